@@ -1,0 +1,40 @@
+"""The compression engine's public names, loaded when they are used: a web process that only checks a recipe or looks at
+a file's structure imports the standard library and nothing else."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compression_engine.errors import EngineError as EngineError
+    from compression_engine.inspect import Inspection as Inspection
+    from compression_engine.inspect import inspect_file as inspect_file
+    from compression_engine.pipeline import compress as compress
+    from compression_engine.pipeline import evaluate as evaluate
+    from compression_engine.recipe import Recipe as Recipe
+    from compression_engine.recipe import Step as Step
+    from compression_engine.result import Measurement as Measurement
+    from compression_engine.result import Result as Result
+
+_HOMES = {
+    "EngineError": "errors",
+    "Inspection": "inspect",
+    "METHODS": "methods",
+    "Measurement": "result",
+    "Recipe": "recipe",
+    "Result": "result",
+    "Step": "recipe",
+    "compress": "pipeline",
+    "evaluate": "pipeline",
+    "inspect_file": "inspect",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'compression_engine' has no attribute {name!r}")
+    return getattr(import_module(f"compression_engine.{home}"), name)

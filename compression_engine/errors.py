@@ -1,0 +1,36 @@
+"""Errors that a person can act on: each has a stable code, says what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """The engine refuses. `code` never changes its meaning; `message` says what is wrong, `hint` what to do."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(f"{message} {hint}")
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class RecipeError(EngineError):
+    """The recipe is not one, or it does not fit the model. Codes: recipe_invalid, recipe_does_not_fit, ..."""
+
+
+class FileRefused(EngineError):
+    """A model file that is not what it should be. Codes: pickle_refused, file_truncated, structure_invalid, ..."""
+
+
+class DataError(EngineError):
+    """Rows to run the model on are missing or do not fit. Codes: data_missing, no_usable_row, ..."""
+
+
+class OutputRefused(EngineError):
+    """What came out may not count as a compressed model. Codes: output_unchanged, output_not_smaller, ..."""
+
+
+class Cancelled(EngineError):
+    """Someone asked the engine to stop; nothing was left behind."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled", "The work was stopped on request.", "Nothing was kept; ask for a new run.")

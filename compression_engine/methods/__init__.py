@@ -1,0 +1,69 @@
+"""The one table of methods: what each is called, which formats and parameters it takes, and where its code lives.
+
+Standard library only: web processes read this table to check a recipe; the code behind it is imported when a step runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting of a method. `kind` is integer (bounds inclusive), boolean or text (one of `choices`)."""
+
+    name: str
+    kind: str
+    default: int | bool | str
+    summary: str
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """What is known about a method without importing it. `module` holds `apply(model, parameters, report)`."""
+
+    name: str
+    version: str
+    summary: str
+    formats: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    module: str
+
+
+_MIN_ELEMENTS = Parameter(
+    name="min_elements",
+    kind="integer",
+    default=1024,
+    minimum=1,
+    maximum=2**40,
+    summary="Weights with fewer numbers than this stay as they are.",
+)
+
+METHODS: dict[str, MethodSpec] = {
+    spec.name: spec
+    for spec in (
+        MethodSpec(
+            name="quantize_weights",
+            version="1",
+            summary="Stores weights as 8-bit integers with one scale per output channel; the answers hardly change and "
+            "the speed stays that of the original, because the runtime expands the weights once, when it loads.",
+            formats=("onnx",),
+            parameters=(_MIN_ELEMENTS,),
+            module="compression_engine.methods.quantize_weights",
+        ),
+        MethodSpec(
+            name="quantize_dynamic",
+            version="1",
+            summary="Computes matrix products in 8-bit integers: weights with one scale per output channel, inputs "
+            "with one scale per token that is found at run time, so that a row's answer never depends on its batch.",
+            formats=("onnx",),
+            parameters=(_MIN_ELEMENTS,),
+            module="compression_engine.methods.quantize_dynamic",
+        ),
+    )
+}
+
+__all__ = ["METHODS", "MethodSpec", "Parameter"]
