@@ -1,7 +1,7 @@
 """The one tree: RFC 6962 Merkle hashes, proofs and their checks, over leaves or over 256-wide tiles.
 
-One reason: root, inclusion and consistency are defined here once, pure bytes in and out, so that ledger, keeper, witness
-and bundle agree by construction. Rules:
+One reason: root, inclusion and consistency are defined here once, bytes in and out, so that ledger, keeper, witness and
+bundle agree by construction. Rules:
 - leaf = SHA-256(0x00 || entry), node = SHA-256(0x01 || left || right), empty tree = SHA-256("") (RFC 6962 section 2.1);
 - a tree of n leaves splits at the largest power of two below n; every proof is a list of such ranges, hashed;
 - a proof of the wrong length is refused, never ignored in part (RFC 9162 sections 2.1.3.2 and 2.1.4.2);

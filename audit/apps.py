@@ -1,0 +1,34 @@
+"""Wiring of the application `audit`: it listens to units, freezes its tables, and installs guards after every migration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class AuditConfig(AppConfig):
+    name = "audit"
+    label = "audit"
+    verbose_name = "Audit"
+
+    def ready(self) -> None:
+        from audit import ledger
+        from audit.models import Checkpoint, Entry
+        from audit.records import RECORDS
+        from registry import events, guards, images
+
+        images.register_records(RECORDS)
+        guards.freeze_table(Entry)
+        guards.freeze_table(Checkpoint)
+        events.appending.connect(ledger.append, dispatch_uid="audit.ledger.append")
+        post_migrate.connect(_install, sender=self)
+
+
+def _install(using: str, **kwargs: Any) -> None:
+    from audit import ledger_postgres
+    from registry import guards
+
+    ledger_postgres.install(using)
+    guards.install(using)

@@ -1,0 +1,93 @@
+"""The append: the events of one unit become entries and leaves, as the last statement of the change's own transaction.
+
+Rules (FORMATS, section 4):
+- an entry is built around the event's exact bytes, under the lock of the head; its SHA-256 with the leaf prefix is the leaf;
+- one `at` for the whole unit, never before the last one; positions and the numbers of each stream are gapless;
+- nothing else is written here: tree and checkpoints are the keeper's.
+SQLite: the writer's lock of BEGIN IMMEDIATE, one SELECT, one executemany INSERT. PostgreSQL: one call of a SQL function.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+
+from audit import receipts
+from registry.digests import time_text
+from registry.events import PendingEvent, UnitError
+
+LEAF_PREFIX = b"\x00"
+
+
+@dataclass(frozen=True)
+class AppendedUnit:
+    """Where a unit's entries stand."""
+
+    positions: Sequence[int]
+    leaves: Sequence[bytes]
+    at: str
+
+    def sign_receipt(self) -> str:
+        """The receipt over the unit's leaves, signed with the issuer key; call it only after COMMIT returned."""
+        return receipts.sign(self.positions[0], self.leaves, self.at)
+
+
+def entry_bytes(at: str, event: bytes, stream: str, stream_seq: int) -> bytes:
+    """The leaf's bytes, canonical by construction: the event's bytes are taken as they are."""
+    return b'{"at":"%s","event":%s,"stream":"%s","stream_seq":%d,"v":1}' % (
+        at.encode(), event, stream.encode(), stream_seq,
+    )  # fmt: skip
+
+
+def append(*, events: list[PendingEvent], using: str, **kwargs: Any) -> AppendedUnit:
+    """Receiver of `registry.events.appending`: write all events of a unit in one call."""
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise UnitError("the ledger is written inside the change's transaction only")
+    if connection.vendor == "postgresql":
+        return _append_postgres(connection, events)
+    return _append_sqlite(connection, events)
+
+
+_SQLITE_HEAD = """
+SELECT (SELECT COALESCE(MAX(position) + 1, 0) FROM audit_entry),
+       (SELECT at FROM audit_entry ORDER BY position DESC LIMIT 1),
+       (SELECT json_group_object(value, COALESCE((SELECT MAX(stream_seq) FROM audit_entry WHERE stream = value), 0))
+          FROM json_each(%s))
+"""
+_SQLITE_INSERT = (
+    "INSERT INTO audit_entry (position, stream, stream_seq, at, entry, leaf) VALUES (%s, %s, %s, %s, %s, %s)"
+)
+
+
+def _append_sqlite(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
+    with connection.cursor() as cursor:
+        cursor.execute(_SQLITE_HEAD, [json.dumps(sorted({e.stream for e in events}))])
+        size, last_at, numbers_json = cursor.fetchone()
+        numbers: dict[str, int] = json.loads(numbers_json)
+        at = max(time_text(datetime.datetime.now(datetime.UTC)), last_at or "")
+        rows = []
+        for offset, event in enumerate(events):
+            numbers[event.stream] += 1
+            entry = entry_bytes(at, event.payload, event.stream, numbers[event.stream])
+            leaf = hashlib.sha256(LEAF_PREFIX + entry).digest()
+            rows.append((size + offset, event.stream, numbers[event.stream], at, entry, leaf))
+        cursor.executemany(_SQLITE_INSERT, rows)
+    return AppendedUnit([r[0] for r in rows], [r[5] for r in rows], at)
+
+
+def _append_postgres(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(
+            "SELECT out_position, out_leaf, out_at FROM pressmark_append(%s::text[], %s::text[])",
+            [[e.stream for e in events], [e.payload.decode("ascii") for e in events]],
+        )
+        rows = cursor.fetchall()
+    return AppendedUnit([r[0] for r in rows], [bytes(r[1]) for r in rows], rows[0][2])

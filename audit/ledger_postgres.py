@@ -1,0 +1,67 @@
+"""The append on PostgreSQL: one function that locks the head, numbers the streams, builds entries and leaves.
+
+It is SECURITY DEFINER with a fixed search_path. Where the application has a role of its own, that role may call it and read the
+ledger, and may never write a ledger table by itself.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import connections
+
+_FUNCTION = r"""
+CREATE OR REPLACE FUNCTION pressmark_append(streams text[], events text[])
+RETURNS TABLE (out_position bigint, out_leaf bytea, out_at text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $append$
+DECLARE
+    next_position bigint;
+    unit_at text;
+    number bigint;
+    body bytea;
+    hash bytea;
+BEGIN
+    INSERT INTO audit_head (id, size, at) VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING;
+    SELECT h.size, h.at INTO next_position, unit_at FROM audit_head h WHERE h.id = 1 FOR UPDATE;
+    unit_at := GREATEST(
+        unit_at, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') COLLATE "C"
+    );
+    FOR i IN 1 .. array_length(streams, 1) LOOP
+        SELECT COALESCE(MAX(e.stream_seq), 0) + 1 INTO number FROM audit_entry e WHERE e.stream = streams[i];
+        body := convert_to(
+            '{{"at":"' || unit_at || '","event":' || events[i] || ',"stream":"' || streams[i]
+            || '","stream_seq":' || number || ',"v":1}}', 'UTF8'
+        );
+        hash := sha256('\x00'::bytea || body);
+        INSERT INTO audit_entry (position, stream, stream_seq, at, entry, leaf)
+            VALUES (next_position, streams[i], number, unit_at, body, hash);
+        out_position := next_position; out_leaf := hash; out_at := unit_at;
+        RETURN NEXT;
+        next_position := next_position + 1;
+    END LOOP;
+    UPDATE audit_head SET size = next_position, at = unit_at WHERE id = 1;
+END
+$append$
+"""
+_LEDGER_TABLES = "audit_entry, audit_head"
+
+
+def install(using: str) -> None:
+    """Create the function, and take the ledger's tables away from the application's role where there is one."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return
+    role = settings.PRESSMARK_DATABASE_APP_ROLE
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        schema = connection.ops.quote_name(cursor.fetchone()[0])
+        cursor.execute("DROP FUNCTION IF EXISTS pressmark_append(text[], text[])")
+        cursor.execute(_FUNCTION.format(schema=schema))
+        cursor.execute("REVOKE ALL ON FUNCTION pressmark_append(text[], text[]) FROM PUBLIC")
+        if role:
+            name = connection.ops.quote_name(role)
+            cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
+            cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {name}")
+            cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {name}")
+            cursor.execute(f"REVOKE ALL ON {_LEDGER_TABLES} FROM {name}")
+            cursor.execute(f"GRANT SELECT ON {_LEDGER_TABLES} TO {name}")
+            cursor.execute(f"GRANT EXECUTE ON FUNCTION pressmark_append(text[], text[]) TO {name}")

@@ -1,0 +1,192 @@
+"""How a room speaks HTTP: callers from requests, problem+json, idempotency keys, receipts in the answer.
+
+Rules:
+- a command runs in one unit together with its idempotency row; a repeat with the same body gets the stored answer and receipt,
+  with another body 422;
+- the answer to a command carries `Pressmark-Receipt`: base64 of the signed receipt note;
+- every error is problem+json; what went wrong inside is logged and never shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db import IntegrityError
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework import exceptions, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView, exception_handler
+
+from registry.access.models import IdempotencyKey
+from registry.digests import canonical, sha256
+from registry.errors import Conflict, Invalid, Problem
+from registry.events import Caller, Unit, Via, unit
+
+logger = logging.getLogger(__name__)
+RECEIPT_HEADER = "Pressmark-Receipt"
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def caller_of(request: HttpRequest | Request, via: Via) -> Caller:
+    """Who asks. The door is ours to say, never the client's."""
+    if request.user is None or not request.user.is_authenticated:
+        raise exceptions.NotAuthenticated
+    return Caller(actor_id=request.user.pk, via=via)
+
+
+def problem_response(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's exception handler: everything becomes problem+json."""
+    if isinstance(error, Problem):
+        return _problem(error)
+    if isinstance(error, exceptions.ValidationError):
+        fields = error.detail if isinstance(error.detail, dict) else {"body": error.detail}
+        named = "; ".join(f"{name}: {_first(value)}" for name, value in fields.items())
+        return _problem(Invalid(named, hint="Correct the fields named in 'fields'.", fields=fields))
+    if isinstance(error, IntegrityError):
+        logger.warning("the database refused a write: %s", error)
+        return _problem(Conflict("The database refused this: it would break a rule of the registry.", code="refused"))
+    answer = exception_handler(error, dict(context))
+    if answer is None:
+        return None
+    detail = answer.data.get("detail", "") if isinstance(answer.data, dict) else ""
+    shown = Problem(str(detail), code=getattr(error, "default_code", "error").replace("_", "-"))
+    shown.status = answer.status_code
+    answer.data = shown.as_dict() | {"title": answer.status_text}
+    answer.content_type = "application/problem+json"
+    return answer
+
+
+def _problem(error: Problem) -> Response:
+    return Response(error.as_dict(), status=error.status, content_type="application/problem+json")
+
+
+def _first(value: Any) -> str:
+    while isinstance(value, list | dict) and value:
+        value = next(iter(value.values())) if isinstance(value, dict) else value[0]
+    return str(value)
+
+
+class Query(APIView):
+    """A read: `answer` returns JSON-able data."""
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        return Response(self.answer(caller_of(request, "api"), request.query_params, **kwargs))
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+class Command(APIView):
+    """A write: `perform` calls one service and returns the body. `input` is the serializer of the request."""
+
+    input: ClassVar[type[serializers.Serializer[Any]] | None] = None
+    success_status: ClassVar[int] = 201
+    single_unit: ClassVar[bool] = True
+    """False for a service that works long before or after its own unit (hashing, rendering): its answer is stored afterwards."""
+
+    def get_serializer_class(self) -> type[serializers.Serializer[Any]] | None:
+        """For the OpenAPI document."""
+        return self.input
+
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        caller = caller_of(request, "api")
+        data = self._read(request)
+        key = _idempotency_key(request)
+        digest = sha256(canonical({"path": request.path, "body": _canonical_body(request.data)}))
+        stored = _stored_answer(caller, key, digest)
+        if stored is not None:
+            return _answer(stored.body, stored.status, stored.receipt)
+        if not self.single_unit:
+            body = self.perform(caller, data, **kwargs)
+            _store(caller, key, digest, self.success_status, body, "")
+            return _answer(body, self.success_status, "")
+        try:
+            return self._in_one_unit(caller, key, digest, data, kwargs)
+        except IntegrityError:  # the same key may have won a race
+            stored = _stored_answer(caller, key, digest)
+            if stored is None:
+                raise
+            return _answer(stored.body, stored.status, stored.receipt)
+
+    def _in_one_unit(
+        self, caller: Caller, key: str | None, digest: str, data: Mapping[str, Any], kwargs: dict[str, Any]
+    ) -> Response:
+        self.prepare(caller, data, **kwargs)
+        with unit(caller) as opened:
+            body = self.perform(caller, data, **kwargs)
+            row = _store(caller, key, digest, self.success_status, body, "")
+        receipt = _encode(opened)
+        if row is not None:
+            IdempotencyKey.objects.filter(pk=row.pk).update(receipt=receipt)
+        return _answer(body, self.success_status, receipt)
+
+    def _read(self, request: Request) -> Mapping[str, Any]:
+        if self.input is None:
+            return {}
+        serializer = self.input(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data: Mapping[str, Any] = serializer.validated_data
+        return data
+
+    def prepare(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Long work before the unit opens, such as reading stored bytes again. Nothing by default."""
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid(
+            "The Idempotency-Key is not usable.", hint="Send 1 to 200 visible ASCII characters, such as a UUID."
+        )
+    return key
+
+
+def _canonical_body(data: Any) -> Any:
+    """The body with floats as text, so that it can be hashed."""
+    if isinstance(data, float):
+        return repr(data)
+    if isinstance(data, Mapping):
+        return [[str(k), _canonical_body(v)] for k, v in sorted(data.items(), key=lambda item: str(item[0]))]
+    if isinstance(data, list | tuple):
+        return [_canonical_body(v) for v in data]
+    return data if data is None or isinstance(data, bool | str) else str(data)
+
+
+def _stored_answer(caller: Caller, key: str | None, digest: str) -> IdempotencyKey | None:
+    if key is None:
+        return None
+    row = IdempotencyKey.objects.filter(actor_id=caller.actor_id, key=key).first()
+    if row is not None and row.request_digest != digest:
+        raise Invalid(
+            "This Idempotency-Key was used for another request.",
+            hint="Use a new key for a new request; repeat the same request with the same key.",
+            code="idempotency-key-reused",
+        )
+    return row
+
+
+def _store(caller: Caller, key: str | None, digest: str, status: int, body: Any, receipt: str) -> IdempotencyKey | None:
+    if key is None:
+        return None
+    return IdempotencyKey.objects.create(
+        actor_id=caller.actor_id, key=key, request_digest=digest, status=status, body=body, receipt=receipt,
+        created_at=timezone.now(),
+    )  # fmt: skip
+
+
+def _encode(opened: Unit) -> str:
+    return base64.b64encode(opened.receipt.encode()).decode() if opened.receipt else ""
+
+
+def _answer(body: Any, status: int, receipt: str) -> Response:
+    headers = {RECEIPT_HEADER: receipt} if receipt else {}
+    return Response(body, status=status, headers=headers)

@@ -1,0 +1,98 @@
+"""The one permission table: which role allows which act. Nothing else decides who may do what.
+
+Rules:
+- a membership gives its role in one team, or in the whole instance;
+- an act on a thing of a team needs a role there that the table names; the role that allowed it is sealed with the act;
+- a thing that the caller may not read is not found, never forbidden.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.utils import timezone
+
+from registry.access.models import Actor, Membership, Role
+from registry.errors import Forbidden
+from registry.events import Caller
+
+_EVERYBODY = frozenset(Role)
+_ENGINEERS = frozenset({Role.ENGINEER, Role.SERVICE_ACCOUNT})
+_OPERATORS = frozenset({Role.OPERATOR, Role.SERVICE_ACCOUNT})
+_OFFICERS = frozenset({Role.COMPLIANCE_OFFICER})
+_DECIDERS = frozenset({Role.APPROVER})
+_ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
+
+PERMISSIONS: dict[str, frozenset[Role]] = {
+    "team.read": _EVERYBODY,
+    "team.create": _ADMINISTRATORS,
+    "actor.create": _ADMINISTRATORS,
+    "actor.end": _ADMINISTRATORS,
+    "membership.grant": _ADMINISTRATORS,
+    "membership.end": _ADMINISTRATORS,
+    "token.create": _EVERYBODY,
+    "token.end": _EVERYBODY,
+    "text.erase": _ADMINISTRATORS | _OFFICERS,
+    "licence.register": _ENGINEERS | _OFFICERS | _ADMINISTRATORS,
+    "dataset.register": _ENGINEERS,
+    "dataset_version.register": _ENGINEERS,
+    "document.attach": _ENGINEERS | _OFFICERS | _DECIDERS,
+    "model.register": _ENGINEERS,
+    "version.register": _ENGINEERS,
+    "version.download": _EVERYBODY - {Role.VIEWER},
+    "evidence.attach": _ENGINEERS,
+    "recipe.publish": _ENGINEERS,
+    "run.request": _ENGINEERS,
+    "run.cancel": _ENGINEERS | _OPERATORS,
+    "use_case.register": _ENGINEERS | _OFFICERS,
+    "attestation.sign": _OFFICERS | _DECIDERS,
+    "finding.open": _OFFICERS | _DECIDERS | _ENGINEERS,
+    "finding.close": _OFFICERS | _DECIDERS,
+    "policy.author": _OFFICERS | _ADMINISTRATORS,
+    "policy.approve": _OFFICERS | _DECIDERS | _ADMINISTRATORS,
+    "gate.evaluate": _ENGINEERS | _OFFICERS | _DECIDERS,
+    "waiver.sign": _OFFICERS | _DECIDERS,
+    "approval.request": _ENGINEERS,
+    "approval.withdraw": _ENGINEERS,
+    "approval.decide": _DECIDERS,
+    "alias.promote": _ENGINEERS | _OPERATORS | _DECIDERS,
+    "alias.roll_back": _OPERATORS | _DECIDERS,
+    "alias.suspend": _OPERATORS | _DECIDERS,
+    "baseline.freeze": _ENGINEERS | _OPERATORS | _DECIDERS,
+    "monitor.create": _ENGINEERS | _OPERATORS,
+    "window.push": _OPERATORS,
+    "incident.acknowledge": _OPERATORS | _DECIDERS,
+    "incident.judge": _OPERATORS | _DECIDERS,
+    "incident.resolve": _DECIDERS,
+    "assessment.issue": _OFFICERS | frozenset({Role.AUDITOR}),
+    "report.issue": _OFFICERS | frozenset({Role.AUDITOR}),
+    "bundle.issue": _OFFICERS | frozenset({Role.AUDITOR}),
+}
+
+
+def roles_of(actor_id: uuid.UUID, team_id: uuid.UUID | None) -> set[Role]:
+    """The roles in force for an actor in a team, those for the whole instance included."""
+    now = timezone.now()
+    actor = Actor.objects.get(pk=actor_id)
+    if not actor.is_active:
+        return set()
+    memberships = Membership.objects.filter(actor_id=actor_id, ended_at=None)
+    return {Role(m.role) for m in memberships if (m.team_id is None or m.team_id == team_id) and m.in_force(now)}
+
+
+def may(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> bool:
+    """Whether some role of the actor allows the act."""
+    return bool(roles_of(actor_id, team_id) & PERMISSIONS[action])
+
+
+def require(caller: Caller, action: str, team_id: uuid.UUID | None) -> str:
+    """The role that allows the act (the first in the order of Role); Forbidden when there is none."""
+    held = roles_of(caller.actor_id, team_id)
+    for role in Role:
+        if role in held and role in PERMISSIONS[action]:
+            return role.value
+    needed = ", ".join(sorted(r.label for r in PERMISSIONS[action]))
+    raise Forbidden(
+        f"'{action}' needs one of these roles: {needed}.",
+        hint="Ask an administrator for the role, or ask somebody who has it.",
+    )

@@ -1,0 +1,215 @@
+"""Writes of this room: actors, teams, memberships, tokens, texts. Keyword-only, the actor first; every act is emitted."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import uuid
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from knox.models import AuthToken
+
+from registry.access import permissions
+from registry.access.models import Actor, ActorKind, Membership, Role, Team, Text, Token
+from registry.digests import commitment, is_slug
+from registry.errors import Conflict, Forbidden, Invalid
+from registry.events import Caller, emit, unit
+from registry.ids import uuid7
+
+TOKEN_LIFETIME_DAYS = 90
+MAX_TEXT_CHARACTERS = 20_000
+
+
+def new_text(*, stream: str, purpose: str, value: str, now: datetime.datetime) -> Text:
+    """Store a free text with its salted commitment. The caller emits the returned row with the act that it belongs to."""
+    if len(value) > MAX_TEXT_CHARACTERS:
+        raise Invalid(
+            f"The {purpose} is longer than {MAX_TEXT_CHARACTERS} characters.", hint="Attach a document instead."
+        )
+    salt = secrets.token_bytes(32)
+    try:
+        sealed = commitment(salt, value)
+    except UnicodeEncodeError:
+        raise Invalid(f"The {purpose} holds characters that are not text.", hint="Send valid Unicode.") from None
+    return Text.objects.create(
+        stream=stream, purpose=purpose, commitment=sealed, created_at=now, salt=salt, value=value
+    )
+
+
+def check_slug(value: str, what: str) -> None:
+    """Refuse a name that cannot be sealed for ever."""
+    if not is_slug(value):
+        raise Invalid(
+            f"{value!r} is no name for a {what}.",
+            hint="Use 1 to 63 of a-z 0-9 . _ - , beginning and ending with a letter or digit. It can never be changed.",
+        )
+
+
+def create_actor(
+    *,
+    actor: Caller,
+    username: str,
+    kind: str = ActorKind.PERSON,
+    display_name: str = "",
+    email: str = "",
+    password: str | None = None,
+) -> Actor:
+    """A new person or service account, without any role yet."""
+    role = permissions.require(actor, "actor.create", None)
+    if Actor.objects.filter(username=username).exists():
+        raise Conflict(f"There is an actor {username!r} already.", hint="Choose another user name.")
+    with unit(actor, role=role) as opened:
+        return add_actor(username, kind, display_name, email, password, opened.now)
+
+
+def add_actor(
+    username: str, kind: str, display_name: str, email: str, password: str | None, now: datetime.datetime
+) -> Actor:
+    """Write and emit an actor inside an open unit (also used when an installation is set up)."""
+    person = Actor(kind=kind, username=username, display_name=display_name, email=email, created_at=now)
+    if password is None:
+        person.set_unusable_password()
+    else:
+        try:
+            validate_password(password, person)
+        except ValidationError as error:
+            raise Invalid(" ".join(error.messages), hint="Choose another password.", code="weak-password") from None
+        person.set_password(password)
+    person.save()
+    emit("actor.created", person, team=None)
+    return person
+
+
+def end_actor(*, actor: Caller, person: Actor) -> Actor:
+    """Nobody is deleted: the account ends, its acts stay."""
+    role = permissions.require(actor, "actor.end", None)
+    with unit(actor, role=role) as opened:
+        person = Actor.objects.select_for_update(no_key=True).get(pk=person.pk)
+        if person.kind == ActorKind.SYSTEM:
+            raise Forbidden("The system actor cannot end; keeper and worker act as it.")
+        if person.ended_at is not None:
+            raise Conflict("This account has ended already.")
+        person.ended_at = opened.now
+        person.save(update_fields=["ended_at"])
+        AuthToken.objects.filter(user=person).delete()
+        emit("actor.ended", person, team=None)
+        return person
+
+
+def create_team(*, actor: Caller, slug: str, title: str = "") -> Team:
+    """A new team."""
+    role = permissions.require(actor, "team.create", None)
+    check_slug(slug, "team")
+    if Team.objects.filter(slug=slug).exists():
+        raise Conflict(f"There is a team {slug!r} already.", hint="Choose another name.")
+    with unit(actor, role=role) as opened:
+        team_id = uuid7()
+        text = new_text(stream=f"team:{team_id}", purpose="title", value=title or slug, now=opened.now)
+        team = Team.objects.create(id=team_id, slug=slug, title=text, created_at=opened.now)
+        emit("team.created", team, text, team=team.pk)
+        return team
+
+
+def grant_membership(
+    *, actor: Caller, person: Actor, role: str, team: Team | None, expires_at: datetime.datetime | None = None
+) -> Membership:
+    """Give somebody a role in a team, or in the whole instance."""
+    acting_role = permissions.require(actor, "membership.grant", team.pk if team else None)
+    if role not in Role.values:
+        raise Invalid(f"There is no role {role!r}.", hint=f"Roles are: {', '.join(Role.values)}.")
+    if person.pk == actor.actor_id:
+        raise Forbidden("Nobody gives a role to themselves.", hint="Ask another administrator.")
+    if role == Role.AUDITOR and expires_at is None:
+        raise Invalid("An auditor's role must expire.", hint="Give 'expires_at'.")
+    with unit(actor, role=acting_role) as opened:
+        return add_membership(person, role, team, actor.actor_id, opened.now, expires_at)
+
+
+def add_membership(
+    person: Actor,
+    role: str,
+    team: Team | None,
+    granted_by: uuid.UUID,
+    now: datetime.datetime,
+    expires_at: datetime.datetime | None = None,
+) -> Membership:
+    """Write and emit a membership inside an open unit (also used when an installation is set up)."""
+    membership = Membership.objects.create(
+        actor=person, role=role, team=team, granted_by_id=granted_by, created_at=now, expires_at=expires_at
+    )
+    emit("membership.granted", membership, team=team.pk if team else None)
+    return membership
+
+
+def end_membership(*, actor: Caller, membership: Membership) -> Membership:
+    """Take a role away; what was done under it stays done."""
+    role = permissions.require(actor, "membership.end", membership.team_id)
+    with unit(actor, role=role) as opened:
+        membership = Membership.objects.select_for_update(no_key=True).get(pk=membership.pk)
+        if membership.ended_at is not None:
+            raise Conflict("This membership has ended already.")
+        membership.ended_at = opened.now
+        membership.save(update_fields=["ended_at"])
+        emit("membership.ended", membership, team=membership.team_id)
+        return membership
+
+
+def create_token(*, actor: Caller, person: Actor, days: int = TOKEN_LIFETIME_DAYS) -> tuple[Token, str]:
+    """A token for the caller, or by an administrator for a service account. Returns the secret once; only its hash is kept."""
+    role = (
+        permissions.require(actor, "token.create", None)
+        if person.kind == ActorKind.SERVICE
+        else _own_role(actor, person)
+    )
+    if not 1 <= days <= 365:
+        raise Invalid("A token lives 1 to 365 days.", hint="Give 'days' in that range.")
+    with unit(actor, role=role) as opened:
+        lifetime = datetime.timedelta(days=days)
+        secret_row, secret = AuthToken.objects.create(user=person, expiry=lifetime)
+        token = Token.objects.create(
+            actor=person, token_key=secret_row.token_key, created_at=opened.now, expires_at=opened.now + lifetime
+        )
+        emit("token.created", token, team=None)
+        return token, secret
+
+
+def _own_role(actor: Caller, person: Actor) -> str:
+    if person.pk != actor.actor_id:
+        raise Forbidden("A person's token is made by that person only.")
+    membership = next(iter(person.memberships_now()), None)
+    if membership is None:
+        raise Forbidden(
+            "Without any role there is nothing that a token could do.", hint="Ask an administrator for a role."
+        )
+    return membership.role
+
+
+def end_token(*, actor: Caller, token: Token) -> Token:
+    """Revoke a token: its hash is removed, its record stays."""
+    if token.actor_id == actor.actor_id:
+        role = _own_role(actor, token.actor)
+    else:
+        role = permissions.require(actor, "actor.end", None)
+    with unit(actor, role=role) as opened:
+        token = Token.objects.select_for_update(no_key=True).get(pk=token.pk)
+        if token.ended_at is not None:
+            raise Conflict("This token has ended already.")
+        token.ended_at = opened.now
+        token.save(update_fields=["ended_at"])
+        AuthToken.objects.filter(user=token.actor, token_key=token.token_key).delete()
+        emit("token.ended", token, team=None)
+        return token
+
+
+def erase_text(*, actor: Caller, text: Text) -> Text:
+    """Erase what somebody typed: salt and value go, the commitment stays, and every proof still verifies."""
+    role = permissions.require(actor, "text.erase", None)
+    with unit(actor, role=role) as opened:
+        text = Text.objects.select_for_update(no_key=True).get(pk=text.pk)
+        if text.erased_at is not None:
+            raise Conflict("This text is erased already.")
+        text.erased_at, text.salt, text.value = opened.now, None, None
+        text.save(update_fields=["erased_at", "salt", "value"])
+        emit("text.erased", text, team=None)
+        return text

@@ -1,0 +1,37 @@
+"""Wiring of the application `registry`: record types, guards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import pre_migrate
+
+
+class RegistryConfig(AppConfig):
+    name = "registry"
+    label = "registry"
+    verbose_name = "Pressmark"
+
+    def ready(self) -> None:
+        from registry import guards, images
+        from registry.access import records as access
+        from registry.catalog import records as catalog
+        from registry.compression import records as compression
+        from registry.monitoring import records as monitoring
+        from registry.oversight import records as oversight
+        from registry.provenance import records as provenance
+        from registry.release import guards as release_guards
+        from registry.release import records as release
+
+        for room in (access, provenance, catalog, compression, oversight, release, monitoring):
+            images.register_records(room.RECORDS)
+        for condition in release_guards.CONDITIONS:
+            guards.refuse_when(condition)
+        pre_migrate.connect(_drop_guards, sender=self)
+
+
+def _drop_guards(using: str, **kwargs: Any) -> None:
+    from registry import guards
+
+    guards.drop(using)

@@ -1,0 +1,79 @@
+"""What was done: recipes as published, and the runs that carried them out."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.access.models import Actor, Team, Text
+from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.fields import DigestField, LineField, SlugField
+from registry.governed import GovernedModel
+from registry.provenance.models import DatasetVersion
+
+
+class Recipe(GovernedModel):
+    """Intended steps, as an immutable document. A changed recipe is a new number under the same slug."""
+
+    once = ("ended_at",)
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="recipes")
+    slug = SlugField()
+    number = models.PositiveIntegerField()
+    digest = DigestField()
+    size_bytes = models.BigIntegerField()
+    created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "compression_recipe"
+        constraints = [
+            models.UniqueConstraint(fields=["team", "slug", "number"], name="compression_recipe_number"),
+            models.UniqueConstraint(fields=["team", "slug", "digest"], name="compression_recipe_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slug}@{self.number}"
+
+
+class RunState(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Run(GovernedModel):
+    """One execution of a recipe on a parent version. This row is the truth; a queue message is only a wake-up."""
+
+    mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
+    once = ("cancel_requested_at", "finished_at", "child", "failure_code", "failure", "log_digest", "engine_version")
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="runs")
+    parent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="runs")
+    recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, related_name="runs")
+    calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=16, choices=RunState.choices, db_index=True)
+    attempt = models.PositiveIntegerField(default=0)
+    max_attempts = models.PositiveIntegerField(default=3)
+    seed = models.PositiveIntegerField(default=0)
+    requested_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    child = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="made_by_runs")
+    failure_code = LineField(max_length=60, null=True, blank=True)
+    failure = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    log_digest = DigestField(null=True, blank=True)
+    engine_version = LineField(max_length=40, null=True, blank=True)
+    # operational: who works on it now, and how far
+    owner_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    progress = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        db_table = "compression_run"

@@ -1,0 +1,239 @@
+"""The one way to change governed facts: open a unit, write, emit. A unit is one transaction and one run of ledger entries.
+
+Rules:
+- `unit()` is the only opener of transactions in services; nested units join the outer one, and a failure inside kills the whole;
+- every change is emitted before the unit ends; the unit's events share actor, time, request and unit;
+- the events are appended by ONE receiver of `appending`, as the last statement before COMMIT; nobody listening is an error;
+- the receipt is signed only after COMMIT returned, for a deferred constraint may still fail there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, cast
+
+from django.db import connections, models, transaction
+from django.dispatch import Signal
+
+from registry.digests import JSON, canonical, is_digest, time_text
+from registry.ids import uuid7
+from registry.images import image, record_type_of, stream_of
+
+Via = Literal["page", "api", "admin", "cli", "worker", "keeper", "setup"]
+MAX_EVENT_BYTES = 65_000
+MAX_EVENTS_PER_UNIT = 10_000
+logger = logging.getLogger(__name__)
+
+appending = Signal()
+"""Sent once at the end of an outermost unit with `events` (list of PendingEvent) and `using`; its receiver returns an Appended."""
+
+
+class UnitError(RuntimeError):
+    """A service broke the rules of units: this is a fault of ours, not of the caller."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, by which door, and the id of the outer command (ours, never the client's text)."""
+
+    actor_id: uuid.UUID
+    via: Via
+    request: uuid.UUID = field(default_factory=uuid7)
+    on_behalf_of: uuid.UUID | None = None
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A document whose loss must be noticed."""
+
+    name: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class PendingEvent:
+    """Canonical event bytes and the stream they go to."""
+
+    stream: str
+    payload: bytes
+    id: uuid.UUID
+    kind: str
+
+
+class Appended(Protocol):
+    """What the ledger answers: where the unit's entries stand, and how to sign for them after COMMIT."""
+
+    positions: Sequence[int]
+    at: str
+
+    def sign_receipt(self) -> str:
+        """The receipt note over the unit's leaves."""
+        ...
+
+
+class Unit:
+    """An open unit: its clock reading, and what has been emitted so far."""
+
+    def __init__(self, caller: Caller, role: str | None, savepoints: int) -> None:
+        self.caller = caller
+        self.role = role
+        self.id = uuid7()
+        self.now = datetime.datetime.now(datetime.UTC)
+        self.events: list[PendingEvent] = []
+        self.positions: Sequence[int] = ()
+        self.receipt: str | None = None
+        self.broken = False
+        self.savepoints = savepoints
+        self.after_commit: list[Callable[[], None]] = []
+
+    def actor_document(self) -> dict[str, JSON]:
+        """The `actor` member that all events of the unit share."""
+        behalf = self.caller.on_behalf_of
+        if self.role is None:
+            raise UnitError("nobody said under which role this unit acts")
+        return {
+            "id": str(self.caller.actor_id),
+            "on_behalf_of": None if behalf is None else str(behalf),
+            "role": self.role,
+            "via": self.caller.via,
+        }
+
+
+def _real_savepoints(connection: Any) -> int:
+    return sum(1 for name in connection.savepoint_ids if name is not None)
+
+
+def _check_savepoints(connection: Any, current: Unit) -> None:
+    if _real_savepoints(connection) > current.savepoints:
+        raise UnitError("a savepoint was opened inside a unit; services do not use transaction.atomic")
+
+
+def current_unit(using: str = "default") -> Unit | None:
+    """The unit open on this connection, or None."""
+    return getattr(connections[using], "pressmark_unit", None)
+
+
+@contextmanager
+def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> Iterator[Unit]:
+    """Open a unit, or join the open one.
+
+    `role` is the one that allowed the act, from the permission table. A unit opened around a service (so that the stored answer of
+    an API call commits with the act) leaves it out, and takes the role of the first unit that joins it.
+    """
+    connection = connections[using]
+    outer = current_unit(using)
+    if outer is not None:
+        _check_savepoints(connection, outer)
+        if outer.caller.actor_id != caller.actor_id:
+            raise UnitError("a unit has one actor; another one tried to join it")
+        outer.role = outer.role or role
+        try:
+            yield outer
+        except BaseException:
+            outer.broken = True
+            raise
+        return
+    with transaction.atomic(using=using, durable=True):
+        opened = Unit(caller, role, _real_savepoints(connection))
+        connection.pressmark_unit = opened  # type: ignore[attr-defined]
+        try:
+            yield opened
+            appended = _close(opened, connection, using)
+        finally:
+            del connection.pressmark_unit  # type: ignore[attr-defined]
+    if appended is not None:
+        opened.positions = appended.positions
+        opened.receipt = _receipt(appended)
+    for act in opened.after_commit:
+        act()
+
+
+def _receipt(appended: Appended) -> str | None:
+    try:
+        return appended.sign_receipt()
+    except Exception:  # the act is committed: a missing key must not turn it into an error for the caller
+        logger.exception("the act is committed, but its receipt could not be signed; see `pressmark check`")
+        return None
+
+
+def _close(opened: Unit, connection: Any, using: str) -> Appended | None:
+    if opened.broken:
+        raise UnitError("an inner unit failed and its error was swallowed; the whole unit is rolled back")
+    if connection.needs_rollback:
+        raise UnitError("the transaction is marked for rollback; nothing of this unit can be kept")
+    _check_savepoints(connection, opened)
+    if not opened.events:
+        return None
+    answers = appending.send(sender=Unit, events=opened.events, using=using)
+    if len(answers) != 1:
+        raise UnitError(f"{len(answers)} ledgers listen; exactly one must")
+    appended = cast(Appended, answers[0][1])
+    return appended
+
+
+def emit(
+    kind: str,
+    *records: models.Model,
+    team: uuid.UUID | None,
+    refs: Sequence[Ref] = (),
+    using: str = "default",
+) -> uuid.UUID:
+    """Seal the present images of `records` (all of one stream) as one event of the open unit; returns the event's id."""
+    opened = current_unit(using)
+    if opened is None:
+        raise UnitError(f"{kind} was emitted outside a unit")
+    _check_savepoints(connections[using], opened)
+    if not records:
+        raise UnitError(f"{kind} seals no record")
+    streams = {stream_of(r) for r in records}
+    if len(streams) != 1:
+        raise UnitError(f"{kind} seals records of several streams {sorted(streams)}; emit one event for each")
+    event_id = uuid7()
+    payload = canonical(_event(opened, event_id, kind, records, team, refs))
+    _check_payload(kind, payload)
+    opened.events.append(PendingEvent(streams.pop(), payload, event_id, kind))
+    if len(opened.events) > MAX_EVENTS_PER_UNIT:
+        raise UnitError(f"a unit holds at most {MAX_EVENTS_PER_UNIT} events")
+    return event_id
+
+
+def _event(
+    opened: Unit,
+    event_id: uuid.UUID,
+    kind: str,
+    records: Sequence[models.Model],
+    team: uuid.UUID | None,
+    refs: Sequence[Ref],
+) -> dict[str, JSON]:
+    keys = [(record_type_of(type(r)).type, r.pk) for r in records]
+    if len(set(keys)) != len(keys):
+        raise UnitError(f"{kind} seals a record twice")
+    if not all(is_digest(ref.digest) for ref in refs):
+        raise UnitError(f"{kind} names a document without a digest")
+    return {
+        "actor": opened.actor_document(),
+        "at": time_text(opened.now),
+        "id": str(event_id),
+        "kind": kind,
+        "records": [
+            {"id": str(pk), "row": image(r), "type": type_} for (type_, pk), r in zip(keys, records, strict=True)
+        ],
+        "refs": [{"digest": ref.digest, "name": ref.name, "size_bytes": ref.size_bytes} for ref in refs],
+        "request": str(opened.caller.request),
+        "team": None if team is None else str(team),
+        "unit": str(opened.id),
+        "v": 1,
+    }
+
+
+def _check_payload(kind: str, payload: bytes) -> None:
+    if not payload.isascii():
+        raise UnitError(f"{kind} holds text that is not ASCII; free text belongs in access.Text")
+    if len(payload) > MAX_EVENT_BYTES:
+        raise UnitError(f"{kind} is {len(payload)} bytes; an event holds at most {MAX_EVENT_BYTES}")

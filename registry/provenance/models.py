@@ -1,0 +1,116 @@
+"""What it is made from: datasets and their versions, licences with terms as data, documents."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from registry.access.models import Actor, Team, Text
+from registry.fields import DigestField, LineField, SlugField
+from registry.governed import GovernedModel
+
+
+class Knowledge(models.TextChoices):
+    """An answer that may be missing: unknown is said, never guessed."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+class Source(models.TextChoices):
+    """How a fact came here: our own measurement, or somebody's word."""
+
+    MEASURED = "measured"
+    DECLARED = "declared"
+
+
+class Licence(GovernedModel):
+    """A licence: an SPDX expression or a LicenseRef, with its terms as data from a versioned pack."""
+
+    once = ("ended_at",)
+
+    expression = LineField(max_length=200)
+    number = models.PositiveIntegerField()
+    terms = models.JSONField()
+    pack = LineField(max_length=60)
+    text_digest = DigestField(null=True, blank=True)
+    created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "provenance_licence"
+        constraints = [models.UniqueConstraint(fields=["expression", "number"], name="provenance_licence_once")]
+
+    def __str__(self) -> str:
+        return str(self.expression)
+
+
+class Dataset(GovernedModel):
+    """A named line of data that a team answers for."""
+
+    mutable = ("steward",)
+    once = ("ended_at",)
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="datasets")
+    slug = SlugField()
+    title = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    steward = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "provenance_dataset"
+        constraints = [models.UniqueConstraint(fields=["team", "slug"], name="provenance_dataset_slug")]
+
+    def __str__(self) -> str:
+        return str(self.slug)
+
+
+class DatasetVersion(GovernedModel):
+    """One immutable state of a dataset: our bytes (measured), or somebody else's by declaration."""
+
+    once = ("purged_at",)
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    digest = DigestField()
+    source = models.CharField(max_length=16, choices=Source.choices)
+    uses = models.JSONField()
+    size_bytes = models.BigIntegerField(null=True)
+    row_count = models.BigIntegerField(null=True)
+    licence = models.ForeignKey(Licence, on_delete=models.PROTECT, related_name="+")
+    origin = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    collection = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    personal_data = models.CharField(max_length=8, choices=Knowledge.choices)
+    consent = models.CharField(max_length=8, choices=Knowledge.choices)
+    third_party_works = models.CharField(max_length=8, choices=Knowledge.choices)
+    created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    purged_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "provenance_dataset_version"
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="provenance_dataset_version_number"),
+            models.UniqueConstraint(fields=["dataset", "digest"], name="provenance_dataset_version_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset.slug}@{self.number}"
+
+
+class Document(GovernedModel):
+    """A file kept as proof beside a record: bound by digest, downloaded, never rendered inline."""
+
+    stream = LineField(max_length=80)
+    kind = LineField(max_length=40)
+    digest = DigestField()
+    size_bytes = models.BigIntegerField()
+    media_type = LineField(max_length=100)
+    created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "provenance_document"

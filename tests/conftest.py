@@ -1,0 +1,99 @@
+"""The ground that tests stand on: a ledger born with the keys of FORMATS section 8, and the cast.
+
+ada the engineer, omar the approver, carla the compliance officer, otto the operator, root the administrator, and eve, who is in no
+team and may see nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connections, transaction
+
+from audit import keys
+from audit.services import create_ledger, origin_of
+from audit.signing import Signer, issuer_name
+from registry import guards
+from registry.access import services as access
+from registry.access.models import Role, Team
+from tests.world import Cast, World
+
+INSTANCE = uuid.UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+def make_test_keys() -> tuple[Signer, Signer]:
+    """The keys of FORMATS section 8, as files where the product looks for them."""
+    folder = Path(settings.PRESSMARK_KEYS)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    origin = origin_of(INSTANCE, 1)
+    log, issuer = Signer.from_seed(origin, b"\x01" * 32), Signer.from_seed(issuer_name(origin), b"\x02" * 32)
+    log.save(folder / keys.LOG_FILE)
+    issuer.save(folder / keys.ISSUER_FILE)
+    keys.forget()
+    return log, issuer
+
+
+def write_first_entry() -> None:
+    log, issuer = make_test_keys()
+    create_ledger(instance=INSTANCE, log=log, issuer=issuer)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Entry 0 stands in the test database before the first test."""
+    with django_db_blocker.unblock():
+        write_first_entry()
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, settings: Any) -> None:
+    """Each test has a store, a checkpoint file and a place for runs of its own. Keys are shared."""
+    settings.PRESSMARK_STORE = tmp_path / "store"
+    settings.PRESSMARK_CHECKPOINTS = tmp_path / "checkpoints"
+    settings.PRESSMARK_RUNS = tmp_path / "runs"
+
+
+@pytest.fixture
+def committed_db(transactional_db: None) -> Iterator[None]:
+    """A database whose commits are real. The only place where guards are dropped: tables are emptied between tests."""
+    guards.install()
+    if not _has_ledger():
+        write_first_entry()
+    yield
+    for name in connections:
+        connections[name].close()
+        guards.drop(name)
+
+
+def _has_ledger() -> bool:
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM audit_entry")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """The people, with their roles in the team `search`."""
+    return Cast.assemble()
+
+
+@pytest.fixture
+def world(cast: Cast) -> World:
+    """Builds any situation in one line, through services only."""
+    return World(cast)
+
+
+@pytest.fixture
+def outsider_team(cast: Cast) -> Team:
+    """Another team, in which nobody of the cast is."""
+    return access.create_team(actor=cast.root, slug="elsewhere")
+
+
+__all__ = ["INSTANCE", "Role", "transaction"]

@@ -1,0 +1,59 @@
+"""Builds situations through services only: the cast, and one method for each thing that a test may need to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry.access import services as access
+from registry.access.models import Actor, Role, Team
+from registry.access.queries import system_actor
+from registry.events import Caller, unit
+
+PASSWORD = "correct horse battery staple"
+
+
+def as_caller(actor: Actor) -> Caller:
+    return Caller(actor_id=actor.pk, via="cli")
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Callers by name, their rows, and their team."""
+
+    root: Caller
+    ada: Caller
+    omar: Caller
+    carla: Caller
+    otto: Caller
+    eve: Caller
+    people: dict[str, Actor]
+    team: Team
+
+    @classmethod
+    def assemble(cls) -> Cast:
+        people = {}
+        setup = Caller(actor_id=system_actor().pk, via="setup")
+        with unit(setup, role="system") as opened:
+            people["root"] = access.add_actor("root", "person", "Root", "", PASSWORD, opened.now)
+            access.add_membership(people["root"], Role.ADMINISTRATOR, None, setup.actor_id, opened.now)
+        root = as_caller(people["root"])
+        for name in ("ada", "omar", "carla", "otto", "eve"):
+            people[name] = access.create_actor(
+                actor=root, username=name, display_name=name.capitalize(), password=PASSWORD
+            )
+        team = access.create_team(actor=root, slug="search", title="Search")
+        roles = {
+            "ada": Role.ENGINEER, "omar": Role.APPROVER, "carla": Role.COMPLIANCE_OFFICER, "otto": Role.OPERATOR,
+        }  # fmt: skip
+        for name, role in roles.items():
+            access.grant_membership(actor=root, person=people[name], role=role, team=team)
+        callers = {name: as_caller(person) for name, person in people.items()}
+        return cls(**callers, people=people, team=team)
+
+
+class World:
+    """One method per thing; each returns the row."""
+
+    def __init__(self, cast: Cast) -> None:
+        self.cast = cast
+        self.team = cast.team
