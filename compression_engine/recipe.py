@@ -4,8 +4,8 @@ Rules of `pressmark/recipe/1`:
 - members name, seed, steps, type, all present, no others; canonical JSON (FORMATS section 1);
 - name is a slug; seed is an integer from 0 to 2^32 - 1; 1 to 32 steps;
 - a step has `method`, one of METHODS, and `parameters`: a list of {"name","value"} sorted by name;
-- the document holds every parameter of the method. A draft may leave out what has a default: `parse` fills it in, so a later
-  change of a default never changes what an old recipe means.
+- the document holds every parameter of the method. A draft may leave out what has a default: `parse` fills it in, so a
+  later change of a default never changes what an old recipe means.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Recipe:
 
     @classmethod
     def parse(cls, source: bytes | str | Mapping[str, JSON]) -> Recipe:
-        """A recipe from JSON text or a parsed document. Raises RecipeError that names step, parameter and what is allowed."""
+        """A recipe from JSON text or a parsed document. A RecipeError names step, parameter and what is allowed."""
         document = source if isinstance(source, Mapping) else _read(source)
         _members(document, "The recipe", required={"name", "steps", "type"}, optional={"seed"})
         if document["type"] != RECIPE_TYPE:

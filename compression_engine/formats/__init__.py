@@ -1,0 +1,1 @@
+"""Loading and saving model files without executing what is in them."""

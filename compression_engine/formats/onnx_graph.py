@@ -1,0 +1,141 @@
+"""Small operations on ONNX graphs that the methods share: walking nested graphs, lifting constants, finding who uses a
+tensor, making new names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+
+
+@dataclass(frozen=True)
+class Use:
+    """One place where a tensor is read: the node, which of its inputs, and the graph in which the node stands."""
+
+    node: onnx.NodeProto
+    index: int
+    graph: onnx.GraphProto
+
+
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all graphs inside its nodes (If, Loop, Scan), outermost first."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from graphs_of(attribute.g)
+            elif attribute.type == onnx.AttributeProto.GRAPHS:
+                for inner in attribute.graphs:
+                    yield from graphs_of(inner)
+
+
+def lift_constants(graph: onnx.GraphProto, min_elements: int) -> int:
+    """Turns large Constant nodes into initializers of their own graph, so that methods see them; returns how many."""
+    lifted = 0
+    for inner in graphs_of(graph):
+        kept: list[onnx.NodeProto] = []
+        for node in inner.node:
+            value = attribute(node, "value") if node.op_type == "Constant" else None
+            if value is None or _elements(value.t) < min_elements:
+                kept.append(node)
+                continue
+            tensor = inner.initializer.add()
+            tensor.CopyFrom(value.t)
+            tensor.name = node.output[0]
+            lifted += 1
+        if len(kept) != len(inner.node):
+            replace_nodes(inner, kept)
+    return lifted
+
+
+def uses(graph: onnx.GraphProto) -> dict[str, list[Use]]:
+    """Every place where a name is read, nested graphs included. ONNX forbids shadowing, so names are enough."""
+    found: dict[str, list[Use]] = defaultdict(list)
+    for inner in graphs_of(graph):
+        for node in inner.node:
+            for index, name in enumerate(node.input):
+                if name:
+                    found[name].append(Use(node, index, inner))
+    return found
+
+
+def attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto | None:
+    """The attribute of a node, or None."""
+    return next((entry for entry in node.attribute if entry.name == name), None)
+
+
+def integer(node: onnx.NodeProto, name: str, default: int) -> int:
+    """An integer attribute of a node, or its default."""
+    found = attribute(node, name)
+    return default if found is None else int(found.i)
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Gives a graph a new list of nodes."""
+    copies = []
+    for node in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copies.append(copy)
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+class Edits:
+    """Changes to the nodes of a model, collected first and made once: what was found while walking stays valid until
+    then, also inside nested graphs."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, list[onnx.NodeProto]] = defaultdict(list)
+        self._instead: dict[int, list[onnx.NodeProto]] = {}
+        self._kept_alive: list[onnx.GraphProto | onnx.NodeProto] = []
+
+    def put_first(self, graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+        """New nodes that depend on initializers only, before all others of a graph."""
+        self._kept_alive.append(graph)
+        self._first[id(graph)] += nodes
+
+    def replace(self, node: onnx.NodeProto, nodes: list[onnx.NodeProto]) -> None:
+        """New nodes in the place of one."""
+        self._kept_alive.append(node)
+        self._instead[id(node)] = nodes
+
+    def make(self, model: onnx.ModelProto) -> None:
+        """Makes all changes, innermost graphs first, since a changed node is copied with the graphs inside it."""
+        for graph in reversed(list(graphs_of(model.graph))):
+            nodes = list(self._first.get(id(graph), []))
+            for node in graph.node:
+                nodes += self._instead.get(id(node), [node])
+            if len(nodes) != len(graph.node) or self._instead:
+                replace_nodes(graph, nodes)
+
+
+class Names:
+    """Makes names that no tensor of the model has yet; the same model always gets the same names."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._taken: set[str] = set()
+        for graph in graphs_of(model.graph):
+            self._taken.update(tensor.name for tensor in graph.initializer)
+            self._taken.update(value.name for value in graph.input)
+            for node in graph.node:
+                self._taken.update(node.output)
+
+    def new(self, base: str, suffix: str) -> str:
+        """`base_suffix`, or with a number behind it where that is taken."""
+        name = f"{base}_{suffix}"
+        number = 1
+        while name in self._taken:
+            number += 1
+            name = f"{base}_{suffix}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def _elements(tensor: onnx.TensorProto) -> int:
+    total = 1
+    for size in tensor.dims:
+        total *= size
+    return total

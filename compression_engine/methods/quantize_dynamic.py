@@ -1,0 +1,196 @@
+"""Computes matrix products in 8-bit integers, with one scale per token found at run time and one per output channel.
+
+How, for `x @ W`: m = largest magnitude of x along its last axis; q = round(x * 127 / m) + 128 as uint8 with zero point 128;
+MatMulInteger(q, int8 W) * channel scale * m / 127. Products of the same input share one rounding of it. Every row is
+rounded by itself, so its answer is the same alone and in any batch; one scale for a whole tensor (DynamicQuantizeLinear)
+would make it depend on its batch mates. Standard operators only.
+
+Never for convolutions, whose integer form is slower than float. Weights of other operators, and embeddings, are stored as
+quantize_weights does it. Limits: the processor must have 8-bit dot products (AVX512-VNNI, AVX-VNNI, AMX) for the speed; ones
+with AVX2 alone may saturate inside a product, so measure on the processor that will serve.
+Source of per-token activation scales: Yao et al., "ZeroQuant", 2022.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from compression_engine.formats.onnx_graph import Edits, Names, Use, attribute, integer, lift_constants
+from compression_engine.formats.onnx_io import default_opset
+from compression_engine.methods.int8_weights import QMAX, Report, Rounded, Weight, find_weights, round_weight
+from compression_engine.methods.quantize_weights import expand, store, store_folded, store_rows
+from compression_engine.progress import Progress
+from compression_engine.recipe import Value
+
+PRODUCT = "int8 product with one scale per token"
+_ZERO_POINT = 128
+_SMALLEST_MAGNITUDE = 1e-30  # a token of zeros; its reciprocal times 127 is still a float
+_AXES_AS_INPUT_SINCE_OPSET = 18  # of ReduceMax
+_INNER_MAX = 65_536  # longer sums of products of 8-bit numbers could leave 32 bits
+
+
+@dataclass
+class _Writer:
+    """What is shared between the products of one model: names, edits, constants, and inputs already rounded."""
+
+    model: onnx.ModelProto
+    names: Names
+    edits: Edits = field(default_factory=Edits)
+    constants: dict[str, str] = field(default_factory=dict)
+    rounded_inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def constant(self, key: str, value: np.generic | np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+        """The name of a small constant, made once."""
+        if key not in self.constants:
+            self.constants[key] = self.names.new("per_token", key)
+            self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), self.constants[key]))
+        return self.constants[key]
+
+
+def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress) -> None:
+    """Changes a model in place. Raises FileRefused (weights_not_finite). Afterwards `report` names every large weight."""
+    min_elements = int(parameters["min_elements"])
+    lift_constants(model.graph, min_elements)
+    writer = _Writer(model, Names(model))
+    weights = find_weights(model, min_elements, report)
+    products = {id(weight): _products(weight, model.graph) for weight in weights}
+    nodes = list(model.graph.node)
+    order = {id(node): number for number, node in enumerate(nodes)}
+    pending: list[tuple[int, Use, tuple[str, str]]] = []
+    for done, weight in enumerate(weights):
+        progress("compress", done, len(weights), weight.tensor.name)
+        found = products[id(weight)]
+        if found:
+            names = _store_product(weight, found, writer, report)
+            pending += [(order[id(use.node)], use, names) for use in found]
+        elif weight.is_embedding:
+            store_rows(weight, writer.names, writer.edits, report)
+        else:
+            store_folded(weight, writer.names, writer.edits, report)
+    # an input is rounded just before the first product that reads it, so products are written in the order of the graph
+    for _, use, names in sorted(pending, key=lambda item: item[0]):
+        writer.edits.replace(use.node, _product(use.node, names, writer))
+    writer.edits.make(model)
+    progress("compress", len(weights), len(weights), "all weights rounded")
+
+
+def _products(weight: Weight, main: onnx.GraphProto) -> list[Use]:
+    """The uses of a weight that can become integer products; none unless all of these read it in the same orientation."""
+    tensor = weight.tensor
+    if weight.graph is not main or tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2:
+        return []
+    found = [use for use in weight.uses if use.graph is main and _is_product(use)]
+    orientations = {_transposed(use.node) for use in found}
+    if len(orientations) != 1:
+        return []
+    inner = tensor.dims[1] if orientations == {True} else tensor.dims[0]
+    return found if inner <= _INNER_MAX else []
+
+
+def _is_product(use: Use) -> bool:
+    node = use.node
+    if use.index != 1 or node.domain not in ("", "ai.onnx"):
+        return False
+    if node.op_type == "MatMul":
+        return True
+    scales = [attribute(node, name) for name in ("alpha", "beta")]
+    plain = all(scale is None or scale.f == 1.0 for scale in scales)
+    return node.op_type == "Gemm" and plain and integer(node, "transA", 0) == 0
+
+
+def _transposed(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Gemm" and integer(node, "transB", 0) == 1
+
+
+def _store_product(weight: Weight, found: list[Use], writer: _Writer, report: Report) -> tuple[str, str]:
+    """Stores a weight for MatMulInteger, as input by output; other readers get it expanded under its old name."""
+    name, kind = weight.tensor.name, weight.tensor.data_type
+    transposed = _transposed(found[0].node)
+    axis = 0 if transposed else 1
+    rounded = round_weight(Weight(weight.graph, weight.tensor, weight.uses, frozenset({axis})))
+    others = len(found) < len(weight.uses)
+    if not transposed:
+        names = store(weight, rounded, writer.names)
+        if others:
+            expand(weight.graph, name, kind, names, writer.names, writer.edits)
+    elif not others:
+        names = store(weight, Rounded(np.ascontiguousarray(rounded.values.T), rounded.scale.T), writer.names)
+    else:
+        names = _store_turned(weight, rounded, writer)
+    report.change(name, PRODUCT)
+    return names
+
+
+def _store_turned(weight: Weight, rounded: Rounded, writer: _Writer) -> tuple[str, str]:
+    """A tied weight that is read both ways: stored once as it is, and turned for the products when the model is loaded."""
+    name, kind = weight.tensor.name, weight.tensor.data_type
+    stored, scale = store(weight, rounded, writer.names)
+    expand(weight.graph, name, kind, (stored, scale), writer.names, writer.edits)
+    turned = writer.names.new(name, "int8_turned"), writer.names.new(name, "scale_turned")
+    nodes = [
+        helper.make_node("Transpose", [before], [after], name=writer.names.new(name, "turn"), perm=[1, 0])
+        for before, after in zip((stored, scale), turned, strict=True)
+    ]
+    writer.edits.put_first(weight.graph, nodes)
+    return turned
+
+
+def _product(node: onnx.NodeProto, weight: tuple[str, str], writer: _Writer) -> list[onnx.NodeProto]:
+    """The nodes that stand for `x @ W` (and `+ C`): the first product of an input also rounds it."""
+    base, output, new = node.name or node.output[0], node.output[0], writer.names.new
+    nodes: list[onnx.NodeProto] = []
+    if node.input[0] not in writer.rounded_inputs:
+        nodes, writer.rounded_inputs[node.input[0]] = _round_input(node.input[0], writer)
+    rounded, token_scale = writer.rounded_inputs[node.input[0]]
+    zero_point = writer.constant("zero_point", np.uint8(_ZERO_POINT))
+    bias = node.input[2] if node.op_type == "Gemm" and len(node.input) > 2 else ""
+    total, as_float, by_channel = (new(base, part) for part in ("int32", "float", "by_channel"))
+    scaled = new(base, "scaled") if bias else output
+    nodes += [
+        helper.make_node("MatMulInteger", [rounded, weight[0], zero_point], [total], name=new(base, "product")),
+        helper.make_node("Cast", [total], [as_float], name=new(base, "cast"), to=TensorProto.FLOAT),
+        helper.make_node("Mul", [as_float, weight[1]], [by_channel], name=new(base, "channel_scale")),
+        helper.make_node("Mul", [by_channel, token_scale], [scaled], name=new(base, "token_scale")),
+    ]
+    if bias:
+        nodes.append(helper.make_node("Add", [scaled, bias], [output], name=new(base, "bias")))
+    return nodes
+
+
+def _round_input(name: str, writer: _Writer) -> tuple[list[onnx.NodeProto], tuple[str, str]]:
+    """Nodes that round an input token by token, and the names of its integers and of its scale."""
+    new, constant = writer.names.new, writer.constant
+    parts = ("magnitude", "largest", "guarded", "factor", "stretched", "rounded", "shifted", "uint8", "token_scale")
+    names = {part: new(name, part) for part in parts}
+    steps = [
+        ("Abs", [name], "magnitude"),
+        ("ReduceMax", [names["magnitude"]], "largest"),
+        ("Max", [names["largest"], constant("smallest", np.float32(_SMALLEST_MAGNITUDE))], "guarded"),
+        ("Div", [constant("qmax", np.float32(QMAX)), names["guarded"]], "factor"),
+        ("Mul", [name, names["factor"]], "stretched"),
+        ("Round", [names["stretched"]], "rounded"),
+        ("Add", [names["rounded"], constant("shift", np.float32(_ZERO_POINT))], "shifted"),
+        ("Cast", [names["shifted"]], "uint8"),
+        ("Mul", [names["guarded"], constant("step", np.float32(1 / QMAX))], "token_scale"),
+    ]
+    nodes = []
+    for operator, read, output in steps:
+        node = helper.make_node(operator, read, [names[output]], name=new(name, f"{output}_node"))
+        if operator == "ReduceMax":
+            _last_axis(node, writer)
+        elif operator == "Cast":
+            node.attribute.append(helper.make_attribute("to", TensorProto.UINT8))
+        nodes.append(node)
+    return nodes, (names["uint8"], names["token_scale"])
+
+
+def _last_axis(node: onnx.NodeProto, writer: _Writer) -> None:
+    node.attribute.append(helper.make_attribute("keepdims", 1))
+    if default_opset(writer.model) >= _AXES_AS_INPUT_SINCE_OPSET:
+        node.input.append(writer.constant("last_axis", np.array([-1], dtype=np.int64)))
+    else:
+        node.attribute.append(helper.make_attribute("axes", [-1]))

@@ -1,0 +1,63 @@
+"""Recognises pickled Python objects and lists what they would call; nothing is ever unpickled.
+
+Rules:
+- a file that opens with a pickle, or a zip that holds one, is refused, whatever it is called;
+- the one exception is the sample input inside a `.pt2` archive, which PyTorch always writes: its pickle may name
+  nothing but the tensor rebuilders listed here, through the GLOBAL opcode alone.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import re
+
+from compression_engine.errors import FileRefused
+
+_SCAN_BYTES = 64 * 1024
+_TEXT_PICKLE = re.compile(rb"(\(|\]|\}|c[A-Za-z_][\w.]*\n|[ISVFL][^\n]{1,200}\n)")
+_ALLOWED_GLOBALS = frozenset(
+    {
+        "collections OrderedDict",
+        "torch._utils _rebuild_tensor",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "torch Size",
+        *(f"torch {kind}Storage" for kind in (
+            "Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool", "Untyped",
+        )),
+    }
+)  # fmt: skip
+_REFUSED_OPCODES = frozenset({"STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX"})
+
+
+def refused(name: str, what: str) -> FileRefused:
+    """The error for a pickle."""
+    hint = "A pickle can run any code when it is opened. Save the weights as ONNX or safetensors and upload that."
+    return FileRefused("pickle_refused", f"{name} {what}.", hint)
+
+
+def looks_pickled(head: bytes) -> bool:
+    """Whether the first bytes of a file open a pickle, of any protocol."""
+    if len(head) >= 2 and head[0] == 0x80 and head[1] <= 5:
+        return True
+    if not _TEXT_PICKLE.match(head):
+        return False
+    try:
+        return any(opcode.name == "STOP" for opcode, _, _ in pickletools.genops(io.BytesIO(head[:_SCAN_BYTES])))
+    except (ValueError, IndexError, UnicodeDecodeError):
+        return False
+
+
+def forbidden_names(data: bytes) -> list[str]:
+    """What a pickle would call or import beyond plain tensors; empty if there is nothing."""
+    found: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in _REFUSED_OPCODES:
+                found.append(opcode.name)
+            elif opcode.name == "GLOBAL" and argument not in _ALLOWED_GLOBALS:
+                found.append(str(argument))
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        found.append(f"unreadable opcodes ({error})")
+    return found
