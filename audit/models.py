@@ -138,3 +138,16 @@ class Bundle(GovernedModel):
 
     class Meta:
         db_table = "audit_bundle"
+
+
+class Tick(models.Model):
+    """Operational: the lock row of one of the keeper's loops, and how its last turn went."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    owner = models.UUIDField(null=True)
+    locked_until = models.DateTimeField(null=True)
+    last_run_at = models.DateTimeField(null=True)
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "audit_tick"

@@ -5,7 +5,7 @@ from registry.catalog.models import Artifact, Edge, Evidence, ModelVersion, Regi
 from registry.compression.models import Recipe, Run
 from registry.monitoring.models import Baseline, Incident, Monitor, Window
 from registry.oversight.models import Attestation, Finding, UseCase
-from registry.provenance.models import Dataset, DatasetVersion, Document, Licence
+from registry.provenance.models import Dataset, DatasetVersion, Document, Licence, Upload
 from registry.release.models import Alias, AliasAssignment, Approval, Decision, Policy, Verdict, Waiver
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Team",
     "Text",
     "Token",
+    "Upload",
     "UseCase",
     "Verdict",
     "Waiver",

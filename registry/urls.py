@@ -1,7 +1,22 @@
-"""The menu of the whole house: pages, API, admin site."""
+"""The menu of the whole house: pages, API, admin site. Each room has its own menu in `<room>/urls.py`."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+import audit.urls
+from registry.access import urls as access
+from registry.catalog import urls as catalog
+from registry.compression import urls as compression
+from registry.desk import urls as desk
+from registry.monitoring import urls as monitoring
+from registry.oversight import urls as oversight
+from registry.provenance import urls as provenance
+from registry.release import urls as release
+
+_ROOMS = (access, provenance, catalog, compression, oversight, release, monitoring, audit.urls, desk)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include([pattern for room in _ROOMS for pattern in room.api])),
+    *(pattern for room in _ROOMS for pattern in room.pages),
+]

@@ -8,6 +8,12 @@ from registry.access import services as access
 from registry.access.models import Actor, Role, Team
 from registry.access.queries import system_actor
 from registry.events import Caller, unit
+from tests.worlds.catalog import CatalogWorld
+from tests.worlds.compression import CompressionWorld
+from tests.worlds.monitoring import MonitoringWorld
+from tests.worlds.oversight import OversightWorld
+from tests.worlds.provenance import ProvenanceWorld
+from tests.worlds.release import ReleaseWorld
 
 PASSWORD = "correct horse battery staple"
 
@@ -51,9 +57,5 @@ class Cast:
         return cls(**callers, people=people, team=team)
 
 
-class World:
-    """One method per thing; each returns the row."""
-
-    def __init__(self, cast: Cast) -> None:
-        self.cast = cast
-        self.team = cast.team
+class World(ProvenanceWorld, CatalogWorld, CompressionWorld, OversightWorld, ReleaseWorld, MonitoringWorld):
+    """Everything that a test may need to have; each room adds its part in tests/worlds/."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from registry.access.models import Actor, Team, Text
 from registry.catalog.models import ModelVersion, RegisteredModel
@@ -44,15 +45,23 @@ class RunState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class RunKind(models.TextChoices):
+    """Compress a parent into a child, or only measure a version that is there."""
+
+    COMPRESSION = "compression"
+    EVALUATION = "evaluation"
+
+
 class Run(GovernedModel):
-    """One execution of a recipe on a parent version. This row is the truth; a queue message is only a wake-up."""
+    """One execution: of a recipe on a parent version, or of an evaluation. The row is the truth; a queue message only wakes."""
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
     once = ("cancel_requested_at", "finished_at", "child", "failure_code", "failure", "log_digest", "engine_version")
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="runs")
     parent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="runs")
-    recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, related_name="runs")
+    kind = models.CharField(max_length=16, choices=RunKind.choices)
+    recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, null=True, related_name="runs")
     calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=16, choices=RunState.choices, db_index=True)
@@ -77,3 +86,9 @@ class Run(GovernedModel):
 
     class Meta:
         db_table = "compression_run"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="compression", recipe__isnull=False) | Q(kind="evaluation", recipe__isnull=True),
+                name="compression_run_recipe",
+            )
+        ]

@@ -114,3 +114,16 @@ class Document(GovernedModel):
 
     class Meta:
         db_table = "provenance_document"
+
+
+class Upload(models.Model):
+    """Operational: who brought which bytes, so that nobody registers bytes of others by knowing a digest."""
+
+    actor = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    digest = DigestField()
+    size_bytes = models.BigIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "provenance_upload"
+        constraints = [models.UniqueConstraint(fields=["actor", "digest"], name="provenance_upload_once")]
