@@ -1,0 +1,295 @@
+"""Parses a call, runs it, and tells what happens: as JSON lines for a program, in words for a person.
+
+Rules: exit 0 done, 1 refused or stopped with a typed error, 2 wrong call. SIGTERM and SIGINT end the work at once and leave
+nothing half-written. Commands that need heavy libraries import them when they are called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
+from compression_engine.errors import Cancelled, EngineError
+from compression_engine.inspect import inspect_file
+from compression_engine.methods import METHODS
+from compression_engine.recipe import Recipe, shipped_recipes
+
+_QUICK_ROUNDS = 9
+Answer = dict[str, JSON]
+
+
+class _Stop(BaseException):
+    """A signal asked to stop; not an Exception, so that no `except Exception` on the way can swallow it."""
+
+
+class Speaker:
+    """Writes progress and outcome to standard output."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def progress(self, stage: str, done: int, total: int, message: str) -> None:
+        """One step of the work."""
+        if self._as_json:
+            self._line({"type": "progress", "stage": stage, "done": done, "total": total, "message": message})
+        elif done == total:
+            sys.stderr.write(f"{stage}: {message}\n")
+
+    def result(self, command: str, answer: Answer, words: str) -> None:
+        """What came out."""
+        if self._as_json:
+            self._line({"type": "result", "command": command} | answer)
+        else:
+            sys.stdout.write(words.rstrip("\n") + "\n")
+
+    def error(self, error: EngineError) -> None:
+        """Why nothing came out."""
+        if self._as_json:
+            self._line({"type": "error", "code": error.code, "message": error.message, "hint": error.hint})
+        else:
+            sys.stderr.write(f"{error.code}: {error.message}\n{error.hint}\n")
+
+    def _line(self, value: JSON) -> None:
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    speaker = Speaker(options.json)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        answer, words = options.run(options, speaker)
+        speaker.result(options.command, answer, words)
+        return 0
+    except _Stop:
+        error: EngineError = Cancelled()
+    except EngineError as caught:
+        error = caught
+    except MemoryError:
+        hint = "Give the run more memory, or a smaller model or fewer rows."
+        error = EngineError("out_of_memory", "There is not enough memory.", hint)
+    except ModuleNotFoundError as caught:
+        hint = "Install the engine's libraries: pip install 'pressmark[engine]'."
+        error = EngineError("missing_package", f"The package {caught.name} is not installed.", hint)
+    except Exception as caught:
+        traceback.print_exc(file=sys.stderr)
+        hint = "This is a fault of the engine: report it with the log of this run."
+        error = EngineError("internal", f"{type(caught).__name__}: {caught}", hint)
+    speaker.error(error)
+    return 1
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)  # a second signal must not interrupt the cleaning up
+    raise _Stop
+
+
+def _inspect(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    name = options.declared or options.file.name
+    document = inspect_file(options.file, name=name, siblings=frozenset(options.sibling)).document()
+    return {"inspection": document}, json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    from compression_engine.pipeline import compress
+    from compression_engine.result import RESULT_NAME
+
+    recipe = _recipe(options.recipe)
+    result = compress(
+        options.parent,
+        recipe,
+        calibration=options.calibration,
+        evaluation=options.evaluation,
+        output_folder=options.output,
+        settings=_settings(options, recipe.seed),
+        progress=speaker.progress,
+    )
+    return _measured(result, options.output / RESULT_NAME)
+
+
+def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    from compression_engine.pipeline import evaluate
+
+    _refuse_existing(options.output)
+    result = evaluate(
+        options.child,
+        parent=options.parent,
+        data=options.data,
+        settings=_settings(options, 0),
+        progress=speaker.progress,
+    )
+    _write(options.output, result.canonical())
+    return _measured(result, options.output)
+
+
+def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    from compression_engine.data import read_rows
+    from compression_engine.formats.onnx_io import inspect_model, weights_file
+    from compression_engine.measure.distribution import measure_distribution, parse_bins
+    from compression_engine.pipeline import open_pair
+
+    _refuse_existing(options.output)
+    bins = None if options.bins is None else parse_bins(_json_file(options.bins, "data_does_not_fit"))
+    paths = [None if path is None else weights_file(path) for path in (options.child, options.parent)]
+    for path in filter(None, paths):
+        inspect_model(path)
+    assert paths[0] is not None
+    model, parent, encoder = open_pair(paths[0], paths[1], read_rows(options.data), options.threads)
+    found = measure_distribution(model, parent, encoder, bins, speaker.progress)
+    _write(options.output, canonical(found))
+    words = f"{found['n']} rows counted in {len(found['features'])} features: {options.output}"
+    return {"distribution": found, "result_path": str(options.output)}, words
+
+
+def _replay(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    from compression_engine.replay import replay
+
+    digest = replay(options.result, parent=options.parent, output_folder=options.output, progress=speaker.progress)
+    return {"digest": digest, "same": True}, f"The same bytes: {digest}"
+
+
+def _methods(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    found = []
+    for spec in METHODS.values():
+        entry = asdict(spec)
+        del entry["module"]
+        found.append(entry)
+    return {"methods": found}, "\n".join(f"{spec.name}: {spec.summary}" for spec in METHODS.values())
+
+
+def _recipes(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    shipped = shipped_recipes()
+    found = [
+        {
+            "name": name,
+            "description": entry.description,
+            "digest": entry.recipe.digest(),
+            "recipe": entry.recipe.document(),
+        }
+        for name, entry in shipped.items()
+    ]
+    return {"recipes": found}, "\n".join(f"{name}: {entry.description}" for name, entry in shipped.items())
+
+
+def _recipe(source: str) -> Recipe:
+    path = Path(source)
+    if not path.is_file():
+        shipped = shipped_recipes()
+        if source in shipped:
+            return shipped[source].recipe
+        hint = f"Give a file, or one of: {', '.join(shipped)}."
+        raise EngineError("not_found", f"There is no recipe {source}.", hint)
+    return Recipe.parse(path.read_bytes())
+
+
+def _settings(options: argparse.Namespace, seed: int) -> Any:
+    from compression_engine.pipeline import Settings
+
+    chosen = seed if options.seed is None else options.seed
+    if options.quick:
+        return Settings(seed=chosen, threads=options.threads, rounds=_QUICK_ROUNDS, memory_repeats=1)
+    return Settings(seed=chosen, threads=options.threads, rounds=options.rounds)
+
+
+def _measured(result: Any, path: Path) -> tuple[Answer, str]:
+    document = result.document()
+    words = [sentence for entry in document["evidence"] for sentence in entry["plain"]]
+    return {"result": document, "result_path": str(path)}, "\n".join([*words, f"Written: {path}"])
+
+
+def _json_file(path: Path, code: str) -> JSON:
+    try:
+        return parse_json(path.read_bytes())
+    except OSError as error:
+        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error
+    except CanonicalError as error:
+        raise EngineError(code, f"{path.name}: {error}.", "Give a JSON file.") from error
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise EngineError("output_exists", f"{path} exists already.", "Give a new name.")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        partial.write_bytes(data)
+        partial.rename(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _natural(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m compression_engine", description="Compresses and measures models.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[..., tuple[Answer, str]], summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.add_argument("--json", action="store_true", help="say everything as JSON lines")
+        added.set_defaults(run=run)
+        return added
+
+    looked = command("inspect", _inspect, "Say what a model file is, without opening what is in it.")
+    looked.add_argument("file", type=Path)
+    looked.add_argument("--as", dest="declared", metavar="NAME", help="the name under which the file is declared")
+    looked.add_argument("--sibling", action="append", default=[], metavar="NAME", help="a file that came with it")
+    made = command("compress", _compress, "Make a smaller model by a recipe, and measure it against its parent.")
+    made.add_argument("parent", type=Path, metavar="PARENT")
+    made.add_argument("--recipe", required=True, help="a recipe file, or the name of a recipe that ships")
+    made.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    made.add_argument("--calibration", type=Path, metavar="FILE")
+    made.add_argument("--evaluation", type=Path, metavar="FILE")
+    _measuring(made)
+    judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
+    judged.add_argument("child", type=Path, metavar="CHILD")
+    judged.add_argument("--parent", type=Path)
+    judged.add_argument("--data", type=Path, required=True, metavar="FILE")
+    judged.add_argument("--output", type=Path, required=True, metavar="RESULT.json")
+    _measuring(judged)
+    watched = command("observe", _observe, "Count how inputs and answers are distributed.")
+    watched.add_argument("child", type=Path, metavar="CHILD")
+    watched.add_argument("--parent", type=Path)
+    watched.add_argument("--data", type=Path, required=True, metavar="FILE")
+    watched.add_argument("--bins", type=Path, metavar="BASELINE.json")
+    watched.add_argument("--output", type=Path, required=True, metavar="OUT.json")
+    watched.add_argument("--threads", type=_natural(1, 256), default=1)
+    again = command("replay", _replay, "Make a result again and say whether the bytes are the same.")
+    again.add_argument("result", type=Path, metavar="RESULT.json")
+    again.add_argument("--parent", type=Path, required=True)
+    again.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    command("methods", _methods, "List the methods and their parameters.")
+    command("recipes", _recipes, "List the recipes that ship.")
+    return parser
+
+
+def _measuring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_natural(0, 2**32 - 1))
+    parser.add_argument("--threads", type=_natural(1, 256), default=1)
+    parser.add_argument("--rounds", type=_natural(3, 10_000), default=60, help="rounds of latency (60)")
+    parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")

@@ -1,0 +1,126 @@
+"""Runs ONNX models in onnxruntime on the processor, with pinned threads, and cuts the answers into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from compression_engine.data import Array, Encoder, Feed, ModelInput
+from compression_engine.errors import DataError, EngineError
+from compression_engine.progress import Progress
+
+BATCH_ROWS = 16
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(int16)": np.int16,
+    "tensor(int8)": np.int8,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+_ERRORS_ONLY = 3
+
+
+class Model:
+    """An opened model. `code_load` and `code_run` are the codes of the errors when it fails to open or to run."""
+
+    def __init__(self, path: Path, threads: int, *, what: str = "The model") -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = _ERRORS_ONLY
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.what = what
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            hint = "Export it again; onnxruntime must be able to open a model before it can be compressed."
+            raise EngineError("output_does_not_load", f"{what} does not open: {_short(error)}.", hint) from error
+        self.output_names = [entry.name for entry in self._session.get_outputs()]
+
+    @property
+    def signature(self) -> list[tuple[str, str, tuple[Any, ...]]]:
+        """Names, types and shapes of inputs and outputs, to compare a child with its parent."""
+        entries = [*self._session.get_inputs(), *self._session.get_outputs()]
+        return [(entry.name, entry.type, tuple(entry.shape)) for entry in entries]
+
+    def inputs(self) -> list[ModelInput]:
+        """What the model takes; raises DataError for types that rows cannot be made of."""
+        found = []
+        for entry in self._session.get_inputs():
+            if entry.type not in _DTYPES:
+                hint = "The engine measures models that take plain numeric tensors."
+                raise DataError("data_does_not_fit", f"The input {entry.name!r} is a {entry.type}.", hint)
+            first = entry.shape[0] if entry.shape else None
+            fixed = first if isinstance(first, int) and first > 0 else None
+            found.append(ModelInput(entry.name, np.dtype(_DTYPES[entry.type]), fixed))
+        return found
+
+    def run(self, feed: Feed) -> list[Array]:
+        """The outputs for one batch, in the model's order."""
+        try:
+            outputs = self._session.run(None, feed)
+        except Exception as error:
+            hint = "Check that the rows fit the model's inputs; if they do, the model cannot be used as it is."
+            raise EngineError("output_does_not_run", f"{self.what} fails on a batch: {_short(error)}.", hint) from error
+        return [np.asarray(output) for output in outputs]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that run together: their inputs, how many of them count (the rest fills up a fixed batch), real tokens."""
+
+    feed: Feed
+    count: int
+
+    def rows(self, output: Array) -> list[Array]:
+        """One flat array a row; positions that are padding are cut out."""
+        mask = self.feed.get("attention_mask")
+        if mask is not None and output.ndim >= 3 and output.shape[1] == mask.shape[1]:
+            return [output[row][mask[row] != 0].reshape(-1) for row in range(self.count)]
+        return [output[row].reshape(-1) for row in range(self.count)]
+
+
+def batches(encoder: Encoder, rows: int | None = None) -> Iterator[Batch]:
+    """The rows in their order, 16 at a time, or as many as the model's fixed first dimension wants."""
+    total = len(encoder.rows) if rows is None else min(rows, len(encoder.rows))
+    size = encoder.fixed_rows or BATCH_ROWS
+    for start in range(0, total, size):
+        indices = list(range(start, min(start + size, total)))
+        count = len(indices)
+        if encoder.fixed_rows:
+            indices += [indices[-1]] * (size - count)
+        yield Batch(encoder.batch(indices), count)
+
+
+def primary_output(model: Model, batch: Batch) -> int:
+    """Which output is compared: the first that is made of floats and has one entry a row."""
+    expected = len(next(iter(batch.feed.values())))
+    for index, output in enumerate(model.run(batch.feed)):
+        if np.issubdtype(output.dtype, np.floating) and output.ndim >= 1 and output.shape[0] == expected:
+            return index
+    hint = "The first axis of inputs and outputs must be rows."
+    raise DataError("data_does_not_fit", f"{model.what} has no output of floats with one entry a row.", hint)
+
+
+def answers(model: Model, encoder: Encoder, output: int, progress: Progress, stage: str) -> list[Array]:
+    """The compared output for every row, flat."""
+    found: list[Array] = []
+    for batch in batches(encoder):
+        progress(stage, len(found), len(encoder.rows), f"{model.what}: rows answered")
+        found += batch.rows(model.run(batch.feed)[output])
+    return found
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:300].rstrip(".")
