@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 import audit.urls
 from registry.access import urls as access
@@ -18,5 +19,7 @@ _ROOMS = (access, provenance, catalog, compression, oversight, release, monitori
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include([pattern for room in _ROOMS for pattern in room.api])),
+    path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     *(pattern for room in _ROOMS for pattern in room.pages),
 ]

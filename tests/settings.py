@@ -8,6 +8,7 @@ from pathlib import Path
 
 _folder = Path(tempfile.mkdtemp(prefix="pressmark-tests-"))
 os.environ["PRESSMARK_HOME"] = str(_folder)
+(_folder / "static").mkdir()
 if "PRESSMARK_TEST_DATABASE_URL" in os.environ:
     os.environ["PRESSMARK_DATABASE_URL"] = os.environ["PRESSMARK_TEST_DATABASE_URL"]
 else:

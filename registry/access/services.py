@@ -71,14 +71,19 @@ def add_actor(
     if password is None:
         person.set_unusable_password()
     else:
-        try:
-            validate_password(password, person)
-        except ValidationError as error:
-            raise Invalid(" ".join(error.messages), hint="Choose another password.", code="weak-password") from None
+        check_password(password, username)
         person.set_password(password)
     person.save()
     emit("actor.created", person, team=None)
     return person
+
+
+def check_password(password: str, username: str) -> None:
+    """Refuse a password that is short, common or like the user name."""
+    try:
+        validate_password(password, Actor(username=username))
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages), hint="Choose another password.", code="weak-password") from None
 
 
 def end_actor(*, actor: Caller, person: Actor) -> Actor:

@@ -1,0 +1,60 @@
+# Pressmark. `make help` lists what there is.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# A machine with wheels of its own names their folder; a public one takes PyTorch's CPU build through uv.
+export UV_FIND_LINKS := $(if $(UV_FIND_LINKS),$(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+TORCH_BACKEND ?= $(if $(UV_FIND_LINKS),,--torch-backend=cpu)
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format lock bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv with everything pinned in requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Pressmark needs Python 3.11: install it, or name it with PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "installing the pinned packages ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: setup ## run the main job on a real model and show the outcome
+	@$(BIN)/pressmark demo
+
+test: setup ## run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: setup ## run every test on SQLite, then on PostgreSQL
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m tests.services.postgres -- $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## style, types, import contracts, migrations, documentation
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	PRESSMARK_HOME=$(CURDIR)/var/check $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m pytest tests/house -q
+
+format: setup ## let ruff write the layout
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+lock: setup ## resolve requirements.lock anew
+	printf 'torch==2.13.0\n' > $(VENV)/constraints.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras -c $(VENV)/constraints.txt --python-version 3.11 --no-header --no-annotate -o $(VENV)/lock.txt
+	sed 's/+cpu$$//' $(VENV)/lock.txt > requirements.lock
+	@! grep -i -E 'nvidia|cuda|triton' requirements.lock || { echo "CUDA arrived in the lock"; exit 1; }
+
+bench: setup ## benchmarks beside the peers: make bench NAME=quantization
+	$(BIN)/python -m tests.bench $(NAME)
+
+clean: ## remove what the demo and the tests made
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

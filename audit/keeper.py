@@ -1,0 +1,114 @@
+"""The loops that keep an installation going: one table of ticks, each under a lock row, so any number of keepers may run.
+
+Rules:
+- a tick is claimed by one conditional UPDATE; a keeper that dies loses it when the lock runs out;
+- a tick that fails says so in its row (the health page shows it) and is tried again at its next turn; it never stops the others;
+- time rules are decided at the moment of use; the keeper only reaps, re-sends, signs and sweeps.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import close_old_connections, transaction
+from django.db.models import Q
+
+from audit import checkpoints
+from audit.models import Tick
+from registry.compression import execution, tasks
+
+logger = logging.getLogger(__name__)
+LOCK_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class TickSpec:
+    """One loop: how often, and what it does."""
+
+    name: str
+    every_seconds: float
+    act: Callable[[], object]
+
+
+def _reap() -> object:
+    return execution.reap(datetime.datetime.now(datetime.UTC))
+
+
+TICKS = [
+    TickSpec("sign-checkpoint", 1.0, checkpoints.sign_next),
+    TickSpec("reap-runs", 5.0, _reap),
+    TickSpec("resend-runs", 5.0, tasks.resend),
+]
+
+
+def prepare() -> None:
+    """Make the lock rows that are not there yet."""
+    for spec in TICKS:
+        Tick.objects.get_or_create(name=spec.name)
+
+
+def turn(spec: TickSpec, owner: uuid.UUID) -> bool:
+    """Take one turn of a tick if it is due and free; True when it ran."""
+    now = datetime.datetime.now(datetime.UTC)
+    due = Q(last_run_at=None) | Q(last_run_at__lte=now - datetime.timedelta(seconds=spec.every_seconds))
+    free = Q(locked_until=None) | Q(locked_until__lt=now)
+    with transaction.atomic():
+        claimed = Tick.objects.filter(due, free, name=spec.name).update(
+            owner=owner, locked_until=now + datetime.timedelta(seconds=LOCK_SECONDS)
+        )
+    if not claimed:
+        return False
+    failure = ""
+    try:
+        spec.act()
+    except Exception as error:  # one loop that fails must not stop the others
+        failure = f"{type(error).__name__}: {error}"
+        logger.error("%s failed: %s", spec.name, failure)
+    finished = datetime.datetime.now(datetime.UTC)
+    Tick.objects.filter(name=spec.name, owner=owner).update(
+        owner=None, locked_until=None, last_run_at=finished, last_error=failure
+    )
+    return True
+
+
+def run(stop: Callable[[], bool]) -> None:
+    """Turn until `stop` says so."""
+    owner = uuid.uuid4()
+    prepare()
+    while not stop():
+        for spec in TICKS:
+            if stop():
+                return
+            if _due(spec):
+                turn(spec, owner)
+        close_old_connections()
+        time.sleep(0.25)
+
+
+_last: dict[str, float] = {}
+
+
+def _due(spec: TickSpec) -> bool:
+    """A look at this process's own clock first, so that an idle keeper asks the database seldom."""
+    now = time.monotonic()
+    if now - _last.get(spec.name, -spec.every_seconds) < spec.every_seconds:
+        return False
+    _last[spec.name] = now
+    return True
+
+
+def health() -> list[dict[str, str]]:
+    """What each loop last did: for the health page and `pressmark check`."""
+    return [
+        {
+            "name": tick.name,
+            "last_run_at": tick.last_run_at.isoformat() if tick.last_run_at else "never",
+            "error": tick.last_error,
+        }
+        for tick in Tick.objects.order_by("name")
+    ]

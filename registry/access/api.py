@@ -1,0 +1,188 @@
+"""JSON doors of this room: who am I, tokens, teams, people, memberships."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import AnonRateThrottle
+from rest_framework.views import APIView
+
+from registry.access import queries, services
+from registry.access.http import Command, Query, caller_of
+from registry.access.models import Actor, ActorKind, Membership, Role, Team, Token
+from registry.errors import Forbidden, NotFound
+from registry.events import Caller
+
+
+def membership_body(membership: Membership) -> dict[str, Any]:
+    """A membership as the API shows it."""
+    return {
+        "id": str(membership.pk),
+        "role": membership.role,
+        "team": membership.team.slug if membership.team else None,
+        "expires_at": membership.expires_at,
+    }
+
+
+class WhoAmI(Query):
+    """The caller, with every role in force."""
+
+    @extend_schema(operation_id="who_am_i", responses={200: dict})
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        return super().get(request, **kwargs)
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        person = Actor.objects.get(pk=caller.actor_id)
+        memberships = [membership_body(m) for m in person.memberships_now()]
+        return {"id": str(person.pk), "username": person.username, "kind": person.kind, "memberships": memberships}
+
+
+class LogInInput(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    password = serializers.CharField(style={"input_type": "password"})
+    days = serializers.IntegerField(default=services.TOKEN_LIFETIME_DAYS, min_value=1, max_value=365)
+
+
+class LogInThrottle(AnonRateThrottle):
+    """Guessing passwords is slow."""
+
+    rate = "20/min"
+
+
+class LogIn(APIView):
+    """A token for a user name and a password. The secret is shown once; only its hash is kept."""
+
+    permission_classes = [AllowAny]
+    authentication_classes = []
+    throttle_classes = [LogInThrottle]
+
+    @extend_schema(operation_id="log_in", request=LogInInput, responses={201: dict})
+    def post(self, request: Request) -> Response:
+        read = LogInInput(data=request.data)
+        read.is_valid(raise_exception=True)
+        data = read.validated_data
+        person = authenticate(request._request, username=data["username"], password=data["password"])
+        if not isinstance(person, Actor):
+            raise Forbidden(
+                "User name and password do not fit.", hint="Check both; ask an administrator for a new one."
+            )
+        caller = Caller(actor_id=person.pk, via="api")
+        token, secret = services.create_token(actor=caller, person=person, days=data["days"])
+        return Response({"token": secret, "id": str(token.pk), "expires_at": token.expires_at}, status=201)
+
+
+class EndToken(Command):
+    """Revoke a token of the caller's."""
+
+    success_status = 200
+
+    @extend_schema(operation_id="end_token", request=None, responses={200: dict})
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        return super().post(request, **kwargs)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        token = Token.objects.filter(pk=kwargs["token_id"], actor_id=caller.actor_id).first()
+        if token is None:
+            raise NotFound("There is no such token of yours.")
+        ended = services.end_token(actor=caller, token=token)
+        return {"id": str(ended.pk), "ended_at": _text(ended.ended_at)}
+
+
+class CreateServiceTokenInput(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    days = serializers.IntegerField(default=services.TOKEN_LIFETIME_DAYS, min_value=1, max_value=365)
+
+
+class CreateServiceToken(APIView):
+    """A token for a service account, by an administrator."""
+
+    @extend_schema(operation_id="create_service_token", request=CreateServiceTokenInput, responses={201: dict})
+    def post(self, request: Request) -> Response:
+        read = CreateServiceTokenInput(data=request.data)
+        read.is_valid(raise_exception=True)
+        account = Actor.objects.filter(username=read.validated_data["username"], kind=ActorKind.SERVICE).first()
+        if account is None:
+            raise NotFound("There is no such service account.")
+        caller = caller_of(request, "api")
+        token, secret = services.create_token(actor=caller, person=account, days=read.validated_data["days"])
+        return Response({"token": secret, "id": str(token.pk), "expires_at": token.expires_at}, status=201)
+
+
+class CreateTeamInput(serializers.Serializer[Any]):
+    slug = serializers.CharField(max_length=63)
+    title = serializers.CharField(required=False, default="", allow_blank=True)
+
+
+class CreateTeam(Command):
+    """A new team."""
+
+    input = CreateTeamInput
+
+    @extend_schema(operation_id="create_team", request=CreateTeamInput, responses={201: dict})
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        return super().post(request, **kwargs)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        team = services.create_team(actor=caller, slug=data["slug"], title=data["title"])
+        return {"id": str(team.pk), "slug": team.slug}
+
+
+class CreateActorInput(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    kind = serializers.ChoiceField(choices=[ActorKind.PERSON, ActorKind.SERVICE], default=ActorKind.PERSON)
+    display_name = serializers.CharField(required=False, default="", allow_blank=True)
+    email = serializers.EmailField(required=False, default="", allow_blank=True)
+    password = serializers.CharField(required=False, default=None, allow_null=True, style={"input_type": "password"})
+
+
+class CreateActor(Command):
+    """A new person or service account."""
+
+    input = CreateActorInput
+
+    @extend_schema(operation_id="create_actor", request=CreateActorInput, responses={201: dict})
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        return super().post(request, **kwargs)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        person = services.create_actor(actor=caller, **data)
+        return {"id": str(person.pk), "username": person.username}
+
+
+class GrantMembershipInput(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    role = serializers.ChoiceField(choices=Role.choices)
+    team = serializers.CharField(required=False, default=None, allow_null=True)
+    expires_at = serializers.DateTimeField(required=False, default=None, allow_null=True)
+
+
+class GrantMembership(Command):
+    """Give somebody a role, in a team or in the whole instance."""
+
+    input = GrantMembershipInput
+
+    @extend_schema(operation_id="grant_membership", request=GrantMembershipInput, responses={201: dict})
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        return super().post(request, **kwargs)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        person = Actor.objects.filter(username=data["username"], ended_at=None).exclude(kind=ActorKind.SYSTEM).first()
+        if person is None:
+            raise NotFound(f"There is no active actor {data['username']!r}.")
+        team: Team | None = queries.get_team(caller, data["team"]) if data["team"] else None
+        membership = services.grant_membership(
+            actor=caller, person=person, role=data["role"], team=team, expires_at=data["expires_at"]
+        )
+        return {"id": str(membership.pk), "role": membership.role, "team": data["team"]}
+
+
+def _text(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,78 @@
+"""`pressmark check`: whether this installation is in order, line by line, with what to do where it is not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from audit import checkpoints, keeper, keys
+from audit.models import Entry
+from registry import guards
+from registry.errors import Problem
+
+Line = tuple[bool, str, str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="say only what is wrong")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 0 when everything is in order."""
+    failed = False
+    for good, said, remedy in _lines():
+        if good and not options.quiet:
+            print(f"ok       {said}")
+        if not good:
+            failed = True
+            print(f"WRONG    {said}\n         what to do: {remedy}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _lines() -> Iterator[Line]:
+    home = Path(settings.PRESSMARK_HOME)
+    yield (home / "secret_key").is_file(), f"home is {home}", "run `pressmark init`"
+    try:
+        applied = not MigrationExecutor(connection).migration_plan(
+            MigrationExecutor(connection).loader.graph.leaf_nodes()
+        )
+    except DatabaseError as error:
+        yield False, f"the database does not answer: {error}", "check PRESSMARK_DATABASE_URL, then run `pressmark init`"
+        return
+    yield applied, f"{connection.vendor} has the tables of this version", "run `pressmark init`, or `pressmark upgrade`"
+    if not applied:
+        return
+    yield Entry.objects.exists(), "the ledger has its first entry", "run `pressmark init`"
+    yield from _guarded(guards.demand, "every guard of the database is there")
+    yield from _guarded(keys.issuer_signer, "the issuer key can be read")
+    yield from _guarded(_continues, "the ledger continues the last checkpoint outside the database")
+    for tick in keeper.health():
+        yield (
+            not tick["error"],
+            f"keeper: {tick['name']} last ran {tick['last_run_at']} {tick['error']}",
+            "see the error",
+        )
+
+
+def _guarded(act: Callable[[], object], said: str) -> Iterator[Line]:
+    try:
+        act()
+    except Problem as problem:
+        yield False, problem.detail, problem.hint
+    else:
+        yield True, said, ""
+
+
+def _continues() -> None:
+    last = checkpoints.last_outside(keys.log_signer().public)
+    if last is not None and checkpoints.ledger_size() < last.size:
+        raise checkpoints.LedgerRefused(
+            f"The ledger has {checkpoints.ledger_size()} entries, but a checkpoint over {last.size} was signed.",
+            hint="This is an old backup or a cut ledger. Restore the newest backup.",
+        )

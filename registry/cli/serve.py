@@ -1,0 +1,95 @@
+"""`pressmark serve`: web server, worker and keeper under one supervisor; what falls over is started again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+GRACE_SECONDS = 20.0
+RESTART_PAUSE_SECONDS = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--web-workers", type=int, default=2)
+
+
+@dataclass
+class Part:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    failures: int = field(default=0)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command)
+        self.started = time.monotonic()
+
+    def has_fallen(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+
+def parts_of(host: str, port: int, web_workers: int) -> list[Part]:
+    """The three processes of an installation."""
+    own = [sys.executable, "-m", "registry.cli.main"]
+    return [
+        Part("web", [*own, "web", "--host", host, "--port", str(port), "--web-workers", str(web_workers)]),
+        Part("worker", [*own, "worker"]),
+        Part("keeper", [*own, "keeper"]),
+    ]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start everything and stay until SIGTERM or Ctrl-C; refuses to start what is not in order."""
+    checked = subprocess.run([sys.executable, "-m", "registry.cli.main", "check", "--quiet"], check=False)
+    if checked.returncode != 0:
+        return checked.returncode
+    parts = parts_of(options.host, options.port, options.web_workers)
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, frame: stopping.append(received))
+    for part in parts:
+        part.start()
+    print(f"Pressmark is at http://{options.host}:{options.port}/ (Ctrl-C stops it)", flush=True)
+    while not stopping:
+        _restart_fallen(parts)
+        time.sleep(0.2)
+    _stop(parts)
+    return 0
+
+
+def _restart_fallen(parts: list[Part]) -> None:
+    for part in parts:
+        if part.has_fallen() and time.monotonic() - part.started > RESTART_PAUSE_SECONDS:
+            status = part.process.returncode if part.process else None
+            print(
+                f"pressmark serve: {part.name} ended with status {status}; starting it again",
+                file=sys.stderr,
+                flush=True,
+            )
+            part.failures += 1
+            part.start()
+
+
+def _stop(parts: list[Part]) -> None:
+    for part in parts:
+        if part.process is not None and part.process.poll() is None:
+            part.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for part in parts:
+        if part.process is None:
+            continue
+        try:
+            part.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.kill(part.process.pid, signal.SIGKILL)
+            part.process.wait()

@@ -1,0 +1,173 @@
+"""A client of the API with the standard library alone: for scripts, pipelines and the command line. No Django.
+
+    client = Client("http://127.0.0.1:8000", token="...")
+    upload = client.upload(Path("model.onnx"))
+    version = client.post("teams/search/models/minilm/versions", {...})
+
+Every answer to a command is kept with its receipt in `client.receipts`. Errors are `ApiError`, with the problem's detail and hint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+CHUNK_BYTES = 1024 * 1024
+TIMEOUT_SECONDS = 600
+
+
+class ApiError(Exception):
+    """A refusal of the server, or no answer at all."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        self.detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
+        self.hint = str(problem.get("hint", ""))
+        super().__init__(f"{self.detail} {self.hint}".strip())
+
+
+class Client:
+    """One server, one token."""
+
+    def __init__(self, server: str, token: str | None = None) -> None:
+        parts = urlsplit(server if "://" in server else f"http://{server}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{server!r} is no server; it looks like http://127.0.0.1:8000")
+        self._connection_class = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
+        self.token = token
+        self.receipts: list[str] = []
+
+    def log_in(self, username: str, password: str) -> None:
+        """Get a token and use it from now on."""
+        self.token = self.post("log-in", {"username": username, "password": password})["token"]
+
+    def get(self, path: str) -> Any:
+        """Read JSON."""
+        return self._call("GET", path)
+
+    def post(self, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> Any:
+        """Send a command, with an idempotency key so that a repeat after a lost answer does it once."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
+        return self._call("POST", path, json.dumps(body or {}).encode(), headers)
+
+    def upload(self, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+        """Stream a file; the server answers its digest, which must be the one that we computed."""
+        digest = digest_of(path)
+        size = path.stat().st_size
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(size),
+            "Pressmark-Digest": digest,
+        }
+        answer: dict[str, Any] = self._call("POST", "uploads", _chunks(path, size, progress), headers)
+        if answer["digest"] != digest:
+            raise ApiError(502, {"detail": f"The server stored {answer['digest']}, not {digest}."})
+        return answer
+
+    def download(self, path: str, target: Path, expected: str) -> None:
+        """Stream a file to disk; it takes its name only when its digest is the expected one."""
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        hasher = hashlib.sha256()
+        try:
+            with self._open("GET", path) as (response, _), temporary.open("wb") as out:
+                while chunk := response.read(CHUNK_BYTES):
+                    hasher.update(chunk)
+                    out.write(chunk)
+            if f"sha256:{hasher.hexdigest()}" != expected:
+                raise ApiError(502, {"detail": f"{target.name} arrived with another digest than {expected}."})
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def wait_for(self, path: str, done: Callable[[Any], bool], seen: Callable[[Any], None], timeout: float) -> Any:
+        """Read again and again until `done`; `seen` is told every state."""
+        deadline = time.monotonic() + timeout
+        while True:
+            state = self.get(path)
+            seen(state)
+            if done(state):
+                return state
+            if time.monotonic() > deadline:
+                raise ApiError(504, {"detail": f"{path} was not finished within {timeout:.0f} s."})
+            time.sleep(0.5)
+
+    def _call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        with self._open(method, path, body, headers) as (response, receipt):
+            data = response.read()
+        if receipt:
+            self.receipts.append(receipt)
+        return json.loads(data) if data else None
+
+    def _open(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> _Answer:
+        sent = {"Accept": "application/json", **(headers or {})}
+        if self.token:
+            sent["Authorization"] = f"Token {self.token}"
+        connection = self._connection_class(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, f"{self._base}/api/v1/{quote(path, safe='/?=&@:')}", body, sent)
+            response = connection.getresponse()
+        except OSError as error:
+            connection.close()
+            raise ApiError(
+                0,
+                {
+                    "detail": f"{self._host}:{self._port} does not answer: {error}.",
+                    "hint": "Is `pressmark serve` running?",
+                },
+            ) from None
+        if response.status >= 400:
+            problem = _problem(response)
+            connection.close()
+            raise ApiError(response.status, problem)
+        return _Answer(connection, response)
+
+
+class _Answer:
+    """An open answer; closes its connection."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self._connection, self._response = connection, response
+
+    def __enter__(self) -> tuple[http.client.HTTPResponse, str]:
+        return self._response, self._response.getheader("Pressmark-Receipt", "")
+
+    def __exit__(self, *raised: object) -> None:
+        self._connection.close()
+
+
+def _problem(response: http.client.HTTPResponse) -> dict[str, Any]:
+    data = response.read()
+    try:
+        problem = json.loads(data)
+    except ValueError:
+        return {"detail": f"The server answered status {response.status}."}
+    return problem if isinstance(problem, dict) else {"detail": str(problem)}
+
+
+def digest_of(path: Path) -> str:
+    """`sha256:<hex>` of a file, streamed."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            hasher.update(chunk)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _chunks(path: Path, size: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:
+    sent = 0
+    with path.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk
+            sent += len(chunk)
+            if progress:
+                progress(sent, size)
