@@ -26,8 +26,8 @@ from typing import Any
 _OPSET = 17
 _SENTENCE_CHARACTERS = (20, 300)
 _DRIFTED_LINES = 400
-# share of the sentences that each file should get, in percent; a topic goes to one file as a whole
-_SHARES = {"evaluation": 32, "calibration": 12, "baseline": 28, "healthy": 28}
+# share of the sentences that each kind of use should get, in percent; a topic goes to one of them as a whole
+_SHARES = {"evaluation": 32, "calibration": 12, "production": 56}
 _SOURCE_MODULES = (
     "argparse",
     "asyncio.base_events",
@@ -93,6 +93,9 @@ def write_sentences(folder: Path) -> dict[str, int]:
         new = [sentence for sentence in dict.fromkeys(found[topic]) if sentence not in seen]
         seen.update(new)
         rows[name] += new
+    # production is split sentence by sentence: a healthy window is traffic of the kind that the baseline was frozen from
+    production = rows.pop("production")
+    rows["baseline"], rows["healthy"] = production[0::2], production[1::2]
     rows["drifted"] = _source_lines()
     for name, texts in rows.items():
         lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
@@ -110,8 +113,9 @@ def _sentence_encoder(torch: Any, encoder: Any) -> Any:
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
             states = self.encoder(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)[0]
-            weight = attention_mask.unsqueeze(-1).to(states.dtype)
-            mean = (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+            weight = attention_mask.unsqueeze(1).to(states.dtype)
+            # as a product, since the runtime sums a batch along this axis in another order than a single row
+            mean = torch.matmul(weight, states).squeeze(1) / weight.sum(2).clamp(min=1e-9)
             return torch.nn.functional.normalize(mean, dim=1)
 
     return SentenceEncoder()

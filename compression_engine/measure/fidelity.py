@@ -144,7 +144,8 @@ def _neighbours(rows: Floats) -> NDArray[np.intp]:
     unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
-    return similarity.argmax(axis=1)
+    nearest: NDArray[np.intp] = similarity.argmax(axis=1)
+    return nearest
 
 
 def _cosine(a: Floats, b: Floats) -> float:

@@ -40,7 +40,7 @@ def measure_latency(
         for index in order:
             times[number, index] = 1000 * _seconds(models[index], feed, repeats[index])
     progress("latency", rounds, rounds, "measured")
-    setting = f"{words}, {threads} thread{'s' if threads > 1 else ''}"
+    setting = f"{words} on {threads} thread{'s' if threads > 1 else ''}"
     found = _figures("latency", times[:, 0], f"The model answers {setting}")
     if parent is not None:
         found += _figures("parent_latency", times[:, 1], f"The original answers {setting}")
