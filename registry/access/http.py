@@ -12,10 +12,12 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
-from django.db import IntegrityError
+from django.db import IntegrityError, models
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework import exceptions, serializers
@@ -30,7 +32,9 @@ from registry.events import Caller, Unit, Via, unit
 
 logger = logging.getLogger(__name__)
 RECEIPT_HEADER = "Pressmark-Receipt"
+PAGE_LIMIT = 100
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
+M = TypeVar("M", bound=models.Model)
 
 
 def caller_of(request: HttpRequest | Request, via: Via) -> Caller:
@@ -70,6 +74,26 @@ def _first(value: Any) -> str:
     while isinstance(value, list | dict) and value:
         value = next(iter(value.values())) if isinstance(value, dict) else value[0]
     return str(value)
+
+
+def keyset_page(
+    rows: QuerySet[M], query: Mapping[str, str], shape: Callable[[M], Any], *, newest_first: bool = False
+) -> dict[str, Any]:
+    """One page of a listing in the order of the keys: `?after=<id>&limit=<=100` gives `items`, and `next` or null."""
+    try:
+        limit = int(query.get("limit", PAGE_LIMIT))
+        after = uuid.UUID(query["after"]) if query.get("after") else None
+    except ValueError:
+        raise Invalid(
+            "'after' takes an id of the listing and 'limit' a number.", hint="Use 'next' as 'after'."
+        ) from None
+    if not 1 <= limit <= PAGE_LIMIT:
+        raise Invalid(f"A page has 1 to {PAGE_LIMIT} items.", hint="Correct 'limit'.")
+    if after is not None:
+        rows = rows.filter(pk__lt=after) if newest_first else rows.filter(pk__gt=after)
+    found = list(rows.order_by("-pk" if newest_first else "pk")[: limit + 1])
+    following = str(found[limit - 1].pk) if len(found) > limit else None
+    return {"items": [shape(row) for row in found[:limit]], "next": following}
 
 
 class Query(APIView):
