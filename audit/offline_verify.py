@@ -801,6 +801,9 @@ class Check:
 
     def check_contents(self) -> None:
         """Documents and texts against the entries that seal them."""
+        if not self.entries:
+            self.verdict.not_checked(FILES, "no entry could be read, so documents and texts were held against nothing")
+            return
         with self.verdict.judging(FILES):
             left_out = self.read_not_included()
             for entry in self.entries:
