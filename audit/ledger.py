@@ -23,6 +23,7 @@ from registry.digests import time_text
 from registry.events import PendingEvent, UnitError
 
 LEAF_PREFIX = b"\x00"
+FIRST_KIND = "ledger.created"
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,14 @@ def append(*, events: list[PendingEvent], using: str, **kwargs: Any) -> Appended
     connection = connections[using]
     if not connection.in_atomic_block:
         raise UnitError("the ledger is written inside the change's transaction only")
-    if connection.vendor == "postgresql":
-        return _append_postgres(connection, events)
-    return _append_sqlite(connection, events)
+    appended = (
+        _append_postgres(connection, events)
+        if connection.vendor == "postgresql"
+        else _append_sqlite(connection, events)
+    )
+    if appended.positions[0] == 0 and events[0].kind != FIRST_KIND:
+        raise UnitError("the ledger is empty; an installation is set up with `pressmark init` first")
+    return appended
 
 
 _SQLITE_HEAD = """
