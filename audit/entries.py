@@ -1,0 +1,149 @@
+"""One ledger entry, read strictly from its bytes: the one shape, its unit's facts, and whether its records stand where they must.
+
+One reason: verify-ledger, replay, snapshots and bundles read entries through this, so that they agree on what an entry says.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q
+
+from registry.catalog.models import Artifact, ModelVersion
+from registry.digests import CanonicalError, is_digest, parse_canonical, parse_time
+from registry.images import record_types
+from registry.provenance.models import DatasetVersion
+
+ENTRY_LIMIT_BYTES = 65_535
+_ENTRY = {"at", "event", "stream", "stream_seq", "v"}
+_EVENT = {"actor", "at", "id", "kind", "records", "refs", "request", "team", "unit", "v"}
+_ACTOR = {"id", "on_behalf_of", "role", "via"}
+_RECORD = {"id", "row", "type"}
+_REF = {"digest", "name", "size_bytes"}
+_KIND = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
+
+
+class Bad(ValueError):
+    """An entry that breaks a rule; `code` names the rule."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ParsedEntry:
+    """What an entry says."""
+
+    at: str
+    stream: str
+    stream_seq: int
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """What the events of one unit share."""
+
+    unit: str
+    actor: tuple[tuple[str, Any], ...]
+    at: str
+    event_at: str
+    request: str | None
+
+
+def parse(data: bytes) -> ParsedEntry:
+    """Read an entry; Bad when its bytes are not exactly what the ledger would have written."""
+    if len(data) > ENTRY_LIMIT_BYTES:
+        raise Bad("entry", f"the entry has {len(data)} bytes; at most {ENTRY_LIMIT_BYTES} are allowed")
+    if not data.isascii():
+        raise Bad("entry", "the entry is not printable ASCII")
+    try:
+        value = parse_canonical(data)
+    except CanonicalError as error:
+        raise Bad("entry", f"the entry is not canonical: {error}") from None
+    try:
+        return _shape(value)
+    except (CanonicalError, TypeError, KeyError, AttributeError, ValueError) as error:
+        if isinstance(error, Bad):
+            raise
+        raise Bad("entry", f"the entry has not the shape of an entry: {error}") from None
+
+
+def _members(value: Any, names: set[str], what: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != names:
+        raise Bad("entry", f"the {what} has not exactly the members {', '.join(sorted(names))}")
+    return value
+
+
+def _shape(value: Any) -> ParsedEntry:
+    entry = _members(value, _ENTRY, "entry")
+    event = _members(entry["event"], _EVENT, "event")
+    if entry["v"] != 1 or event["v"] != 1:
+        raise Bad("entry", "the entry is of a version that is not known")
+    parse_time(entry["at"])
+    parse_time(event["at"])
+    _members(event["actor"], _ACTOR, "actor")
+    if not _KIND.fullmatch(event["kind"]):
+        raise Bad("entry", f"{event['kind'][:60]!r} is no kind of event")
+    for record in event["records"]:
+        _members(record, _RECORD, "record")
+        if not isinstance(record["row"], dict):
+            raise Bad("entry", "a record's row is no object")
+    for ref in event["refs"]:
+        _members(ref, _REF, "ref")
+        if not is_digest(ref["digest"]) or not isinstance(ref["size_bytes"], int):
+            raise Bad("entry", "a ref names no digest or no size")
+    if not isinstance(entry["stream_seq"], int) or not isinstance(entry["stream"], str):
+        raise Bad("entry", "stream or number has the wrong type")
+    for member in ("id", "unit"):
+        if str(uuid.UUID(event[member])) != event[member]:
+            raise Bad("entry", f"the event's {member} is no UUID")
+    return ParsedEntry(entry["at"], entry["stream"], entry["stream_seq"], event)
+
+
+def unit_facts(entry: ParsedEntry) -> UnitFacts:
+    """What must be the same in every event of the unit."""
+    event = entry.event
+    actor = tuple(sorted(event["actor"].items()))
+    return UnitFacts(event["unit"], actor, entry.at, event["at"], event["request"])
+
+
+def record_flaws(entry: ParsedEntry) -> Iterator[str]:
+    """Records of a type not in force, in a stream that does not follow from their row, or doubled."""
+    types = {record_type.type: record_type for record_type in record_types()}
+    seen: set[tuple[str, str]] = set()
+    for record in entry.event["records"]:
+        name = f"record {record['type']} {record['id']}"
+        if (record["type"], record["id"]) in seen:
+            yield f"{name} stands twice in one event"
+        seen.add((record["type"], record["id"]))
+        known = types.get(record["type"])
+        if known is None:
+            yield f"{name} is of a type that is not in force"
+            continue
+        columns = {column.attname for column in known.columns}
+        if set(record["row"]) != columns:
+            yield f"{name} has not exactly the columns of its type"
+            continue
+        try:
+            stream = known.stream(uuid.UUID(record["id"]), record["row"])
+        except (ValueError, KeyError, TypeError):
+            yield f"{name} has no key or no stream"
+            continue
+        if stream != entry.stream:
+            yield f"{name} belongs to stream {stream}, but stands in {entry.stream}"
+
+
+def is_purged(digest: str) -> bool:
+    """Whether the bytes may be gone: a purge keeps the row and its digest, and says when."""
+    gone = Q(digest=digest, purged_at__isnull=False)
+    return (
+        ModelVersion.objects.filter(gone).exists()
+        or DatasetVersion.objects.filter(gone).exists()
+        or Artifact.objects.filter(digest=digest, version__purged_at__isnull=False).exists()
+    )
