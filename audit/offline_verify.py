@@ -147,7 +147,7 @@ STREAM_PATTERN = re.compile(rf"instance|[a-z_]{{1,32}}:{UUID_PATTERN.pattern}")
 RECORD_PATTERN = re.compile(r"[a-z_]+\.[a-z_]+/[1-9][0-9]*")
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9._\-+@=,()\[\] ]*[A-Za-z0-9_\-+@=,()\[\]]")
 DEVICE_PATTERN = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])", re.IGNORECASE)
-DOCUMENT_LIMIT, ENTRY_LIMIT, EVENT_LIMIT = 16 * 1024 * 1024, 65_535, 65_000
+DOCUMENT_LIMIT, NOTE_LIMIT, ENTRY_LIMIT, EVENT_LIMIT = 16 * 1024 * 1024, 1024 * 1024, 65_535, 65_000
 
 
 def refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -420,9 +420,9 @@ def read_key_line(line: str, where: str) -> PublicKey:
 def read_note(data: bytes, where: str) -> Note:
     """Parse strictly; signatures of unknown keys (witnesses, other algorithms) are kept and not judged."""
     try:
-        whole = data.decode()
+        whole = data[:NOTE_LIMIT].decode()
     except ValueError as error:
-        raise Bad(f"{where}: not UTF-8") from error
+        raise Bad(f"{where}: not UTF-8, or longer than 1 MiB") from error
     text, blank, rest = whole.rpartition("\n\n")
     if not text or not blank or not rest.endswith("\n") or any(ord(c) < 32 and c != "\n" for c in whole):
         raise Bad(f"{where}: not a signed note")
@@ -616,6 +616,7 @@ class Verdict:
     bundle: str = ""
     origin: str = ""
     tree_size: int = 0
+    scope: dict[str, Any] | None = None  # the streams that were judged, with their ends
     notes: list[str] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=lambda: {name: Answer(name) for name in ANSWERS})
 
@@ -649,6 +650,7 @@ class Verdict:
             "exit_code": self.exit_code,
             "notes": self.notes,
             "origin": self.origin,
+            "scope": self.scope,
             "tree_size": self.tree_size,
         }
 
@@ -848,7 +850,7 @@ class Check:
             (record["id"], record["row"].get("commitment"))
             for entry in self.entries
             for record in entry.event["records"]
-            if record["type"].startswith("access.text/")
+            if record["type"].startswith("access.text/") and isinstance(record["row"].get("commitment"), str)
         }
         for text in value["texts"]:
             shape(text, "texts.json", commitment="digest", id="uuid", salt="text", value="text")
@@ -998,6 +1000,9 @@ class Check:
             for end in scope["ends"]
         }
         ascending([end["stream"] for end in scope["ends"]], f"{where}: streams")
+        if not ends:
+            raise Bad(f"{where}: the scope names no stream, so nothing would be whole")
+        self.scope = self.verdict.scope = scope
         self.check_sealed(digest, scope["size"])
         for stream, last in ends.items():
             numbers = {e.seq for e in self.entries if e.stream == stream and e.position < scope["size"]}
@@ -1009,7 +1014,6 @@ class Check:
                 self.verdict.no(
                     STREAMS, f"stream {stream}: the scope ends at {last}, but number {max(numbers)} is older"
                 )
-        self.scope = scope
 
     def check_sealed(self, digest: str, size: int) -> None:
         """The scope's digest stands in the `bundle.issued` entry of this very bundle."""
@@ -1154,7 +1158,8 @@ def read_entry(line: bytes, position: int, where: str) -> Entry:
         unit="uuid",
         v="count",
     )
-    if entry["v"] != 1 or event["v"] != 1 or len(write_json(event)) > EVENT_LIMIT:
+    too_long = len(line) > EVENT_LIMIT and len(write_json(event)) > EVENT_LIMIT
+    if entry["v"] != 1 or event["v"] != 1 or too_long:
         raise Bad(f"{where}: a version other than 1, or an event longer than {EVENT_LIMIT} bytes")
     shape(event["actor"], f"{where}: actor", id="uuid", on_behalf_of="text or null", role="text", via="text")
     for record in event["records"]:
@@ -1196,6 +1201,8 @@ def show(verdict: Verdict) -> str:
     for answer in verdict.answers.values():
         lines.append(f"  {answer.name:<15} {answer.result}")
         lines += [f"      {reason}" for reason in answer.reasons if answer.result != YES]
+    for end in (verdict.scope or {"ends": []})["ends"]:
+        lines.append(f"  speaks of stream {end['stream']} up to number {end['last_seq']}")
     lines += [f"  note: {note}" for note in verdict.notes]
     ends = {
         0: "All four answers are yes.",

@@ -13,6 +13,7 @@ import pytest
 
 from audit import dsse, notes, offline_verify
 from audit.offline_verify import FILES, KEY, SIGNATURE, STREAMS
+from registry.digests import canonical, hex_of, parse_canonical, sha256
 from tests.audit import bundle_builder as builder
 from tests.audit.bundle_builder import Story
 from tests.audit.verdicts import assert_no, judge, results
@@ -221,3 +222,39 @@ def test_a_file_that_every_bundle_needs_may_not_be_left_out(story: Story, path: 
     files = builder.content(story)
     del files[path]
     assert_no(judge(builder.sealed(story, files)), FILES, f"{path}: the file is missing")
+
+
+# --- nonsense in the right places
+
+STRANGE: list[Any] = [None, True, -1, 2**53 - 1, "", "x", "\u00e9", [], [[]], {}, {"a": {}}]
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) inside a JSON value."""
+    pairs = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [found for key, item in pairs for found in [(value, key), *places(item)]]
+
+
+@pytest.mark.parametrize(
+    "path", ["manifest.json", "scope", "log/proofs.json", "log/consistency.json", "texts.json", "entry"]
+)
+def test_nonsense_anywhere_in_the_json_gets_a_verdict_and_never_a_crash(story: Story, path: str) -> None:
+    chance = random.Random(path)
+    for _ in range(25):
+        files = builder.sealed(builder.tell())
+        name = {"scope": "documents/" + hex_of(sha256(canonical(story.scope))), "entry": "log/entries.jsonl"}.get(
+            path, path
+        )
+        lines = files[name].split(b"\n")
+        at = chance.randrange(len(lines) - 1) if path == "entry" else 0
+        value: Any = parse_canonical(lines[at])
+        container, key = chance.choice(places(value))
+        before, container[key] = container[key], chance.choice(STRANGE)
+        lines[at] = canonical(value)
+        files[name] = b"\n".join(lines)
+        if path != "manifest.json":
+            files = {name: data for name, data in files.items() if name not in offline_verify.UNSEALED_FILES}
+            files = builder.sealed(story, files)
+        assert before == container[key] or judge(files).exit_code == 1

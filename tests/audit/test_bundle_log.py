@@ -58,6 +58,14 @@ def test_a_sealed_scope_that_ends_too_early_is_refuted_by_the_entries_shown(stor
     assert_no(verdict, STREAMS, f"stream {MODEL}: the scope ends at 11, but number 12 is older")
 
 
+def test_a_scope_that_names_no_stream_is_caught(story: Story) -> None:
+    story.scope["ends"] = []
+    new = story.ledger.store("scope", canonical(story.scope))
+    edit_entry(story, story.issued_at, lambda entry: entry["event"].update(refs=[new]))
+    verdict = judge(builder.sealed(story), checkpoint=story.ledger.checkpoint(story.size))
+    assert_no(verdict, STREAMS, "names no stream")
+
+
 def test_the_entry_that_issues_the_bundle_may_not_be_left_out(story: Story) -> None:
     story.positions.remove(story.issued_at)
     assert_no(judge(builder.sealed(story)), STREAMS, "seals its scope")

@@ -38,6 +38,8 @@ def test_a_whole_bundle_with_key_and_checkpoint_from_outside_gets_four_yes(story
     assert results(verdict) == ["yes"] * 4, offline_verify.show(verdict)
     assert verdict.exit_code == 0
     assert not verdict.notes
+    assert verdict.scope == story.scope
+    assert f"speaks of stream {builder.MODEL} up to number 12" in offline_verify.show(verdict)
     assert (verdict.bundle, verdict.origin, verdict.tree_size) == (builder.BUNDLE, builder.ORIGIN, story.size)
 
 
@@ -320,3 +322,54 @@ def test_a_second_spelling_of_a_signature_and_keys_that_fit_anything_are_refused
     assert not offline_verify.ed25519_verifies((offline_verify.P + 1).to_bytes(32, "little"), b"x", neutral + bytes(32))
     assert not offline_verify.ed25519_verifies(public[:31], b"x", signature)
     assert not offline_verify.ed25519_verifies(public, b"x", signature[:63])
+
+
+# --- its own readers and proofs
+
+
+def test_its_own_proof_checks_agree_with_the_tree_and_refuse_every_other_proof() -> None:
+    leaves = [merkle.leaf_hash(bytes([number])) for number in range(40)]
+    included, consistent = offline_verify.included, offline_verify.consistent
+    for size in range(1, 41):
+        root = offline_verify.tree_root(leaves[:size])
+        assert root == merkle.root(leaves[:size])
+        for index in range(size):
+            path = merkle.inclusion_path(leaves.__getitem__, index, size)
+            assert included(leaves[index], index, size, path, root)
+            assert not included(leaves[index], index, size, [*path, bytes(32)], root)
+            assert not included(leaves[index], index + size, size, path, root)
+            assert not included(leaves[index], index - size, size, path, root)
+            assert size == 1 or not included(leaves[index], index, size, path[:-1], root)
+        for old in range(1, size):
+            old_root = merkle.root(leaves[:old])
+            path = merkle.consistency_path(leaves.__getitem__, old, size)
+            assert consistent(old, size, old_root, root, path)
+            assert not consistent(old, size, old_root, root, [*path, bytes(32)])
+            assert not consistent(old, size, old_root, root, path[:-1])
+            assert not consistent(old, size, bytes(32), root, path)
+            assert not consistent(old, size, old_root, bytes(32), path)
+            assert not consistent(size, old, root, old_root, path)
+            assert not consistent(0, size, old_root, root, path)
+
+
+def test_a_complete_old_tree_needs_a_proof_even_if_its_root_is_given_twice() -> None:
+    root = merkle.leaf_hash(b"a")
+    assert not offline_verify.consistent(1, 2, root, root, [])
+    assert not offline_verify.consistent(3, 4, root, root, [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"[" * 17 + b"]" * 17, b"[" * 100_000, b'{"A":1}', b'"\\u0000"', b"9007199254740992", b"1.0", b"NaN", b" 1"),
+        *(b'{"a":1,"a":1}', b"\xff", b'"' + b"x" * 16 * 1024 * 1024 + b'"', b""),
+    ],
+    ids=lambda data: repr(data[:12]),
+)
+def test_its_own_reader_refuses_what_the_format_refuses(data: bytes) -> None:
+    with pytest.raises(offline_verify.Bad):
+        offline_verify.read_json(data, "here")
+
+
+def test_its_own_reader_takes_sixteen_levels() -> None:
+    assert offline_verify.write_json(offline_verify.read_json(b"[" * 16 + b"]" * 16, "here")) == b"[" * 16 + b"]" * 16
