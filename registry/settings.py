@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 import sys
 from pathlib import Path
@@ -17,7 +18,17 @@ try:
 except ConfigurationError as error:
     sys.exit(f"pressmark: {error}")
 
-BASE = Path(__file__).resolve().parent.parent
+
+def _templates() -> Path:
+    """In a checkout beside the packages; in an installed wheel a data package of its own."""
+    beside = Path(__file__).resolve().parent.parent / "templates"
+    if beside.is_dir():
+        return beside
+    found = importlib.util.find_spec("pressmark_templates")
+    places = list(found.submodule_search_locations or []) if found else []
+    return Path(places[0]) if places else beside
+
+
 PRESSMARK_HOME = CONFIGURATION.home
 PRESSMARK_STORE = PRESSMARK_HOME / "store"
 PRESSMARK_KEYS = PRESSMARK_HOME / "keys"
@@ -98,7 +109,7 @@ WSGI_APPLICATION = "registry.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE / "templates"],
+        "DIRS": [_templates()],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

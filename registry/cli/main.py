@@ -9,6 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from registry.client import ApiError
+from registry.errors import Problem
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -59,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb is None:
         _parser().parse_args(words)
         return 2
+    if verb.needs_django:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
+        import django  # noqa: PLC0415  keeps the start of the other verbs light
+
+        django.setup()
     module = importlib.import_module(verb.module)
     parser = argparse.ArgumentParser(prog=f"pressmark {verb.name}", description=verb.about)
     module.add_arguments(parser)
@@ -67,24 +75,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: Verb, act: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    from registry.errors import Problem  # noqa: PLC0415  keeps the start of every verb light
-
-    if verb.needs_django:
-        import django  # noqa: PLC0415
-
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
-        django.setup()
     try:
         return act(options)
     except Problem as problem:
-        print(f"pressmark {verb.name}: {problem.detail}", file=sys.stderr)
-        if problem.hint:
-            print(f"  what to do: {problem.hint}", file=sys.stderr)
-        for line in problem.members.get("reasons", []):
-            print(f"  - {line}", file=sys.stderr)
-        return 1
+        return _refused(verb, problem.detail, problem.hint, problem.members.get("reasons", []))
+    except ApiError as error:
+        return _refused(verb, error.detail, error.hint, error.problem.get("reasons", []))
     except KeyboardInterrupt:
         return 130
+
+
+def _refused(verb: Verb, detail: str, hint: str, reasons: Sequence[object]) -> int:
+    print(f"pressmark {verb.name}: {detail}", file=sys.stderr)
+    if hint:
+        print(f"  what to do: {hint}", file=sys.stderr)
+    for reason in reasons:
+        print(f"  - {reason}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,153 @@
+"""The demo's stage: a folder, an installation in it, its server, and people who talk to it over HTTP."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from registry.client import ApiError, Client
+
+START_SECONDS = 60
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says where to look."""
+
+
+class Stage:
+    """An installation of the demo's own, started and stopped with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "instance"
+        self.input = folder / "input"
+        self.outside = folder / "outside"
+        self.log = folder / "server.log"
+        self.port = _free_port()
+        self.server = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the installation's processes see."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PRESSMARK_", "DJANGO_"))}
+        return kept | {"PRESSMARK_HOME": str(self.home), "DJANGO_SETTINGS_MODULE": "registry.settings"}
+
+    def set(self) -> None:
+        """Clear what an earlier run made (inputs are kept) and set up a new installation."""
+        for old in (self.home, self.outside):
+            shutil.rmtree(old, ignore_errors=True)
+        for new in (self.home, self.outside, self.input):
+            new.mkdir(parents=True, exist_ok=True)
+
+    def pressmark(self, *words: str, allowed: Sequence[int] = (0,)) -> subprocess.CompletedProcess[str]:
+        """Run a verb of the command line on the demo's installation."""
+        command = [sys.executable, "-m", "registry.cli.main", *words]
+        return self.run(command, allowed=allowed)
+
+    def run(self, command: Sequence[str], *, allowed: Sequence[int] = (0,)) -> subprocess.CompletedProcess[str]:
+        """Run a command; DemoFailed with its last words when it ends otherwise than allowed."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if done.returncode not in allowed:
+            words = (done.stderr or done.stdout).strip().splitlines()[-12:]
+            raise DemoFailed(f"{' '.join(command[2:])} ended with {done.returncode}:\n  " + "\n  ".join(words))
+        return done
+
+    def __enter__(self) -> Stage:
+        """Start web server, worker and keeper, and wait until they answer."""
+        with self.log.open("wb") as log:
+            command = [
+                sys.executable,
+                "-m",
+                "registry.cli.main",
+                "serve",
+                "--port",
+                str(self.port),
+                "--web-workers",
+                "1",
+            ]
+            self._process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._stop()
+                raise DemoFailed(f"the server did not start; see {self.log}")
+            time.sleep(0.2)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _answers(self) -> bool:
+        try:
+            Client(self.server).get("who-am-i")
+        except ApiError as error:
+            return error.status == 401
+        return True
+
+    def _stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+class Browser:
+    """A person in a browser: cookies, the CSRF token, forms. Used where the demo goes through pages."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self._cookies = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
+
+    def get(self, path: str) -> str:
+        """The page as text."""
+        return self._open(urllib.request.Request(self.server + path))  # noqa: S310  the demo's own server
+
+    def submit(self, path: str, fields: dict[str, str]) -> str:
+        """Fetch the page for its token, then send the form; returns the page that follows."""
+        page = self.get(path)
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        if found is None:
+            raise DemoFailed(f"{path} has no form to send")
+        return self.post(path, fields | {"csrfmiddlewaretoken": found.group(1)})
+
+    def post(self, path: str, fields: dict[str, str]) -> str:
+        """Send a form."""
+        data = urllib.parse.urlencode(fields).encode()
+        headers = {"Referer": self.server + path}
+        return self._open(urllib.request.Request(self.server + path, data, headers))  # noqa: S310
+
+    def _open(self, request: urllib.request.Request) -> str:
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                text: str = answer.read().decode()
+                return text
+        except urllib.error.HTTPError as error:
+            raise DemoFailed(
+                f"{request.full_url} answered {error.code}: {error.read()[:300].decode(errors='replace')}"
+            ) from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
