@@ -1,0 +1,158 @@
+"""Reads of this room: models, versions, their files and evidence. What may not be seen is not found."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from django.db.models import QuerySet
+
+from registry import storage
+from registry.access.queries import get_readable, readable
+from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
+from registry.digests import evidence_set_document, parse_canonical, sha256
+from registry.errors import BytesDiffer, Conflict, NotFound
+from registry.events import Caller
+from registry.provenance import queries as provenance
+
+
+def get_model(caller: Caller, team_slug: str, slug: str) -> RegisteredModel:
+    """A model by team and name."""
+    rows = RegisteredModel.objects.select_related("team", "title", "owner", "use_case")
+    return get_readable(rows, caller, team__slug=team_slug, slug=slug)
+
+
+def models(caller: Caller) -> QuerySet[RegisteredModel]:
+    """All models that the caller may read."""
+    return readable(RegisteredModel.objects.select_related("team", "title", "owner", "use_case"), caller)
+
+
+def versions(caller: Caller) -> QuerySet[ModelVersion]:
+    """All versions that the caller may read."""
+    rows = ModelVersion.objects.select_related("model__team", "licence", "note", "created_by")
+    return readable(rows, caller, team="model__team")
+
+
+def get_version(caller: Caller, ref: str) -> ModelVersion:
+    """A version by reference: `team/model@7` or `team/model@sha256:<12 to 64 hex>`."""
+    team, name, number, digits = provenance.parse_reference(ref)
+    rows = versions(caller).filter(model__team__slug=team, model__slug=name)
+    if number is not None:
+        found = list(rows.filter(number=number))
+    else:
+        found = list(rows.filter(digest__startswith=f"sha256:{digits}")[:2])
+    if not found:
+        raise NotFound("There is no such model version, or you may not see it.")
+    if len(found) > 1:
+        raise Conflict(f"{ref} fits several versions.", hint="Give more digits of the digest.", code="ambiguous")
+    return found[0]
+
+
+def usable_digests(caller: Caller, digests: set[str]) -> set[str]:
+    """Those of the digests that the caller may name in a manifest: brought by them, or open to them for download."""
+    usable = provenance.usable_digests(caller, digests)
+    held = readable(Artifact.objects.all(), caller, team="model__team")
+    rows = held.filter(digest__in=digests - usable, version__purged_at=None).values_list("digest", "model__team_id")
+    owners = set(rows)
+    open_teams = provenance.roles_allow(caller.actor_id, "version.download", {team for _, team in owners})
+    return usable | {digest for digest, team in owners if team in open_teams}
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def version_document(version: ModelVersion) -> bytes:
+    """The canonical manifest whose SHA-256 is the version digest, checked against it."""
+    return storage.read_bytes(version.digest)
+
+
+def rehash_version(version: ModelVersion) -> None:
+    """Read every file again; BytesDiffer when one is missing or changed. Reads the whole version: not inside a unit."""
+    _refuse_purged(version)
+    version_document(version)
+    for artifact in version.artifacts.order_by("path"):
+        storage.rehash(artifact.digest, artifact.size_bytes)
+
+
+def _refuse_purged(version: ModelVersion) -> None:
+    if version.purged_at is not None:
+        raise BytesDiffer(
+            f"The bytes of {version} were purged.", hint="Register the files again to use them.", code="purged"
+        )
+
+
+def get_artifact(version: ModelVersion, path: str) -> Artifact:
+    """One file of a version whose bytes are here in their recorded size; they are not read."""
+    artifact = version.artifacts.filter(path=path).first()
+    if artifact is None:
+        raise NotFound(f"{version} has no file {path!r}.")
+    _refuse_purged(version)
+    stored = storage.path_of(artifact.digest)
+    if not stored.is_file() or stored.stat().st_size != artifact.size_bytes:
+        raise BytesDiffer(
+            f"The bytes of {path} ({artifact.digest}) are missing or have another size.",
+            hint="Restore the file from a backup; nothing was sent.",
+        )
+    return artifact
+
+
+def materialise(version: ModelVersion, folder: Path) -> None:
+    """Copy the files of a version into a folder under their manifest paths; BytesDiffer when one is not what it was.
+
+    Copies, not links: whatever a run does to them cannot reach the store, and ONNX loaders refuse linked external data.
+    """
+    _refuse_purged(version)
+    for artifact in version.artifacts.order_by("path"):
+        target = folder / artifact.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        hasher = hashlib.sha256()
+        with storage.open_stored(artifact.digest) as source, target.open("xb") as out:
+            for chunk in storage.chunks_of(source):
+                hasher.update(chunk)
+                out.write(chunk)
+        if f"sha256:{hasher.hexdigest()}" != artifact.digest:
+            os.unlink(target)
+            raise BytesDiffer(
+                f"The stored bytes of {artifact.path} ({artifact.digest}) have changed.",
+                hint="Restore the file from a backup; nothing was used.",
+            )
+
+
+# --- evidence ---------------------------------------------------------------------------------------------------------
+
+
+def evidence_set(version: ModelVersion) -> tuple[str, bytes, list[Evidence]]:
+    """Digest and bytes of `pressmark/evidence_set/1` over all evidence of a version, and its rows, oldest first."""
+    rows = list(version.evidence.order_by("created_at", "id"))
+    document = evidence_set_document(row.digest for row in rows)
+    return sha256(document), document, rows
+
+
+def evidence_documents(version: ModelVersion) -> list[tuple[Evidence, dict[str, Any]]]:
+    """Evidence with its documents: the newest of each kind first (by kind), then the older ones in the same way."""
+    rows = list(version.evidence.order_by("-created_at", "-id"))
+    seen: dict[str, int] = {}
+    ranked = []
+    for row in rows:
+        seen[row.kind] = seen.get(row.kind, 0) + 1
+        ranked.append((seen[row.kind], row.kind, row))
+    ranked.sort(key=lambda item: item[:2])
+    return [(row, evidence_body(row)) for _, _, row in ranked]
+
+
+def evidence_body(row: Evidence) -> dict[str, Any]:
+    """The document of an evidence row, checked against its digest."""
+    body = parse_canonical(storage.read_bytes(row.digest))
+    assert isinstance(body, dict)
+    return body
+
+
+def figure(version: ModelVersion, kind: str, metric: str, *, source: str = "measured") -> dict[str, Any] | None:
+    """The newest figure of a kind over the whole (no slice). Only measured evidence counts unless said otherwise."""
+    for row in version.evidence.filter(kind=kind, source=source).order_by("-created_at", "-id"):
+        for found in evidence_body(row)["figures"]:
+            if found["metric"] == metric and not found["slice"]:
+                return dict(found)
+    return None

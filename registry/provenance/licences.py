@@ -1,0 +1,240 @@
+"""Licences as SPDX expressions, and their terms as data from the pack `licences.toml`. No tables here.
+
+Rules:
+- an id stands on the SPDX list or is one of our own `LicenseRef-pressmark-<name>`; anything else is refused by name;
+- a term answers how free the licensee is: allowed, conditions, unknown, forbidden (in this order, mildest first);
+- AND: every licence binds, so each term takes the strictest answer;
+- OR: the licensee chooses one licence as a whole, never the best term of each; the choice is said;
+- WITH: an exception is not read; the terms of the licence itself stand, which is the strict side, and that is said;
+- a licence that the pack does not know has unknown terms; unknown is never guessed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from license_expression import (
+    AND,
+    OR,
+    ExpressionError,
+    LicenseSymbol,
+    LicenseWithExceptionSymbol,
+    Licensing,
+    get_spdx_licensing,
+)
+
+from registry.errors import Invalid
+
+TERMS = (
+    "commercial_use",
+    "redistribution",
+    "modification",
+    "notice",
+    "share_alike",
+    "naming",
+    "use_restrictions",
+    "output_use",
+    "jurisdiction",
+)
+ANSWERS = ("allowed", "conditions", "unknown", "forbidden")
+"""Mildest first: an AND takes the last of what it meets."""
+
+OWN_PREFIX = "LicenseRef-pressmark-"
+MAX_EXPRESSION_CHARACTERS = 200
+_PACK_FILE = Path(__file__).with_name("licences.toml")
+
+
+@dataclass(frozen=True)
+class Term:
+    """The answer of one licence to one term, and a sentence that says it."""
+
+    answer: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an expression asks for: an answer for each term, which licences were read, and what a reader must know."""
+
+    answers: dict[str, Term]
+    licences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The form that the row and the ledger keep."""
+        return {
+            "answers": {name: {"answer": t.answer, "sentence": t.sentence} for name, t in self.answers.items()},
+            "licences": list(self.licences),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class PackEntry:
+    """A licence whose terms the pack knows."""
+
+    name: str
+    source: str
+    terms: dict[str, Term]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The terms pack: its id (version and digest) and its licences."""
+
+    id: str
+    entries: dict[str, PackEntry]
+
+
+def strictest(answers: list[str]) -> str:
+    """The answer that binds when all of them do; `allowed` when there is none."""
+    return max(answers, key=ANSWERS.index, default="allowed")
+
+
+@functools.lru_cache(maxsize=1)
+def pack() -> Pack:
+    """The pack of this installation, read once."""
+    raw = _PACK_FILE.read_bytes()
+    content = tomllib.loads(raw.decode())
+    sentences: dict[str, dict[str, str]] = content["sentences"]
+    entries = {
+        name: PackEntry(name, str(body["source"]), {term: _term(body[term], sentences[term]) for term in TERMS})
+        for name, body in content["licence"].items()
+    }
+    return Pack(f"licences/{content['version']}@{hashlib.sha256(raw).hexdigest()[:16]}", entries)
+
+
+def _term(given: str | list[str], usual: dict[str, str]) -> Term:
+    answer, sentence = (given, usual[given]) if isinstance(given, str) else (given[0], given[1])
+    if answer not in ANSWERS:
+        raise ValueError(f"the terms pack answers {answer!r}; allowed: {', '.join(ANSWERS)}")
+    return Term(answer, sentence)
+
+
+@functools.lru_cache(maxsize=1)
+def _licensing() -> Licensing:
+    listed = [s for s in get_spdx_licensing().known_symbols.values() if not s.key.startswith("LicenseRef-")]
+    own = [LicenseSymbol(name) for name in pack().entries if name.startswith(OWN_PREFIX)]
+    # the library lets an alias such as LicenseRef-Apache stand for a listed id; only the ids themselves count here
+    return Licensing([LicenseSymbol(s.key, _spdx_aliases(s), is_exception=s.is_exception) for s in listed] + own)
+
+
+def _spdx_aliases(symbol: LicenseSymbol) -> tuple[str, ...]:
+    return tuple(a for a in symbol.aliases if not a.startswith("LicenseRef-") and " " not in a)
+
+
+def normalise(expression: str) -> str:
+    """The one spelling of an expression; Invalid names the id that is not known, with close matches."""
+    text = expression.strip()
+    if not text:
+        raise Invalid(
+            "No licence is given.",
+            hint=f"Give an SPDX expression such as Apache-2.0; if nobody knows yet, {OWN_PREFIX}unknown says so.",
+            code="licence-missing",
+        )
+    if len(text) > MAX_EXPRESSION_CHARACTERS or not (text.isascii() and text.isprintable()):
+        raise Invalid(
+            "This is no licence expression.",
+            hint=f"Use at most {MAX_EXPRESSION_CHARACTERS} printable ASCII characters.",
+            code="licence-expression",
+        )
+    _refuse_unknown(text)
+    return str(_parse(text))
+
+
+def _parse(text: str) -> Any:
+    try:
+        return _licensing().parse(text, validate=True, strict=True)
+    except ExpressionError as error:
+        raise _malformed(text, error) from None
+    except RecursionError as error:
+        raise _malformed(text, error) from None
+
+
+def _refuse_unknown(text: str) -> None:
+    try:
+        unknown = sorted(set(_licensing().unknown_license_keys(text)))
+    except (ExpressionError, RecursionError) as error:
+        raise _malformed(text, error) from None
+    if unknown:
+        close = [match for key in unknown for match in _close_matches(key)]
+        hint = f"Did you mean {' or '.join(close)}? " if close else ""
+        raise Invalid(
+            f"{', '.join(unknown)} is no SPDX licence id.",
+            hint=f"{hint}Use an id of https://spdx.org/licenses/, or one of our own: {', '.join(own_licences())}.",
+            code="licence-unknown",
+            unknown=unknown,
+            close=close,
+        )
+
+
+def own_licences() -> list[str]:
+    """The `LicenseRef-pressmark-...` ids that the pack offers."""
+    return sorted(name for name in pack().entries if name.startswith(OWN_PREFIX))
+
+
+def _close_matches(key: str) -> list[str]:
+    by_lower = {s.key.lower(): s.key for s in _licensing().known_symbols.values()}
+    found = difflib.get_close_matches(key.lower(), list(by_lower), n=3, cutoff=0.7)
+    return [by_lower[name] for name in found]
+
+
+def _malformed(text: str, error: Exception) -> Invalid:
+    return Invalid(
+        f"{text!r} is no licence expression: {error}.",
+        hint="Join SPDX ids with AND, OR and WITH, and use brackets, as in '(MIT OR Apache-2.0) AND CC-BY-4.0'.",
+        code="licence-expression",
+    )
+
+
+def terms_of(expression: str) -> Terms:
+    """The terms of a normalised expression, by the rules at the top."""
+    return _evaluate(_parse(expression))
+
+
+def _evaluate(node: Any) -> Terms:
+    if isinstance(node, AND):
+        return _all_bind([_evaluate(part) for part in node.args])
+    if isinstance(node, OR):
+        return _one_chosen([(str(part), _evaluate(part)) for part in node.args])
+    if isinstance(node, LicenseWithExceptionSymbol):
+        base = _single(node.license_symbol.key)
+        note = f"The exception {node.exception_symbol.key} is not read; the terms of {node.license_symbol.key} stand."
+        return Terms(base.answers, (str(node),), (*base.notes, note))
+    return _single(node.key)
+
+
+def _single(key: str) -> Terms:
+    entry = pack().entries.get(key)
+    if entry is not None:
+        return Terms(entry.terms, (key,))
+    sentence = f"The terms pack does not know {key}; read its text."
+    return Terms({term: Term("unknown", sentence) for term in TERMS}, (key,), (sentence,))
+
+
+def _all_bind(parts: list[Terms]) -> Terms:
+    answers = {}
+    for term in TERMS:
+        worst = max((p.answers[term] for p in parts), key=lambda t: ANSWERS.index(t.answer))
+        answers[term] = worst
+    licences = tuple(dict.fromkeys(name for p in parts for name in p.licences))
+    return Terms(answers, licences, tuple(note for p in parts for note in p.notes))
+
+
+def _one_chosen(parts: list[tuple[str, Terms]]) -> Terms:
+    name, chosen = min(parts, key=lambda part: _weight(part[1]))
+    others = ", ".join(other for other, _ in parts if other != name)
+    note = f"Licensee's choice: {name} is taken as the freest; not taken: {others}."
+    return Terms(chosen.answers, chosen.licences, (*chosen.notes, note))
+
+
+def _weight(terms: Terms) -> tuple[int, ...]:
+    """How much an alternative binds: what it forbids counts first, then what is unknown, then conditions."""
+    given = [term.answer for term in terms.answers.values()]
+    return tuple(given.count(answer) for answer in reversed(ANSWERS[1:]))

@@ -1,0 +1,80 @@
+"""Reads of this room: datasets and their versions, licences, uploads. What may not be seen is not found."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from django.db.models import QuerySet
+
+from registry.access.permissions import PERMISSIONS, roles_of
+from registry.access.queries import get_readable, readable
+from registry.errors import Conflict, Invalid, NotFound
+from registry.events import Caller
+from registry.provenance.models import Dataset, DatasetVersion, Licence, Upload
+
+MIN_DIGEST_DIGITS = 12
+_REFERENCE = re.compile(
+    r"(?P<team>[^/@]+)/(?P<name>[^/@]+)@(?:(?P<number>[1-9][0-9]{0,8})|sha256:(?P<hex>[0-9a-f]{0,64}))"
+)
+
+
+def parse_reference(ref: str) -> tuple[str, str, int | None, str]:
+    """Team, name, number and digest prefix of `team/name@3` or `team/name@sha256:<12 to 64 hex>`."""
+    match = _REFERENCE.fullmatch(ref)
+    if match is None or (match["hex"] is not None and len(match["hex"]) < MIN_DIGEST_DIGITS):
+        raise Invalid(
+            f"{ref!r} is no reference.",
+            hint=f"Write team/name@NUMBER, or team/name@sha256: and at least {MIN_DIGEST_DIGITS} hexadecimal digits.",
+            code="reference",
+        )
+    return match["team"], match["name"], int(match["number"]) if match["number"] else None, match["hex"] or ""
+
+
+def get_dataset(caller: Caller, team_slug: str, slug: str) -> Dataset:
+    """A dataset by team and name."""
+    rows = Dataset.objects.select_related("team", "title", "steward")
+    return get_readable(rows, caller, team__slug=team_slug, slug=slug)
+
+
+def dataset_versions(caller: Caller) -> QuerySet[DatasetVersion]:
+    """All dataset versions that the caller may read."""
+    rows = DatasetVersion.objects.select_related("dataset__team", "licence", "origin", "collection")
+    return readable(rows, caller, team="dataset__team")
+
+
+def get_dataset_version(caller: Caller, ref: str) -> DatasetVersion:
+    """A dataset version by reference: `team/dataset@3` or `team/dataset@sha256:<12 to 64 hex>`."""
+    team, name, number, digits = parse_reference(ref)
+    rows = dataset_versions(caller).filter(dataset__team__slug=team, dataset__slug=name)
+    if number is not None:
+        found = list(rows.filter(number=number))
+    else:
+        found = list(rows.filter(digest__startswith=f"sha256:{digits}")[:2])
+    if not found:
+        raise NotFound("There is no such dataset version, or you may not see it.")
+    if len(found) > 1:
+        raise Conflict(f"{ref} fits several versions.", hint="Give more digits of the digest.", code="ambiguous")
+    return found[0]
+
+
+def licence_in_force(expression: str) -> Licence | None:
+    """The newest registered row of an expression, in its normalised spelling."""
+    return Licence.objects.filter(expression=expression, ended_at=None).order_by("-number").first()
+
+
+def roles_allow(actor_id: uuid.UUID, action: str, team_ids: set[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the teams in which a role of the actor allows the act."""
+    return {team for team in team_ids if roles_of(actor_id, team) & PERMISSIONS[action]}
+
+
+def usable_digests(caller: Caller, digests: set[str]) -> set[str]:
+    """Those of the digests that the caller brought, or that are the bytes of a dataset version open to the caller.
+
+    Knowing a digest is not enough: else somebody could register, and then download, what another team keeps to itself.
+    """
+    uploaded = set(Upload.objects.filter(actor_id=caller.actor_id, digest__in=digests).values_list("digest", flat=True))
+    held = dataset_versions(caller).filter(digest__in=digests - uploaded, purged_at=None, source="measured")
+    owners = set(held.values_list("digest", "dataset__team_id"))
+    open_teams = roles_allow(caller.actor_id, "version.download", {team for _, team in owners})
+    return uploaded | {digest for digest, team in owners if team in open_teams}

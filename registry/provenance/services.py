@@ -1,0 +1,253 @@
+"""Writes of this room: uploads, licences, datasets and their versions. Keyword-only, the actor first; every act is emitted."""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from django.conf import settings
+from django.utils import timezone
+
+from registry import storage
+from registry.access import permissions
+from registry.access.models import Actor, Membership, Team, Text
+from registry.access.services import check_slug, new_text
+from registry.digests import JSON, canonical, is_digest
+from registry.errors import Conflict, Forbidden, Invalid
+from registry.events import Caller, Ref, Unit, emit, unit
+from registry.ids import uuid7
+from registry.provenance import licences, queries
+from registry.provenance.models import Dataset, DatasetVersion, Knowledge, Licence, Source, Upload
+from registry.provenance.rows import Measured, measure_rows
+
+USES = ("training", "calibration", "evaluation", "baseline")
+_UPLOADING = ("version.register", "dataset_version.register", "document.attach")
+_SCHEMA = Path(__file__).with_name("schemas") / "dataset-1.json"
+
+
+def store_upload(*, actor: Caller, chunks: Iterable[bytes], expected: str | None = None) -> Upload:
+    """Stream bytes into the store and note who brought them. A cut or differing stream leaves nothing.
+
+    Operational: bytes without a record of their own are swept after a day, so nothing is emitted.
+    """
+    require_uploader(actor)
+    if expected is not None and not is_digest(expected):
+        raise Invalid("The expected digest is none.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")
+    stored = storage.store(chunks, expected=expected, limit_bytes=settings.PRESSMARK_UPLOAD_LIMIT_BYTES)
+    note = Upload(
+        actor_id=actor.actor_id, digest=stored.digest, size_bytes=stored.size_bytes, created_at=timezone.now()
+    )
+    Upload.objects.bulk_create([note], ignore_conflicts=True)  # two uploads of the same bytes at once are one
+    return Upload.objects.get(actor_id=actor.actor_id, digest=stored.digest)
+
+
+def require_uploader(actor: Caller) -> None:
+    """Whoever may register or attach something in any team may upload; asked before the first byte is read."""
+    teams = Membership.objects.filter(actor_id=actor.actor_id, ended_at=None).values_list("team_id", flat=True)
+    if not any(permissions.may(actor.actor_id, action, team) for team in set(teams) for action in _UPLOADING):
+        raise Forbidden(
+            "Uploading needs a role that may register something.",
+            hint="Ask an administrator for the role engineer in your team.",
+        )
+
+
+def register_licence(*, actor: Caller, team: Team, expression: str) -> Licence:
+    """The row of an SPDX expression with its terms; the same row again while the terms stay the same."""
+    role = permissions.require(actor, "licence.register", team.pk)
+    spelling = licences.normalise(expression)
+    terms = licences.terms_of(spelling).document()
+    with unit(actor, role=role) as opened:
+        newest = queries.licence_in_force(spelling)
+        if newest is not None and newest.terms == terms:
+            return newest
+        licence = Licence.objects.create(
+            expression=spelling,
+            number=newest.number + 1 if newest else 1,
+            terms=terms,
+            pack=licences.pack().id,
+            created_by_id=actor.actor_id,
+            created_at=opened.now,
+        )
+        emit("licence.registered", licence, team=None)
+        return licence
+
+
+def register_dataset(*, actor: Caller, team: Team, slug: str, title: str = "", steward: Actor | None = None) -> Dataset:
+    """A named line of data; its steward is who registers it, or somebody else of the team."""
+    role = permissions.require(actor, "dataset.register", team.pk)
+    check_slug(slug, "dataset")
+    steward_id = steward.pk if steward else actor.actor_id
+    if steward is not None and not permissions.may(steward_id, "team.read", team.pk):
+        raise Invalid("The steward has no role in this team.", hint="Name somebody of the team.", code="steward")
+    with unit(actor, role=role) as opened:
+        if Dataset.objects.filter(team=team, slug=slug).exists():
+            raise Conflict(f"There is a dataset {team.slug}/{slug} already.", hint="Register a version of it.")
+        key = uuid7()
+        text = new_text(stream=f"dataset:{key}", purpose="title", value=title or slug, now=opened.now)
+        dataset = Dataset.objects.create(
+            id=key,
+            team=team,
+            slug=slug,
+            title=text,
+            steward_id=steward_id,
+            created_by_id=actor.actor_id,
+            created_at=opened.now,
+        )
+        emit("dataset.registered", dataset, text, team=team.pk)
+        return dataset
+
+
+def measure_upload(*, actor: Caller, digest: str) -> Measured:
+    """Walk the bytes of a dataset that the caller may name. Long for large files: call it before a unit is open."""
+    if digest not in queries.usable_digests(actor, {digest}) or not storage.is_stored(digest):
+        raise Invalid(
+            f"The bytes of {digest} were not uploaded by you.",
+            hint="Upload the file first; a digest alone is not enough.",
+            code="not-uploaded",
+        )
+    with storage.open_stored(digest) as file:
+        return measure_rows(file)
+
+
+def register_dataset_version(
+    *,
+    actor: Caller,
+    dataset: Dataset,
+    licence: Licence | None,
+    origin: str,
+    uses: Sequence[str],
+    digest: str | None = None,
+    declared_digest: str | None = None,
+    collection: str = "",
+    personal_data: str = "unknown",
+    consent: str = "unknown",
+    third_party_works: str = "unknown",
+    measured: Measured | None = None,
+) -> DatasetVersion:
+    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere.
+
+    `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
+    """
+    role = permissions.require(actor, "dataset_version.register", dataset.team_id)
+    known = {"personal_data": personal_data, "consent": consent, "third_party_works": third_party_works}
+    _check_statements(licence, origin, uses, known)
+    bound = _one_digest(digest, declared_digest)
+    if digest is not None and measured is None:
+        measured = measure_upload(actor=actor, digest=digest)
+    assert licence is not None
+    facts = _facts(bound, measured, licence, uses, known)
+    stored = storage.store_bytes(dataset_document(facts))
+    with unit(actor, role=role) as opened:
+        dataset = Dataset.objects.select_for_update(no_key=True).select_related("team").get(pk=dataset.pk)
+        number = _next_number(dataset, bound)
+        texts = _texts(opened, dataset.pk, origin, collection)
+        version = DatasetVersion.objects.create(
+            dataset=dataset,
+            number=number,
+            digest=bound,
+            document_digest=stored.digest,
+            source=facts["source"],
+            uses=facts["uses"],
+            size_bytes=facts["size_bytes"],
+            row_count=facts["row_count"],
+            licence=licence,
+            origin=texts[0],
+            collection=texts[1] if len(texts) > 1 else None,
+            **known,
+            created_by_id=actor.actor_id,
+            created_at=opened.now,
+        )
+        refs = [Ref("dataset", stored.digest, stored.size_bytes)]
+        emit("dataset_version.registered", version, *texts, team=dataset.team_id, refs=refs)
+        return version
+
+
+def _check_statements(licence: Licence | None, origin: str, uses: Sequence[str], known: dict[str, str]) -> None:
+    if licence is None:
+        raise Invalid(
+            "A dataset version needs a licence.",
+            hint="Give an SPDX expression; if nobody knows yet, LicenseRef-pressmark-unknown says so.",
+            code="licence-missing",
+        )
+    if licence.ended_at is not None:
+        raise Conflict(f"The licence {licence.expression} has ended.", hint="Register it again with its present terms.")
+    if not origin.strip():
+        raise Invalid("Where the data comes from is missing.", hint="Say it in 'origin', in a sentence.", code="origin")
+    if not uses or not set(uses) <= set(USES):
+        raise Invalid(f"The uses {list(uses)} are not known.", hint=f"Give one or more of: {', '.join(USES)}.")
+    for name, value in known.items():
+        if value not in Knowledge.values:
+            raise Invalid(f"{name} is {value!r}.", hint="Answer yes, no or unknown.")
+
+
+def _one_digest(digest: str | None, declared_digest: str | None) -> str:
+    if (digest is None) == (declared_digest is None):
+        raise Invalid(
+            "Give either 'digest' (bytes that you uploaded) or 'declared_digest' (bytes that are elsewhere).",
+            hint="Upload the file to have it measured; declare it if the bytes must stay where they are.",
+            code="one-digest",
+        )
+    bound = digest if digest is not None else str(declared_digest)
+    if not is_digest(bound):
+        raise Invalid(f"{bound!r} is no digest.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")
+    return bound
+
+
+def _facts(
+    digest: str, measured: Measured | None, licence: Licence, uses: Sequence[str], known: dict[str, str]
+) -> dict[str, Any]:
+    columns = None if measured is None else [
+        {"dtype": c.dtype, "name": c.name, "shape": c.shape} for c in measured.columns
+    ]  # fmt: skip
+    return {
+        "columns": columns,
+        "digest": digest,
+        "format": measured.format if measured else None,
+        "licence": licence.expression,
+        "row_count": measured.row_count if measured else None,
+        "size_bytes": storage.path_of(digest).stat().st_size if measured else None,
+        "source": Source.MEASURED.value if measured else Source.DECLARED.value,
+        "type": "pressmark/dataset/1",
+        "uses": sorted(set(uses)),
+        **known,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text()))
+
+
+def dataset_document(facts: dict[str, JSON]) -> bytes:
+    """Canonical bytes of `pressmark/dataset/1`; its JSON Schema is checked, so a wrong member is a fault of ours."""
+    _validator().validate(facts)
+    return canonical(facts)
+
+
+def _next_number(dataset: Dataset, digest: str) -> int:
+    if dataset.ended_at is not None:
+        raise Conflict(f"The dataset {dataset.slug} has ended.", hint="Register another dataset.")
+    same = DatasetVersion.objects.filter(dataset=dataset, digest=digest).first()
+    if same is not None:
+        raise Conflict(
+            f"The same bytes are {dataset.team.slug}/{dataset.slug}@{same.number} already.",
+            hint="Use that version.",
+            code="duplicate",
+            existing=f"{dataset.team.slug}/{dataset.slug}@{same.number}",
+        )
+    newest = DatasetVersion.objects.filter(dataset=dataset).order_by("-number").first()
+    return newest.number + 1 if newest else 1
+
+
+def _texts(opened: Unit, dataset_id: uuid.UUID, origin: str, collection: str) -> list[Text]:
+    given = [("origin", origin), ("collection", collection)]
+    return [
+        new_text(stream=f"dataset:{dataset_id}", purpose=purpose, value=value, now=opened.now)
+        for purpose, value in given
+        if purpose == "origin" or value
+    ]
