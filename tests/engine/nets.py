@@ -78,7 +78,9 @@ def encoder(*, tied: bool = False) -> onnx.ModelProto:
         helper.make_node("Add", ["qk", "v"], ["s"]),
         helper.make_node("ReduceMean", ["s"], ["m"], axes=[1], keepdims=0),
     ]
-    tensors = {"words": weights(700, 64, seed=5)} | {name: weights(64, 64, seed=6 + i) for i, name in enumerate(("wq", "wk", "wv"))}
+    tensors = {"words": weights(700, 64, seed=5)} | {
+        name: weights(64, 64, seed=6 + i) for i, name in enumerate(("wq", "wk", "wv"))
+    }
     width = 64
     if tied:
         width = 700
@@ -88,7 +90,9 @@ def encoder(*, tied: bool = False) -> onnx.ModelProto:
         ]
     else:
         nodes.append(helper.make_node("Identity", ["m"], ["y"]))
-    return model(nodes, tensors, {"ids": (TensorProto.INT64, ["batch", 6])}, {"y": (TensorProto.FLOAT, ["batch", width])})
+    return model(
+        nodes, tensors, {"ids": (TensorProto.INT64, ["batch", 6])}, {"y": (TensorProto.FLOAT, ["batch", width])}
+    )
 
 
 def convolution() -> onnx.ModelProto:

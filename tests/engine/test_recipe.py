@@ -30,7 +30,9 @@ def test_a_draft_is_completed_with_every_default() -> None:
 
 
 def test_the_digest_does_not_depend_on_how_the_draft_was_spelled() -> None:
-    full = draft(seed=0, steps=[{"method": "quantize_weights", "parameters": [{"name": "min_elements", "value": 1024}]}])
+    full = draft(
+        seed=0, steps=[{"method": "quantize_weights", "parameters": [{"name": "min_elements", "value": 1024}]}]
+    )
     assert Recipe.parse(json.dumps(full, indent=3)).digest() == Recipe.parse(draft()).digest()
     assert Recipe.parse(Recipe.parse(draft()).canonical()).digest() == Recipe.parse(draft()).digest()
 

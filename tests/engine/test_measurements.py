@@ -1,0 +1,189 @@
+"""Figures: intervals that keep their promise, sentences that say the figure, evidence in the frozen form."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compression_engine.canonical import canonical, parse_canonical
+from compression_engine.data import Feed, read_rows
+from compression_engine.errors import OutputRefused
+from compression_engine.measure.fidelity import cosine_rows, measure_fidelity
+from compression_engine.measure.intervals import bootstrap_mean, quantile_interval, rarer_than, share_interval
+from compression_engine.measure.latency import measure_latency
+from compression_engine.measure.memory import measure_memory
+from compression_engine.measure.size import measure_size
+from compression_engine.pipeline import open_pair
+from compression_engine.progress import silent
+from compression_engine.result import Evidence, Measurement
+from compression_engine.runtime import Model
+from tests.engine import nets
+
+
+def test_the_interval_of_a_median_holds_it_95_times_in_100() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        low, high = quantile_interval(generator.exponential(size=40), 0.5)
+        assert low is not None
+        assert high is not None
+        held += low <= np.log(2) <= high
+    assert 940 <= held <= 995  # order statistics are cautious, never too bold
+
+
+def test_an_end_that_so_few_values_cannot_bound_is_left_open() -> None:
+    values = np.arange(20.0)
+    assert quantile_interval(values, 0.95)[1] is None
+    assert quantile_interval(values, 0.05)[0] is None
+    assert None not in quantile_interval(values, 0.5)
+
+
+def test_the_bootstrap_holds_the_mean_and_repeats_with_its_seed() -> None:
+    generator = np.random.default_rng(1)
+    held = 0
+    for seed in range(100):
+        interval = bootstrap_mean(generator.normal(size=100), seed)
+        assert interval is not None
+        held += interval[0] <= 0 <= interval[1]
+    assert 88 <= held <= 100
+    values = generator.normal(size=50)
+    assert bootstrap_mean(values, 7) == bootstrap_mean(values, 7) != bootstrap_mean(values, 8)
+    assert bootstrap_mean(values[:1], 7) is None
+
+
+def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
+    assert share_interval(0, 10)[0] == 0
+    assert share_interval(10, 10)[1] == pytest.approx(1)
+    low, high = share_interval(8, 10)
+    assert low == pytest.approx(0.4902, abs=1e-4)  # Wilson 1927
+    assert high == pytest.approx(0.9433, abs=1e-4)
+
+
+def test_how_rare_worse_rows_are_is_the_rule_of_three() -> None:
+    assert rarer_than(300) == pytest.approx(3 / 300, rel=0.01)
+
+
+def test_size_is_said_as_bytes_and_as_ratio() -> None:
+    found = {entry.metric: entry for entry in measure_size(250, 1000)}
+    assert found["size_ratio"].value == 4
+    assert "4.00 times smaller" in found["size_ratio"].plain
+    assert [entry.metric for entry in measure_size(250, None)] == ["size_bytes"]
+
+
+def test_evidence_is_canonical_and_has_every_member_of_the_format() -> None:
+    figure = Measurement("m", 0.1, "ratio", 3, "It is a tenth.", low=1e-7, high=None, reason="too few")
+    document = Evidence("size", "file_size", None, [{"name": "a", "value": "b"}], [figure]).document()
+    assert parse_canonical(canonical(document)) == document
+    assert set(document) == {"environment", "figures", "kind", "method", "seed", "source", "subjects", "type"}
+    assert document["figures"] == [
+        {"high": None, "low": "0.0000001", "metric": "m", "n": 3, "reason": "too few", "slice": [], "spread": None,
+         "unit": "ratio", "value": "0.1"}
+    ]  # fmt: skip
+
+
+def test_a_value_that_is_no_number_becomes_null() -> None:
+    assert Measurement("m", float("nan"), "ratio", 0, "Unknown.", reason="no rows").figure()["value"] is None
+
+
+def test_cosine_of_zeros_and_of_nan_is_defined() -> None:
+    zero, one, nan = np.zeros(2), np.ones(2), np.full(2, np.nan)
+    assert cosine_rows([zero, zero, one, one], [zero, one, one, -one]).tolist() == pytest.approx([1, 0, 1, -1])
+    assert np.isnan(cosine_rows([nan], [one])[0])
+
+
+def test_a_model_against_itself_agrees_fully(mlp_folder: Path) -> None:
+    path = mlp_folder / "model.onnx"
+    child, parent, encoder = open_pair(path, path, read_rows(mlp_folder / "rows.npz"), 1)
+    assert parent is not None
+    found = {entry.metric: entry for entry in measure_fidelity(child, parent, encoder, 0, silent)}
+    assert found["cosine_mean"].value == pytest.approx(1)
+    assert found["max_abs_difference"].value == 0
+    assert found["top1_agreement"].value == 1
+    assert found["cosine_mean"].n == 40
+    assert "40 rows" in found["cosine_min"].plain
+
+
+def test_a_child_that_answers_nan_is_refused(tmp_path: Path) -> None:
+    good = nets.save(nets.mlp(), tmp_path / "good")
+    broken = nets.mlp()
+    bias = next(tensor for tensor in broken.graph.initializer if tensor.name == "second_bias")
+    bias.raw_data = np.full(48, np.nan, dtype=np.float32).tobytes()
+    bad = nets.save(broken, tmp_path / "bad")
+    rows = read_rows(nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz"))
+    child, parent, encoder = open_pair(bad, good, rows, 1)
+    assert parent is not None
+    with pytest.raises(OutputRefused, match="40 of 40") as refused:
+        measure_fidelity(child, parent, encoder, 0, silent)
+    assert refused.value.code == "output_not_finite"
+
+
+def test_an_answer_that_depends_on_its_batch_is_caught(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        helper.make_node("Div", ["x", "largest"], ["y"]),
+    ]
+    ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
+    path = nets.save(nets.model(nodes, {}, *ports), tmp_path)
+    rows = read_rows(nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz"))
+    child, parent, encoder = open_pair(path, path, rows, 1)
+    assert parent is not None
+    found = {entry.metric: entry for entry in measure_fidelity(child, parent, encoder, 0, silent)}
+    worst = found["batch_difference_max"].value
+    assert worst is not None
+    assert worst > 0.1
+
+
+class Sleeper(Model):
+    """A model that takes a known time longer."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__(path, 1)
+        self.seconds = seconds
+
+    def run(self, feed: Feed) -> list[np.ndarray]:
+        time.sleep(self.seconds)
+        return super().run(feed)
+
+
+def test_a_model_that_takes_half_the_time_is_measured_so(mlp_folder: Path) -> None:
+    path = mlp_folder / "model.onnx"
+    _, _, encoder = open_pair(path, None, read_rows(mlp_folder / "rows.npz"), 1)
+    fast, slow = Sleeper(path, 0.004), Sleeper(path, 0.008)
+    found = {entry.metric: entry for entry in measure_latency(fast, slow, encoder, 25, 1, silent)}
+    ratio = found["latency_ratio"]
+    assert ratio.value == pytest.approx(0.5, abs=0.12)
+    assert ratio.n == 25
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert ratio.low <= ratio.value <= ratio.high
+    assert "faster" in ratio.plain
+    assert found["latency_p50_ms"].value == pytest.approx(4.2, abs=1.5)
+
+
+def test_memory_of_a_larger_model_is_larger(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    paths = []
+    for name, width in (("small", 64), ("large", 4096)):
+        nodes = [
+            helper.make_node("MatMul", ["x", "w"], ["h"]),
+            helper.make_node("ReduceSum", ["h", "axis"], ["y"], keepdims=1),
+        ]
+        tensors = {"w": np.zeros((64, width * 40), dtype=np.float32), "axis": np.array([1])}
+        ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 1])})
+        paths.append(nets.save(nets.model(nodes, tensors, *ports), tmp_path / name))
+    rows = read_rows(nets.save_rows(nets.rows_for("x", 4), tmp_path / "rows.npz"))
+    _, _, encoder = open_pair(paths[1], None, rows, 1)
+    found = {entry.metric: entry for entry in measure_memory(paths[1], paths[0], encoder, 1, 1, silent)}
+    large, small = found["model_memory_bytes"].value, found["parent_model_memory_bytes"].value
+    assert large is not None
+    assert small is not None
+    assert large - small > 30_000_000  # its weights alone are 42 MB, the other's 0.7 MB
+    ratio = found["peak_memory_ratio"].value
+    assert ratio is not None
+    assert ratio > 1.2
