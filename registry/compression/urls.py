@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-api: list[URLPattern] = []
+from registry.compression import api as views
+
+api: list[URLPattern] = [
+    path("recipes/shipped", views.ListShippedRecipes.as_view(), name="list-shipped-recipes"),
+    path("teams/<str:team>/recipes", views.PublishRecipe.as_view(), name="publish-recipe"),
+    path("teams/<str:team>/recipes/<str:recipe>", views.ShowRecipe.as_view(), name="show-recipe"),
+    path("teams/<str:team>/models/<str:model>/runs", views.RequestRun.as_view(), name="request-run"),
+    path(
+        "teams/<str:team>/models/<str:model>/versions/<int:number>/evaluations",
+        views.RequestEvaluation.as_view(),
+        name="request-evaluation",
+    ),
+    path("runs/<uuid:run>", views.ShowRun.as_view(), name="show-run"),
+    path("runs/<uuid:run>/log", views.ShowRunLog.as_view(), name="show-run-log"),
+    path("runs/<uuid:run>/cancel", views.CancelRun.as_view(), name="cancel-run"),
+]
 pages: list[URLPattern] = []

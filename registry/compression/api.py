@@ -1,0 +1,213 @@
+"""JSON doors of this room: recipes as published and as shipped, runs requested, watched and cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers
+
+from compression_engine.recipe import shipped_recipes
+from registry.access.http import Command, Query, keyset_page
+from registry.access.queries import get_team
+from registry.catalog import queries as catalog
+from registry.catalog.models import Evidence, ModelVersion
+from registry.compression import queries, services
+from registry.compression.models import Recipe, Run, RunState
+from registry.digests import time_text
+from registry.events import Caller
+from registry.provenance import queries as provenance
+from registry.provenance.models import DatasetVersion
+
+
+def recipe_body(row: Recipe) -> dict[str, Any]:
+    """A recipe as listings show it."""
+    return {
+        "id": str(row.pk),
+        "recipe": f"{row.team.slug}/{row}",
+        "digest": row.digest,
+        "size_bytes": row.size_bytes,
+        "created_by": str(row.created_by_id),
+        "created_at": time_text(row.created_at),
+    }
+
+
+def run_body(row: Run) -> dict[str, Any]:
+    """A run as listings show it: whose it is, how far it is, how it ended."""
+    return {
+        "id": str(row.pk),
+        "kind": row.kind,
+        "state": row.state,
+        "model": str(row.model),
+        "parent": str(row.parent),
+        "recipe": f"{row.recipe.team.slug}/{row.recipe}" if row.recipe else None,
+        "evaluation": _dataset_reference(row.evaluation),
+        "calibration": _dataset_reference(row.calibration),
+        "seed": row.seed,
+        "attempt": row.attempt,
+        "max_attempts": row.max_attempts,
+        "progress": (row.progress or None) if row.state == RunState.RUNNING else None,
+        "child": str(row.child) if row.child else None,
+        "failure_code": row.failure_code,
+        "failure": str(row.failure) if row.failure else None,
+        "requested_by": str(row.requested_by_id),
+        "requested_at": time_text(row.requested_at),
+        "started_at": time_text(row.started_at) if row.started_at else None,
+        "cancel_requested_at": time_text(row.cancel_requested_at) if row.cancel_requested_at else None,
+        "finished_at": time_text(row.finished_at) if row.finished_at else None,
+        "engine_version": row.engine_version,
+        "log_digest": row.log_digest,
+    }
+
+
+def evidence_body(row: Evidence) -> dict[str, Any]:
+    """Evidence that a run brought, with its document."""
+    document = catalog.evidence_body(row)
+    return {"id": str(row.pk), "kind": row.kind, "digest": row.digest, "document": document}
+
+
+def _dataset_reference(row: DatasetVersion | None) -> str | None:
+    return f"{row.dataset.team.slug}/{row}" if row else None
+
+
+def _dataset(caller: Caller, ref: str | None) -> DatasetVersion | None:
+    return provenance.get_dataset_version(caller, ref) if ref else None
+
+
+class PublishRecipeInput(serializers.Serializer[Any]):
+    slug = serializers.CharField(max_length=63)
+    document = serializers.DictField(help_text="pressmark/recipe/1; 'name' and 'type' may be left out.")
+
+
+@extend_schema_view(
+    get=extend_schema(operation_id="list_recipes", responses={200: dict}),
+    post=extend_schema(operation_id="publish_recipe", request=PublishRecipeInput, responses={201: dict}),
+)
+class PublishRecipe(Command, Query):
+    """The recipes of a team; the next number of one."""
+
+    input = PublishRecipeInput
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        rows = queries.recipes_of_team(caller, get_team(caller, kwargs["team"]))
+        return keyset_page(rows, query, recipe_body, newest_first=True)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        team = get_team(caller, kwargs["team"])
+        return recipe_body(services.publish_recipe(actor=caller, team=team, **data))
+
+
+@extend_schema_view(get=extend_schema(operation_id="show_recipe", responses={200: dict}))
+class ShowRecipe(Query):
+    """One recipe with its document."""
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        row = queries.get_recipe(caller, f"{kwargs['team']}/{kwargs['recipe']}")
+        return recipe_body(row) | {"document": queries.recipe_document(row)}
+
+
+@extend_schema_view(get=extend_schema(operation_id="list_shipped_recipes", responses={200: dict}))
+class ListShippedRecipes(Query):
+    """The recipes that come with the engine, ready to be published."""
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        items = [
+            {
+                "name": name,
+                "description": shipped.description,
+                "digest": shipped.recipe.digest(),
+                "document": shipped.recipe.document(),
+            }
+            for name, shipped in shipped_recipes().items()
+        ]
+        return {"items": items, "next": None}
+
+
+class RequestRunInput(serializers.Serializer[Any]):
+    parent = serializers.CharField(  # type: ignore[assignment]  # a field, not the attribute
+        help_text="The version to compress: team/model@7, or @sha256: and 12 to 64 hex."
+    )
+    recipe = serializers.CharField(help_text="team/recipe@2")
+    evaluation = serializers.CharField(help_text="team/dataset@3, registered for evaluation.")
+    calibration = serializers.CharField(required=False, allow_null=True, default=None)
+    seed = serializers.IntegerField(required=False, default=0, min_value=0)
+
+
+@extend_schema_view(
+    get=extend_schema(operation_id="list_runs", responses={200: dict}),
+    post=extend_schema(operation_id="request_run", request=RequestRunInput, responses={201: dict}),
+)
+class RequestRun(Command, Query):
+    """The runs of a model; a run that will add its next version."""
+
+    input = RequestRunInput
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        model = catalog.get_model(caller, kwargs["team"], kwargs["model"])
+        return keyset_page(queries.runs_of_model(caller, model), query, run_body, newest_first=True)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        run = services.request_run(
+            actor=caller,
+            model=catalog.get_model(caller, kwargs["team"], kwargs["model"]),
+            parent=catalog.get_version(caller, data["parent"]),
+            recipe=queries.get_recipe(caller, data["recipe"]),
+            evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
+            calibration=_dataset(caller, data["calibration"]),
+            seed=data["seed"],
+        )
+        return run_body(queries.get_run(caller, run.pk))
+
+
+class RequestEvaluationInput(serializers.Serializer[Any]):
+    evaluation = serializers.CharField(help_text="team/dataset@3, registered for evaluation.")
+    seed = serializers.IntegerField(required=False, default=0, min_value=0)
+
+
+@extend_schema_view(
+    post=extend_schema(operation_id="request_evaluation", request=RequestEvaluationInput, responses={201: dict})
+)
+class RequestEvaluation(Command):
+    """A run that measures a version as it is."""
+
+    input = RequestEvaluationInput
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        version = _version(caller, **kwargs)
+        evaluation = provenance.get_dataset_version(caller, data["evaluation"])
+        run = services.request_evaluation(actor=caller, version=version, evaluation=evaluation, seed=data["seed"])
+        return run_body(queries.get_run(caller, run.pk))
+
+
+def _version(caller: Caller, team: str, model: str, number: int) -> ModelVersion:
+    return catalog.get_version(caller, f"{team}/{model}@{number}")
+
+
+@extend_schema_view(get=extend_schema(operation_id="show_run", responses={200: dict}))
+class ShowRun(Query):
+    """One run: state, progress, attempt, and the evidence that it brought."""
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        row = queries.get_run(caller, kwargs["run"])
+        return run_body(row) | {"evidence": [evidence_body(e) for e in queries.evidence_of_run(row)]}
+
+
+@extend_schema_view(get=extend_schema(operation_id="show_run_log", responses={200: dict}))
+class ShowRunLog(Query):
+    """What the engine said in the attempt that ended the run."""
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        row = queries.get_run(caller, kwargs["run"])
+        return {"run": str(row.pk), "log_digest": row.log_digest, "log": queries.run_log(row)}
+
+
+@extend_schema_view(post=extend_schema(operation_id="cancel_run", request=None, responses={200: dict}))
+class CancelRun(Command):
+    """End a queued run, or have the engine of a running one stopped."""
+
+    success_status = 200
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        run = services.cancel_run(actor=caller, run=queries.get_run(caller, kwargs["run"]))
+        return run_body(queries.get_run(caller, run.pk))

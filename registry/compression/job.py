@@ -1,0 +1,127 @@
+"""The folder of one attempt: the recorded bytes go in, what the engine wrote comes out, and everything is thrown away after.
+
+    parent/ ...            the files of the version under their manifest paths
+    data/evaluation        the rows, and data/calibration where the recipe needs them
+    recipe.json            the recipe document
+    output/ result files   what the engine writes
+    tmp/                   its only place for temporary files
+    said.txt, told.jsonl   standard error, and what it said on standard output
+
+Rules:
+- a folder belongs to one attempt of one run; what an earlier, lost attempt left is read for the log and removed;
+- the log has a bound: of a talkative engine the beginning and the end are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+
+from registry import storage
+from registry.catalog import queries as catalog
+from registry.catalog.models import Artifact, ModelVersion
+from registry.compression.models import Run
+from registry.compression.queries import recipe_bytes
+from registry.compression.results import WorkFailed
+from registry.compression.rules import Failure
+from registry.provenance.models import DatasetVersion
+
+WEIGHTS = "weights"
+EXTERNAL_DATA = "external_data"
+LOG_LIMIT_BYTES = 1024 * 1024
+_TAIL_BYTES = 64 * 1024
+
+
+def weights_of(version: ModelVersion) -> Artifact:
+    """The one file of weights; WorkFailed when there is none or several."""
+    found = list(version.artifacts.filter(role=WEIGHTS))
+    if len(found) != 1:
+        message = f"The version has {len(found)} files of weights; the engine takes models of one file."
+        raise WorkFailed(Failure("weights_not_single", message, "Register the model with its weights in one file."))
+    return found[0]
+
+
+class Job:
+    """The folder and the places in it."""
+
+    def __init__(self, run: Run) -> None:
+        root = Path(settings.PRESSMARK_RUNS)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.earlier = _remove_earlier(root, run.pk)
+        self.folder = root / f"{run.pk}-{run.attempt}-{uuid.uuid4().hex[:8]}"
+        self.folder.mkdir(mode=0o700)
+        self.parent = self.folder / "parent"
+        self.output = self.folder / "output"
+        self.recipe = self.folder / "recipe.json"
+        self.said = self.folder / "said.txt"
+        self.told = self.folder / "told.jsonl"
+
+    def prepare(self, run: Run) -> None:
+        """Put in what the engine will read; NotFound when bytes are not stored here any more."""
+        self.parent.mkdir()
+        catalog.materialise(run.parent, self.parent)
+        if run.recipe is not None:
+            self.recipe.write_bytes(recipe_bytes(run.recipe))
+        (self.folder / "data").mkdir()
+        _place(run.evaluation, self.data("evaluation"))
+        if run.calibration is not None:
+            _place(run.calibration, self.data("calibration"))
+
+    def data(self, use: str) -> Path:
+        """The rows for a use; the engine tells their format by their content."""
+        return self.folder / "data" / use
+
+    def log(self, heading: str) -> bytes:
+        """What happened, for people: kept with the run."""
+        parts = [("", heading.encode()), ("Earlier attempts", self.earlier)]
+        parts += [("What the engine told (JSON lines)", _read(self.told)), ("What it said", _read(self.said))]
+        shown = [f"== {title} ==\n".encode() + text if title else text for title, text in parts if text]
+        return _bounded(b"\n".join(text.rstrip(b"\n") + b"\n" for text in shown), LOG_LIMIT_BYTES)
+
+    def said_last(self) -> str:
+        """The end of standard error."""
+        return _read(self.said)[-_TAIL_BYTES:].decode(errors="replace")
+
+    def remove(self) -> None:
+        """Throw everything away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _place(dataset: DatasetVersion, target: Path) -> None:
+    """A copy, so that nothing that the engine does reaches the store; the engine says which bytes it read."""
+    with storage.open_stored(dataset.digest) as source, target.open("xb") as copy:
+        shutil.copyfileobj(source, copy, storage.CHUNK_BYTES)
+
+
+def _remove_earlier(root: Path, run_id: uuid.UUID) -> bytes:
+    """Remove what lost attempts left; the end of what their engines said is returned."""
+    kept = []
+    for folder in sorted(root.glob(f"{run_id}-*")):
+        said = _read(folder / "said.txt")[-_TAIL_BYTES:]
+        kept.append(f"{folder.name.removeprefix(f'{run_id}-')}: lost with its worker\n".encode() + said)
+        shutil.rmtree(folder, ignore_errors=True)
+    return b"\n".join(kept)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            if size > 2 * LOG_LIMIT_BYTES:
+                head = source.read(LOG_LIMIT_BYTES // 2)
+                source.seek(-LOG_LIMIT_BYTES // 2, os.SEEK_END)
+                return head + b"\n[...]\n" + source.read()
+            return source.read()
+    except OSError:
+        return b""
+
+
+def _bounded(text: bytes, limit_bytes: int) -> bytes:
+    if len(text) <= limit_bytes:
+        return text
+    half = limit_bytes // 2
+    return text[:half] + f"\n[... {len(text) - 2 * half} bytes left out ...]\n".encode() + text[-half:]

@@ -1,0 +1,75 @@
+"""Reads of this room: recipes with their documents, runs with their logs and evidence. What may not be seen is not found."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any, cast
+
+from django.db.models import QuerySet
+
+from registry import storage
+from registry.access.models import Team
+from registry.access.queries import get_readable, readable
+from registry.catalog.models import Evidence, RegisteredModel
+from registry.compression.models import Recipe, Run, RunState
+from registry.digests import parse_canonical
+from registry.errors import Invalid
+from registry.events import Caller
+
+_REFERENCE = re.compile(r"(?P<team>[^/@]+)/(?P<slug>[^/@]+)@(?P<number>[1-9][0-9]{0,8})")
+_LOG_LIMIT_BYTES = 2 * 1024 * 1024
+_RUN_ROWS = Run.objects.select_related(
+    "model__team", "parent__model__team", "recipe__team", "evaluation__dataset__team", "calibration__dataset__team",
+    "requested_by", "child__model__team", "failure",
+)  # fmt: skip
+
+
+def recipes_of_team(caller: Caller, team: Team) -> QuerySet[Recipe]:
+    """The recipes of a team, newest first."""
+    rows = Recipe.objects.select_related("team", "created_by").filter(team=team)
+    return readable(rows, caller).order_by("-created_at", "-pk")
+
+
+def get_recipe(caller: Caller, ref: str) -> Recipe:
+    """A recipe by reference, `team/recipe@2`."""
+    match = _REFERENCE.fullmatch(ref)
+    if match is None:
+        raise Invalid(f"{ref!r} names no recipe.", hint="Write team/recipe@NUMBER.", code="reference")
+    rows = Recipe.objects.select_related("team", "created_by")
+    return get_readable(rows, caller, team__slug=match["team"], slug=match["slug"], number=int(match["number"]))
+
+
+def recipe_bytes(recipe: Recipe) -> bytes:
+    """The canonical recipe document, checked against its digest."""
+    return storage.read_bytes(recipe.digest)
+
+
+def recipe_document(recipe: Recipe) -> dict[str, Any]:
+    """The recipe document."""
+    return cast(dict[str, Any], parse_canonical(recipe_bytes(recipe)))
+
+
+def get_run(caller: Caller, run_id: uuid.UUID) -> Run:
+    """A run by id."""
+    return get_readable(_RUN_ROWS.all(), caller, team="model__team", pk=run_id)
+
+
+def runs_of_model(caller: Caller, model: RegisteredModel) -> QuerySet[Run]:
+    """The runs of a model, newest first."""
+    return readable(_RUN_ROWS.filter(model=model), caller, team="model__team").order_by("-requested_at", "-pk")
+
+
+def run_log(run: Run) -> str:
+    """What happened in the attempt that ended the run, for people; empty while it has not ended."""
+    if run.log_digest is None:
+        return ""
+    return storage.read_bytes(run.log_digest, limit_bytes=_LOG_LIMIT_BYTES).decode(errors="replace")
+
+
+def evidence_of_run(run: Run) -> list[Evidence]:
+    """The evidence that the run brought: written in the unit in which it succeeded."""
+    if run.state != RunState.SUCCEEDED or run.finished_at is None:
+        return []
+    version_id = run.child_id or run.parent_id
+    return list(Evidence.objects.filter(version_id=version_id, created_at=run.finished_at).order_by("kind", "pk"))

@@ -1,0 +1,157 @@
+"""What the engine handed back, checked before anything of it counts.
+
+Rules:
+- RESULT.json is canonical, has the shape of its schema, and is about the bytes that the run gave to the engine: same parent file,
+  same data, same recipe; otherwise nothing of it counts;
+- evidence becomes ours by naming its subjects: the registry alone knows the digests of versions, datasets and recipes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator
+
+from registry.catalog import distributions
+from registry.compression.rules import Failure
+from registry.digests import CanonicalError, canonical, evidence_document, parse_canonical
+
+SIZE_LIMIT_BYTES = 16 * 1024 * 1024
+Document = dict[str, Any]
+
+
+class WorkFailed(Exception):
+    """The run cannot succeed; the failure says why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The bytes that the engine was given: digests of files."""
+
+    parent: str | None
+    outputs: str | None
+    recipe: str | None
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """A RESULT.json that may count."""
+
+    raw: bytes
+    document: Document
+
+    @property
+    def engine_version(self) -> str:
+        return str(self.document["engine"]["version"])
+
+    @property
+    def output(self) -> Document:
+        """digest, path and size of the weights that were made or measured."""
+        return cast(Document, self.document["outputs"][0])
+
+    @property
+    def evidence(self) -> list[Document]:
+        """Evidence documents, still without subjects."""
+        return [entry["document"] for entry in self.document["evidence"]]
+
+
+@cache
+def _schema() -> Draft202012Validator:
+    text = (resources.files("registry.compression") / "schemas" / "engine_result-1.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def read_result(path: Path, expected: Expected) -> EngineResult:
+    """The result in a file; WorkFailed (`result_invalid`, `bytes_differ`) when it may not count."""
+    raw, document = _read(path)
+    error = next(iter(_schema().iter_errors(document)), None)
+    if error is not None:
+        raise _invalid(f"{path.name}: {error.json_path}: {error.message[:200]}")
+    found = {row["role"]: row["digest"] for row in document["data"]}
+    parent = document["parent"] and document["parent"]["digest"]
+    if found != dict(expected.data) or parent != expected.parent or document["recipe_digest"] != expected.recipe:
+        raise _differs("The engine worked on other bytes than the run names.")
+    if expected.outputs is not None and document["outputs"][0]["digest"] != expected.outputs:
+        raise _differs("The engine measured another file than the run names.")
+    for evidence in document["evidence"]:
+        named_evidence(evidence["document"], [])
+    return EngineResult(raw, document)
+
+
+def read_distribution(path: Path) -> Document:
+    """The distribution in a file; WorkFailed (`result_invalid`) when it is none."""
+    document = _read(path)[1]
+    try:
+        distributions.check(document)
+    except CanonicalError as error:
+        raise _invalid(f"{path.name}: {error}") from error
+    return document
+
+
+def distribution_evidence(distribution: Document, result: EngineResult) -> Document:
+    """A distribution as an evidence document, still without subjects."""
+    return {
+        "environment": result.document["environment"],
+        "figures": distributions.to_figures(distribution),
+        "kind": distributions.KIND,
+        "method": {"name": "observe", "version": result.engine_version},
+        "seed": None,
+        "source": "measured",
+        "subjects": [],
+        "type": "pressmark/evidence/1",
+    }
+
+
+def named_evidence(document: Document, subjects: Iterable[tuple[str, str]]) -> Document:
+    """The evidence document about these (role, digest) subjects; WorkFailed when it breaks a rule of FORMATS."""
+    rows = [{"digest": digest, "role": role} for role, digest in set(subjects)]
+    rows.sort(key=canonical)
+    try:
+        written = evidence_document(
+            kind=document["kind"],
+            method=document["method"],
+            source=document["source"],
+            subjects=rows,
+            figures=document["figures"],
+            environment=document["environment"],
+            seed=document["seed"],
+        )
+    except (CanonicalError, KeyError, TypeError) as error:
+        raise _invalid(f"evidence {document.get('kind')!r}: {error}") from error
+    return cast(Document, parse_canonical(written))
+
+
+def _read(path: Path) -> tuple[bytes, Document]:
+    try:
+        if path.stat().st_size > SIZE_LIMIT_BYTES:
+            raise _invalid(f"{path.name} has more than {SIZE_LIMIT_BYTES} bytes")
+        raw = path.read_bytes()
+        document = parse_canonical(raw)
+    except OSError as error:
+        raise _invalid(f"{path.name} cannot be read: {error.strerror}") from error
+    except CanonicalError as error:
+        raise _invalid(f"{path.name}: {error}") from error
+    if not isinstance(document, dict):
+        raise _invalid(f"{path.name} is no object")
+    return raw, cast(Document, document)
+
+
+def _invalid(message: str) -> WorkFailed:
+    hint = "Check that registry and engine are of one version; nothing was kept."
+    return WorkFailed(Failure("result_invalid", f"What the engine wrote cannot count: {message}.", hint))
+
+
+def _differs(message: str) -> WorkFailed:
+    hint = "Run `pressmark check` to read all stored bytes again; nothing was kept."
+    return WorkFailed(Failure("bytes_differ", message, hint))

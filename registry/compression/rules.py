@@ -1,0 +1,128 @@
+"""What a recipe means to the registry, and why a run did not succeed. Pure: no Django, no clock.
+
+Rules:
+- a recipe fits a model when every step takes the model's format;
+- each method is one operation of the vocabulary, told by the first word of its name;
+- data count as used for making only where a step needs calibration data;
+- whatever way the engine ended, the reason has a stable code, one sentence of cause and one of remedy;
+- a queued run is woken again after a while, less often the longer it waits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from compression_engine.recipe import Recipe
+
+_OPERATIONS = {
+    "convert": "converted",
+    "distil": "distilled",
+    "factorise": "factorised",
+    "finetune": "fine-tuned",
+    "merge": "merged",
+    "prune": "pruned",
+    "quantize": "quantized",
+}
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,59}")
+_MEMORY_SIGNS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory", "failed to allocate memory")
+_RESEND_LEAST = datetime.timedelta(seconds=30)
+_RESEND_MOST = datetime.timedelta(seconds=300)
+_RAISE_MEMORY = "Raise PRESSMARK_RUN_MEMORY_LIMIT_BYTES, or use a smaller model or fewer rows."
+_RAISE_TIME = "Raise PRESSMARK_RUN_TIME_LIMIT_SECONDS, or use a smaller model or fewer rows."
+_TEXT_CHARACTERS = 4000
+_READ_LOG = "Read the log of the run."
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run did not succeed."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """What a person reads: cause, then remedy in a line of its own."""
+        parts = (self.message, self.hint)
+        return "\n".join(plain(part, _TEXT_CHARACTERS) for part in parts if part)
+
+
+def plain(text: str, limit: int) -> str:
+    """Words of a child process as one line that every database takes: no control characters, no half of a pair."""
+    return "".join(c if c.isprintable() else " " for c in text[:limit])
+
+
+def misfits(recipe: Recipe, model_format: str) -> list[str]:
+    """One sentence for each step that does not take the format; empty when the recipe fits."""
+    return [
+        f"Step {number}, {step.method}, takes {' or '.join(step.spec.formats)}; the parent is {model_format}."
+        for number, step in enumerate(recipe.steps, start=1)
+        if model_format not in step.spec.formats
+    ]
+
+
+def operations(recipe: Recipe) -> list[str]:
+    """The operation of each step, in order, as an edge of the lineage names it. KeyError for a method without one."""
+    return [_OPERATIONS[step.method.partition("_")[0]] for step in recipe.steps]
+
+
+def needs_calibration(recipe: Recipe) -> bool:
+    """Whether some step looks at data to make the child."""
+    return any(step.spec.needs_calibration for step in recipe.steps)
+
+
+def worker_lost(attempt: int) -> Failure:
+    """The reason when the last allowed attempt lost its worker."""
+    return Failure(
+        "worker_lost",
+        f"The worker was lost in attempt {attempt}, the last one allowed.",
+        "Look for a worker that is killed by the system, most often for want of memory; then request the run again.",
+    )
+
+
+def time_limit(seconds: int) -> Failure:
+    """The reason when the engine was stopped by the clock."""
+    return Failure("time_limit", f"The engine was stopped after {seconds} seconds, the limit of a run.", _RAISE_TIME)
+
+
+def failure_of(exit_code: int, last_line: Mapping[str, object] | None, said: str) -> Failure:
+    """Why the engine process did not end with a result.
+
+    `exit_code` is negative for a signal; `last_line` is the last JSON object it printed; `said` is the end of its standard error.
+    """
+    if last_line is not None and last_line.get("type") == "error":
+        code = str(last_line.get("code"))
+        named = code if _CODE.fullmatch(code) else "engine_error"
+        return Failure(named, str(last_line.get("message", "")), str(last_line.get("hint", "")))
+    if any(sign in said for sign in _MEMORY_SIGNS):
+        return Failure("out_of_memory", "The engine needed more memory than a run may have.", _RAISE_MEMORY)
+    if exit_code == -signal.SIGXCPU:
+        return Failure("time_limit", "The engine used more processor time than a run may have.", _RAISE_TIME)
+    if exit_code == -signal.SIGKILL:
+        return Failure(
+            "killed", "The engine was killed by the system, most often for want of memory.",
+            "Give the machine more memory, or use a smaller model.",
+        )  # fmt: skip
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+        return Failure("engine_crashed", f"The engine crashed ({name}).", _READ_LOG)
+    if exit_code == 2:
+        return Failure(
+            "wrong_call",
+            "The engine did not understand the call.",
+            "Check that registry and engine are of one version.",
+        )
+    return Failure("no_result", f"The engine ended with exit code {exit_code} and without a result.", _READ_LOG)
+
+
+def due_again(requested_at: datetime.datetime, woken_at: datetime.datetime | None, now: datetime.datetime) -> bool:
+    """Whether a queued run should be woken again: at once when nobody ever woke it, then after 30 s to 5 min."""
+    if woken_at is None:
+        return True
+    patience = min(max(_RESEND_LEAST, (now - requested_at) / 4), _RESEND_MOST)
+    return now - woken_at >= patience

@@ -1,0 +1,171 @@
+"""Carries out a claimed run: calls the engine, checks what it wrote, and stores the bytes. No row is written here.
+
+A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`.
+Whatever ends it early is raised: WorkFailed with a reason, or WorkHalted when the run may not go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from registry import storage
+from registry.catalog.manifest import FileSpec, Manifest, check_manifest
+from registry.catalog.models import Artifact, ModelVersion
+from registry.compression.child import EngineProcess, Limits
+from registry.compression.heartbeat import Halt, Heartbeat
+from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, weights_of
+from registry.compression.models import Run, RunKind
+from registry.compression.results import (
+    EngineResult,
+    Expected,
+    WorkFailed,
+    distribution_evidence,
+    read_distribution,
+    read_result,
+)
+from registry.compression.rules import Failure, failure_of, plain, time_limit
+from registry.storage import Stored, chunks_of, store
+
+_MESSAGE_CHARACTERS = 200
+_STAGE_CHARACTERS = 40
+
+
+class WorkHalted(Exception):
+    """The run may not go on; the heartbeat knows why."""
+
+    def __init__(self, halt: Halt) -> None:
+        super().__init__(halt)
+        self.halt = halt
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out: the result, the manifest of the child (None for an evaluation), evidence without subjects."""
+
+    result: EngineResult
+    document: Stored
+    manifest: Manifest | None
+    evidence: list[dict[str, Any]]
+
+
+class Work:
+    """One attempt: the run, its folder, and the heartbeat that may halt it."""
+
+    def __init__(self, run: Run, job: Job, heartbeat: Heartbeat) -> None:
+        self._run = run
+        self._job = job
+        self._heartbeat = heartbeat
+        self._limits = Limits(settings.PRESSMARK_RUN_MEMORY_LIMIT_BYTES, settings.PRESSMARK_RUN_TIME_LIMIT_SECONDS)
+
+    def carry_out(self) -> Outcome:
+        """All of it, in order. Raises WorkFailed, WorkHalted, or a Problem when stored bytes are not as recorded."""
+        self._job.prepare(self._run)
+        self._check_halt()
+        return self._compress() if self._run.kind == RunKind.COMPRESSION else self._evaluate()
+
+    def _compress(self) -> Outcome:
+        run, job = self._run, self._job
+        assert run.recipe is not None
+        weights = weights_of(run.parent)
+        original = job.parent / weights.path
+        data = {"evaluation": run.evaluation.digest}
+        arguments = ["compress", original, "--recipe", job.recipe, "--output", job.output]
+        arguments += ["--evaluation", job.data("evaluation"), "--seed", run.seed, "--threads", 1]
+        if run.calibration is not None:
+            data["calibration"] = run.calibration.digest
+            arguments += ["--calibration", job.data("calibration")]
+        self._call(arguments)
+        result = read_result(job.output / "RESULT.json", Expected(weights.digest, None, run.recipe.digest, data))
+        child = job.output / result.output["path"]
+        observed = self._observe(child, original)
+        self._store_file(child, result.output["digest"])
+        manifest = check_manifest(_files(run.parent, weights, result.output["digest"]))
+        return self._outcome(result, manifest, observed)
+
+    def _evaluate(self) -> Outcome:
+        run, job = self._run, self._job
+        weights = weights_of(run.parent)
+        measured, target = job.parent / weights.path, job.folder / "RESULT.json"
+        arguments = ["evaluate", measured, "--data", job.data("evaluation"), "--output", target]
+        self._call([*arguments, "--seed", run.seed, "--threads", 1])
+        data = {"evaluation": run.evaluation.digest}
+        result = read_result(target, Expected(None, weights.digest, None, data))
+        observed = self._observe(measured, None)
+        return self._outcome(result, None, observed)
+
+    def _outcome(self, result: EngineResult, manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
+        evidence = [*result.evidence, distribution_evidence(observed, result)]
+        return Outcome(result, storage.store_bytes(result.raw), manifest, evidence)
+
+    def _observe(self, measured: Path, original: Path | None) -> dict[str, Any]:
+        target = self._job.folder / "distribution.json"
+        beside = [] if original is None else ["--parent", original]
+        data = self._job.data("evaluation")
+        self._call(["observe", measured, *beside, "--data", data, "--output", target, "--threads", 1])
+        return read_distribution(target)
+
+    def _store_file(self, path: Path, expected: str) -> None:
+        try:
+            with path.open("rb") as source:
+                store(chunks_of(source), expected=expected)
+        except OSError as error:
+            hint = "Look for a full disk, then request the run again."
+            raise WorkFailed(Failure("output_lost", f"The output cannot be stored: {error.strerror}.", hint)) from error
+
+    def _call(self, arguments: Sequence[object]) -> None:
+        """One call of the engine to its end; its words go to the log, its progress to the heartbeat."""
+        self._check_halt()
+        words = [str(argument) for argument in arguments]
+        engine = EngineProcess(words, folder=self._job.folder, stderr=self._job.said, limits=self._limits)
+        last: dict[str, Any] | None = None
+        try:
+            self._heartbeat.watch(engine)
+            with self._job.told.open("ab") as told:
+                for last in engine.lines():
+                    self._heard(last)
+                    told.write(json.dumps(_short(last)).encode() + b"\n")
+        except BaseException:
+            engine.kill()
+            raise
+        finally:
+            self._heartbeat.watch(None)
+            code = engine.wait()
+        self._check_halt()
+        if code != 0 or last is None or last.get("type") != "result":
+            raise WorkFailed(failure_of(code, last, self._job.said_last()))
+
+    def _heard(self, line: dict[str, Any]) -> None:
+        if line.get("type") != "progress":
+            return
+        done, total = line.get("done"), line.get("total")
+        if isinstance(done, int) and isinstance(total, int):
+            message = plain(str(line.get("message", "")), _MESSAGE_CHARACTERS)
+            stage = plain(str(line.get("stage", "")), _STAGE_CHARACTERS)
+            self._heartbeat.tell({"stage": stage, "done": done, "total": total, "message": message})
+
+    def _check_halt(self) -> None:
+        halt = self._heartbeat.halt
+        if halt is Halt.TIME_LIMIT:
+            raise WorkFailed(time_limit(self._limits.seconds))
+        if halt is not None:
+            raise WorkHalted(halt)
+
+
+def _files(parent: ModelVersion, weights: Artifact, digest: str) -> list[FileSpec]:
+    """The files of a child: its own weights, and every other file of the parent as it is."""
+    carried = parent.artifacts.exclude(role__in=(WEIGHTS, EXTERNAL_DATA))
+    return [
+        FileSpec(weights.path, WEIGHTS, digest),
+        *(FileSpec(artifact.path, artifact.role, artifact.digest) for artifact in carried),
+    ]
+
+
+def _short(line: dict[str, Any]) -> dict[str, Any]:
+    """A line as the log keeps it: results are documents of their own."""
+    return {k: line[k] for k in ("type", "command") if k in line} if line.get("type") == "result" else line
