@@ -57,5 +57,5 @@ class Cast:
         return cls(**callers, people=people, team=team)
 
 
-class World(ProvenanceWorld, CatalogWorld, CompressionWorld, OversightWorld, ReleaseWorld, MonitoringWorld):
+class World(MonitoringWorld, ReleaseWorld, OversightWorld, CompressionWorld, CatalogWorld, ProvenanceWorld):
     """Everything that a test may need to have; each room adds its part in tests/worlds/."""
