@@ -23,7 +23,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """What is known about a method without importing it. `module` holds `apply(model, parameters, report)`."""
+    """What is known about a method without importing it. `module` holds `apply(model, parameters, report)`.
+
+    `needs_calibration` says whether it looks at data to make the child.
+    """
 
     name: str
     version: str
@@ -31,6 +34,7 @@ class MethodSpec:
     formats: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     module: str
+    needs_calibration: bool = False
 
 
 _MIN_ELEMENTS = Parameter(
