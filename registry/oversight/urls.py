@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-api: list[URLPattern] = []
+from registry.oversight import api as views
+
+_MODEL = "teams/<slug:team>/models/<str:model>"
+
+api: list[URLPattern] = [
+    path("teams/<slug:team>/use-cases", views.RegisterUseCase.as_view(), name="register-use-case"),
+    path("teams/<slug:team>/use-cases/<str:use_case>/tier", views.ChangeTier.as_view(), name="change-tier"),
+    path(f"{_MODEL}/attestations", views.SignAttestation.as_view(), name="sign-attestation"),
+    path(f"{_MODEL}/findings", views.OpenFinding.as_view(), name="open-finding"),
+    path("findings/<uuid:finding_id>/close", views.CloseFinding.as_view(), name="close-finding"),
+]
 pages: list[URLPattern] = []

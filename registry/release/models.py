@@ -67,7 +67,7 @@ class Verdict(GovernedModel):
 
 
 class Waiver(GovernedModel):
-    """A signed, reasoned, expiring exception to one rule for one version."""
+    """A signed, reasoned, expiring exception to one rule, as it was worded then, for one version."""
 
     once = ("ended_at",)
 
@@ -75,6 +75,7 @@ class Waiver(GovernedModel):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="waivers")
     version_digest = DigestField()
     rule = LineField(max_length=60)
+    rule_digest = DigestField()
     reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
     signed_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
     signed_at = models.DateTimeField()

@@ -1,0 +1,344 @@
+"""The gate: what a policy says about one version, rule by rule, from recorded facts alone.
+
+Rules:
+- only facts bound to exactly this version's digest count; a parent's figures never count for the child;
+- missing evidence, a figure without value, interval or rows, and unknown terms block: silence never passes;
+- declared evidence never satisfies a rule that asks for a measurement;
+- a waiver helps only if the rule may be waived, is still the same rule, and the waiver has neither ended nor expired;
+- every result carries its reason as one sentence and the digests and references that it was decided from.
+No Django, no clock, no reading: the same policy and inputs give the same results.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import Any, Literal
+
+from registry.release.policy_language import PolicyRules, Rule
+
+Answer = Literal["passed", "waived", "blocked", "not-applicable"]
+GRADES = ("declared", "executed", "re-derived")
+
+
+@dataclass(frozen=True)
+class EvidenceInput:
+    """One evidence document about the version."""
+
+    kind: str
+    source: str
+    digest: str
+    version_digest: str
+    created_at: datetime.datetime
+    figures: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class TermInput:
+    """What the whole lineage says about one term, and who decides it."""
+
+    answer: str
+    decided_by: str
+
+
+@dataclass(frozen=True)
+class EdgeInput:
+    """One edge to a parent version."""
+
+    parent_digest: str
+    role: str
+    grade: str
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """One dataset version that an edge of the lineage names."""
+
+    reference: str
+    digest: str
+    licence: str
+    licence_known: bool
+    origin_known: bool
+
+
+@dataclass(frozen=True)
+class WaiverInput:
+    """A signed exception."""
+
+    id: str
+    rule: str
+    rule_digest: str
+    version_digest: str
+    signed_by: str
+    expires_at: datetime.datetime
+    ended_at: datetime.datetime | None
+
+
+@dataclass(frozen=True)
+class AncestorInput:
+    """An ancestor, and whether it holds (or held) a granted approval that was not revoked."""
+
+    reference: str
+    digest: str
+    approved: bool
+
+
+@dataclass(frozen=True)
+class GateInputs:
+    """Everything that the rules may look at."""
+
+    version_digest: str
+    origin: str
+    at: datetime.datetime
+    tier: str | None
+    use_case: str | None
+    training_data: str
+    structure: Sequence[str]
+    evidence: Sequence[EvidenceInput]
+    terms: Mapping[str, TermInput]
+    edges: Sequence[EdgeInput]
+    datasets: Sequence[DatasetInput]
+    ancestors: Sequence[AncestorInput]
+    waivers: Sequence[WaiverInput]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether one check holds, why, and from what."""
+
+    holds: bool
+    reason: str
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """The answer to one rule."""
+
+    rule: Rule
+    answer: Answer
+    reason: str
+    inputs: tuple[str, ...]
+    waiver: WaiverInput | None = None
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The answers to all rules, and what follows."""
+
+    results: tuple[RuleResult, ...]
+
+    @property
+    def outcome(self) -> str:
+        answers = {r.answer for r in self.results}
+        if "blocked" in answers:
+            return "blocked"
+        return "passed-with-waiver" if "waived" in answers else "passed"
+
+    @property
+    def blocked(self) -> list[RuleResult]:
+        return [r for r in self.results if r.answer == "blocked"]
+
+
+def judge(policy: PolicyRules, inputs: GateInputs) -> GateResult:
+    """Every rule of the policy, answered."""
+    return GateResult(tuple(_answer(rule, inputs) for rule in policy.rules))
+
+
+def _answer(rule: Rule, inputs: GateInputs) -> RuleResult:
+    if not rule.applies(inputs.origin):
+        return RuleResult(rule, "not-applicable", f"It asks nothing of a version that was {inputs.origin}.", ())
+    finding = CHECKS[rule.check](rule.parameters, inputs)
+    if finding.holds:
+        return RuleResult(rule, "passed", finding.reason, finding.inputs)
+    waiver, why_not = _waiver_for(rule, inputs)
+    if waiver is None:
+        return RuleResult(rule, "blocked", finding.reason + why_not, finding.inputs)
+    until = waiver.expires_at.date().isoformat()
+    return RuleResult(rule, "waived", f"{finding.reason} Waived until {until}.", finding.inputs, waiver)
+
+
+def _waiver_for(rule: Rule, inputs: GateInputs) -> tuple[WaiverInput | None, str]:
+    named = [w for w in inputs.waivers if w.rule == rule.id and w.version_digest == inputs.version_digest]
+    if not named:
+        return None, ""
+    if not rule.waivable:
+        return None, " The policy does not let this rule be waived."
+    same = [w for w in named if w.rule_digest == rule.digest]
+    if not same:
+        return None, " A waiver was signed for an earlier wording of this rule; it does not cover this one."
+    running = [w for w in same if w.ended_at is None and w.expires_at > inputs.at]
+    if not running:
+        return None, " The waiver for it has expired or was ended."
+    return max(running, key=lambda w: w.expires_at), ""
+
+
+# --- the checks ---
+
+
+def _newest(inputs: GateInputs, kind: str, *, measured: bool) -> EvidenceInput | None:
+    fitting = [
+        e
+        for e in inputs.evidence
+        if e.kind == kind and e.version_digest == inputs.version_digest and (e.source == "measured" or not measured)
+    ]
+    return max(fitting, key=lambda e: (e.created_at, e.digest)) if fitting else None
+
+
+def _evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    kind, measured = parameters["kind"], parameters["source"] == "measured"
+    found = _newest(inputs, kind, measured=measured)
+    if found is None:
+        declared = measured and _newest(inputs, kind, measured=False) is not None
+        only = " There is a declared one, which does not count as measured." if declared else ""
+        wanted = "measured evidence" if measured else "evidence"
+        return Finding(False, f"There is no {wanted} of kind '{kind}' for this version.{only}")
+    age_days = (inputs.at - found.created_at).days
+    limit = parameters["max_age_days"]
+    if limit is not None and inputs.at - found.created_at > datetime.timedelta(days=limit):
+        return Finding(
+            False,
+            f"The newest evidence of kind '{kind}' is {age_days} days old; at most {limit} are allowed.",
+            (found.digest,),
+        )
+    return Finding(True, f"Evidence of kind '{kind}' ({found.source}) is {_days(age_days)} old.", (found.digest,))
+
+
+def _figure(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    kind, metric = parameters["kind"], parameters["metric"]
+    found = _newest(inputs, kind, measured=True)
+    if found is None:
+        return Finding(False, f"'{metric}' was not measured for this version: evidence of kind '{kind}' is missing.")
+    every = parameters["slices"] == "every"
+    figures = [f for f in found.figures if f["metric"] == metric and (every or not f["slice"])]
+    if not figures:
+        return Finding(False, f"The evidence of kind '{kind}' holds no figure '{metric}'.", (found.digest,))
+    judged = [_one_figure(parameters, figure) for figure in figures]
+    failing = [reason for holds, reason in judged if not holds]
+    if failing:
+        return Finding(False, failing[0], (found.digest,))
+    reason = judged[0][1] if len(judged) == 1 else f"'{metric}' keeps its limit in all {len(judged)} slices."
+    return Finding(True, reason, (found.digest,))
+
+
+def _one_figure(parameters: Mapping[str, Any], figure: Mapping[str, Any]) -> tuple[bool, str]:
+    metric, bound = parameters["metric"], parameters["bound"]
+    where = "".join(f" for {s['name']} = {s['value']}" for s in figure["slice"])
+    if figure["value"] is None:
+        return False, f"'{metric}'{where} has no value: {figure['reason']}."
+    n, least = figure["n"], parameters["minimum_n"]
+    if least and (n is None or n < least):
+        return (
+            False,
+            f"'{metric}'{where} rests on {n if n is not None else 'an unknown number of'} samples; {least} are needed.",
+        )
+    value = figure["value"] if bound == "point" else figure[bound]
+    if value is None:
+        return False, f"'{metric}'{where} has no {bound} end of its interval, which the rule asks for."
+    at_least = parameters["comparator"] == "at_least"
+    limit = parameters["limit"]
+    holds = Decimal(value) >= Decimal(limit) if at_least else Decimal(value) <= Decimal(limit)
+    end = "" if bound == "point" else f" at the {bound} end of its interval"
+    asked = f"at {'least' if at_least else 'most'} {limit}"
+    verb = "is" if holds else "is only" if at_least else "is as much as"
+    return holds, f"'{metric}'{where} {verb} {short(value)}{end}; {asked} is asked."
+
+
+def _terms(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    term = parameters["term"]
+    found = inputs.terms.get(term)
+    name = term.replace("_", " ")
+    if found is None or found.answer == "unknown":
+        by = f" ({found.decided_by})" if found and found.decided_by else ""
+        return Finding(False, f"It is not known what the licences say about {name}{by}; unknown blocks.")
+    allowed = " or ".join(f"'{a}'" for a in parameters["allowed"])
+    by = f", decided by {found.decided_by}" if found.decided_by else ""
+    if found.answer in parameters["allowed"]:
+        return Finding(True, f"The licences of the lineage answer '{found.answer}' on {name}{by}.")
+    return Finding(False, f"The licences of the lineage answer '{found.answer}' on {name}{by}; {allowed} is asked.")
+
+
+def _training_data(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    known = inputs.training_data
+    holds = known in parameters["allowed"]
+    return Finding(holds, f"What the version was trained on is recorded as {known}.")
+
+
+def _lineage_grade(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    least = parameters["at_least"]
+    if not inputs.edges:
+        return Finding(False, "No edge to a parent is recorded, so nothing says where the version came from.")
+    digests = tuple(e.parent_digest for e in inputs.edges)
+    weak = [e for e in inputs.edges if e.grade not in GRADES or GRADES.index(e.grade) < GRADES.index(least)]
+    if weak:
+        return Finding(False, f"The edge to its {weak[0].role} is only {weak[0].grade}; '{least}' is asked.", digests)
+    return Finding(True, f"All {len(inputs.edges)} edges to parents are at least {least}.", digests)
+
+
+def _dataset_known(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    if not inputs.datasets:
+        return Finding(True, "The lineage names no dataset; what is missing there is judged as training data.")
+    digests = tuple(d.digest for d in inputs.datasets)
+    for dataset in inputs.datasets:
+        if not dataset.licence_known:
+            return Finding(
+                False, f"The terms of {dataset.reference} are not known (its licence is {dataset.licence}).", digests
+            )
+        if not dataset.origin_known:
+            return Finding(False, f"Nobody said where {dataset.reference} comes from.", digests)
+    count = len(inputs.datasets)
+    return Finding(
+        True,
+        f"{'The dataset' if count == 1 else f'All {count} datasets'} of the lineage: licence and origin known.",
+        digests,
+    )
+
+
+def _use_case(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    if inputs.use_case is None or inputs.tier is None:
+        return Finding(False, "The model serves no use case yet, so nobody said what it is for.")
+    holds = inputs.tier in parameters["tiers"]
+    asked = "" if holds else f"; {' or '.join(parameters['tiers'])} is asked"
+    return Finding(holds, f"The use case '{inputs.use_case}' has tier {inputs.tier}{asked}.")
+
+
+def _structure_checked(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    if not inputs.structure:
+        return Finding(False, "There is no record that the structure of the weights was read and accepted.")
+    return Finding(True, "The structure of every weights file was read and accepted.", tuple(inputs.structure))
+
+
+def _parent_rollback_target(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
+    approved = [a for a in inputs.ancestors if a.approved]
+    if approved:
+        return Finding(
+            True, f"{approved[0].reference} was approved and can be gone back to.", tuple(a.digest for a in approved)
+        )
+    return Finding(False, "No ancestor was ever approved, so there would be nothing to go back to.")
+
+
+CHECKS: dict[str, Callable[[Mapping[str, Any], GateInputs], Finding]] = {
+    "evidence_present": _evidence_present,
+    "figure": _figure,
+    "terms": _terms,
+    "training_data": _training_data,
+    "lineage_grade": _lineage_grade,
+    "dataset_known": _dataset_known,
+    "use_case": _use_case,
+    "structure_checked": _structure_checked,
+    "parent_rollback_target": _parent_rollback_target,
+}
+
+
+def short(value: str) -> str:
+    """A decimal with at most five significant digits, for reading; never used to decide."""
+    with localcontext() as context:
+        context.prec = 5
+        text = format(+Decimal(value), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _days(count: int) -> str:
+    return "less than a day" if count < 1 else "1 day" if count == 1 else f"{count} days"

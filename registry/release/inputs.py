@@ -1,0 +1,132 @@
+"""Gathers what a gate may look at about one version: evidence, terms, lineage, use case, waivers. Reads only, judges nothing."""
+
+from __future__ import annotations
+
+import datetime
+
+from registry.catalog import queries as catalog
+from registry.catalog.lineage import Graph, load_ancestors, version_key
+from registry.catalog.models import Edge, EdgeRole, ModelVersion, RegisteredModel
+from registry.provenance.models import DatasetVersion
+from registry.release import gates
+from registry.release.models import Approval, DecisionKind, Waiver
+
+_DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
+
+
+def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
+    """The inputs of the gate for a version at a moment."""
+    model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
+    use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
+    evidence = _evidence(version)
+    graph = load_ancestors(version)
+    edges = sorted(graph.edges.values(), key=lambda e: e.pk)
+    return gates.GateInputs(
+        version_digest=version.digest,
+        origin=version.origin,
+        at=at,
+        tier=use_case.tier if use_case else None,
+        use_case=f"{model.team.slug}/{use_case.slug}" if use_case else None,
+        training_data=version.training_data,
+        structure=[e.digest for e in evidence if e.kind == "structure" and e.source == "measured"],
+        evidence=evidence,
+        terms=_terms(version),
+        edges=[_edge(e) for e in edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
+        datasets=_datasets(edges, version, truncated=graph.truncated),
+        ancestors=_ancestors(version, graph),
+        waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
+    )
+
+
+def _evidence(version: ModelVersion) -> list[gates.EvidenceInput]:
+    return [
+        gates.EvidenceInput(
+            kind=row.kind,
+            source=row.source,
+            digest=row.digest,
+            version_digest=row.version_digest,
+            created_at=row.created_at,
+            figures=document["figures"],
+        )
+        for row, document in catalog.evidence_documents(version)
+    ]
+
+
+def _terms(version: ModelVersion) -> dict[str, gates.TermInput]:
+    found = catalog.effective_terms(version)
+    terms = {}
+    for term, answer in found.answers.items():
+        proof = found.because(term)
+        decided_by = f"{proof[0].licence} of {proof[0].source}" if proof else ""
+        terms[term] = gates.TermInput(answer, decided_by)
+    return terms
+
+
+def _edge(edge: Edge) -> gates.EdgeInput:
+    return gates.EdgeInput(parent_digest=edge.parent_digest, role=edge.role, grade=edge.grade)
+
+
+def _datasets(edges: list[Edge], version: ModelVersion, *, truncated: bool) -> list[gates.DatasetInput]:
+    found = [_dataset(e, version) for e in edges if e.role == EdgeRole.DATA]
+    if truncated:
+        found.append(
+            gates.DatasetInput("what lies beyond the limit of the lineage", version.digest, "none", False, False)
+        )
+    return found
+
+
+def _dataset(edge: Edge, version: ModelVersion) -> gates.DatasetInput:
+    row = edge.dataset_version
+    if row is None:
+        return gates.DatasetInput("data outside of this registry", edge.parent_digest, "not recorded", False, False)
+    own = row.dataset.team_id == version.model.team_id
+    return gates.DatasetInput(
+        reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}" if own else _foreign("data", row.digest),
+        digest=row.digest,
+        licence=str(row.licence),
+        licence_known=_terms_known(row),
+        origin_known=row.origin.erased_at is None and bool((row.origin.value or "").strip()),
+    )
+
+
+def _terms_known(row: DatasetVersion) -> bool:
+    answers = row.licence.terms.get("answers", {})
+    return all(answers.get(term, {}).get("answer", "unknown") != "unknown" for term in _DECISIVE_TERMS)
+
+
+def _ancestors(version: ModelVersion, graph: Graph) -> list[gates.AncestorInput]:
+    """Parent versions, nearest first, each with whether it holds an approval that was granted and not revoked."""
+    parents = [row for key, row in graph.versions.items() if key != version.pk]
+    parents.sort(key=lambda row: (-graph.distances[version_key(row.pk)], row.pk))
+    rows = Approval.objects.filter(version_id__in=[row.pk for row in parents]).prefetch_related("decisions")
+    approved = {row.version_id for row in rows if _was_granted(row)}
+    return [gates.AncestorInput(_name(row, version), row.digest, row.pk in approved) for row in parents]
+
+
+def _was_granted(approval: Approval) -> bool:
+    decisions = list(approval.decisions.all())
+    grants = {d.decided_by_id for d in decisions if d.kind == DecisionKind.GRANTED}
+    return len(grants) >= approval.required and not any(d.kind == DecisionKind.REVOKED for d in decisions)
+
+
+def _name(parent: ModelVersion, version: ModelVersion) -> str:
+    """Readers of the version may not be readers of the parent's team: an ancestor from elsewhere is named by digest alone."""
+    if parent.model.team_id == version.model.team_id:
+        return str(parent)
+    return _foreign("a version", parent.digest)
+
+
+def _foreign(what: str, digest: str) -> str:
+    return f"{what} of another team ({digest[:19]})"
+
+
+def _waiver(row: Waiver) -> gates.WaiverInput:
+    return gates.WaiverInput(
+        id=str(row.pk),
+        rule=row.rule,
+        rule_digest=row.rule_digest,
+        version_digest=row.version_digest,
+        signed_by=str(row.signed_by_id),
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+    )

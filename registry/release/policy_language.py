@@ -1,0 +1,163 @@
+"""What a policy may say: the checks, their parameters, and how a document becomes a Policy that gates can evaluate.
+
+Rules:
+- a document obeys `schemas/policy-1.json` and the canonical form; each check has exactly its own parameters;
+- rule ids are unique, so that a waiver names one rule; the digest of a rule says whether it is still the rule that was waived;
+- the language has a number: a gate never evaluates a language that it does not know.
+No Django here: the same document is read by reports and by anybody outside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from registry.digests import CanonicalError, canonical, is_slug, sha256
+
+POLICY_TYPE = "pressmark/policy/1"
+LANGUAGE = 1
+APPLIES_TO_ANY = "any"
+
+
+class PolicyError(ValueError):
+    """A policy document that cannot be evaluated; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One condition for a release."""
+
+    id: str
+    about: str
+    check: str
+    applies_to: str
+    waivable: bool
+    parameters: Mapping[str, Any]
+    digest: str
+
+    def applies(self, origin: str) -> bool:
+        """Whether the rule asks anything of a version of this origin (uploaded, derived)."""
+        return self.applies_to in (APPLIES_TO_ANY, origin)
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """What a monitor may call drift, as the approver of the policy signed it. Decimals as text."""
+
+    population_stability_index: str
+    missing_share: str
+    false_alarm_level: str
+
+
+@dataclass(frozen=True)
+class PolicyRules:
+    """A policy as the gate reads it."""
+
+    title: str
+    tiers: tuple[str, ...]
+    aliases: tuple[str, ...]
+    approvals_required: int
+    approval_valid_days: int
+    waiver_valid_days: int
+    drift_limits: DriftLimits
+    rules: tuple[Rule, ...]
+    document: Mapping[str, Any] = field(repr=False)
+
+    def covers(self, tier: str, alias: str | None = None) -> bool:
+        """Whether this policy judges releases of a tier to an alias; an empty list of aliases means every alias."""
+        return tier in self.tiers and (alias is None or not self.aliases or alias in self.aliases)
+
+    def rule(self, rule_id: str) -> Rule | None:
+        return next((r for r in self.rules if r.id == rule_id), None)
+
+    def overlaps(self, other: PolicyRules) -> set[str]:
+        """Tiers that both policies would judge for some alias."""
+        shared_alias = not self.aliases or not other.aliases or bool(set(self.aliases) & set(other.aliases))
+        return set(self.tiers) & set(other.tiers) if shared_alias else set()
+
+
+def parse(document: Any) -> PolicyRules:
+    """A checked policy; PolicyError names the first thing that is wrong."""
+    _check_schema(document)
+    rules = tuple(_rule(r) for r in document["rules"])
+    ids = [r.id for r in rules]
+    doubled = next((i for i in ids if ids.count(i) > 1), None)
+    if doubled:
+        raise PolicyError(f"the rule id {doubled!r} stands twice; give each rule a name of its own")
+    wrong = next((a for a in document["aliases"] if not is_slug(a) or not a[0].isalpha()), None)
+    if wrong is not None:
+        raise PolicyError(f"{wrong!r} is no name for an alias; it begins with a letter")
+    limits = document["drift_limits"]
+    return PolicyRules(
+        title=document["title"],
+        tiers=tuple(document["tiers"]),
+        aliases=tuple(document["aliases"]),
+        approvals_required=document["approvals_required"],
+        approval_valid_days=document["approval_valid_days"],
+        waiver_valid_days=document["waiver_valid_days"],
+        drift_limits=DriftLimits(**limits),
+        rules=rules,
+        document=document,
+    )
+
+
+def _rule(document: Mapping[str, Any]) -> Rule:
+    common = ("id", "about", "check", "applies_to", "waivable")
+    parameters = {k: v for k, v in document.items() if k not in common}
+    return Rule(**{k: document[k] for k in common}, parameters=parameters, digest=sha256(canonical(document)))
+
+
+def _check_schema(document: Any) -> None:
+    try:
+        canonical(document)
+    except CanonicalError as error:
+        raise PolicyError(str(error)) from None
+    found = sorted(_validator().iter_errors(document), key=lambda e: [str(p) for p in e.absolute_path])
+    if found:
+        first = found[0]
+        where = "/".join(str(p) for p in first.absolute_path) or "the document"
+        raise PolicyError(f"{where}: {_plain(first)}")
+
+
+def _plain(error: Any) -> str:
+    """The message of a schema error; for a rule, that of the check which it names."""
+    if error.validator != "oneOf" or not isinstance(error.instance, dict):
+        return str(error.message)
+    check = error.instance.get("check")
+    for branch in error.context:
+        names = error.schema["oneOf"][branch.schema_path[0]]["properties"]["check"]
+        if names.get("const") == check:
+            where = "/".join(str(p) for p in branch.path)
+            return f"{where + ': ' if where else ''}{branch.message}"
+    return f"{check!r} is no check; there are: {', '.join(checks())}"
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    text = files("registry.release").joinpath("schemas/policy-1.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(_schema())
+
+
+def checks() -> list[str]:
+    """The names of all checks of this language."""
+    return [branch["properties"]["check"]["const"] for branch in _schema()["$defs"]["rule"]["oneOf"]]
+
+
+def ready_made() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The policies that ship, one for each tier: slug and document."""
+    folder = files("registry.release").joinpath("policies")
+    for path in sorted(folder.iterdir(), key=lambda p: p.name):
+        if path.name.endswith(".json"):
+            yield path.name.removesuffix(".json"), json.loads(path.read_text("utf-8"))

@@ -1,0 +1,257 @@
+"""Reads of this room: which policy is in force, what an approval is worth now, where an alias points and pointed."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from functools import lru_cache
+
+from django.db.models import Prefetch, Q, QuerySet
+from django.utils import timezone
+
+from registry import storage
+from registry.access.models import Role
+from registry.access.permissions import PERMISSIONS, roles_of
+from registry.access.queries import get_readable, readable
+from registry.catalog import queries as catalog
+from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.compression.models import Run
+from registry.digests import evidence_set_document, parse_canonical, sha256
+from registry.errors import Conflict, NotFound
+from registry.events import Caller
+from registry.release import status as rules
+from registry.release.models import Alias, AliasAssignment, Approval, Decision, MoveKind, Policy, Verdict, Waiver
+from registry.release.policy_language import PolicyRules, parse
+
+# --- policies ---
+
+
+def policy_rules(policy: Policy) -> PolicyRules:
+    """What a policy says, read from its document."""
+    return _parsed(policy.digest)
+
+
+@lru_cache(maxsize=64)
+def _parsed(digest: str) -> PolicyRules:
+    return parse(parse_canonical(storage.read_bytes(digest)))
+
+
+def policies_in_force(at: datetime.datetime | None = None) -> list[Policy]:
+    """Policies that judge releases at a moment (now), oldest first."""
+    at = at or timezone.now()
+    rows = Policy.objects.filter(in_force_at__lte=at).filter(Q(ended_at=None) | Q(ended_at__gt=at))
+    return list(rows.order_by("in_force_at", "pk"))
+
+
+def policy_in_force(tier: str | None, alias: str | None = None, at: datetime.datetime | None = None) -> Policy | None:
+    """The one policy that judges releases of a tier (to an alias) at a moment; None when there is none."""
+    if tier is None:
+        return None
+    return next((p for p in policies_in_force(at) if policy_rules(p).covers(tier, alias)), None)
+
+
+def get_policy(slug: str, number: int) -> Policy:
+    """A policy by name. Policies belong to the instance and are open to everybody in it."""
+    row = Policy.objects.filter(slug=slug, number=number).first()
+    if row is None:
+        raise NotFound(f"There is no policy {slug}@{number}.")
+    return row
+
+
+# --- approvals ---
+
+
+def _approvals() -> QuerySet[Approval]:
+    decisions = Decision.objects.select_related("decided_by", "reason").order_by("decided_at", "pk")
+    related = (
+        "model__team", "model__use_case", "version__model__team", "policy", "verdict", "reason", "requested_by",
+        "use_case",
+    )  # fmt: skip
+    return Approval.objects.select_related(*related).prefetch_related(Prefetch("decisions", queryset=decisions))
+
+
+def get_approval(caller: Caller, approval_id: uuid.UUID | str) -> Approval:
+    """An approval by id, with its decisions, if the caller may read its model."""
+    return get_readable(_approvals(), caller, team="model__team", pk=approval_id)
+
+
+def approvals(caller: Caller) -> QuerySet[Approval]:
+    """All approvals that the caller may read, newest first."""
+    return readable(_approvals(), caller, team="model__team").order_by("-pk")
+
+
+def approvals_of(version: ModelVersion) -> QuerySet[Approval]:
+    """The approvals of a version, newest first."""
+    return _approvals().filter(version=version).order_by("-pk")
+
+
+def without_final_decision(rows: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Approvals that could still be requested, granted or stale."""
+    ended = Decision.objects.filter(kind__in=rules.FINAL).values("approval_id")
+    return rows.exclude(pk__in=ended).filter(expires_at__gt=timezone.now())
+
+
+def open_approvals(caller: Caller) -> list[tuple[Approval, rules.Status]]:
+    """What waits for a decision: requested, and stale requests that nobody has granted, oldest first."""
+    rows = without_final_decision(readable(_approvals(), caller, team="model__team")).order_by("pk")
+    found = [(row, status_of(row)) for row in rows]
+    return [(row, now) for row, now in found if now.word != rules.GRANTED and now.grants < now.required]
+
+
+def may_decide(caller: Caller, approval: Approval) -> str | None:
+    """None when the caller may decide on the approval; else the reason why not, as a sentence."""
+    if not roles_of(caller.actor_id, approval.model.team_id) & PERMISSIONS["approval.decide"]:
+        needed = " or ".join(sorted(Role(r).label.lower() for r in PERMISSIONS["approval.decide"]))
+        return f"Deciding needs the role {needed} in the team {approval.model.team}."
+    return own_work(caller.actor_id, approval.version, approval)
+
+
+def own_work(actor_id: uuid.UUID, version: ModelVersion, approval: Approval | None = None) -> str | None:
+    """Why somebody may not judge a version: they asked for the approval, uploaded it, or requested the run that made it."""
+    if approval is not None and approval.requested_by_id == actor_id:
+        return "You requested this approval; somebody else has to decide on it."
+    if version.created_by_id == actor_id:
+        return "You brought this version; somebody else has to decide on it."
+    if Run.objects.filter(child=version, requested_by_id=actor_id).exists():
+        return "You requested the run that made this version; somebody else has to decide on it."
+    return None
+
+
+def binding_now(version: ModelVersion, alias: str, at: datetime.datetime | None = None) -> rules.Binding:
+    """What an approval of the version for an alias would be bound to at a moment (tier and use case: always the present ones)."""
+    model = RegisteredModel.objects.select_related("use_case").get(pk=version.model_id)
+    use_case = model.use_case
+    tier = use_case.tier if use_case and use_case.ended_at is None else None
+    policy = policy_in_force(tier, alias, at)
+    _, _, rows = catalog.evidence_set(version)
+    evidence = [row.digest for row in rows if at is None or row.created_at <= at]
+    return rules.Binding(
+        version_digest=version.digest,
+        evidence_set_digest=sha256(evidence_set_document(evidence)),
+        policy_digest=policy.digest if policy else None,
+        tier=tier,
+        use_case_id=use_case.pk if use_case else None,
+    )
+
+
+def status_of(approval: Approval, at: datetime.datetime | None = None) -> rules.Status:
+    """The computed status with its numbers and reasons."""
+    acts = [rules.Act(d.kind, d.decided_by_id, d.decided_at) for d in approval.decisions.all()]
+    binding = rules.Binding(
+        version_digest=approval.version_digest,
+        evidence_set_digest=approval.evidence_set_digest,
+        policy_digest=approval.policy_digest,
+        tier=approval.tier,
+        use_case_id=approval.use_case_id,
+    )
+    request = rules.Request(binding, approval.required, approval.requested_at, approval.expires_at)
+    now = binding_now(approval.version, approval.alias, at)
+    # now means: with every act there is, also of a machine whose clock is ahead
+    return rules.status(request, acts, now, at or max([timezone.now(), *(act.at for act in acts)]))
+
+
+def approval_status(approval: Approval, at: datetime.datetime | None = None) -> str:
+    """requested, returned, withdrawn, granted, rejected, stale, expired or revoked: computed, never stored."""
+    return status_of(approval, at).word
+
+
+# --- verdicts and waivers ---
+
+
+def verdicts_of(version: ModelVersion) -> QuerySet[Verdict]:
+    """The gate's answers for a version, newest first."""
+    return Verdict.objects.filter(version=version).select_related("policy", "created_by").order_by("-pk")
+
+
+def verdict_document(verdict: Verdict) -> dict[str, object]:
+    """The whole verdict: every rule with its answer and reason."""
+    body = parse_canonical(storage.read_bytes(verdict.digest))
+    assert isinstance(body, dict)
+    return dict(body)
+
+
+def waivers_of(version: ModelVersion) -> QuerySet[Waiver]:
+    """The waivers of a version, newest first."""
+    return Waiver.objects.filter(version=version).select_related("reason", "signed_by").order_by("-pk")
+
+
+def get_waiver(caller: Caller, waiver_id: uuid.UUID) -> Waiver:
+    rows = Waiver.objects.select_related("version", "model", "reason", "signed_by")
+    return get_readable(rows, caller, team="model__team", pk=waiver_id)
+
+
+# --- aliases ---
+
+
+def _assignments(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssignment]:
+    rows = AliasAssignment.objects.filter(alias__model=model, alias__slug=alias_slug)
+    related = ("alias", "model__team", "version__model__team", "approval", "reason", "assigned_by")
+    return rows.select_related(*related).order_by("-number")
+
+
+def incumbent(model: RegisteredModel, alias_slug: str) -> AliasAssignment | None:
+    """The move that says what the alias serves now; None before the first promotion and while suspended."""
+    newest = _assignments(model, alias_slug).first()
+    return newest if newest is not None and newest.version_id is not None else None
+
+
+def alias_history(model: RegisteredModel, alias_slug: str) -> list[AliasAssignment]:
+    """Every move of the alias, newest first."""
+    return list(_assignments(model, alias_slug))
+
+
+def assignment_at(model: RegisteredModel, alias_slug: str, moment: datetime.datetime) -> AliasAssignment | None:
+    """The move in force at a moment: what was served then (its version is None while suspended)."""
+    return _assignments(model, alias_slug).filter(assigned_at__lte=moment).first()
+
+
+def served_between(
+    model: RegisteredModel, alias_slug: str, start: datetime.datetime, end: datetime.datetime
+) -> list[AliasAssignment]:
+    """The moves that were in force at some moment of a stretch of time, oldest first, those that served nothing left out."""
+    first = assignment_at(model, alias_slug, start)
+    later = _assignments(model, alias_slug).filter(assigned_at__gt=start, assigned_at__lte=end).order_by("number")
+    return [move for move in [*([first] if first else []), *later] if move.version_id is not None]
+
+
+def get_alias(caller: Caller, team_slug: str, model_slug: str, alias_slug: str) -> Alias:
+    rows = Alias.objects.select_related("model__team")
+    found = {"model__team__slug": team_slug, "model__slug": model_slug, "slug": alias_slug}
+    return get_readable(rows, caller, team="model__team", **found)
+
+
+def rollback_candidates(history: Sequence[AliasAssignment]) -> list[ModelVersion]:
+    """Versions to go back to, nearest first: what was served before, with every roll-back undone.
+
+    `history` is newest first. A version that was left by rolling back is no candidate until it is promoted again.
+    """
+    stack: list[ModelVersion] = []
+    for move in reversed(history):
+        version = move.version
+        if version is None:
+            continue
+        if move.kind == MoveKind.ROLLED_BACK and version in stack:
+            del stack[stack.index(version) + 1 :]
+            continue
+        if version in stack:
+            stack.remove(version)
+        stack.append(version)
+    return stack[-2::-1] if len(stack) > 1 else []
+
+
+def resolve(caller: Caller, ref: str) -> ModelVersion:
+    """`team/model@7`, `team/model@sha256:...` or `team/model@production`."""
+    name, _, tail = ref.partition("@")
+    if not tail or not tail[0].isalpha() or tail.startswith("sha256:"):
+        return catalog.get_version(caller, ref)
+    team_slug, _, model_slug = name.partition("/")
+    alias = get_alias(caller, team_slug, model_slug, tail)
+    move = incumbent(alias.model, alias.slug)
+    if move is None or move.version is None:
+        raise Conflict(
+            f"{ref} serves nothing now: it is suspended.",
+            hint="Ask who suspended it; its history says why.",
+            code="suspended",
+        )
+    return move.version

@@ -1,0 +1,41 @@
+"""The writes of this room, by what they are about."""
+
+from registry.release.services.aliases import (
+    CheckedBytes,
+    check_bytes,
+    check_rollback,
+    promote,
+    roll_back,
+    suspend,
+)
+from registry.release.services.approvals import (
+    grant_approval,
+    reject_approval,
+    request_approval,
+    return_approval,
+    revoke_approval,
+    withdraw_approval,
+)
+from registry.release.services.gate import end_waiver, evaluate_gate, sign_waiver
+from registry.release.services.policies import approve_policy, author_policy, end_policy
+
+__all__ = [
+    "CheckedBytes",
+    "approve_policy",
+    "author_policy",
+    "check_bytes",
+    "check_rollback",
+    "end_policy",
+    "end_waiver",
+    "evaluate_gate",
+    "grant_approval",
+    "promote",
+    "reject_approval",
+    "request_approval",
+    "return_approval",
+    "revoke_approval",
+    "roll_back",
+    "sign_waiver",
+    "suspend",
+    "withdraw_approval",
+]
