@@ -1,0 +1,73 @@
+"""The promises on a real model with real sentences: all-MiniLM-L6-v2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compression_engine.pipeline import Settings, compress
+from compression_engine.recipe import shipped_recipes
+from compression_engine.replay import replay
+from compression_engine.result import Result
+
+SETTINGS = Settings(rounds=25, memory_repeats=1)
+
+
+def made(samples: Path, output: Path, recipe: str) -> Result:
+    return compress(
+        samples / "minilm",
+        shipped_recipes()[recipe].recipe,
+        evaluation=samples / "data" / "evaluation.jsonl",
+        calibration=samples / "data" / "calibration.jsonl",
+        output_folder=output,
+        settings=SETTINGS,
+    )
+
+
+def figure(result: Result, metric: str) -> float:
+    value = result.value(metric)
+    assert value is not None
+    return value
+
+
+def test_smaller_same_speed_keeps_its_promise(samples: Path, tmp_path: Path) -> None:
+    result = made(samples, tmp_path / "out", "smaller-same-speed")
+    assert figure(result, "size_ratio") >= 3.9
+    assert figure(result, "cosine_mean") >= 0.9995
+    assert figure(result, "cosine_min") >= 0.998
+    assert figure(result, "nearest_neighbour_kept") >= 0.95
+    assert figure(result, "batch_difference_max") == 0
+    assert figure(result, "latency_ratio") <= 1.2  # 1.05 on an idle machine; the bench holds that
+
+
+def test_faster_int8_keeps_its_promise_and_replays(samples: Path, tmp_path: Path) -> None:
+    result = made(samples, tmp_path / "out", "faster-int8")
+    assert figure(result, "size_ratio") >= 3.9
+    assert figure(result, "cosine_mean") >= 0.997
+    assert figure(result, "cosine_min") >= 0.98
+    assert figure(result, "batch_difference_max") == 0
+    assert figure(result, "peak_memory_ratio") < 0.8
+    digest = replay(tmp_path / "out" / "RESULT.json", parent=samples / "minilm", output_folder=tmp_path / "again")
+    assert digest == result.outputs[0]["digest"]
+    preprocessing = result.evidence[1].document()["environment"]
+    assert any(entry["name"] == "preprocessing" and "sha256:" in entry["value"] for entry in preprocessing)
+
+
+def test_the_sentences_are_disjoint_english_and_many(samples: Path) -> None:
+    files = {}
+    for name in ("calibration", "evaluation", "baseline", "healthy", "drifted"):
+        lines = (samples / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        files[name] = [json.loads(line)["text"] for line in lines]
+    assert len(files["evaluation"]) >= 300
+    assert min(len(texts) for texts in files.values()) >= 100
+    everything = [text for texts in files.values() for text in texts]
+    assert len(everything) == len(set(everything))
+    prose = [text for name, texts in files.items() if name != "drifted" for text in texts]
+    assert all(20 <= len(text) <= 300 and text[0].isupper() and text.endswith(".") for text in prose)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "config.json"])
+def test_the_encoder_comes_with_its_companions(samples: Path, name: str) -> None:
+    assert (samples / "minilm" / name).stat().st_size > 100
