@@ -1,0 +1,1 @@
+"""Named facts that assessments rest on. `audit.facts.table.FACTS` lists them."""

@@ -1,0 +1,10 @@
+"""The one table of facts: what the rules of a framework pack may name."""
+
+from __future__ import annotations
+
+from audit.facts import governance, measurement, operation, origin
+from audit.facts.base import FactSpec
+
+FACTS: dict[str, FactSpec] = {
+    spec.name: spec for spec in (*governance.FACTS, *origin.FACTS, *measurement.FACTS, *operation.FACTS)
+}
