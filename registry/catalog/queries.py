@@ -10,12 +10,20 @@ from typing import Any
 from django.db.models import QuerySet
 
 from registry import storage
-from registry.access.queries import get_readable, readable
+from registry.access.queries import get_readable, readable, readable_team_ids
+from registry.catalog.lineage import Lineage, lineage, terms_along
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
+from registry.catalog.terms import EffectiveTerms
 from registry.digests import evidence_set_document, parse_canonical, sha256
 from registry.errors import BytesDiffer, Conflict, NotFound
 from registry.events import Caller
 from registry.provenance import queries as provenance
+
+__all__ = [
+    "Lineage", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure", "get_artifact",
+    "get_model", "get_version", "lineage", "materialise", "models", "rehash_version", "usable_digests",
+    "version_document", "versions",
+]  # fmt: skip
 
 
 def get_model(caller: Caller, team_slug: str, slug: str) -> RegisteredModel:
@@ -156,3 +164,9 @@ def figure(version: ModelVersion, kind: str, metric: str, *, source: str = "meas
             if found["metric"] == metric and not found["slice"]:
                 return dict(found)
     return None
+
+
+def effective_terms(version: ModelVersion, *, caller: Caller | None = None) -> EffectiveTerms:
+    """What binds a version, by its licence and its lineage, with the proof. Without a caller only its own team is named."""
+    teams = {version.model.team_id} if caller is None else readable_team_ids(caller.actor_id)
+    return terms_along(version, teams)

@@ -107,7 +107,7 @@ def register_version(
 
     `manifest` is the answer of `inspect_files` where the caller asked for it before opening a unit.
     """
-    role = permissions.require(actor, "version.register", model.team_id)
+    role = require_version(actor=actor, model=model)
     if training_data not in Completeness.values:
         raise Invalid(
             f"training_data is {training_data!r}.", hint=f"Say how much is known: {', '.join(Completeness.values)}."
@@ -126,6 +126,11 @@ def register_version(
             created_by_id=actor.actor_id,
         )
         return _write_version(opened, _lock(model), version, manifest, edges, note)
+
+
+def require_version(*, actor: Caller, model: RegisteredModel) -> str:
+    """The role under which the caller may register a version of this model."""
+    return permissions.require(actor, "version.register", model.team_id)
 
 
 def inspect_files(*, actor: Caller, files: Sequence[FileSpec]) -> Manifest:

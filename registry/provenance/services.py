@@ -102,6 +102,11 @@ def register_dataset(*, actor: Caller, team: Team, slug: str, title: str = "", s
         return dataset
 
 
+def require_dataset_version(*, actor: Caller, dataset: Dataset) -> str:
+    """The role under which the caller may register a version of this dataset."""
+    return permissions.require(actor, "dataset_version.register", dataset.team_id)
+
+
 def measure_upload(*, actor: Caller, digest: str) -> Measured:
     """Walk the bytes of a dataset that the caller may name. Long for large files: call it before a unit is open."""
     if digest not in queries.usable_digests(actor, {digest}) or not storage.is_stored(digest):
@@ -133,7 +138,7 @@ def register_dataset_version(
 
     `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
     """
-    role = permissions.require(actor, "dataset_version.register", dataset.team_id)
+    role = require_dataset_version(actor=actor, dataset=dataset)
     known = {"personal_data": personal_data, "consent": consent, "third_party_works": third_party_works}
     _check_statements(licence, origin, uses, known)
     bound = _one_digest(digest, declared_digest)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-api: list[URLPattern] = []
+from registry.provenance import api as views
+
+_TEAM = "teams/<str:team>"
+_DATASET = f"{_TEAM}/datasets/<str:dataset>"
+
+api: list[URLPattern] = [
+    path("uploads", views.StoreUpload.as_view(), name="store-upload"),
+    path("licences", views.Licences.as_view(), name="licences"),
+    path(f"{_TEAM}/licences", views.RegisterLicence.as_view(), name="register-licence"),
+    path(f"{_TEAM}/datasets", views.RegisterDataset.as_view(), name="register-dataset"),
+    path(_DATASET, views.ShowDataset.as_view(), name="dataset"),
+    path(f"{_DATASET}/versions", views.RegisterDatasetVersion.as_view(), name="register-dataset-version"),
+    path(f"{_DATASET}/versions/<int:number>", views.ShowDatasetVersion.as_view(), name="dataset-version"),
+]
 pages: list[URLPattern] = []

@@ -1,0 +1,165 @@
+"""One figure of evidence as one plain English sentence, for a reader who is no engineer. Pure.
+
+Rules:
+- the sentence says value, unit and what it means; n and the 95 % interval where the figure has them;
+- a figure without a value says that it is not known, and why; it is never left out;
+- a slice is named first ("For race = 2: ..."); a metric that stands in no table is said by its own name, without a meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+Figure = Mapping[str, Any]
+
+_MEGABYTE = Decimal(1_000_000)
+_LARGEST_PLAIN_BYTES = 100_000
+_NO_INTERVAL = {
+    "peak_memory_bytes",
+    "parent_peak_memory_bytes",
+    "model_memory_bytes",
+    "parent_model_memory_bytes",
+    "peak_memory_ratio",
+}
+"""Their low and high are the least and the largest run, not an interval."""
+
+_TEXTS: dict[str, str] = {
+    "size_bytes": "The weights take {bytes} on disk",
+    "parent_size_bytes": "The original's weights take {bytes} on disk",
+    "cosine_mean": "The answers agree with the original's to {value} on average (1 is identical)",
+    "cosine_min": "The least agreement of any row with the original is {value} (1 is identical)",
+    "cosine_p05": "19 of 20 rows agree with the original to {value} or better (1 is identical)",
+    "max_abs_difference": "No entry of an answer moved by more than {value}",
+    "nearest_neighbour_kept": "{percent} of the rows keep the same nearest neighbour",
+    "top1_agreement": "{percent} of the rows keep the same first choice",
+    "latency_p50_ms": "Half of all answers come within {value} ms",
+    "latency_p95_ms": "19 of 20 answers come within {value} ms",
+    "parent_latency_p50_ms": "Half of the original's answers come within {value} ms",
+    "parent_latency_p95_ms": "19 of 20 of the original's answers come within {value} ms",
+    "peak_memory_bytes": "Serving the model takes {bytes} of memory at its peak, runtime included",
+    "parent_peak_memory_bytes": "Serving the original takes {bytes} of memory at its peak, runtime included",
+    "model_memory_bytes": "The model adds {bytes} of memory to a process that has the runtime loaded",
+    "parent_model_memory_bytes": "The original adds {bytes} of memory to a process that has the runtime loaded",
+    "output_mean": "The mean entry of an answer is {value} on average",
+    "output_spread": "The entries of an answer spread by {value} on average",
+    "output_norm_mean": "An answer has the length {value} on average",
+    "parameter_count": "The file holds {count} parameters",
+    "tensor_count": "The file holds {count} tensors",
+    "node_count": "The graph has {count} nodes",
+    "weight_bytes": "These weights take {bytes}",
+    "bin_count": "{count} rows fall into this bin",
+    "missing_count": "{count} rows have no number here",
+}
+
+_BATCHES = {"batch_difference_max": "The model", "parent_batch_difference_max": "The original"}
+
+
+def sentence(figure: Figure, kind: str) -> str:
+    """What the figure says, as one sentence that ends with a full stop."""
+    metric = str(figure["metric"])
+    if figure["value"] is None:
+        told = f"{_words(metric).capitalize()} is not known: {figure['reason'] or 'no reason was given'}"
+    else:
+        told = (_plain if Decimal(figure["value"]) <= 0 else _RATIOS.get(metric, _plain))(figure)
+        told += _sample(figure, kind)
+    return f"{_slice(figure)}{told}."
+
+
+def _plain(figure: Figure) -> str:
+    metric, value = str(figure["metric"]), Decimal(figure["value"])
+    if metric in _BATCHES:
+        return _batch(_BATCHES[metric], value)
+    template = _TEXTS.get(metric)
+    if template is None:
+        unit = f" {figure['unit']}" if figure["unit"] not in ("", "ratio", None) else ""
+        return f"{_words(metric).capitalize()} is {_number(value)}{unit}"
+    return template.format(value=_number(value), bytes=_bytes(value), percent=_percent(value), count=f"{int(value):,}")
+
+
+def _ratio_of_size(figure: Figure) -> str:
+    value = Decimal(figure["value"])
+    if value < 1:
+        return f"The model takes {1 / value:.2f} times the disk space of the original"
+    return f"The model is {value:.2f} times smaller than the original"
+
+
+def _ratio_of_latency(figure: Figure) -> str:
+    value = Decimal(figure["value"])
+    if value <= Decimal("0.95"):
+        return f"The model answers {1 / value:.2f} times faster than the original, both measured in turns"
+    if value >= Decimal("1.05"):
+        return f"The model answers {value:.2f} times slower than the original, both measured in turns"
+    return f"The model answers as fast as the original ({value:.2f} of its time), both measured in turns"
+
+
+def _ratio_of_memory(figure: Figure) -> str:
+    return f"Serving the model takes {Decimal(figure['value']):.2f} times the memory that the original takes"
+
+
+def _batch(who: str, value: Decimal) -> str:
+    same = "exactly the same" if value == 0 else f"the same up to {_number(value)}"
+    return f"{who} answers a row {same}, alone and together with others"
+
+
+_RATIOS: dict[str, Callable[[Figure], str]] = {
+    "size_ratio": _ratio_of_size,
+    "latency_ratio": _ratio_of_latency,
+    "peak_memory_ratio": _ratio_of_memory,
+}
+
+
+def _sample(figure: Figure, kind: str) -> str:
+    """` (n = 300; 95 % interval 0.9991 to 0.9993)`, or what of it is there. A count of one thing has no sample."""
+    parts = []
+    n = figure["n"]
+    if n is not None and (n != 1 or kind not in ("size", "structure")):
+        parts.append(f"n = {n:,}")
+    if figure["low"] is not None and figure["high"] is not None:
+        ends = f"{_end(figure, 'low')} to {_end(figure, 'high')}"
+        parts.append(f"least and largest {ends}" if figure["metric"] in _NO_INTERVAL else f"95 % interval {ends}")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _end(figure: Figure, end: str) -> str:
+    value = Decimal(figure[end])
+    if figure["unit"] == "byte":
+        return _bytes(value)
+    return _percent(value) if figure["unit"] == "share" else _number(value)
+
+
+def _slice(figure: Figure) -> str:
+    if not figure["slice"]:
+        return ""
+    return f"For {' and '.join(_part(row) for row in figure['slice'])}: "
+
+
+def _part(row: Mapping[str, str]) -> str:
+    if row["name"] == "upper_edge":
+        return f"below {row['value']}" if row["value"] else "the open end"
+    return f"{row['name']} = {row['value']}"
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _number(value: Decimal) -> str:
+    """Up to five significant digits of what stands before and behind the point, never in exponent form."""
+    if value == value.to_integral_value():
+        return f"{int(value):,}"
+    places = max(0, min(12, 4 - value.adjusted()))
+    text = f"{value:,.{places}f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def _bytes(value: Decimal) -> str:
+    if value < _LARGEST_PLAIN_BYTES:
+        return f"{int(value):,} bytes"
+    return f"{value / _MEGABYTE:,.1f} MB"
+
+
+def _percent(value: Decimal) -> str:
+    text = f"{value * 100:,.2f}"
+    return f"{text.rstrip('0').rstrip('.')} %"
