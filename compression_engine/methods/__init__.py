@@ -62,7 +62,7 @@ METHODS: dict[str, MethodSpec] = {
             name="quantize_dynamic",
             version="1",
             summary="Computes matrix products in 8-bit integers: weights with one scale per output channel, inputs "
-            "with one scale per token that is found at run time, so that a row's answer never depends on its batch.",
+            "with scale and offset per token that are found at run time, so that a row's answer never depends on its batch.",
             formats=("onnx",),
             parameters=(_MIN_ELEMENTS,),
             module="compression_engine.methods.quantize_dynamic",

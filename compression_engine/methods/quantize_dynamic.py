@@ -1,9 +1,11 @@
 """Computes matrix products in 8-bit integers, with one scale per token found at run time and one per output channel.
 
-How, for `x @ W`: m = largest magnitude of x along its last axis; q = round(x * 127 / m) + 128 as uint8 with zero point 128;
-MatMulInteger(q, int8 W) * channel scale * m / 127. Products of the same input share one rounding of it. Every row is
-rounded by itself, so its answer is the same alone and in any batch; one scale for a whole tensor (DynamicQuantizeLinear)
-would make it depend on its batch mates. Standard operators only.
+How, for `x @ W`: per token, low and range = least entry of x and distance to the largest; q = round((x - low) * 255 / range)
+as uint8; MatMulInteger(q, int8 W) * channel scale * range / 255 + low * (sum of each column of W). The sums of columns are
+constant, so the runtime computes them once, when it loads the model. Products of the same input share one rounding of it.
+The offset matters: after normalisations and activations a token's entries are seldom centred on zero, and without it a
+part of the 256 steps is never used. Every row is rounded by itself, so its answer is the same alone and in any batch; one
+scale for a whole tensor (DynamicQuantizeLinear) would make it depend on its batch mates. Standard operators only.
 
 Never for convolutions, whose integer form is slower than float. Weights of other operators, and embeddings, are stored as
 quantize_weights does it. Limits: the processor must have 8-bit dot products (AVX512-VNNI, AVX-VNNI, AMX) for the speed; ones
@@ -21,16 +23,25 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names, Use, attribute, integer, lift_constants
 from compression_engine.formats.onnx_io import default_opset
-from compression_engine.methods.int8_weights import QMAX, Report, Rounded, Weight, find_weights, round_weight
+from compression_engine.methods.int8_weights import Report, Rounded, Weight, find_weights, round_weight
 from compression_engine.methods.quantize_weights import expand, store, store_folded, store_rows
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value
 
 PRODUCT = "int8 product with one scale per token"
-_ZERO_POINT = 128
-_SMALLEST_MAGNITUDE = 1e-30  # a token of zeros; its reciprocal times 127 is still a float
-_AXES_AS_INPUT_SINCE_OPSET = 18  # of ReduceMax
+_STEPS = 255
+_SMALLEST_RANGE = 1e-30  # of a token whose entries are all the same; its reciprocal times 255 is still a float
+_AXES_AS_INPUT_SINCE_OPSET = 18  # of ReduceMax and ReduceMin
 _INNER_MAX = 65_536  # longer sums of products of 8-bit numbers could leave 32 bits
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """The names of an input's integers, and of scale and offset of its tokens."""
+
+    integers: str
+    scale: str
+    low: str
 
 
 @dataclass
@@ -41,7 +52,8 @@ class _Writer:
     names: Names
     edits: Edits = field(default_factory=Edits)
     constants: dict[str, str] = field(default_factory=dict)
-    rounded_inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    rounded_inputs: dict[str, _Rounding] = field(default_factory=dict)
+    column_sums: dict[str, str] = field(default_factory=dict)
 
     def constant(self, key: str, value: np.generic | np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
         """The name of a small constant, made once."""
@@ -145,47 +157,72 @@ def _product(node: onnx.NodeProto, weight: tuple[str, str], writer: _Writer) -> 
     nodes: list[onnx.NodeProto] = []
     if node.input[0] not in writer.rounded_inputs:
         nodes, writer.rounded_inputs[node.input[0]] = _round_input(node.input[0], writer)
-    rounded, token_scale = writer.rounded_inputs[node.input[0]]
-    zero_point = writer.constant("zero_point", np.uint8(_ZERO_POINT))
+    rounding = writer.rounded_inputs[node.input[0]]
+    sums = _column_sums(weight, writer)
     bias = node.input[2] if node.op_type == "Gemm" and len(node.input) > 2 else ""
-    total, as_float, by_channel = (new(base, part) for part in ("int32", "float", "by_channel"))
-    scaled = new(base, "scaled") if bias else output
+    total, as_float, by_channel, by_token, offset = (
+        new(base, part) for part in ("int32", "float", "by_channel", "by_token", "offset")
+    )
+    moved = new(base, "moved") if bias else output
     nodes += [
-        helper.make_node("MatMulInteger", [rounded, weight[0], zero_point], [total], name=new(base, "product")),
+        helper.make_node("MatMulInteger", [rounding.integers, weight[0]], [total], name=new(base, "product")),
         helper.make_node("Cast", [total], [as_float], name=new(base, "cast"), to=TensorProto.FLOAT),
         helper.make_node("Mul", [as_float, weight[1]], [by_channel], name=new(base, "channel_scale")),
-        helper.make_node("Mul", [by_channel, token_scale], [scaled], name=new(base, "token_scale")),
+        helper.make_node("Mul", [by_channel, rounding.scale], [by_token], name=new(base, "token_scale")),
+        helper.make_node("Mul", [rounding.low, sums], [offset], name=new(base, "token_offset")),
+        helper.make_node("Add", [by_token, offset], [moved], name=new(base, "move")),
     ]
     if bias:
-        nodes.append(helper.make_node("Add", [scaled, bias], [output], name=new(base, "bias")))
+        nodes.append(helper.make_node("Add", [moved, bias], [output], name=new(base, "bias")))
     return nodes
 
 
-def _round_input(name: str, writer: _Writer) -> tuple[list[onnx.NodeProto], tuple[str, str]]:
-    """Nodes that round an input token by token, and the names of its integers and of its scale."""
+def _column_sums(weight: tuple[str, str], writer: _Writer) -> str:
+    """The sum of each column of a stored weight, made once a weight by nodes that are computed when the model is loaded.
+
+    Sums of integers below 2^24 are exact in float32, so the order of summing does not matter.
+    """
+    stored, scale = weight
+    if stored not in writer.column_sums:
+        new = writer.names.new
+        as_float, total, sums = (new(stored, part) for part in ("float", "total", "sums"))
+        first_axis = writer.constant("first_axis", np.array([0], dtype=np.int64))
+        nodes = [
+            helper.make_node("Cast", [stored], [as_float], name=new(stored, "cast"), to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", [as_float, first_axis], [total], name=new(stored, "sum"), keepdims=1),
+            helper.make_node("Mul", [total, scale], [sums], name=new(stored, "scale_sum")),
+        ]
+        writer.edits.put_first(writer.model.graph, nodes)
+        writer.column_sums[stored] = sums
+    return writer.column_sums[stored]
+
+
+def _round_input(name: str, writer: _Writer) -> tuple[list[onnx.NodeProto], _Rounding]:
+    """Nodes that round an input token by token."""
     new, constant = writer.names.new, writer.constant
-    parts = ("magnitude", "largest", "guarded", "factor", "stretched", "rounded", "shifted", "uint8", "token_scale")
+    parts = ("high", "low", "range", "guarded", "factor", "raised", "stretched", "rounded", "uint8", "token_scale")
     names = {part: new(name, part) for part in parts}
     steps = [
-        ("Abs", [name], "magnitude"),
-        ("ReduceMax", [names["magnitude"]], "largest"),
-        ("Max", [names["largest"], constant("smallest", np.float32(_SMALLEST_MAGNITUDE))], "guarded"),
-        ("Div", [constant("qmax", np.float32(QMAX)), names["guarded"]], "factor"),
-        ("Mul", [name, names["factor"]], "stretched"),
+        ("ReduceMax", [name], "high"),
+        ("ReduceMin", [name], "low"),
+        ("Sub", [names["high"], names["low"]], "range"),
+        ("Max", [names["range"], constant("smallest", np.float32(_SMALLEST_RANGE))], "guarded"),
+        ("Div", [constant("steps", np.float32(_STEPS)), names["guarded"]], "factor"),
+        ("Sub", [name, names["low"]], "raised"),
+        ("Mul", [names["raised"], names["factor"]], "stretched"),
         ("Round", [names["stretched"]], "rounded"),
-        ("Add", [names["rounded"], constant("shift", np.float32(_ZERO_POINT))], "shifted"),
-        ("Cast", [names["shifted"]], "uint8"),
-        ("Mul", [names["guarded"], constant("step", np.float32(1 / QMAX))], "token_scale"),
+        ("Cast", [names["rounded"]], "uint8"),
+        ("Mul", [names["guarded"], constant("step", np.float32(1 / _STEPS))], "token_scale"),
     ]
     nodes = []
     for operator, read, output in steps:
         node = helper.make_node(operator, read, [names[output]], name=new(name, f"{output}_node"))
-        if operator == "ReduceMax":
+        if operator in ("ReduceMax", "ReduceMin"):
             _last_axis(node, writer)
         elif operator == "Cast":
             node.attribute.append(helper.make_attribute("to", TensorProto.UINT8))
         nodes.append(node)
-    return nodes, (names["uint8"], names["token_scale"])
+    return nodes, _Rounding(names["uint8"], names["token_scale"], names["low"])
 
 
 def _last_axis(node: onnx.NodeProto, writer: _Writer) -> None:

@@ -18,7 +18,8 @@ def weights(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
     """Weights as training leaves them: centred, small, with some channels much larger than others."""
     generator = np.random.default_rng(seed)
     values = generator.normal(size=shape) / np.sqrt(shape[0])
-    return (values * generator.lognormal(sigma=1.0, size=shape[-1])).astype(dtype)
+    scaled: Array = (values * generator.lognormal(sigma=1.0, size=shape[-1])).astype(dtype)
+    return scaled
 
 
 def model(
@@ -126,7 +127,7 @@ def with_constant_and_branch() -> onnx.ModelProto:
         helper.make_node("If", ["positive"], ["y"], then_branch=branches[0], else_branch=branches[1]),
     ]
     ports = ({"x": (TensorProto.FLOAT, ["batch", 64])}, {"y": (TensorProto.FLOAT, ["batch", 64])})
-    return model(nodes, {"zero": np.float32(0).reshape(())}, *ports)
+    return model(nodes, {"zero": np.zeros((), dtype=np.float32)}, *ports)
 
 
 def rows_for(name: str, count: int = 40, seed: int = 0) -> dict[str, Array]:

@@ -115,7 +115,7 @@ def test_refusals_keep_their_codes(mlp_folder: Path, tmp_path: Path) -> None:
     rows = mlp_folder / "rows.npz"
     bad = tmp_path / "recipe.json"
     bad.write_text('{"type":"pressmark/recipe/1","name":"a","steps":[{"method":"melt"}]}')
-    cases = [
+    cases: list[tuple[list[object], str]] = [
         (["--recipe", bad, "--evaluation", rows], "recipe_invalid"),
         (["--recipe", "nothing", "--evaluation", rows], "not_found"),
         (["--recipe", "faster-int8"], "data_missing"),

@@ -293,7 +293,7 @@ def test_a_changed_byte_never_crashes_the_walk(data: st.DataObject) -> None:
 def _small() -> bytes:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     ports = ({"x": (TensorProto.FLOAT, ["n", 4])}, {"y": (TensorProto.FLOAT, ["n", 4])})
-    return nets.model(nodes, {"w": nets.weights(4, 4)}, *ports).SerializeToString()
+    return bytes(nets.model(nodes, {"w": nets.weights(4, 4)}, *ports).SerializeToString())
 
 
 def _varint(value: int) -> bytes:

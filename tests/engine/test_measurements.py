@@ -160,6 +160,7 @@ def test_a_model_that_takes_half_the_time_is_measured_so(mlp_folder: Path) -> No
     assert ratio.n == 25
     assert ratio.low is not None
     assert ratio.high is not None
+    assert ratio.value is not None
     assert ratio.low <= ratio.value <= ratio.high
     assert "faster" in ratio.plain
     assert found["latency_p50_ms"].value == pytest.approx(4.2, abs=1.5)

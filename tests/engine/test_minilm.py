@@ -45,8 +45,8 @@ def test_smaller_same_speed_keeps_its_promise(samples: Path, tmp_path: Path) -> 
 def test_faster_int8_keeps_its_promise_and_replays(samples: Path, tmp_path: Path) -> None:
     result = made(samples, tmp_path / "out", "faster-int8")
     assert figure(result, "size_ratio") >= 3.9
-    assert figure(result, "cosine_mean") >= 0.997
-    assert figure(result, "cosine_min") >= 0.98
+    assert figure(result, "cosine_mean") >= 0.9985
+    assert figure(result, "cosine_min") >= 0.99
     assert figure(result, "batch_difference_max") == 0
     assert figure(result, "peak_memory_ratio") < 0.8
     digest = replay(tmp_path / "out" / "RESULT.json", parent=samples / "minilm", output_folder=tmp_path / "again")

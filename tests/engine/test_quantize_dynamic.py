@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from tests.engine import nets
 
@@ -128,11 +128,11 @@ def test_inputs_named_like_our_own_parts_do_not_confuse_it() -> None:
     net = nets.mlp()
     data = net.SerializeToString()
     renamed = onnx.ModelProto.FromString(data)
-    renamed.graph.input[0].name = "magnitude"
-    renamed.graph.node[0].input[0] = "magnitude"
+    renamed.graph.input[0].name = "low"
+    renamed.graph.node[0].input[0] = "low"
     changed, _ = nets.applied(renamed, METHOD)
     feed = nets.rows_for("x")
-    ours = nets.answer(changed, {"magnitude": feed["x"]})[0]
+    ours = nets.answer(changed, {"low": feed["x"]})[0]
     assert nets.least_cosine(nets.answer(net, feed)[0], ours) > 0.99
 
 
@@ -145,7 +145,27 @@ def test_weights_of_branches_are_stored_small_and_stay_float_there() -> None:
     assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.99
 
 
-def test_the_zero_point_is_128_so_that_negative_inputs_fit() -> None:
+def test_every_token_uses_all_256_steps_of_its_own_range() -> None:
+    net = nets.mlp()
+    changed, _ = nets.applied(net, METHOD)
+    rounded = next(node for node in changed.graph.node if node.op_type == "MatMulInteger").input[0]
+    changed.graph.output.append(helper.make_tensor_value_info(rounded, TensorProto.UINT8, None))
+    feed = nets.rows_for("x")
+    feed["x"] += 10 * np.arange(40, dtype=np.float32)[:, None]  # far from zero, each row elsewhere
+    integers = nets.answer(changed, feed)[1]
+    assert (integers.min(axis=1) == 0).all()
+    assert (integers.max(axis=1) == 255).all()
+    assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.999
+
+
+def test_a_row_whose_entries_are_all_the_same_is_answered_exactly() -> None:
+    net = nets.mlp()
+    changed, _ = nets.applied(net, METHOD)
+    feed = {"x": np.full((2, 64), -3.0, dtype=np.float32)}
+    assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.999
+
+
+def test_sums_of_columns_take_no_room_in_the_file() -> None:
     changed, _ = nets.applied(nets.mlp(), METHOD)
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in changed.graph.initializer}
-    assert values["per_token_zero_point"] == np.uint8(128)
+    floats = [tensor.name for tensor in changed.graph.initializer if tensor.data_type == TensorProto.FLOAT]
+    assert not any("sums" in name for name in floats)
