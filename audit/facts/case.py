@@ -151,10 +151,14 @@ class Case:
         return max(own, key=lambda v: v.position, default=None)
 
     def verdict_rules(self, version: Record) -> list[Mapping[str, Any]]:
-        """The rules of that answer, as the verdict document lists them; empty when there is none."""
+        """The rules of that answer with the parameters that the policy gives them; empty when there is none."""
         verdict = self.verdict_of(version)
         document = None if verdict is None else self.snapshot.document(str(verdict.row["digest"]))
-        return list(document.get("results", [])) if isinstance(document, dict) else []
+        if not isinstance(document, dict):
+            return []
+        policy = self.snapshot.document(str(document["policy"]["digest"]))
+        rules = {rule["id"]: rule for rule in policy["rules"]} if isinstance(policy, dict) else {}
+        return [{**result, "parameters": rules.get(result["rule"], {})} for result in document["results"]]
 
     def decisions(self, approval: Record) -> list[Record]:
         own = [d for d in self.snapshot.all("release.decision") if d.row["approval_id"] == approval.id]

@@ -90,6 +90,13 @@ def monitored(case: Case, parameters: Mapping[str, Any]) -> Fact:
     return Fact(PASSES, f"All {len(facts)} aliases are watched.", f"{len(facts)} aliases", inputs, expires)
 
 
+_WINDOW_SAID = {
+    "drifted": "drifted",
+    "digest-drift": "saw other bytes served than the alias names",
+    "insufficient-data": "had too few rows to judge",
+}
+
+
 def _one_monitored(case: Case, live: Live, limit: int) -> Fact:
     alias = live.alias.row["slug"]
     monitors = [m for m in case.monitors if m.row["alias_id"] == live.alias.id]
@@ -111,8 +118,8 @@ def _one_monitored(case: Case, live: Live, limit: int) -> Fact:
     inputs = inputs_of([*monitors, newest])
     state = str(newest.row["state"])
     if state != "healthy":
-        outcome = FAILS if state == "drifted" else PARTIAL
-        said = {"drifted": "drifted", "insufficient-data": "had too few rows to judge"}.get(state, "had no baseline")
+        outcome = FAILS if state in ("drifted", "digest-drift") else PARTIAL
+        said = _WINDOW_SAID.get(state, "had no baseline")
         return Fact(outcome, f"The newest window of alias {alias} {said}.", state, inputs)
     if expires <= case.now:
         return Fact(
