@@ -1,4 +1,4 @@
-"""Wiring of the application `registry`: record types, guards."""
+"""Wiring of the application `registry`: record types, guards, what rooms do when an approval is granted."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ class RegistryConfig(AppConfig):
         from registry.catalog import records as catalog
         from registry.compression import records as compression
         from registry.monitoring import records as monitoring
+        from registry.monitoring import services as monitoring_services
         from registry.oversight import records as oversight
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
+        from registry.release import hooks as release_hooks
         from registry.release import records as release
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring):
             images.register_records(room.RECORDS)
         for condition in release_guards.CONDITIONS:
             guards.refuse_when(condition)
+        release_hooks.when_granted(monitoring_services.freeze_on_grant)
         pre_migrate.connect(_drop_guards, sender=self)
 
 

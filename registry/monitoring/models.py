@@ -52,10 +52,15 @@ class WindowState(models.TextChoices):
     DRIFTED = "drifted"
     INSUFFICIENT = "insufficient-data"
     NO_BASELINE = "no-baseline"
+    DIGEST_DRIFT = "digest-drift"
 
 
 class Window(GovernedModel):
-    """Counts over one stretch of live traffic, and the judgement under the baseline in force. No raw rows."""
+    """Counts over one stretch of live traffic, and the judgement under the baseline in force. No raw rows.
+
+    `version` is what the alias served then by our record; `version_digest` is what the operator saw served. They differ only in the
+    state digest-drift.
+    """
 
     monitor = models.ForeignKey(Monitor, on_delete=models.PROTECT, related_name="windows")
     label = LineField(max_length=80)

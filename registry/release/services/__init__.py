@@ -2,6 +2,7 @@
 
 from registry.release.services.aliases import (
     CheckedBytes,
+    Target,
     check_bytes,
     check_rollback,
     promote,
@@ -21,6 +22,7 @@ from registry.release.services.policies import approve_policy, author_policy, en
 
 __all__ = [
     "CheckedBytes",
+    "Target",
     "approve_policy",
     "author_policy",
     "check_bytes",
