@@ -208,6 +208,8 @@ def _csv(file: BinaryIO) -> Measured:
     reader = csv.reader(_text_lines(file), strict=True)
     try:
         header = next(reader)
+        if not any(name.strip() for name in header):
+            raise _broken("The file has no header line.")
         if len(header) > MAX_COLUMNS or len(set(header)) != len(header):
             raise _broken("The header line names a column twice, or too many columns.")
         count = 0
