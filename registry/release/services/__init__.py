@@ -6,6 +6,7 @@ from registry.release.services.aliases import (
     check_bytes,
     check_rollback,
     promote,
+    require_promote,
     roll_back,
     suspend,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "promote",
     "reject_approval",
     "request_approval",
+    "require_promote",
     "return_approval",
     "revoke_approval",
     "roll_back",

@@ -69,11 +69,16 @@ def _ensure_checked(version: ModelVersion, checked: CheckedBytes | None) -> Chec
 # --- promote ---
 
 
+def require_promote(*, actor: Caller, model: RegisteredModel) -> str:
+    """The role that lets the caller promote; asked before bytes are read for a long time."""
+    return permissions.require(actor, "alias.promote", model.team_id)
+
+
 def promote(
     *, actor: Caller, model: RegisteredModel, alias: str, approval: Approval, checked: CheckedBytes | None = None
 ) -> AliasAssignment:
     """Let the alias serve the approved version. The first promotion creates the alias."""
-    role = permissions.require(actor, "alias.promote", model.team_id)
+    role = require_promote(actor=actor, model=model)
     check_alias(alias)
     if approval.model_id != model.pk or approval.alias != alias:
         raise Conflict(
