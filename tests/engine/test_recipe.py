@@ -89,6 +89,16 @@ def test_a_parameter_outside_its_range_names_step_parameter_and_range(value: obj
     assert "from 1 to" in refused.value.hint
 
 
+def test_an_unknown_parameter_names_the_step_and_what_the_method_takes() -> None:
+    steps = [
+        {"method": "quantize_weights"},
+        {"method": "quantize_weights", "parameters": [{"name": "bits", "value": 4}]},
+    ]
+    with pytest.raises(RecipeError, match=r"Step 2: quantize_weights has no parameter 'bits'") as refused:
+        Recipe.parse(draft(steps=steps))
+    assert refused.value.hint == "It takes: min_elements."
+
+
 def test_a_doubled_parameter_and_a_doubled_key_are_refused() -> None:
     twice = [{"name": "min_elements", "value": 1}, {"name": "min_elements", "value": 2}]
     with pytest.raises(RecipeError, match="twice"):
