@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.access import api as views
+from registry.access import pages as doors
 
 api: list[URLPattern] = [
     path("who-am-i", views.WhoAmI.as_view(), name="who-am-i"),
@@ -15,4 +16,7 @@ api: list[URLPattern] = [
     path("actors", views.CreateActor.as_view(), name="create-actor"),
     path("memberships", views.GrantMembership.as_view(), name="grant-membership"),
 ]
-pages: list[URLPattern] = []
+pages: list[URLPattern] = [
+    path("login/", doors.LogIn.as_view(), name="login"),
+    path("logout/", doors.LogOut.as_view(), name="logout"),
+]

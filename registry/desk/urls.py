@@ -1,8 +1,69 @@
-"""The menu of this room."""
+"""The menu of this room: every page that a person may open, under the names that acts have everywhere."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path, register_converter
+
+from registry.desk.pages import catalog, data, home, incidents, monitors, releases, requests, runs, story
+
+
+class NameConverter:
+    """A slug: what a team, model, dataset or alias is called."""
+
+    regex = "[a-z0-9][a-z0-9._-]{0,62}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: object) -> str:
+        return str(value)
+
+
+class VersionConverter(NameConverter):
+    """What follows the @: a number, a digest or an alias."""
+
+    regex = "[a-z0-9][a-z0-9._:-]{0,70}"
+
+
+register_converter(NameConverter, "name")
+register_converter(VersionConverter, "version")
+
+_MODEL = "models/<name:team>/<name:model>/"
+_VERSION = "models/<name:team>/<name:model>@<version:version>/"
+_ALIAS = f"{_MODEL}aliases/<name:alias>/"
+_PAGES = [
+    path("", home.Home.as_view(), name="home"),
+    path("search/", home.Search.as_view(), name="search"),
+    path("models/", catalog.Models.as_view(), name="models"),
+    path(_MODEL, catalog.ModelPage.as_view(), name="model"),
+    path(f"{_ALIAS}roll-back/", releases.RollBack.as_view(), name="roll-back"),
+    path(f"{_ALIAS}suspend/", releases.Suspend.as_view(), name="suspend"),
+    path(_VERSION, story.VersionPage.as_view(), name="version"),
+    path(f"{_VERSION}evidence/<uuid:evidence>/", story.EvidenceDocument.as_view(), name="evidence-document"),
+    path(f"{_VERSION}request-run/", requests.RequestRun.as_view(), name="request-run"),
+    path(f"{_VERSION}request-approval/", releases.RequestApproval.as_view(), name="request-approval"),
+    path(f"{_VERSION}evaluate-gate/", releases.EvaluateGate.as_view(), name="evaluate-gate"),
+    path("runs/", runs.Runs.as_view(), name="runs"),
+    path("runs/<uuid:run>/", runs.RunPage.as_view(), name="run"),
+    path("runs/<uuid:run>/progress", runs.RunProgress.as_view(), name="run-progress"),
+    path("runs/<uuid:run>/log", runs.RunLog.as_view(), name="run-log"),
+    path("runs/<uuid:run>/cancel/", runs.CancelRun.as_view(), name="cancel-run"),
+    path("approvals/", releases.Approvals.as_view(), name="approvals"),
+    path("approvals/<uuid:approval>/", releases.ApprovalPage.as_view(), name="approval"),
+    path("approvals/<uuid:approval>/withdraw/", releases.WithdrawApproval.as_view(), name="withdraw-approval"),
+    path("approvals/<uuid:approval>/promote/", releases.Promote.as_view(), name="promote"),
+    path("monitors/", monitors.Monitors.as_view(), name="monitors"),
+    path("monitors/<uuid:monitor>/", monitors.MonitorPage.as_view(), name="monitor"),
+    path("incidents/<uuid:incident>/", monitors.IncidentPage.as_view(), name="incident"),
+    path(
+        "incidents/<uuid:incident>/acknowledge/", incidents.AcknowledgeIncident.as_view(), name="acknowledge-incident"
+    ),
+    path("incidents/<uuid:incident>/judge/", incidents.JudgeIncident.as_view(), name="judge-incident"),
+    path("incidents/<uuid:incident>/resolve/", incidents.ResolveIncident.as_view(), name="resolve-incident"),
+    path("incidents/<uuid:incident>/roll-back/", incidents.ResolveByRollback.as_view(), name="resolve-by-rollback"),
+    path("datasets/", data.Datasets.as_view(), name="datasets"),
+    path("datasets/<name:team>/<name:dataset>/", data.DatasetPage.as_view(), name="dataset"),
+]
 
 api: list[URLPattern] = []
-pages: list[URLPattern] = []
+pages: list[URLPattern | URLResolver] = [path("", include((_PAGES, "desk")))]

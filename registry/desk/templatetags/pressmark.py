@@ -2,12 +2,92 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from registry.desk import figures
 
 register = template.Library()
+_NOT_IN_A_CLASS = re.compile(r"[^a-z0-9-]+")
 
 
 @register.filter
 def short_digest(value: str | None) -> str:
     """`sha256:` and the first twelve digits, as people compare them."""
     return "" if not value else value[:19]
+
+
+@register.simple_tag
+def digest(value: str | None, name: str = "the full digest") -> SafeString:
+    """A digest in short form; the full one is the title, what is copied, and what is printed."""
+    if not value:
+        return format_html('<span class="soft">{}</span>', "none")
+    return format_html(
+        '<code class="digest" title="{}" data-copy="{}" data-name="{}">{}</code>', value, value, name, value[:19]
+    )
+
+
+@register.simple_tag
+def status(word: str | None, label: str = "") -> SafeString:
+    """A status as word, shape and colour."""
+    said = str(word) if word else "unknown"
+    token = _NOT_IN_A_CLASS.sub("-", said.lower()).strip("-")
+    return format_html('<span class="status status-{}">{}</span>', token, label or said.replace("_", " "))
+
+
+@register.simple_tag
+def when(moment: datetime.datetime | None, missing: str = "never") -> SafeString:
+    """A moment in UTC, to the minute; exact to the second in its title."""
+    if moment is None:
+        return format_html('<span class="soft">{}</span>', missing)
+    utc = moment.astimezone(datetime.UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S UTC"), utc.strftime("%Y-%m-%d %H:%M"),
+    )  # fmt: skip
+
+
+@register.filter
+def size(value: int | None) -> str:
+    """Bytes as people read them."""
+    return figures.size_text(value)
+
+
+@register.filter
+def exact_size(value: int | None) -> str:
+    """Bytes to the last one, in groups of three."""
+    return "unknown" if value is None else f"{value:,} bytes".replace(",", " ")
+
+
+@register.filter
+def kind_name(value: str) -> str:
+    """A kind of evidence in words."""
+    return figures.kind_name(value)
+
+
+@register.filter
+def format_name(value: str) -> str:
+    """A file format as people write it."""
+    return figures.FORMATS.get(value, value)
+
+
+@register.filter
+def role_name(value: str | None) -> str:
+    """A role as people say it."""
+    return (value or "").replace("_", " ").replace("-", " ")
+
+
+@register.filter
+def run_name(value: object) -> str:
+    """The end of an id: the part of a UUIDv7 that differs between runs of one day."""
+    return str(value)[-8:]
+
+
+@register.simple_tag
+def knowledge(word: str) -> SafeString:
+    """Yes and no as plain words, for either may be the good answer; unknown stands out."""
+    return status("unknown") if word == "unknown" else format_html("{}", word)

@@ -1,0 +1,62 @@
+"""The first page, and search: what waits for the reader, and what a name or a digest stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry.desk import queries
+from registry.desk.http import Context, Page
+from registry.events import Caller
+from registry.monitoring import queries as monitoring
+from registry.monitoring.models import Incident
+from registry.monitoring.queries import incident_status
+from registry.release import queries as release
+from registry.release.models import Approval
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An approval or incident with its computed status."""
+
+    row: Approval | Incident
+    status: str
+    mine_to_decide: bool = False
+
+
+class Home(Page):
+    """What needs the reader's attention, by role."""
+
+    template = "desk/home.html"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        return {
+            "holding": queries.holding(caller.actor_id),
+            "approvals": _approvals(caller),
+            "incidents": [Waiting(row, incident_status(row)) for row in monitoring.open_incidents(caller)[:_SHOWN]],
+            "runs": queries.runs(caller).filter(state__in=queries.IN_WORK)[:_SHOWN],
+            "versions": queries.versions(caller)[:_SHOWN],
+        }
+
+
+def _approvals(caller: Caller) -> list[Waiting]:
+    """Requests that wait for a decision, those that this reader may decide on first."""
+    found = []
+    for row in release.without_final_decision(release.approvals(caller))[:_SHOWN]:
+        now = release.status_of(row)
+        if now.grants < now.required:
+            found.append(Waiting(row, now.word, release.may_decide(caller, row) is None))
+    return sorted(found, key=lambda waiting: not waiting.mine_to_decide)
+
+
+class Search(Page):
+    """By name or by digest."""
+
+    template = "desk/search.html"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        words = query.get("q", "")[:120]
+        return {"query": words, "found": queries.search(caller, words)}

@@ -1,0 +1,196 @@
+"""Pages about releases: approvals and what they rest on, asking for one, promoting, rolling back, suspending."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.urls import reverse
+
+from registry.access import permissions
+from registry.access.http import keyset_page
+from registry.catalog import queries as catalog
+from registry.desk.allowed import allowed_of, limits_of, rules_of, waiver_state
+from registry.desk.forms import AliasField, ReasonField
+from registry.desk.http import Act, Context, FormPage, Page
+from registry.desk.measured import measured_of
+from registry.desk.pages.catalog import find_model
+from registry.events import Caller
+from registry.release import queries, services
+from registry.release.models import Approval
+
+
+class Approvals(Page):
+    """Every approval of the reader's teams, newest first, with what it is worth now."""
+
+    template = "release/approvals.html"
+    section = "approvals"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        page = keyset_page(
+            queries.approvals(caller), {**query, "limit": "25"}, lambda row: (row, queries.status_of(row)),
+            newest_first=True,
+        )  # fmt: skip
+        return {"approvals": page["items"], "next": page["next"]}
+
+
+class ApprovalPage(Page):
+    """One approval: the evidence beside the state of the decision. Deciding happens in the admin site."""
+
+    template = "release/approval.html"
+    section = "approvals"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        approval = queries.get_approval(caller, kwargs["approval"])
+        version, team_id = approval.version, approval.model.team_id
+        incumbent = queries.incumbent(approval.model, approval.alias)
+        return {
+            "approval": approval,
+            "now": queries.status_of(approval),
+            "model": approval.model,
+            "version": version,
+            "evidence": measured_of(version, limits_of(approval.policy)),
+            "rules": rules_of(approval.verdict),
+            "waivers": [(row, waiver_state(row)) for row in queries.waivers_of(version)],
+            "incumbent": incumbent,
+            "serves": incumbent is not None and incumbent.approval_id == approval.pk,
+            "why_not": queries.may_decide(caller, approval),
+            "may_withdraw": approval.requested_by_id == caller.actor_id,
+            "may_promote": permissions.may(caller.actor_id, "alias.promote", team_id),
+        }
+
+
+class RequestForm(forms.Form):
+    """For which name, why, and until when at most."""
+
+    alias = AliasField(initial="production", help_text="The name that consumers resolve.")
+    reason = ReasonField(label="Why this version should be released")
+    expires_on = forms.DateField(
+        required=False, widget=forms.DateInput(attrs={"type": "date"}), label="Ends on (optional)",
+        help_text="Left empty, the policy says how long an approval lasts.",
+    )  # fmt: skip
+
+
+class RequestApproval(FormPage):
+    """Asks for an approval; the gate is evaluated first and must not block."""
+
+    template = "release/request_approval.html"
+    section = "approvals"
+    form_class = RequestForm
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        version = catalog.get_version(caller, reference(kwargs))
+        return {"version": version, "model": version.model, "allowed": allowed_of(version)}
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        approval = services.request_approval(
+            actor=caller, version=catalog.get_version(caller, reference(kwargs)), alias=data["alias"],
+            reason=data["reason"], expires_at=_end_of(data["expires_on"]),
+        )  # fmt: skip
+        return reverse(
+            "desk:approval", args=[approval.pk]
+        ), "The approval is requested; an approver can decide on it now."
+
+
+class EvaluateGate(FormPage):
+    """Asks the gate without asking for anything else; the verdict is recorded."""
+
+    template = "release/evaluate_gate.html"
+    section = "approvals"
+
+    class form_class(forms.Form):  # noqa: N801  the name that FormPage reads
+        alias = AliasField(initial="production")
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        version = catalog.get_version(caller, reference(kwargs))
+        return {"version": version, "model": version.model}
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        version = catalog.get_version(caller, reference(kwargs))
+        verdict = services.evaluate_gate(actor=caller, version=version, alias=data["alias"])
+        return version_url(kwargs) + "#allowed", f"The gate answers: {verdict.get_outcome_display().lower()}."
+
+
+class WithdrawApproval(Act):
+    """Takes a request back."""
+
+    page = ApprovalPage
+
+    class form_class(forms.Form):  # noqa: N801  the name that Act reads
+        reason = ReasonField()
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        approval = queries.get_approval(caller, kwargs["approval"])
+        services.withdraw_approval(actor=caller, approval=approval, reason=data["reason"])
+        return _approval_url(approval), "The request is withdrawn."
+
+
+class Promote(Act):
+    """Moves the alias of a granted approval to its version."""
+
+    page = ApprovalPage
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        approval = queries.get_approval(caller, kwargs["approval"])
+        services.promote(actor=caller, model=approval.model, alias=approval.alias, approval=approval)
+        return _approval_url(approval), f"{approval.alias} now serves {approval.version}."
+
+
+class MoveForm(forms.Form):
+    """Why the alias moves."""
+
+    reason = ReasonField()
+
+
+class RollBack(FormPage):
+    """Moves an alias back to the version before, after its bytes, approval and policy were checked again."""
+
+    template = "release/roll_back.html"
+    section = "models"
+    form_class = MoveForm
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        model = find_model(caller, kwargs["team"], kwargs["model"])
+        history = queries.alias_history(model, kwargs["alias"])
+        targets = queries.rollback_candidates(history)
+        return {"model": model, "alias": kwargs["alias"], "history": history, "targets": targets}
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        model = find_model(caller, kwargs["team"], kwargs["model"])
+        move = services.roll_back(actor=caller, model=model, alias=kwargs["alias"], reason=data["reason"])
+        return _model_url(kwargs), f"{kwargs['alias']} serves {move.version} again."
+
+
+class Suspend(RollBack):
+    """Lets an alias serve nothing."""
+
+    template = "release/suspend.html"
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        model = find_model(caller, kwargs["team"], kwargs["model"])
+        services.suspend(actor=caller, model=model, alias=kwargs["alias"], reason=data["reason"])
+        return _model_url(kwargs), f"{kwargs['alias']} serves nothing now."
+
+
+def reference(kwargs: Mapping[str, Any]) -> str:
+    """`team/model@7` from the parts of an address."""
+    return f"{kwargs['team']}/{kwargs['model']}@{kwargs['version']}"
+
+
+def version_url(kwargs: Mapping[str, Any]) -> str:
+    return reverse("desk:version", args=[kwargs["team"], kwargs["model"], kwargs["version"]])
+
+
+def _model_url(kwargs: Mapping[str, Any]) -> str:
+    return reverse("desk:model", args=[kwargs["team"], kwargs["model"]])
+
+
+def _approval_url(approval: Approval) -> str:
+    return reverse("desk:approval", args=[approval.pk])
+
+
+def _end_of(day: datetime.date | None) -> datetime.datetime | None:
+    """The last moment of a day, UTC."""
+    return None if day is None else datetime.datetime.combine(day, datetime.time.max, datetime.UTC)

@@ -1,0 +1,48 @@
+"""The page that tells a version's story, and its evidence documents as downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from registry.access import permissions
+from registry.access.http import caller_of
+from registry.access.queries import get_readable
+from registry.catalog import queries as catalog
+from registry.catalog.models import Evidence
+from registry.desk.downloads import download
+from registry.desk.http import Context, Page
+from registry.desk.pages.releases import reference
+from registry.desk.story import story_of
+from registry.events import Caller
+from registry.release import queries as release
+
+
+class VersionPage(Page):
+    """From what, by which steps, measured how, allowed by whom, where live, and the proof."""
+
+    template = "catalog/version.html"
+    section = "models"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        version = release.resolve(caller, reference(kwargs))
+        acts = ("run.request", "approval.request", "gate.evaluate")
+        team_id = version.model.team_id
+        return {
+            "version": version,
+            "model": version.model,
+            "story": story_of(caller, version),
+            "may": {act.replace(".", "_"): permissions.may(caller.actor_id, act, team_id) for act in acts},
+        }
+
+
+class EvidenceDocument(Page):
+    """One evidence document as it was sealed."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        version = catalog.get_version(caller_of(request, "page"), reference(kwargs))
+        rows = Evidence.objects.filter(version=version)
+        row = get_readable(rows, caller_of(request, "page"), team="model__team", pk=kwargs["evidence"])
+        return download(row.digest, f"{row.kind}-{row.digest[7:19]}.json", "application/json")

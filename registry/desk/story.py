@@ -1,0 +1,122 @@
+"""A version's story on one screen: from what, by which steps, measured how, allowed by whom, where live, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audit.models import Assessment, Bundle
+from registry import storage
+from registry.catalog.models import Artifact, ModelVersion
+from registry.catalog.queries import evidence_set
+from registry.compression import queries as compression
+from registry.compression.models import Run
+from registry.desk import queries
+from registry.desk.allowed import Allowed, allowed_of, limits_of
+from registry.desk.measured import Evidences, measured_of
+from registry.desk.origins import Origins, origins_of
+from registry.desk.sealed import Proof, proof_of
+from registry.events import Caller
+from registry.monitoring import queries as monitoring
+from registry.monitoring.models import Incident, Monitor
+from registry.release.models import Alias, AliasAssignment
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How it was made: the run and the recipe, or the upload."""
+
+    run: Run | None
+    recipe: Sequence[Any]
+    files: Sequence[Artifact]
+    measured_by: Sequence[Run]
+
+
+@dataclass(frozen=True)
+class Live:
+    """Where it is served, where it was, and who watches."""
+
+    serving: Sequence[AliasAssignment]
+    moves: Sequence[AliasAssignment]
+    aliases: Sequence[Alias]
+    monitors: Sequence[Monitor]
+    open_incidents: Sequence[Incident]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that the page shows."""
+
+    version: ModelVersion
+    origins: Origins
+    steps: Steps
+    evidence: Evidences
+    evidence_set: str
+    allowed: Allowed
+    live: Live
+    proof: Proof
+    assessments: Sequence[Assessment]
+    bundles: Sequence[Bundle]
+
+    @property
+    def ratio(self) -> str:
+        """How many times smaller than the parent, for the line at the top."""
+        return self._shown("size", "size_ratio")
+
+    @property
+    def agreement(self) -> str:
+        """How closely it answers like the parent, for the line at the top."""
+        return self._shown("fidelity", "cosine_mean") or self._shown("fidelity", "top1_agreement")
+
+    def _shown(self, kind: str, metric: str) -> str:
+        view = self.evidence.figure(kind, metric)
+        return view.row.shown if view and view.row.figure["value"] is not None else ""
+
+
+def story_of(caller: Caller, version: ModelVersion) -> Story:
+    """The story of a version that the caller may see."""
+    allowed = allowed_of(version)
+    stream = f"model:{version.model_id}"
+    return Story(
+        version=version,
+        origins=origins_of(caller, version),
+        steps=_steps(caller, version),
+        evidence=measured_of(version, limits_of(allowed.policy)),
+        evidence_set=evidence_set(version)[0],
+        allowed=allowed,
+        live=_live(caller, version),
+        proof=proof_of(stream, version.pk),
+        assessments=list(Assessment.objects.filter(stream=stream).select_related("issued_by").order_by("-pk")[:5]),
+        bundles=list(Bundle.objects.filter(subject=stream).select_related("issued_by").order_by("-pk")[:5]),
+    )
+
+
+def _steps(caller: Caller, version: ModelVersion) -> Steps:
+    runs = list(queries.runs(caller).filter(model=version.model_id, state="succeeded"))
+    made = next((run for run in runs if run.child_id == version.pk), None)
+    recipe = compression.recipe_document(made.recipe)["steps"] if _readable(made) else []
+    return Steps(
+        run=made,
+        recipe=recipe,
+        files=list(version.artifacts.order_by("path")),
+        measured_by=[run for run in runs if run.parent_id == version.pk and run.kind == "evaluation"],
+    )
+
+
+def _readable(run: Run | None) -> bool:
+    return run is not None and run.recipe is not None and storage.is_stored(run.recipe.digest)
+
+
+def _live(caller: Caller, version: ModelVersion) -> Live:
+    aliases = list(queries.aliases_now().filter(model=version.model_id))
+    newest = [alias.newest[0] for alias in aliases if alias.newest]  # type: ignore[attr-defined]
+    related = ("alias", "version__model__team", "assigned_by", "reason")
+    moves = AliasAssignment.objects.filter(version=version).select_related(*related).order_by("-assigned_at", "-pk")
+    return Live(
+        serving=[move for move in newest if move.version_id == version.pk],
+        moves=list(moves[:20]),
+        aliases=aliases,
+        monitors=list(queries.monitors(caller).filter(model=version.model_id)),
+        open_incidents=list(monitoring.open_incidents(caller).filter(window__version=version)),
+    )

@@ -1,0 +1,106 @@
+"""Every page in a real Chromium: nothing complains, all of it can be heard as well as seen, none is too wide."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+from playwright.sync_api import Browser
+
+from audit import checkpoints
+from tests.browser.conftest import Visitor
+from tests.desk import scene as scenes
+from tests.world import Cast, World
+
+pytestmark = pytest.mark.browser
+SHOT_HEIGHT = 1100
+SHOTS = os.environ.get("PRESSMARK_SCREENSHOTS")
+
+
+@pytest.fixture
+def scene(committed_db: None) -> scenes.Scene:
+    """Built before the browser starts, with a child that the real engine made."""
+    told = scenes.told(World(Cast.assemble()), engine=True)
+    scenes.release_child(told)
+    scenes.watched(told)
+    checkpoints.grow()
+    checkpoints.sign_next()
+    return told
+
+
+@pytest.fixture
+def addresses(scene: scenes.Scene) -> dict[str, str]:
+    """Every page by name."""
+    model = [scene.model.team.slug, scene.model.slug]
+    monitor = scene.model.monitors.get()
+    approval = scene.child.approvals.order_by("-pk")[0]
+    return {
+        "home": reverse("desk:home"),
+        "models": reverse("desk:models"),
+        "model": reverse("desk:model", args=model),
+        "parent": reverse("desk:version", args=[*model, scene.parent.number]),
+        "child": reverse("desk:version", args=[*model, scene.child.number]),
+        "request-run": reverse("desk:request-run", args=[*model, scene.parent.number]),
+        "request-approval": reverse("desk:request-approval", args=[*model, scene.parent.number]),
+        "evaluate-gate": reverse("desk:evaluate-gate", args=[*model, scene.parent.number]),
+        "roll-back": reverse("desk:roll-back", args=[*model, "production"]),
+        "suspend": reverse("desk:suspend", args=[*model, "production"]),
+        "runs": reverse("desk:runs"),
+        "run": reverse("desk:run", args=[scene.run.pk]),
+        "approvals": reverse("desk:approvals"),
+        "approval": reverse("desk:approval", args=[approval.pk]),
+        "monitors": reverse("desk:monitors"),
+        "monitor": reverse("desk:monitor", args=[monitor.pk]),
+        "incident": reverse("desk:incident", args=[monitor.incidents.get().pk]),
+        "datasets": reverse("desk:datasets"),
+        "dataset": reverse("desk:dataset", args=["search", "sentence-pairs"]),
+        "search": reverse("desk:search") + "?q=minilm",
+    }
+
+
+def shoot(visitor: Visitor, name: str) -> None:
+    """A picture for people, where PRESSMARK_SCREENSHOTS names a folder."""
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        tall, wide = visitor.page.evaluate(
+            "[document.documentElement.scrollHeight, document.documentElement.clientWidth]"
+        )
+        for part, top in enumerate(range(0, tall, SHOT_HEIGHT)):
+            clip = {"x": 0, "y": top, "width": wide, "height": min(SHOT_HEIGHT, tall - top)}
+            visitor.page.screenshot(path=f"{SHOTS}/{name}-{part}.png", full_page=True, clip=clip)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_quiet_and_accessible(
+    addresses: dict[str, str], live_server: object, browser: Browser, scheme: str
+) -> None:
+    visitor = Visitor(browser, live_server.url, scheme, 1280)
+    visitor.open("/login/")
+    shoot(visitor, f"login-{scheme}")
+    visitor.log_in("ada")
+    found = {}
+    for name, path in addresses.items():
+        answer = visitor.open(path)
+        assert answer.status == 200, f"{name} answers {answer.status}"
+        shoot(visitor, f"{name}-{scheme}")
+        serious = [v for v in Axe().run(visitor.page).response["violations"] if v["impact"] in ("serious", "critical")]
+        if serious:
+            found[name] = [(v["id"], [node["html"][:160] for node in v["nodes"][:3]]) for v in serious]
+    assert found == {}
+    assert visitor.complaints == []
+
+
+def test_no_page_is_wider_than_a_small_screen(addresses: dict[str, str], live_server: object, browser: Browser) -> None:
+    visitor = Visitor(browser, live_server.url, "light", 380)
+    visitor.log_in("ada")
+    wide = {}
+    for name, path in addresses.items():
+        visitor.open(path)
+        shoot(visitor, f"{name}-380")
+        width = visitor.page.evaluate("document.documentElement.scrollWidth")
+        if width > 380:
+            wide[name] = width
+    assert wide == {}
