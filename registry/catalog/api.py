@@ -247,7 +247,7 @@ def evidence_body(row: Evidence, document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class AttachEvidenceInput(serializers.Serializer[Any]):
-    document = serializers.JSONField(help_text="pressmark/evidence/1 with source 'declared' (FORMATS section 3).")
+    document = serializers.DictField(help_text="pressmark/evidence/1 with source 'declared' (FORMATS section 3).")
 
 
 class AttachEvidence(Query, Command):
