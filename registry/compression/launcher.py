@@ -56,7 +56,8 @@ def set_limits(memory_bytes: int, seconds: int, libc: ctypes.CDLL) -> None:
     """Hard limits; a lower one that is in force already stays."""
     for what, soft, hard in (
         (resource.RLIMIT_AS, memory_bytes, memory_bytes),
-        (resource.RLIMIT_CPU, seconds, seconds + _CPU_GRACE_SECONDS),
+        # the worker's clock comes first; this one is for a worker that hangs
+        (resource.RLIMIT_CPU, seconds + _CPU_GRACE_SECONDS, seconds + 2 * _CPU_GRACE_SECONDS),
         (resource.RLIMIT_CORE, 0, 0),
     ):
         ceiling = resource.getrlimit(what)[1]

@@ -28,10 +28,13 @@ _OPERATIONS = {
     "quantize": "quantized",
 }
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,59}")
-_MEMORY_SIGNS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory", "failed to allocate memory")
+# what libraries say when an allocation is refused: C++, Python, the loader, OpenBLAS, protobuf, onnxruntime
+_MEMORY_SIGNS = re.compile(
+    r"bad_alloc|MemoryError|cannot allocate memory|out of memory|alloc\w*( still)? failed|failed to (allocate|map segment)",
+    re.IGNORECASE,
+)
 _RESEND_LEAST = datetime.timedelta(seconds=30)
 _RESEND_MOST = datetime.timedelta(seconds=300)
-_RAISE_MEMORY = "Raise PRESSMARK_RUN_MEMORY_LIMIT_BYTES, or use a smaller model or fewer rows."
 _RAISE_TIME = "Raise PRESSMARK_RUN_TIME_LIMIT_SECONDS, or use a smaller model or fewer rows."
 _TEXT_CHARACTERS = 4000
 _READ_LOG = "Read the log of the run."
@@ -50,6 +53,13 @@ class Failure:
         """What a person reads: cause, then remedy in a line of its own."""
         parts = (self.message, self.hint)
         return "\n".join(plain(part, _TEXT_CHARACTERS) for part in parts if part)
+
+
+_OUT_OF_MEMORY = Failure(
+    "out_of_memory",
+    "The engine needed more memory than a run may have.",
+    "Raise PRESSMARK_RUN_MEMORY_LIMIT_BYTES, or use a smaller model or fewer rows.",
+)
 
 
 def plain(text: str, limit: int) -> str:
@@ -96,11 +106,9 @@ def failure_of(exit_code: int, last_line: Mapping[str, object] | None, said: str
     `exit_code` is negative for a signal; `last_line` is the last JSON object it printed; `said` is the end of its standard error.
     """
     if last_line is not None and last_line.get("type") == "error":
-        code = str(last_line.get("code"))
-        named = code if _CODE.fullmatch(code) else "engine_error"
-        return Failure(named, str(last_line.get("message", "")), str(last_line.get("hint", "")))
-    if any(sign in said for sign in _MEMORY_SIGNS):
-        return Failure("out_of_memory", "The engine needed more memory than a run may have.", _RAISE_MEMORY)
+        return _told(last_line, said)
+    if _MEMORY_SIGNS.search(said):
+        return _OUT_OF_MEMORY
     if exit_code == -signal.SIGXCPU:
         return Failure("time_limit", "The engine used more processor time than a run may have.", _RAISE_TIME)
     if exit_code == -signal.SIGKILL:
@@ -118,6 +126,15 @@ def failure_of(exit_code: int, last_line: Mapping[str, object] | None, said: str
             "Check that registry and engine are of one version.",
         )
     return Failure("no_result", f"The engine ended with exit code {exit_code} and without a result.", _READ_LOG)
+
+
+def _told(error: Mapping[str, object], said: str) -> Failure:
+    """The engine's own reason; where a library ran out of memory and hid it in an error of its own, that."""
+    code, message = str(error.get("code")), str(error.get("message", ""))
+    where = message + said if code == "internal" else message
+    if code == "out_of_memory" or _MEMORY_SIGNS.search(where):
+        return _OUT_OF_MEMORY
+    return Failure(code if _CODE.fullmatch(code) else "engine_error", message, str(error.get("hint", "")))
 
 
 def due_again(requested_at: datetime.datetime, woken_at: datetime.datetime | None, now: datetime.datetime) -> bool:
