@@ -1,0 +1,75 @@
+"""`pressmark compress TEAM/MODEL@N`: request a run with a published or shipped recipe, and watch it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from registry.cli.remote import add_server_arguments, client_of, show_progress, split_version
+from registry.client import ApiError, Client
+
+FINISHED = {"succeeded", "failed", "cancelled"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("parent", metavar="TEAM/MODEL@N")
+    parser.add_argument("--recipe", required=True, metavar="TEAM/RECIPE@N", help="or the name of a shipped recipe")
+    parser.add_argument("--evaluation", required=True, metavar="TEAM/DATASET@N")
+    parser.add_argument("--calibration", metavar="TEAM/DATASET@N")
+    parser.add_argument(
+        "--into", metavar="TEAM/MODEL", help="the model that receives the child; the parent's, if left out"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-wait", action="store_true", help="only request it")
+    add_server_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 0 when a child came out."""
+    client = client_of(options)
+    team, model, _ = split_version(options.parent)
+    into = (options.into or f"{team}/{model}").split("/")
+    recipe = options.recipe if "@" in options.recipe else publish_shipped(client, team, options.recipe)
+    body = {
+        "parent": options.parent,
+        "recipe": recipe,
+        "evaluation": options.evaluation,
+        "calibration": options.calibration,
+        "seed": options.seed,
+    }
+    requested = client.post(f"teams/{into[0]}/models/{into[1]}/runs", body)
+    print(f"Run {requested['id']} is queued.")
+    if options.no_wait:
+        return 0
+    finished = watch(client, requested["id"])
+    if finished["state"] != "succeeded":
+        print(f"The run {finished['state']}: {finished['failure_code'] or ''} {finished['failure'] or ''}")
+        return 1
+    print(f"{finished['child']}, attempt {finished['attempt']}")
+    return 0
+
+
+def watch(client: Client, run_id: str, timeout: float = 7200) -> dict[str, Any]:
+    """Read the run until it has ended, showing how far it is."""
+
+    def seen(state: dict[str, Any]) -> None:
+        progress = state.get("progress") or {}
+        if progress:
+            show_progress(int(progress["done"]), int(progress["total"]), f"{progress['stage']:<12}")
+
+    finished: dict[str, Any] = client.wait_for(f"runs/{run_id}", lambda s: s["state"] in FINISHED, seen, timeout)
+    return finished
+
+
+def publish_shipped(client: Client, team: str, name: str) -> str:
+    """A shipped recipe under its own name in the team; the one that is there when it has the same digest."""
+    shipped = {item["name"]: item for item in client.get("recipes/shipped")["items"]}
+    if name not in shipped:
+        raise ApiError(
+            404, {"detail": f"No recipe {name!r} ships.", "hint": f"There are: {', '.join(sorted(shipped))}."}
+        )
+    published = client.get(f"teams/{team}/recipes")["items"]
+    for row in published:
+        if row["digest"] == shipped[name]["digest"]:
+            return str(row["recipe"])
+    return str(client.post(f"teams/{team}/recipes", {"slug": name, "document": shipped[name]["document"]})["recipe"])
