@@ -224,6 +224,44 @@ def test_a_file_that_every_bundle_needs_may_not_be_left_out(story: Story, path: 
     assert_no(judge(builder.sealed(story, files)), FILES, f"{path}: the file is missing")
 
 
+def test_a_keys_note_that_only_one_key_signed_vouches_for_nothing(story: Story) -> None:
+    keys = notes.KeysNote(builder.ORIGIN, 0, story.ledger.log.public, story.ledger.issuer.public)
+    files = builder.content(story) | {"keys/keys-0.note": notes.sign_keys(keys, story.ledger.log)}
+    verdict = judge(builder.sealed(story, files))
+    assert_no(verdict, SIGNATURE, "keys/keys-0.note: 0 signatures")
+    assert verdict.answers[KEY].result == "not checked"
+
+
+def sealed_with_rows(story: Story, change: Callable[[list[dict[str, Any]]], None]) -> Files:
+    files = builder.content(story)
+    manifest = builder.manifest_of(story, files)
+    change(manifest["files"])
+    return builder.seal(files, manifest, story.ledger.issuer)
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (lambda rows: rows.reverse(), "ascending"),
+        (lambda rows: rows.append(rows[-1]), "stands twice"),
+        (lambda rows: rows[0].update(size_bytes=1), "the manifest says 1"),
+        (lambda rows: rows[0].update(digest="sha256:" + "0" * 64), "another SHA-256"),
+        (lambda rows: rows[0].update(path="A"), "A: listed in the manifest, but missing"),
+        (lambda rows: rows.pop(), "not listed"),
+    ],
+)
+def test_a_manifest_that_does_not_list_what_is_there_is_caught(
+    story: Story, change: Callable[[list[dict[str, Any]]], None], hint: str
+) -> None:
+    assert_no(judge(sealed_with_rows(story, change)), FILES, hint)
+
+
+def test_a_manifest_may_not_list_its_own_signature(story: Story) -> None:
+    files = builder.content(story) | {"manifest.sig": b"x"}
+    verdict = judge(builder.sealed(story, files))
+    assert_no(verdict, FILES, "manifest.sig: the manifest must not list it")
+
+
 # --- nonsense in the right places
 
 STRANGE: list[Any] = [None, True, -1, 2**53 - 1, "", "x", "\u00e9", [], [[]], {}, {"a": {}}]

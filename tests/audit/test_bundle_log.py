@@ -234,3 +234,78 @@ def test_a_rotation_inside_the_bundle_is_not_followed_and_not_shown_green(story:
     edit_entry(story, positions_of(story, MODEL)[1], lambda entry: entry["event"].update(kind="key.rotated"))
     verdict = judge(builder.sealed(story), checkpoint=story.ledger.checkpoint(story.size))
     assert (verdict.answers[SIGNATURE].result, verdict.exit_code) == ("not checked", 3)
+
+
+@pytest.mark.parametrize("change", [{"reason": "lost"}, {"digest": "here"}])
+def test_a_list_of_what_is_not_included_must_be_true(story: Story, change: dict[str, str]) -> None:
+    files = builder.content(story)
+    row = {"digest": "sha256:" + "0" * 64, "name": "version", "reason": "purged", "size_bytes": 1} | change
+    if row["digest"] == "here":
+        row["digest"] = sha256(canonical(story.scope))
+    files["not_included.json"] = canonical({"documents": [row], "type": "pressmark/not_included/1"})
+    assert_no(judge(builder.sealed(story, files)), FILES, "not_included.json")
+    files["not_included.json"] = canonical({"documents": [row, row], "type": "pressmark/not_included/1"})
+    assert_no(judge(builder.sealed(story, files)), FILES, "not_included.json")
+
+
+def test_what_is_not_included_is_named_once(story: Story) -> None:
+    files = builder.content(story)
+    row = {"digest": "sha256:" + "0" * 64, "name": "version", "reason": "purged", "size_bytes": 1}
+    files["not_included.json"] = canonical({"documents": [row, row], "type": "pressmark/not_included/1"})
+    assert_no(judge(builder.sealed(story, files)), FILES, "not_included.json", "stands twice")
+
+
+def test_a_document_of_another_size_than_the_entry_says_is_caught(story: Story) -> None:
+    position = positions_of(story, MODEL)[0]
+    edit_entry(story, position, lambda entry: entry["event"]["refs"][0].update(size_bytes=1))
+    verdict = judge(builder.sealed(story), checkpoint=story.ledger.checkpoint(story.size))
+    assert_no(verdict, FILES, "not the size", f"position {position} ")
+
+
+def test_a_text_opened_twice_is_caught(story: Story) -> None:
+    files = builder.content(story)
+    files["texts.json"] = edit(files["texts.json"], lambda value: value["texts"].append(value["texts"][0]))
+    assert_no(judge(builder.sealed(story, files)), FILES, "texts.json", "stands twice")
+
+
+def test_the_scope_itself_may_not_be_missing(story: Story) -> None:
+    files = builder.content(story)
+    del files["documents/" + sha256(canonical(story.scope))[7:]]
+    assert_no(judge(builder.sealed(story, files)), STREAMS, "the scope is missing")
+
+
+def test_streams_of_a_scope_stand_in_order(story: Story) -> None:
+    story.scope["ends"].reverse()
+    new = story.ledger.store("scope", canonical(story.scope))
+    edit_entry(story, story.issued_at, lambda entry: entry["event"].update(refs=[new]))
+    verdict = judge(builder.sealed(story), checkpoint=story.ledger.checkpoint(story.size))
+    assert_no(verdict, STREAMS, "ascending")
+
+
+def test_a_scope_cannot_be_sealed_before_the_entries_it_speaks_of(story: Story) -> None:
+    story.scope["size"] += 1
+    new = story.ledger.store("scope", canonical(story.scope))
+    edit_entry(story, story.issued_at, lambda entry: entry["event"].update(refs=[new]))
+    verdict = judge(builder.sealed(story), checkpoint=story.ledger.checkpoint(story.size))
+    assert_no(verdict, STREAMS, "sealed before them")
+
+
+@pytest.mark.parametrize("path", ["log/proofs.json", "log/consistency.json"])
+def test_proofs_to_another_size_than_the_checkpoint_are_caught(story: Story, path: str) -> None:
+    files = builder.content(story)
+    files[path] = edit(files[path], lambda value: value.update(size=story.size + 1))
+    assert_no(judge(builder.sealed(story, files)), STREAMS, f"{path}: proofs", f"the checkpoint has {story.size}")
+
+
+def test_paths_of_proofs_are_hashes_in_hex(story: Story) -> None:
+    files = builder.content(story)
+    path = "log/proofs.json"
+    files[path] = edit(files[path], lambda value: value["proofs"][3]["path"].append("x"))
+    assert_no(judge(builder.sealed(story, files)), STREAMS, f"{path}: position {story.positions[3]}: path")
+
+
+def test_without_any_readable_entry_documents_are_not_called_intact(story: Story) -> None:
+    files = builder.content(story) | {"log/entries.jsonl": b""}
+    verdict = judge(builder.sealed(story, files))
+    assert_no(verdict, STREAMS, "0 entries, but 20 proofs")
+    assert verdict.answers[FILES].result == "not checked"

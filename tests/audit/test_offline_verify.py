@@ -207,6 +207,38 @@ def test_a_receipt_of_an_entry_outside_the_bundle_is_not_checked_unless_its_proo
     assert_no(judge(builder.sealed(story), receipts=[bad.text()]), STREAMS, "its proof does not hold")
 
 
+def test_a_receipt_of_another_log_or_another_time_is_a_no(story: Story) -> None:
+    leaf = story.ledger.leaves()[1]
+    entry: Any = parse_canonical(story.ledger.entries[1])
+    other = notes.sign_receipt(Signer.from_seed("pressmark/other/1/issuer", bytes(32)), 1, 1, leaf, entry["at"])
+    assert_no(judge(builder.sealed(story), receipts=[other]), STREAMS, "--receipt 1: it is of pressmark/other/1")
+    late = notes.sign_receipt(story.ledger.issuer, 1, 1, leaf, "2026-01-02T09:00:00.000000Z")
+    assert_no(judge(builder.sealed(story), receipts=[late]), STREAMS, "--receipt 1: position 1 has another time")
+
+
+def test_the_proof_of_a_receipt_must_lead_to_the_log_of_the_bundle(story: Story) -> None:
+    leaves, size = story.ledger.leaves(), story.size
+    entry: Any = parse_canonical(story.ledger.entries[2])
+    receipt = notes.sign_receipt(story.ledger.issuer, 2, 1, leaves[2], entry["at"])
+    path = tuple(merkle.inclusion_path(leaves.__getitem__, 2, size))
+    unsigned = notes.sign_checkpoint(builder.log_signer(8), size, merkle.root(leaves[:size]))
+    proof = notes.TlogProof(2, path, unsigned, receipt)
+    assert_no(judge(builder.sealed(story), receipts=[proof.text()]), STREAMS, "--receipt 1", "signatures by")
+    real = notes.TlogProof(2, path, story.ledger.checkpoint(size), receipt).text()
+    verdict = judge(builder.sealed(rewritten()), checkpoint=None, receipts=[real])
+    assert_no(verdict, STREAMS, f"--receipt 1: another root at size {size}")
+
+
+def test_a_receipt_of_two_entries_outside_the_bundle_is_not_checked_by_a_proof_for_one(story: Story) -> None:
+    leaves, size = story.ledger.leaves(), story.size
+    root = merkle.root(leaves[size - 2 : size])
+    receipt = notes.sign_receipt(story.ledger.issuer, size - 2, 2, root, "2026-01-02T09:00:00.000000Z")
+    path = tuple(merkle.inclusion_path(leaves.__getitem__, size - 2, size))
+    proof = notes.TlogProof(size - 2, path, story.ledger.checkpoint(size), receipt)
+    verdict = judge(builder.sealed(story), receipts=[proof.text()])
+    assert (verdict.answers[STREAMS].result, verdict.exit_code) == ("not checked", 3)
+
+
 # --- the wrong call, and the command line
 
 
@@ -322,54 +354,3 @@ def test_a_second_spelling_of_a_signature_and_keys_that_fit_anything_are_refused
     assert not offline_verify.ed25519_verifies((offline_verify.P + 1).to_bytes(32, "little"), b"x", neutral + bytes(32))
     assert not offline_verify.ed25519_verifies(public[:31], b"x", signature)
     assert not offline_verify.ed25519_verifies(public, b"x", signature[:63])
-
-
-# --- its own readers and proofs
-
-
-def test_its_own_proof_checks_agree_with_the_tree_and_refuse_every_other_proof() -> None:
-    leaves = [merkle.leaf_hash(bytes([number])) for number in range(40)]
-    included, consistent = offline_verify.included, offline_verify.consistent
-    for size in range(1, 41):
-        root = offline_verify.tree_root(leaves[:size])
-        assert root == merkle.root(leaves[:size])
-        for index in range(size):
-            path = merkle.inclusion_path(leaves.__getitem__, index, size)
-            assert included(leaves[index], index, size, path, root)
-            assert not included(leaves[index], index, size, [*path, bytes(32)], root)
-            assert not included(leaves[index], index + size, size, path, root)
-            assert not included(leaves[index], index - size, size, path, root)
-            assert size == 1 or not included(leaves[index], index, size, path[:-1], root)
-        for old in range(1, size):
-            old_root = merkle.root(leaves[:old])
-            path = merkle.consistency_path(leaves.__getitem__, old, size)
-            assert consistent(old, size, old_root, root, path)
-            assert not consistent(old, size, old_root, root, [*path, bytes(32)])
-            assert not consistent(old, size, old_root, root, path[:-1])
-            assert not consistent(old, size, bytes(32), root, path)
-            assert not consistent(old, size, old_root, bytes(32), path)
-            assert not consistent(size, old, root, old_root, path)
-            assert not consistent(0, size, old_root, root, path)
-
-
-def test_a_complete_old_tree_needs_a_proof_even_if_its_root_is_given_twice() -> None:
-    root = merkle.leaf_hash(b"a")
-    assert not offline_verify.consistent(1, 2, root, root, [])
-    assert not offline_verify.consistent(3, 4, root, root, [])
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(b"[" * 17 + b"]" * 17, b"[" * 100_000, b'{"A":1}', b'"\\u0000"', b"9007199254740992", b"1.0", b"NaN", b" 1"),
-        *(b'{"a":1,"a":1}', b"\xff", b'"' + b"x" * 16 * 1024 * 1024 + b'"', b""),
-    ],
-    ids=lambda data: repr(data[:12]),
-)
-def test_its_own_reader_refuses_what_the_format_refuses(data: bytes) -> None:
-    with pytest.raises(offline_verify.Bad):
-        offline_verify.read_json(data, "here")
-
-
-def test_its_own_reader_takes_sixteen_levels() -> None:
-    assert offline_verify.write_json(offline_verify.read_json(b"[" * 16 + b"]" * 16, "here")) == b"[" * 16 + b"]" * 16
