@@ -53,6 +53,7 @@ class _Writer:
     edits: Edits = field(default_factory=Edits)
     constants: dict[str, str] = field(default_factory=dict)
     rounded_inputs: dict[str, _Rounding] = field(default_factory=dict)
+    inner_sizes: dict[str, int] = field(default_factory=dict)
     column_sums: dict[str, str] = field(default_factory=dict)
 
     def constant(self, key: str, value: np.generic | np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
@@ -133,6 +134,7 @@ def _store_product(weight: Weight, found: list[Use], writer: _Writer, report: Re
         names = store(weight, Rounded(np.ascontiguousarray(rounded.values.T), rounded.scale.T), writer.names)
     else:
         names = _store_turned(weight, rounded, writer)
+    writer.inner_sizes[names[0]] = rounded.values.shape[axis ^ 1]
     report.change(name, PRODUCT)
     return names
 
@@ -180,17 +182,18 @@ def _product(node: onnx.NodeProto, weight: tuple[str, str], writer: _Writer) -> 
 def _column_sums(weight: tuple[str, str], writer: _Writer) -> str:
     """The sum of each column of a stored weight, made once a weight by nodes that are computed when the model is loaded.
 
-    Sums of integers below 2^24 are exact in float32, so the order of summing does not matter.
+    As an integer product with a row of ones: exact in any order, and the weight is never expanded to floats for it.
     """
     stored, scale = weight
     if stored not in writer.column_sums:
         new = writer.names.new
-        as_float, total, sums = (new(stored, part) for part in ("float", "total", "sums"))
-        first_axis = writer.constant("first_axis", np.array([0], dtype=np.int64))
+        total, as_float, sums = (new(stored, part) for part in ("total", "float", "sums"))
+        inner = writer.inner_sizes[stored]
+        ones = writer.constant(f"ones_{inner}", np.ones((1, inner), dtype=np.uint8))
         nodes = [
-            helper.make_node("Cast", [stored], [as_float], name=new(stored, "cast"), to=TensorProto.FLOAT),
-            helper.make_node("ReduceSum", [as_float, first_axis], [total], name=new(stored, "sum"), keepdims=1),
-            helper.make_node("Mul", [total, scale], [sums], name=new(stored, "scale_sum")),
+            helper.make_node("MatMulInteger", [ones, stored], [total], name=new(stored, "sum")),
+            helper.make_node("Cast", [total], [as_float], name=new(stored, "cast"), to=TensorProto.FLOAT),
+            helper.make_node("Mul", [as_float, scale], [sums], name=new(stored, "scale_sum")),
         ]
         writer.edits.put_first(writer.model.graph, nodes)
         writer.column_sums[stored] = sums
