@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 import audit.urls
 from registry.access import urls as access
+from registry.admin import urls as admin
 from registry.catalog import urls as catalog
 from registry.compression import urls as compression
 from registry.desk import urls as desk
@@ -15,7 +16,7 @@ from registry.oversight import urls as oversight
 from registry.provenance import urls as provenance
 from registry.release import urls as release
 
-_ROOMS = (access, provenance, catalog, compression, oversight, release, monitoring, audit.urls, desk)
+_ROOMS = (access, provenance, catalog, compression, oversight, release, monitoring, audit.urls, admin, desk)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include([pattern for room in _ROOMS for pattern in room.api])),
