@@ -271,5 +271,7 @@ def _summary(rows: list[dict[str, Any]], pack: Pack) -> dict[str, Any]:
 
 
 def _urgency(row: dict[str, Any]) -> int:
-    """Gaps that the registry itself could close come before those that wait for a person or lie outside."""
-    return {"A": 0, "B": 1, "C": 2, "X": 3}[row["class"]] if row["rules"] else 4
+    """Gaps that records could close come before those that wait for a statement alone."""
+    if any(not rule["indicator"] for rule in row["rules"]):
+        return 0 if row["class"] == "A" else 1
+    return 2 if row["rules"] else 3

@@ -1,21 +1,41 @@
-"""Writes of the ledger's own house: its birth (entry 0)."""
+"""Writes of the audit house: the birth of the ledger (entry 0), and what leaves the building: assessments, reports, bundles.
+
+Rules:
+- issuing is an act with an entry; reading writes nothing;
+- the long work (snapshot, verification of the ledger, typesetting) is done before the unit opens: `prepare_*`, then `seal_*`;
+- what was issued is stored as bytes and bound by digest in the row and in the entry;
+- a report is issued for an assessment, once per template; a bundle seals the scope that it will hold.
+"""
 
 from __future__ import annotations
 
 import datetime
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
-from audit import keys, notes
-from audit.models import Entry, Key, Ledger
+from audit import assessments, keys, notes, queries, snapshots
+from audit.frameworks import packs
+from audit.models import Assessment, Bundle, Entry, Key, Ledger, Report
+from audit.reports import data as report_data
+from audit.reports import pdf
 from audit.signing import Signer, issuer_name
+from audit.snapshots import Snapshot
 from registry import storage
-from registry.access.models import SYSTEM_ROLE, Actor, ActorKind
-from registry.errors import Conflict
+from registry.access import permissions
+from registry.access.models import SYSTEM_ROLE, Actor, ActorKind, Text
+from registry.access.services import new_text
+from registry.catalog.models import RegisteredModel
+from registry.digests import parse_canonical
+from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
 from registry.ids import uuid7
+from registry.storage import Stored
+
+# --- the birth of the ledger ---
 
 
 def origin_of(instance: uuid.UUID, epoch: int) -> str:
@@ -62,3 +82,166 @@ def _key(use: str, signer: Signer, now: datetime.datetime) -> Key:
 def keys_folder() -> Path:
     """Where this installation keeps its keys."""
     return Path(settings.PRESSMARK_KEYS)
+
+
+# --- assessments ---
+
+
+@dataclass(frozen=True)
+class PreparedAssessment:
+    """An assessment that is not issued yet."""
+
+    model: RegisteredModel
+    document: dict[str, Any]
+    stored: Stored
+    pack: Stored
+
+
+def prepare_assessment(*, actor: Caller, model: RegisteredModel) -> PreparedAssessment:
+    """Compute and store the document; the ledger is verified from its bytes, however long it is."""
+    permissions.require(actor, "assessment.issue", model.team_id)
+    document = assessments.assess(model)
+    stored = storage.store_bytes(assessments.to_bytes(document))
+    return PreparedAssessment(model, document, stored, storage.store_bytes(packs.load().data))
+
+
+def seal_assessment(*, actor: Caller, prepared: PreparedAssessment, note: str = "") -> Assessment:
+    """The row and its entry in the model's stream."""
+    model, document = prepared.model, prepared.document
+    role = permissions.require(actor, "assessment.issue", model.team_id)
+    stream = f"model:{model.pk}"
+    with unit(actor, role=role) as opened:
+        text: Text | None = None
+        if note:
+            text = new_text(stream=stream, purpose="note", value=note, now=opened.now)
+        row = Assessment.objects.create(
+            stream=stream, framework=document["framework"]["id"], framework_digest=prepared.pack.digest,
+            as_of_position=document["as_of"]["entries"] - 1, digest=prepared.stored.digest,
+            size_bytes=prepared.stored.size_bytes, note=text, issued_by_id=actor.actor_id, issued_at=opened.now,
+        )  # fmt: skip
+        refs = [
+            Ref("assessment", prepared.stored.digest, prepared.stored.size_bytes),
+            Ref("framework", prepared.pack.digest, prepared.pack.size_bytes),
+        ]
+        records = [row] if text is None else [row, text]
+        emit("assessment.issued", *records, team=model.team_id, refs=refs)
+        return row
+
+
+def issue_assessment(*, actor: Caller, model: RegisteredModel, note: str = "") -> Assessment:
+    """Answer a framework for a model, as of now, and keep the answer."""
+    return seal_assessment(actor=actor, prepared=prepare_assessment(actor=actor, model=model), note=note)
+
+
+# --- reports ---
+
+
+@dataclass(frozen=True)
+class PreparedReport:
+    """A report that is typeset, but not issued yet."""
+
+    assessment: Assessment
+    model: RegisteredModel
+    json: Stored
+    pdf: Stored
+    template: str
+
+
+def model_of(assessment: Assessment) -> RegisteredModel:
+    """The model that an assessment is about."""
+    key = assessment.stream.partition(":")[2]
+    return RegisteredModel.objects.select_related("team", "owner", "use_case").get(pk=uuid.UUID(key))
+
+
+def snapshot_of(assessment: Assessment) -> tuple[Snapshot, dict[str, Any]]:
+    """The snapshot and document that an assessment was issued over, as they were."""
+    document = parse_canonical(storage.read_bytes(assessment.digest))
+    assert isinstance(document, dict)
+    as_of: Any = document["as_of"]
+    key = uuid.UUID(assessment.stream.partition(":")[2])
+    return snapshots.take_at(key, as_of["entries"], as_of["time"]), document
+
+
+def report_of(assessment: Assessment) -> bytes:
+    """The canonical bytes of the report over an issued assessment."""
+    snapshot, document = snapshot_of(assessment)
+    event = queries.event_of(assessment)
+    actor = event["actor"]
+    issue = report_data.Issue(str(assessment.pk), assessment.digest, actor["role"], actor["id"], event["at"])
+    return report_data.to_bytes(report_data.build(document, snapshot, issue))
+
+
+def prepare_report(*, actor: Caller, assessment: Assessment) -> PreparedReport:
+    """Build and typeset; takes some seconds, and no transaction is open meanwhile."""
+    model = model_of(assessment)
+    permissions.require(actor, "report.issue", model.team_id)
+    name = pdf.template_name()
+    _refuse_second(assessment, name)
+    data = report_of(assessment)
+    typeset = pdf.render(data)
+    return PreparedReport(assessment, model, storage.store_bytes(data), storage.store([typeset]), name)
+
+
+def _refuse_second(assessment: Assessment, template: str) -> None:
+    known = Report.objects.filter(assessment=assessment, template=template).first()
+    if known is not None:
+        raise Conflict(
+            "This assessment has a report already.",
+            hint="Download that one, or issue a new assessment.",
+            code="duplicate",
+            existing=str(known.pk),
+        )
+
+
+def seal_report(*, actor: Caller, prepared: PreparedReport) -> Report:
+    """The row and its entry in the stream of the instance."""
+    role = permissions.require(actor, "report.issue", prepared.model.team_id)
+    with unit(actor, role=role) as opened:
+        Assessment.objects.select_for_update(no_key=True).get(pk=prepared.assessment.pk)
+        _refuse_second(prepared.assessment, prepared.template)
+        row = Report.objects.create(
+            assessment=prepared.assessment, json_digest=prepared.json.digest, json_size_bytes=prepared.json.size_bytes,
+            pdf_digest=prepared.pdf.digest, pdf_size_bytes=prepared.pdf.size_bytes, template=prepared.template,
+            issued_by_id=actor.actor_id, issued_at=opened.now,
+        )  # fmt: skip
+        refs = [
+            Ref("report_json", prepared.json.digest, prepared.json.size_bytes),
+            Ref("report_pdf", prepared.pdf.digest, prepared.pdf.size_bytes),
+        ]
+        emit("report.issued", row, team=prepared.model.team_id, refs=refs)
+        return row
+
+
+def issue_report(*, actor: Caller, assessment: Assessment) -> Report:
+    """The assessment as a report that can be handed over: PDF and JSON."""
+    return seal_report(actor=actor, prepared=prepare_report(actor=actor, assessment=assessment))
+
+
+# --- bundles ---
+
+
+def issue_bundle(*, actor: Caller, model: RegisteredModel, checkpoint: bytes | None = None) -> Bundle:
+    """Seal what a bundle about a model will hold. `checkpoint`: one that the recipient holds; the bundle will lead on from it."""
+    role = permissions.require(actor, "bundle.issue", model.team_id)
+    known = None if checkpoint is None else storage.store_bytes(_checked_note(checkpoint))
+    snapshot = snapshots.take(model.pk)
+    scope = storage.store_bytes(snapshot.scope_document())
+    with unit(actor, role=role) as opened:
+        row = Bundle.objects.create(
+            scope_digest=scope.digest, scope_size_bytes=scope.size_bytes, subject=snapshot.stream,
+            issued_by_id=actor.actor_id, issued_at=opened.now,
+        )  # fmt: skip
+        refs = [Ref("scope", scope.digest, scope.size_bytes)]
+        if known is not None:
+            refs.append(Ref("checkpoint", known.digest, known.size_bytes))
+        emit("bundle.issued", row, team=model.team_id, refs=refs)
+        return row
+
+
+def _checked_note(note: bytes) -> bytes:
+    """A checkpoint from outside: of our form; that it is of our history, the proof in the bundle will show."""
+    try:
+        notes.parse_checkpoint_body(notes.parse_note(note).text)
+    except notes.NoteError as error:
+        raise Invalid(f"That is no checkpoint: {error}", hint="Send the note as it was given to you.") from None
+    return note

@@ -54,11 +54,11 @@ def decide(requirement: Requirement, answers: Sequence[RuleAnswer], statement: S
     if statement is not None and in_date and statement.not_applicable:
         return (
             NOT_APPLICABLE,
-            f"Signed as not applicable by a {_role(statement.role)} until {statement.expires_at[:10]}.",
+            f"Signed as not applicable by {_role(statement.role, False)} until {statement.expires_at[:10]}.",
         )
     facts = [a.fact for a in answers if not a.indicator]
     if not facts or requirement.cls in ("C", "X"):
-        return _without_facts(requirement, statement)
+        return _without_facts(requirement, [a.fact for a in answers], statement)
     outcomes = [f.outcome for f in facts]
     if FAILS in outcomes:
         return FAILING, next(f.sentence for f in facts if f.outcome == FAILS)
@@ -71,14 +71,22 @@ def decide(requirement: Requirement, answers: Sequence[RuleAnswer], statement: S
     return PARTIAL_STATUS, next(f.sentence for f in facts if f.outcome not in (PASSES, STALE))
 
 
-def _without_facts(requirement: Requirement, statement: Statement | None) -> tuple[str, str]:
+def _without_facts(
+    requirement: Requirement, indicators: Sequence[Fact], statement: Statement | None
+) -> tuple[str, str]:
     if statement is None:
         if requirement.cls == "X":
             return OUTSIDE, f"The registry cannot know this: {requirement.outside}."
-        return MISSING_STATUS, f"Nothing is recorded, and nobody has signed for it. Outside: {requirement.outside}."
+        shown = next((f.sentence for f in indicators if f.outcome == PASSES), None)
+        said = (
+            f"Nobody has signed for it; only an indicator: {shown}"
+            if shown
+            else "Nothing is recorded and nobody has signed."
+        )
+        return MISSING_STATUS, said
     if not statement.in_date:
         return STALE_STATUS, f"The statement that was signed for it ended on {statement.expires_at[:10]}."
-    said = f"A {_role(statement.role)} signed for it on {statement.signed_at[:10]}, until {statement.expires_at[:10]}"
+    said = f"{_role(statement.role)} signed for it on {statement.signed_at[:10]}, until {statement.expires_at[:10]}"
     if requirement.cls == "B":
         return PARTIAL_STATUS, f"{said}; the registry holds no evidence beside it."
     return ATTESTED, f"{said}."
@@ -92,13 +100,19 @@ def _all_there(requirement: Requirement, facts: Sequence[Fact], statement: State
         return PARTIAL_STATUS, f"{facts[0].sentence} Never better than partial: {requirement.ceiling}."
     need = requirement.attestation
     if statement is not None and statement.in_date:
-        return ATTESTED, f"{facts[0].sentence} Signed by a {_role(statement.role)} until {statement.expires_at[:10]}."
+        return (
+            ATTESTED,
+            f"{facts[0].sentence} Signed by {_role(statement.role, False)} until {statement.expires_at[:10]}.",
+        )
     if need is not None and need.needed:
         if statement is not None:
             return STALE_STATUS, f"The statement that was signed for it ended on {statement.expires_at[:10]}."
-        return PARTIAL_STATUS, f"{facts[0].sentence} Not signed yet by a {_role(need.role)}."
+        return PARTIAL_STATUS, f"{facts[0].sentence} Not signed yet by {_role(need.role, False)}."
     return EVIDENCED, facts[0].sentence
 
 
-def _role(role: str) -> str:
-    return role.replace("_", " ")
+def _role(role: str, begins: bool = True) -> str:
+    """The role with its article."""
+    name = role.replace("_", " ")
+    said = f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+    return said[0].upper() + said[1:] if begins else said

@@ -8,6 +8,7 @@ from registry.access import services as access
 from registry.access.models import Actor, Role, Team
 from registry.access.queries import system_actor
 from registry.events import Caller, unit
+from tests.worlds.audit import AuditWorld
 from tests.worlds.catalog import CatalogWorld
 from tests.worlds.compression import CompressionWorld
 from tests.worlds.monitoring import MonitoringWorld
@@ -57,5 +58,5 @@ class Cast:
         return cls(**callers, people=people, team=team)
 
 
-class World(MonitoringWorld, ReleaseWorld, OversightWorld, CompressionWorld, CatalogWorld, ProvenanceWorld):
+class World(AuditWorld, MonitoringWorld, ReleaseWorld, OversightWorld, CompressionWorld, CatalogWorld, ProvenanceWorld):
     """Everything that a test may need to have; each room adds its part in tests/worlds/."""

@@ -91,6 +91,11 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def ago(days: int) -> str:
+    """`today`, `1 day ago`."""
+    return "today" if days < 1 else f"{count_of(days, 'day')} ago"
+
+
 def joined(names: Iterable[str], limit: int = 4) -> str:
     """Names in a sentence; beyond the limit their number is said."""
     listed = list(names)

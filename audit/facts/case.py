@@ -143,7 +143,8 @@ class Case:
 
     def run_of(self, version: Record) -> Record | None:
         """The run that made the version."""
-        return next((r for r in self.snapshot.all("compression.run") if r.row["child_id"] == version.id), None)
+        runs = self.snapshot.all("compression.run")
+        return next((r for r in runs if r.row["child_id"] == version.id and r.row["kind"] == "compression"), None)
 
     def verdict_of(self, version: Record) -> Record | None:
         """The gate's newest answer about the version."""

@@ -13,6 +13,7 @@ from audit.facts.base import (
     Fact,
     FactSpec,
     after_days,
+    ago,
     count_of,
     days_between,
     inputs_of,
@@ -77,7 +78,7 @@ def policy_in_force(case: Case, parameters: Mapping[str, Any]) -> Fact:
     name = f"{newest.row['slug']}@{newest.row['number']}"
     age = days_between(str(newest.row["in_force_at"]), case.now)
     if expires <= case.now:
-        sentence = f"Policy {name} came into force {age} days ago and is due for its review after {limit}."
+        sentence = f"Policy {name} came into force {ago(age)} and is due for its review after {limit}."
         return Fact(STALE, sentence, name, inputs_of([newest]), expires)
     sentence = f"Policy {name} is in force, approved by somebody other than its author."
     return Fact(PASSES, sentence, name, inputs_of([newest]), expires)
@@ -237,8 +238,8 @@ def reviewed_in_time(case: Case, parameters: Mapping[str, Any]) -> Fact:
     expires = after_days(newest.at, limit)
     age = days_between(newest.at, case.now)
     outcome = STALE if expires <= case.now else PASSES
-    sentence = f"The last assessment was issued {count_of(age, 'day')} ago; one is due every {limit} days."
-    return Fact(outcome, sentence, f"{age} days", inputs_of([newest]), expires)
+    sentence = f"The last assessment was issued {ago(age)}; one is due every {limit} days."
+    return Fact(outcome, sentence, ago(age), inputs_of([newest]), expires)
 
 
 FACTS = [

@@ -25,6 +25,11 @@ _BEHAVIOUR = ("fidelity", "outputs", "quality")
 _COST = ("size", "timing", "memory")
 
 
+def _taken(case: Case, version: Record) -> list[Measured]:
+    """What the engine measured; the structure that is read at registration is a check, not a measurement."""
+    return [e for e in case.evidence(version) if e.is_measured and e.kind != "structure"]
+
+
 def _behaviour(case: Case, version: Record) -> list[Measured]:
     return [e for e in case.evidence(version, *_BEHAVIOUR) if e.is_measured]
 
@@ -34,7 +39,7 @@ def evaluation_recorded(case: Case, parameters: Mapping[str, Any]) -> Fact:
     if not case.judged_versions:
         return missing("No version is registered.")
     without = [v for v in case.judged_versions if not _behaviour(case, v)]
-    used = [e for v in case.judged_versions for e in case.evidence(v) if e.is_measured]
+    used = [e for v in case.judged_versions for e in _taken(case, v)]
     if not used:
         return missing("Nothing was measured on the digest of the judged version.")
     if without:
@@ -149,7 +154,9 @@ def data_kept_apart(case: Case, parameters: Mapping[str, Any]) -> Fact:
 
 def cost_measured(case: Case, parameters: Mapping[str, Any]) -> Fact:
     """Energy of the run and of an inference; time and memory alone are only a part of it."""
-    evidence = [e for v in case.judged_versions for e in case.evidence(v) if e.is_measured]
+    derived = [v for v in case.versions if v.row["origin"] == "derived"]
+    looked_at = {v.id: v for v in [*case.judged_versions, *derived]}
+    evidence = [e for v in looked_at.values() for e in _taken(case, v)]
     energy = [e for e in evidence if any(f["metric"].startswith("energy_") and f["value"] for f in e.figures)]
     if energy:
         return Fact(PASSES, "Energy was measured.", "measured", inputs_of(e.record for e in energy))
@@ -184,7 +191,7 @@ def benefit_measured(case: Case, parameters: Mapping[str, Any]) -> Fact:
 
 def measured_by_machine(case: Case, parameters: Mapping[str, Any]) -> Fact:
     """Who measured is not who built: the engine measures under the system actor, people only read."""
-    evidence = [e for v in case.judged_versions for e in case.evidence(v) if e.is_measured]
+    evidence = [e for v in case.judged_versions for e in _taken(case, v)]
     if not evidence:
         return missing("Nothing was measured.")
     by_people = [e for e in evidence if e.record.role != "system"]

@@ -13,6 +13,7 @@ from audit.facts.base import (
     Fact,
     FactSpec,
     after_days,
+    ago,
     count_of,
     days_between,
     inputs_of,
@@ -72,7 +73,7 @@ def oversight_exercised(case: Case, parameters: Mapping[str, Any]) -> Fact:
     expires = after_days(newest.first_at, limit)
     outcome = STALE if expires <= case.now else PASSES
     age = days_between(newest.first_at, case.now)
-    sentence = f"{count_of(len(acts), 'act')} of oversight, the newest {count_of(age, 'day')} ago."
+    sentence = f"{count_of(len(acts), 'act')} of oversight, the newest {ago(age)}."
     return Fact(outcome, sentence, count_of(len(acts), "act"), inputs_of(acts), expires)
 
 
@@ -183,8 +184,8 @@ def way_back(case: Case, parameters: Mapping[str, Any]) -> Fact:
     expires = after_days(newest.first_at, limit)
     age = days_between(newest.first_at, case.now)
     outcome = STALE if expires <= case.now else PASSES
-    sentence = f"The alias was rolled back {count_of(age, 'day')} ago; an approved version to go back to exists."
-    return Fact(outcome, sentence, f"{age} days ago", inputs_of([newest]), expires)
+    sentence = f"The alias was rolled back {ago(age)}; an approved version to go back to exists."
+    return Fact(outcome, sentence, ago(age), inputs_of([newest]), expires)
 
 
 def monitor_power(case: Case, parameters: Mapping[str, Any]) -> Fact:

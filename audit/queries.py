@@ -1,0 +1,160 @@
+"""Reads of the audit house: what was issued, entries and proofs. What may not be seen is not found."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+
+from audit import checkpoints, merkle, notes
+from audit.models import Assessment, Bundle, Checkpoint, Entry, Report
+from registry.access.queries import readable_team_ids
+from registry.catalog.models import RegisteredModel
+from registry.errors import Invalid, NotFound, Unavailable
+from registry.events import Caller
+from registry.oversight.queries import team_of_stream
+
+# --- what was issued ---
+
+
+def assessments_of(model: RegisteredModel) -> QuerySet[Assessment]:
+    """Issued assessments of a model, newest first. The caller must have read the model already."""
+    rows = Assessment.objects.filter(stream=f"model:{model.pk}").select_related("issued_by", "note")
+    return rows.prefetch_related("reports").order_by("-id")
+
+
+def bundles_of(model: RegisteredModel) -> QuerySet[Bundle]:
+    """Issued bundles about a model, newest first. The caller must have read the model already."""
+    return Bundle.objects.filter(subject=f"model:{model.pk}").select_related("issued_by").order_by("-id")
+
+
+def get_assessment(caller: Caller, key: uuid.UUID) -> Assessment:
+    """An assessment by id, if the caller may read its model."""
+    row = Assessment.objects.select_related("issued_by", "note").filter(pk=key).first()
+    if row is None or not _may_read_stream(caller, row.stream):
+        raise NotFound("There is no such assessment, or you may not see it.")
+    return row
+
+
+def get_report(caller: Caller, key: uuid.UUID) -> Report:
+    """A report by id, if the caller may read its model."""
+    row = Report.objects.select_related("assessment").filter(pk=key).first()
+    if row is None or not _may_read_stream(caller, row.assessment.stream):
+        raise NotFound("There is no such report, or you may not see it.")
+    return row
+
+
+def get_bundle(caller: Caller, key: uuid.UUID) -> Bundle:
+    """A bundle by id, if the caller may read its model."""
+    row = Bundle.objects.filter(pk=key).first()
+    if row is None or not _may_read_stream(caller, row.subject):
+        raise NotFound("There is no such bundle, or you may not see it.")
+    return row
+
+
+def event_of(row: Assessment | Report | Bundle) -> dict[str, Any]:
+    """The event that issued it."""
+    entry = entry_of(row)
+    event: dict[str, Any] = json.loads(bytes(entry.entry))["event"]
+    return event
+
+
+def entry_of(row: Assessment | Report | Bundle) -> Entry:
+    """The entry that issued it: the one of its stream that holds its record."""
+    stream = row.stream if isinstance(row, Assessment) else "instance"
+    key = str(row.pk).encode()
+    for entry in Entry.objects.filter(stream=stream).order_by("-position").iterator(chunk_size=200):
+        if key in bytes(entry.entry) and any(r["id"] == str(row.pk) for r in _records(entry)):
+            return entry
+    raise NotFound("The ledger holds no entry for it.", hint="Run `pressmark verify-ledger`.")
+
+
+def _records(entry: Entry) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads(bytes(entry.entry))["event"]["records"]
+    return records
+
+
+def _may_read_stream(caller: Caller, stream: str) -> bool:
+    teams = readable_team_ids(caller.actor_id)
+    if teams is None:
+        return True
+    try:
+        owner = team_of_stream(stream)
+    except NotFound:
+        return False
+    return owner is not None and owner in teams
+
+
+# --- entries and proofs ---
+
+
+def get_entry(caller: Caller, position: int) -> Entry:
+    """An entry by position, if its team is readable. Entries of the instance are open to whoever has a role in it."""
+    row = Entry.objects.filter(position=position).first()
+    if row is not None:
+        teams = readable_team_ids(caller.actor_id)
+        team = json.loads(bytes(row.entry))["event"]["team"]
+        if teams is None or (team is None and teams) or (team is not None and uuid.UUID(team) in teams):
+            return row
+    raise NotFound("There is no such entry, or you may not see it.")
+
+
+def latest_checkpoint() -> Checkpoint:
+    """The newest signed checkpoint."""
+    last = Checkpoint.objects.order_by("-size").first()
+    if last is None:
+        raise Unavailable("No checkpoint is signed yet.", hint="The keeper signs one within seconds; is it running?")
+    return last
+
+
+def covering_checkpoint(position: int) -> Checkpoint:
+    """The first checkpoint past an entry: it never changes, so what is made with it gives the same bytes again."""
+    found = Checkpoint.objects.filter(size__gt=position).order_by("size").first()
+    if found is None:
+        raise Unavailable(
+            "The keeper has not signed a checkpoint past this entry yet: pending.",
+            hint="Try again in some seconds; if it lasts, see whether `pressmark keeper` is running.",
+            code="pending",
+        )
+    return found
+
+
+def inclusion_proof(position: int) -> tuple[Checkpoint, notes.TlogProof]:
+    """The proof that an entry stands in the tree of the first checkpoint past it."""
+    checkpoint = covering_checkpoint(position)
+    path = checkpoints.tree().inclusion_path(position, checkpoint.size)
+    return checkpoint, notes.TlogProof(position, tuple(path), checkpoint.note.encode())
+
+
+def consistency_proof(old: int, new: int) -> dict[str, Any]:
+    """A `pressmark/consistency/1` from one size to another, as the verifier takes it for a newer checkpoint."""
+    built = checkpoints.built_size()
+    if not 1 <= old < new <= built:
+        raise Invalid(
+            f"There is no proof from {old} to {new}; the tree has {built} entries.",
+            hint="Give two sizes of signed checkpoints, the older first.",
+        )
+    tree = checkpoints.tree()
+    return consistency_document(tree, [old], new)
+
+
+def consistency_document(tree: merkle.TileTree, old_sizes: list[int], new: int) -> dict[str, Any]:
+    """Consistency proofs from older sizes to `new`, in the shape of docs/bundle-format.md."""
+    proofs = [
+        {
+            "old_root": "sha256:" + tree.root(old).hex(),
+            "old_size": old,
+            "path": [item.hex() for item in tree.consistency_path(old, new)],
+        }
+        for old in sorted(set(old_sizes))
+    ]
+    return {"proofs": proofs, "size": new, "type": "pressmark/consistency/1"}
+
+
+def receipt_entries(caller: Caller, first: int, count: int) -> list[Entry]:
+    """The entries that a receipt covers, all of which the caller may read."""
+    if not 1 <= count <= 10_000 or first < 0:
+        raise Invalid("A receipt covers 1 to 10,000 entries.", hint="Take both numbers from the receipt.")
+    return [get_entry(caller, position) for position in range(first, first + count)]

@@ -1,0 +1,1 @@
+"""Reports: one data model (`data`), shown as page, PDF (`pdf`), JSON and CSV (`tables`)."""

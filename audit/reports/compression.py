@@ -1,0 +1,181 @@
+"""The compression page: from what, by which steps, on which data, measured how, and what the difference means. Pure.
+
+It is about the newest derived version of the model. Every figure carries its n and interval, the digest of its evidence, and one
+sentence that a reader who is no engineer can check against the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audit.facts.case import Case, Measured
+from audit.reports import wording
+from audit.snapshots import Record
+from registry.catalog.sentences import sentence
+
+KINDS = ("size", "timing", "memory", "fidelity", "quality", "outputs")
+_BARS = (("size", "size_bytes"), ("timing", "latency_p50_ms"), ("memory", "peak_memory_bytes"))
+TextOf = Callable[[str | None], str]
+
+
+def compression_section(case: Case) -> dict[str, Any] | None:
+    """The section, or None when no version of the model was derived."""
+    derived = [v for v in case.versions if v.row["origin"] == "derived"]
+    if not derived:
+        return None
+    child = derived[-1]
+    edges = [e for e in case.edges(child) if e.row["role"] != "data"]
+    run = case.run_of(child)
+    measured = [m for m in (case.measured(child, kind) for kind in KINDS) if m is not None]
+    return {
+        "bars": [bar for bar in (_bar(measured, *spec) for spec in _BARS) if bar is not None],
+        "child": version_line(case, child),
+        "data": _data(case, run),
+        "edges": [_edge(case, edge) for edge in edges],
+        "is_live": any(live.version.id == child.id for live in case.live),
+        "metrics": [row for m in measured for row in _metric_rows(case, child, m)],
+        "run": _run(case, run),
+    }
+
+
+def version_line(case: Case, version: Record) -> dict[str, Any]:
+    """How a version is named in tables."""
+    licence = case.licence_of(version)
+    return {
+        "digest": str(version.row["digest"]),
+        "format": str(version.row["format"]),
+        "licence": "" if licence is None else str(licence.row["expression"]),
+        "number": int(version.row["number"]),
+        "origin": str(version.row["origin"]),
+        "position": version.position,
+        "registered_at": version.first_at,
+        "size": wording.size(version.row["size_bytes"]),
+        "training_data": str(version.row["training_data"]),
+    }
+
+
+def _edge(case: Case, edge: Record) -> dict[str, Any]:
+    parent = case.version(edge.row["parent_id"])
+    return {
+        "digest": str(edge.row["parent_digest"]),
+        "grade": str(edge.row["grade"]),
+        "operations": [str(item) for item in edge.row["operations"]],
+        "parent": None if parent is None else version_line(case, parent),
+        "role": str(edge.row["role"]),
+    }
+
+
+def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    recipe = case.snapshot.get("compression.recipe", str(run.row["recipe_id"]))
+    document = None if recipe is None else case.snapshot.document(str(recipe.row["digest"]))
+    steps = document.get("steps", []) if isinstance(document, dict) else []
+    return {
+        "attempt": int(run.row["attempt"]),
+        "engine": str(run.row["engine_version"] or ""),
+        "finished_at": run.row["finished_at"],
+        "id": run.id,
+        "recipe": None
+        if recipe is None
+        else {
+            "digest": str(recipe.row["digest"]),
+            "name": f"{recipe.row['slug']}@{recipe.row['number']}",
+            "steps": [_step(step) for step in steps],
+        },
+        "seed": int(run.row["seed"]),
+    }
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    given = ", ".join(f"{p['name']} = {p['value']}" for p in step.get("parameters", []))
+    return f"{step['method']} ({given})" if given else str(step["method"])
+
+
+def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
+    if run is None:
+        return []
+    found = []
+    for use in ("calibration", "evaluation"):
+        version = case.snapshot.get("provenance.dataset_version", run.row[f"{use}_id"])
+        if version is None:
+            continue
+        dataset = case.snapshot.get("provenance.dataset", str(version.row["dataset_id"]))
+        licence = case.licence_of(version)
+        found.append(
+            {
+                "digest": str(version.row["digest"]),
+                "licence": "" if licence is None else str(licence.row["expression"]),
+                "name": f"{dataset.row['slug'] if dataset else '?'}@{version.row['number']}",
+                "personal_data": str(version.row["personal_data"]),
+                "rows": version.row["row_count"],
+                "source": str(version.row["source"]),
+                "use": use,
+            }
+        )
+    return found
+
+
+def _bar(measured: list[Measured], kind: str, metric: str) -> dict[str, Any] | None:
+    """Child beside parent as lengths in thousandths of the longer one."""
+    evidence = next((m for m in measured if m.kind == kind), None)
+    child = evidence.figure(metric) if evidence else None
+    parent = evidence.figure(f"parent_{metric}") if evidence else None
+    if not child or not parent or child["value"] is None or parent["value"] is None:
+        return None
+    values = [float(parent["value"]), float(child["value"])]
+    longest = max(values)
+    if longest <= 0:
+        return None
+    return {
+        "child": wording.quantity(child["value"], child["unit"]),
+        "child_permille": round(1000 * values[1] / longest),
+        "name": wording.metric(metric),
+        "parent": wording.quantity(parent["value"], parent["unit"]),
+        "parent_permille": round(1000 * values[0] / longest),
+    }
+
+
+def _metric_rows(case: Case, child: Record, evidence: Measured) -> list[dict[str, Any]]:
+    limits = {
+        (r["parameters"].get("kind"), r["parameters"].get("metric")): r
+        for r in case.verdict_rules(child)
+        if r["check"] == "figure" and r["answer"] != "not-applicable"
+    }
+    figures = [f for f in evidence.figures if not f["metric"].startswith("parent_")]
+    return [
+        _metric_row(evidence, figure, limits.get((evidence.kind, figure["metric"]))) for figure in _worst_first(figures)
+    ]
+
+
+def _worst_first(figures: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The whole first, then the slices by their value."""
+    whole = [f for f in figures if not f["slice"]]
+    slices = [f for f in figures if f["slice"]]
+    return whole + sorted(slices, key=lambda f: (f["metric"], float(f["value"] or 0)))
+
+
+def _metric_row(evidence: Measured, figure: Mapping[str, Any], rule: Mapping[str, Any] | None) -> dict[str, Any]:
+    unit = str(figure["unit"])
+    parent = evidence.figure(f"parent_{figure['metric']}")
+    interval = ""
+    if figure["low"] is not None and figure["high"] is not None:
+        interval = f"{wording.quantity(figure['low'], unit)} to {wording.quantity(figure['high'], unit)}"
+    limit = ""
+    if rule is not None:
+        asked = "at least" if rule["parameters"]["comparator"] == "at_least" else "at most"
+        limit = f"{asked} {wording.number(rule['parameters']['limit'])}"
+    return {
+        "answer": "" if rule is None else str(rule["answer"]),
+        "child": wording.quantity(figure["value"], unit) or f"not known: {figure['reason']}",
+        "evidence": str(evidence.record.row["digest"]),
+        "interval": interval,
+        "kind": evidence.kind,
+        "limit": limit,
+        "metric": wording.metric(str(figure["metric"])),
+        "n": figure["n"],
+        "parent": "" if parent is None else wording.quantity(parent["value"], unit),
+        "sentence": sentence(figure, evidence.kind),
+        "slice": ", ".join(f"{s['name']} = {s['value']}" for s in figure["slice"]),
+    }
