@@ -64,7 +64,7 @@ def send(artifact: Artifact, range_header: str | None, if_range: str | None) -> 
     part = _part(asked, artifact.size_bytes)
     first, last = part or (0, artifact.size_bytes - 1)
     source = storage.open_stored(artifact.digest)
-    response = StreamingHttpResponse(_chunks(source, first, last), content_type="application/octet-stream")
+    response = StreamingHttpResponse(_Bytes(source, first, last), content_type="application/octet-stream")
     response.status_code = 200 if part is None else 206
     if part is not None:
         response["Content-Range"] = f"bytes {first}-{last}/{artifact.size_bytes}"
@@ -96,10 +96,17 @@ def _part(asked: str | None, size_bytes: int) -> tuple[int, int] | None:
     return first, last
 
 
-def _chunks(source: BinaryIO, first: int, last: int) -> Iterator[bytes]:
-    with source:
+class _Bytes:
+    """Part of an open file in pieces. Closing it closes the file, also when nobody read it (HEAD, a client that left)."""
+
+    def __init__(self, source: BinaryIO, first: int, last: int) -> None:
+        self._source, self._left = source, last - first + 1
         source.seek(first)
-        left = last - first + 1
-        while left > 0 and (chunk := source.read(min(storage.CHUNK_BYTES, left))):
-            left -= len(chunk)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left > 0 and (chunk := self._source.read(min(storage.CHUNK_BYTES, self._left))):
+            self._left -= len(chunk)
             yield chunk
+
+    def close(self) -> None:
+        self._source.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -187,6 +187,14 @@ def dataset_version_body(version: DatasetVersion) -> dict[str, Any]:
     }
 
 
+@extend_schema_field({"type": "string", "enum": Knowledge.values})
+class KnowledgeField(serializers.ChoiceField):
+    """yes, no or unknown; what is not said is unknown."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(choices=Knowledge.choices, default="unknown", **options)
+
+
 class RegisterDatasetVersionInput(serializers.Serializer[Any]):
     licence = serializers.CharField(required=False, default="", allow_blank=True, help_text="SPDX expression.")
     origin = serializers.CharField(help_text="Where the data comes from, in a sentence.")
@@ -198,9 +206,9 @@ class RegisterDatasetVersionInput(serializers.Serializer[Any]):
         required=False, default=None, allow_null=True, help_text="Of bytes that are elsewhere."
     )
     collection = serializers.CharField(required=False, default="", allow_blank=True)
-    personal_data = serializers.ChoiceField(choices=Knowledge.choices, default="unknown")
-    consent = serializers.ChoiceField(choices=Knowledge.choices, default="unknown")
-    third_party_works = serializers.ChoiceField(choices=Knowledge.choices, default="unknown")
+    personal_data = KnowledgeField()
+    consent = KnowledgeField()
+    third_party_works = KnowledgeField()
 
 
 class RegisterDatasetVersion(Query, Command):

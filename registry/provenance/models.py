@@ -75,7 +75,7 @@ class DatasetVersion(GovernedModel):
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
-    digest = DigestField()
+    digest = DigestField(null=True, blank=True)
     document_digest = DigestField()
     source = models.CharField(max_length=16, choices=Source.choices)
     uses = models.JSONField()

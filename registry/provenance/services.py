@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 from django.conf import settings
+from django.db import IntegrityError
 from django.utils import timezone
 
 from registry import storage
@@ -19,7 +20,7 @@ from registry.access.models import Actor, Membership, Team, Text
 from registry.access.services import check_slug, new_text
 from registry.digests import JSON, canonical, is_digest
 from registry.errors import Conflict, Forbidden, Invalid
-from registry.events import Caller, Ref, Unit, emit, unit
+from registry.events import Caller, Ref, Unit, current_unit, emit, unit
 from registry.ids import uuid7
 from registry.provenance import licences, queries
 from registry.provenance.models import Dataset, DatasetVersion, Knowledge, Licence, Source, Upload
@@ -61,6 +62,15 @@ def register_licence(*, actor: Caller, team: Team, expression: str) -> Licence:
     role = permissions.require(actor, "licence.register", team.pk)
     spelling = licences.normalise(expression)
     terms = licences.terms_of(spelling).document()
+    try:
+        return _write_licence(actor, role, spelling, terms)
+    except IntegrityError:  # somebody else registered it in the same instant
+        if current_unit() is not None:
+            raise
+        return _write_licence(actor, role, spelling, terms)
+
+
+def _write_licence(actor: Caller, role: str, spelling: str, terms: dict[str, Any]) -> Licence:
     with unit(actor, role=role) as opened:
         newest = queries.licence_in_force(spelling)
         if newest is not None and newest.terms == terms:
@@ -134,7 +144,8 @@ def register_dataset_version(
     third_party_works: str = "unknown",
     measured: Measured | None = None,
 ) -> DatasetVersion:
-    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere.
+    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere; neither
+    means declared data whose exact state is not known.
 
     `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
     """
@@ -190,21 +201,24 @@ def _check_statements(licence: Licence | None, origin: str, uses: Sequence[str],
             raise Invalid(f"{name} is {value!r}.", hint="Answer yes, no or unknown.")
 
 
-def _one_digest(digest: str | None, declared_digest: str | None) -> str:
-    if (digest is None) == (declared_digest is None):
+def _one_digest(digest: str | None, declared_digest: str | None) -> str | None:
+    """The digest that the version is bound to; None for declared data whose exact state nobody knows, and that is said."""
+    if digest is None and declared_digest is None:
+        return None
+    if digest is not None and declared_digest is not None:
         raise Invalid(
-            "Give either 'digest' (bytes that you uploaded) or 'declared_digest' (bytes that are elsewhere).",
+            "Give either 'digest' (bytes that you uploaded) or 'declared_digest' (bytes that are elsewhere), not both.",
             hint="Upload the file to have it measured; declare it if the bytes must stay where they are.",
             code="one-digest",
         )
-    bound = digest if digest is not None else str(declared_digest)
+    bound = digest if digest is not None else declared_digest
     if not is_digest(bound):
         raise Invalid(f"{bound!r} is no digest.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")
     return bound
 
 
 def _facts(
-    digest: str, measured: Measured | None, licence: Licence, uses: Sequence[str], known: dict[str, str]
+    digest: str | None, measured: Measured | None, licence: Licence, uses: Sequence[str], known: dict[str, str]
 ) -> dict[str, Any]:
     columns = None if measured is None else [
         {"dtype": c.dtype, "name": c.name, "shape": c.shape} for c in measured.columns
@@ -215,7 +229,7 @@ def _facts(
         "format": measured.format if measured else None,
         "licence": licence.expression,
         "row_count": measured.row_count if measured else None,
-        "size_bytes": storage.path_of(digest).stat().st_size if measured else None,
+        "size_bytes": storage.path_of(digest).stat().st_size if measured and digest else None,
         "source": Source.MEASURED.value if measured else Source.DECLARED.value,
         "type": "pressmark/dataset/1",
         "uses": sorted(set(uses)),
@@ -234,10 +248,10 @@ def dataset_document(facts: dict[str, JSON]) -> bytes:
     return canonical(facts)
 
 
-def _next_number(dataset: Dataset, digest: str) -> int:
+def _next_number(dataset: Dataset, digest: str | None) -> int:
     if dataset.ended_at is not None:
         raise Conflict(f"The dataset {dataset.slug} has ended.", hint="Register another dataset.")
-    same = DatasetVersion.objects.filter(dataset=dataset, digest=digest).first()
+    same = DatasetVersion.objects.filter(dataset=dataset, digest=digest).first() if digest else None
     if same is not None:
         raise Conflict(
             f"The same bytes are {dataset.team.slug}/{dataset.slug}@{same.number} already.",

@@ -57,6 +57,18 @@ def test_a_file_comes_as_an_attachment_with_its_digest(ada: Any) -> None:
     assert answer["Content-Length"] == str(len(DATA))
 
 
+def test_the_head_of_a_file_says_the_same_and_leaves_no_file_open(ada: Any) -> None:
+    answer = ada.head(URL + "sub dir/data (1).txt")
+    assert answer.status_code == 200
+    assert answer["Content-Length"] == str(len(DATA))
+    assert answer["ETag"]
+    answer.close()
+    held = [
+        os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")
+    ]
+    assert not [path for path in held if hashlib.sha256(DATA).hexdigest() in path]
+
+
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
     [("bytes=0-9", 0, 9), ("bytes=10-", 10, 2047), ("bytes=-5", 2043, 2047), ("bytes=2000-9999", 2000, 2047),

@@ -105,6 +105,11 @@ def test_safetensors_are_a_format_of_their_own(world: World) -> None:
 ONNX = make_onnx(1)
 
 
+def named(value: Any) -> str:
+    """The name of a case: its words, not its bytes."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
 @pytest.mark.parametrize(
     ("files", "code", "told"),
     [
@@ -134,6 +139,7 @@ ONNX = make_onnx(1)
         ({("model.onnx", "weights"): ONNX, ("nul.txt", "other"): b"x"}, "manifest", "path"),
         ({("model.onnx", "decoration"): ONNX}, "manifest", "role"),
     ],
+    ids=named,
 )  # fmt: skip
 def test_bad_files_are_refused_by_name_and_nothing_is_kept(world: World, files: Any, code: str, told: str) -> None:
     model = world.model()
@@ -319,6 +325,7 @@ def test_a_version_over_http_carries_a_receipt_and_can_be_read_back(cast: Cast) 
         ("model.pt2", hostile.torch_archive(), "pickle-refused", "is a PyTorch archive that holds a pickle."),
         ("model.onnx", hostile.external_onnx("../../etc/passwd"), "external-data-refused", "leaves the folder of the model."),
     ],
+    ids=named,
 )  # fmt: skip
 def test_bad_model_files_over_http_give_the_exact_problem_and_leave_nothing(
     cast: Cast, name: str, data: bytes, code: str, told: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from audit.models import Entry
 from registry.access.models import Team, Text
@@ -150,6 +152,30 @@ def test_a_licence_is_registered_once_while_its_terms_stay(world: World, monkeyp
     second = world.licence("Apache-2.0")
     assert (first.number, second.number) == (1, 2)
     assert Licence.objects.get(pk=first.pk).terms == first.terms
+
+
+@pytest.mark.usefixtures("committed_db")
+@pytest.mark.db_guarantee
+def test_a_licence_that_eight_register_at_once_stands_once() -> None:
+    cast = Cast.assemble()
+    found: list[object] = []
+    start = threading.Barrier(8)
+
+    def register() -> None:
+        try:
+            start.wait()
+            found.append(services.register_licence(actor=cast.ada, team=cast.team, expression="MIT").pk)
+        except BaseException as error:
+            found.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=register) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {Licence.objects.get().pk}
 
 
 def test_a_reference_names_a_version_by_number_or_digest(world: World) -> None:
