@@ -112,7 +112,11 @@ def rounded(value: Decimal) -> str:
 def interval_text(figure: Figure) -> str:
     """The 95 % interval, or nothing where the record holds none."""
     low, high, unit = figure["low"], figure["high"], figure["unit"]
-    return "" if low is None or high is None else f"{value_text(low, unit)} – {value_text(high, unit)}"
+    if low is None or high is None:
+        return ""
+    least, most = value_text(low, unit), value_text(high, unit)
+    number, _, of = least.rpartition(" ")
+    return f"{number} – {most}" if of and most.endswith(f" {of}") else f"{least} – {most}"
 
 
 def name_of(metric: str) -> str:

@@ -71,7 +71,9 @@ class Evidences:
 def measured_of(version: ModelVersion, limits: Limits) -> Evidences:
     """Everything that is known about a version from its evidence."""
     seen: set[tuple[str, str]] = set()
-    newest, earlier, others = [], [], []
+    newest: list[Measured] = []
+    earlier: list[Evidence] = []
+    others: list[Evidence] = []
     for row, document in evidence_documents(version):
         if (row.kind, row.source) in seen:
             earlier.append(row)
@@ -107,7 +109,7 @@ def _measured(index: int, row: Evidence, document: Mapping[str, Any], limits: Li
 def _view(name: str, row: figures.Row, kind: str, limits: Limits) -> FigureView:
     comparator, limit = limits.get((kind, row.metric), ("", ""))
     said = sentence({**row.figure, "n": None, "low": None, "high": None}, kind)  # those stand in columns of their own
-    drawing = _drawing(name, row, said, limit) if row.figure["low"] is not None or limit else ""
+    drawing = _drawing(name, row, said, limit) if row.interval or limit else ""
     words = {"at_least": "at least", "at_most": "at most"}
     written = f"{words[comparator]} {figures.value_text(limit, row.figure['unit'])}" if limit else ""
     return FigureView(row, said, mark_safe(drawing), written)  # noqa: S308  svg escapes everything that came from data

@@ -85,7 +85,9 @@ def monitors(caller: Caller) -> QuerySet[Monitor]:
 
 def datasets(caller: Caller) -> QuerySet[Dataset]:
     """All datasets that the caller may see, with their versions."""
-    newest_first = DatasetVersion.objects.select_related("licence", "origin").order_by("-number")
+    newest_first = DatasetVersion.objects.select_related("licence", "origin", "collection", "created_by").order_by(
+        "-number"
+    )
     return (
         readable(Dataset.objects.all(), caller)
         .select_related("team", "steward", "title")

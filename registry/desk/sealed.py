@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from audit.models import Checkpoint, Entry
 from registry.access.models import Actor
@@ -50,15 +51,19 @@ def proof_of(stream: str, subject: uuid.UUID) -> Proof:
     size = checkpoint.size if checkpoint else 0
     name = str(subject).encode()
     rows = Entry.objects.filter(stream=stream).order_by("-position")[:_LOOKED_AT]
-    found = [(row, parse_canonical(bytes(row.entry))) for row in rows if name in bytes(row.entry)]
-    actors = {document["event"]["actor"]["id"] for _, document in found}  # type: ignore[index,call-overload]
+    found = [(row, _event(row)) for row in rows if name in bytes(row.entry)]
+    actors = {str(event["actor"]["id"]) for _, event in found}
     names = {str(actor.pk): str(actor) for actor in Actor.objects.filter(pk__in=actors)}
-    return Proof(stream, [_view(row, document["event"], names, size) for row, document in found], checkpoint)  # type: ignore[index,call-overload]
+    return Proof(stream, [_view(row, event, names, size) for row, event in found], checkpoint)
 
 
-def _view(row: Entry, event: dict[str, dict[str, str]], names: dict[str, str], size: int) -> EntryView:
+def _event(row: Entry) -> dict[str, Any]:
+    document = parse_canonical(bytes(row.entry))
+    return cast(dict[str, Any], cast(dict[str, Any], document)["event"])
+
+
+def _view(row: Entry, event: dict[str, Any], names: dict[str, str], size: int) -> EntryView:
     actor = event["actor"]
-    behalf = actor["on_behalf_of"]
     who = names.get(actor["id"], "")
     return EntryView(
         position=row.position,
@@ -66,7 +71,7 @@ def _view(row: Entry, event: dict[str, dict[str, str]], names: dict[str, str], s
         kind=str(event["kind"]),
         at=row.at[:19].replace("T", " "),
         role=actor["role"],
-        actor=f"{who} for another" if behalf else who,
+        actor=f"{who} for another" if actor["on_behalf_of"] else who,
         leaf=f"sha256:{bytes(row.leaf).hex()}",
         sealed=row.position < size,
     )

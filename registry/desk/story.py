@@ -95,17 +95,19 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
 def _steps(caller: Caller, version: ModelVersion) -> Steps:
     runs = list(queries.runs(caller).filter(model=version.model_id, state="succeeded"))
     made = next((run for run in runs if run.child_id == version.pk), None)
-    recipe = compression.recipe_document(made.recipe)["steps"] if _readable(made) else []
     return Steps(
         run=made,
-        recipe=recipe,
+        recipe=_recipe(made),
         files=list(version.artifacts.order_by("path")),
         measured_by=[run for run in runs if run.parent_id == version.pk and run.kind == "evaluation"],
     )
 
 
-def _readable(run: Run | None) -> bool:
-    return run is not None and run.recipe is not None and storage.is_stored(run.recipe.digest)
+def _recipe(run: Run | None) -> Sequence[Any]:
+    """The steps of the recipe document, where it is still here."""
+    if run is None or run.recipe is None or not storage.is_stored(run.recipe.digest):
+        return []
+    return list(compression.recipe_document(run.recipe)["steps"])
 
 
 def _live(caller: Caller, version: ModelVersion) -> Live:

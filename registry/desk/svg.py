@@ -14,6 +14,7 @@ from html import escape
 
 INTERVAL_WIDTH, INTERVAL_HEIGHT = 190, 26
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 340, 170
+_LABEL_CHARACTERS = 8
 _LEFT, _RIGHT, _TOP, _FLOOR = 34, 6, 8, 138
 
 
@@ -110,11 +111,25 @@ def _edge_labels(edges: Sequence[str], step: float) -> list[str]:
         return []
     last = len(edges) - 1
     chosen = sorted({round(part * last / 3) for part in range(4)})
-    return [text(_LEFT + (i + 1) * step, _FLOOR + 15, brief(edges[i]), "d-soft", "middle") for i in chosen]
+    written = told_apart([edges[i] for i in chosen])
+    if max(map(len, written)) > _LABEL_CHARACTERS:  # long ones would run into each other
+        chosen, written = [chosen[0], chosen[-1]], [written[0], written[-1]]
+    places = [(_LEFT + (i + 1) * step, label) for i, label in zip(chosen, written, strict=True)]
+    return [text(x, _FLOOR + 15, label, "d-soft", "middle") for x, label in places]
 
 
-def brief(decimal_text: str) -> str:
-    """A decimal to three significant digits, as people read it on an axis."""
-    value = float(decimal_text)
-    written = f"{value:.3g}"
-    return f"{value:.0f}" if "e+" in written else written
+def told_apart(edges: Sequence[str]) -> list[str]:
+    """Decimals with as few significant digits, from three on, as keep them different from each other."""
+    for digits in range(3, 17):
+        written = [_significant(edge, digits) for edge in edges]
+        if len(set(written)) == len(set(edges)):
+            return written
+    return list(edges)
+
+
+def _significant(decimal_text: str, digits: int) -> str:
+    value = Decimal(decimal_text)
+    if value == 0:
+        return "0"
+    kept = f"{value:.{max(0, digits - 1 - value.adjusted())}f}"
+    return kept.rstrip("0").rstrip(".") if "." in kept else kept

@@ -93,14 +93,14 @@ def _layout(nodes: Sequence[Node], arcs: Sequence[Arc]) -> tuple[dict[str, Place
     height = max(len(stack) for stack in stacks) * (BOX_HEIGHT + ROW_GAP) - ROW_GAP
     places = {
         key: (
-            MARGIN + index * (BOX_WIDTH + COLUMN_GAP),
+            float(MARGIN + index * (BOX_WIDTH + COLUMN_GAP)),
             MARGIN + height / 2 + rows[key] * (BOX_HEIGHT + ROW_GAP) - BOX_HEIGHT / 2,
         )
         for index, stack in enumerate(stacks)
         for key in stack
     }
     width = count * BOX_WIDTH + (count - 1) * COLUMN_GAP + 2 * MARGIN
-    return places, (width, height + 2 * MARGIN)
+    return places, (float(width), float(height + 2 * MARGIN))
 
 
 def _mean_row(key: str, arcs: Sequence[Arc], rows: dict[str, float]) -> float:

@@ -47,11 +47,19 @@ class WindowView:
     summary: str
     features: Sequence[FeatureView]
 
+    @property
+    def moved(self) -> list[FeatureView]:
+        return [feature for feature in self.features if feature.moved]
+
+    @property
+    def still(self) -> list[FeatureView]:
+        return [feature for feature in self.features if not feature.moved]
+
 
 def window_view(window: Window) -> WindowView:
     """The judgement document of a window, drawn. What moved stands first."""
     judgement = document_of(window.judgement_digest)
-    counted = {f["name"]: f for f in document_of(window.digest).get("features", [])}
+    counted = {f["name"]: f for f in document_of(window.digest)["distribution"]["features"]}
     frozen = {f["name"]: f for f in document_of(window.baseline.digest)["features"]} if window.baseline else {}
     judged = sorted(judgement.get("features", []), key=lambda f: (not f["drifted_by"], f["name"]))
     features = [
@@ -85,7 +93,7 @@ def _number(value: str | None) -> str:
 
 
 def _bins(frozen: Mapping[str, Any], counted: Mapping[str, Any]) -> list[Bin]:
-    edges = [svg.brief(edge) for edge in frozen["edges"]]
+    edges = svg.told_apart(frozen["edges"])
     spans = [f"{low} to {high}" for low, high in zip(["lowest", *edges], [*edges, "highest"], strict=True)]
     then, now = svg.shares(frozen["counts"]), svg.shares(counted["counts"])
     return [

@@ -17,6 +17,7 @@ from registry.desk.forms import AliasField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
 from registry.desk.pages.catalog import find_model
+from registry.errors import NotFound
 from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import Approval
@@ -154,6 +155,8 @@ class RollBack(FormPage):
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         model = find_model(caller, kwargs["team"], kwargs["model"])
         history = queries.alias_history(model, kwargs["alias"])
+        if not history:
+            raise NotFound(f"{model} has no alias '{kwargs['alias']}'.")
         targets = queries.rollback_candidates(history)
         return {"model": model, "alias": kwargs["alias"], "history": history, "targets": targets}
 

@@ -2,21 +2,29 @@
 "use strict";
 
 function offerCopy(element) {
+  const name = element.dataset.name || "the full digest";
   const button = document.createElement("button");
   button.type = "button";
   button.className = "copy";
-  button.textContent = "copy";
-  button.setAttribute("aria-label", "Copy " + (element.dataset.name || "the full digest"));
+  button.title = "Copy " + name;
+  button.setAttribute("aria-label", button.title);
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(element.dataset.copy);
-      button.textContent = "copied";
+      button.classList.add("done");
+      button.setAttribute("aria-label", "Copied");
+      setTimeout(() => {
+        button.classList.remove("done");
+        button.setAttribute("aria-label", button.title);
+      }, 2500);
     } catch {
-      button.textContent = element.dataset.copy; // no clipboard here: show it whole, so that it can be selected
+      element.textContent = element.dataset.copy; // no clipboard here: show it whole, so that it can be selected
     }
-    setTimeout(() => { button.textContent = "copy"; }, 2500);
   });
-  element.after(" ", button);
+  const held = document.createElement("span"); // digest and button stay on one line
+  held.className = "held";
+  element.replaceWith(held);
+  held.append(element, button);
 }
 
 function show(section, run) {

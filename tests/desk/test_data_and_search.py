@@ -1,0 +1,63 @@
+"""Datasets on the pages, and finding things by name or digest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+
+from tests.desk.conftest import Visitor
+from tests.desk.scene import Scene
+from tests.world import World
+
+Visit = Callable[[str], Visitor]
+
+
+def test_a_dataset_says_what_is_declared_and_what_is_unknown(visit: Visit, story: Scene) -> None:
+    page = visit("carla").reads(reverse("desk:dataset", args=["search", "sentence-pairs"]))
+    assert "Version 1 declared" in page
+    assert "Named on the model card of the publisher; the rows are not here." in page
+    assert "Personal data unknown" in page
+
+
+def test_datasets_of_other_teams_are_not_there(visit: Visit, story: Scene) -> None:
+    eve = visit("eve")
+    assert eve.get(reverse("desk:dataset", args=["search", "sentence-pairs"])).status_code == 404
+    assert "sentence-pairs" not in eve.reads("/datasets/")
+    assert "search/sentence-pairs" in visit("carla").reads("/datasets/")
+
+
+def found_by(visitor: Visitor, words: str) -> str:
+    return visitor.reads(f"/search/?q={words}")
+
+
+def test_a_version_is_found_by_its_digest_and_by_that_of_a_file(visit: Visit, story: Scene) -> None:
+    carla = visit("carla")
+    weights = story.child.artifacts.get(role="weights")
+    for digest in (story.child.digest, story.child.digest[:19], story.child.digest[7:19], weights.digest[7:]):
+        assert "search/minilm@2" in found_by(carla, digest)
+        assert "search/minilm@1" not in found_by(carla, digest)
+
+
+@pytest.mark.parametrize("words", ["minilm", "MINI", "search/minilm", "search/minilm@2"])
+def test_a_model_is_found_by_its_name_or_a_part(visit: Visit, story: Scene, words: str) -> None:
+    assert "Models search/minilm" in found_by(visit("carla"), words)
+
+
+def test_datasets_and_recipes_are_found(visit: Visit, story: Scene) -> None:
+    recipe = story.world.recipe()
+    carla = visit("carla")
+    assert "search/smaller-same-speed@1" in found_by(carla, recipe.digest[:20])
+    assert "search/sentence-pairs@1" in found_by(carla, "sentence")
+
+
+def test_what_may_not_be_seen_is_not_found(visit: Visit, story: Scene) -> None:
+    eve = visit("eve")
+    for words in ("minilm", story.child.digest, "sentence", "search"):
+        assert "Nothing that you may see has such a name or digest." in found_by(eve, words)
+
+
+@pytest.mark.parametrize("words", ["", "%27%3B--", "%25%25", "a%00b", "%F0%9F%90%8D", "zzzz"])
+def test_odd_words_find_nothing_and_break_nothing(visit: Visit, world: World, words: str) -> None:
+    assert "Search" in found_by(visit("ada"), words)
