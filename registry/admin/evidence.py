@@ -35,6 +35,7 @@ KIND_TITLES = {
     "outputs": "Answers on their own",
     "structure": "Structure of the files",
 }
+_ANSWER_ORDER = ("blocked", "waived", "passed", "not-applicable")
 _ORDER = ("size", "fidelity", "timing", "memory", "outputs")
 
 
@@ -111,6 +112,9 @@ def page_of(caller: Caller, approval: Approval) -> Page:
     incumbent = release.incumbent(approval.model, approval.alias)
     verdict = release.verdict_document(approval.verdict)
     results: list[dict[str, Any]] = verdict["results"]  # type: ignore[assignment]
+    results.sort(
+        key=lambda r: _ANSWER_ORDER.index(r["answer"])
+    )  # what needs attention first, else as the policy has it
     answers = [r["answer"] for r in results]
     documents = _newest(version)
     bound = {w["id"] for w in verdict["waivers"]}  # type: ignore[attr-defined]
@@ -120,7 +124,7 @@ def page_of(caller: Caller, approval: Approval) -> Page:
         status=release.status_of(approval),
         why_not=release.may_decide(caller, approval),
         verdict=verdict,
-        verdict_counts={a: answers.count(a) for a in ("passed", "waived", "blocked", "not-applicable") if a in answers},
+        verdict_counts={a: answers.count(a) for a in _ANSWER_ORDER if a in answers},
         evidence=_tables(documents, incumbent.version if incumbent else None),
         distribution=_distribution(documents),
         waivers=[w for w in release.waivers_of(version) if str(w.pk) in bound],

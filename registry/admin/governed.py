@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.admin import ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
@@ -41,10 +41,16 @@ class GovernedAdmin(_ModelAdmin):
     """Looks, never touches. `team_path` leads from the row to its team."""
 
     team_path: ClassVar[str] = OPEN_TO_ALL
+    plural: ClassVar[str] = ""
     actions = None
     list_per_page = 50
     show_full_result_count = False
     ordering: ClassVar[Any] = ("-pk",)
+
+    def __init__(self, model: type[Model], admin_site: AdminSite) -> None:
+        super().__init__(model, admin_site)
+        if self.plural:
+            self.opts.verbose_name_plural = self.plural
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -71,6 +77,7 @@ class GovernedAdmin(_ModelAdmin):
 
 
 class RegisteredModelAdmin(GovernedAdmin):
+    plural = "models"
     team_path = "team"
     list_display = ("__str__", "owner", "use_case", "created_at")
     list_filter = ("team", "use_case__tier")
@@ -79,6 +86,7 @@ class RegisteredModelAdmin(GovernedAdmin):
 
 
 class ModelVersionAdmin(GovernedAdmin):
+    plural = "versions"
     team_path = "model__team"
     list_display = ("__str__", "format", "origin", "size_bytes", "training_data", "licence", "created_at")
     list_filter = ("origin", "format", "training_data")
@@ -87,6 +95,7 @@ class ModelVersionAdmin(GovernedAdmin):
 
 
 class EvidenceAdmin(GovernedAdmin):
+    plural = "evidence"
     team_path = "model__team"
     list_display = ("version", "kind", "source", "digest", "created_at")
     list_filter = ("kind", "source")
@@ -130,6 +139,7 @@ class LicenceAdmin(GovernedAdmin):
 
 
 class PolicyAdmin(GovernedAdmin):
+    plural = "policies"
     list_display = ("__str__", "author", "approved_by", "in_force_at", "ended_at", "digest")
     search_fields = ("slug", "digest")
     list_select_related = ("author", "approved_by")
@@ -165,6 +175,7 @@ class DecisionAdmin(GovernedAdmin):
 
 
 class AliasAssignmentAdmin(GovernedAdmin):
+    plural = "moves of aliases"
     team_path = "model__team"
     list_display = ("model", "alias", "number", "kind", "version", "assigned_by", "assigned_at")
     list_filter = ("kind",)

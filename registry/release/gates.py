@@ -274,7 +274,9 @@ def _lineage_grade(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding
     weak = [e for e in inputs.edges if e.grade not in GRADES or GRADES.index(e.grade) < GRADES.index(least)]
     if weak:
         return Finding(False, f"The edge to its {weak[0].role} is only {weak[0].grade}; '{least}' is asked.", digests)
-    return Finding(True, f"All {len(inputs.edges)} edges to parents are at least {least}.", digests)
+    count = len(inputs.edges)
+    which = "The edge to its parent is" if count == 1 else f"All {count} edges to parents are"
+    return Finding(True, f"{which} at least {least}.", digests)
 
 
 def _dataset_known(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
