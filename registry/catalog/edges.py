@@ -39,7 +39,7 @@ class EdgeSpec:
         if self.parent is not None:
             return str(self.parent.digest)
         if self.dataset_version is not None:
-            return str(self.dataset_version.digest)
+            return self.dataset_version.bound_digest
         return str(self.parent_digest)
 
 

@@ -179,7 +179,7 @@ def _other_node(key: str, edge: Edge, graph: Graph, teams: Teams) -> Node:
     if row is None:
         return Node(key, "outside", edge.parent_digest, None, None, True, distance)
     visible = _shown(teams, row.dataset.team_id)
-    plain = Node(key, "dataset", row.digest, None, row.licence.expression, visible, distance, uses=tuple(row.uses))
+    plain = Node(key, "dataset", row.bound_digest, None, row.licence.expression, visible, distance, uses=tuple(row.uses))
     if not visible:
         return plain
     return Node(
@@ -234,7 +234,7 @@ def _other_source(key: str, edge: Edge, teams: Teams) -> Source:
         return Source(key, "outside", f"{what} outside this registry ({_short(edge.parent_digest)})")
     answers, notes = _answers(row.licence)
     named = f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
-    label = named if _shown(teams, row.dataset.team_id) else f"data of another team ({_short(row.digest)})"
+    label = named if _shown(teams, row.dataset.team_id) else f"data of another team ({_short(row.bound_digest)})"
     return Source(key, "dataset", label, row.licence.expression, answers, tuple(row.uses), notes)
 
 

@@ -44,6 +44,7 @@ def run_body(row: Run) -> dict[str, Any]:
         "recipe": f"{row.recipe.team.slug}/{row.recipe}" if row.recipe else None,
         "evaluation": _dataset_reference(row.evaluation),
         "calibration": _dataset_reference(row.calibration),
+        "baseline": _dataset_reference(row.baseline),
         "seed": row.seed,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,
@@ -131,6 +132,12 @@ class RequestRunInput(serializers.Serializer[Any]):
     recipe = serializers.CharField(help_text="team/recipe@2")
     evaluation = serializers.CharField(help_text="team/dataset@3, registered for evaluation.")
     calibration = serializers.CharField(required=False, allow_null=True, default=None)
+    baseline = serializers.CharField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Rows that monitors compare with; the evaluation's if left out.",
+    )
     seed = serializers.IntegerField(required=False, default=0, min_value=0)
 
 
@@ -155,6 +162,7 @@ class RequestRun(Command, Query):
             recipe=queries.get_recipe(caller, data["recipe"]),
             evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
             calibration=_dataset(caller, data["calibration"]),
+            baseline=_dataset(caller, data["baseline"]),
             seed=data["seed"],
         )
         return run_body(queries.get_run(caller, run.pk))
@@ -162,6 +170,7 @@ class RequestRun(Command, Query):
 
 class RequestEvaluationInput(serializers.Serializer[Any]):
     evaluation = serializers.CharField(help_text="team/dataset@3, registered for evaluation.")
+    baseline = serializers.CharField(required=False, allow_null=True, default=None)
     seed = serializers.IntegerField(required=False, default=0, min_value=0)
 
 
@@ -176,7 +185,10 @@ class RequestEvaluation(Command):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         version = _version(caller, **kwargs)
         evaluation = provenance.get_dataset_version(caller, data["evaluation"])
-        run = services.request_evaluation(actor=caller, version=version, evaluation=evaluation, seed=data["seed"])
+        baseline = _dataset(caller, data["baseline"])
+        run = services.request_evaluation(
+            actor=caller, version=version, evaluation=evaluation, baseline=baseline, seed=data["seed"]
+        )
         return run_body(queries.get_run(caller, run.pk))
 
 

@@ -27,6 +27,7 @@ from registry import storage
 from registry.access.models import SYSTEM_ROLE
 from registry.access.queries import system_actor
 from registry.access.services import new_text
+from registry.catalog import distributions
 from registry.catalog import services as catalog
 from registry.catalog.models import Grade, ModelVersion, VersionOrigin
 from registry.catalog.services import EvidenceSpec
@@ -39,11 +40,11 @@ from registry.compression.rules import Failure, needs_calibration, operations, w
 from registry.compression.work import Outcome, Work, WorkHalted
 from registry.errors import Problem
 from registry.events import Caller, Ref, Unit, Via, emit, unit
-from registry.provenance.models import Source
+from registry.provenance.models import DatasetVersion, Source
 from registry.storage import Stored
 
 logger = logging.getLogger(__name__)
-_RELATED = ("model", "parent", "recipe", "evaluation", "calibration", "requested_by")
+_RELATED = ("model", "parent", "recipe", "evaluation", "calibration", "baseline", "requested_by")
 
 
 def execute(run_id: uuid.UUID) -> bool:
@@ -185,12 +186,13 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
 
 
 def _spec(run: Run, version: ModelVersion, document: dict[str, Any]) -> EvidenceSpec:
+    data = run.distribution_data if document["kind"] == distributions.KIND else run.evaluation
     return EvidenceSpec(
         kind=document["kind"],
         source=Source.MEASURED,
-        document=named_evidence(document, _subjects(run, version)),
+        document=named_evidence(document, _subjects(run, version, data)),
         parent=run.parent if run.kind == RunKind.COMPRESSION else None,
-        dataset_version=run.evaluation,
+        dataset_version=data,
     )
 
 
@@ -215,8 +217,8 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
     )  # fmt: skip
 
 
-def _subjects(run: Run, version: ModelVersion) -> list[tuple[str, str]]:
-    subjects = [("version", version.digest), ("dataset", run.evaluation.digest)]
+def _subjects(run: Run, version: ModelVersion, data: DatasetVersion) -> list[tuple[str, str]]:
+    subjects = [("version", version.digest), ("dataset", data.digest)]
     if run.recipe is not None:
         subjects += [("parent", run.parent.digest), ("recipe", run.recipe.digest)]
     return subjects

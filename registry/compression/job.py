@@ -1,7 +1,7 @@
 """The folder of one attempt: the recorded bytes go in, what the engine wrote comes out, and everything is thrown away after.
 
     parent/ ...            the files of the version under their manifest paths
-    data/evaluation        the rows, and data/calibration where the recipe needs them
+    data/evaluation        the rows; data/calibration and data/baseline where they were given
     recipe.json            the recipe document
     output/ result files   what the engine writes
     tmp/                   its only place for temporary files
@@ -70,6 +70,8 @@ class Job:
         _place(run.evaluation, self.data("evaluation"))
         if run.calibration is not None:
             _place(run.calibration, self.data("calibration"))
+        if run.baseline is not None:
+            _place(run.baseline, self.data("baseline"))
 
     def data(self, use: str) -> Path:
         """The rows for a use; the engine tells their format by their content."""

@@ -64,6 +64,7 @@ class Run(GovernedModel):
     recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, null=True, related_name="runs")
     calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="+")
+    baseline = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     state = models.CharField(max_length=16, choices=RunState.choices, db_index=True)
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=3)
@@ -92,3 +93,8 @@ class Run(GovernedModel):
                 name="compression_run_recipe",
             )
         ]
+
+    @property
+    def distribution_data(self) -> DatasetVersion:
+        """The rows over which the answers' distribution is counted: baseline data where given, else the evaluation's."""
+        return self.baseline or self.evaluation

@@ -78,9 +78,13 @@ def request_run(
     recipe: Recipe,
     evaluation: DatasetVersion,
     calibration: DatasetVersion | None = None,
+    baseline: DatasetVersion | None = None,
     seed: int = 0,
 ) -> Run:
-    """Ask for a child of `parent` by `recipe`; it becomes the next version of `model` when the run succeeds."""
+    """Ask for a child of `parent` by `recipe`; it becomes the next version of `model` when the run succeeds.
+
+    `baseline` is the data whose distribution monitors will compare live traffic with; the evaluation data where it is left out.
+    """
     role = permissions.require(actor, "run.request", model.team_id)
     _check_version(actor, parent)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
@@ -99,15 +103,28 @@ def request_run(
             )
     elif needs_calibration(parsed):
         raise Invalid("A step of this recipe needs calibration data.", hint="Give 'calibration'.", code="data-missing")
-    return _queue(actor, role, model, parent, RunKind.COMPRESSION, evaluation, seed, recipe, calibration)
+    if baseline is not None:
+        _check_data(actor, baseline, "baseline")
+    data = {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}
+    return _queue(actor, role, model, parent, RunKind.COMPRESSION, seed, recipe, data)
 
 
-def request_evaluation(*, actor: Caller, version: ModelVersion, evaluation: DatasetVersion, seed: int = 0) -> Run:
+def request_evaluation(
+    *,
+    actor: Caller,
+    version: ModelVersion,
+    evaluation: DatasetVersion,
+    baseline: DatasetVersion | None = None,
+    seed: int = 0,
+) -> Run:
     """Ask for measurements of a version as it is; they become evidence about it."""
     role = permissions.require(actor, "run.request", version.model.team_id)
     _check_version(actor, version)
     _check_data(actor, evaluation, "evaluation")
-    return _queue(actor, role, version.model, version, RunKind.EVALUATION, evaluation, seed, None, None)
+    if baseline is not None:
+        _check_data(actor, baseline, "baseline")
+    data = {"evaluation": evaluation, "calibration": None, "baseline": baseline}
+    return _queue(actor, role, version.model, version, RunKind.EVALUATION, seed, None, data)
 
 
 def _queue(
@@ -116,10 +133,9 @@ def _queue(
     model: RegisteredModel,
     parent: ModelVersion,
     kind: RunKind,
-    evaluation: DatasetVersion,
     seed: int,
     recipe: Recipe | None,
-    calibration: DatasetVersion | None,
+    data: Mapping[str, DatasetVersion | None],
 ) -> Run:
     if not 0 <= seed < _SEED_LIMIT:
         raise Invalid(f"The seed {seed} is not allowed.", hint=f"Use a whole number from 0 to {_SEED_LIMIT - 1}.")
@@ -128,7 +144,7 @@ def _queue(
         if model.ended_at is not None:
             raise Conflict("This model has ended; nothing is added to it.", hint="Use another model.")
         run = Run.objects.create(
-            model=model, parent=parent, kind=kind, recipe=recipe, evaluation=evaluation, calibration=calibration,
+            model=model, parent=parent, kind=kind, recipe=recipe, **data,
             state=RunState.QUEUED, seed=seed, requested_by_id=actor.actor_id, requested_at=opened.now,
             heartbeat_at=opened.now,
         )  # fmt: skip

@@ -106,7 +106,7 @@ class Work:
     def _observe(self, measured: Path, original: Path | None) -> dict[str, Any]:
         target = self._job.folder / "distribution.json"
         beside = [] if original is None else ["--parent", original]
-        data = self._job.data("evaluation")
+        data = self._job.data("evaluation" if self._run.baseline is None else "baseline")
         self._call(["observe", measured, *beside, "--data", data, "--output", target, "--threads", 1])
         return read_distribution(target)
 

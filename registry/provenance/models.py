@@ -101,6 +101,11 @@ class DatasetVersion(GovernedModel):
     def __str__(self) -> str:
         return f"{self.dataset.slug}@{self.number}"
 
+    @property
+    def bound_digest(self) -> str:
+        """What names this state: the digest of the bytes or, where nobody knows the bytes, of the record about them."""
+        return str(self.digest or self.document_digest)
+
 
 class Document(GovernedModel):
     """A file kept as proof beside a record: bound by digest, downloaded, never rendered inline."""

@@ -77,4 +77,4 @@ def usable_digests(caller: Caller, digests: set[str]) -> set[str]:
     held = dataset_versions(caller).filter(digest__in=digests - uploaded, purged_at=None, source="measured")
     owners = set(held.values_list("digest", "dataset__team_id"))
     open_teams = roles_allow(caller.actor_id, "version.download", {team for _, team in owners})
-    return uploaded | {digest for digest, team in owners if team in open_teams}
+    return uploaded | {digest for digest, team in owners if digest and team in open_teams}

@@ -81,7 +81,9 @@ def _dataset(edge: Edge, version: ModelVersion) -> gates.DatasetInput:
         return gates.DatasetInput("data outside of this registry", edge.parent_digest, "not recorded", False, False)
     own = row.dataset.team_id == version.model.team_id
     return gates.DatasetInput(
-        reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}" if own else _foreign("data", row.bound_digest),
+        reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
+        if own
+        else _foreign("data", row.bound_digest),
         digest=row.bound_digest,
         licence=str(row.licence),
         licence_known=_terms_known(row),

@@ -114,6 +114,15 @@ def test_the_distribution_is_evidence_and_can_be_read_back(world: World) -> None
     assert all(sum(feature["counts"]) + feature["missing"] == 64 for feature in found["features"])
 
 
+def test_the_distribution_is_counted_over_the_baseline_data_where_there_is_some(world: World) -> None:
+    baseline = world.arrays_dataset(rows=80, seed=11, uses=("baseline",))
+    run = world.executed(world.run(baseline=baseline))
+    document = documents(run)["distribution"]
+    assert distributions.from_document(document)["n"] == 80
+    assert {"digest": baseline.digest, "role": "dataset"} in document["subjects"]
+    assert {"digest": run.evaluation.digest, "role": "dataset"} in documents(run)["fidelity"]["subjects"]
+
+
 def test_an_evaluation_attaches_measurements_to_the_version_itself(world: World) -> None:
     version = world.version()
     asked = services.request_evaluation(actor=world.cast.ada, version=version, evaluation=world.arrays_dataset())

@@ -163,3 +163,9 @@ def test_a_recipe_of_another_team_is_not_used(world: World, outsider_team: Team)
     foreign: Recipe = world.recipe(team=outsider_team, actor=world.cast.eve)
     with pytest.raises(NotFound):
         world.run(recipe=foreign)
+
+
+def test_baseline_data_must_be_registered_for_that_use(world: World) -> None:
+    with pytest.raises(Invalid, match="baseline"):
+        world.run(baseline=world.arrays_dataset(seed=3))
+    assert not Run.objects.exists()

@@ -91,7 +91,6 @@ def test_the_same_bytes_in_a_dataset_name_the_version_that_is_there(world: World
         ({"uses": ["decoration"]}, "uses"),
         ({"origin": "  "}, "comes from"),
         ({"consent": "perhaps"}, "consent"),
-        ({"digest": None}, "either"),
         ({"declared_digest": "sha256:" + "ab" * 32}, "either"),
         ({"digest": "sha256:zz"}, "digest"),
         ({"digest": "sha256:" + "ab" * 32}, "not uploaded by you"),
@@ -109,6 +108,16 @@ def test_what_is_missing_or_wrong_is_named_and_nothing_is_kept(world: World, cha
     assert refused.value.hint
     assert not DatasetVersion.objects.filter(dataset=dataset).exists()
     assert Entry.objects.count() == before
+
+
+def test_declared_data_whose_exact_state_nobody_knows_has_no_digest_and_says_so(world: World) -> None:
+    row = services.register_dataset_version(
+        actor=world.cast.ada, dataset=world.dataset("mix"), licence=world.licence("LicenseRef-pressmark-unknown"),
+        origin="A published mix of collections; their states are not stated.", uses=["training"],
+    )  # fmt: skip
+    assert row.digest is None
+    assert row.source == "declared"
+    assert row.bound_digest == row.document_digest
 
 
 def test_broken_bytes_make_no_version(world: World) -> None:

@@ -46,6 +46,7 @@ class CompressionWorld(CatalogWorld):
         evaluation: DatasetVersion | None = None,
         model: RegisteredModel | None = None,
         calibration: DatasetVersion | None = None,
+        baseline: DatasetVersion | None = None,
         actor: Caller | None = None,
         seed: int = 0,
     ) -> Run:
@@ -58,6 +59,7 @@ class CompressionWorld(CatalogWorld):
             recipe=recipe or self.recipe(),
             evaluation=evaluation or self.arrays_dataset(),
             calibration=calibration,
+            baseline=baseline,
             seed=seed,
         )
 
