@@ -83,7 +83,7 @@ def assess_snapshot(snapshot: Snapshot, model: RegisteredModel, pack: Pack | Non
             "title": pack.title,
             "version": pack.version,
         },
-        "rows": rows,
+        "requirements": rows,
         "scope": [{"last_seq": snapshot.ends[s], "stream": s} for s in sorted(snapshot.ends)],
         "subject": _subject(case, model),
         "summary": _summary(rows, pack),

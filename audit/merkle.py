@@ -210,6 +210,7 @@ class TileTree:
             raise MerkleError(f"a tree cannot have {size} leaves")
         self._read = read
         self._cache: dict[tuple[int, int], bytes] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
         self.size = size
 
     def root(self, size: int | None = None) -> bytes:
@@ -244,17 +245,21 @@ class TileTree:
         return _fold([self._complete(start, height) for start, height in _complete_runs(low, high)])
 
     def _complete(self, start: int, height: int) -> bytes:
-        """Root of the complete subtree of 2**height leaves that begins at leaf `start`, out of one tile."""
+        """Root of the complete subtree of 2**height leaves that begins at leaf `start`, out of one tile; kept for further proofs."""
+        known = self._nodes.get((start, height))
+        if known is not None:
+            return known
         level, inside = divmod(height, TILE_HEIGHT)
-        first = start >> level * TILE_HEIGHT
-        tile, offset = divmod(first, TILE_WIDTH)
-        data = self._tile(level, tile)
-        hashes = [data[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at in range(offset, offset + (1 << inside))]
-        if any(len(item) != HASH_BYTES for item in hashes):
-            raise MerkleError(f"tile {tile} of level {level} is too short for a tree of {self.size} leaves")
-        while len(hashes) > 1:
-            hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
-        return hashes[0]
+        if inside:
+            half = 1 << height - 1
+            result = node_hash(self._complete(start, height - 1), self._complete(start + half, height - 1))
+        else:
+            tile, offset = divmod(start >> level * TILE_HEIGHT, TILE_WIDTH)
+            result = self._tile(level, tile)[offset * HASH_BYTES : (offset + 1) * HASH_BYTES]
+            if len(result) != HASH_BYTES:
+                raise MerkleError(f"tile {tile} of level {level} is too short for a tree of {self.size} leaves")
+        self._nodes[start, height] = result
+        return result
 
     def _tile(self, level: int, index: int) -> bytes:
         if (level, index) not in self._cache:

@@ -15,7 +15,7 @@ def changes_since(document: Mapping[str, Any], case: Case) -> dict[str, Any] | N
     if before is None:
         return None
     record, old = before
-    words = {row["id"]: row["status"] for row in old["rows"]}
+    words = {row["id"]: row["status"] for row in old["requirements"]}
     moved = [
         {
             "better": WORST_FIRST.index(row["status"]) > WORST_FIRST.index(words[row["id"]]),
@@ -24,7 +24,7 @@ def changes_since(document: Mapping[str, Any], case: Case) -> dict[str, Any] | N
             "reason": row["reason"],
             "to": row["status"],
         }
-        for row in document["rows"]
+        for row in document["requirements"]
         if row["id"] in words and words[row["id"]] != row["status"]
     ]
     return {

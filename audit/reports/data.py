@@ -113,8 +113,8 @@ def _answers(
     document: Mapping[str, Any], case: Case, issue: Issue | None, text_of: Callable[[str | None], str]
 ) -> dict[str, Any]:
     framework = document["framework"]
-    rows = {row["id"]: row for row in document["rows"]}
-    later = [r["expires_at"] for r in document["rows"] if r["expires_at"] and r["expires_at"] > case.now]
+    rows = {row["id"]: row for row in document["requirements"]}
+    later = [r["expires_at"] for r in document["requirements"] if r["expires_at"] and r["expires_at"] > case.now]
     use_case = case.use_case
     live = [
         {
@@ -163,7 +163,7 @@ def _state(document: Mapping[str, Any], case: Case) -> list[str]:
     if case.live:
         named = joined(f"version {item.version.row['number']} as {item.alias.row['slug']}" for item in case.live)
         sentences.append(f"Live: {named}, each under an approval that names its digest.")
-        if any(r["id"] == "MANAGE 1.1" and r["status"] == "failing" for r in document["rows"]):
+        if any(r["id"] == "MANAGE 1.1" and r["status"] == "failing" for r in document["requirements"]):
             sentences[-1] = f"Live: {named}; not everything live has an approval of its digest."
     else:
         sentences.append("Nothing is live.")
@@ -210,11 +210,10 @@ def _annex(document: Mapping[str, Any], case: Case) -> list[dict[str, Any]]:
             found.setdefault(
                 digest, {"digest": digest, "name": name, "position": act.position, "size": wording.size(size_bytes)}
             )
-    for row in document["rows"]:
+    for row in document["requirements"]:
         for item in (i for rule in row["rules"] for i in rule["inputs"] if i["digest"]):
             name = item["name"].partition(".")[2]
             found.setdefault(
                 item["digest"], {"digest": item["digest"], "name": name, "position": item["position"], "size": ""}
             )
     return sorted(found.values(), key=lambda row: (row["position"] is None, row["position"] or 0, row["digest"]))
-

@@ -24,7 +24,7 @@ def to_csv(report: Mapping[str, Any]) -> bytes:
     target = io.StringIO(newline="")
     writer = csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for row in report["assessment"]["rows"]:
+    for row in report["assessment"]["requirements"]:
         writer.writerow([safe_cell(cell) for cell in _cells(row)])
     return b"\xef\xbb\xbf" + target.getvalue().encode()
 

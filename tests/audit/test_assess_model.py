@@ -41,7 +41,7 @@ def world(world: World) -> World:
 
 
 def row(document: dict, requirement: str) -> dict:
-    return next(r for r in document["rows"] if r["id"] == requirement)
+    return next(r for r in document["requirements"] if r["id"] == requirement)
 
 
 def status(document: dict, requirement: str) -> str:

@@ -1,0 +1,1 @@
+"""Records in the formats of others: in-toto statements with SLSA provenance."""
