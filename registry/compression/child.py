@@ -3,7 +3,7 @@
 Rules:
 - it gets a session of its own, so that it and its children are ended together; the launcher adds limits and closes the network;
 - its environment is made here from nothing: no secret, no address of a database or queue, one thread for arithmetic;
-- nothing in its working folder can be imported;
+- nothing in its working folder can be imported, by it or by the processes that it starts to measure memory;
 - standard output is JSON lines; standard error goes to a file that is kept with the run.
 """
 
@@ -40,7 +40,7 @@ class EngineProcess:
     """One call of the engine, running in `folder`."""
 
     def __init__(self, arguments: Sequence[str], *, folder: Path, stderr: Path, limits: Limits) -> None:
-        engine = [sys.executable, "-P", "-s", "-B", "-m", "compression_engine", *arguments, "--json"]
+        engine = [sys.executable, "-s", "-B", "-m", "compression_engine", *arguments, "--json"]
         wall = [str(os.getpid()), str(limits.memory_bytes), str(limits.seconds)]
         self._lock, self._ended = threading.Lock(), threading.Event()
         with stderr.open("ab") as errors:

@@ -109,19 +109,15 @@ def reap(now: datetime.datetime) -> int:
 def _take_back(run_id: uuid.UUID, requester: uuid.UUID, now: datetime.datetime) -> bool:
     with unit(_system(requester, "keeper"), role=SYSTEM_ROLE) as opened:
         run = Run.objects.select_for_update(no_key=True).get(pk=run_id)
-        if run.state != RunState.RUNNING or run.lease_until is None or run.lease_until >= now:
-            return False
-        mine = Run.objects.filter(pk=run_id, owner_token=run.owner_token, state=RunState.RUNNING, lease_until__lt=now)
+        gone = Run.objects.filter(pk=run_id, owner_token=run.owner_token, state=RunState.RUNNING, lease_until__lt=now)
         if run.cancel_requested_at is not None:
-            return bool(_end(mine, RunState.CANCELLED, opened.now)) and _say(run_id, "run.cancelled")
+            return bool(_end(gone, RunState.CANCELLED, opened.now)) and _say(run_id, "run.cancelled")
         if run.attempt >= run.max_attempts:
-            return bool(_end(mine, RunState.FAILED, opened.now)) and _say_failed(
-                run_id, worker_lost(run.attempt), opened
-            )
+            ended = _end(gone, RunState.FAILED, opened.now)
+            return bool(ended) and _say_failed(run_id, worker_lost(run.attempt), opened)
         # no heartbeat: nobody has been woken for it yet
-        if not mine.update(state=RunState.QUEUED, owner_token=None, lease_until=None, heartbeat_at=None):
-            return False
-        return _say(run_id, "run.requeued")
+        back = gone.update(state=RunState.QUEUED, owner_token=None, lease_until=None, heartbeat_at=None)
+        return bool(back) and _say(run_id, "run.requeued")
 
 
 def _carry_out(run: Run, token: uuid.UUID, job: Job) -> None:

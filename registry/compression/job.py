@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -28,6 +29,7 @@ from registry.compression.models import Run
 from registry.compression.queries import recipe_bytes
 from registry.compression.results import WorkFailed
 from registry.compression.rules import Failure
+from registry.errors import BytesDiffer
 from registry.provenance.models import DatasetVersion
 
 WEIGHTS = "weights"
@@ -94,9 +96,17 @@ class Job:
 
 
 def _place(dataset: DatasetVersion, target: Path) -> None:
-    """A copy, so that nothing that the engine does reaches the store; the engine says which bytes it read."""
+    """A copy, so that nothing that the engine does reaches the store; BytesDiffer when the rows are not what they were."""
+    hasher = hashlib.sha256()
     with storage.open_stored(dataset.digest) as source, target.open("xb") as copy:
-        shutil.copyfileobj(source, copy, storage.CHUNK_BYTES)
+        for chunk in storage.chunks_of(source):
+            hasher.update(chunk)
+            copy.write(chunk)
+    if f"sha256:{hasher.hexdigest()}" != dataset.digest:
+        raise BytesDiffer(
+            f"The stored rows of {dataset} ({dataset.digest}) have changed.",
+            hint="Restore the file from a backup; nothing was used.",
+        )
 
 
 def _remove_earlier(root: Path, run_id: uuid.UUID) -> bytes:

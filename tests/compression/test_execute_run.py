@@ -178,14 +178,15 @@ def test_bytes_that_changed_in_the_store_fail_the_run(world: World) -> None:
     assert (done.state, done.failure_code) == ("failed", "bytes_differ")
 
 
-def test_data_that_changed_in_the_store_do_not_count(world: World) -> None:
-    run = world.run()
-    path = storage.path_of(run.evaluation.digest)
+@pytest.mark.parametrize("use", ["evaluation", "baseline"])
+def test_data_that_changed_in_the_store_do_not_count(world: World, use: str) -> None:
+    rows = {name: world.arrays_dataset(seed=seed, uses=(name,)) for seed, name in enumerate(("evaluation", "baseline"))}
+    run = world.run(**rows)
+    path = storage.path_of(rows[use].digest)
     os.chmod(path, 0o644)
     path.write_bytes(world.tiny_inputs(seed=99))
     done = world.executed(run)
-    assert (done.state, done.failure_code) == ("failed", "bytes_differ")
-    assert done.child is None
+    assert (done.state, done.failure_code, done.child) == ("failed", "bytes_differ", None)
 
 
 def test_bytes_that_are_gone_fail_the_run(world: World) -> None:
