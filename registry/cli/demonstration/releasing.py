@@ -20,6 +20,7 @@ POLICY = "limited"
 _WAIVED = {
     "training-data": "The publisher names the collections, not their states. Search over our own articles; legal agrees.",
     "data-known": "The terms of the training mix are not stated. Accepted for internal search until a documented successor exists.",
+    "modification": "The terms of the training mix are not stated. The model card allows changing the model under Apache-2.0.",
     "commercial-use": "The terms of the training mix are not stated. Legal accepts the model card's Apache-2.0 for this use.",
 }
 
@@ -85,9 +86,9 @@ def _self_approval_is_refused(people: People, approval: dict[str, Any], tell: Na
 def _grant_in_the_admin_site(stage: Stage, people: People, approval: str) -> None:
     browser = Browser(stage.server)
     browser.submit("/admin/login/?next=/admin/", {"username": "omar", "password": people.passwords["omar"]})
-    browser.submit(f"/admin/registry/approval/{approval}/decide/", {
-        "decision": "grant", "reason": "Figures and limits looked at; fit for the stated purpose.",
-    })  # fmt: skip
+    page = f"/admin/registry/approval/{approval}"
+    reason = {"reason": "Figures and limits looked at; fit for the stated purpose."}
+    browser.submit(f"{page}/decide/", reason, to=f"{page}/grant/")
 
 
 def watch(

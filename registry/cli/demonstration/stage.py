@@ -121,13 +121,13 @@ class Browser:
         """The page as text."""
         return self._open(urllib.request.Request(self.server + path))  # noqa: S310  the demo's own server
 
-    def submit(self, path: str, fields: dict[str, str]) -> str:
-        """Fetch the page for its token, then send the form; returns the page that follows."""
+    def submit(self, path: str, fields: dict[str, str], *, to: str | None = None) -> str:
+        """Fetch the page for its token, then send its form (to another address where a button says so)."""
         page = self.get(path)
         found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         if found is None:
             raise DemoFailed(f"{path} has no form to send")
-        return self.post(path, fields | {"csrfmiddlewaretoken": found.group(1)})
+        return self.post(to or path, fields | {"csrfmiddlewaretoken": found.group(1)})
 
     def post(self, path: str, fields: dict[str, str]) -> str:
         """Send a form."""
