@@ -79,3 +79,10 @@ def limits_of(policy: Policy | None) -> dict[tuple[str, str], tuple[str, str]]:
         return {}
     parameters = [rule.parameters for rule in queries.policy_rules(policy).rules if rule.check == "figure"]
     return {(p["kind"], p["metric"]): (p["comparator"], p["limit"]) for p in parameters}
+
+
+def waivable_rules(policy: Policy | None) -> list[tuple[str, str]]:
+    """The rules that a policy lets be waived, with what they ask for."""
+    if policy is None:
+        return []
+    return [(rule.id, f"{rule.id}: {rule.about}") for rule in queries.policy_rules(policy).rules if rule.waivable]

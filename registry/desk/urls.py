@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from registry.desk.pages import catalog, data, home, incidents, monitors, releases, requests, runs, story
+from registry.desk.pages import approvals, catalog, data, home, incidents, monitors, moves, requests, runs, story
 
 
 class NameConverter:
@@ -36,22 +36,23 @@ _PAGES = [
     path("search/", home.Search.as_view(), name="search"),
     path("models/", catalog.Models.as_view(), name="models"),
     path(_MODEL, catalog.ModelPage.as_view(), name="model"),
-    path(f"{_ALIAS}roll-back/", releases.RollBack.as_view(), name="roll-back"),
-    path(f"{_ALIAS}suspend/", releases.Suspend.as_view(), name="suspend"),
+    path(f"{_ALIAS}roll-back/", moves.RollBack.as_view(), name="roll-back"),
+    path(f"{_ALIAS}suspend/", moves.Suspend.as_view(), name="suspend"),
     path(_VERSION, story.VersionPage.as_view(), name="version"),
     path(f"{_VERSION}evidence/<uuid:evidence>/", story.EvidenceDocument.as_view(), name="evidence-document"),
     path(f"{_VERSION}request-run/", requests.RequestRun.as_view(), name="request-run"),
-    path(f"{_VERSION}request-approval/", releases.RequestApproval.as_view(), name="request-approval"),
-    path(f"{_VERSION}evaluate-gate/", releases.EvaluateGate.as_view(), name="evaluate-gate"),
+    path(f"{_VERSION}request-approval/", approvals.RequestApproval.as_view(), name="request-approval"),
+    path(f"{_VERSION}evaluate-gate/", approvals.EvaluateGate.as_view(), name="evaluate-gate"),
+    path(f"{_VERSION}sign-waiver/", approvals.SignWaiver.as_view(), name="sign-waiver"),
     path("runs/", runs.Runs.as_view(), name="runs"),
     path("runs/<uuid:run>/", runs.RunPage.as_view(), name="run"),
     path("runs/<uuid:run>/progress", runs.RunProgress.as_view(), name="run-progress"),
     path("runs/<uuid:run>/log", runs.RunLog.as_view(), name="run-log"),
     path("runs/<uuid:run>/cancel/", runs.CancelRun.as_view(), name="cancel-run"),
-    path("approvals/", releases.Approvals.as_view(), name="approvals"),
-    path("approvals/<uuid:approval>/", releases.ApprovalPage.as_view(), name="approval"),
-    path("approvals/<uuid:approval>/withdraw/", releases.WithdrawApproval.as_view(), name="withdraw-approval"),
-    path("approvals/<uuid:approval>/promote/", releases.Promote.as_view(), name="promote"),
+    path("approvals/", approvals.Approvals.as_view(), name="approvals"),
+    path("approvals/<uuid:approval>/", approvals.ApprovalPage.as_view(), name="approval"),
+    path("approvals/<uuid:approval>/withdraw/", approvals.WithdrawApproval.as_view(), name="withdraw-approval"),
+    path("approvals/<uuid:approval>/promote/", approvals.Promote.as_view(), name="promote"),
     path("monitors/", monitors.Monitors.as_view(), name="monitors"),
     path("monitors/<uuid:monitor>/", monitors.MonitorPage.as_view(), name="monitor"),
     path("incidents/<uuid:incident>/", monitors.IncidentPage.as_view(), name="incident"),

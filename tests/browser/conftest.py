@@ -36,10 +36,12 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
 class Visitor:
     """One person in one window; whatever the browser complains about is kept."""
 
-    def __init__(self, browser: Browser, base: str, scheme: str, width: int) -> None:
+    def __init__(self, browser: Browser, base: str, scheme: str, width: int, *, scripts: bool = True) -> None:
         self.complaints: list[str] = []
         self.base = base
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
+        context = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 900}, java_script_enabled=scripts
+        )  # type: ignore[arg-type]
         self.page: Page = context.new_page()
         self.page.on(
             "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None

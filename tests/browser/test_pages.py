@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
-from playwright.sync_api import Browser
+from django.utils import timezone
+from playwright.sync_api import Browser, expect
 
 from audit import checkpoints
+from registry.compression import services as compression
+from registry.compression.models import Run
 from tests.browser.conftest import Visitor
 from tests.desk import scene as scenes
-from tests.world import Cast, World
+from tests.world import Cast, World, as_caller
 
 pytestmark = pytest.mark.browser
 SHOT_HEIGHT = 1100
@@ -47,6 +50,7 @@ def addresses(scene: scenes.Scene) -> dict[str, str]:
         "request-approval": reverse("desk:request-approval", args=[*model, scene.parent.number]),
         "evaluate-gate": reverse("desk:evaluate-gate", args=[*model, scene.parent.number]),
         "roll-back": reverse("desk:roll-back", args=[*model, "production"]),
+        "sign-waiver": reverse("desk:sign-waiver", args=[*model, scene.parent.number]),
         "suspend": reverse("desk:suspend", args=[*model, "production"]),
         "runs": reverse("desk:runs"),
         "run": reverse("desk:run", args=[scene.run.pk]),
@@ -115,3 +119,65 @@ def test_no_page_is_wider_than_a_small_screen(addresses: dict[str, str], live_se
         if width > 380:
             wide[name] = width
     assert wide == {}
+
+
+def set_run(run: Run, **columns: object) -> None:
+    """What a worker writes about its progress, without the worker."""
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now(), **columns)
+
+
+def test_a_run_is_followed_without_loading_the_page_again(
+    committed_db: None, live_server: object, browser: Browser
+) -> None:
+    run = World(Cast.assemble()).run()
+    visitor = Visitor(browser, live_server.url, "light", 1280)
+    visitor.log_in("ada")
+    visitor.open(reverse("desk:run", args=[run.pk]))
+    expect(visitor.page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
+    told = {"stage": "compress", "done": 3, "total": 40, "message": "layer.0"}
+    set_run(run, state="running", attempt=1, progress=told)
+    expect(visitor.page.get_by_role("heading", name="At work")).to_be_visible(timeout=8000)
+    shoot(visitor, "run-at-work")
+    visitor.page.evaluate("window.stayed = true")
+    set_run(run, progress={"stage": "fidelity", "done": 30, "total": 40, "message": "row 300"})
+    expect(visitor.page.get_by_text("Comparing answers")).to_be_visible(timeout=8000)
+    assert visitor.page.evaluate("[document.querySelector('progress').value, window.stayed]") == [30, True]
+    compression.cancel_run(actor=as_caller(run.requested_by), run=run)
+    set_run(run, state="cancelled")
+    expect(visitor.page.get_by_text("cancelled")).to_be_visible(timeout=8000)
+    assert visitor.complaints == []
+
+
+def test_a_digest_is_copied_whole(scene: scenes.Scene, live_server: object, browser: Browser) -> None:
+    visitor = Visitor(browser, live_server.url, "light", 1280)
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.log_in("carla")
+    visitor.open(reverse("desk:version", args=["search", "minilm", 2]))
+    visitor.page.get_by_role("button", name="Copy the version digest").click()
+    expect(visitor.page.get_by_role("button", name="Copied")).to_be_visible()
+    assert visitor.page.evaluate("navigator.clipboard.readText()") == scene.child.digest
+
+
+def test_the_story_is_read_without_scripts_and_printed_with_full_digests(
+    scene: scenes.Scene, live_server: object, browser: Browser
+) -> None:
+    visitor = Visitor(browser, live_server.url, "light", 1000, scripts=False)
+    visitor.log_in("carla")
+    visitor.open(reverse("desk:version", args=["search", "minilm", 2]))
+    assert visitor.page.get_by_role("button", name="Copy").count() == 0
+    visitor.page.emulate_media(media="print")
+    shown = visitor.page.locator(".head .digest").evaluate("e => getComputedStyle(e, '::after').content")
+    assert scene.child.digest in shown
+    assert not visitor.page.get_by_role("navigation", name="Main").is_visible()
+    shoot(visitor, "story-printed")
+
+
+def test_the_keyboard_reaches_the_content_first(scene: scenes.Scene, live_server: object, browser: Browser) -> None:
+    visitor = Visitor(browser, live_server.url, "light", 1280)
+    visitor.log_in("ada")
+    visitor.page.keyboard.press("Tab")
+    skip = visitor.page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    assert skip.bounding_box()["x"] >= 0
+    visitor.page.keyboard.press("Enter")
+    assert visitor.page.evaluate("document.activeElement.id") == "content"

@@ -33,6 +33,15 @@ def test_a_version_can_be_only_measured(visit: Visit, world: World) -> None:
     assert Run.objects.get().kind == "evaluation"
 
 
+def test_baseline_data_is_chosen_by_the_form(visit: Visit, world: World) -> None:
+    version, recipe, data = world.version(), world.recipe(), world.arrays_dataset()
+    live = world.arrays_dataset(seed=8, uses=("baseline",))
+    visit("ada").post(
+        request_path(version), recipe=str(recipe.pk), evaluation=str(data.pk), baseline=str(live.pk), seed="0"
+    )
+    assert Run.objects.get().baseline == live
+
+
 def test_a_refusal_shows_why_what_to_do_and_what_was_typed(visit: Visit, world: World) -> None:
     version, recipe = world.version(), world.recipe()
     data = world.arrays_dataset(uses=("evaluation", "calibration"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,8 @@ from registry.catalog.models import ModelVersion
 from registry.compression import services
 from registry.compression.models import Recipe, Run
 from registry.desk import queries
+from registry.desk.addresses import reference
 from registry.desk.http import Context, FormPage
-from registry.desk.pages.releases import reference
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
@@ -32,6 +33,10 @@ class RunForm(forms.Form):
     calibration = forms.ChoiceField(
         label="Calibration data", required=False, help_text="Only for recipes that look at data while they compress."
     )
+    baseline = forms.ChoiceField(
+        label="Baseline data", required=False,
+        help_text="What live traffic will be compared with. Left out, it is the evaluation data.",
+    )  # fmt: skip
     seed = forms.IntegerField(
         min_value=0, max_value=2**31 - 1, initial=0, help_text="The same seed gives the same bytes."
     )
@@ -54,6 +59,7 @@ class RequestRun(FormPage):
         form.fields["recipe"].choices = _recipes(caller, version)  # type: ignore[attr-defined]
         form.fields["evaluation"].choices = _data(caller, "evaluation")  # type: ignore[attr-defined]
         form.fields["calibration"].choices = [("", "none"), *_data(caller, "calibration")]  # type: ignore[attr-defined]
+        form.fields["baseline"].choices = [("", "the evaluation data"), *_data(caller, "baseline")]  # type: ignore[attr-defined]
         return form
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
@@ -63,14 +69,19 @@ class RequestRun(FormPage):
 
 
 def _request(caller: Caller, version: ModelVersion, data: Mapping[str, Any]) -> Run:
-    known = readable(DatasetVersion.objects.all(), caller, team="dataset__team")
-    evaluation = known.get(pk=data["evaluation"])
+    known = readable(DatasetVersion.objects.all(), caller, team="dataset__team").in_bulk(
+        [data[use] for use in ("evaluation", "calibration", "baseline") if data[use]]
+    )
+    chosen = {use: known.get(uuid.UUID(data[use])) if data[use] else None for use in ("calibration", "baseline")}
+    evaluation = known[uuid.UUID(data["evaluation"])]
     if data["recipe"] == ONLY_MEASURE:
-        return services.request_evaluation(actor=caller, version=version, evaluation=evaluation, seed=data["seed"])
+        return services.request_evaluation(
+            actor=caller, version=version, evaluation=evaluation, baseline=chosen["baseline"], seed=data["seed"]
+        )
+    recipe = get_readable(Recipe.objects.all(), caller, pk=data["recipe"])
     return services.request_run(
-        actor=caller, model=version.model, parent=version,
-        recipe=get_readable(Recipe.objects.all(), caller, pk=data["recipe"]), evaluation=evaluation,
-        calibration=known.get(pk=data["calibration"]) if data["calibration"] else None, seed=data["seed"],
+        actor=caller, model=version.model, parent=version, recipe=recipe, evaluation=evaluation,
+        calibration=chosen["calibration"], baseline=chosen["baseline"], seed=data["seed"],
     )  # fmt: skip
 
 

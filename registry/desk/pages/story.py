@@ -12,9 +12,9 @@ from registry.access.http import caller_of
 from registry.access.queries import get_readable
 from registry.catalog import queries as catalog
 from registry.catalog.models import Evidence
+from registry.desk.addresses import reference
 from registry.desk.downloads import download
 from registry.desk.http import Context, Page
-from registry.desk.pages.releases import reference
 from registry.desk.story import story_of
 from registry.events import Caller
 from registry.release import queries as release
@@ -28,7 +28,7 @@ class VersionPage(Page):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         version = release.resolve(caller, reference(kwargs))
-        acts = ("run.request", "approval.request", "gate.evaluate")
+        acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign")
         team_id = version.model.team_id
         return {
             "version": version,

@@ -1,4 +1,4 @@
-"""Pages about releases: approvals and what they rest on, asking for one, promoting, rolling back, suspending."""
+"""Pages about releases: approvals and what they rest on, asking the gate or for one, waiving, promoting."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from django.urls import reverse
 from registry.access import permissions
 from registry.access.http import keyset_page
 from registry.catalog import queries as catalog
-from registry.desk.allowed import allowed_of, limits_of, rules_of, waiver_state
+from registry.desk.addresses import reference, version_url
+from registry.desk.allowed import allowed_of, limits_of, rules_of, waivable_rules, waiver_state
 from registry.desk.forms import AliasField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
-from registry.desk.pages.catalog import find_model
-from registry.errors import NotFound
 from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import Approval
@@ -88,7 +87,7 @@ class RequestApproval(FormPage):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
         approval = services.request_approval(
             actor=caller, version=catalog.get_version(caller, reference(kwargs)), alias=data["alias"],
-            reason=data["reason"], expires_at=_end_of(data["expires_on"]),
+            reason=data["reason"], expires_at=_end_of(data["expires_on"]) if data["expires_on"] else None,
         )  # fmt: skip
         return reverse(
             "desk:approval", args=[approval.pk]
@@ -112,6 +111,38 @@ class EvaluateGate(FormPage):
         version = catalog.get_version(caller, reference(kwargs))
         verdict = services.evaluate_gate(actor=caller, version=version, alias=data["alias"])
         return version_url(kwargs) + "#allowed", f"The gate answers: {verdict.get_outcome_display().lower()}."
+
+
+class WaiverForm(forms.Form):
+    """Which rule, why, and until when."""
+
+    rule = forms.ChoiceField(label="Rule", help_text="Only rules that the policy in force lets be waived.")
+    reason = ReasonField(label="Why the exception is acceptable")
+    expires_on = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}), label="Ends on")
+
+
+class SignWaiver(FormPage):
+    """An exception from one rule for exactly this version, with a reason and an end."""
+
+    template = "release/sign_waiver.html"
+    section = "approvals"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        version = catalog.get_version(caller, reference(kwargs))
+        return {"version": version, "model": version.model, "allowed": allowed_of(version)}
+
+    def form(self, caller: Caller, data: Mapping[str, str] | None, **kwargs: Any) -> forms.Form:
+        form = WaiverForm(data)
+        policy = allowed_of(catalog.get_version(caller, reference(kwargs))).policy
+        form.fields["rule"].choices = waivable_rules(policy)  # type: ignore[attr-defined]
+        return form
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        waiver = services.sign_waiver(
+            actor=caller, version=catalog.get_version(caller, reference(kwargs)), rule=data["rule"],
+            reason=data["reason"], expires_at=_end_of(data["expires_on"]),
+        )  # fmt: skip
+        return version_url(kwargs) + "#allowed", f"The waiver of '{waiver.rule}' is signed."
 
 
 class WithdrawApproval(Act):
@@ -139,61 +170,10 @@ class Promote(Act):
         return _approval_url(approval), f"{approval.alias} now serves {approval.version}."
 
 
-class MoveForm(forms.Form):
-    """Why the alias moves."""
-
-    reason = ReasonField()
-
-
-class RollBack(FormPage):
-    """Moves an alias back to the version before, after its bytes, approval and policy were checked again."""
-
-    template = "release/roll_back.html"
-    section = "models"
-    form_class = MoveForm
-
-    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        model = find_model(caller, kwargs["team"], kwargs["model"])
-        history = queries.alias_history(model, kwargs["alias"])
-        if not history:
-            raise NotFound(f"{model} has no alias '{kwargs['alias']}'.")
-        targets = queries.rollback_candidates(history)
-        return {"model": model, "alias": kwargs["alias"], "history": history, "targets": targets}
-
-    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
-        model = find_model(caller, kwargs["team"], kwargs["model"])
-        move = services.roll_back(actor=caller, model=model, alias=kwargs["alias"], reason=data["reason"])
-        return _model_url(kwargs), f"{kwargs['alias']} serves {move.version} again."
-
-
-class Suspend(RollBack):
-    """Lets an alias serve nothing."""
-
-    template = "release/suspend.html"
-
-    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
-        model = find_model(caller, kwargs["team"], kwargs["model"])
-        services.suspend(actor=caller, model=model, alias=kwargs["alias"], reason=data["reason"])
-        return _model_url(kwargs), f"{kwargs['alias']} serves nothing now."
-
-
-def reference(kwargs: Mapping[str, Any]) -> str:
-    """`team/model@7` from the parts of an address."""
-    return f"{kwargs['team']}/{kwargs['model']}@{kwargs['version']}"
-
-
-def version_url(kwargs: Mapping[str, Any]) -> str:
-    return reverse("desk:version", args=[kwargs["team"], kwargs["model"], kwargs["version"]])
-
-
-def _model_url(kwargs: Mapping[str, Any]) -> str:
-    return reverse("desk:model", args=[kwargs["team"], kwargs["model"]])
-
-
 def _approval_url(approval: Approval) -> str:
     return reverse("desk:approval", args=[approval.pk])
 
 
-def _end_of(day: datetime.date | None) -> datetime.datetime | None:
+def _end_of(day: datetime.date) -> datetime.datetime:
     """The last moment of a day, UTC."""
-    return None if day is None else datetime.datetime.combine(day, datetime.time.max, datetime.UTC)
+    return datetime.datetime.combine(day, datetime.time.max, datetime.UTC)

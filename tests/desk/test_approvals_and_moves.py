@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 
 from django.urls import reverse
+from django.utils import timezone
 
-from registry.release.models import AliasAssignment, Approval, Verdict
+from registry.release.models import AliasAssignment, Approval, Verdict, Waiver
 from tests.desk.conftest import Visitor, words
 from tests.desk.scene import Scene
 from tests.world import World
@@ -101,13 +103,13 @@ def test_a_request_is_withdrawn_by_who_made_it(visit: Visit, story: Scene) -> No
 def test_an_alias_is_rolled_back_from_the_model(visit: Visit, released: Scene) -> None:
     path = reverse("desk:roll-back", args=ALIAS)
     assert "The alias would go back to version 1 ." in visit("omar").reads(path)
-    answer = visit("omar").post(path, reason="Answers changed for one customer.")
+    answer = visit("omar").post(path, to_version="1", reason="Answers changed for one customer.")
     assert "production serves search/minilm@1 again." in words(answer)
     assert "rolled-back" in words(answer)
 
 
 def test_rolling_back_is_refused_to_an_engineer(visit: Visit, released: Scene) -> None:
-    answer = visit("ada").post(reverse("desk:roll-back", args=ALIAS), reason="I want to.")
+    answer = visit("ada").post(reverse("desk:roll-back", args=ALIAS), to_version="1", reason="I want to.")
     assert answer.status_code == 403
     assert AliasAssignment.objects.order_by("-number")[0].version == released.child
 
@@ -119,7 +121,7 @@ def test_a_roll_back_to_changed_bytes_is_refused_in_words(visit: Visit, released
     place = storage.path_of(weights.digest)
     place.chmod(0o644)
     place.write_bytes(b"\x00" + place.read_bytes()[1:])
-    answer = visit("omar").post(reverse("desk:roll-back", args=ALIAS), reason="Answers changed.")
+    answer = visit("omar").post(reverse("desk:roll-back", args=ALIAS), to_version="1", reason="Answers changed.")
     assert answer.status_code == 409
     assert "cannot be rolled back to" in words(answer)
     assert AliasAssignment.objects.order_by("-number")[0].version == released.child
@@ -142,3 +144,28 @@ def test_approvals_of_other_teams_are_not_found(visit: Visit, world: World, rele
     assert eve.post(reverse("desk:promote", args=[approval.pk])).status_code == 404
     assert "minilm" not in eve.reads("/approvals/")
     assert "search/minilm@2 production granted" in visit("carla").reads("/approvals/")
+
+
+def test_a_waiver_is_signed_by_an_officer_for_a_rule_that_allows_it(visit: Visit, story: Scene) -> None:
+    path = reverse("desk:sign-waiver", args=CHILD)
+    day = (timezone.now() + datetime.timedelta(days=20)).date().isoformat()
+    refused = visit("carla").post(path, rule="structure", reason="No.", expires_on=day)
+    assert "Select a valid choice" in words(refused)
+    answer = visit("carla").post(path, rule="training-data", reason="The publisher is asked.", expires_on=day)
+    assert "The waiver of 'training-data' is signed." in words(answer)
+    assert "The publisher is asked." in words(answer)
+    assert Waiver.objects.filter(version=story.child, signed_by__username="carla").exists()
+
+
+def test_a_waiver_that_lasts_too_long_is_refused_in_words(visit: Visit, story: Scene) -> None:
+    fields = {"rule": "training-data", "reason": "For ever.", "expires_on": "2099-01-01"}
+    answer = visit("carla").post(reverse("desk:sign-waiver", args=CHILD), **fields)
+    assert answer.status_code == 422
+    assert "within 90 days" in words(answer)
+    assert not Waiver.objects.filter(version=story.child).exists()
+
+
+def test_a_roll_back_goes_only_to_what_was_served_before(visit: Visit, released: Scene) -> None:
+    answer = visit("omar").post(reverse("desk:roll-back", args=ALIAS), to_version="2", reason="Same again.")
+    assert "Select a valid choice" in words(answer)
+    assert AliasAssignment.objects.count() == 2
