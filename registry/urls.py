@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 import audit.urls
+from audit.health import Health
 from registry.access import urls as access
 from registry.admin import urls as admin
 from registry.catalog import urls as catalog
@@ -21,6 +22,7 @@ _ROOMS = (access, provenance, catalog, compression, oversight, release, monitori
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include([pattern for room in _ROOMS for pattern in room.api])),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("health/", Health.as_view(), name="health"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     *(pattern for room in _ROOMS for pattern in room.pages),
 ]

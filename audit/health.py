@@ -1,0 +1,49 @@
+"""The health page: whether this installation can be believed and can work, for people and for load balancers.
+
+Rules:
+- a refused ledger, a missing guard, a loop of the keeper that fails or stands still is "degraded", status 503, with the reason in words;
+- nothing here needs a login, so nothing here says what is stored.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.db import DatabaseError
+from django.http import HttpRequest, JsonResponse
+from django.views import View
+
+from audit import keeper
+from audit.models import Tick
+from registry import guards
+
+STANDSTILL_SECONDS = 60
+
+
+def troubles() -> list[str]:
+    """What is wrong, in sentences; empty when everything is in order."""
+    try:
+        absent = guards.missing()
+        ticks = {tick.name: tick for tick in Tick.objects.all()}
+    except DatabaseError:
+        return ["The database does not answer."]
+    found = [f"{len(absent)} guards of the database are missing."] if absent else []
+    now = datetime.datetime.now(datetime.UTC)
+    for spec in keeper.TICKS:
+        tick = ticks.get(spec.name)
+        if tick is None or tick.last_run_at is None:
+            found.append(f"The keeper's loop {spec.name} has never run.")
+        elif tick.last_error:
+            found.append(f"The keeper's loop {spec.name} fails: {tick.last_error}")
+        elif (now - tick.last_run_at).total_seconds() > max(STANDSTILL_SECONDS, 3 * spec.every_seconds):
+            found.append(f"The keeper's loop {spec.name} has stood still since {tick.last_run_at:%Y-%m-%d %H:%M:%S} UTC.")
+    return found
+
+
+class Health(View):
+    """GET: 200 when in order, 503 when not."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> JsonResponse:
+        found = troubles()
+        return JsonResponse({"status": "degraded" if found else "ok", "troubles": found}, status=503 if found else 200)
