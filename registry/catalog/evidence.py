@@ -58,8 +58,8 @@ def _check_subjects(spec: EvidenceSpec, version_digest: str) -> None:
         raise _wrong(f"The one subject in the role version must be {version_digest}.")
     if spec.parent is not None and ("parent", spec.parent.digest) not in subjects:
         raise _wrong(f"The parent {spec.parent.digest} is no subject of the document.")
-    if spec.dataset_version is not None and ("dataset", spec.dataset_version.digest) not in subjects:
-        raise _wrong(f"The dataset {spec.dataset_version.digest} is no subject of the document.")
+    if spec.dataset_version is not None and ("dataset", spec.dataset_version.bound_digest) not in subjects:
+        raise _wrong(f"The dataset {spec.dataset_version.bound_digest} is no subject of the document.")
 
 
 def structure_evidence(manifest: Manifest) -> EvidenceSpec:

@@ -3,20 +3,23 @@
 Rules:
 - ancestors of a visible version are visible reduced: digest, terms and grade, but no names;
 - a descendant that the reader may not see is not there;
-- level by level, so that a graph of many nodes takes few queries; at most MAX_NODES, and `truncated` says so.
+- level by level and without building rows, so that a graph of many nodes takes few queries and little time; at most MAX_NODES,
+  and `truncated` says so.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from registry.access.models import Team
 from registry.access.queries import readable_team_ids
 from registry.catalog.models import Edge, ModelVersion
 from registry.catalog.terms import EffectiveTerms, Link, Source, effective_terms
 from registry.events import Caller
-from registry.provenance.models import Licence
+from registry.provenance.models import DatasetVersion, Licence
 
 MAX_NODES = 10_000
 _BATCH = 500
@@ -63,14 +66,47 @@ class Lineage:
     truncated: bool = False
 
 
-@dataclass
-class Graph:
-    """Rows as they were loaded."""
+class _Line(NamedTuple):
+    """An edge as it was read."""
 
-    root: ModelVersion
-    versions: dict[uuid.UUID, ModelVersion] = field(default_factory=dict)
+    id: uuid.UUID
+    child: uuid.UUID
+    parent: uuid.UUID | None
+    dataset: uuid.UUID | None
+    digest: str
+    role: str
+    operations: list[str]
+    grade: str
+
+    @property
+    def parent_key(self) -> str:
+        if self.parent is not None:
+            return version_key(self.parent)
+        return f"dataset:{self.dataset}" if self.dataset is not None else f"outside:{self.digest}"
+
+
+class _Thing(NamedTuple):
+    """A version or dataset version as it was read."""
+
+    digest: str
+    number: int
+    size_bytes: int | None
+    licence: uuid.UUID
+    team: uuid.UUID
+    name: str
+    uses: tuple[str, ...] = ()
+
+
+@dataclass
+class _Graph:
+    """What was read: edges, how far each node is from the root, and what the nodes are."""
+
+    root: uuid.UUID
+    lines: dict[uuid.UUID, _Line] = field(default_factory=dict)
     distances: dict[str, int] = field(default_factory=dict)
-    edges: dict[uuid.UUID, Edge] = field(default_factory=dict)
+    things: dict[str, _Thing] = field(default_factory=dict)
+    licences: dict[uuid.UUID, Licence] = field(default_factory=dict)
+    teams: dict[uuid.UUID, str] = field(default_factory=dict)
     truncated: bool = False
 
 
@@ -79,60 +115,108 @@ def version_key(version_id: uuid.UUID) -> str:
     return f"version:{version_id}"
 
 
-def parent_key(edge: Edge) -> str:
-    """The key of an edge's parent, whatever it is."""
-    if edge.parent_id is not None:
-        return version_key(edge.parent_id)
-    if edge.dataset_version_id is not None:
-        return f"dataset:{edge.dataset_version_id}"
-    return f"outside:{edge.parent_digest}"
-
-
 def _batches(ids: Iterable[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     wanted = sorted(ids)
     for start in range(0, len(wanted), _BATCH):
         yield wanted[start : start + _BATCH]
 
 
-def load_ancestors(root: ModelVersion) -> Graph:
-    """Everything that the version was made from, by whichever path."""
-    graph = Graph(root, {root.pk: root}, {version_key(root.pk): 0})
-    level, distance = {root.pk}, 0
+_LINE = ("id", "child_id", "parent_id", "dataset_version_id", "parent_digest", "role", "operations", "grade")
+
+
+def _add_ancestors(graph: _Graph) -> None:
+    def further(lines: Sequence[_Line], distance: int) -> set[uuid.UUID]:
+        known = set(graph.distances)
+        for line in lines:
+            graph.distances.setdefault(line.parent_key, distance)
+        return {line.parent for line in lines if line.parent is not None and version_key(line.parent) not in known}
+
+    _walk(graph, "child_id__in", -1, further)
+
+
+def _add_descendants(graph: _Graph, teams: Teams) -> None:
+    def further(lines: Sequence[_Line], distance: int) -> set[uuid.UUID]:
+        known = set(graph.distances)
+        for line in lines:
+            graph.distances.setdefault(version_key(line.child), distance)
+        return {line.child for line in lines if version_key(line.child) not in known}
+
+    shown = {} if teams is None else {"child__model__team_id__in": teams}
+    _walk(graph, "parent_id__in", 1, further, **shown)
+
+
+def _walk(
+    graph: _Graph,
+    near: str,
+    step: int,
+    further: Callable[[Sequence[_Line], int], set[uuid.UUID]],
+    **shown: set[uuid.UUID],
+) -> None:
+    level, distance = {graph.root}, 0
     while level and not graph.truncated:
-        distance -= 1
-        following: set[uuid.UUID] = set()
+        distance += step
+        lines: list[_Line] = []
         for batch in _batches(level):
-            rows = Edge.objects.filter(child_id__in=batch).select_related(
-                "parent__model__team", "parent__licence", "dataset_version__dataset__team", "dataset_version__licence"
-            )
-            for edge in rows.order_by("id"):
-                graph.edges[edge.pk] = edge
-                graph.distances.setdefault(parent_key(edge), distance)
-                if edge.parent is not None and edge.parent.pk not in graph.versions:
-                    graph.versions[edge.parent.pk] = edge.parent
-                    following.add(edge.parent.pk)
+            rows = Edge.objects.filter(**{near: batch}, **shown).order_by("id").values_list(*_LINE)
+            lines += [_Line(*row) for row in rows]
+        graph.lines.update({line.id: line for line in lines})
+        level = further(lines, distance)
         graph.truncated = len(graph.distances) > MAX_NODES
-        level = following
+
+
+def _name_things(graph: _Graph) -> None:
+    """What stands at the nodes: versions, dataset versions, their licences and teams."""
+    kinds: dict[str, list[uuid.UUID]] = {"version": [], "dataset": [], "outside": []}
+    for key in graph.distances:
+        kind, _, name = key.partition(":")
+        if kind != "outside":
+            kinds[kind].append(uuid.UUID(name))
+    columns = ("id", "digest", "number", "size_bytes", "licence_id", "model__team_id", "model__slug")
+    for batch in _batches(kinds["version"]):
+        for key, *rest in ModelVersion.objects.filter(pk__in=batch).values_list(*columns):
+            graph.things[version_key(key)] = _Thing(*rest)
+    for batch in _batches(kinds["dataset"]):
+        for row in DatasetVersion.objects.filter(pk__in=batch).select_related("dataset"):
+            owner = row.dataset
+            graph.things[f"dataset:{row.pk}"] = _Thing(
+                row.bound_digest, row.number, row.size_bytes, row.licence_id, owner.team_id, owner.slug, tuple(row.uses)
+            )
+    for batch in _batches({thing.licence for thing in graph.things.values()}):
+        graph.licences |= Licence.objects.in_bulk(batch)
+    for batch in _batches({thing.team for thing in graph.things.values()}):
+        graph.teams |= dict(Team.objects.filter(pk__in=batch).values_list("pk", "slug"))
+
+
+def _load(version: ModelVersion) -> _Graph:
+    graph = _Graph(version.pk, distances={version_key(version.pk): 0})
+    _add_ancestors(graph)
     return graph
 
 
-def _add_descendants(graph: Graph, teams: Teams) -> None:
-    level, distance = {graph.root.pk}, 0
-    while level and not graph.truncated:
-        distance += 1
-        following: set[uuid.UUID] = set()
-        for batch in _batches(level):
-            rows = Edge.objects.filter(parent_id__in=batch).select_related("child__model__team", "child__licence")
-            for edge in rows.order_by("id"):
-                if not _shown(teams, edge.child.model.team_id):
-                    continue
-                graph.edges[edge.pk] = edge
-                graph.distances.setdefault(version_key(edge.child_id), distance)
-                if edge.child_id not in graph.versions:
-                    graph.versions[edge.child_id] = edge.child
-                    following.add(edge.child_id)
-        graph.truncated = len(graph.distances) > MAX_NODES
-        level = following
+@dataclass(frozen=True)
+class Graph:
+    """The ancestors of a version as rows, for rules that look at them; `distances` by the keys of nodes (0 is the version)."""
+
+    versions: dict[uuid.UUID, ModelVersion]
+    edges: dict[uuid.UUID, Edge]
+    distances: dict[str, int]
+    truncated: bool
+
+
+def load_ancestors(version: ModelVersion) -> Graph:
+    """Everything that the version was made from, by whichever path, with the version itself."""
+    graph = _load(version)
+    versions: dict[uuid.UUID, ModelVersion] = {version.pk: version}
+    edges: dict[uuid.UUID, Edge] = {}
+    ids = {line.parent for line in graph.lines.values() if line.parent is not None}
+    for batch in _batches(ids):
+        versions |= ModelVersion.objects.select_related("model__team", "licence").in_bulk(batch)
+    lines = Edge.objects.select_related(
+        "dataset_version__dataset__team", "dataset_version__licence", "dataset_version__origin"
+    )
+    for batch in _batches(graph.lines):
+        edges |= lines.in_bulk(batch)
+    return Graph(versions, edges, graph.distances, graph.truncated)
 
 
 def _shown(teams: Teams, team_id: uuid.UUID) -> bool:
@@ -142,56 +226,35 @@ def _shown(teams: Teams, team_id: uuid.UUID) -> bool:
 def lineage(caller: Caller, version: ModelVersion) -> Lineage:
     """Ancestors (reduced where the caller may not read them) and visible descendants of a version the caller may read."""
     teams = readable_team_ids(caller.actor_id)
-    graph = load_ancestors(version)
+    graph = _load(version)
     _add_descendants(graph, teams)
-    nodes = {version_key(row.pk): _version_node(row, graph, teams) for row in graph.versions.values()}
-    for edge in graph.edges.values():
-        key = parent_key(edge)
-        if key not in nodes:
-            nodes[key] = _other_node(key, edge, graph, teams)
+    _name_things(graph)
+    nodes = [_node(key, distance, graph, teams) for key, distance in graph.distances.items()]
     edges = [
-        EdgeView(version_key(e.child_id), parent_key(e), e.role, tuple(e.operations), e.grade)
-        for e in graph.edges.values()
+        EdgeView(version_key(line.child), line.parent_key, line.role, tuple(line.operations), line.grade)
+        for line in graph.lines.values()
     ]
-    ordered = sorted(nodes.values(), key=lambda node: (node.distance, node.kind, node.key))
-    return Lineage(version_key(version.pk), ordered, edges, graph.truncated)
+    nodes.sort(key=lambda node: (node.distance, node.kind, node.key))
+    return Lineage(version_key(version.pk), nodes, edges, graph.truncated)
 
 
-def _version_node(row: ModelVersion, graph: Graph, teams: Teams) -> Node:
-    key, visible = version_key(row.pk), _shown(teams, row.model.team_id)
-    plain = Node(key, "version", row.digest, None, row.licence.expression, visible, graph.distances[key])
-    if not visible:
-        return plain
+def _node(key: str, distance: int, graph: _Graph, teams: Teams) -> Node:
+    kind, _, rest = key.partition(":")
+    thing = graph.things.get(key)
+    if thing is None:
+        return Node(key, kind, rest, None, None, True, distance)
+    licence = graph.licences[thing.licence].expression
+    if not _shown(teams, thing.team):
+        return Node(key, kind, thing.digest, None, licence, False, distance, uses=thing.uses)
+    label = _label(thing, graph)
+    team, name = graph.teams[thing.team], thing.name
     return Node(
-        **{
-            **vars(plain),
-            "label": str(row),
-            "team": row.model.team.slug,
-            "name": row.model.slug,
-            "number": row.number,
-            "size_bytes": row.size_bytes,
-        }
+        key, kind, thing.digest, label, licence, True, distance, team, name, thing.number, thing.size_bytes, thing.uses
     )
 
 
-def _other_node(key: str, edge: Edge, graph: Graph, teams: Teams) -> Node:
-    row, distance = edge.dataset_version, graph.distances[key]
-    if row is None:
-        return Node(key, "outside", edge.parent_digest, None, None, True, distance)
-    visible = _shown(teams, row.dataset.team_id)
-    plain = Node(key, "dataset", row.bound_digest, None, row.licence.expression, visible, distance, uses=tuple(row.uses))
-    if not visible:
-        return plain
-    return Node(
-        **{
-            **vars(plain),
-            "label": f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}",
-            "team": row.dataset.team.slug,
-            "name": row.dataset.slug,
-            "number": row.number,
-            "size_bytes": row.size_bytes,
-        }
-    )
+def _label(thing: _Thing, graph: _Graph) -> str:
+    return f"{graph.teams[thing.team]}/{thing.name}@{thing.number}"
 
 
 # --- terms along the lineage ------------------------------------------------------------------------------------------
@@ -199,46 +262,38 @@ def _other_node(key: str, edge: Edge, graph: Graph, teams: Teams) -> Node:
 
 def terms_along(version: ModelVersion, teams: Teams) -> EffectiveTerms:
     """The effective terms of a version; sources of other teams are named by digest alone."""
-    graph = load_ancestors(version)
-    sources = {version_key(row.pk): _version_source(row, teams) for row in graph.versions.values()}
-    for edge in graph.edges.values():
-        key = parent_key(edge)
-        if key not in sources:
-            sources[key] = _other_source(key, edge, teams)
-    links = [Link(version_key(e.child_id), parent_key(e), e.role) for e in graph.edges.values()]
+    graph = _load(version)
+    _name_things(graph)
+    answers = {key: _answers(licence) for key, licence in graph.licences.items()}
+    data = {line.parent_key for line in graph.lines.values() if line.role == "data"}
+    sources = {key: _source(key, graph, answers, teams, key in data) for key in graph.distances}
+    links = [Link(version_key(line.child), line.parent_key, line.role) for line in graph.lines.values()]
     found = effective_terms(version_key(version.pk), sources, links)
     found.notes.extend(_silences(version, graph))
     return found
 
 
-def _short(digest: str) -> str:
-    return f"{digest[:19]}..."
+Answers = tuple[dict[str, tuple[str, str]], tuple[str, ...]]
 
 
-def _answers(licence: Licence) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
+def _answers(licence: Licence) -> Answers:
     terms = licence.terms
     answers = {name: (row["answer"], row["sentence"]) for name, row in terms["answers"].items()}
     return answers, tuple(terms["notes"])
 
 
-def _version_source(row: ModelVersion, teams: Teams) -> Source:
-    answers, notes = _answers(row.licence)
-    label = str(row) if _shown(teams, row.model.team_id) else f"a model of another team ({_short(row.digest)})"
-    return Source(version_key(row.pk), "version", label, row.licence.expression, answers, notes=notes)
+def _source(key: str, graph: _Graph, known: dict[uuid.UUID, Answers], teams: Teams, is_data: bool) -> Source:
+    kind, _, rest = key.partition(":")
+    what = "data" if is_data else "a model"
+    thing = graph.things.get(key)
+    if thing is None:
+        return Source(key, kind, f"{what} outside this registry ({rest[:19]}...)")
+    label = _label(thing, graph) if _shown(teams, thing.team) else f"{what} of another team ({thing.digest[:19]}...)"
+    answers, notes = known[thing.licence]
+    return Source(key, kind, label, graph.licences[thing.licence].expression, answers, thing.uses, notes)
 
 
-def _other_source(key: str, edge: Edge, teams: Teams) -> Source:
-    row = edge.dataset_version
-    if row is None:
-        what = "data" if edge.role == "data" else "a model"
-        return Source(key, "outside", f"{what} outside this registry ({_short(edge.parent_digest)})")
-    answers, notes = _answers(row.licence)
-    named = f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
-    label = named if _shown(teams, row.dataset.team_id) else f"data of another team ({_short(row.bound_digest)})"
-    return Source(key, "dataset", label, row.licence.expression, answers, tuple(row.uses), notes)
-
-
-def _silences(version: ModelVersion, graph: Graph) -> Sequence[str]:
+def _silences(version: ModelVersion, graph: _Graph) -> Sequence[str]:
     """What the answer cannot know."""
     notes = []
     if version.training_data != "complete":

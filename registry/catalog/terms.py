@@ -18,18 +18,20 @@ This reads data that people wrote about licences; it is no legal advice, and it 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from registry.provenance.licences import ANSWERS, TERMS, strictest
+from registry.provenance.licences import ANSWERS, TERMS
 
 WEIGHT_ROLES = ("base", "student-start", "merge-input")
 SHAPING_USES = ("training", "calibration")
 _DATA_TERMS = ("commercial_use", "notice", "share_alike", "naming", "use_restrictions", "jurisdiction")
 _TEACHER_TERMS = ("commercial_use", "notice", "share_alike", "naming", "use_restrictions", "jurisdiction")
 _WHOLE_USE = ("commercial_use", "redistribution", "modification", "output_use")
-_PROOFS_PER_TERM = 20
+_PROOFS_PER_TERM = 50
+_CONDITIONS, _UNKNOWN = ANSWERS.index("conditions"), ANSWERS.index("unknown")
 _FAMILY = re.compile(r"-(only|or-later)$")
 
 
@@ -106,8 +108,17 @@ class EffectiveTerms:
         }
 
 
-Findings = dict[str, list[Proof]]
-"""For each term the proofs that attain its strictest answer."""
+Levels = dict[str, int]
+"""For each term the place of its answer in ANSWERS: the higher, the stricter."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """How an answer of a parent reaches a term of the child; `sentence` stands for that of the parent where the answer changes."""
+
+    term: str
+    level: int
+    sentence: str = ""
 
 
 def effective_terms(root: str, sources: Mapping[str, Source], links: Sequence[Link]) -> EffectiveTerms:
@@ -116,18 +127,22 @@ def effective_terms(root: str, sources: Mapping[str, Source], links: Sequence[Li
     for link in links:
         parents.setdefault(link.child, []).append(link)
     order = _ancestors_first(root, parents)
-    known: dict[str, Findings] = {}
+    levels: dict[str, Levels] = {}
     for key in order:
-        found = [_own(sources[key])]
-        found += [_flow(link.role, sources[link.parent], known[link.parent]) for link in parents.get(key, [])]
-        known[key] = {term: _strictest([p for one in found for p in one.get(term, [])]) for term in TERMS}
-    result = known[root]
-    _decide_share_alike(result, root, order, sources, parents)
+        levels[key] = _levels(sources[key], parents.get(key, []), sources, levels)
+    notes = list(dict.fromkeys(note for key in reversed(order) for note in sources[key].notes))
+    proofs: dict[str, list[Proof]] = {}
+    for term in TERMS:
+        found = _proofs(root, term, sources, parents, levels)
+        if len(found) > _PROOFS_PER_TERM:
+            notes.append(f"{len(found) - _PROOFS_PER_TERM} more sources give the same answer to {term}.")
+        proofs[term] = found[:_PROOFS_PER_TERM]
+    _decide_share_alike(proofs, root, order, sources, parents)
     return EffectiveTerms(
-        answers={term: result[term][0].answer for term in TERMS},
-        proof=[step for term in TERMS for step in result[term]],
+        answers={term: proofs[term][0].answer for term in TERMS},
+        proof=[step for term in TERMS for step in proofs[term]],
         considered=_considered(order, sources, parents),
-        notes=list(dict.fromkeys(note for key in reversed(order) for note in sources[key].notes)),
+        notes=notes,
     )
 
 
@@ -151,63 +166,87 @@ def _ancestors_first(root: str, parents: Mapping[str, Sequence[Link]]) -> list[s
     return order
 
 
-def _own(source: Source) -> Findings:
-    licence = source.licence or "not known"
-    if source.answers is None:
-        sentence = f"The licence of {source.label} is not known here."
-        return {term: [Proof(term, "unknown", sentence, source.label, licence)] for term in TERMS}
-    return {term: [Proof(term, *source.answers[term], source.label, licence)] for term in TERMS}
+def _own_level(source: Source, term: str) -> int:
+    return _UNKNOWN if source.answers is None else ANSWERS.index(source.answers[term][0])
 
 
-def _flow(role: str, source: Source, findings: Findings) -> Findings:
-    """What of a parent's terms goes on to the child."""
+def _levels(
+    source: Source, links: Sequence[Link], sources: Mapping[str, Source], levels: Mapping[str, Levels]
+) -> Levels:
+    """The strictest of the source's own answers and of what its parents hand on."""
+    found = {term: _own_level(source, term) for term in TERMS}
+    for link in links:
+        parent = sources[link.parent]
+        for term in TERMS:
+            for route in _routes(link.role, parent, levels[link.parent], term):
+                found[term] = max(found[term], route.level)
+    return found
+
+
+def _routes(role: str, parent: Source, levels: Levels, term: str) -> list[Route]:
+    """By which terms of a parent, in which role, this term of the child is bound."""
     if role in WEIGHT_ROLES:
-        passed = findings
-    elif role == "teacher":
-        passed = _from_teacher(findings)
-    else:
-        passed = _from_data(source, findings)
-    step = f"{role}: {source.label}"
-    return {term: [replace(p, path=(step, *p.path)) for p in proofs] for term, proofs in passed.items()}
+        return [Route(term, levels[term])]
+    if role == "teacher":
+        return _routes_from_teacher(levels, term)
+    if parent.kind == "dataset" and not set(parent.uses) & set(SHAPING_USES):
+        return []
+    if term in _DATA_TERMS:
+        return [Route(term, levels[term])]
+    if term == "modification" and levels[term] >= _UNKNOWN:
+        return [Route(term, _UNKNOWN, "Whether a model may be fitted to data that may not be changed is not settled.")]
+    return []
 
 
-def _from_teacher(findings: Findings) -> Findings:
-    clause = findings["output_use"]
-    answer = clause[0].answer
-    if answer == "allowed":
-        return {}
-    if answer != "conditions":
-        return {term: [replace(p, term=term) for p in clause] for term in _WHOLE_USE}
-    passed = {term: [replace(p, term=term) for p in clause] for term in _WHOLE_USE}
-    for term in _TEACHER_TERMS:
-        passed[term] = [*passed.get(term, []), *findings[term]]
-    return passed
+def _routes_from_teacher(levels: Levels, term: str) -> list[Route]:
+    clause = levels["output_use"]
+    if clause == 0:
+        return []
+    routes = [Route("output_use", clause)] if term in _WHOLE_USE else []
+    if clause == _CONDITIONS and term in _TEACHER_TERMS:
+        routes.append(Route(term, levels[term]))
+    return routes
 
 
-def _from_data(source: Source, findings: Findings) -> Findings:
-    if source.kind == "dataset" and not set(source.uses) & set(SHAPING_USES):
-        return {}
-    passed = {term: findings[term] for term in _DATA_TERMS}
-    if findings["modification"][0].answer in ("forbidden", "unknown"):
-        sentence = "Whether a model may be fitted to data that may not be changed is not settled."
-        passed["modification"] = [replace(p, answer="unknown", sentence=sentence) for p in findings["modification"]]
-    return passed
+def _proofs(
+    root: str,
+    term: str,
+    sources: Mapping[str, Source],
+    parents: Mapping[str, Sequence[Link]],
+    levels: Mapping[str, Levels],
+) -> list[Proof]:
+    """Every source that gives the term its answer, nearest first, each by a shortest path. Free terms need only the version."""
+    answer = ANSWERS[levels[root][term]]
+    if levels[root][term] == 0:
+        return [_proof(term, answer, sources[root], term, "", ())]
+    found: list[Proof] = []
+    seen = {(root, term, "")}
+    waiting: deque[tuple[str, str, int, str, tuple[str, ...]]] = deque([(root, term, levels[root][term], "", ())])
+    while waiting:
+        key, asked, level, sentence, path = waiting.popleft()
+        if _own_level(sources[key], asked) == level:
+            found.append(_proof(term, answer, sources[key], asked, sentence, path))
+        for link in parents.get(key, []):
+            for route in _routes(link.role, sources[link.parent], levels[link.parent], asked):
+                state = (link.parent, route.term, sentence or route.sentence)
+                if route.level == level and state not in seen:
+                    seen.add(state)
+                    step = (*path, f"{link.role}: {sources[link.parent].label}")
+                    waiting.append((link.parent, route.term, levels[link.parent][route.term], state[2], step))
+    return found
 
 
-def _strictest(proofs: list[Proof]) -> list[Proof]:
-    """The proofs of the strictest answer; a source stands once, by its shortest path."""
-    worst = strictest([p.answer for p in proofs])
-    best: dict[tuple[str, str], Proof] = {}
-    for proof in proofs:
-        if proof.answer == worst:
-            key = (proof.source, proof.sentence)
-            if key not in best or len(proof.path) < len(best[key].path):
-                best[key] = proof
-    return list(best.values())[:_PROOFS_PER_TERM]
+def _proof(term: str, answer: str, source: Source, asked: str, sentence: str, path: tuple[str, ...]) -> Proof:
+    said = source.answers[asked][1] if source.answers else f"The licence of {source.label} is not known here."
+    return Proof(term, answer, sentence or said, source.label, source.licence or "not known", path)
 
 
 def _decide_share_alike(
-    result: Findings, root: str, order: Sequence[str], sources: Mapping[str, Source], parents: Mapping[str, list[Link]]
+    result: dict[str, list[Proof]],
+    root: str,
+    order: Sequence[str],
+    sources: Mapping[str, Source],
+    parents: Mapping[str, list[Link]],
 ) -> None:
     """Two families that both want derivatives to themselves: nobody here knows whether they fit together."""
     asking = _share_alike_families(root, order, sources, parents)

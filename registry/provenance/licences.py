@@ -92,11 +92,6 @@ class Pack:
     entries: dict[str, PackEntry]
 
 
-def strictest(answers: list[str]) -> str:
-    """The answer that binds when all of them do; `allowed` when there is none."""
-    return max(answers, key=ANSWERS.index, default="allowed")
-
-
 @functools.lru_cache(maxsize=1)
 def pack() -> Pack:
     """The pack of this installation, read once."""

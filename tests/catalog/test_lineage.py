@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from registry.access.models import Team
-from registry.catalog import queries, services
+from registry.catalog import lineage, queries, services
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.manifest import FileSpec
 from registry.catalog.models import ModelVersion
@@ -126,9 +126,40 @@ def test_effective_terms_over_http_give_answers_proof_and_sources(world: World) 
 def test_a_level_of_many_parents_takes_as_many_queries_as_one_of_few(world: World, count: int) -> None:
     parents = [world.version(world.model(), seed=20 + n) for n in range(count)]
     child = world.version(seed=99, edges=[EdgeSpec("merge-input", ("merged",), parent=p) for p in parents])
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         found: Any = queries.lineage(world.cast.ada, child)
     assert len(found.nodes) == count + 1
-    assert len(captured) <= 6
+    assert len(captured) <= 7
+
+
+def test_data_whose_state_nobody_knows_stands_by_the_record_about_it(world: World) -> None:
+    from registry.provenance import services as provenance
+
+    row = provenance.register_dataset_version(
+        actor=world.cast.ada, dataset=world.dataset("mix"), licence=world.licence("LicenseRef-pressmark-unknown"),
+        origin="A published mix.", uses=["training"],
+    )  # fmt: skip
+    version = world.version(edges=[EdgeSpec("data", dataset_version=row)])
+    assert queries.lineage(world.cast.ada, version).nodes[0].digest == row.document_digest
+    found = queries.effective_terms(version)
+    assert found.answers["commercial_use"] == "unknown"
+    assert found.because("commercial_use")[0].source == "search/mix@1"
+
+
+def test_the_ancestors_as_rows_hold_versions_edges_and_distances(world: World) -> None:
+    base = world.version(world.model("base"))
+    child = world.derived_version(base, data=[world.dataset_version(uses=["calibration"])])
+    graph = lineage.load_ancestors(child)
+    assert set(graph.versions) == {base.pk, child.pk}
+    assert graph.distances[lineage.version_key(base.pk)] == -1
+    assert sorted(edge.role for edge in graph.edges.values()) == ["base", "data"]
+
+
+def test_a_lineage_beyond_the_limit_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = world.version()
+    for seed in range(2, 6):
+        version = world.version(seed=seed, edges=[EdgeSpec("base", parent=version)])
+    monkeypatch.setattr(lineage, "MAX_NODES", 2)
+    found = queries.lineage(world.cast.ada, version)
+    assert found.truncated
+    assert any("more than 2 sources" in note for note in queries.effective_terms(version).notes)

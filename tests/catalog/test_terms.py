@@ -160,3 +160,19 @@ def test_a_diamond_of_many_paths_is_walked_once_per_source() -> None:
 def test_a_circle_is_an_error_not_a_loop() -> None:
     with pytest.raises(ValueError, match="circle"):
         along(source("child", "MIT"), source("x", "MIT"), links=[("child", "x", "base"), ("x", "child", "base")])
+
+
+def test_many_sources_of_one_answer_are_counted_where_they_are_not_listed() -> None:
+    sources = [source("child", "MIT"), *(source(f"b{n}", "CC-BY-NC-4.0") for n in range(60))]
+    found = along(*sources, links=[("child", f"b{n}", "merge-input") for n in range(60)])
+    assert len(found.because("commercial_use")) == 50
+    assert "10 more sources give the same answer to commercial_use." in found.notes
+
+
+def test_every_source_of_a_duty_is_listed_nearest_first() -> None:
+    found = along(
+        source("child", "CC0-1.0"), source("near", "CC-BY-4.0"), source("far", "MIT"),
+        links=[("child", "near", "base"), ("near", "far", "base")],
+    )  # fmt: skip
+    assert [(p.source, len(p.path)) for p in found.because("notice")] == [("near", 1), ("far", 2)]
+    assert [p.source for p in found.because("jurisdiction")] == ["child"]

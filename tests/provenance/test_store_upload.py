@@ -136,6 +136,19 @@ def test_bytes_of_another_team_cannot_be_named_by_their_digest(world: World, out
         )
 
 
+def test_a_viewer_cannot_take_data_that_he_may_only_see_into_a_team_of_his_own(
+    world: World, outsider_team: Team
+) -> None:
+    make_eve_engineer_of(world.cast, outsider_team)
+    person = world.cast.people["eve"]
+    access.grant_membership(actor=world.cast.root, person=person, role=Role.VIEWER, team=world.team)
+    rows = world.dataset_version(data=b'{"text":"seen"}\n')
+    with pytest.raises(Invalid, match="not uploaded by you"):
+        services.measure_upload(actor=world.cast.eve, digest=rows.digest)
+    access.grant_membership(actor=world.cast.root, person=person, role=Role.ENGINEER, team=world.team)
+    assert services.measure_upload(actor=world.cast.eve, digest=rows.digest).row_count == 1
+
+
 # --- below HTTP -------------------------------------------------------------------------------------------------------
 
 
