@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 
 from registry.catalog import queries as catalog
-from registry.catalog.lineage import Graph, load_ancestors, version_key
 from registry.catalog.models import Edge, EdgeRole, ModelVersion, RegisteredModel
 from registry.provenance.models import DatasetVersion
 from registry.release import gates
 from registry.release.models import Approval, DecisionKind, Waiver
 
+LINEAGE_LIMIT = 10_000
+_BATCH = 500
 _DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
 
 
@@ -19,8 +20,7 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
     model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
     evidence = _evidence(version)
-    graph = load_ancestors(version)
-    edges = sorted(graph.edges.values(), key=lambda e: e.pk)
+    edges, truncated = _lineage_edges(version)
     return gates.GateInputs(
         version_digest=version.digest,
         origin=version.origin,
@@ -32,8 +32,8 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
         evidence=evidence,
         terms=_terms(version),
         edges=[_edge(e) for e in edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
-        datasets=_datasets(edges, version, truncated=graph.truncated),
-        ancestors=_ancestors(version, graph),
+        datasets=_datasets(edges, version, truncated=truncated),
+        ancestors=_ancestors(version, edges),
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
     )
 
@@ -60,6 +60,30 @@ def _terms(version: ModelVersion) -> dict[str, gates.TermInput]:
         decided_by = f"{proof[0].licence} of {proof[0].source}" if proof else ""
         terms[term] = gates.TermInput(answer, decided_by)
     return terms
+
+
+def _lineage_edges(version: ModelVersion) -> tuple[list[Edge], bool]:
+    """Every edge from the version up through all of its ancestors, nearest first; and whether there were too many."""
+    related = (
+        "parent__model__team",
+        "dataset_version__dataset__team",
+        "dataset_version__licence",
+        "dataset_version__origin",
+    )
+    seen, level = {version.pk}, {version.pk}
+    edges: list[Edge] = []
+    while level:
+        wanted, following = sorted(level), set()
+        for start in range(0, len(wanted), _BATCH):
+            batch = Edge.objects.filter(child_id__in=wanted[start : start + _BATCH])
+            rows = list(batch.select_related(*related).order_by("pk"))
+            edges += rows
+            following |= {e.parent_id for e in rows if e.parent_id is not None}
+        level = following - seen
+        seen |= level
+        if len(edges) > LINEAGE_LIMIT:
+            return edges, True
+    return edges, False
 
 
 def _edge(edge: Edge) -> gates.EdgeInput:
@@ -96,10 +120,9 @@ def _terms_known(row: DatasetVersion) -> bool:
     return all(answers.get(term, {}).get("answer", "unknown") != "unknown" for term in _DECISIVE_TERMS)
 
 
-def _ancestors(version: ModelVersion, graph: Graph) -> list[gates.AncestorInput]:
+def _ancestors(version: ModelVersion, edges: list[Edge]) -> list[gates.AncestorInput]:
     """Parent versions, nearest first, each with whether it holds an approval that was granted and not revoked."""
-    parents = [row for key, row in graph.versions.items() if key != version.pk]
-    parents.sort(key=lambda row: (-graph.distances[version_key(row.pk)], row.pk))
+    parents = list({e.parent.pk: e.parent for e in edges if e.parent is not None}.values())
     rows = Approval.objects.filter(version_id__in=[row.pk for row in parents]).prefetch_related("decisions")
     approved = {row.version_id for row in rows if _was_granted(row)}
     return [gates.AncestorInput(_name(row, version), row.digest, row.pk in approved) for row in parents]
