@@ -15,7 +15,7 @@ import os
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from audit import checkpoints, dsse, entries, merkle, notes, offline_verify, queries, snapshots, sshsig
@@ -275,9 +275,3 @@ def _zip_info(path: str) -> zipfile.ZipInfo:
     info.create_system = 3
     info.external_attr = 0o100644 << 16
     return info
-
-
-def read_back(path: Path) -> Iterator[bytes]:
-    """A built bundle in pieces, for sending."""
-    with path.open("rb") as source:
-        yield from storage.chunks_of(source)

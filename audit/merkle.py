@@ -245,7 +245,7 @@ class TileTree:
         return _fold([self._complete(start, height) for start, height in _complete_runs(low, high)])
 
     def _complete(self, start: int, height: int) -> bytes:
-        """Root of the complete subtree of 2**height leaves that begins at leaf `start`, out of one tile; kept for further proofs."""
+        """Root of the complete subtree of 2**height leaves that begins at leaf `start`; kept for further proofs."""
         known = self._nodes.get((start, height))
         if known is not None:
             return known

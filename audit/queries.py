@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from django.db.models import QuerySet
 
 from audit import checkpoints, merkle, notes
+from audit.keys import issuer_signer
 from audit.models import Assessment, Bundle, Checkpoint, Entry, Report
 from registry.access.queries import readable_team_ids
 from registry.catalog.models import RegisteredModel
-from registry.errors import Invalid, NotFound, Unavailable
+from registry.errors import Conflict, Invalid, NotFound, Unavailable
 from registry.events import Caller
 from registry.oversight.queries import team_of_stream
 
@@ -153,8 +155,27 @@ def consistency_document(tree: merkle.TileTree, old_sizes: list[int], new: int) 
     return {"proofs": proofs, "size": new, "type": "pressmark/consistency/1"}
 
 
-def receipt_entries(caller: Caller, first: int, count: int) -> list[Entry]:
-    """The entries that a receipt covers, all of which the caller may read."""
-    if not 1 <= count <= 10_000 or first < 0:
-        raise Invalid("A receipt covers 1 to 10,000 entries.", hint="Take both numbers from the receipt.")
-    return [get_entry(caller, position) for position in range(first, first + count)]
+def complete_receipt(caller: Caller, header: str) -> list[tuple[Entry, str]]:
+    """The entries that a receipt covers, each with a tlog-proof whose `extra` is the receipt's note.
+
+    Invalid when it is no receipt of this installation; NotFound when the caller may not read one of the entries.
+    """
+    try:
+        note = notes.parse_receipt_header(header)
+        receipt = notes.open_receipt(note, issuer_signer().public)
+    except notes.NoteError as error:
+        raise Invalid(
+            f"That is no receipt of this installation: {error}", hint="Send the value of the header Pressmark-Receipt."
+        ) from None
+    found = []
+    for position in range(receipt.first, receipt.first + receipt.count):
+        entry = get_entry(caller, position)
+        _, proof = inclusion_proof(position)
+        found.append((entry, dataclasses.replace(proof, extra=note).text().decode()))
+    if merkle.root([bytes(entry.leaf) for entry, _ in found]) != receipt.root:
+        raise Conflict(
+            "The ledger holds other entries at the positions of this receipt.",
+            hint="Keep the receipt: it proves that history was rewritten. Run `pressmark verify-ledger`.",
+            code="receipt-differs",
+        )
+    return found

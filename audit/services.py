@@ -162,13 +162,18 @@ def snapshot_of(assessment: Assessment) -> tuple[Snapshot, dict[str, Any]]:
     return snapshots.take_at(key, as_of["entries"], as_of["time"]), document
 
 
-def report_of(assessment: Assessment) -> bytes:
-    """The canonical bytes of the report over an issued assessment."""
+def report_data_of(assessment: Assessment) -> dict[str, Any]:
+    """The report over an issued assessment, as page, PDF, JSON and CSV show it."""
     snapshot, document = snapshot_of(assessment)
     event = queries.event_of(assessment)
     actor = event["actor"]
     issue = report_data.Issue(str(assessment.pk), assessment.digest, actor["role"], actor["id"], event["at"])
-    return report_data.to_bytes(report_data.build(document, snapshot, issue))
+    return report_data.build(document, snapshot, issue)
+
+
+def report_of(assessment: Assessment) -> bytes:
+    """Its canonical bytes."""
+    return report_data.to_bytes(report_data_of(assessment))
 
 
 def prepare_report(*, actor: Caller, assessment: Assessment) -> PreparedReport:

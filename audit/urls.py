@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path
 
-api: list[URLPattern] = []
-pages: list[URLPattern] = []
+from audit import api as doors
+from audit import pages as views
+
+_MODEL = "teams/<slug:team>/models/<str:model>"
+_MODEL_PAGE = "models/<str:team>/<str:model>"
+
+api: list[URLPattern] = [
+    path(f"{_MODEL}/assessment", doors.PreviewAssessment.as_view(), name="preview-assessment"),
+    path(f"{_MODEL}/assessments", doors.IssueAssessment.as_view(), name="issue-assessment"),
+    path("assessments/<uuid:assessment_id>", doors.ShowAssessment.as_view(), name="show-assessment"),
+    path("assessments/<uuid:assessment_id>/reports", doors.IssueReport.as_view(), name="issue-report"),
+    path("reports/<uuid:report_id>", doors.ShowReport.as_view(), name="show-report"),
+    path("reports/<uuid:report_id>/report.<str:extension>", doors.DownloadReport.as_view(), name="download-report"),
+    path(f"{_MODEL}/bundles", doors.IssueBundle.as_view(), name="issue-bundle"),
+    path("bundles/<uuid:bundle_id>", doors.ShowBundle.as_view(), name="show-bundle"),
+    path("bundles/<uuid:bundle_id>/bundle.zip", doors.DownloadBundle.as_view(), name="download-bundle"),
+    path("ledger/entries/<int:position>", doors.ShowEntry.as_view(), name="show-entry"),
+    path("ledger/entries/<int:position>/proof", doors.ProveInclusion.as_view(), name="prove-inclusion"),
+    path("ledger/consistency", doors.ProveConsistency.as_view(), name="prove-consistency"),
+    path("ledger/checkpoint", doors.ShowCheckpoint.as_view(), name="show-checkpoint"),
+    path("ledger/receipt", doors.CompleteReceipt.as_view(), name="complete-receipt"),
+]
+
+_PAGES: list[URLPattern] = [
+    path(f"{_MODEL_PAGE}/assessment/", views.AssessmentPage.as_view(), name="assessment"),
+    path(f"{_MODEL_PAGE}/assessment/issue/", views.IssueAssessment.as_view(), name="issue-assessment"),
+    path(f"{_MODEL_PAGE}/bundles/issue/", views.IssueBundle.as_view(), name="issue-bundle"),
+    path("assessments/<uuid:assessment>/", views.IssuedAssessmentPage.as_view(), name="issued-assessment"),
+    path("assessments/<uuid:assessment>/report/", views.IssueReport.as_view(), name="issue-report"),
+    path("reports/<uuid:report>/report.<str:extension>", views.DownloadReport.as_view(), name="download-report"),
+    path("bundles/<uuid:bundle>/bundle.zip", views.DownloadBundle.as_view(), name="download-bundle"),
+]
+pages: list[URLPattern | URLResolver] = [path("", include((_PAGES, "audit")))]

@@ -1,0 +1,89 @@
+"""Files that leave the building, for the API and for pages: attachments of plain bytes that carry their digest.
+
+Rules: nothing is shown inline and no browser may guess the type; a bundle is built anew for each download (erased texts stay
+erased), whole before the first byte is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from audit import bundles
+from audit.models import Bundle, Report
+from audit.reports.tables import to_csv
+from registry import storage
+from registry.digests import hex_of, parse_canonical, sha256
+from registry.errors import NotFound
+
+_PDF_LIMIT_BYTES = 64 * 1024 * 1024
+_TYPES = {"pdf": "application/pdf", "json": "application/json", "csv": "text/csv; charset=utf-8"}
+
+
+def report_file(report: Report, extension: str) -> HttpResponse:
+    """The report as pdf, json or csv."""
+    if extension not in _TYPES:
+        raise NotFound(f"There is no report as {extension[:10]}.", hint=f"There are: {', '.join(_TYPES)}.")
+    if extension == "pdf":
+        data = storage.read_bytes(report.pdf_digest, limit_bytes=_PDF_LIMIT_BYTES)
+    else:
+        data = storage.read_bytes(report.json_digest)
+    if extension == "csv":
+        document = parse_canonical(data)
+        assert isinstance(document, dict)
+        data = to_csv(document)
+    response = HttpResponse(data, content_type=_TYPES[extension])
+    response["Content-Length"] = str(len(data))
+    _as_attachment(response, f"pressmark-report-{report.pk}.{extension}", sha256(data))
+    return response
+
+
+def bundle_file(bundle: Bundle) -> StreamingHttpResponse:
+    """The bundle as a zip."""
+    source, digest, size_bytes = built(bundle)
+    response = StreamingHttpResponse(_chunks(source), content_type="application/zip")
+    response["Content-Length"] = str(size_bytes)
+    _as_attachment(response, f"pressmark-bundle-{bundle.pk}.zip", digest)
+    return response
+
+
+def bundle_state(bundle: Bundle) -> tuple[str, int]:
+    """Digest and size of the zip; Unavailable ("pending") until it can be built."""
+    source, digest, size_bytes = built(bundle)
+    source.close()
+    return digest, size_bytes
+
+
+def built(bundle: Bundle) -> tuple[BinaryIO, str, int]:
+    """An open, nameless file with the whole bundle, its digest and size."""
+    with tempfile.TemporaryDirectory(prefix="pressmark-bundle-") as folder:
+        path = bundles.build(bundle, Path(folder) / "bundle.zip")
+        data_digest = _digest(path)
+        size_bytes = path.stat().st_size
+        return path.open("rb"), data_digest, size_bytes  # the open file outlives its name
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as source:
+        return "sha256:" + hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    with source:
+        yield from storage.chunks_of(source)
+
+
+def _as_attachment(response: HttpResponseBase, name: str, digest: str) -> None:
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["ETag"] = f'"{digest}"'
+    response["Pressmark-Digest"] = digest
+    response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(hex_of(digest))).decode()}:"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-transform"
