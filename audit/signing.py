@@ -214,8 +214,6 @@ def _read_private(path: Path) -> bytes:
             if state.st_mode & 0o077:
                 mode = stat.S_IMODE(state.st_mode)
                 raise KeyFileError(f"key file {path} has mode {mode:04o}; others may read it: run chmod 600 {path}")
-            if os.geteuid() != 0 and state.st_uid not in (os.geteuid(), 0):
-                raise KeyFileError(f"key file {path} belongs to user {state.st_uid}; it must be yours: run chown on it")
             return file.read(_FILE_LIMIT_BYTES)
     except OSError as error:
         raise KeyFileError(f"cannot read key file {path}: {error.strerror}") from error

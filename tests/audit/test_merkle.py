@@ -235,3 +235,22 @@ def test_a_proof_from_a_newer_to_an_older_state_is_refused() -> None:
         tree.inclusion_path(3, 11)
     with pytest.raises(merkle.MerkleError):
         tree.root(11)
+
+
+def test_tiles_answer_for_no_leaf_and_no_size_beyond_the_tree_although_they_hold_more() -> None:
+    read = reader_of(merkle.grow_tiles(lambda level, index: b"", 0, some_leaves(20)))
+    tree = merkle.TileTree(read, 10)
+    assert tree.root() == naive_root(some_leaves(10))
+    for wrong in (
+        lambda: tree.root(11),
+        lambda: tree.root(-1),
+        lambda: tree.leaf(10),
+        lambda: tree.leaf(-1),
+        lambda: tree.inclusion_path(3, 11),
+        lambda: tree.inclusion_path(10),
+        lambda: tree.consistency_path(5, 11),
+        lambda: merkle.TileTree(read, -1),
+        lambda: merkle.Frontier().append(b"short"),
+    ):
+        with pytest.raises(merkle.MerkleError):
+            wrong()
