@@ -31,7 +31,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "membership.grant": _ADMINISTRATORS,
     "membership.end": _ADMINISTRATORS,
     "token.create": _EVERYBODY,
-    "token.end": _EVERYBODY,
+    "token.end": _ADMINISTRATORS,
     "text.erase": _ADMINISTRATORS | _OFFICERS,
     "licence.register": _ENGINEERS | _OFFICERS | _ADMINISTRATORS,
     "dataset.register": _ENGINEERS,

@@ -195,7 +195,7 @@ def end_token(*, actor: Caller, token: Token) -> Token:
     if token.actor_id == actor.actor_id:
         role = _own_role(actor, token.actor)
     else:
-        role = permissions.require(actor, "actor.end", None)
+        role = permissions.require(actor, "token.end", None)
     with unit(actor, role=role) as opened:
         token = Token.objects.select_for_update(no_key=True).get(pk=token.pk)
         if token.ended_at is not None:
