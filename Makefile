@@ -28,8 +28,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## run the main job on a real model and show the outcome
 	@$(BIN)/pressmark demo
 
-test: setup ## run every test
+test: setup ## run every test on SQLite, and the promises of the database and the journeys on PostgreSQL as well
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m tests.services.postgres -- $(BIN)/python -m pytest $(PYTEST_ARGS) -m db_guarantee
 
 test-all: setup ## run every test on SQLite, then on PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -12,7 +12,7 @@ from knox.models import AuthToken
 
 from registry.access import permissions
 from registry.access.models import Actor, ActorKind, Membership, Role, Team, Text, Token
-from registry.digests import commitment, is_slug
+from registry.digests import CanonicalError, commitment, is_slug
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.ids import uuid7
@@ -30,7 +30,7 @@ def new_text(*, stream: str, purpose: str, value: str, now: datetime.datetime) -
     salt = secrets.token_bytes(32)
     try:
         sealed = commitment(salt, value)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, CanonicalError):
         raise Invalid(f"The {purpose} holds characters that are not text.", hint="Send valid Unicode.") from None
     return Text.objects.create(
         stream=stream, purpose=purpose, commitment=sealed, created_at=now, salt=salt, value=value

@@ -206,6 +206,9 @@ class RegisterDatasetVersionInput(serializers.Serializer[Any]):
     declared_digest = serializers.CharField(
         required=False, default=None, allow_null=True, help_text="Of bytes that are elsewhere."
     )
+    state_unknown = serializers.BooleanField(
+        required=False, default=False, help_text="Nobody knows the exact state of the declared data; then no digest."
+    )
     collection = serializers.CharField(required=False, default="", allow_blank=True)
     personal_data = KnowledgeField()
     consent = KnowledgeField()

@@ -138,21 +138,22 @@ def register_dataset_version(
     uses: Sequence[str],
     digest: str | None = None,
     declared_digest: str | None = None,
+    state_unknown: bool = False,
     collection: str = "",
     personal_data: str = "unknown",
     consent: str = "unknown",
     third_party_works: str = "unknown",
     measured: Measured | None = None,
 ) -> DatasetVersion:
-    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere; neither
-    means declared data whose exact state is not known.
+    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere. `state_unknown`
+    says that nobody knows the exact state of declared data; then there is no digest.
 
     `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
     """
     role = require_dataset_version(actor=actor, dataset=dataset)
     known = {"personal_data": personal_data, "consent": consent, "third_party_works": third_party_works}
     _check_statements(licence, origin, uses, known)
-    bound = _one_digest(digest, declared_digest)
+    bound = _one_digest(digest, declared_digest, state_unknown)
     if digest is not None and measured is None:
         measured = measure_upload(actor=actor, digest=digest)
     assert licence is not None
@@ -201,16 +202,16 @@ def _check_statements(licence: Licence | None, origin: str, uses: Sequence[str],
             raise Invalid(f"{name} is {value!r}.", hint="Answer yes, no or unknown.")
 
 
-def _one_digest(digest: str | None, declared_digest: str | None) -> str | None:
+def _one_digest(digest: str | None, declared_digest: str | None, state_unknown: bool) -> str | None:
     """The digest that the version is bound to; None for declared data whose exact state nobody knows, and that is said."""
-    if digest is None and declared_digest is None:
-        return None
-    if digest is not None and declared_digest is not None:
+    if [digest is not None, declared_digest is not None, state_unknown].count(True) != 1:
         raise Invalid(
-            "Give either 'digest' (bytes that you uploaded) or 'declared_digest' (bytes that are elsewhere), not both.",
+            "Give either 'digest' (bytes that you uploaded), 'declared_digest' (bytes that are elsewhere) or 'state_unknown'.",
             hint="Upload the file to have it measured; declare it if the bytes must stay where they are.",
             code="one-digest",
         )
+    if state_unknown:
+        return None
     bound = digest if digest is not None else declared_digest
     if not is_digest(bound):
         raise Invalid(f"{bound!r} is no digest.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")

@@ -91,6 +91,8 @@ def test_the_same_bytes_in_a_dataset_name_the_version_that_is_there(world: World
         ({"uses": ["decoration"]}, "uses"),
         ({"origin": "  "}, "comes from"),
         ({"consent": "perhaps"}, "consent"),
+        ({"digest": None}, "either"),
+        ({"state_unknown": True}, "either"),
         ({"declared_digest": "sha256:" + "ab" * 32}, "either"),
         ({"digest": "sha256:zz"}, "digest"),
         ({"digest": "sha256:" + "ab" * 32}, "not uploaded by you"),
@@ -113,7 +115,7 @@ def test_what_is_missing_or_wrong_is_named_and_nothing_is_kept(world: World, cha
 def test_declared_data_whose_exact_state_nobody_knows_has_no_digest_and_says_so(world: World) -> None:
     row = services.register_dataset_version(
         actor=world.cast.ada, dataset=world.dataset("mix"), licence=world.licence("LicenseRef-pressmark-unknown"),
-        origin="A published mix of collections; their states are not stated.", uses=["training"],
+        origin="A published mix of collections; their states are not stated.", uses=["training"], state_unknown=True,
     )  # fmt: skip
     assert row.digest is None
     assert row.source == "declared"

@@ -73,7 +73,7 @@ def _unknown_training_data(people: People, tell: Narrator) -> str:
         f"teams/{TEAM}/datasets/minilm-training-mix/versions",
         {
             "licence": "LicenseRef-pressmark-unknown", "origin": _UNKNOWN_ORIGIN, "uses": ["training"],
-            "personal_data": "unknown", "third_party_works": "yes",
+            "state_unknown": True, "personal_data": "unknown", "third_party_works": "yes",
         },
     )  # fmt: skip
     tell.say(f"{version['ref']}: declared only, terms unknown, and shown as that")
