@@ -44,6 +44,7 @@ def addresses(scene: scenes.Scene) -> dict[str, str]:
         "home": reverse("desk:home"),
         "models": reverse("desk:models"),
         "model": reverse("desk:model", args=model),
+        "assessment": reverse("audit:assessment", args=model),
         "parent": reverse("desk:version", args=[*model, scene.parent.number]),
         "child": reverse("desk:version", args=[*model, scene.child.number]),
         "request-run": reverse("desk:request-run", args=[*model, scene.parent.number]),

@@ -11,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit import checkpoints
+from audit import services as audit
 from registry.access import services as access
 from registry.access.models import Role, Team
 from registry.catalog.edges import EdgeSpec
 from registry.events import Caller
-from tests.desk.conftest import Visitor
+from tests.desk.conftest import Visitor, words
 from tests.desk.scene import Scene
 from tests.world import World
 
@@ -88,7 +89,10 @@ def test_somebody_outside_the_team_gets_404(visit: Visit, story: Scene) -> None:
     eve = visit("eve")
     assert eve.get(address(story.child)).status_code == 404
     assert eve.get(reverse("desk:model", args=["search", "minilm"])).status_code == 404
-    assert eve.get("/models/search/nothing@1/").status_code == 404
+    absent, hidden = eve.get("/models/search/nothing@1/"), eve.get(address(story.child))
+    assert absent.status_code == 404
+    assert words(absent) == words(hidden)
+    assert "it belongs to a team that you are not in" in words(hidden)
 
 
 def test_a_visitor_is_sent_to_the_door(client: object, story: Scene) -> None:
@@ -146,3 +150,13 @@ def test_evidence_of_another_version_is_not_found_under_this_one(visit: Visit, s
 @pytest.mark.parametrize(("name", "offered"), [("ada", True), ("carla", False)])
 def test_acts_are_offered_to_those_who_may(visit: Visit, story: Scene, name: str, offered: bool) -> None:
     assert ("Compress or measure" in visit(name).reads(address(story.parent))) is offered
+
+
+def test_what_was_issued_about_the_model_is_linked(visit: Visit, story: Scene) -> None:
+    carla = visit("carla")
+    assert "No assessment or bundle has been issued yet." in carla.reads(address(story.child))
+    assessment = audit.issue_assessment(actor=story.world.cast.carla, model=story.model)
+    bundle = audit.issue_bundle(actor=story.world.cast.carla, model=story.model)
+    page = carla.get(address(story.child)).content.decode()
+    assert reverse("audit:issued-assessment", args=[assessment.pk]) in page
+    assert reverse("audit:download-bundle", args=[bundle.pk]) in page
