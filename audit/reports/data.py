@@ -125,6 +125,7 @@ def _answers(
         for item in case.live
     ]
     return {
+        "as_of": wording.moment(case.now),
         "first_expiry": min(later, default=None),
         "gaps": [_gap(rows[name]) for name in document["summary"]["gaps"][:GAPS_ON_PAGE_ONE]],
         "live": live,
@@ -162,7 +163,8 @@ def _state(document: Mapping[str, Any], case: Case) -> list[str]:
     sentences = [f"{first}; {joined(open_)}." if open_ else f"{first}."]
     if case.live:
         named = joined(f"version {item.version.row['number']} as {item.alias.row['slug']}" for item in case.live)
-        sentences.append(f"Live: {named}, each under an approval that names its digest.")
+        each = "each under an approval that names" if len(case.live) > 1 else "under an approval that names"
+        sentences.append(f"Live: {named}, {each} {'their' if len(case.live) > 1 else 'its'} digest.")
         if any(r["id"] == "MANAGE 1.1" and r["status"] == "failing" for r in document["requirements"]):
             sentences[-1] = f"Live: {named}; not everything live has an approval of its digest."
     else:

@@ -13,6 +13,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from pypdf import PdfReader
 
 from audit import assessments, services
@@ -23,8 +24,10 @@ from registry import storage
 from registry.digests import canonical, parse_canonical, sha256
 from registry.errors import Conflict, Forbidden, Unavailable
 from registry.events import UnitError, unit
+from registry.oversight import services as oversight
 from tests.world import World
 from tests.worlds.audit import restore_keys_note
+from tests.worlds.release import DAY
 
 
 @pytest.fixture
@@ -132,12 +135,15 @@ def test_people_stand_as_role_and_short_id_never_by_name(world: World, assessmen
 def test_the_second_report_tells_what_changed(world: World, assessment: Assessment) -> None:
     model = services.model_of(assessment)
     assert document(assessment)["changes"] is None
+    oversight.sign_attestation(
+        actor=world.cast.carla, stream=assessment.stream, team_id=world.team.pk, framework="nist_ai_rmf_1_0",
+        requirement="GOVERN 3.1", statement="Three functions decide.", expires_at=timezone.now() + DAY * 30,
+    )  # fmt: skip
     second = services.issue_assessment(actor=world.cast.carla, model=model)
     changes = document(second)["changes"]
     assert changes["assessment"] == str(assessment.pk)
-    assert {"id": "GOVERN 1.5", "from": "missing", "to": "partial", "better": True}.items() <= changes["rows"][
-        0
-    ].items()
+    moved = [(row["id"], row["from"], row["to"], row["better"]) for row in changes["rows"]]
+    assert moved == [("GOVERN 3.1", "missing", "attested", True)]
 
 
 # --- text that a font cannot print, and text that looks like code ---
