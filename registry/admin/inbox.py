@@ -29,21 +29,20 @@ from registry.access.permissions import PERMISSIONS, roles_of
 from registry.access.queries import readable_team_ids
 from registry.admin import evidence
 from registry.admin.governed import GovernedAdmin
-from registry.admin.site import caller_of, site
+from registry.admin.site import caller_of, site, waiting
 from registry.errors import NotFound, Problem
 from registry.release import queries as release
 from registry.release import services
 from registry.release.models import Approval, Decision
-from registry.release.status import ALL
+from registry.release.status import ALL, Status
 
-WAITING = "waiting"
 SERVICES: dict[str, Callable[..., Decision]] = {
     "grant": services.grant_approval,
     "reject": services.reject_approval,
     "return": services.return_approval,
     "revoke": services.revoke_approval,
 }
-_DONE = {"grant": "granted", "reject": "rejected", "return": "returned", "revoke": "revoked"}
+_DONE = {"grant": "Granted", "reject": "Rejected", "return": "Returned", "revoke": "Revoked"}
 
 
 class StatusFilter(SimpleListFilter):
@@ -74,8 +73,7 @@ class StatusFilter(SimpleListFilter):
         if word == "all":
             return queryset
         if word is None:
-            waiting = [row.pk for row, _ in release.open_approvals(caller_of(request))]
-            return queryset.filter(pk__in=waiting)
+            return queryset.filter(pk__in=[row.pk for row, _ in waiting(request)])
         return queryset.filter(pk__in=[row.pk for row in queryset if release.approval_status(row) == word])
 
 
@@ -124,11 +122,11 @@ class ApprovalAdmin(GovernedAdmin):
         return any(roles_of(caller.actor_id, team) & PERMISSIONS["approval.decide"] for team in places)
 
     def status(self, row: Approval) -> SafeString:
-        word = release.approval_status(row)
+        word = _status_now(row).word
         return format_html('<span class="status status-{}">{}</span>', word, word)
 
     def grants(self, row: Approval) -> str:
-        now = release.status_of(row)
+        now = _status_now(row)
         return f"{now.grants} of {now.required}"
 
     def get_urls(self) -> list[URLPattern]:
@@ -190,19 +188,31 @@ class ApprovalAdmin(GovernedAdmin):
             raise Http404(error.detail) from None
 
 
+def _status_now(row: Approval) -> Status:
+    """The status of a listed row, worked out once for its columns."""
+    found: Status | None = getattr(row, "pressmark_status", None)
+    if found is None:
+        found = release.status_of(row)
+        row.pressmark_status = found  # type: ignore[attr-defined]
+    return found
+
+
 def decide(request: HttpRequest, approval: Approval, verb: str, reason: str) -> tuple[int, str]:
     """Carry out one decision; the level and sentence to show for it."""
     name = f"{approval.version} to '{approval.alias}'"
     try:
         SERVICES[verb](actor=caller_of(request), approval=approval, reason=reason)
     except Problem as error:
-        return messages.ERROR, f"{name}: {error.detail} {error.hint}".rstrip()
+        return messages.ERROR, f"Refused, {name}: {error.detail} {error.hint}".rstrip()
     except IntegrityError:
-        return messages.ERROR, f"{name}: the database refused this, because it would break a rule of the registry."
+        return (
+            messages.ERROR,
+            f"Refused, {name}: the database does not allow this, because it would break a rule of the registry.",
+        )
     now = release.status_of(release.get_approval(caller_of(request), approval.pk))
     missing = now.required - now.grants
     more = f" It needs {missing} more." if verb == "grant" and missing > 0 else ""
-    return messages.SUCCESS, f"{name}: {_DONE[verb]}.{more}"
+    return messages.SUCCESS, f"{_DONE[verb]}: {name}.{more}"
 
 
 def register_inbox() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest
 from django.urls import reverse
 
 from registry.access.models import Actor
 from registry.events import Caller
 from registry.release import queries as release
+from registry.release.models import Approval
+from registry.release.status import Status
 
 _ROOMS = {
     "Waiting for people": ("Approval", "Incident", "Finding"),
@@ -31,10 +34,15 @@ class PressmarkAdminSite(AdminSite):
     empty_value_display = "none"
     enable_nav_sidebar = False
 
+    def has_permission(self, request: HttpRequest) -> bool:
+        if isinstance(request.user, Actor):
+            prefetch_related_objects([request.user], "memberships")  # asked some fifty times for one page
+        return super().has_permission(request)
+
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         context = super().each_context(request)
         if context["has_permission"] and isinstance(request.user, Actor):
-            context["approvals_waiting"] = len(release.open_approvals(caller_of(request)))
+            context["approvals_waiting"] = len(waiting(request))
         return context
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
@@ -55,6 +63,15 @@ def caller_of(request: HttpRequest) -> Caller:
     """Who asks, through the door `admin`."""
     assert isinstance(request.user, Actor)  # the site lets nobody else in
     return Caller(actor_id=request.user.pk, via="admin")
+
+
+def waiting(request: HttpRequest) -> list[tuple[Approval, Status]]:
+    """The open approvals that the caller may read, worked out once for each request."""
+    found: list[tuple[Approval, Status]] | None = getattr(request, "pressmark_waiting", None)
+    if found is None:
+        found = release.open_approvals(caller_of(request))
+        request.pressmark_waiting = found  # type: ignore[attr-defined]
+    return found
 
 
 site = PressmarkAdminSite(name="admin")
