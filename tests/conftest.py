@@ -14,15 +14,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 
 from audit import keys
 from audit.services import create_ledger, origin_of
 from audit.signing import Signer, issuer_name
 from registry import guards
 from registry.access import services as access
-from registry.access.models import Role, Team
+from registry.access.models import Team
+from tests.services.fixtures import postgres_url, valkey_url
 from tests.world import Cast, World
+
+__all__ = ["postgres_url", "valkey_url"]
 
 INSTANCE = uuid.UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
@@ -61,21 +64,22 @@ def _own_folders(tmp_path: Path, settings: Any) -> None:
 
 
 @pytest.fixture
-def committed_db(transactional_db: None) -> Iterator[None]:
-    """A database whose commits are real. The only place where guards are dropped: tables are emptied between tests."""
-    guards.install()
-    if not _has_ledger():
+def _ledger_again(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """After the tables were emptied, the ledger is born again for the tests that follow."""
+    yield
+    with django_db_blocker.unblock():
+        guards.install()
         write_first_entry()
+        connections["default"].close()
+
+
+@pytest.fixture
+def committed_db(_ledger_again: None, transactional_db: None) -> Iterator[None]:
+    """A database whose commits are real. The only place where guards are dropped: tables are emptied between tests."""
     yield
     for name in connections:
         connections[name].close()
         guards.drop(name)
-
-
-def _has_ledger() -> bool:
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT COUNT(*) FROM audit_entry")
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.fixture
@@ -95,5 +99,3 @@ def outsider_team(cast: Cast) -> Team:
     """Another team, in which nobody of the cast is."""
     return access.create_team(actor=cast.root, slug="elsewhere")
 
-
-__all__ = ["INSTANCE", "Role", "transaction"]
