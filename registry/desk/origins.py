@@ -23,6 +23,7 @@ from registry.desk.figures import size_text
 from registry.events import Caller
 
 NODES_DRAWN = 24
+_OWN_LICENCE = "LicenseRef-pressmark-"
 _TERM_NAMES = {
     "commercial_use": "Commercial use",
     "redistribution": "Passing it on",
@@ -151,7 +152,7 @@ def _shape(node: Node) -> str:
 
 def _line(node: Node) -> str:
     what = ", ".join(node.uses) + " data" if node.kind == "dataset" else "model"
-    parts = [what, node.licence or "licence not known"]
+    parts = [what, (node.licence or "licence not known").removeprefix(_OWN_LICENCE)]
     if node.size_bytes is not None and node.kind == "version":
         parts.insert(1, size_text(node.size_bytes))
     return " · ".join(parts)

@@ -20,7 +20,7 @@ from registry.desk.sealed import Proof, proof_of
 from registry.events import Caller
 from registry.monitoring import queries as monitoring
 from registry.monitoring.models import Incident, Monitor
-from registry.release.models import Alias, AliasAssignment
+from registry.release.models import AliasAssignment
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,25 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class Served:
+    """A stretch of time in which an alias served the version; `ended_by` is the next move, None while it lasts."""
+
+    move: AliasAssignment
+    ended_by: AliasAssignment | None
+
+
+@dataclass(frozen=True)
 class Live:
     """Where it is served, where it was, and who watches."""
 
-    serving: Sequence[AliasAssignment]
-    moves: Sequence[AliasAssignment]
-    aliases: Sequence[Alias]
+    served: Sequence[Served]
     monitors: Sequence[Monitor]
     open_incidents: Sequence[Incident]
+
+    @property
+    def serving(self) -> list[AliasAssignment]:
+        """The moves by which it is live now."""
+        return [stretch.move for stretch in self.served if stretch.ended_by is None]
 
 
 @dataclass(frozen=True)
@@ -111,14 +122,21 @@ def _recipe(run: Run | None) -> Sequence[Any]:
 
 
 def _live(caller: Caller, version: ModelVersion) -> Live:
-    aliases = list(queries.aliases_now().filter(model=version.model_id))
-    newest = [alias.newest[0] for alias in aliases if alias.newest]  # type: ignore[attr-defined]
-    related = ("alias", "version__model__team", "assigned_by", "reason")
-    moves = AliasAssignment.objects.filter(version=version).select_related(*related).order_by("-assigned_at", "-pk")
     return Live(
-        serving=[move for move in newest if move.version_id == version.pk],
-        moves=list(moves[:20]),
-        aliases=aliases,
+        served=_served(version),
         monitors=list(queries.monitors(caller).filter(model=version.model_id)),
         open_incidents=list(monitoring.open_incidents(caller).filter(window__version=version)),
     )
+
+
+def _served(version: ModelVersion) -> list[Served]:
+    """When which alias served the version, newest first: every move of the model's aliases, read once."""
+    related = ("alias", "version__model__team", "assigned_by", "reason")
+    moves = AliasAssignment.objects.filter(model=version.model_id).select_related(*related)
+    following: dict[Any, AliasAssignment] = {}
+    stretches = []
+    for move in moves.order_by("-assigned_at", "-number"):
+        if move.version_id == version.pk:
+            stretches.append(Served(move, following.get(move.alias_id)))
+        following[move.alias_id] = move
+    return stretches

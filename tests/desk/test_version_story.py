@@ -160,3 +160,18 @@ def test_what_was_issued_about_the_model_is_linked(visit: Visit, story: Scene) -
     page = carla.get(address(story.child)).content.decode()
     assert reverse("audit:issued-assessment", args=[assessment.pk]) in page
     assert reverse("audit:download-bundle", args=[bundle.pk]) in page
+
+
+def test_a_version_says_from_when_until_when_it_was_live_and_what_ended_it(visit: Visit, released: Scene) -> None:
+    from registry.release import services
+
+    carla = visit("carla")
+    assert "until now" in carla.reads(address(released.child))
+    reason = "Customers saw other answers."
+    services.roll_back(actor=released.world.cast.omar, model=released.model, alias="production", reason=reason)
+    child, parent = carla.reads(address(released.child)), carla.reads(address(released.parent))
+    assert "until now" not in child
+    assert "ended: rolled back to version 1 by Omar" in child
+    assert reason in child
+    assert "until now" in parent
+    assert "ended: promoted to version 2 by Otto" in parent

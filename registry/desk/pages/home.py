@@ -58,5 +58,5 @@ class Search(Page):
     template = "desk/search.html"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        words = query.get("q", "")[:120]
+        words = "".join(c for c in query.get("q", "")[:120] if c.isprintable())
         return {"query": words, "found": queries.search(caller, words)}
