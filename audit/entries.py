@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from registry.catalog.models import Artifact, ModelVersion
 from registry.digests import CanonicalError, is_digest, parse_canonical, parse_time
-from registry.images import record_types
+from registry.images import RecordType, record_types
 from registry.provenance.models import DatasetVersion
 
 ENTRY_LIMIT_BYTES = 65_535
@@ -113,9 +113,16 @@ def unit_facts(entry: ParsedEntry) -> UnitFacts:
     return UnitFacts(event["unit"], actor, entry.at, event["at"], event["request"])
 
 
-def record_flaws(entry: ParsedEntry) -> Iterator[str]:
+InForce = dict[str, tuple[RecordType, frozenset[str]]]
+
+
+def in_force() -> InForce:
+    """The record types in force by name, each with its columns; ask once per run over the ledger."""
+    return {t.type: (t, frozenset(column.attname for column in t.columns)) for t in record_types()}
+
+
+def record_flaws(entry: ParsedEntry, types: InForce) -> Iterator[str]:
     """Records of a type not in force, in a stream that does not follow from their row, or doubled."""
-    types = {record_type.type: record_type for record_type in record_types()}
     seen: set[tuple[str, str]] = set()
     for record in entry.event["records"]:
         name = f"record {record['type']} {record['id']}"
@@ -126,12 +133,12 @@ def record_flaws(entry: ParsedEntry) -> Iterator[str]:
         if known is None:
             yield f"{name} is of a type that is not in force"
             continue
-        columns = {column.attname for column in known.columns}
+        record_type, columns = known
         if set(record["row"]) != columns:
             yield f"{name} has not exactly the columns of its type"
             continue
         try:
-            stream = known.stream(uuid.UUID(record["id"]), record["row"])
+            stream = record_type.stream(uuid.UUID(record["id"]), record["row"])
         except (ValueError, KeyError, TypeError):
             yield f"{name} has no key or no stream"
             continue

@@ -108,6 +108,7 @@ class _Check:
         self.key_lines = key_lines
         self.outside = outside
         self.spill = spill
+        self.types = entries.in_force()
         self.frontier = merkle.Frontier()
         self.tiles = TileCheck(checkpoints.built_size(), checkpoints.read_tile)
         self.last_seq: dict[str, int] = {}
@@ -194,7 +195,7 @@ class _Check:
         self.unit = facts
 
     def _records(self, entry: entries.ParsedEntry, position: int) -> None:
-        for sentence in entries.record_flaws(entry):
+        for sentence in entries.record_flaws(entry, self.types):
             self.report.add("record", sentence, position)
 
     def _document(self, ref: dict[str, JSON], position: int) -> None:

@@ -6,7 +6,8 @@ sentence that a reader who is no engineer can check against the number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from audit.facts.case import Case, Measured
@@ -16,7 +17,8 @@ from registry.catalog.sentences import sentence
 
 KINDS = ("size", "timing", "memory", "fidelity", "quality", "outputs")
 _BARS = (("size", "size_bytes"), ("timing", "latency_p50_ms"), ("memory", "peak_memory_bytes"))
-TextOf = Callable[[str | None], str]
+_SAMPLE = re.compile(r" \((n = |95 % interval |least and largest )[^()]*\)\.$")
+"""The end of a sentence that repeats what stands in the columns beside it."""
 
 
 def compression_section(case: Case) -> dict[str, Any] | None:
@@ -161,7 +163,8 @@ def _metric_row(evidence: Measured, figure: Mapping[str, Any], rule: Mapping[str
     parent = evidence.figure(f"parent_{figure['metric']}")
     interval = ""
     if figure["low"] is not None and figure["high"] is not None:
-        interval = f"{wording.quantity(figure['low'], unit)} to {wording.quantity(figure['high'], unit)}"
+        ends = f"{wording.quantity(figure['low'], unit)} to {wording.quantity(figure['high'], unit)}"
+        interval = f"range {ends}" if evidence.kind == "memory" else ends
     limit = ""
     if rule is not None:
         asked = "at least" if rule["parameters"]["comparator"] == "at_least" else "at most"
@@ -176,6 +179,6 @@ def _metric_row(evidence: Measured, figure: Mapping[str, Any], rule: Mapping[str
         "metric": wording.metric(str(figure["metric"])),
         "n": figure["n"],
         "parent": "" if parent is None else wording.quantity(parent["value"], unit),
-        "sentence": sentence(figure, evidence.kind),
+        "sentence": _SAMPLE.sub(".", sentence(figure, evidence.kind)),
         "slice": ", ".join(f"{s['name']} = {s['value']}" for s in figure["slice"]),
     }
