@@ -51,6 +51,7 @@ def test_a_long_list_goes_on_page_by_page(visit: Visit, world: World, monkeypatc
     assert "search/gamma" not in first
     assert 'href="?after=search/beta"' in first
     assert "search/gamma" in ada.reads("/models/?after=search/beta")
+    assert 'href="?team=search&amp;after=search/beta"' in ada.get("/models/?team=search").content.decode()
 
 
 def test_a_model_shows_purpose_versions_and_every_move_of_its_aliases(visit: Visit, released: Scene) -> None:
