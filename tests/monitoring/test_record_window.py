@@ -14,8 +14,8 @@ from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.monitoring import queries, services
 from registry.monitoring.models import Incident, Monitor, Window
 from registry.release import services as release
-from tests.access.test_api import log_in
 from tests.world import World
+from tests.worlds.http import api
 from tests.worlds.monitoring import SHIFTED
 from tests.worlds.release import CALM, distribution
 
@@ -165,7 +165,7 @@ def test_over_http_a_client_reads_the_bins_pushes_a_window_and_reads_the_judgeme
     world: World, monitor: Monitor
 ) -> None:
     base = f"/api/v1/teams/search/models/{monitor.model.slug}/monitors"
-    otto = log_in("otto")
+    otto = api("otto")
     assert otto.get(f"{base}/live/baseline").json()["document"]["features"][0]["edges"]
     sent = body(monitor, SHIFTED)
     made = otto.post(f"{base}/live/windows", sent, format="json")
@@ -182,7 +182,7 @@ def test_over_http_a_window_for_an_unknown_monitor_is_not_found_and_nothing_is_s
 ) -> None:
     base = f"/api/v1/teams/search/models/{monitor.model.slug}/monitors"
     before = Entry.objects.count()
-    answer = log_in("otto").post(f"{base}/nothing/windows", body(monitor), format="json")
+    answer = api("otto").post(f"{base}/nothing/windows", body(monitor), format="json")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:pressmark:problem:not-found")
     assert not Window.objects.exists()
     assert Entry.objects.filter(stream__startswith="monitor:").count() == 0

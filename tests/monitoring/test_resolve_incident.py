@@ -13,9 +13,9 @@ from registry.monitoring import queries, services
 from registry.monitoring.models import Incident
 from registry.release import queries as release
 from registry.release import services as release_services
-from tests.access.test_api import log_in
 from tests.release.test_promote import change_bytes
 from tests.world import World
+from tests.worlds.http import api
 
 
 def fresh(incident: Incident) -> Incident:
@@ -121,7 +121,7 @@ def test_who_may_not_read_the_model_finds_no_incident(world: World) -> None:
 def test_over_http_an_incident_is_acknowledged_judged_and_rolled_back(world: World) -> None:
     parent, _, incident = world.drifted()
     base = f"/api/v1/incidents/{incident.pk}"
-    otto, omar = log_in("otto"), log_in("omar")
+    otto, omar = api("otto"), api("omar")
     assert [i["id"] for i in otto.get("/api/v1/incidents?open=true").json()["items"]] == [str(incident.pk)]
     assert otto.post(f"{base}/acknowledge").json()["status"] == "acknowledged"
     assert otto.post(f"{base}/judge", {"benign": False}, format="json").json()["status"] == "confirmed"

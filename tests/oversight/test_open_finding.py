@@ -10,8 +10,8 @@ from django.utils import timezone
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.oversight import queries, services
 from registry.oversight.models import Finding
-from tests.access.test_api import log_in
 from tests.world import World
+from tests.worlds.http import api
 
 WEEK = datetime.timedelta(days=7)
 
@@ -55,7 +55,7 @@ def test_who_is_in_no_team_finds_none(world: World) -> None:
 
 def test_over_http_a_finding_is_opened_listed_and_closed(world: World) -> None:
     model = world.model()
-    client = log_in("omar")
+    client = api("omar")
     path = f"/api/v1/teams/search/models/{model.slug}/findings"
     body = {
         "subject": "data", "description": "Too few rows.", "owner": "ada",

@@ -12,8 +12,8 @@ from registry.access.models import Team
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.oversight import queries, services
 from registry.oversight.models import UseCase
-from tests.access.test_api import log_in
 from tests.world import Cast, World
+from tests.worlds.http import api
 
 
 def register(cast: Cast, **changes: object) -> UseCase:
@@ -87,7 +87,7 @@ def test_the_purpose_of_a_use_case_never_changes(cast: Cast) -> None:
 
 
 def test_over_http_a_use_case_is_registered_listed_and_its_tier_changed(cast: Cast) -> None:
-    client = log_in("carla")
+    client = api("carla")
     body = {
         "slug": "support", "tier": "limited", "sector": "support", "jurisdiction": "EU", "purpose": "Answers.",
         "owner": "carla",
@@ -105,6 +105,6 @@ def test_over_http_a_use_case_is_registered_listed_and_its_tier_changed(cast: Ca
 
 def test_over_http_the_use_cases_of_another_team_are_not_there(world: World, outsider_team: Team) -> None:
     world.use_case()
-    assert log_in("carla").get("/api/v1/teams/elsewhere/use-cases").json()["items"] == []
+    assert api("carla").get("/api/v1/teams/elsewhere/use-cases").json()["items"] == []
     body = {"slug": "x", "tier": "limited", "sector": "s", "jurisdiction": "EU", "purpose": "p", "owner": "carla"}
-    assert log_in("carla").post("/api/v1/teams/elsewhere/use-cases", body, format="json").status_code == 404
+    assert api("carla").post("/api/v1/teams/elsewhere/use-cases", body, format="json").status_code == 404

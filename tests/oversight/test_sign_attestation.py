@@ -13,8 +13,8 @@ from registry.access.models import Team
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.oversight import queries, services
 from registry.oversight.models import Attestation
-from tests.access.test_api import log_in
 from tests.world import World
+from tests.worlds.http import api
 
 YEAR = datetime.timedelta(days=365)
 
@@ -68,7 +68,7 @@ def test_a_statement_is_taken_back_once(world: World) -> None:
 
 def test_over_http_a_statement_about_a_model_is_signed_and_listed(world: World) -> None:
     model = world.model()
-    client = log_in("carla")
+    client = api("carla")
     body = {
         "framework": "nist_ai_rmf_1_0", "requirement": "GOVERN 2.1", "statement": "Roles are assigned.",
         "expires_at": (timezone.now() + YEAR).isoformat(),

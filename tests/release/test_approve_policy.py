@@ -13,8 +13,8 @@ from registry import storage
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.release import queries, services
 from registry.release.models import Policy
-from tests.access.test_api import log_in
 from tests.world import Cast, World
+from tests.worlds.http import api
 
 
 def authored(world: World, slug: str = "limited", tier: str = "limited") -> Policy:
@@ -97,7 +97,7 @@ def test_a_policy_that_was_ended_judges_no_more(world: World) -> None:
 
 def test_over_http_a_policy_goes_from_ready_made_to_in_force(world: World) -> None:
     world.officer()
-    root, carla = log_in("root"), log_in("carla")
+    root, carla = api("root"), api("carla")
     shipped = root.get("/api/v1/policies/ready-made").json()["items"]
     made = root.post("/api/v1/policies", shipped[1], format="json")
     assert made.status_code == 201, made.content

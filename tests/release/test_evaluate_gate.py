@@ -9,8 +9,8 @@ from registry.catalog.edges import EdgeSpec
 from registry.digests import parse_canonical, sha256
 from registry.errors import Blocked, Forbidden, Invalid
 from registry.release import inputs, queries, services
-from tests.access.test_api import log_in
 from tests.world import World
+from tests.worlds.http import api
 
 
 def answers(world: World, version) -> dict[str, str]:
@@ -116,7 +116,7 @@ def test_an_operator_does_not_ask_the_gate_and_an_alias_has_a_name(world: World)
 def test_over_http_a_verdict_carries_every_reason(world: World) -> None:
     version = world.parent_version(training_data="unknown")
     path = f"/api/v1/teams/search/models/{version.model.slug}/versions/1/verdicts"
-    made = log_in("ada").post(path, {"alias": "production"}, format="json")
+    made = api("ada").post(path, {"alias": "production"}, format="json")
     assert (made.status_code, made.json()["outcome"]) == (201, "blocked")
-    assert [v["id"] for v in log_in("otto").get(path).json()["items"]] == [made.json()["id"]]
-    assert log_in("root").get(path.replace("search", "elsewhere")).status_code == 404
+    assert [v["id"] for v in api("otto").get(path).json()["items"]] == [made.json()["id"]]
+    assert api("root").get(path.replace("search", "elsewhere")).status_code == 404

@@ -15,9 +15,9 @@ from registry.monitoring.models import Baseline
 from registry.oversight import services as oversight
 from registry.release import queries, services
 from registry.release.models import Approval
-from tests.access.test_api import log_in
 from tests.world import Cast, World
 from tests.worlds.catalog import figure
+from tests.worlds.http import api
 
 
 def status(approval: Approval) -> str:
@@ -184,10 +184,10 @@ def test_who_may_not_read_the_model_finds_no_approval(world: World) -> None:
 def test_over_http_an_approval_is_requested_found_in_the_inbox_and_granted(world: World, cast: Cast) -> None:
     version = world.parent_version()
     path = f"/api/v1/teams/search/models/{version.model.slug}/versions/1/approvals"
-    made = log_in("ada").post(path, {"alias": "production", "reason": "Ready."}, format="json")
+    made = api("ada").post(path, {"alias": "production", "reason": "Ready."}, format="json")
     assert made.status_code == 201, made.content
     key = made.json()["id"]
-    omar = log_in("omar")
+    omar = api("omar")
     assert [row["id"] for row in omar.get("/api/v1/approvals?open=true").json()["items"]] == [key]
     assert omar.get(f"/api/v1/approvals/{key}").json()["verdict_document"]["outcome"] == "passed"
     granted = omar.post(f"/api/v1/approvals/{key}/grant", {"reason": "Fine."}, format="json")
@@ -201,7 +201,7 @@ def test_over_http_an_approval_is_requested_found_in_the_inbox_and_granted(world
 def test_over_http_the_same_request_with_the_same_key_is_answered_once(world: World) -> None:
     version = world.parent_version()
     path = f"/api/v1/teams/search/models/{version.model.slug}/versions/1/approvals"
-    ada = log_in("ada")
+    ada = api("ada")
     body = {"alias": "production", "reason": "Ready."}
     first = ada.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k")
     again = ada.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k")
@@ -213,6 +213,6 @@ def test_over_http_the_same_request_with_the_same_key_is_answered_once(world: Wo
 def test_over_http_a_blocked_request_names_the_rules(world: World) -> None:
     version = world.parent_version(training_data="unknown")
     path = f"/api/v1/teams/search/models/{version.model.slug}/versions/1/approvals"
-    answer = log_in("ada").post(path, {"alias": "production", "reason": "Ready."}, format="json")
+    answer = api("ada").post(path, {"alias": "production", "reason": "Ready."}, format="json")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:pressmark:problem:blocked")
     assert answer.json()["rules"][0]["rule"] == "training-data"

@@ -12,9 +12,9 @@ from registry import storage
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, NotFound
 from registry.release import queries, services
 from registry.release.models import Alias, AliasAssignment, Approval
-from tests.access.test_api import log_in
 from tests.world import World
 from tests.worlds.catalog import figure
+from tests.worlds.http import api
 
 
 def promote(world: World, approval: Approval, actor=None) -> AliasAssignment:
@@ -140,7 +140,7 @@ def test_a_reference_by_alias_number_or_digest_names_a_version(world: World) -> 
 def test_over_http_an_alias_is_promoted_resolved_and_its_history_read(world: World) -> None:
     approval = world.granted(world.parent_version())
     base = f"/api/v1/teams/search/models/{approval.model.slug}"
-    otto = log_in("otto")
+    otto = api("otto")
     moved = otto.post(f"{base}/aliases/production/promote", {"approval": str(approval.pk)}, format="json")
     assert moved.status_code == 201, moved.content
     assert moved["Pressmark-Receipt"]
@@ -155,6 +155,6 @@ def test_over_http_changed_bytes_are_refused_before_anything_is_written(world: W
     approval = world.granted(world.parent_version())
     change_bytes(approval.version)
     path = f"/api/v1/teams/search/models/{approval.model.slug}/aliases/production/promote"
-    answer = log_in("otto").post(path, {"approval": str(approval.pk)}, format="json")
+    answer = api("otto").post(path, {"approval": str(approval.pk)}, format="json")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:pressmark:problem:bytes-differ")
     assert not Alias.objects.exists()

@@ -10,10 +10,10 @@ from audit.models import Entry
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, Invalid, NotFound
 from registry.release import queries, services
 from registry.release.models import AliasAssignment, Approval
-from tests.access.test_api import log_in
 from tests.release.test_promote import change_bytes
 from tests.world import World
 from tests.worlds.catalog import figure
+from tests.worlds.http import api
 
 
 def back(world: World, model, **changes) -> AliasAssignment:
@@ -172,7 +172,7 @@ def test_a_suspended_alias_serves_nothing_until_it_is_rolled_back_or_promoted(wo
 def test_over_http_an_alias_is_rolled_back_with_a_receipt(world: World) -> None:
     parent, _ = world.released_pair()
     path = f"/api/v1/teams/search/models/{parent.model.slug}/aliases/production"
-    otto = log_in("otto")
+    otto = api("otto")
     moved = otto.post(f"{path}/roll-back", {"reason": "It answers worse."}, format="json")
     assert (moved.status_code, moved.json()["version"]) == (201, str(parent)), moved.content
     assert moved["Pressmark-Receipt"]
@@ -184,10 +184,10 @@ def test_over_http_a_refused_roll_back_says_every_reason_and_what_would_do(world
     parent, child, grandchild = three(world)
     change_bytes(child)
     path = f"/api/v1/teams/search/models/{parent.model.slug}/aliases/production/roll-back"
-    answer = log_in("otto").post(path, {"reason": "r"}, format="json")
+    answer = api("otto").post(path, {"reason": "r"}, format="json")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:pressmark:problem:bytes-differ")
     assert answer.json()["offered"] == str(parent)
     unapproved = world.parent_version(parent.model, seed=8)
-    answer = log_in("otto").post(path, {"reason": "r", "to_version": unapproved.number}, format="json")
+    answer = api("otto").post(path, {"reason": "r", "to_version": unapproved.number}, format="json")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:pressmark:problem:rollback-refused")
     assert queries.incumbent(parent.model, "production").version == grandchild

@@ -20,8 +20,8 @@ from registry.errors import Forbidden
 from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import Alias, AliasAssignment, Approval, Decision
-from tests.access.test_api import log_in
 from tests.world import World
+from tests.worlds.http import api
 
 guarantee = pytest.mark.db_guarantee
 
@@ -77,7 +77,7 @@ def test_the_service_refuses_and_says_why(own: Approval, bea: Actor) -> None:
 
 
 def test_the_api_refuses(own: Approval, bea: Actor) -> None:
-    answer = log_in("bea").post(f"/api/v1/approvals/{own.pk}/grant", {"reason": "It is fine."}, format="json")
+    answer = api("bea").post(f"/api/v1/approvals/{own.pk}/grant", {"reason": "It is fine."}, format="json")
     assert answer.status_code == 403
     assert answer.json()["type"] == "urn:pressmark:problem:own-work"
     assert not Decision.objects.filter(approval=own).exists()

@@ -13,8 +13,8 @@ from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller
 from registry.release import services
 from registry.release.models import Waiver
-from tests.access.test_api import log_in
 from tests.world import World
+from tests.worlds.http import api
 
 DAY = datetime.timedelta(days=1)
 
@@ -100,7 +100,7 @@ def test_over_http_a_waiver_is_signed_listed_and_ended(world: World) -> None:
     version = world.parent_version()
     path = f"/api/v1/teams/search/models/{version.model.slug}/versions/1/waivers"
     body = {"rule": "training-data", "reason": "Known.", "expires_at": (timezone.now() + 9 * DAY).isoformat()}
-    carla = log_in("carla")
+    carla = api("carla")
     made = carla.post(path, body, format="json")
     assert made.status_code == 201, made.content
     assert [w["id"] for w in carla.get(path).json()["items"]] == [made.json()["id"]]
