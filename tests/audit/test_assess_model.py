@@ -194,6 +194,16 @@ def test_a_statement_raises_a_row_with_all_facts_to_attested(world: World) -> No
     assert answered["attestation"]["signed"]["role"] == "compliance_officer"
 
 
+def test_a_ceiling_keeps_a_row_at_partial_whatever_is_signed(world: World) -> None:
+    _, child = world.released_pair()
+    sign(world, child.model, "GOVERN 3.2")
+    answered = row(assessments.assess(child.model), "GOVERN 3.2")
+    assert [rule["outcome"] for rule in answered["rules"]] == ["passes", "passes"]
+    assert answered["attestation"]["signed"]["in_date"]
+    assert answered["status"] == "partial"
+    assert "Never better than partial" in answered["reason"]
+
+
 def test_a_statement_alone_never_replaces_missing_evidence(world: World) -> None:
     model = world.model()
     sign(world, model, "MEASURE 2.11")

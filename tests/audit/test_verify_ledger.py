@@ -83,6 +83,12 @@ def test_changed_bytes_of_an_entry_are_found_at_their_position(house: AuditWorld
     assert {flaw.code for flaw in report.flaws} == {"leaf"}
 
 
+def test_the_root_is_computed_from_the_bytes_never_from_the_stored_leaves(house: AuditWorld) -> None:
+    house.checkpoint()
+    rewrite_entry(last(), b'"via":"cli"', b'"via":"api"')
+    assert {"leaf", "root", "tile"} == codes()
+
+
 def test_changed_bytes_with_a_fitting_leaf_are_found_by_the_checkpoint(house: AuditWorld) -> None:
     house.teams(2)
     house.checkpoint()

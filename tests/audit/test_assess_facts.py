@@ -1,0 +1,326 @@
+"""Each fact can pass and can fail: records made by hand, without a database, one contradiction per test."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from audit.facts.base import FAILS, MISSING, OUTCOMES, PARTIAL, PASSES, STALE, Fact
+from audit.facts.case import Case
+from audit.facts.table import FACTS
+from audit.snapshots import LedgerState, Record, Snapshot
+
+NOW = "2026-06-01T00:00:00.000000Z"
+BEFORE = "2026-05-01T00:00:00.000000Z"
+LATER = "2026-09-01T00:00:00.000000Z"
+OLD = "2024-01-01T00:00:00.000000Z"
+ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+MODEL = "m"
+
+
+class Story:
+    """A snapshot that is written record by record; `good()` is a model with a live, approved, watched child."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot(MODEL, 100, NOW)
+        self.position = itertools.count()
+
+    def put(self, type_: str, key: str, *, at: str = BEFORE, by: str = "engineer", **row: Any) -> Record:
+        position = next(self.position)
+        record = Record(type_, key, row, position, at, "test.put", by, "ada", at)
+        self.snapshot.records.setdefault(type_, {})[key] = record
+        return record
+
+    def change(self, type_: str, key: str, **row: Any) -> Story:
+        old = self.snapshot.records[type_][key]
+        self.put(type_, key, at=old.at, by=old.role, **{**old.row, **row})
+        return self
+
+    def document(self, digest: str, value: Any) -> str:
+        self.snapshot._documents[digest] = value
+        return digest
+
+    def fact(self, name: str, **parameters: Any) -> Fact:
+        spec = FACTS[name]
+        return spec.compute(Case(self.snapshot), {**spec.parameters, **parameters})
+
+    def outcome(self, name: str, **parameters: Any) -> str:
+        return self.fact(name, **parameters).outcome
+
+
+def evidence(
+    story: Story, key: str, version: str, digest: str, kind: str, figures: list[dict[str, Any]], **row: Any
+) -> None:
+    own = story.document(f"sha256:{key:0>64}", {
+        "environment": [{"name": "python", "value": "3.11"}], "figures": figures, "method": {"name": kind, "version": "1"},
+        "subjects": [{"digest": digest, "role": "version"}],
+    })  # fmt: skip
+    story.put("catalog.evidence", key, by=row.pop("by", "system"), version_id=version, version_digest=digest, kind=kind,
+              source=row.pop("source", "measured"), digest=own, dataset_version_id=None, **row)  # fmt: skip
+
+
+def figure(metric: str, value: str = "1", **members: Any) -> dict[str, Any]:
+    base = {"high": "1", "low": "1", "metric": metric, "n": 100, "reason": None, "slice": [], "spread": None}
+    return {**base, "unit": "ratio", "value": value, **members}
+
+
+def good() -> Story:
+    story = Story()
+    terms = {"answers": {"commercial_use": {"answer": "allowed", "sentence": ""}}}
+    story.put("provenance.licence", "l", expression="Apache-2.0", terms=terms)
+    story.put(
+        "oversight.use_case", "u", purpose_id="t1", users_id="t2", prohibited_id="t3", tier="limited", jurisdiction="EU"
+    )
+    story.put("catalog.model", MODEL, owner_id="carla", use_case_id="u")
+    version = {
+        "model_id": MODEL,
+        "format": "onnx",
+        "licence_id": "l",
+        "created_by_id": "ada",
+        "training_data": "complete",
+    }
+    story.put("catalog.version", "v1", number=1, digest=ONE, origin="uploaded", **version)
+    story.put("catalog.version", "v2", number=2, digest=TWO, origin="derived", **version)
+    story.put("catalog.artifact", "a", version_id="v2", path="model.onnx", digest=ONE)
+    story.put("catalog.edge", "e", child_id="v2", parent_id="v1", parent_digest=ONE, role="base", grade="executed",
+              dataset_version_id=None)  # fmt: skip
+    story.put("provenance.dataset_version", "d1", digest=ONE, source="measured", personal_data="no", consent="unknown",
+              licence_id="l", dataset_id="d")  # fmt: skip
+    story.put("provenance.dataset_version", "d2", digest=TWO, source="measured", personal_data="no", consent="unknown",
+              licence_id="l", dataset_id="d")  # fmt: skip
+    story.put("compression.recipe", "r", digest=ONE, slug="smaller", number=1)
+    story.put("compression.run", "run", child_id="v2", kind="compression", state="succeeded", recipe_id="r",
+              engine_version="1", requested_by_id="ada", calibration_id="d1", evaluation_id="d2")  # fmt: skip
+    evidence(story, "e1", "v2", TWO, "fidelity", [figure("cosine_mean", slice=[{"name": "language", "value": "de"}])])
+    for number, (kind, metric) in enumerate(
+        [("size", "size_ratio"), ("timing", "latency_ratio"), ("memory", "peak_memory_ratio")], 2
+    ):
+        evidence(story, f"e{number}", "v2", TWO, kind, [figure(metric)])
+    rules = [
+        {"id": "terms", "check": "terms"},
+        {"id": "smaller", "check": "figure", "kind": "size", "metric": "size_ratio"},
+    ]
+    policy = story.document("sha256:" + "a" * 64, {"rules": rules})
+    story.put("release.policy", "p", slug="limited", number=1, digest=policy, in_force_at=BEFORE, ended_at=None,
+              approved_by_id="omar", author_id="carla")  # fmt: skip
+    results = [{"rule": r["id"], "check": r["check"], "answer": "passed", "reason": "Fine."} for r in rules]
+    verdict = story.document("sha256:" + "b" * 64, {"policy": {"digest": policy}, "results": results})
+    story.put("release.verdict", "w", version_id="v2", version_digest=TWO, outcome="passed", digest=verdict)
+    story.put("release.approval", "ap", version_id="v2", version_digest=TWO, verdict_id="w", required=1, expires_at=LATER,
+              requested_by_id="ada", policy_id="p")  # fmt: skip
+    story.put("release.decision", "de", approval_id="ap", kind="granted", decided_by_id="omar", role="approver")
+    story.put("release.alias", "al", slug="production")
+    story.put("release.assignment", "as1", alias_id="al", number=1, version_id="v1", version_digest=ONE, kind="promoted",
+              approval_id=None)  # fmt: skip
+    story.put("release.assignment", "as2", alias_id="al", number=2, version_id="v2", version_digest=TWO, kind="promoted",
+              approval_id="ap")  # fmt: skip
+    story.put("monitoring.monitor", "mo", alias_id="al", ended_at=None)
+    story.put("monitoring.window", "wi", monitor_id="mo", version_id="v2", version_digest=TWO, state="healthy",
+              ended_at="2026-05-25T00:00:00.000000Z", row_count=600)  # fmt: skip
+    story.snapshot.ledger = LedgerState(True, True, 100, ONE, "verified")
+    return story
+
+
+GOOD = [
+    "inventory", "owner_named", "ledger_verified", "policy_in_force", "gates_met", "duties_apart", "use_case_described",
+    "jurisdiction_named", "uses_limited", "tier_set", "licences_known", "licence_gate_kept", "data_recorded",
+    "training_data_known", "personal_data_answered", "components_listed", "safe_format", "lineage_recorded", "bases_watched",
+    "recipe_recorded", "evaluation_recorded", "evaluation_of_live_digest", "figures_have_intervals", "limits_met",
+    "slices_measured", "data_kept_apart", "benefit_measured", "measured_by_machine", "approval_bound", "oversight_exercised",
+    "monitored", "monitor_power",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_it_passes_where_everything_is_recorded(name: str) -> None:
+    fact = good().fact(name)
+    assert fact.outcome == PASSES, fact.sentence
+
+
+@pytest.mark.parametrize("name", sorted(FACTS))
+def test_an_empty_ledger_gives_no_fact_for_nothing(name: str) -> None:
+    fact = Story().fact(name)
+    assert fact.outcome == MISSING
+    assert fact.sentence.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(FACTS))
+def test_every_answer_is_a_known_word_and_a_sentence(name: str) -> None:
+    fact = good().fact(name)
+    assert fact.outcome in OUTCOMES
+    assert fact.sentence[0].isupper() or fact.sentence[0].isdigit()
+    assert fact.sentence.endswith(".")
+    assert fact.value
+
+
+CONTRADICTIONS: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("inventory", "monitoring.window", "wi", {"version_digest": "sha256:" + "9" * 64}),
+    ("policy_in_force", "release.policy", "p", {"approved_by_id": "carla"}),
+    ("gates_met", "release.verdict", "w", {"version_digest": ONE}),
+    ("gates_met", "release.verdict", "w", {"outcome": "blocked"}),
+    ("duties_apart", "release.decision", "de", {"decided_by_id": "ada"}),
+    ("licences_known", "provenance.licence", "l", {"expression": "LicenseRef-pressmark-unknown"}),
+    ("training_data_known", "catalog.version", "v1", {"training_data": "unknown"}),
+    ("personal_data_answered", "provenance.dataset_version", "d1", {"personal_data": "yes"}),
+    ("safe_format", "catalog.version", "v2", {"format": "pickle"}),
+    ("lineage_recorded", "catalog.edge", "e", {"child_id": "v1"}),
+    ("data_kept_apart", "provenance.dataset_version", "d2", {"digest": ONE}),
+    ("evaluation_of_live_digest", "catalog.evidence", "e1", {"version_digest": ONE}),
+    ("approval_bound", "release.approval", "ap", {"version_digest": ONE}),
+    ("approval_bound", "release.approval", "ap", {"required": 2}),
+    ("approval_bound", "release.assignment", "as2", {"approval_id": None}),
+    ("monitored", "monitoring.window", "wi", {"state": "drifted"}),
+    ("monitored", "monitoring.window", "wi", {"state": "digest-drift"}),
+]
+
+
+@pytest.mark.parametrize(("name", "type_", "key", "row"), CONTRADICTIONS)
+def test_a_record_that_contradicts_makes_it_fail(name: str, type_: str, key: str, row: dict[str, Any]) -> None:
+    assert good().change(type_, key, **row).outcome(name) == FAILS
+
+
+HALF: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("use_case_described", "oversight.use_case", "u", {"users_id": None}),
+    ("data_recorded", "provenance.dataset_version", "d1", {"source": "declared"}),
+    ("training_data_known", "catalog.version", "v1", {"training_data": "incomplete"}),
+    ("personal_data_answered", "provenance.dataset_version", "d1", {"personal_data": "unknown"}),
+    ("lineage_recorded", "catalog.edge", "e", {"grade": "declared"}),
+    ("recipe_recorded", "compression.run", "run", {"engine_version": None}),
+    ("monitored", "monitoring.window", "wi", {"state": "insufficient-data"}),
+    ("monitor_power", "monitoring.window", "wi", {"state": "no-baseline"}),
+]
+
+
+@pytest.mark.parametrize(("name", "type_", "key", "row"), HALF)
+def test_what_is_half_there_is_partial(name: str, type_: str, key: str, row: dict[str, Any]) -> None:
+    assert good().change(type_, key, **row).outcome(name) == PARTIAL
+
+
+EXPIRED: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("policy_in_force", "release.policy", "p", {"in_force_at": OLD}),
+    ("approval_bound", "release.approval", "ap", {"expires_at": BEFORE}),
+    ("monitored", "monitoring.window", "wi", {"ended_at": OLD}),
+]
+
+
+@pytest.mark.parametrize(("name", "type_", "key", "row"), EXPIRED)
+def test_what_has_run_out_is_stale(name: str, type_: str, key: str, row: dict[str, Any]) -> None:
+    fact = good().change(type_, key, **row).fact(name)
+    assert fact.outcome == STALE
+    assert fact.expires_at is not None
+    assert fact.expires_at <= NOW
+
+
+def test_a_revoked_approval_fails() -> None:
+    story = good()
+    story.put("release.decision", "de2", approval_id="ap", kind="revoked", decided_by_id="omar", role="approver")
+    assert story.outcome("approval_bound") == FAILS
+
+
+def test_the_person_who_ran_it_may_not_have_approved_it() -> None:
+    story = good().change("compression.run", "run", requested_by_id="omar")
+    assert story.outcome("duties_apart") == FAILS
+
+
+def test_a_broken_ledger_fails_and_one_that_was_not_checked_is_missing() -> None:
+    story = good()
+    story.snapshot.ledger = LedgerState(True, False, 100, ONE, "position 7: the stored leaf is not the hash")
+    assert story.fact("ledger_verified").outcome == FAILS
+    assert "position 7" in story.fact("ledger_verified").sentence
+    story.snapshot.ledger = LedgerState(False, False, 100, "", "")
+    assert story.outcome("ledger_verified") == MISSING
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("blocked", FAILS), ("waived", PARTIAL), ("passed", PASSES)])
+def test_gate_rules_decide_licences_and_limits(answer: str, outcome: str) -> None:
+    story = good()
+    for result in story.snapshot._documents["sha256:" + "b" * 64]["results"]:
+        result["answer"] = answer
+    assert story.outcome("licence_gate_kept") == outcome
+    assert story.outcome("limits_met") == outcome
+    assert story.outcome("limits_met", kinds=["size"]) == outcome
+    assert story.outcome("limits_met", kinds=["timing"]) == MISSING
+
+
+def test_a_waiver_that_ran_out_under_a_live_version_fails() -> None:
+    story = good()
+    story.put("release.waiver", "wa", version_id="v2", rule="training-data", expires_at=LATER, ended_at=None)
+    assert story.outcome("waivers_in_date") == PASSES
+    assert story.change("release.waiver", "wa", expires_at=BEFORE).outcome("waivers_in_date") == FAILS
+
+
+def test_a_finding_past_its_day_fails() -> None:
+    story = good()
+    story.put("oversight.finding", "f", closed_at=None, due_on="2026-07-01")
+    assert story.outcome("findings_on_time") == PASSES
+    assert story.change("oversight.finding", "f", due_on="2026-05-01").outcome("findings_on_time") == FAILS
+    assert story.change("oversight.finding", "f", closed_at=BEFORE).outcome("findings_on_time") == PASSES
+
+
+def test_an_open_incident_fails_monitoring_and_after_its_limit_the_handling_too() -> None:
+    story = good()
+    story.put("monitoring.incident", "i", at="2026-05-28T00:00:00.000000Z", monitor_id="mo", resolved_at=None)
+    assert story.outcome("monitored") == FAILS
+    assert story.outcome("incidents_answered", limit_days=14) == PARTIAL
+    assert story.outcome("incidents_answered", limit_days=2) == FAILS
+    assert story.change("monitoring.incident", "i", resolved_at=NOW).outcome("incidents_answered") == PASSES
+
+
+def test_the_way_back_is_missing_then_unproved_then_walked_then_long_ago() -> None:
+    story = good()
+    assert story.outcome("way_back") == PARTIAL
+    story.put("release.assignment", "as3", alias_id="al", number=3, version_id="v1", version_digest=ONE, kind="rolled-back",
+              approval_id="ap")  # fmt: skip
+    assert story.outcome("way_back", max_age_days=180) == PASSES
+    assert story.outcome("way_back", max_age_days=10) == STALE
+    alone = good()
+    del alone.snapshot.records["release.assignment"]["as1"]
+    assert alone.outcome("way_back") == MISSING
+
+
+def test_a_suspended_alias_serves_nothing() -> None:
+    story = good()
+    story.put("release.assignment", "as3", alias_id="al", number=3, version_id=None, version_digest=None, kind="suspended",
+              approval_id=None)  # fmt: skip
+    assert story.outcome("approval_bound") == MISSING
+
+
+def test_evidence_about_another_digest_is_no_evidence() -> None:
+    story = good()
+    story.snapshot._documents[f"sha256:{'e1':0>64}"]["subjects"] = [{"digest": ONE, "role": "version"}]
+    assert story.outcome("evaluation_of_live_digest") == FAILS
+    assert story.outcome("slices_measured") == MISSING
+
+
+def test_declared_evidence_is_never_a_measurement() -> None:
+    story = good().change("catalog.evidence", "e1", source="declared")
+    assert story.outcome("evaluation_of_live_digest") == FAILS
+
+
+def test_energy_alone_closes_the_question_of_cost() -> None:
+    story = good()
+    assert story.fact("cost_measured").outcome == PARTIAL
+    evidence(story, "e9", "v2", TWO, "cost", [figure("energy_joule_per_row", "0.2")])
+    assert story.outcome("cost_measured") == PASSES
+
+
+def test_a_measurement_by_a_person_is_said() -> None:
+    story = good()
+    evidence(story, "e9", "v2", TWO, "quality", [figure("accuracy")], by="engineer")
+    assert story.outcome("measured_by_machine") == PARTIAL
+
+
+def test_answers_won_and_lost_are_counted_or_it_is_partial() -> None:
+    story = good()
+    assert story.outcome("answers_compared") == PARTIAL
+    evidence(story, "e9", "v2", TWO, "fidelity", [figure("flips_lost", "3")])
+    assert story.outcome("answers_compared") == PASSES
+
+
+def test_a_policy_with_a_rule_for_few_qualities_says_which_have_none() -> None:
+    fact = good().fact("policy_qualities")
+    assert fact.outcome == PARTIAL
+    assert fact.value == "2 of 7"
+    assert "privacy-enhanced" in fact.sentence
