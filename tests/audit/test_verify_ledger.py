@@ -293,6 +293,22 @@ def test_verification_reads_a_ledger_of_several_batches(house: AuditWorld, monke
     assert verify_ledger.verify().ok
 
 
+def test_a_ledger_that_grows_meanwhile_is_not_called_shorter(
+    house: AuditWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = checkpoints.outside_notes
+
+    def grown() -> list[bytes]:
+        monkeypatch.setattr(checkpoints, "outside_notes", kept)  # signing reads them too
+        house.teams(2)
+        house.checkpoint()
+        return kept()
+
+    monkeypatch.setattr(checkpoints, "outside_notes", grown)
+    report = verify_ledger.verify()
+    assert report.ok, report.flaws
+
+
 def test_the_keys_note_missing_from_the_store_is_said(house: AuditWorld) -> None:
     storage.path_of(restore_keys_note()).unlink()
     assert codes() == {"keys", "document"}
