@@ -37,7 +37,9 @@ def troubles() -> list[str]:
         elif tick.last_error:
             found.append(f"The keeper's loop {spec.name} fails: {tick.last_error}")
         elif (now - tick.last_run_at).total_seconds() > max(STANDSTILL_SECONDS, 3 * spec.every_seconds):
-            found.append(f"The keeper's loop {spec.name} has stood still since {tick.last_run_at:%Y-%m-%d %H:%M:%S} UTC.")
+            found.append(
+                f"The keeper's loop {spec.name} has stood still since {tick.last_run_at:%Y-%m-%d %H:%M:%S} UTC."
+            )
     return found
 
 

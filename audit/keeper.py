@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 
-from audit import checkpoints
+from audit import checkpoints, orphans
 from audit.models import Tick
 from registry.compression import execution, tasks
 
@@ -43,6 +43,7 @@ TICKS = [
     TickSpec("sign-checkpoint", 1.0, checkpoints.sign_next),
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
+    TickSpec("sweep-orphans", 3600.0, orphans.sweep),
 ]
 
 

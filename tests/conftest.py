@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connections
+from django.test import TransactionTestCase
 
 from audit import keys
 from audit.services import create_ledger, origin_of
@@ -63,23 +64,29 @@ def _own_folders(tmp_path: Path, settings: Any) -> None:
     settings.PRESSMARK_RUNS = tmp_path / "runs"
 
 
-@pytest.fixture
-def _ledger_again(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """After the tables were emptied, the ledger is born again for the tests that follow."""
-    yield
-    with django_db_blocker.unblock():
-        guards.install()
+@pytest.fixture(scope="session", autouse=True)
+def _emptied_tables_are_born_again() -> Iterator[None]:
+    """Tests whose commits are real empty the tables afterwards: the only place where guards are dropped."""
+    empty = TransactionTestCase._fixture_teardown
+
+    def empty_and_begin_again(case: TransactionTestCase) -> None:
+        for name in connections:
+            connections[name].close()
+        guards.drop()
+        try:
+            empty(case)
+        finally:
+            guards.install()
         write_first_entry()
-        connections["default"].close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_and_begin_again)
+        yield
 
 
 @pytest.fixture
-def committed_db(_ledger_again: None, transactional_db: None) -> Iterator[None]:
-    """A database whose commits are real. The only place where guards are dropped: tables are emptied between tests."""
-    yield
-    for name in connections:
-        connections[name].close()
-        guards.drop(name)
+def committed_db(transactional_db: None) -> None:
+    """A database whose commits are real."""
 
 
 @pytest.fixture
@@ -98,4 +105,3 @@ def world(cast: Cast) -> World:
 def outsider_team(cast: Cast) -> Team:
     """Another team, in which nobody of the cast is."""
     return access.create_team(actor=cast.root, slug="elsewhere")
-

@@ -12,12 +12,12 @@ from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 
 from registry.access import queries, services
 from registry.access.http import Command, Query, caller_of
 from registry.access.models import Actor, ActorKind, Membership, Role, Team, Token
+from registry.access.throttling import LogInThrottle
 from registry.errors import Forbidden, NotFound
 from registry.events import Caller
 
@@ -49,12 +49,6 @@ class LogInInput(serializers.Serializer[Any]):
     username = serializers.CharField()
     password = serializers.CharField(style={"input_type": "password"})
     days = serializers.IntegerField(default=services.TOKEN_LIFETIME_DAYS, min_value=1, max_value=365)
-
-
-class LogInThrottle(AnonRateThrottle):
-    """Guessing passwords is slow."""
-
-    rate = "20/min"
 
 
 class LogIn(APIView):
