@@ -173,6 +173,13 @@ def test_terms_pass_only_when_they_are_known_and_allowed(terms: dict[str, Any], 
     assert answer("terms", inputs(terms=terms), **TERMS).answer == expected
 
 
+def test_an_unknown_term_says_that_unknown_blocks_and_whose_licence_is_silent() -> None:
+    given = inputs(terms={"commercial_use": gates.TermInput("unknown", "LicenseRef-x of search/reviews@1")})
+    found = answer("terms", given, **TERMS)
+    assert "It is not known what the licences say about commercial use" in found.reason
+    assert "search/reviews@1" in found.reason
+
+
 def test_a_forbidden_term_names_who_forbids_it() -> None:
     given = inputs(terms={"commercial_use": gates.TermInput("forbidden", "CC-BY-NC-4.0 of search/reviews@1")})
     assert "CC-BY-NC-4.0 of search/reviews@1" in answer("terms", given, **TERMS).reason

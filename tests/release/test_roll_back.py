@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
+from django.db import connection
 
 from audit.models import Entry
-from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, Invalid, NotFound
+from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, Invalid, NotFound, Problem
 from registry.release import queries, services
 from registry.release.models import AliasAssignment, Approval
 from tests.release.test_promote import change_bytes
-from tests.world import World
+from tests.world import Cast, World
 from tests.worlds.catalog import figure
 from tests.worlds.http import api
 
@@ -152,6 +154,51 @@ def test_what_happened_between_check_and_move_is_seen(world: World) -> None:
     services.revoke_approval(actor=world.cast.omar, approval=approval_of(parent), reason="A fault.")
     with pytest.raises(Blocked, match="is revoked"):
         back(world, parent.model, checked=checked)
+
+
+def test_a_gate_that_closes_between_check_and_move_is_seen(world: World) -> None:
+    parent = world.parent_version(training_data="incomplete")
+    waiver = world.waiver(parent)
+    world.promoted(parent)
+    child = world.child_version(parent)
+    world.waiver(child)
+    world.promoted(child)
+    checked = services.check_rollback(actor=world.cast.otto, model=parent.model, alias="production")
+    services.end_waiver(actor=world.cast.carla, waiver=waiver, reason="It was wrong.")
+    with pytest.raises(Blocked, match="training-data"):
+        back(world, parent.model, checked=checked)
+    assert queries.incumbent(parent.model, "production").version == child
+
+
+@pytest.mark.db_guarantee
+@pytest.mark.usefixtures("committed_db")
+def test_moves_at_the_same_time_come_one_after_the_other() -> None:
+    """Six people move the alias at once: every move that succeeds has a number of its own, without a gap."""
+    world = World(Cast.assemble())
+    parent, child, _ = three(world)
+    answers: list[str] = []
+
+    def move(number: int) -> None:
+        try:
+            if number % 2:
+                back(world, parent.model, to_version=parent if number % 3 else child)
+            else:
+                services.suspend(actor=world.cast.otto, model=parent.model, alias="production", reason="At once.")
+            answers.append("moved")
+        except Problem as error:
+            answers.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=move, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = sorted(AliasAssignment.objects.values_list("number", flat=True))
+    assert numbers == list(range(1, 4 + answers.count("moved")))
+    assert answers.count("moved") >= 1
+    assert len(answers) == 6
 
 
 def test_a_suspended_alias_serves_nothing_until_it_is_rolled_back_or_promoted(world: World) -> None:
