@@ -137,7 +137,7 @@ def test_data_whose_state_nobody_knows_stands_by_the_record_about_it(world: Worl
 
     row = provenance.register_dataset_version(
         actor=world.cast.ada, dataset=world.dataset("mix"), licence=world.licence("LicenseRef-pressmark-unknown"),
-        origin="A published mix.", uses=["training"],
+        origin="A published mix.", uses=["training"], state_unknown=True,
     )  # fmt: skip
     version = world.version(edges=[EdgeSpec("data", dataset_version=row)])
     assert queries.lineage(world.cast.ada, version).nodes[0].digest == row.document_digest
