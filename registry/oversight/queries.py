@@ -15,7 +15,12 @@ from registry.events import Caller
 from registry.oversight.models import Attestation, Finding, UseCase
 from registry.provenance.models import Dataset
 
-_OWNED: dict[str, type[RegisteredModel | Dataset | Recipe | UseCase]] = {"model": RegisteredModel, "dataset": Dataset, "recipe": Recipe, "use_case": UseCase}
+_OWNED: dict[str, type[RegisteredModel | Dataset | Recipe | UseCase]] = {
+    "model": RegisteredModel,
+    "dataset": Dataset,
+    "recipe": Recipe,
+    "use_case": UseCase,
+}
 _UNOWNED = {"licence", "policy"}
 
 
