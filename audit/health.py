@@ -1,7 +1,7 @@
 """The health page: whether this installation can be believed and can work, for people and for load balancers.
 
 Rules:
-- a refused ledger, a missing guard, a loop of the keeper that fails or stands still is "degraded", status 503, with the reason in words;
+- a refused ledger, a missing guard, a loop of the keeper that fails or stands still: "degraded", status 503, with the reason;
 - nothing here needs a login, so nothing here says what is stored.
 """
 

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import time
+from typing import Any, cast
 
 from django.db import models
 
@@ -29,8 +30,8 @@ def named_digests() -> set[str]:
         for column in columns:
             named |= _values(model, column)
     for entry in Entry.objects.order_by("position").values_list("entry", flat=True).iterator(chunk_size=1000):
-        document = parse_canonical(bytes(entry))
-        named |= {ref["digest"] for ref in document["event"]["refs"]}  # type: ignore[index,call-overload]
+        document = cast(dict[str, Any], parse_canonical(bytes(entry)))
+        named |= {ref["digest"] for ref in document["event"]["refs"]}
     return named
 
 

@@ -145,8 +145,9 @@ def register_dataset_version(
     third_party_works: str = "unknown",
     measured: Measured | None = None,
 ) -> DatasetVersion:
-    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere. `state_unknown`
-    says that nobody knows the exact state of declared data; then there is no digest.
+    """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere.
+
+    `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
 
     `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
     """

@@ -134,7 +134,8 @@ class AuditWorld(Below):
             figure("latency_ratio", "1.009", n=25, low="0.99", high="1.03", spread="0.02"),
         ], parent=parent)  # fmt: skip
         self.evidence(child, "memory", [
-            figure("peak_memory_bytes", "212860928", "byte", n=5, low="212500000", high="213100000"), figure("parent_peak_memory_bytes", "254803968", "byte", n=5),
+            figure("peak_memory_bytes", "212860928", "byte", n=5, low="212500000", high="213100000"),
+            figure("parent_peak_memory_bytes", "254803968", "byte", n=5),
             figure("peak_memory_ratio", "0.8354", n=5),
         ], parent=parent)  # fmt: skip
         self.evidence(child, "distribution", to_figures(distribution()), parent=parent)
