@@ -30,7 +30,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "actor.end": _ADMINISTRATORS,
     "membership.grant": _ADMINISTRATORS,
     "membership.end": _ADMINISTRATORS,
-    "token.create": _EVERYBODY,
+    "service_token.create": _ADMINISTRATORS,
     "token.end": _ADMINISTRATORS,
     "text.erase": _ADMINISTRATORS | _OFFICERS,
     "licence.register": _ENGINEERS | _OFFICERS | _ADMINISTRATORS,

@@ -57,10 +57,18 @@ def create_actor(
 ) -> Actor:
     """A new person or service account, without any role yet."""
     role = permissions.require(actor, "actor.create", None)
+    _check_one_line("user name", username)
+    _check_one_line("display name", display_name)
     if Actor.objects.filter(username=username).exists():
         raise Conflict(f"There is an actor {username!r} already.", hint="Choose another user name.")
     with unit(actor, role=role) as opened:
         return add_actor(username, kind, display_name, email, password, opened.now)
+
+
+def _check_one_line(what: str, value: str) -> None:
+    """People are told apart by these in pages and logs: no line ends, nothing invisible, nothing that turns the text around."""
+    if not value.isprintable():
+        raise Invalid(f"The {what} holds characters that do not show.", hint="Use visible characters in one line.")
 
 
 def add_actor(
@@ -163,10 +171,12 @@ def end_membership(*, actor: Caller, membership: Membership) -> Membership:
 def create_token(*, actor: Caller, person: Actor, days: int = TOKEN_LIFETIME_DAYS) -> tuple[Token, str]:
     """A token for the caller, or by an administrator for a service account. Returns the secret once; only its hash is kept."""
     role = (
-        permissions.require(actor, "token.create", None)
+        permissions.require(actor, "service_token.create", None)
         if person.kind == ActorKind.SERVICE
         else _own_role(actor, person)
     )
+    if not person.is_active:
+        raise Conflict("This account has ended; a token would open nothing.", hint="Make another account.")
     if not 1 <= days <= 365:
         raise Invalid("A token lives 1 to 365 days.", hint="Give 'days' in that range.")
     with unit(actor, role=role) as opened:
