@@ -66,7 +66,7 @@ def _header(file: BinaryIO, size_bytes: int) -> tuple[int, dict[str, Any]]:
         raise truncated(f"The header claims {header_bytes} bytes, the file has {size_bytes - 8} after its length.")
     try:
         header = json.loads(file.read(header_bytes).decode(), object_pairs_hook=_once)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a plain ValueError
         raise invalid(f"The safetensors header is not JSON: {error}.") from error
     if not isinstance(header, dict):
         raise invalid("The safetensors header is not a JSON object.")

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from registry.access import queries, services
 from registry.access.http import Command, Query, caller_of
 from registry.access.models import Actor, ActorKind, Membership, Role, Team, Token
+from registry.access.parsing import BoundedJSONParser
 from registry.access.throttling import LogInThrottle
 from registry.errors import Forbidden, NotFound
 from registry.events import Caller
@@ -56,6 +57,7 @@ class LogIn(APIView):
 
     permission_classes = [AllowAny]
     authentication_classes = []
+    parser_classes = [BoundedJSONParser]
     throttle_classes = [LogInThrottle]
 
     @extend_schema(operation_id="log_in", request=LogInInput, responses={201: dict})
@@ -97,6 +99,8 @@ class CreateServiceTokenInput(serializers.Serializer[Any]):
 
 class CreateServiceToken(APIView):
     """A token for a service account, by an administrator."""
+
+    parser_classes = [BoundedJSONParser]
 
     @extend_schema(operation_id="create_service_token", request=CreateServiceTokenInput, responses={201: dict})
     def post(self, request: Request) -> Response:

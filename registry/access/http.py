@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import uuid
@@ -26,7 +27,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, exception_handler
 
 from registry.access.models import IdempotencyKey
-from registry.digests import canonical, sha256
+from registry.access.parsing import BoundedJSONParser
+from registry.digests import sha256
 from registry.errors import Conflict, Invalid, Problem
 from registry.events import Caller, Unit, Via, unit
 
@@ -109,6 +111,7 @@ class Query(APIView):
 class Command(APIView):
     """A write: `perform` calls one service and returns the body. `input` is the serializer of the request."""
 
+    parser_classes = [BoundedJSONParser]
     input: ClassVar[type[serializers.Serializer[Any]] | None] = None
     success_status: ClassVar[int] = 201
     single_unit: ClassVar[bool] = True
@@ -122,7 +125,7 @@ class Command(APIView):
         caller = caller_of(request, "api")
         data = self._read(request)
         key = _idempotency_key(request)
-        digest = sha256(canonical({"path": request.path, "body": _canonical_body(request.data)}))
+        digest = _request_digest(request.path, request.data)
         stored = _stored_answer(caller, key, digest)
         if stored is not None:
             return _answer(stored.body, stored.status, stored.receipt)
@@ -132,7 +135,7 @@ class Command(APIView):
             return _answer(body, self.success_status, "")
         try:
             return self._in_one_unit(caller, key, digest, data, kwargs)
-        except IntegrityError:  # the same key may have won a race
+        except (IntegrityError, Problem):  # the same request with the same key may have won a race
             stored = _stored_answer(caller, key, digest)
             if stored is None:
                 raise
@@ -174,15 +177,9 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _canonical_body(data: Any) -> Any:
-    """The body with floats as text, so that it can be hashed."""
-    if isinstance(data, float):
-        return repr(data)
-    if isinstance(data, Mapping):
-        return [[str(k), _canonical_body(v)] for k, v in sorted(data.items(), key=lambda item: str(item[0]))]
-    if isinstance(data, list | tuple):
-        return [_canonical_body(v) for v in data]
-    return data if data is None or isinstance(data, bool | str) else str(data)
+def _request_digest(path: str, body: Any) -> str:
+    """What tells one request from another; it is compared only, so floats and foreign keys may stand in it."""
+    return sha256(json.dumps({"path": path, "body": body}, sort_keys=True).encode())
 
 
 def _stored_answer(caller: Caller, key: str | None, digest: str) -> IdempotencyKey | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -297,7 +298,10 @@ def _moment(text: str) -> Any:
         found = None
     if found is None or timezone.is_naive(found):
         raise Invalid("'at' is no time.", hint="Write it as 2026-01-31T12:00:00Z.")
-    return found
+    try:
+        return found.astimezone(datetime.UTC)
+    except OverflowError:
+        raise Invalid("'at' lies outside of the calendar.", hint="Write it as 2026-01-31T12:00:00Z.") from None
 
 
 class PromoteInput(serializers.Serializer[Any]):

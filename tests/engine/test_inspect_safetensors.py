@@ -66,6 +66,7 @@ def test_a_file_of_the_real_library_is_described() -> None:
         (b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{}}', b"xxxx", "twice"),
         (b"{[", b"", "not JSON"),
         (b'{"a":' + b"[" * 100_000, b"", "not JSON"),
+        (b'{"a":{"dtype":"F32","shape":[' + b"9" * 5_000 + b'],"data_offsets":[0,4]}}', b"xxxx", "not JSON"),
     ],
 )
 def test_a_header_that_disagrees_with_itself_is_refused(header: Any, data: bytes, message: str) -> None:
