@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import prefetch_related_objects
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from registry.access.models import Actor
@@ -33,6 +34,12 @@ class PressmarkAdminSite(AdminSite):
     index_title = "Records and decisions"
     empty_value_display = "none"
     enable_nav_sidebar = False
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The house has one door, where guessing is slow. Whoever came through it without a role for this site is told so here."""
+        if request.method == "GET" and request.user.is_authenticated:
+            return super().login(request, extra_context)
+        return redirect_to_login(request.GET.get("next") or reverse("admin:index", current_app=self.name))
 
     def has_permission(self, request: HttpRequest) -> bool:
         if isinstance(request.user, Actor):
