@@ -4,7 +4,8 @@ Rules (raw SQL and shell included):
 - a person decides, under a membership in force whose role may decide; only the requester withdraws;
 - the requester, the uploader of the version and the author of the run that made it neither grant, reject nor return;
 - nothing follows a final decision (returned, withdrawn, rejected, revoked), and only what was granted is revoked;
-- uploader, author of the run and requester cannot sign a waiver for the version;
+- uploader, author of the run and requester cannot sign a waiver for the version; who signed one in force cannot request approval;
+- uploader and author of the run are those of the same weights in any version;
 - an alias moves only to the version, bytes, model and name of an approval that has all its grants, has not ended, and was neither
   rejected, withdrawn nor revoked.
 """
@@ -14,9 +15,12 @@ from __future__ import annotations
 from registry.access.permissions import PERMISSIONS
 from registry.guards import Condition
 
+# the same weights in another version are the same work: else a second registration would wash the builder's name off
 _BUILT_IT = (
-    "EXISTS (SELECT 1 FROM catalog_version v WHERE v.id = {version} AND v.created_by_id = {actor}) "
-    "OR EXISTS (SELECT 1 FROM compression_run r WHERE r.child_id = {version} AND r.requested_by_id = {actor})"
+    "EXISTS (SELECT 1 FROM catalog_artifact s JOIN catalog_artifact o ON o.digest = s.digest AND o.role = 'weights' "
+    "JOIN catalog_version v ON v.id = o.version_id WHERE s.version_id = {version} AND s.role = 'weights' "
+    "AND (v.created_by_id = {actor} OR EXISTS "
+    "(SELECT 1 FROM compression_run r WHERE r.child_id = v.id AND r.requested_by_id = {actor})))"
 )
 _APPROVED_VERSION = "(SELECT a.version_id FROM release_approval a WHERE a.id = NEW.approval_id)"
 _DECIDING = ", ".join(f"'{role.value}'" for role in sorted(PERMISSIONS["approval.decide"]))
@@ -63,6 +67,13 @@ CONDITIONS = [
         + " OR EXISTS (SELECT 1 FROM release_approval a WHERE a.version_id = NEW.version_id "
         "AND a.requested_by_id = NEW.signed_by_id)",
         "requester, uploader and author of the run cannot waive a rule for the version",
+    ),
+    Condition(
+        "release_approval_separation",
+        "release_approval",
+        "EXISTS (SELECT 1 FROM release_waiver w WHERE w.version_id = NEW.version_id AND w.signed_by_id = NEW.requested_by_id "
+        "AND w.ended_at IS NULL AND w.expires_at > NEW.requested_at)",
+        "who waived a rule for the version cannot request its approval",
     ),
     Condition(
         "release_assignment_bound",

@@ -115,6 +115,10 @@ def own_work(actor_id: uuid.UUID, version: ModelVersion, approval: Approval | No
         return "You brought this version; somebody else has to decide on it."
     if Run.objects.filter(child=version, requested_by_id=actor_id).exists():
         return "You requested the run that made this version; somebody else has to decide on it."
+    weights = version.artifacts.filter(role="weights").values("digest")
+    same = ModelVersion.objects.filter(artifacts__digest__in=weights, artifacts__role="weights")
+    if same.filter(Q(created_by_id=actor_id) | Q(made_by_runs__requested_by_id=actor_id)).exists():
+        return "You brought or made the same weights in another version; somebody else has to decide on them."
     return None
 
 

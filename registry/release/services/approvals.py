@@ -1,6 +1,7 @@
 """Approvals: an immutable request bound to bytes, evidence, policy, tier and alias, and append-only decisions on it.
 
 Rules:
+- who signed a waiver in force for the version does not request its approval;
 - a request passes the gate first, with a fresh verdict that the request is bound to;
 - who decides holds the role at that moment, is a person, and neither asked, nor brought the version, nor requested its run;
 - one decides on an open request only: what is stale or expired has to be asked for again;
@@ -40,6 +41,7 @@ def request_approval(
     check_reason(reason)
     with unit(actor, role=role) as opened:
         model = lock_model(version.model)
+        _refuse_signer(actor, version, opened.now)
         _refuse_second_request(version, alias)
         gate = evaluate(version, alias, opened.now)
         refuse_blocked(gate, f"A release of {version} to '{alias}'")
@@ -56,6 +58,15 @@ def request_approval(
         )  # fmt: skip
         emit("approval.requested", approval, text, team=model.team_id)
         return approval
+
+
+def _refuse_signer(actor: Caller, version: ModelVersion, now: datetime.datetime) -> None:
+    """The other way round than in `sign_waiver`: who excused a version does not ask for its release as well."""
+    if version.waivers.filter(signed_by_id=actor.actor_id, ended_at=None, expires_at__gt=now).exists():
+        raise Forbidden(
+            "You signed a waiver for this version; somebody else has to ask for its release.",
+            hint="Ask an engineer of the team.", code="own-work",
+        )  # fmt: skip
 
 
 def _end(asked: datetime.datetime | None, now: datetime.datetime, valid_days: int) -> datetime.datetime:
