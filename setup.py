@@ -9,6 +9,6 @@ setup(
         "pressmark_templates": ["**/*"],
         "registry": ["**/*.toml", "**/*.json", "static/**/*"],
         "audit": ["**/*.toml", "**/*.json"],
-        "compression_engine": ["**/*.json", "py.typed"],
+        "compression_engine": ["**/*.json", "*.md", "py.typed"],
     },
 )

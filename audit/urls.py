@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from audit import api as doors
 from audit import pages as views
 
-_MODEL = "teams/<slug:team>/models/<str:model>"
+_MODEL = "teams/<str:team>/models/<str:model>"
 _MODEL_PAGE = "models/<str:team>/<str:model>"
 
 api: list[URLPattern] = [

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connections
 from django.test import TransactionTestCase
 
@@ -25,6 +26,7 @@ from registry.access import services as access
 from registry.access.models import Team
 from tests.services.fixtures import postgres_url, valkey_url
 from tests.world import Cast, World
+from tests.worlds.audit import restore_keys_note
 
 __all__ = ["postgres_url", "valkey_url"]
 
@@ -58,10 +60,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, settings: Any) -> None:
-    """Each test has a store, a checkpoint file and a place for runs of its own. Keys are shared."""
+    """Each test has a store (with the keys note of entry 0), checkpoints, runs and a cache of its own. Keys are shared."""
     settings.PRESSMARK_STORE = tmp_path / "store"
     settings.PRESSMARK_CHECKPOINTS = tmp_path / "checkpoints"
     settings.PRESSMARK_RUNS = tmp_path / "runs"
+    if (Path(settings.PRESSMARK_KEYS) / keys.LOG_FILE).is_file():
+        restore_keys_note()
+    cache.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

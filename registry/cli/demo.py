@@ -22,11 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play it; exit status 1 with the reason when an act fails."""
-    stage, people, tell = Stage(options.folder.resolve()), People(), Narrator()
+    return play(Stage(options.folder.resolve()))
+
+
+def play(stage: Stage) -> int:
+    """The whole of it on a stage: inputs that lie there already are used as they are."""
+    people, tell = People(), Narrator()
     try:
-        _prepare(stage, people, tell)
-        with stage:
-            summary = _play(stage, people, tell)
+        with stage.alone():
+            _prepare(stage, people, tell)
+            with stage:
+                summary = _play(stage, people, tell)
     except (DemoFailed, ApiError) as error:
         print(f"\nThe demo stopped: {error}\nThe server's words are in {stage.log}.", file=sys.stderr)
         return 1

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from registry.configuration import Configuration
+from registry.errors import Conflict
 
 GRACE_SECONDS = 20.0
 RESTART_PAUSE_SECONDS = 2.0
+LOCK = "serve.lock"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +59,28 @@ def run(options: argparse.Namespace) -> int:
     checked = subprocess.run([sys.executable, "-m", "registry.cli.main", "check", "--quiet"], check=False)
     if checked.returncode != 0:
         return checked.returncode
+    home = Configuration.read().home
+    with (home / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(f"A server runs on {home} already.", hint="Stop it first, or choose another home.") from None
+        return _supervise(options)
+
+
+def is_served(home: Path) -> bool:
+    """Whether `pressmark serve` runs on that home."""
+    if not (home / LOCK).is_file():
+        return False
+    with (home / LOCK).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _supervise(options: argparse.Namespace) -> int:
     parts = parts_of(options.host, options.port, options.web_workers)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):

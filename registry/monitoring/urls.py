@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from registry.monitoring import api as views
 
-_MODEL = "teams/<slug:team>/models/<str:model>"
+_MODEL = "teams/<str:team>/models/<str:model>"
 _MONITOR = f"{_MODEL}/monitors/<str:monitor>"
 _INCIDENT = "incidents/<uuid:incident_id>"
 

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from registry.release import api as views
 
-_MODEL = "teams/<slug:team>/models/<str:model>"
+_MODEL = "teams/<str:team>/models/<str:model>"
 _VERSION = f"{_MODEL}/versions/<int:number>"
 _ALIAS = f"{_MODEL}/aliases/<str:alias>"
 _APPROVAL = "approvals/<uuid:approval_id>"

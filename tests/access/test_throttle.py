@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-from django.core.cache import cache
 from django.test import Client
 from rest_framework.test import APIClient
 
 from registry.access.throttling import LogInThrottle
 from tests.world import PASSWORD, Cast
-
-
-@pytest.fixture(autouse=True)
-def _own_count() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 def guess_by_page() -> int:

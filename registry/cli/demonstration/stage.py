@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import http.cookiejar
 import os
 import re
@@ -13,10 +15,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from registry.cli.serve import is_served
 from registry.client import ApiError, Client
 
 START_SECONDS = 60
@@ -29,8 +32,9 @@ class DemoFailed(Exception):
 class Stage:
     """An installation of the demo's own, started and stopped with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self._settings = dict(settings or {})
         self.home = folder / "instance"
         self.input = folder / "input"
         self.outside = folder / "outside"
@@ -43,7 +47,21 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """What the installation's processes see."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PRESSMARK_", "DJANGO_"))}
-        return kept | {"PRESSMARK_HOME": str(self.home), "DJANGO_SETTINGS_MODULE": "registry.settings"}
+        own = {"PRESSMARK_HOME": str(self.home), "DJANGO_SETTINGS_MODULE": "registry.settings"}
+        return kept | own | self._settings
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else plays in this folder, and no server still uses the installation of an earlier run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise DemoFailed(f"the demo is running in {self.folder} already") from None
+            if is_served(self.home):
+                raise DemoFailed(f"a server still runs on {self.home}; stop it first, the demo makes it anew")
+            yield
 
     def set(self) -> None:
         """Clear what an earlier run made (inputs are kept) and set up a new installation."""
