@@ -10,6 +10,7 @@ Ledger tables are frozen whole. Guards are generated from the models, dropped be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -196,6 +197,33 @@ def _installed(connection: Any) -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
+def _altered(connection: Any) -> set[str]:
+    """Guards that bear the right name and do something else: a trigger that never fires would look like one that does."""
+    wanted = _statements(connection)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT t.tgname, p.prosrc, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+                "WHERE starts_with(t.tgname, %s)",
+                [PREFIX],
+            )
+            return {
+                name for name, body, trigger in cursor.fetchall() if _postgres_differs(wanted.get(name), body, trigger)
+            }
+        cursor.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, 16) = %s", [PREFIX]
+        )
+        return {name for name, sql in cursor.fetchall() if wanted.get(name) != sql}
+
+
+def _postgres_differs(wanted: str | None, body: str, trigger: str) -> bool:
+    if wanted is None:
+        return True
+    _, wanted_body, wanted_trigger = wanted.split("$guard$")
+    plain = re.sub(r" (ON|FUNCTION) [a-z_]+\.", r" \1 ", trigger.replace('"', ""))  # the schema is named or not
+    return body != wanted_body or plain != wanted_trigger.removeprefix("; ").replace('"', "")
+
+
 def install(using: str = "default") -> None:
     """Install every guard whose table exists, replacing what is there."""
     connection = connections[using]
@@ -215,9 +243,9 @@ def drop(using: str = "default") -> None:
 
 
 def missing(using: str = "default") -> list[str]:
-    """Names of guards that should be there and are not."""
+    """Names of guards that should be there and are not, or are there and are not what they should be."""
     connection = connections[using]
-    return sorted(set(_statements(connection)) - set(_installed(connection)))
+    return sorted((set(_statements(connection)) - set(_installed(connection))) | _altered(connection))
 
 
 def demand(using: str = "default") -> None:
@@ -225,8 +253,8 @@ def demand(using: str = "default") -> None:
     absent = missing(using)
     if absent:
         raise Unavailable(
-            f"{len(absent)} guards of the database are missing, the first is {absent[0]}.",
-            hint="Someone removed them, or a migration stopped half-way. Run `pressmark upgrade`, then `pressmark verify-ledger`.",
+            f"{len(absent)} guards of the database are missing or altered, the first is {absent[0]}.",
+            hint="Someone changed them, or a migration stopped half-way. Run `pressmark upgrade`, then `pressmark verify-ledger`.",
             code="guards-missing",
         )
 

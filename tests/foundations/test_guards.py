@@ -89,3 +89,21 @@ def test_a_missing_guard_is_noticed(cast: Cast) -> None:
     with pytest.raises(Unavailable, match="guards"):
         guards.demand()
     guards.install()
+
+
+def test_a_guard_that_was_replaced_by_one_that_never_fires_is_noticed(cast: Cast) -> None:
+    name = "pressmark_guard_access_team_delete"
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            body = "BEGIN RETURN OLD; END"
+            cursor.execute(
+                f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $guard$ {body} $guard$"
+            )
+        else:
+            cursor.execute(f"DROP TRIGGER {name}")
+            cursor.execute(f"CREATE TRIGGER {name} BEFORE DELETE ON access_team WHEN 0 BEGIN SELECT 1; END")
+    assert guards.missing() == [name]
+    with pytest.raises(Unavailable, match="altered"):
+        guards.demand()
+    guards.install()
+    assert guards.missing() == []
