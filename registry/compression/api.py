@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -33,18 +34,19 @@ def recipe_body(row: Recipe) -> dict[str, Any]:
     }
 
 
-def run_body(row: Run) -> dict[str, Any]:
-    """A run as listings show it: whose it is, how far it is, how it ended."""
+def run_body(row: Run, caller: Caller) -> dict[str, Any]:
+    """A run as listings show it: whose it is, how far it is, how it ended. What is of another team stands there by its digest."""
+    names = queries.Names(caller)
     return {
         "id": str(row.pk),
         "kind": row.kind,
         "state": row.state,
         "model": str(row.model),
-        "parent": str(row.parent),
-        "recipe": f"{row.recipe.team.slug}/{row.recipe}" if row.recipe else None,
-        "evaluation": _dataset_reference(row.evaluation),
-        "calibration": _dataset_reference(row.calibration),
-        "baseline": _dataset_reference(row.baseline),
+        "parent": names.reference(row.parent),
+        "recipe": names.reference(row.recipe),
+        "evaluation": names.reference(row.evaluation),
+        "calibration": names.reference(row.calibration),
+        "baseline": names.reference(row.baseline),
         "seed": row.seed,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,
@@ -66,10 +68,6 @@ def evidence_body(row: Evidence) -> dict[str, Any]:
     """Evidence that a run brought, with its document."""
     document = catalog.evidence_body(row)
     return {"id": str(row.pk), "kind": row.kind, "digest": row.digest, "document": document}
-
-
-def _dataset_reference(row: DatasetVersion | None) -> str | None:
-    return f"{row.dataset.team.slug}/{row}" if row else None
 
 
 def _dataset(caller: Caller, ref: str | None) -> DatasetVersion | None:
@@ -151,8 +149,8 @@ class RequestRun(Command, Query):
     input = RequestRunInput
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        model = catalog.get_model(caller, kwargs["team"], kwargs["model"])
-        return keyset_page(queries.runs_of_model(caller, model), query, run_body, newest_first=True)
+        rows = queries.runs_of_model(caller, catalog.get_model(caller, kwargs["team"], kwargs["model"]))
+        return keyset_page(rows, query, partial(run_body, caller=caller), newest_first=True)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         run = services.request_run(
@@ -165,7 +163,7 @@ class RequestRun(Command, Query):
             baseline=_dataset(caller, data["baseline"]),
             seed=data["seed"],
         )
-        return run_body(queries.get_run(caller, run.pk))
+        return run_body(queries.get_run(caller, run.pk), caller)
 
 
 class RequestEvaluationInput(serializers.Serializer[Any]):
@@ -189,7 +187,7 @@ class RequestEvaluation(Command):
         run = services.request_evaluation(
             actor=caller, version=version, evaluation=evaluation, baseline=baseline, seed=data["seed"]
         )
-        return run_body(queries.get_run(caller, run.pk))
+        return run_body(queries.get_run(caller, run.pk), caller)
 
 
 def _version(caller: Caller, team: str, model: str, number: int) -> ModelVersion:
@@ -202,7 +200,7 @@ class ShowRun(Query):
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = queries.get_run(caller, kwargs["run"])
-        return run_body(row) | {"evidence": [evidence_body(e) for e in queries.evidence_of_run(row)]}
+        return run_body(row, caller) | {"evidence": [evidence_body(e) for e in queries.evidence_of_run(row)]}
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_run_log", responses={200: dict}))
@@ -222,4 +220,4 @@ class CancelRun(Command):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         run = services.cancel_run(actor=caller, run=queries.get_run(caller, kwargs["run"]))
-        return run_body(queries.get_run(caller, run.pk))
+        return run_body(queries.get_run(caller, run.pk), caller)

@@ -10,12 +10,13 @@ from django.db.models import QuerySet
 
 from registry import storage
 from registry.access.models import Team
-from registry.access.queries import get_readable, readable
-from registry.catalog.models import Evidence, RegisteredModel
+from registry.access.queries import get_readable, readable, readable_team_ids
+from registry.catalog.models import Evidence, ModelVersion, RegisteredModel
 from registry.compression.models import Recipe, Run, RunState
 from registry.digests import parse_canonical
 from registry.errors import Invalid
 from registry.events import Caller
+from registry.provenance.models import DatasetVersion
 
 _REFERENCE = re.compile(r"(?P<team>[^/@]+)/(?P<slug>[^/@]+)@(?P<number>[1-9][0-9]{0,8})")
 _LOG_LIMIT_BYTES = 2 * 1024 * 1024
@@ -74,3 +75,39 @@ def evidence_of_run(run: Run) -> list[Evidence]:
         return []
     version_id = run.child_id or run.parent_id
     return list(Evidence.objects.filter(version_id=version_id, created_at=run.finished_at).order_by("kind", "pk"))
+
+
+Material = ModelVersion | DatasetVersion | Recipe
+
+
+class Names:
+    """What a run's parent, data and recipe are called for a reader: by name, or by digest where they are of another team."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._teams = readable_team_ids(caller.actor_id)
+
+    def shows(self, row: Material) -> bool:
+        """Whether the reader may know the name."""
+        return self._teams is None or _team_id(row) in self._teams
+
+    def reference(self, row: Material | None) -> str | None:
+        """`team/name@3`, or what stands for it."""
+        if row is None:
+            return None
+        if not self.shows(row):
+            return self.reduced(row)
+        if isinstance(row, ModelVersion):
+            return str(row)
+        return f"{row.dataset.team.slug if isinstance(row, DatasetVersion) else row.team.slug}/{row}"
+
+    @staticmethod
+    def reduced(row: Material) -> str:
+        """What stands for a thing whose name is not shown."""
+        digest = row.bound_digest if isinstance(row, DatasetVersion) else row.digest
+        return f"of another team ({digest[:19]})"
+
+
+def _team_id(row: Material) -> uuid.UUID:
+    if isinstance(row, ModelVersion):
+        return row.model.team_id
+    return row.dataset.team_id if isinstance(row, DatasetVersion) else row.team_id

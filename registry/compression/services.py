@@ -2,6 +2,7 @@
 
 Rules:
 - a recipe is an immutable document; the same document twice is refused and names the one that is there;
+- deriving into another team needs what downloading the parent needs: else a viewer would carry the weights off as a child;
 - a run is refused at once when it could not succeed: a recipe that does not fit, bytes that are gone, data without the use;
 - what a child is judged on must not be what it was made with.
 """
@@ -87,6 +88,8 @@ def request_run(
     """
     role = permissions.require(actor, "run.request", model.team_id)
     _check_version(actor, parent)
+    if parent.model.team_id != model.team_id:  # a child is the parent's bytes but for some rounding
+        permissions.require(actor, "version.download", parent.model.team_id)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
     parsed = RecipeDocument.parse(queries.recipe_bytes(recipe))
     wrong = misfits(parsed, parent.format)

@@ -6,9 +6,14 @@ import datetime
 import re
 
 from django import template
+from django.template import Context
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from registry.access.http import caller_of
+from registry.catalog.models import ModelVersion
+from registry.compression.queries import Material, Names
 from registry.desk import figures
 
 register = template.Library()
@@ -49,6 +54,23 @@ def when(moment: datetime.datetime | None, missing: str = "never") -> SafeString
         '<time datetime="{}" title="{}">{}</time>',
         utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S UTC"), utc.strftime("%Y-%m-%d %H:%M"),
     )  # fmt: skip
+
+
+@register.simple_tag(takes_context=True)
+def material(context: Context, row: Material | None) -> SafeString:
+    """A parent, recipe or dataset version by its name, a version with its page; by its digest where it is of another team."""
+    if row is None:
+        return format_html('<span class="soft">{}</span>', "none")
+    request = context["request"]
+    names: Names | None = getattr(request, "pressmark_names", None)
+    if names is None:
+        names = request.pressmark_names = Names(caller_of(request, "page"))
+    if not names.shows(row):
+        return format_html('<span class="soft">{}</span>', names.reduced(row))
+    if not isinstance(row, ModelVersion):
+        return format_html("{}", row)
+    href = reverse("desk:version", args=[row.model.team.slug, row.model.slug, row.number])
+    return format_html('<a href="{}">{}</a>', href, row)
 
 
 @register.filter

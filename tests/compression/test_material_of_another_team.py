@@ -1,0 +1,71 @@
+"""A run may take its parent, data and recipe from another team; who may that, and what readers of the child see of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from registry.access.models import Actor, Role, Team
+from registry.access.services import grant_membership
+from registry.compression.models import Run
+from registry.errors import Forbidden
+from registry.events import Caller
+from tests.world import World
+from tests.worlds.http import api
+
+
+@pytest.fixture
+def mal(world: World, outsider_team: Team) -> Actor:
+    """An engineer elsewhere who may only look in the team `search`."""
+    person = world.person("mal", Role.VIEWER)
+    grant_membership(actor=world.cast.root, person=person, role=Role.ENGINEER, team=outsider_team)
+    return person
+
+
+@pytest.fixture
+def foreign(world: World, mal: Actor, outsider_team: Team) -> Run:
+    """A run of mal's elsewhere, from a parent, data and a recipe of `search`; mal may download there, rex only reads elsewhere."""
+    grant_membership(actor=world.cast.root, person=mal, role=Role.ENGINEER, team=world.team)
+    rex = world.person("rex")
+    grant_membership(actor=world.cast.root, person=rex, role=Role.COMPLIANCE_OFFICER, team=outsider_team)
+    caller = Caller(actor_id=mal.pk, via="cli")
+    model = world.model("secret-copy", actor=caller, team=outsider_team, owner=mal)
+    data = world.arrays_dataset(uses=("evaluation", "baseline"))
+    return world.run(
+        world.version(world.model("secret-net")), model=model, evaluation=data, baseline=data, actor=caller
+    )
+
+
+def test_who_may_not_download_a_parent_does_not_carry_it_off_as_a_child(world: World, mal: Actor) -> None:
+    caller = Caller(actor_id=mal.pk, via="cli")
+    elsewhere = Team.objects.get(slug="elsewhere")
+    target = world.model("copy", actor=caller, team=elsewhere, owner=mal)
+    with pytest.raises(Forbidden, match=r"version\.download"):
+        world.run(world.version(), model=target, actor=caller)
+    assert not Run.objects.exists()
+
+
+def test_over_http_readers_of_the_child_see_digests_where_its_makers_see_names(foreign: Run) -> None:
+    names = ("secret-net", "search/", "smaller-same-speed")
+    for path in (f"runs/{foreign.pk}", "teams/elsewhere/models/secret-copy/runs"):
+        told = json.dumps(api("rex").get(f"/api/v1/{path}").json())
+        assert not [name for name in names if name in told]
+        assert foreign.parent.digest[:19] in told
+        assert "search/secret-net@1" in json.dumps(api("mal").get(f"/api/v1/{path}").json())
+
+
+def test_on_the_pages_too(foreign: Run) -> None:
+    pages = [
+        reverse("desk:run", args=[foreign.pk]), reverse("desk:runs"), reverse("desk:home"),
+        reverse("desk:model", args=["elsewhere", "secret-copy"]),
+    ]  # fmt: skip
+    for person, known in (("rex", False), ("mal", True)):
+        client = Client()
+        client.force_login(Actor.objects.get(username=person))
+        for page in pages:
+            text = client.get(page).content.decode()
+            assert str(foreign.pk)[-8:] in text, page
+            assert ("secret-net" in text, "smaller-same-speed" in text) == (known, known), page
