@@ -86,7 +86,8 @@ def _verifier(stage: Stage, path: Path, known: list[str], tell: Narrator, what: 
     tell.say(f"{what}: exit {done.returncode} ({answers})")
     if done.returncode == 1:
         reasons = [r for a in verdict["answers"] if a["result"] == "no" for r in a["reasons"]]
-        tell.say(f"    {reasons[0]}")
+        for reason in reasons[:3]:
+            tell.say(f"    {reason}")
     return done.returncode
 
 
