@@ -114,8 +114,6 @@ class Command(APIView):
     parser_classes = [BoundedJSONParser]
     input: ClassVar[type[serializers.Serializer[Any]] | None] = None
     success_status: ClassVar[int] = 201
-    single_unit: ClassVar[bool] = True
-    """False for a service that works long before or after its own unit (hashing, rendering): its answer is stored afterwards."""
 
     def get_serializer_class(self) -> type[serializers.Serializer[Any]] | None:
         """For the OpenAPI document."""
@@ -129,10 +127,6 @@ class Command(APIView):
         stored = _stored_answer(caller, key, digest)
         if stored is not None:
             return _answer(stored.body, stored.status, stored.receipt)
-        if not self.single_unit:
-            body = self.perform(caller, data, **kwargs)
-            _store(caller, key, digest, self.success_status, body, "")
-            return _answer(body, self.success_status, "")
         try:
             return self._in_one_unit(caller, key, digest, data, kwargs)
         except (IntegrityError, Problem):  # the same request with the same key may have won a race
