@@ -5,6 +5,7 @@ Rules:
   gives the same bytes (a text that was erased, or bytes that were purged since, are the only exceptions: erasure wins);
 - what goes in is what the sealed scope says: whole streams, entry 0, the entry that issued the bundle, and that of its report;
 - every document that an included entry refers to is in, or named as left out with the reason; one that is lost stops the build;
+- texts are opened that people of the model's own team wrote; those of other teams stay commitments;
 - consistency proofs lead from the scope's size, from the recipient's checkpoint, from each month's last and from the newest ones.
 """
 
@@ -32,6 +33,7 @@ from registry.access.models import Text
 from registry.catalog.models import RegisteredModel
 from registry.digests import JSON, canonical, hex_of, parse_canonical, sha256, time_text
 from registry.errors import BytesDiffer, Conflict, Unavailable
+from registry.oversight.queries import team_of_stream
 from registry.storage import sync_folder
 
 TYPE = "pressmark/bundle/1"
@@ -73,7 +75,7 @@ def files_of(bundle: Bundle) -> Files:
             log_key_id=keys.log.key_id_hex, issuer_key_id=keys.issuer.key_id_hex, issuer_name=keys.issuer.name,
         ),
         "not_included.json": canonical({"documents": left_out, "type": "pressmark/not_included/1"}),
-        "texts.json": canonical({"texts": _texts(parsed), "type": "pressmark/texts/1"}),
+        "texts.json": canonical({"texts": _texts(parsed, model), "type": "pressmark/texts/1"}),
         "verify.py": Path(offline_verify.__file__).read_bytes(),
     }  # fmt: skip
     return _sealed(files, bundle, checkpoint, keys.origin, signer)
@@ -170,15 +172,26 @@ def _document(digest: str, name: str) -> bytes:
     return storage.read_bytes(digest, limit_bytes=DOCUMENT_LIMIT_BYTES)
 
 
-def _texts(parsed: Iterable[entries.ParsedEntry]) -> list[JSON]:
-    """The texts of the included entries that were not erased, each with the salt that opens its commitment."""
+def _texts(parsed: Iterable[entries.ParsedEntry], model: RegisteredModel) -> list[JSON]:
+    """The texts of the included entries that were not erased, each with the salt that opens its commitment.
+
+    What people of another team wrote about data or recipes that the model was made with stays closed: who reads the model need not
+    be one of their readers, and a salt that left the building cannot be called back.
+    """
     keys = {r["id"] for entry in parsed for r in entry.event["records"] if r["type"].startswith("access.text/")}
     rows = Text.objects.filter(pk__in=[uuid.UUID(key) for key in keys], value__isnull=False, salt__isnull=False)
     found: list[JSON] = []
+    foreign = {stream for stream in {row.stream for row in rows} if _is_foreign(stream, model)}
     for row in sorted(rows, key=lambda r: str(r.pk)):
+        if row.stream in foreign:
+            continue
         salt = base64.b64encode(bytes(row.salt or b"")).decode()
         found.append({"commitment": row.commitment, "id": str(row.pk), "salt": salt, "value": row.value})
     return found
+
+
+def _is_foreign(stream: str, model: RegisteredModel) -> bool:
+    return stream.partition(":")[0] in {"dataset", "recipe", "use_case"} and team_of_stream(stream) != model.team_id
 
 
 def _statements(snapshot: Snapshot, signer: Signer, *, model: str, origin: str) -> Files:

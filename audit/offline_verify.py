@@ -616,6 +616,7 @@ class Verdict:
     bundle: str = ""
     origin: str = ""
     tree_size: int = 0
+    issued_at: str = ""  # when the scope was sealed: a whole bundle of an older state is still one of an older state
     scope: dict[str, Any] | None = None  # the streams that were judged, with their ends
     notes: list[str] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=lambda: {name: Answer(name) for name in ANSWERS})
@@ -648,6 +649,7 @@ class Verdict:
             "answers": answers,
             "bundle": self.bundle,
             "exit_code": self.exit_code,
+            "issued_at": self.issued_at,
             "notes": self.notes,
             "origin": self.origin,
             "scope": self.scope,
@@ -1024,8 +1026,27 @@ class Check:
             if event["kind"] == "bundle.issued" and named == [digest] and self.manifest["bundle"] in ids:
                 if entry.stream != "instance" or entry.position < size:
                     raise Bad(f"{entry.where}: the scope speaks of {size} entries, but was sealed before them")
+                self.verdict.issued_at = entry.at
+                self.check_subject(event, size)
                 return
         raise Bad("no bundle.issued entry of the bundle seals its scope: the scope was changed, or the entry left out")
+
+    def check_subject(self, event: dict[str, Any], size: int) -> None:
+        """What the bundle is about is in its scope. A monitor without a stream there saw nothing yet, or was left out: told."""
+        streams = {end["stream"] for end in self.scope["ends"]}
+        rows = [record["row"] for record in event["records"] if record["type"].startswith("audit.bundle/")]
+        subjects = {row["subject"] for row in rows if isinstance(row.get("subject"), str)}
+        for stream in sorted(subjects - streams):
+            self.verdict.no(STREAMS, f"the bundle is about {stream}, but its scope leaves that stream out")
+        monitors = {
+            f"monitor:{record['id']}"
+            for entry in self.entries
+            if entry.stream in subjects and entry.position < size
+            for record in entry.event["records"]
+            if record["type"].startswith("monitoring.monitor/")
+        }
+        for stream in sorted(monitors - streams):
+            self.verdict.notes.append(f"the scope holds no {stream}: nothing was recorded there, or it was left out")
 
     def check_order(self) -> None:
         """Numbers of every stream rise with the position; ids are unique; time goes back only where it is said."""
@@ -1200,6 +1221,10 @@ def show(verdict: Verdict) -> str:
     for answer in verdict.answers.values():
         lines.append(f"  {answer.name:<15} {answer.result}")
         lines += [f"      {reason}" for reason in answer.reasons if answer.result != YES]
+    if verdict.scope:
+        lines.append(
+            f"  sealed {verdict.issued_at or 'never'} over the first {verdict.scope['size']} entries; later ones are not in it"
+        )
     for end in (verdict.scope or {"ends": []})["ends"]:
         lines.append(f"  speaks of stream {end['stream']} up to number {end['last_seq']}")
     lines += [f"  note: {note}" for note in verdict.notes]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from audit.offline_verify import FILES, SIGNATURE, STREAMS
+from audit import offline_verify
+from audit.offline_verify import FILES, SIGNATURE, STREAMS, Verdict
 from registry.digests import canonical, parse_canonical, sha256
 from tests.audit import bundle_builder as builder
 from tests.audit.bundle_builder import DATASET, MODEL, Story
@@ -309,3 +310,41 @@ def test_without_any_readable_entry_documents_are_not_called_intact(story: Story
     verdict = judge(builder.sealed(story, files))
     assert_no(verdict, STREAMS, "0 entries, but 20 proofs")
     assert verdict.answers[FILES].result == "not checked"
+
+
+# --- what the bundle is about
+
+
+def about(story: Story, subject: Any) -> Story:
+    edit_entry(story, story.issued_at, lambda entry: entry["event"]["records"][0]["row"].update(subject=subject))
+    return story
+
+
+def judge_again(story: Story) -> Verdict:
+    """With a checkpoint of this very history."""
+    return judge(builder.sealed(story), checkpoint=story.ledger.checkpoint(story.size))
+
+
+def test_a_scope_without_the_stream_that_the_bundle_is_about_is_a_no(story: Story) -> None:
+    assert judge_again(about(story, MODEL)).exit_code == 0
+    assert_no(judge_again(about(story, builder.OTHER)), STREAMS, f"is about {builder.OTHER}")
+
+
+@pytest.mark.parametrize("subject", [None, 7, [], {}])
+def test_a_subject_that_is_none_breaks_nothing(story: Story, subject: Any) -> None:
+    assert judge_again(about(story, subject)).exit_code == 0
+
+
+def test_a_monitor_whose_stream_the_scope_leaves_out_is_told(story: Story) -> None:
+    monitor = {"id": builder.uuid(77), "row": {}, "type": "monitoring.monitor/1"}
+    edit_entry(story, positions_of(story, MODEL)[1], lambda entry: entry["event"].update(records=[monitor]))
+    verdict = judge_again(about(story, MODEL))
+    assert verdict.exit_code == 0
+    assert [note for note in verdict.notes if f"monitor:{monitor['id']}" in note]
+
+
+def test_the_time_when_the_scope_was_sealed_is_said(story: Story) -> None:
+    verdict = judge_again(story)
+    sealed_at = parse_canonical(story.ledger.entries[story.issued_at])["at"]
+    assert verdict.as_dict()["issued_at"] == sealed_at
+    assert f"sealed {sealed_at} over the first {story.scope['size']} entries" in offline_verify.show(verdict)

@@ -16,10 +16,12 @@ from audit import bundles, checkpoints, dsse, keys, offline_verify, services
 from audit.models import Bundle, Entry
 from registry import storage
 from registry.access import services as access
-from registry.access.models import Text
+from registry.access.models import Role, Text
+from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import ModelVersion
 from registry.digests import parse_canonical
 from registry.errors import BytesDiffer, Conflict, Forbidden, Invalid, Unavailable
+from registry.events import Caller
 from tests.world import World
 from tests.worlds.audit import restore_keys_note, tamper
 
@@ -240,3 +242,25 @@ def test_500_items_are_built_within_a_second(world: World, tmp_path: Path) -> No
     with zipfile.ZipFile(target) as archive:
         assert len(archive.namelist()) > 500
     assert took < 1.5, took
+
+
+def test_what_another_team_wrote_about_its_data_stays_closed(world: World, tmp_path: Path) -> None:
+    own, elsewhere = world.cast.team, access.create_team(actor=world.cast.root, slug="elsewhere")
+    dana = world.person("dana", Role.ENGINEER)
+    access.grant_membership(actor=world.cast.root, person=dana, role=Role.ENGINEER, team=elsewhere)
+    caller = Caller(actor_id=dana.pk, via="cli")
+    foreign = world.dataset_version(
+        origin="A secret supplier.", dataset=world.dataset(actor=caller, team=elsewhere), actor=caller
+    )
+    near = world.dataset_version(origin="Our own shelf.")
+    edges = [EdgeSpec("data", dataset_version=row) for row in (foreign, near)]
+    version = world.version(world.model(actor=caller, team=own), edges=edges, actor=caller)
+    target = bundles.build(issued(world, version), tmp_path / "bundle.zip")
+    with zipfile.ZipFile(target) as archive:
+        texts = {text["value"] for text in json.loads(archive.read("texts.json"))["texts"]}
+        everything = b"".join(archive.read(name) for name in archive.namelist())
+    assert "Our own shelf." in texts
+    assert "A secret supplier." not in texts
+    assert b"A secret supplier." not in everything
+    code, verdict = verifier(target, *outside(tmp_path, checkpoints.outside_notes()[-1]))
+    assert (code, results(verdict)) == (0, ["yes"] * 4)
