@@ -45,6 +45,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "run.request": _ENGINEERS,
     "run.cancel": _ENGINEERS | _OPERATORS,
     "use_case.register": _ENGINEERS | _OFFICERS,
+    "use_case.lower_tier": _OFFICERS,
     "attestation.sign": _OFFICERS | _DECIDERS,
     "finding.open": _OFFICERS | _DECIDERS | _ENGINEERS,
     "finding.close": _OFFICERS | _DECIDERS,

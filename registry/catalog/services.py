@@ -73,16 +73,28 @@ def register_model(
 
 def assign_use_case(*, actor: Caller, model: RegisteredModel, use_case: models.Model) -> RegisteredModel:
     """Say what the model is for; its tier decides what a release needs."""
-    role = permissions.require(actor, "model.register", model.team_id)
     _check_use_case(use_case, model.team_id)
+    action = "use_case.lower_tier" if _asks_less(model, use_case) else "model.register"
+    role = permissions.require(actor, action, model.team_id)
     with unit(actor, role=role):
         model = _lock(model)
         if model.use_case_id == use_case.pk:
             raise Conflict("The model serves this use case already.")
+        if action == "model.register" and _asks_less(model, use_case):
+            raise Conflict("The use case of the model has changed in the meantime.", hint="Look at the model again.")
         model.use_case_id = use_case.pk
         model.save(update_fields=["use_case"])
         emit("model.use_case_assigned", model, team=model.team_id)
         return model
+
+
+def _asks_less(model: RegisteredModel, use_case: models.Model) -> bool:
+    """Whether the new use case has a lower tier than the present one: then who builds does not choose it."""
+    if model.use_case_id is None:
+        return False
+    tiers = [value for value, _ in use_case._meta.get_field("tier").flatchoices]  # type: ignore[union-attr]
+    before = type(use_case)._default_manager.get(pk=model.use_case_id)
+    return tiers.index(getattr(use_case, "tier")) < tiers.index(getattr(before, "tier"))  # noqa: B009  its table stands above
 
 
 def _check_use_case(use_case: models.Model, team_id: uuid.UUID) -> None:

@@ -56,12 +56,14 @@ def register_use_case(
 
 
 def change_tier(*, actor: Caller, use_case: UseCase, tier: str, reason: str) -> UseCase:
-    """Ask for more or less care. Approvals that were given under the old tier are stale from now on."""
+    """Ask for more care, or (a compliance officer alone) for less. Approvals given under the old tier are stale from now on."""
     role = permissions.require(actor, "use_case.register", use_case.team_id)
     _check_tier(tier)
     _check_filled("reason", reason)
     with unit(actor, role=role) as opened:
         row = UseCase.objects.select_for_update(no_key=True).get(pk=use_case.pk)
+        if Tier.values.index(tier) < Tier.values.index(row.tier):  # who builds does not choose the milder policy
+            opened.role = permissions.require(actor, "use_case.lower_tier", row.team_id)
         if row.tier == tier:
             raise Conflict(f"The use case has tier {tier} already.")
         row.tier = tier

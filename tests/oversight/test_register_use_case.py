@@ -9,6 +9,7 @@ from django.db import DatabaseError, transaction
 
 from audit.models import Entry
 from registry.access.models import Team
+from registry.catalog.services import assign_use_case
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.oversight import queries, services
 from registry.oversight.models import UseCase
@@ -108,3 +109,30 @@ def test_over_http_the_use_cases_of_another_team_are_not_there(world: World, out
     assert api("carla").get("/api/v1/teams/elsewhere/use-cases").json()["items"] == []
     body = {"slug": "x", "tier": "limited", "sector": "s", "jurisdiction": "EU", "purpose": "p", "owner": "carla"}
     assert api("carla").post("/api/v1/teams/elsewhere/use-cases", body, format="json").status_code == 404
+
+
+def test_who_builds_does_not_choose_a_milder_policy(world: World) -> None:
+    high = world.use_case("ranking", "high")
+    with pytest.raises(Forbidden, match="Compliance"):
+        services.change_tier(actor=world.cast.ada, use_case=high, tier="minimal", reason="It will be fine.")
+    high.refresh_from_db()
+    assert high.tier == "high"
+    model = world.model(use_case=high)
+    with pytest.raises(Forbidden, match="Compliance"):
+        world.assign_use_case(model, world.use_case("toy", "minimal"))
+    model.refresh_from_db()
+    assert model.use_case_id == high.pk
+
+
+def test_an_engineer_asks_for_more_care_and_an_officer_for_less(world: World) -> None:
+    row = services.change_tier(
+        actor=world.cast.ada, use_case=world.use_case("ranking", "limited"), tier="high", reason="It ranks people."
+    )
+    assert last_event()["event"]["actor"]["role"] == "engineer"
+    services.change_tier(actor=world.cast.carla, use_case=row, tier="limited", reason="It does not after all.")
+    assert last_event()["event"]["actor"]["role"] == "compliance_officer"
+    model = world.model(use_case=row)
+    toy = world.use_case("toy", "minimal")
+    assert assign_use_case(actor=world.cast.carla, model=model, use_case=toy).use_case_id == toy.pk
+    assert last_event()["event"]["actor"]["role"] == "compliance_officer"
+    assert world.assign_use_case(model, row).use_case_id == row.pk
