@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from registry.catalog import queries as catalog
-from registry.catalog.models import Edge, EdgeRole, ModelVersion, RegisteredModel
+from registry.catalog.models import Artifact, Edge, EdgeRole, ModelVersion, RegisteredModel, VersionOrigin
 from registry.provenance.models import DatasetVersion
 from registry.release import gates
 from registry.release.models import Approval, DecisionKind, Waiver
@@ -23,7 +23,7 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
     edges, truncated = _lineage_edges(version)
     return gates.GateInputs(
         version_digest=version.digest,
-        origin=version.origin,
+        origin=_origin(version),
         at=at,
         tier=use_case.tier if use_case else None,
         use_case=f"{model.team.slug}/{use_case.slug}" if use_case else None,
@@ -36,6 +36,13 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
         ancestors=_ancestors(version, edges),
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
     )
+
+
+def _origin(version: ModelVersion) -> str:
+    """Weights that a run made are derived, whoever brings them again: a child that fails its limits does not pass as an upload."""
+    weights = version.artifacts.filter(role="weights").values("digest")
+    made = Artifact.objects.filter(role="weights", digest__in=weights, version__origin=VersionOrigin.DERIVED)
+    return str(VersionOrigin.DERIVED) if made.exists() else version.origin
 
 
 def _evidence(version: ModelVersion) -> list[gates.EvidenceInput]:

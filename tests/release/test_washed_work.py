@@ -9,7 +9,7 @@ from django.utils import timezone
 from registry.access.models import Actor, Role
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Run
-from registry.errors import Forbidden
+from registry.errors import Blocked, Forbidden
 from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import Approval, Decision
@@ -81,3 +81,19 @@ def test_who_signed_a_waiver_does_not_request_the_approval_afterwards(world: Wor
     services.end_waiver(actor=world.cast.carla, waiver=waiver, reason="Not needed any more.")
     world.waiver(version)
     assert world.approval(version, actor=caller(bea)).requested_by_id == bea.pk
+
+
+def test_a_child_that_fails_its_limits_does_not_pass_as_an_upload(world: World) -> None:
+    parent = world.parent_version()
+    world.promoted(parent)
+    child = world.derived_version(parent, seed=9)
+    world.measure(child, parent, cosine_mean="0.5")
+    with pytest.raises(Blocked, match="cosine_mean"):
+        world.approval(child)
+    files = {("model.onnx", "weights"): world.tiny_onnx(9, 32), ("note.txt", "other"): b"hello"}
+    again = world.version(parent.model, files=files)
+    assert again.origin == "uploaded"
+    assert again.artifacts.get(role="weights").digest == child.artifacts.get(role="weights").digest
+    with pytest.raises(Blocked, match="No edge to a parent"):
+        world.approval(again)
+    assert world.approval(world.version(parent.model, seed=77)).verdict.outcome == "passed"
