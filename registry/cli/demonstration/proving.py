@@ -38,7 +38,8 @@ def assess(stage: Stage, people: People, tell: Narrator) -> dict[str, Any]:
 def bundle(stage: Stage, people: People, tell: Narrator) -> Path:
     """Act 7, second half: the bundle, as soon as a checkpoint covers the entry that sealed it."""
     carla = people["carla"]
-    issued = carla.post(f"teams/{TEAM}/models/{MODEL}/bundles")
+    held = (stage.outside / "checkpoint").read_text()
+    issued = carla.post(f"teams/{TEAM}/models/{MODEL}/bundles", {"checkpoint": held})
     target = stage.folder / "bundle.zip"
     deadline = time.monotonic() + _PENDING_SECONDS
     while True:
@@ -57,11 +58,12 @@ def bundle(stage: Stage, people: People, tell: Narrator) -> Path:
     return target
 
 
-def keep_outside(stage: Stage) -> tuple[Path, Path]:
-    """What a recipient keeps where the operator cannot reach it: the log's key line and a checkpoint."""
-    key, checkpoint = stage.outside / "log.key", stage.outside / "checkpoint"
+def keep_outside(stage: Stage, tell: Narrator) -> None:
+    """What a recipient keeps where the operator cannot reach it: the log's key line (since set-up) and today's checkpoint."""
+    checkpoint = stage.outside / "checkpoint"
     shutil.copy(stage.home / "checkpoints" / "latest.note", checkpoint)
-    return key, checkpoint
+    size = checkpoint.read_text().splitlines()[1]
+    tell.say(f"a recipient keeps the checkpoint over {size} entries outside; what comes later must continue it")
 
 
 def verify(stage: Stage, path: Path, tell: Narrator) -> dict[str, int]:
