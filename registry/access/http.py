@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import re
@@ -17,7 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from django.db import IntegrityError, models
+from django.db import IntegrityError, OperationalError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -29,12 +30,13 @@ from rest_framework.views import APIView, exception_handler
 from registry.access.models import IdempotencyKey
 from registry.access.parsing import BoundedJSONParser
 from registry.digests import sha256
-from registry.errors import Conflict, Invalid, Problem
+from registry.errors import Conflict, Invalid, Problem, Unavailable
 from registry.events import Caller, Unit, Via, unit
 
 logger = logging.getLogger(__name__)
 RECEIPT_HEADER = "Pressmark-Receipt"
 PAGE_LIMIT = 100
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 M = TypeVar("M", bound=models.Model)
 
@@ -59,13 +61,31 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response |
         return _problem(Conflict("The database refused this: it would break a rule of the registry.", code="refused"))
     answer = exception_handler(error, dict(context))
     if answer is None:
-        return None
+        logger.error("a request failed", exc_info=error)
+        return _problem(_of_ours(error))
     detail = answer.data.get("detail", "") if isinstance(answer.data, dict) else ""
     shown = Problem(str(detail), code=getattr(error, "default_code", "error").replace("_", "-"))
     shown.status = answer.status_code
     answer.data = shown.as_dict() | {"title": answer.status_text}
     answer.content_type = "application/problem+json"
     return answer
+
+
+def _of_ours(error: Exception) -> Problem:
+    """What a client may know of a fault that is not its own: whether waiting helps, and nothing of the inside."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return Unavailable(
+            "There is no room left on the disk; nothing was kept.", hint="Tell an administrator.", code="no-room"
+        )
+    if isinstance(error, OperationalError):
+        return Unavailable(
+            "The database did not answer in time; nothing was kept.", hint="Try again.", code="database-busy"
+        )
+    fault = Problem(
+        "Something went wrong on our side; nothing was kept.", hint="Tell an administrator: the log says what."
+    )
+    fault.status, fault.code, fault.title = 500, "internal", "A fault of ours"
+    return fault
 
 
 def _problem(error: Problem) -> Response:
