@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Set up PRESSMARK_HOME and the database; print the fingerprint that outsiders should keep."""
     home = Path(settings.PRESSMARK_HOME)
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)  # what is in it is read through the server, not around it
     _make_secret(home / "secret_key")
     call_command("migrate", verbosity=0, interactive=False)
     if Entry.objects.exists():

@@ -8,9 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 
-from registry.client import ApiError
-from registry.errors import Problem
+from registry.cli.refusals import explain
+from registry.errors import Conflict
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,21 @@ class Verb:
     module: str
     about: str
     needs_django: bool = True
+    needs_installation: bool = False
 
 
 VERBS = [
     Verb("init", "registry.cli.init", "set up an installation: secret, keys, database, ledger, first administrator"),
     Verb("serve", "registry.cli.serve", "run web server, worker and keeper together", needs_django=False),
-    Verb("web", "registry.cli.web", "run the web server alone"),
-    Verb("worker", "registry.cli.worker", "run the Celery worker alone"),
-    Verb("keeper", "registry.cli.keeper", "run the keeper alone"),
-    Verb("upgrade", "registry.cli.upgrade", "bring the database to this version, then compare it with the ledger"),
+    Verb("web", "registry.cli.web", "run the web server alone", needs_installation=True),
+    Verb("worker", "registry.cli.worker", "run the Celery worker alone", needs_installation=True),
+    Verb("keeper", "registry.cli.keeper", "run the keeper alone", needs_installation=True),
+    Verb(
+        "upgrade",
+        "registry.cli.upgrade",
+        "bring the database to this version, then compare it with the ledger",
+        needs_installation=True,
+    ),
     Verb("check", "registry.cli.check", "say whether this installation is in order"),
     Verb("verify-ledger", "registry.cli.verify_ledger", "recompute the whole ledger and compare it with the tables"),
     Verb("verify", "registry.cli.verify", "check a bundle offline, as a stranger would", needs_django=False),
@@ -49,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pressmark", description="A registry for compressed models that an auditor can trust without trusting us."
     )
+    parser.add_argument("--version", action="version", version=f"pressmark {version('pressmark')}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         verbs.add_parser(verb.name, help=verb.about, description=verb.about, add_help=False)
@@ -62,6 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb is None:
         _parser().parse_args(words)
         return 2
+    try:
+        return _run(verb, words[1:])
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        return _refused(verb, error)
+
+
+def _run(verb: Verb, words: Sequence[str]) -> int:
     if verb.needs_django:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
         import django  # noqa: PLC0415  keeps the start of the other verbs light
@@ -70,26 +91,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module = importlib.import_module(verb.module)
     parser = argparse.ArgumentParser(prog=f"pressmark {verb.name}", description=verb.about)
     module.add_arguments(parser)
-    options = parser.parse_args(words[1:])
-    return _run(verb, module.run, options)
+    options = parser.parse_args(words)
+    if verb.needs_installation:
+        _demand_installation()
+    act: Callable[[argparse.Namespace], int] = module.run
+    return act(options)
 
 
-def _run(verb: Verb, act: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    try:
-        return act(options)
-    except Problem as problem:
-        return _refused(verb, problem.detail, problem.hint, problem.members.get("reasons", []))
-    except ApiError as error:
-        return _refused(verb, error.detail, error.hint, error.problem.get("reasons", []))
-    except KeyboardInterrupt:
-        return 130
+def _demand_installation() -> None:
+    """An empty home gets a plain word here, not a count of missing guards from an empty database."""
+    from django.conf import settings  # noqa: PLC0415  only verbs that have Django started come here
+
+    if not Path(settings.PRESSMARK_KEYS).is_dir():
+        raise Conflict(
+            f"{settings.PRESSMARK_HOME} is not set up.",
+            hint="Run `pressmark init` once, or name the folder of your installation in PRESSMARK_HOME.",
+        )
 
 
-def _refused(verb: Verb, detail: str, hint: str, reasons: Sequence[object]) -> int:
-    print(f"pressmark {verb.name}: {detail}", file=sys.stderr)
-    if hint:
-        print(f"  what to do: {hint}", file=sys.stderr)
-    for reason in reasons:
+def _refused(verb: Verb, error: Exception) -> int:
+    refusal = explain(error)
+    if refusal is None:
+        raise error
+    print(f"pressmark {verb.name}: {refusal.detail}", file=sys.stderr)
+    if refusal.hint:
+        print(f"  what to do: {refusal.hint}", file=sys.stderr)
+    for reason in refusal.reasons:
         print(f"  - {reason}", file=sys.stderr)
     return 1
 

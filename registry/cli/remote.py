@@ -27,13 +27,31 @@ def client_of(options: argparse.Namespace) -> Client:
     """A client from options, environment, or the remembered login, in this order."""
     remembered: dict[str, str] = {}
     if login_file().is_file():
-        remembered = json.loads(login_file().read_text())
+        remembered = _remembered(login_file())
     server = options.server or os.environ.get("PRESSMARK_SERVER") or remembered.get("server")
     token = options.token_file.read_text().strip() if options.token_file else None
     token = token or os.environ.get("PRESSMARK_TOKEN") or remembered.get("token")
     if not server or not token:
         raise Invalid("No server and token are known.", hint="Run `pressmark login SERVER` once.")
-    return Client(server, token)
+    return connect(server, token)
+
+
+def connect(server: str, token: str | None = None) -> Client:
+    """A client, or a plain word on an address that is none."""
+    try:
+        return Client(server, token)
+    except ValueError:
+        raise Invalid(f"{server!r} is no address of a server.", hint="Write it like http://127.0.0.1:8000.") from None
+
+
+def _remembered(path: Path) -> dict[str, str]:
+    try:
+        kept = json.loads(path.read_text())
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise Invalid(f"{path} cannot be read.", hint="Run `pressmark login SERVER` again; it writes the file anew.")
+    return kept
 
 
 def remember(server: str, token: str) -> Path:

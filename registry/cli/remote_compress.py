@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from registry.cli.remote import add_server_arguments, client_of, show_progress, split_version
+from registry.cli.remote import add_server_arguments, client_of, show_progress, split_model, split_version
 from registry.client import ApiError, Client
 
 FINISHED = {"succeeded", "failed", "cancelled"}
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status 0 when a child came out."""
     client = client_of(options)
     team, model, _ = split_version(options.parent)
-    into = (options.into or f"{team}/{model}").split("/")
+    into_team, into_model = split_model(options.into or f"{team}/{model}")
     recipe = options.recipe if "@" in options.recipe else publish_shipped(client, team, options.recipe)
     body = {
         "parent": options.parent,
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         "calibration": options.calibration,
         "seed": options.seed,
     }
-    requested = client.post(f"teams/{into[0]}/models/{into[1]}/runs", body)
+    requested = client.post(f"teams/{into_team}/models/{into_model}/runs", body)
     print(f"Run {requested['id']} is queued.")
     if options.no_wait:
         return 0

@@ -6,8 +6,7 @@ import argparse
 import getpass
 from pathlib import Path
 
-from registry.cli.remote import remember
-from registry.client import Client
+from registry.cli.remote import connect, remember
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Log in and keep the token; the password is not kept."""
-    client = Client(options.address)
+    client = connect(options.address)
     username = options.username or input("User name: ")
     file = options.password_file
     client.log_in(username, file.read_text().strip() if file else getpass.getpass("Password: "))

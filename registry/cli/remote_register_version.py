@@ -63,6 +63,8 @@ def files_of(folder: Path) -> list[Path]:
     """The file itself, or every file below the folder but hidden ones."""
     if folder.is_file():
         return [folder]
+    if not folder.is_dir():
+        raise Invalid(f"There is no {folder}.", hint="Name the folder with the model's files.")
     found = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
     if not found:
         raise Invalid(f"{folder} holds no file.", hint="Name the folder with the model's files.")

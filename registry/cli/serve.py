@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.configuration import Configuration
-from registry.errors import Conflict
+from registry.errors import Conflict, Invalid
 
 GRACE_SECONDS = 20.0
 RESTART_PAUSE_SECONDS = 2.0
@@ -56,6 +57,7 @@ def parts_of(host: str, port: int, web_workers: int) -> list[Part]:
 
 def run(options: argparse.Namespace) -> int:
     """Start everything and stay until SIGTERM or Ctrl-C; refuses to start what is not in order."""
+    _demand_port(options.host, options.port)
     checked = subprocess.run([sys.executable, "-m", "registry.cli.main", "check", "--quiet"], check=False)
     if checked.returncode != 0:
         return checked.returncode
@@ -66,6 +68,24 @@ def run(options: argparse.Namespace) -> int:
         except OSError:
             raise Conflict(f"A server runs on {home} already.", hint="Stop it first, or choose another home.") from None
         return _supervise(options)
+
+
+def _demand_port(host: str, port: int) -> None:
+    """Asked before anything starts: otherwise the web server falls and is started again for ever."""
+    if not 1 <= port <= 65535:
+        raise Invalid(f"There is no port {port}.", hint="Give --port a number from 1 to 65535.")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror:
+        raise Invalid(f"{host!r} is no address of this machine.", hint="Give --host 127.0.0.1, or 0.0.0.0.") from None
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise Conflict(
+                f"{host}:{port} cannot be used: {error.strerror}.", hint="Stop what uses it, or give another --port."
+            ) from None
 
 
 def is_served(home: Path) -> bool:

@@ -9,8 +9,19 @@ from pathlib import Path
 
 import audit
 
+_OPTIONS = """\
+  --key KEYLINE_OR_FILE  a key line that you kept outside the bundle
+  --checkpoint FILE      a checkpoint that you kept outside the bundle
+  --proof FILE           a consistency proof from your checkpoint to a newer one
+  --receipt FILE         a receipt that you were given; repeatable
+  --json                 the answers as JSON
+
+exit status: 0 everything holds; 1 something is wrong; 2 wrong call; 3 nothing wrong, but something was not checked"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _OPTIONS
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="BUNDLE [--key ...] [--checkpoint ...] [--json]")
 
 
