@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import hmac
 import json
 import logging
 import re
@@ -18,6 +19,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from django.conf import settings
 from django.db import IntegrityError, OperationalError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -29,7 +31,6 @@ from rest_framework.views import APIView, exception_handler
 
 from registry.access.models import IdempotencyKey
 from registry.access.parsing import BoundedJSONParser
-from registry.digests import sha256
 from registry.errors import Conflict, Invalid, Problem, Unavailable
 from registry.events import Caller, Unit, Via, unit
 
@@ -192,8 +193,9 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 def _request_digest(path: str, body: Any) -> str:
-    """What tells one request from another; it is compared only, so floats and foreign keys may stand in it."""
-    return sha256(json.dumps({"path": path, "body": body}, sort_keys=True).encode())
+    """What tells one request from another; keyed, for a body may hold a password, and what is stored must not help to guess it."""
+    body_bytes = json.dumps({"path": path, "body": body}, sort_keys=True).encode()
+    return f"sha256:{hmac.new(settings.SECRET_KEY.encode(), body_bytes, 'sha256').hexdigest()}"
 
 
 def _stored_answer(caller: Caller, key: str | None, digest: str) -> IdempotencyKey | None:

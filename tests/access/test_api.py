@@ -132,3 +132,16 @@ def test_a_field_that_is_wrong_is_named(cast: Cast) -> None:
     answer = log_in("root").post("/api/v1/memberships", {"username": "eve", "role": "emperor"}, format="json")
     assert answer.status_code == 422
     assert "role" in answer.json()["fields"]
+
+
+def test_a_stored_request_does_not_help_to_guess_the_password_in_it(cast: Cast) -> None:
+    import hashlib
+    import json
+
+    from registry.access.models import IdempotencyKey
+
+    body = {"username": "nina", "password": "an unlikely sentence"}
+    answer = log_in("root").post("/api/v1/actors", body, format="json", HTTP_IDEMPOTENCY_KEY="k3")
+    assert answer.status_code == 201
+    plain = json.dumps({"path": "/api/v1/actors", "body": body}, sort_keys=True).encode()
+    assert IdempotencyKey.objects.get(key="k3").request_digest != f"sha256:{hashlib.sha256(plain).hexdigest()}"
