@@ -103,6 +103,13 @@ def test_evidence_that_changed_since_the_approval_forbids_the_way_back(world: Wo
         back(world, parent.model)
 
 
+def test_somebodys_word_added_later_does_not_bar_the_way_back(world: World) -> None:
+    parent, _ = world.released_pair()
+    world.evidence(parent, "size", [figure("size_bytes", "1", "byte")], source="declared")
+    assert queries.approval_status(approval_of(parent)) == "stale"
+    assert back(world, parent.model).version == parent
+
+
 def test_a_policy_that_changed_since_judges_the_target_today(world: World) -> None:
     parent, child = world.released_pair()
     world.policy(change=lambda d: d.update(approval_valid_days=90))

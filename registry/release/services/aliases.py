@@ -27,6 +27,7 @@ from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.errors import Blocked, BytesDiffer, Conflict, NotFound, Problem
 from registry.events import Caller, Ref, Unit, emit, unit
+from registry.provenance.models import Source
 from registry.release import queries
 from registry.release import status as rules
 from registry.release.models import Alias, AliasAssignment, Approval, MoveKind
@@ -211,12 +212,18 @@ def _usable_approval(version: ModelVersion, alias: str) -> tuple[Approval | None
     for position, approval in enumerate(queries.approvals_of(version).filter(alias=alias)):
         now = queries.status_of(approval)
         complete = now.grants >= now.required
-        unchanged = set(now.changes) <= _STILL_GOOD_FOR_ROLLBACK
+        unchanged = set(now.changes) <= _harmless_changes(version, approval)
         if now.word == rules.GRANTED or (now.word == rules.STALE and complete and unchanged):
             return approval, ""
         if position == 0:
             why = " ".join([f"The approval of {version} for '{alias}' is {now.word}.", *now.reasons])
     return None, why
+
+
+def _harmless_changes(version: ModelVersion, approval: Approval) -> set[str]:
+    """What may have changed since: today's gate judges it again. Anybody's word, added later, must not bar the way back."""
+    measured_since = version.evidence.filter(source=Source.MEASURED, created_at__gt=approval.requested_at)
+    return _STILL_GOOD_FOR_ROLLBACK if measured_since.exists() else _STILL_GOOD_FOR_ROLLBACK | {"evidence"}
 
 
 def _next_eligible(
