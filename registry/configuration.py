@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+_NAMES = [
+    "PRESSMARK_HOME",
+    "PRESSMARK_DATABASE_URL",
+    "PRESSMARK_DATABASE_APP_ROLE",
+    "PRESSMARK_BROKER_URL",
+    "PRESSMARK_ALLOWED_HOSTS",
+    "PRESSMARK_SECURE",
+    "PRESSMARK_DEBUG",
+    "PRESSMARK_UPLOAD_LIMIT_BYTES",
+    "PRESSMARK_RUN_MEMORY_LIMIT_BYTES",
+    "PRESSMARK_RUN_TIME_LIMIT_SECONDS",
+    "PRESSMARK_LEASE_SECONDS",
+    "PRESSMARK_WORKERS",
+]
+_PREFIX = "PRESSMARK_"
+_ALIKE = 0.85
+_BROKERS = ("filesystem://", "redis://", "rediss://")
 
 
 class ConfigurationError(ValueError):
@@ -24,6 +43,23 @@ def _flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
     if text not in {"0", "1", "true", "false", "yes", "no"}:
         raise ConfigurationError(f"{name} is {text!r}; it takes 1 or 0.")
     return text in {"1", "true", "yes"}
+
+
+def _refuse_slips(environment: Mapping[str, str]) -> None:
+    """A misspelt name would leave its default in force unseen. Names that resemble nothing belong to somebody else."""
+    for name in environment:
+        if not name.startswith(_PREFIX) or name in _NAMES or name.startswith(f"{_PREFIX}TEST_"):
+            continue
+        if meant := difflib.get_close_matches(name, _NAMES, 1, _ALIKE):
+            raise ConfigurationError(f"{name} is no setting. Did you mean {meant[0]}?")
+
+
+def _broker(url: str) -> str:
+    if not url.startswith(_BROKERS):
+        raise ConfigurationError(
+            "PRESSMARK_BROKER_URL takes filesystem:// or redis://HOST:PORT/0 (rediss:// with TLS)."
+        )
+    return url
 
 
 @dataclass(frozen=True)
@@ -46,6 +82,7 @@ class Configuration:
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Configuration:
         """Read PRESSMARK_* variables; ConfigurationError names the one that is wrong."""
+        _refuse_slips(environment)
         home = Path(environment.get("PRESSMARK_HOME", "var/pressmark")).resolve()
         database = environment.get("PRESSMARK_DATABASE_URL", f"sqlite:///{home / 'pressmark.sqlite3'}")
         if not database.startswith(("sqlite:///", "postgres://", "postgresql://")):
@@ -56,7 +93,7 @@ class Configuration:
             home=home,
             database_url=database,
             database_app_role=environment.get("PRESSMARK_DATABASE_APP_ROLE", ""),
-            broker_url=environment.get("PRESSMARK_BROKER_URL", "filesystem://"),
+            broker_url=_broker(environment.get("PRESSMARK_BROKER_URL", "filesystem://")),
             debug=_flag(environment, "PRESSMARK_DEBUG", False),
             allowed_hosts=environment.get("PRESSMARK_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(","),
             secure=_flag(environment, "PRESSMARK_SECURE", False),

@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation", required=True, metavar="TEAM/DATASET@N")
     parser.add_argument("--calibration", metavar="TEAM/DATASET@N")
     parser.add_argument(
+        "--baseline", metavar="TEAM/DATASET@N", help="rows that monitors compare with; the evaluation's, if left out"
+    )
+    parser.add_argument(
         "--into", metavar="TEAM/MODEL", help="the model that receives the child; the parent's, if left out"
     )
     parser.add_argument("--seed", type=int, default=0)
@@ -35,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         "recipe": recipe,
         "evaluation": options.evaluation,
         "calibration": options.calibration,
+        "baseline": options.baseline,
         "seed": options.seed,
     }
     requested = client.post(f"teams/{into_team}/models/{into_model}/runs", body)

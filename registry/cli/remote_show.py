@@ -9,6 +9,8 @@ from typing import Any
 from registry.cli.remote import add_server_arguments, client_of, split_version
 from registry.client import Client
 
+_WHOLE = 12  # characters of a figure that are shown as they stand, such as a number of bytes
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", metavar="TEAM/MODEL@N", help="a number, an alias, or sha256:...")
@@ -42,5 +44,14 @@ def run(options: argparse.Namespace) -> int:
         print(f"  {item['source']:<9} {item['kind']:<14} {item['digest']}")
         for figure in item["document"]["figures"]:
             if not figure["slice"]:
-                print(f"            {figure['metric']:<28} {figure['value']} {figure['unit']} (n={figure['n']})")
+                print(
+                    f"            {figure['metric']:<28} {_short(figure['value'])} {figure['unit']} (n={figure['n']})"
+                )
     return 0
+
+
+def _short(value: str | None) -> str:
+    """Six significant digits for the eye; `--json` gives every one."""
+    if value is None:
+        return "-"
+    return value if len(value) <= _WHOLE else f"{float(value):.6g}"
