@@ -93,7 +93,7 @@ class Configuration:
             home=home,
             database_url=database,
             database_app_role=environment.get("PRESSMARK_DATABASE_APP_ROLE", ""),
-            broker_url=_broker(environment.get("PRESSMARK_BROKER_URL", "filesystem://")),
+            broker_url=_broker(environment.get("PRESSMARK_BROKER_URL", "filesystem://localhost")),
             debug=_flag(environment, "PRESSMARK_DEBUG", False),
             allowed_hosts=environment.get("PRESSMARK_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(","),
             secure=_flag(environment, "PRESSMARK_SECURE", False),

@@ -113,6 +113,10 @@ def _summary(
     }
 
 
+def _counts(by_status: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(by_status.items(), key=lambda item: -item[1]))
+
+
 def _end(stage: Stage, people: People, summary: dict[str, Any], tell: Narrator) -> None:
     print("\nWhat was made")
     tell.table(
@@ -122,7 +126,7 @@ def _end(stage: Stage, people: People, summary: dict[str, Any], tell: Narrator) 
             ("fidelity", f"cosine to the parent {summary['fidelity_mean']:.4f} on average, {summary['fidelity_min']:.4f} at least"),
             ("latency", f"{summary['latency_ratio']:.2f} of the parent's"),
             ("ledger", f"{summary['ledger_entries']} entries, root {summary['ledger_root'][:19]}"),
-            ("assessment", f"{summary['requirements_total']} subcategories, {summary['requirements_by_status']}"),
+            ("assessment", f"{summary['requirements_total']} subcategories: {_counts(summary['requirements_by_status'])}"),
             ("report", str(stage.folder / "report.pdf")),
             ("bundle", str(stage.folder / "bundle.zip")),
             ("verifier", f"intact {summary['verifier_intact']}, tampered {summary['verifier_tampered']}, "
