@@ -1,0 +1,42 @@
+"""What runs on other people's machines needs no Django: the client, its verbs of the command line, the verifier."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIGHT = [
+    "registry.client",
+    "registry.cli.main",
+    "registry.cli.remote_login",
+    "registry.cli.remote_register_version",
+    "registry.cli.remote_compress",
+    "registry.cli.remote_show",
+    "registry.cli.remote_pull",
+    "registry.cli.verify",
+    "audit.offline_verify",
+    "compression_engine",
+]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_it_starts_where_no_django_is_installed(module: str) -> None:
+    program = f"import sys; sys.modules['django'] = None; import {module}"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_verifier_needs_the_standard_library_alone() -> None:
+    program = (
+        "import sys, runpy; sys.argv = ['offline_verify.py', '--help']\n"
+        f"try:\n    runpy.run_path({str(ROOT / 'audit' / 'offline_verify.py')!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n    sys.exit(end.code)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
