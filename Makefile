@@ -41,6 +41,7 @@ check: setup ## style, types, import contracts, migrations, documentation
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@mkdir -p var/check
 	PRESSMARK_HOME=$(CURDIR)/var/check $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest tests/house -q
 

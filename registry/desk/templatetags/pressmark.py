@@ -30,7 +30,7 @@ def short_digest(value: str | None) -> str:
 def digest(value: str | None, name: str = "the full digest") -> SafeString:
     """A digest in short form; the full one is the title, what is copied, and what is printed."""
     if not value:
-        return format_html('<span class="soft">{}</span>', "none")
+        return format_html('<span class="soft">{}</span>', "no digest known")
     return format_html(
         '<code class="digest" title="{}" data-copy="{}" data-name="{}">{}</code>', value, value, name, value[:19]
     )
