@@ -11,7 +11,6 @@ Ledger tables are frozen whole. Guards are generated from the models, dropped be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -257,9 +256,3 @@ def demand(using: str = "default") -> None:
             hint="Someone changed them, or a migration stopped half-way. Run `pressmark upgrade`, then `pressmark verify-ledger`.",
             code="guards-missing",
         )
-
-
-def tables_without_guard(tables: Iterable[str]) -> list[str]:
-    """Of the given tables, those that no guard protects."""
-    guarded = {m._meta.db_table for m in _guarded_models()}
-    return sorted(set(tables) - guarded)

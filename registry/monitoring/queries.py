@@ -37,10 +37,6 @@ def windows_of(monitor: Monitor) -> QuerySet[Window]:
     return Window.objects.filter(monitor=monitor).select_related(*related).order_by("-pk")
 
 
-def get_window(monitor: Monitor, window_id: uuid.UUID | str) -> Window | None:
-    return windows_of(monitor).filter(pk=window_id).first()
-
-
 def baseline_for(move: AliasAssignment) -> Baseline | None:
     """The baseline that was frozen with the approval under which an alias serves a version."""
     if move.version_id is None or move.approval_id is None:

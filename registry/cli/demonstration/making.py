@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from registry.cli import remote_compress, remote_register_version
@@ -147,8 +145,3 @@ def _tell_figures(child: dict[str, Any], run: dict[str, Any], tell: Narrator) ->
 
 def _short(value: str | None) -> str:
     return "-" if value is None else value[:7]
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -15,7 +15,7 @@ from registry.cli.demonstration.making import MODEL
 from registry.cli.demonstration.narrator import Narrator
 from registry.cli.demonstration.people import TEAM, People
 from registry.cli.demonstration.stage import DemoFailed, Stage
-from registry.client import ApiError, digest_of
+from registry.client import ApiError
 
 _PENDING_SECONDS = 30
 
@@ -127,8 +127,3 @@ def ledger_state(stage: Stage) -> dict[str, Any]:
     if not said["ok"]:
         raise DemoFailed(f"verify-ledger found: {said['flaws'][:3]} {said['differences'][:3]}")
     return said
-
-
-def digest_line(path: Path) -> str:
-    """Short digest of a file for the table."""
-    return digest_of(path)[:19]
