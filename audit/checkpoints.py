@@ -18,10 +18,9 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from audit import merkle, notes
+from audit import eras, merkle, notes
 from audit.keys import log_signer
 from audit.models import Checkpoint, Entry, Tile
-from audit.signing import PublicKey
 from registry.errors import Conflict
 from registry.storage import sync_folder
 
@@ -50,10 +49,21 @@ def outside_notes() -> list[bytes]:
     return [base64.b64decode(line) for line in lines if line]
 
 
-def last_outside(log_key: PublicKey) -> notes.Checkpoint | None:
-    """The newest checkpoint outside the database, its signature checked."""
+def last_outside() -> notes.Checkpoint | None:
+    """The newest checkpoint outside the database, its signature checked against the key of its era.
+
+    LedgerRefused when it is signed by no key of this ledger: it belongs to another one.
+    """
     kept = outside_notes()
-    return notes.open_checkpoint(kept[-1], log_key) if kept else None
+    if not kept:
+        return None
+    try:
+        return eras.open_checkpoint(eras.read(), kept[-1])
+    except (eras.EraError, notes.NoteError) as error:
+        raise LedgerRefused(
+            f"The last checkpoint outside the database is not of this ledger: {error}.",
+            hint="Restore the database and the keys that belong to this file of checkpoints; nothing was signed.",
+        ) from None
 
 
 def _write_outside(note: bytes) -> None:
@@ -110,8 +120,7 @@ def grow() -> int:
 
 def sign_next() -> Checkpoint | None:
     """Sign the ledger as it stands, if there is news; None when there is none. Raises LedgerRefused."""
-    signer = log_signer()
-    last = last_outside(signer.public)
+    last = last_outside()
     if last is None and Checkpoint.objects.exists():
         raise LedgerRefused(
             "The file of checkpoints outside the database is gone, but checkpoints were signed before.",
@@ -130,7 +139,7 @@ def sign_next() -> Checkpoint | None:
     if last is not None and size == last.size:
         _store_missing(last, outside_notes()[-1])
         return None
-    note = notes.sign_checkpoint(signer, size, built.root())
+    note = notes.sign_checkpoint(log_signer(size - 1), size, built.root())
     _write_outside(note)
     return _store(size, built.root(), note)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from registry.access.models import Actor, Text
+from registry.catalog.models import ModelVersion
 from registry.fields import DigestField, LineField
 from registry.governed import GovernedModel
 
@@ -94,6 +95,46 @@ class Key(GovernedModel):
         db_table = "audit_key"
 
 
+class Intervention(GovernedModel):
+    """An act on the ledger itself, by administrators: who, why, who agreed, and what it went on from.
+
+    `old_*` are of a reopening: the last checkpoint that was signed under the old origin, and the largest of its checkpoints that
+    this ledger still continues; what was sealed between was lost or replaced. `old_at` and `new_at` are of a corrected clock.
+    """
+
+    class Kind(models.TextChoices):
+        KEYS_ROTATED = "keys_rotated"
+        KEYS_REVOKED = "keys_revoked"
+        LEDGER_RESTORED = "ledger_restored"
+        LEDGER_COPIED = "ledger_copied"
+        CLOCK_CORRECTED = "clock_corrected"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    done_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    agreed_by = models.ForeignKey(Actor, on_delete=models.PROTECT, null=True, related_name="+")
+    done_at = models.DateTimeField()
+    old_origin = LineField(max_length=120, null=True)
+    old_size = models.BigIntegerField(null=True)
+    old_root = DigestField(null=True)
+    agreed_size = models.BigIntegerField(null=True)
+    old_at = models.DateTimeField(null=True)
+    new_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "audit_intervention"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(agreed_by=None) | ~models.Q(agreed_by=models.F("done_by")),
+                name="audit_intervention_two_people",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(kind__in=["keys_revoked", "clock_corrected"]) | models.Q(agreed_by__isnull=False),
+                name="audit_intervention_agreed",
+            ),
+        ]
+
+
 class Assessment(GovernedModel):
     """An issued assessment of one model against one framework, as of one ledger position."""
 
@@ -128,11 +169,15 @@ class Report(GovernedModel):
 
 
 class Bundle(GovernedModel):
-    """A bundle as it left the building, named by the scope that it seals."""
+    """A bundle as it left the building, named by the scope that it seals.
+
+    `subject` is the stream that it is about, `instance` for the whole; `version` narrows a model's bundle to one version of it.
+    """
 
     scope_digest = DigestField()
     scope_size_bytes = models.BigIntegerField()
     subject = LineField(max_length=80)
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     issued_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
     issued_at = models.DateTimeField()
 
@@ -151,3 +196,17 @@ class Tick(models.Model):
 
     class Meta:
         db_table = "audit_tick"
+
+
+class Witness(models.Model):
+    """Operational: a witness on another host, and the newest checkpoint that it cosigned. The cosignature proves itself."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    size = models.BigIntegerField(default=0)
+    line = models.TextField(blank=True)
+    cosigned_at = models.DateTimeField(null=True)
+    asked_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "audit_witness"

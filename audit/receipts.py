@@ -10,4 +10,4 @@ from audit.keys import issuer_signer
 
 def sign(first: int, leaves: Sequence[bytes], at: str) -> str:
     """The signed note over the unit's leaves."""
-    return notes.sign_receipt(issuer_signer(), first, len(leaves), merkle.root(leaves), at).decode()
+    return notes.sign_receipt(issuer_signer(first), first, len(leaves), merkle.root(leaves), at).decode()

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
 from audit import assessments, keys, notes, queries, snapshots
 from audit.frameworks import packs
 from audit.models import Assessment, Bundle, Entry, Key, Ledger, Report
@@ -43,12 +41,12 @@ def origin_of(instance: uuid.UUID, epoch: int) -> str:
     return f"pressmark/{instance}/{epoch}"
 
 
-def make_keys(origin: str, folder: Path) -> tuple[Signer, Signer]:
-    """Two new keys as 0600 files, named after the origin."""
+def make_keys(origin: str, folder: Path, first: int = 0) -> tuple[Signer, Signer]:
+    """Two new keys as 0600 files, named after the origin, to sign from position `first` on."""
     folder.mkdir(parents=True, exist_ok=True)
     log, issuer = Signer.generate(origin), Signer.generate(issuer_name(origin))
-    log.save(folder / keys.LOG_FILE)
-    issuer.save(folder / keys.ISSUER_FILE)
+    log.save(folder / keys.file_name("log", first))
+    issuer.save(folder / keys.file_name("issuer", first))
     keys.forget()
     return log, issuer
 
@@ -77,11 +75,6 @@ def create_ledger(*, instance: uuid.UUID, log: Signer, issuer: Signer) -> Ledger
 
 def _key(use: str, signer: Signer, now: datetime.datetime) -> Key:
     return Key.objects.create(use=use, key_line=signer.key_line, first_position=0, created_at=now)
-
-
-def keys_folder() -> Path:
-    """Where this installation keeps its keys."""
-    return Path(settings.PRESSMARK_KEYS)
 
 
 # --- assessments ---

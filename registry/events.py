@@ -37,6 +37,10 @@ class UnitError(RuntimeError):
     """A service broke the rules of units: this is a fault of ours, not of the caller."""
 
 
+class PositionTaken(RuntimeError):
+    """The unit would not stand where it said that it must; nothing of it was kept, and it can be tried again."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who asks, by which door, and the id of the outer command (ours, never the client's text)."""
@@ -91,6 +95,8 @@ class Unit:
         self.broken = False
         self.savepoints = savepoints
         self.after_commit: list[Callable[[], None]] = []
+        self.must_begin_at: int | None = None
+        """For a unit whose own content names its first position: PositionTaken when another unit got there first."""
 
     def actor_document(self) -> dict[str, JSON]:
         """The `actor` member that all events of the unit share."""
@@ -174,6 +180,8 @@ def _close(opened: Unit, connection: Any, using: str) -> Appended | None:
     if len(answers) != 1:
         raise UnitError(f"{len(answers)} ledgers listen; exactly one must")
     appended = cast(Appended, answers[0][1])
+    if opened.must_begin_at not in {None, appended.positions[0]}:
+        raise PositionTaken(f"the unit begins at {appended.positions[0]}, not at {opened.must_begin_at}")
     return appended
 
 

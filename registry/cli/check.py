@@ -70,7 +70,7 @@ def _guarded(act: Callable[[], object], said: str) -> Iterator[Line]:
 
 
 def _continues() -> None:
-    last = checkpoints.last_outside(keys.log_signer().public)
+    last = checkpoints.last_outside()
     if last is not None and checkpoints.ledger_size() < last.size:
         raise checkpoints.LedgerRefused(
             f"The ledger has {checkpoints.ledger_size()} entries, but a checkpoint over {last.size} was signed.",

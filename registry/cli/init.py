@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
+from audit import keys
 from audit import services as audit_services
 from audit.models import Entry
 from registry.access import services as access
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     password = _password(options.password_file)
     access.check_password(password, options.administrator)
     instance = uuid7()
-    log, issuer = audit_services.make_keys(audit_services.origin_of(instance, 1), audit_services.keys_folder())
+    log, issuer = audit_services.make_keys(audit_services.origin_of(instance, 1), keys.folder())
     audit_services.create_ledger(instance=instance, log=log, issuer=issuer)
     _first_administrator(options.administrator, options.email, password)
     print(f"Set up in {home}\n")

@@ -14,13 +14,14 @@ from django.core.management import call_command
 
 def main(hidden: int, rows: int) -> None:
     django.setup()
+    from audit import keys
     from audit import services as audit
     from registry.ids import uuid7
     from tests.world import Cast, World
 
     call_command("migrate", verbosity=0, interactive=False)
     instance = uuid7()
-    log, issuer = audit.make_keys(audit.origin_of(instance, 1), audit.keys_folder())
+    log, issuer = audit.make_keys(audit.origin_of(instance, 1), keys.folder())
     audit.create_ledger(instance=instance, log=log, issuer=issuer)
     world = World(Cast.assemble())
     parent = world.version(files={("model.onnx", "weights"): world.tiny_onnx(hidden=hidden)})
