@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lock bench clean
+.PHONY: help setup demo test test-all check format lock bench battery-ledger clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ lock: setup ## resolve requirements.lock anew
 
 bench: setup ## benchmarks beside the peers: make bench NAME=quantization
 	$(BIN)/python -m tests.bench $(NAME)
+
+battery-ledger: setup ## attack and kill the ledger at full size on both databases; takes a while
+	$(BIN)/python -m tests.battery ledger
 
 clean: ## remove what the demo and the tests made
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
