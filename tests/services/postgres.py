@@ -52,42 +52,89 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[str]:
-    """The address of an empty database, with a role that may create others."""
+def running_postgres(*, durable: bool = False) -> Iterator[str]:
+    """The address of an empty database, with a role that may create others. `durable` makes it wait for the disk."""
     with tempfile.TemporaryDirectory(prefix="pressmark-postgres-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        runs_as, tools = _user(folder), binaries()
-        if runs_as and not _reachable(tools):
-            shutil.copytree(tools.parent, folder / "install", symlinks=True)
-            tools = folder / "install" / tools.name
-        data, port = folder / "data", free_port()
-        data.mkdir(mode=0o700)
-        if runs_as:
-            shutil.chown(data, runs_as["user"], runs_as["group"])
-        start = [
-            str(tools / "initdb"),
-            "-D",
-            str(data),
-            "-U",
-            ROLE,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-locale",
-            "--no-sync",
-        ]
-        _checked(start, folder, runs_as)
-        words = [str(tools / "postgres"), "-D", str(data), "-F", "-h", "127.0.0.1", "-p", str(port), "-k", str(data)]
-        log = (folder / "log").open("ab")
-        server = subprocess.Popen(words, cwd=data, stdout=log, stderr=log, start_new_session=True, **runs_as)
+        server = PostgresServer(Path(name), durable=durable)
+        server.start()
         try:
-            _create_database(port, server, folder / "log")
-            yield f"postgresql://{ROLE}@127.0.0.1:{port}/pressmark"
+            server.create_database("pressmark")
+            yield server.url("pressmark")
         finally:
-            _stop(server)
-            log.close()
+            server.stop()
+
+
+class PostgresServer:
+    """A server in a folder of its own, that can be stopped as a crash would stop it, and started again on the same port."""
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self._folder = folder
+        self._durable = durable
+        self._server: subprocess.Popen[bytes] | None = None
+        folder.chmod(0o755)
+        self._runs_as, self._tools = _user(folder), binaries()
+        if self._runs_as and not _reachable(self._tools):
+            shutil.copytree(self._tools.parent, folder / "install", symlinks=True)
+            self._tools = folder / "install" / self._tools.name
+        self._data, self.port = folder / "data", free_port()
+        self._data.mkdir(mode=0o700)
+        if self._runs_as:
+            shutil.chown(self._data, self._runs_as["user"], self._runs_as["group"])
+        words = [str(self._tools / "initdb"), "-D", str(self._data), "-U", ROLE, "-A", "trust", "-E", "UTF8",
+                 "--no-locale", "--no-sync"]  # fmt: skip
+        _checked(words, folder, self._runs_as)
+
+    def url(self, name: str) -> str:
+        """The address of one of its databases."""
+        return f"postgresql://{ROLE}@127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers; after a crash it recovers first."""
+        words = [str(self._tools / "postgres"), "-D", str(self._data), "-h", "127.0.0.1", "-p", str(self.port),
+                 "-k", str(self._data), *([] if self._durable else ["-F"])]  # fmt: skip
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                words, cwd=self._data, stdout=log, stderr=log, start_new_session=True, **self._runs_as
+            )
+        self._connection().close()
+
+    def stop_at_once(self) -> None:
+        """`pg_ctl stop -m immediate`: no session is ended properly, nothing is written; the next start has to recover."""
+        assert self._server is not None
+        words = [str(self._tools / "pg_ctl"), "stop", "-m", "immediate", "-D", str(self._data)]
+        _checked(words, self._data, self._runs_as)
+        self._server.wait()
+
+    def stop(self) -> None:
+        """The fast way: open connections are closed."""
+        if self._server is None or self._server.poll() is not None:
+            return
+        self._server.send_signal(signal.SIGINT)
+        try:
+            self._server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
+
+    def create_database(self, name: str) -> None:
+        """An empty database."""
+        with contextlib.closing(self._connection()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f'CREATE DATABASE "{name}"')
+
+    def _connection(self) -> Any:
+        end = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                return psycopg2.connect(host="127.0.0.1", port=self.port, user=ROLE, dbname="postgres")
+            except psycopg2.OperationalError:
+                if self._server is None or self._server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"PostgreSQL does not start:\n{self._said()}") from None
+                time.sleep(0.05)
+
+    def _said(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")[-4000:]
 
 
 def _user(folder: Path) -> dict[str, Any]:
@@ -106,31 +153,6 @@ def _checked(words: list[str], cwd: Path, runs_as: dict[str, Any]) -> None:
     done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, **runs_as)
     if done.returncode != 0:
         raise RuntimeError(f"{words[0]} failed: {done.stderr or done.stdout}")
-
-
-def _create_database(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            connection = psycopg2.connect(host="127.0.0.1", port=port, user=ROLE, dbname="postgres")
-            break
-        except psycopg2.OperationalError:
-            if server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL does not start:\n{log.read_text()}") from None
-            time.sleep(0.05)
-    with contextlib.closing(connection):
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("CREATE DATABASE pressmark")
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.send_signal(signal.SIGINT)  # the fast way: open connections are closed
-    try:
-        server.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
 
 
 def main(arguments: list[str]) -> int:
