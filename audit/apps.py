@@ -14,7 +14,7 @@ class AuditConfig(AppConfig):
     verbose_name = "Audit"
 
     def ready(self) -> None:
-        from audit import ledger
+        from audit import checkpoints, ledger
         from audit.models import Checkpoint, Entry
         from audit.records import RECORDS
         from registry import events, guards, images
@@ -23,6 +23,7 @@ class AuditConfig(AppConfig):
         guards.freeze_table(Entry)
         guards.freeze_table(Checkpoint)
         events.appending.connect(ledger.append, dispatch_uid="audit.ledger.append")
+        events.covering.connect(checkpoints.wait_for, dispatch_uid="audit.checkpoints.wait_for")
         post_migrate.connect(_install, sender=self)
 
 

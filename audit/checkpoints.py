@@ -14,18 +14,22 @@ import datetime
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from audit import eras, merkle, notes
 from audit.keys import log_signer
-from audit.models import Checkpoint, Entry, Tile
+from audit.models import Checkpoint, Entry, Tick, Tile
 from registry.errors import Conflict
 from registry.storage import sync_folder
 
 FILE = "checkpoints.log"
 LATEST = "latest.note"
+TICK = "sign-checkpoint"
+WAIT_SECONDS = 5.0
+KEEPER_SILENT_SECONDS = 10
 _BATCH_LEAVES = 50_000
 
 
@@ -169,9 +173,20 @@ def covering(position: int) -> Checkpoint | None:
     return last if last is not None and last.size > position else None
 
 
-def wait_for(position: int, timeout_seconds: float = 5.0) -> Checkpoint | None:
-    """Wait for the keeper to cover a position; None when it does not in time (the act stays committed)."""
+def wait_for(*, position: int, timeout_seconds: float = WAIT_SECONDS, **kwargs: Any) -> int | None:
+    """Receiver of `registry.events.covering`: wait for the keeper to sign past a position; the size of that checkpoint.
+
+    None when it does not come in time, and at once when no keeper has signed lately: the act stays committed, and is pending.
+    """
     deadline = time.monotonic() + timeout_seconds
-    while (found := covering(position)) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
+    while (found := covering(position)) is None:
+        if time.monotonic() >= deadline or not _keeper_signs():
+            return None
+        time.sleep(0.05)
+    return found.size
+
+
+def _keeper_signs() -> bool:
+    """Whether some keeper took its turn at signing within the last seconds, and did not fail."""
+    recent = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=KEEPER_SILENT_SECONDS)
+    return Tick.objects.filter(name=TICK, last_run_at__gte=recent, last_error="").exists()

@@ -40,7 +40,7 @@ def _reap() -> object:
 
 
 TICKS = [
-    TickSpec("sign-checkpoint", 1.0, checkpoints.sign_next),
+    TickSpec(checkpoints.TICK, 1.0, checkpoints.sign_next),
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
     TickSpec("sweep-orphans", 3600.0, orphans.sweep),

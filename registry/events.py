@@ -4,7 +4,9 @@ Rules:
 - `unit()` is the only opener of transactions in services; nested units join the outer one, and a failure inside kills the whole;
 - every change is emitted before the unit ends; the unit's events share actor, time, request and unit;
 - the events are appended by ONE receiver of `appending`, as the last statement before COMMIT; nobody listening is an error;
-- the receipt is signed only after COMMIT returned, for a deferred constraint may still fail there.
+- the receipt is signed only after COMMIT returned, for a deferred constraint may still fail there;
+- an act on which others rely at once (a decision, a move of an alias) is emitted with `awaited`: the unit then waits, outside its
+  transaction, until a signed checkpoint covers it, or says that it is pending; it never fails a committed act.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 appending = Signal()
 """Sent once at the end of an outermost unit with `events` (list of PendingEvent) and `using`; its receiver returns an Appended."""
+
+covering = Signal()
+"""Sent once an awaited unit is committed, with its last `position`; its receiver waits, and returns a checkpoint's size or None."""
 
 
 class UnitError(RuntimeError):
@@ -92,6 +97,9 @@ class Unit:
         self.events: list[PendingEvent] = []
         self.positions: Sequence[int] = ()
         self.receipt: str | None = None
+        self.awaited = False
+        self.checkpoint: int | None = None
+        """Size of the signed checkpoint that covers an awaited unit; None while it is pending, or when nobody waits."""
         self.broken = False
         self.savepoints = savepoints
         self.after_commit: list[Callable[[], None]] = []
@@ -158,6 +166,24 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
         opened.receipt = _receipt(appended)
     for act in opened.after_commit:
         act()
+    if opened.awaited:
+        opened.checkpoint = _covered_by(opened.positions[-1])
+    connection.pressmark_last_unit = opened  # type: ignore[attr-defined]
+
+
+def last_unit(using: str = "default") -> Unit | None:
+    """The unit that this connection committed last: for a door that called a service and has to show receipt and checkpoint."""
+    return getattr(connections[using], "pressmark_last_unit", None)
+
+
+def _covered_by(position: int) -> int | None:
+    """The act is committed, so whatever goes wrong while waiting makes it pending, never an error."""
+    for _, answer in covering.send_robust(sender=Unit, position=position):
+        if isinstance(answer, int):
+            return answer
+        if answer is not None:
+            logger.error("the act is committed; waiting for its checkpoint failed", exc_info=answer)
+    return None
 
 
 def _receipt(appended: Appended) -> str | None:
@@ -190,9 +216,13 @@ def emit(
     *records: models.Model,
     team: uuid.UUID | None,
     refs: Sequence[Ref] = (),
+    awaited: bool = False,
     using: str = "default",
 ) -> uuid.UUID:
-    """Seal the present images of `records` (all of one stream) as one event of the open unit; returns the event's id."""
+    """Seal the present images of `records` (all of one stream) as one event of the open unit; returns the event's id.
+
+    `awaited`: whoever does this is told only once a signed checkpoint covers it, or that it is pending.
+    """
     opened = current_unit(using)
     if opened is None:
         raise UnitError(f"{kind} was emitted outside a unit")
@@ -206,6 +236,7 @@ def emit(
     payload = canonical(_event(opened, event_id, kind, records, team, refs))
     _check_payload(kind, payload)
     opened.events.append(PendingEvent(streams.pop(), payload, event_id, kind))
+    opened.awaited = opened.awaited or awaited
     if len(opened.events) > MAX_EVENTS_PER_UNIT:
         raise UnitError(f"a unit holds at most {MAX_EVENTS_PER_UNIT} events")
     return event_id

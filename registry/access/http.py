@@ -4,6 +4,8 @@ Rules:
 - a command runs in one unit together with its idempotency row; a repeat with the same body gets the stored answer and receipt,
   with another body 422;
 - the answer to a command carries `Pressmark-Receipt`: base64 of the signed receipt note;
+- that to a decision or a move of an alias also carries `Pressmark-Checkpoint`: the size of the signed checkpoint that covers it,
+  or `pending` when none came within five seconds;
 - every error is problem+json; what went wrong inside is logged and never shown.
 """
 
@@ -36,6 +38,7 @@ from registry.events import Caller, Unit, Via, unit
 
 logger = logging.getLogger(__name__)
 RECEIPT_HEADER = "Pressmark-Receipt"
+CHECKPOINT_HEADER = "Pressmark-Checkpoint"
 PAGE_LIMIT = 100
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -166,7 +169,10 @@ class Command(APIView):
         receipt = _encode(opened)
         if row is not None:
             IdempotencyKey.objects.filter(pk=row.pk).update(receipt=receipt)
-        return _answer(body, self.success_status, receipt)
+        answer = _answer(body, self.success_status, receipt)
+        if opened.awaited:
+            answer[CHECKPOINT_HEADER] = str(opened.checkpoint or "pending")
+        return answer
 
     def _read(self, request: Request) -> Mapping[str, Any]:
         if self.input is None:

@@ -285,7 +285,8 @@ def _move(
     if approval is not None:
         document = catalog.version_document(approval.version)
         refs.append(Ref("version", approval.version_digest, len(document)))
-    emit(f"alias.{kind.replace('-', '_')}", assignment, *([text] if text else []), team=model.team_id, refs=refs)
+    records = [assignment, text] if text else [assignment]
+    emit(f"alias.{kind.replace('-', '_')}", *records, team=model.team_id, refs=refs, awaited=True)
     return assignment
 
 

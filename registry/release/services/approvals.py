@@ -198,5 +198,5 @@ def _decide(opened: Unit, approval: Approval, kind: DecisionKind, role: str, rea
     )  # fmt: skip
     verdict = approval.verdict
     refs = [Ref("verdict", verdict.digest, verdict.size_bytes)]
-    emit(f"approval.{kind}", decision, text, team=approval.model.team_id, refs=refs)
+    emit(f"approval.{kind}", decision, text, team=approval.model.team_id, refs=refs, awaited=True)
     return decision
