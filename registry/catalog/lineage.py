@@ -194,29 +194,35 @@ def _load(version: ModelVersion) -> _Graph:
 
 
 @dataclass(frozen=True)
-class Graph:
-    """The ancestors of a version as rows, for rules that look at them; `distances` by the keys of nodes (0 is the version)."""
+class Ancestry:
+    """What a version was made from as rows, for rules that look at them: parents and edges, those nearest to it first."""
 
-    versions: dict[uuid.UUID, ModelVersion]
-    edges: dict[uuid.UUID, Edge]
-    distances: dict[str, int]
+    parents: list[ModelVersion]
+    edges: list[Edge]
     truncated: bool
 
 
-def load_ancestors(version: ModelVersion) -> Graph:
-    """Everything that the version was made from, by whichever path, with the version itself."""
+def load_ancestors(version: ModelVersion) -> Ancestry:
+    """Everything that the version was made from, by whichever path; the version itself is no parent."""
     graph = _load(version)
-    versions: dict[uuid.UUID, ModelVersion] = {version.pk: version}
     edges: dict[uuid.UUID, Edge] = {}
-    ids = {line.parent for line in graph.lines.values() if line.parent is not None}
-    for batch in _batches(ids):
-        versions |= ModelVersion.objects.select_related("model__team", "licence").in_bulk(batch)
+    parents: dict[uuid.UUID, ModelVersion] = {}
     lines = Edge.objects.select_related(
         "dataset_version__dataset__team", "dataset_version__licence", "dataset_version__origin"
     )
     for batch in _batches(graph.lines):
         edges |= lines.in_bulk(batch)
-    return Graph(versions, edges, graph.distances, graph.truncated)
+    for batch in _batches({line.parent for line in graph.lines.values() if line.parent is not None}):
+        parents |= ModelVersion.objects.select_related("model__team").in_bulk(batch)
+
+    def nearness(key: uuid.UUID) -> int:
+        return -graph.distances[version_key(key)]
+
+    return Ancestry(
+        sorted(parents.values(), key=lambda row: (nearness(row.pk), row.pk)),
+        sorted(edges.values(), key=lambda row: (nearness(row.child_id), row.pk)),
+        graph.truncated,
+    )
 
 
 def _shown(teams: Teams, team_id: uuid.UUID) -> bool:

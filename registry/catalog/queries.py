@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from registry import storage
 from registry.access.queries import get_readable, readable, readable_team_ids
-from registry.catalog.lineage import Lineage, lineage, terms_along
+from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors, terms_along
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
 from registry.catalog.terms import EffectiveTerms
 from registry.digests import evidence_set_document, parse_canonical, sha256
@@ -20,9 +20,9 @@ from registry.events import Caller
 from registry.provenance import queries as provenance
 
 __all__ = [
-    "Lineage", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure", "get_artifact",
-    "get_model", "get_version", "lineage", "materialise", "models", "rehash_version", "usable_digests",
-    "version_document", "versions",
+    "Ancestry", "Lineage", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure",
+    "get_artifact", "get_model", "get_version", "lineage", "load_ancestors", "materialise", "models", "rehash_version",
+    "usable_digests", "version_document", "versions",
 ]  # fmt: skip
 
 

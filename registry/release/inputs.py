@@ -10,8 +10,6 @@ from registry.provenance.models import DatasetVersion
 from registry.release import gates
 from registry.release.models import Approval, DecisionKind, Waiver
 
-LINEAGE_LIMIT = 10_000
-_BATCH = 500
 _DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
 
 
@@ -20,7 +18,7 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
     model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
     evidence = _evidence(version)
-    edges, truncated = _lineage_edges(version)
+    ancestry = catalog.load_ancestors(version)
     return gates.GateInputs(
         version_digest=version.digest,
         origin=_origin(version),
@@ -31,9 +29,9 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
         structure=[e.digest for e in evidence if e.kind == "structure" and e.source == "measured"],
         evidence=evidence,
         terms=_terms(version),
-        edges=[_edge(e) for e in edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
-        datasets=_datasets(edges, version, truncated=truncated),
-        ancestors=_ancestors(version, edges),
+        edges=[_edge(e) for e in ancestry.edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
+        datasets=_datasets(ancestry, version),
+        ancestors=_ancestors(ancestry, version),
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
     )
 
@@ -69,37 +67,13 @@ def _terms(version: ModelVersion) -> dict[str, gates.TermInput]:
     return terms
 
 
-def _lineage_edges(version: ModelVersion) -> tuple[list[Edge], bool]:
-    """Every edge from the version up through all of its ancestors, nearest first; and whether there were too many."""
-    related = (
-        "parent__model__team",
-        "dataset_version__dataset__team",
-        "dataset_version__licence",
-        "dataset_version__origin",
-    )
-    seen, level = {version.pk}, {version.pk}
-    edges: list[Edge] = []
-    while level:
-        wanted, following = sorted(level), set()
-        for start in range(0, len(wanted), _BATCH):
-            batch = Edge.objects.filter(child_id__in=wanted[start : start + _BATCH])
-            rows = list(batch.select_related(*related).order_by("pk"))
-            edges += rows
-            following |= {e.parent_id for e in rows if e.parent_id is not None}
-        level = following - seen
-        seen |= level
-        if len(edges) > LINEAGE_LIMIT:
-            return edges, True
-    return edges, False
-
-
 def _edge(edge: Edge) -> gates.EdgeInput:
     return gates.EdgeInput(parent_digest=edge.parent_digest, role=edge.role, grade=edge.grade)
 
 
-def _datasets(edges: list[Edge], version: ModelVersion, *, truncated: bool) -> list[gates.DatasetInput]:
-    found = [_dataset(e, version) for e in edges if e.role == EdgeRole.DATA]
-    if truncated:
+def _datasets(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.DatasetInput]:
+    found = [_dataset(e, version) for e in ancestry.edges if e.role == EdgeRole.DATA]
+    if ancestry.truncated:
         found.append(
             gates.DatasetInput("what lies beyond the limit of the lineage", version.digest, "none", False, False)
         )
@@ -127,12 +101,11 @@ def _terms_known(row: DatasetVersion) -> bool:
     return all(answers.get(term, {}).get("answer", "unknown") != "unknown" for term in _DECISIVE_TERMS)
 
 
-def _ancestors(version: ModelVersion, edges: list[Edge]) -> list[gates.AncestorInput]:
+def _ancestors(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.AncestorInput]:
     """Parent versions, nearest first, each with whether it holds an approval that was granted and not revoked."""
-    parents = list({e.parent.pk: e.parent for e in edges if e.parent is not None}.values())
-    rows = Approval.objects.filter(version_id__in=[row.pk for row in parents]).prefetch_related("decisions")
+    rows = Approval.objects.filter(version_id__in=[row.pk for row in ancestry.parents]).prefetch_related("decisions")
     approved = {row.version_id for row in rows if _was_granted(row)}
-    return [gates.AncestorInput(_name(row, version), row.digest, row.pk in approved) for row in parents]
+    return [gates.AncestorInput(_name(row, version), row.digest, row.pk in approved) for row in ancestry.parents]
 
 
 def _was_granted(approval: Approval) -> bool:

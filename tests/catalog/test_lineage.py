@@ -146,13 +146,16 @@ def test_data_whose_state_nobody_knows_stands_by_the_record_about_it(world: Worl
     assert found.because("commercial_use")[0].source == "search/mix@1"
 
 
-def test_the_ancestors_as_rows_hold_versions_edges_and_distances(world: World) -> None:
+def test_the_ancestors_as_rows_are_parents_and_edges_the_nearest_first(world: World) -> None:
     base = world.version(world.model("base"))
-    child = world.derived_version(base, data=[world.dataset_version(uses=["calibration"])])
-    graph = lineage.load_ancestors(child)
-    assert set(graph.versions) == {base.pk, child.pk}
-    assert graph.distances[lineage.version_key(base.pk)] == -1
-    assert sorted(edge.role for edge in graph.edges.values()) == ["base", "data"]
+    middle = world.derived_version(base, data=[world.dataset_version(uses=["calibration"])])
+    child = world.derived_version(middle)
+    found = queries.load_ancestors(child)
+    assert [row.pk for row in found.parents] == [middle.pk, base.pk]
+    assert [(edge.child_id, edge.role) for edge in found.edges] == [
+        (child.pk, "base"), (middle.pk, "base"), (middle.pk, "data"),
+    ]  # fmt: skip
+    assert not found.truncated
 
 
 def test_a_lineage_beyond_the_limit_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry import storage
+from registry.catalog import lineage
 from registry.catalog.edges import EdgeSpec
 from registry.digests import parse_canonical, sha256
 from registry.errors import Blocked, Forbidden, Invalid
@@ -103,6 +104,14 @@ def test_the_same_facts_give_the_same_answers(world: World) -> None:
     version = world.parent_version()
     now = version.created_at
     assert inputs.gather(version, now) == inputs.gather(version, now)
+
+
+def test_data_beyond_the_limit_of_the_lineage_counts_as_unknown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = world.parent_version()
+    child = world.child_version(parent)
+    assert answers(world, child)["data-known"] != "blocked"
+    monkeypatch.setattr(lineage, "MAX_NODES", 1)
+    assert answers(world, child)["data-known"] == "blocked"
 
 
 def test_an_operator_does_not_ask_the_gate_and_an_alias_has_a_name(world: World) -> None:
