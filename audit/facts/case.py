@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from audit.snapshots import Record, Snapshot
+from registry.release.status import holds
 
 
 @dataclass(frozen=True)
@@ -186,11 +187,8 @@ class Case:
     @cached_property
     def policies(self) -> list[Record]:
         """Policies of the scope that are in force now."""
-        return [
-            p
-            for p in self.snapshot.all("release.policy")
-            if p.row["in_force_at"] and p.row["in_force_at"] <= self.now and not _over(p.row["ended_at"], self.now)
-        ]
+        every = self.snapshot.all("release.policy")
+        return [p for p in every if holds(p.row["in_force_at"], p.row["ended_at"], self.now)]
 
     def waivers(self, version: Record) -> list[Record]:
         return [w for w in self.snapshot.all("release.waiver") if w.row["version_id"] == version.id]

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from registry.catalog.models import ModelVersion
-from registry.release import queries
+from registry.release import queries, status
 from registry.release.models import Approval, Policy, Verdict, Waiver
 from registry.release.status import Status
 
@@ -68,9 +68,7 @@ def rules_of(verdict: Verdict) -> list[dict[str, Any]]:
 
 def waiver_state(row: Waiver, at: datetime.datetime | None = None) -> str:
     """in-force, expired, or ended before its time."""
-    if row.ended_at is not None:
-        return "ended"
-    return "in-force" if row.expires_at > (at or timezone.now()) else "expired"
+    return status.waiver_state(row.expires_at, row.ended_at, at or timezone.now())
 
 
 def limits_of(policy: Policy | None) -> dict[tuple[str, str], tuple[str, str]]:

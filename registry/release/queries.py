@@ -17,7 +17,7 @@ from registry.access.queries import get_readable, readable
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.compression.models import Run
-from registry.digests import evidence_set_document, parse_canonical, sha256
+from registry.digests import parse_canonical
 from registry.errors import Conflict, NotFound
 from registry.events import Caller
 from registry.release import status as rules
@@ -39,16 +39,12 @@ def _parsed(digest: str) -> PolicyRules:
 
 def policies_in_force(at: datetime.datetime | None = None) -> list[Policy]:
     """Policies that judge releases at a moment (now), oldest first."""
-    at = at or timezone.now()
-    rows = Policy.objects.filter(in_force_at__lte=at).filter(Q(ended_at=None) | Q(ended_at__gt=at))
-    return list(rows.order_by("in_force_at", "pk"))
+    return rules.in_force(Policy.objects.filter(in_force_at__isnull=False), at or timezone.now())
 
 
 def policy_in_force(tier: str | None, alias: str | None = None, at: datetime.datetime | None = None) -> Policy | None:
     """The one policy that judges releases of a tier (to an alias) at a moment; None when there is none."""
-    if tier is None:
-        return None
-    return next((p for p in policies_in_force(at) if policy_rules(p).covers(tier, alias)), None)
+    return rules.judging(policies_in_force(at), tier, alias, policy_rules) if tier else None
 
 
 def get_policy(slug: str, number: int) -> Policy:
@@ -125,17 +121,14 @@ def own_work(actor_id: uuid.UUID, version: ModelVersion, approval: Approval | No
 def binding_now(version: ModelVersion, alias: str, at: datetime.datetime | None = None) -> rules.Binding:
     """What an approval of the version for an alias would be bound to at a moment (tier and use case: always the present ones)."""
     model = RegisteredModel.objects.select_related("use_case").get(pk=version.model_id)
-    use_case = model.use_case
-    tier = use_case.tier if use_case and use_case.ended_at is None else None
-    policy = policy_in_force(tier, alias, at)
-    _, _, rows = catalog.evidence_set(version)
-    evidence = [row.digest for row in rows if at is None or row.created_at <= at]
-    return rules.Binding(
+    _, _, evidence = catalog.evidence_set(version)
+    return rules.binding(
         version_digest=version.digest,
-        evidence_set_digest=sha256(evidence_set_document(evidence)),
-        policy_digest=policy.digest if policy else None,
-        tier=tier,
-        use_case_id=use_case.pk if use_case else None,
+        evidence=[row.digest for row in evidence if at is None or row.created_at <= at],
+        use_case=model.use_case,
+        policies=policies_in_force(at),
+        alias=alias,
+        rules_of=policy_rules,
     )
 
 
@@ -151,8 +144,7 @@ def status_of(approval: Approval, at: datetime.datetime | None = None) -> rules.
     )
     request = rules.Request(binding, approval.required, approval.requested_at, approval.expires_at)
     now = binding_now(approval.version, approval.alias, at)
-    # now means: with every act there is, also of a machine whose clock is ahead
-    return rules.status(request, acts, now, at or max([timezone.now(), *(act.at for act in acts)]))
+    return rules.status(request, acts, now, at or rules.with_all_acts(timezone.now(), acts))
 
 
 def approval_status(approval: Approval, at: datetime.datetime | None = None) -> str:
