@@ -15,10 +15,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 
-from audit import checkpoints, orphans
+from audit import anchors, checkpoints, orphans
 from audit.models import Tick
 from registry.compression import execution, tasks
 
@@ -44,6 +45,7 @@ TICKS = [
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
     TickSpec("sweep-orphans", 3600.0, orphans.sweep),
+    TickSpec("anchor-checkpoint", settings.PRESSMARK_ANCHOR_SECONDS, anchors.anchor_newest),
 ]
 
 

@@ -21,6 +21,8 @@ _NAMES = [
     "PRESSMARK_RUN_TIME_LIMIT_SECONDS",
     "PRESSMARK_LEASE_SECONDS",
     "PRESSMARK_WORKERS",
+    "PRESSMARK_ANCHORS",
+    "PRESSMARK_ANCHOR_SECONDS",
 ]
 _PREFIX = "PRESSMARK_"
 _ALIKE = 0.85
@@ -78,6 +80,8 @@ class Configuration:
     run_time_limit_seconds: int
     lease_seconds: int
     workers: int
+    anchors: Path
+    anchor_seconds: int
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -102,4 +106,6 @@ class Configuration:
             run_time_limit_seconds=_integer(environment, "PRESSMARK_RUN_TIME_LIMIT_SECONDS", 6 * 3600),
             lease_seconds=_integer(environment, "PRESSMARK_LEASE_SECONDS", 30),
             workers=_integer(environment, "PRESSMARK_WORKERS", 1),
+            anchors=Path(environment.get("PRESSMARK_ANCHORS", home / "anchors")),
+            anchor_seconds=_integer(environment, "PRESSMARK_ANCHOR_SECONDS", 3600),
         )

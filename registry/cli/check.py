@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from audit import checkpoints, keeper, keys
+from audit import anchors, checkpoints, keeper, keys
 from audit.models import Entry
 from registry import guards
 from registry.errors import Problem
@@ -58,6 +58,19 @@ def _lines() -> Iterator[Line]:
             f"keeper: {tick['name']} last ran {tick['last_run_at']} {tick['error']}",
             "see the error",
         )
+
+    yield from _anchors()
+
+
+def _anchors() -> Iterator[Line]:
+    try:
+        states = anchors.states()
+    except Problem as problem:
+        yield False, problem.detail, problem.hint
+        return
+    for state in states:
+        said = f"anchor: {state.name} ({state.kind}) holds the checkpoint over {state.size} entries"
+        yield not state.error, f"{said}{f'; {state.error}' if state.error else ''}", "see the error"
 
 
 def _guarded(act: Callable[[], object], said: str) -> Iterator[Line]:
