@@ -2,7 +2,8 @@
 
 Rules (FORMATS, section 4):
 - an entry is built around the event's exact bytes, under the lock of the head; its SHA-256 with the leaf prefix is the leaf;
-- one `at` for the whole unit, never before the last one; positions and the numbers of each stream are gapless;
+- one `at` for the whole unit, never before the last one, but for a unit that is one `ledger.clock_corrected` and nothing else;
+- positions and the numbers of each stream are gapless;
 - nothing else is written here: tree and checkpoints are the keeper's.
 SQLite: the writer's lock of BEGIN IMMEDIATE, one SELECT, one executemany INSERT. PostgreSQL: one call of a SQL function.
 """
@@ -19,6 +20,7 @@ from typing import Any
 from django.db import connections
 
 from audit import receipts
+from audit.ledger_postgres import CLOCK, CLOCK_KIND
 from registry.digests import time_text
 from registry.events import PendingEvent, UnitError
 
@@ -61,6 +63,32 @@ def append(*, events: list[PendingEvent], using: str, **kwargs: Any) -> Appended
     return appended
 
 
+def hold_head(using: str = "default") -> int:
+    """The size of the ledger, which stays as it is until the open unit ends: for what must name its own position."""
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise UnitError("the head is held inside a unit only")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pressmark_hold_head()")
+        else:  # BEGIN IMMEDIATE holds the only writer's lock already
+            cursor.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM audit_entry")
+        return int(cursor.fetchone()[0] or 0)
+
+
+def clocks(using: str = "default") -> tuple[str, str]:
+    """The time of the last entry, and what the clock that stamps entries says now."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT at FROM audit_entry ORDER BY position DESC LIMIT 1")
+        last = cursor.fetchone()
+        now = time_text(datetime.datetime.now(datetime.UTC))
+        if connection.vendor == "postgresql":
+            cursor.execute(f"SELECT {CLOCK}")
+            now = str(cursor.fetchone()[0])
+    return (last[0] if last else ""), now
+
+
 _SQLITE_HEAD = """
 SELECT (SELECT COALESCE(MAX(position) + 1, 0) FROM audit_entry),
        (SELECT at FROM audit_entry ORDER BY position DESC LIMIT 1),
@@ -77,7 +105,9 @@ def _append_sqlite(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
         cursor.execute(_SQLITE_HEAD, [json.dumps(sorted({e.stream for e in events}))])
         size, last_at, numbers_json = cursor.fetchone()
         numbers: dict[str, int] = json.loads(numbers_json)
-        at = max(time_text(datetime.datetime.now(datetime.UTC)), last_at or "")
+        at = time_text(datetime.datetime.now(datetime.UTC))
+        if not (len(events) == 1 and events[0].kind == CLOCK_KIND):
+            at = max(at, last_at or "")
         rows = []
         for offset, event in enumerate(events):
             numbers[event.stream] += 1

@@ -1,7 +1,10 @@
 """The append on PostgreSQL: one function that locks the head, numbers the streams, builds entries and leaves.
 
-It is SECURITY DEFINER with a fixed search_path. Where the application has a role of its own, that role may call it and read the
-ledger, and may never write a ledger table by itself.
+Rules:
+- it is SECURITY DEFINER with a fixed search_path, and so is the one that only holds the head for the rest of a transaction;
+- where the application has a role of its own, that role may call both and read the ledger, and may never write a table of it;
+- time goes back for nothing but a unit that is one `ledger.clock_corrected`; the kind is read from the event's own bytes here, and
+  only when the clock is behind the last entry, so that an append pays nothing for it.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import connections
 
+CLOCK_KIND = "ledger.clock_corrected"
+CLOCK = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 _FUNCTION = r"""
 CREATE OR REPLACE FUNCTION pressmark_append(streams text[], events text[])
 RETURNS TABLE (out_position bigint, out_leaf bytea, out_at text)
@@ -16,15 +21,19 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $append
 DECLARE
     next_position bigint;
     unit_at text;
+    last_at text;
     number bigint;
     body bytea;
     hash bytea;
 BEGIN
     INSERT INTO audit_head (id, size, at) VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING;
-    SELECT h.size, h.at INTO next_position, unit_at FROM audit_head h WHERE h.id = 1 FOR UPDATE;
-    unit_at := GREATEST(
-        unit_at, to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') COLLATE "C"
-    );
+    SELECT h.size, h.at INTO next_position, last_at FROM audit_head h WHERE h.id = 1 FOR UPDATE;
+    unit_at := {clock};
+    IF unit_at < last_at COLLATE "C" THEN
+        IF array_length(events, 1) <> 1 OR (events[1]::jsonb ->> 'kind') IS DISTINCT FROM '{clock_kind}' THEN
+            unit_at := last_at;
+        END IF;
+    END IF;
     FOR i IN 1 .. array_length(streams, 1) LOOP
         SELECT COALESCE(MAX(e.stream_seq), 0) + 1 INTO number FROM audit_entry e WHERE e.stream = streams[i];
         body := convert_to(
@@ -42,11 +51,17 @@ BEGIN
 END
 $append$
 """
+_HOLD = r"""
+CREATE OR REPLACE FUNCTION pressmark_hold_head() RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = {schema}, pg_temp AS
+$$ SELECT h.size FROM audit_head h WHERE h.id = 1 FOR UPDATE $$
+"""
+_FUNCTIONS = ("pressmark_append(text[], text[])", "pressmark_hold_head()")
 _LEDGER_TABLES = "audit_entry, audit_head"
 
 
 def install(using: str) -> None:
-    """Create the function, and take the ledger's tables away from the application's role where there is one."""
+    """Create the functions, and take the ledger's tables away from the application's role where there is one."""
     connection = connections[using]
     if connection.vendor != "postgresql":
         return
@@ -55,8 +70,10 @@ def install(using: str) -> None:
         cursor.execute("SELECT current_schema()")
         schema = connection.ops.quote_name(cursor.fetchone()[0])
         cursor.execute("DROP FUNCTION IF EXISTS pressmark_append(text[], text[])")
-        cursor.execute(_FUNCTION.format(schema=schema))
-        cursor.execute("REVOKE ALL ON FUNCTION pressmark_append(text[], text[]) FROM PUBLIC")
+        cursor.execute(_FUNCTION.format(schema=schema, clock=CLOCK, clock_kind=CLOCK_KIND))
+        cursor.execute(_HOLD.format(schema=schema))
+        for function in _FUNCTIONS:
+            cursor.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         if role:
             name = connection.ops.quote_name(role)
             cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
@@ -64,4 +81,5 @@ def install(using: str) -> None:
             cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {name}")
             cursor.execute(f"REVOKE ALL ON {_LEDGER_TABLES} FROM {name}")
             cursor.execute(f"GRANT SELECT ON {_LEDGER_TABLES} TO {name}")
-            cursor.execute(f"GRANT EXECUTE ON FUNCTION pressmark_append(text[], text[]) TO {name}")
+            for function in _FUNCTIONS:
+                cursor.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {name}")

@@ -60,11 +60,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, settings: Any) -> None:
-    """Each test has a store (with the keys note of entry 0), checkpoints, runs and a cache of its own. Keys are shared."""
+    """Each test has keys, a store (with the keys note of entry 0), checkpoints, runs and a cache of its own."""
     settings.PRESSMARK_STORE = tmp_path / "store"
     settings.PRESSMARK_CHECKPOINTS = tmp_path / "checkpoints"
     settings.PRESSMARK_RUNS = tmp_path / "runs"
-    if (Path(settings.PRESSMARK_KEYS) / keys.LOG_FILE).is_file():
+    shared = Path(settings.PRESSMARK_KEYS)
+    if (shared / keys.LOG_FILE).is_file():
+        settings.PRESSMARK_KEYS = tmp_path / "keys"
+        shutil.copytree(shared, settings.PRESSMARK_KEYS)
         restore_keys_note()
     cache.clear()
 

@@ -32,7 +32,7 @@ else:
 
 def restore_keys_note() -> str:
     """Each test has a store of its own, entry 0 is of the session: write its keys note again (same keys, same bytes)."""
-    log, issuer = keys.log_signer(), keys.issuer_signer()
+    log, issuer = keys.log_signer(0), keys.issuer_signer(0)
     note = notes.sign_keys(notes.KeysNote(log.name, 0, log.public, issuer.public), log, issuer)
     return storage.store_bytes(note).digest
 
