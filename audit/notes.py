@@ -27,6 +27,7 @@ _NOTE_LIMIT_BYTES = 1024 * 1024
 _SIGNATURE_LIMIT = 64
 _DASH = "\u2014 "
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 class NoteError(ValueError):
@@ -68,7 +69,7 @@ def parse_note(data: bytes) -> Note:
         whole = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NoteError(f"the note is not UTF-8 at byte {error.start}") from error
-    if any(ord(character) < 0x20 and character != "\n" for character in whole):
+    if _CONTROL.search(whole):
         raise NoteError("the note holds a control character")
     text, blank, rest = whole.rpartition("\n\n")
     if not blank or not text or not rest.endswith("\n"):
@@ -314,7 +315,7 @@ def _lines(text: str, count: int, what: str) -> Sequence[str]:
 
 
 def _check_line(text: str) -> str:
-    if not text or any(ord(character) < 0x20 for character in text):
+    if not text or "\n" in text or _CONTROL.search(text):
         raise NoteError(f"{text!r} is no single line of text")
     return text
 

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -31,6 +32,7 @@ ED25519 = 0x01
 ISSUER_SUFFIX = "/issuer"
 
 _KEY_ID_HEX = re.compile(r"[0-9a-f]{8}")
+_KEY_NAME = re.compile(r"[^\s+\x00-\x1f]+")
 _HEADER = "pressmark-key "
 _FILE_LIMIT_BYTES = 4096
 
@@ -55,7 +57,7 @@ class PublicKey:
         if len(self.raw) != 32:
             raise KeyLineError(f"an Ed25519 public key has 32 bytes, not {len(self.raw)}")
 
-    @property
+    @cached_property
     def key_id(self) -> bytes:
         return hashlib.sha256(self.name.encode() + b"\n" + bytes([ED25519]) + self.raw).digest()[:4]
 
@@ -105,7 +107,7 @@ def parse_key_line(line: str) -> PublicKey:
 
 def check_key_name(name: str) -> None:
     """A key name is not empty and holds no white space, control character or plus (C2SP signed-note)."""
-    if not name or "+" in name or any(character.isspace() or ord(character) < 0x20 for character in name):
+    if not _KEY_NAME.fullmatch(name):
         raise KeyLineError(f"{name!r} is no key name: not empty, no spaces, no +")
 
 

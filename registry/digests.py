@@ -52,10 +52,17 @@ class CanonicalError(ValueError):
 # --- canonical JSON ---------------------------------------------------------------------------------------------------
 
 
+_write = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+
 def canonical(value: object) -> bytes:
     """Write a JSON value in the one allowed way; raise CanonicalError where a rule is broken."""
-    _check(value, "$", 1)
-    data = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    # the usual case is settled by types and keys alone; what it does not know, `_check` judges, and says where it is wrong
+    text = _write(value) if _is_plain(value, 1) else None
+    if text is None or not text.isascii() or "\\u0000" in text:
+        _check(value, "$", 1)
+        text = _write(value)
+    data = text.encode()
     if len(data) > _DOCUMENT_LIMIT_BYTES:
         raise CanonicalError(f"the document has {len(data)} bytes; at most {_DOCUMENT_LIMIT_BYTES} are allowed")
     return data
@@ -85,6 +92,44 @@ def parse_canonical(data: bytes) -> JSON:
             "the JSON is not canonical: key order, white space or escapes differ from the one allowed way"
         )
     return value
+
+
+_good_keys: set[object] = set()
+_GOOD_KEYS_KEPT = 1000
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Whether all but the characters of texts is surely allowed; False only says that it takes a closer look."""
+    items: Iterable[object]
+    if type(value) is dict:
+        if not _good_keys.issuperset(value) and not all(_is_good_key(key) for key in value):
+            return False
+        items = value.values()
+    elif type(value) is list:
+        items = value
+    else:
+        return False
+    if depth > _DEPTH_LIMIT:
+        return False
+    for item in items:
+        if type(item) is str or item is None or type(item) is bool:
+            continue
+        if type(item) is int:
+            if not -_INTEGER_LIMIT < item < _INTEGER_LIMIT:
+                return False
+        elif not _is_plain(item, depth + 1):
+            return False
+    return True
+
+
+def _is_good_key(key: object) -> bool:
+    if key in _good_keys:
+        return True
+    if type(key) is not str or not _KEY.fullmatch(key):
+        return False
+    if len(_good_keys) < _GOOD_KEYS_KEPT:  # the keys of our own types; those of strangers' documents are not hoarded
+        _good_keys.add(key)
+    return True
 
 
 def _check(value: object, where: str, depth: int) -> None:
@@ -181,6 +226,8 @@ def is_decimal(text: object) -> bool:
 
 def time_text(moment: datetime) -> str:
     """UTC as `YYYY-MM-DDTHH:MM:SS.ffffffZ`; a naive datetime is refused, because nobody knows its zone."""
+    if moment.tzinfo is UTC:
+        return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise CanonicalError(f"{moment!r} has no time zone; use an aware datetime")
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -24,7 +24,7 @@ from django.dispatch import Signal
 
 from registry.digests import JSON, canonical, is_digest, time_text
 from registry.ids import uuid7
-from registry.images import image, record_type_of, stream_of
+from registry.images import image, record_type_of
 
 Via = Literal["page", "api", "admin", "cli", "worker", "keeper", "setup"]
 MAX_EVENT_BYTES = 65_000
@@ -229,30 +229,41 @@ def emit(
     _check_savepoints(connections[using], opened)
     if not records:
         raise UnitError(f"{kind} seals no record")
-    streams = {stream_of(r) for r in records}
+    streams, sealed = _seal(kind, records)
     if len(streams) != 1:
         raise UnitError(f"{kind} seals records of several streams {sorted(streams)}; emit one event for each")
     event_id = uuid7()
-    payload = canonical(_event(opened, event_id, kind, records, team, refs))
+    payload = canonical(_event(opened, event_id, kind, sealed, team, refs))
     _check_payload(kind, payload)
     opened.events.append(PendingEvent(streams.pop(), payload, event_id, kind))
-    opened.awaited = opened.awaited or awaited
     if len(opened.events) > MAX_EVENTS_PER_UNIT:
         raise UnitError(f"a unit holds at most {MAX_EVENTS_PER_UNIT} events")
     return event_id
+
+
+def _seal(kind: str, records: Sequence[models.Model]) -> tuple[set[str], list[JSON]]:
+    """The streams that the records belong to (one, or it is an error), and the records as the event holds them."""
+    streams: set[str] = set()
+    sealed: list[JSON] = []
+    keys = set()
+    for record in records:
+        record_type, row = record_type_of(type(record)), image(record)
+        streams.add(record_type.stream(record.pk, row))
+        sealed.append({"id": str(record.pk), "row": row, "type": record_type.type})
+        keys.add((record_type.type, record.pk))
+    if len(keys) != len(records):
+        raise UnitError(f"{kind} seals a record twice")
+    return streams, sealed
 
 
 def _event(
     opened: Unit,
     event_id: uuid.UUID,
     kind: str,
-    records: Sequence[models.Model],
+    sealed: list[JSON],
     team: uuid.UUID | None,
     refs: Sequence[Ref],
 ) -> dict[str, JSON]:
-    keys = [(record_type_of(type(r)).type, r.pk) for r in records]
-    if len(set(keys)) != len(keys):
-        raise UnitError(f"{kind} seals a record twice")
     if not all(is_digest(ref.digest) for ref in refs):
         raise UnitError(f"{kind} names a document without a digest")
     return {
@@ -260,9 +271,7 @@ def _event(
         "at": time_text(opened.now),
         "id": str(event_id),
         "kind": kind,
-        "records": [
-            {"id": str(pk), "row": image(r), "type": type_} for (type_, pk), r in zip(keys, records, strict=True)
-        ],
+        "records": sealed,
         "refs": [{"digest": ref.digest, "name": ref.name, "size_bytes": ref.size_bytes} for ref in refs],
         "request": str(opened.caller.request),
         "team": None if team is None else str(team),

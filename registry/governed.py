@@ -8,8 +8,12 @@ Rules (the database holds them through `registry.guards`, not only Python):
 
 from __future__ import annotations
 
+import datetime
+import uuid
+from functools import cache
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from registry.ids import uuid7
@@ -28,15 +32,39 @@ class GovernedModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.clean_fields(exclude=self._left_to_the_database())
+        self._clean_values()
         super().save(*args, **kwargs)
 
-    def _left_to_the_database(self) -> set[str]:
-        return {
-            f.name
-            for f in self._meta.concrete_fields
-            if f.is_relation or isinstance(f, models.JSONField) or (f.null and getattr(self, f.attname) is None)
-        }
+    def _clean_values(self) -> None:
+        errors: dict[str, Any] = {}
+        for column, own_type in _columns_to_clean(type(self)):
+            value = getattr(self, column.attname)
+            if isinstance(value, own_type) or (value is None and column.null):
+                continue
+            if column.blank and value in column.empty_values:
+                continue
+            try:
+                setattr(self, column.attname, column.clean(value, self))
+            except ValidationError as error:
+                errors[column.name] = error.error_list
+        if errors:
+            raise ValidationError(errors)
+
+
+_CLEAN_BY_TYPE: dict[type[models.Field[Any, Any]], type] = {
+    models.UUIDField: uuid.UUID,
+    models.DateTimeField: datetime.datetime,
+}
+
+
+@cache
+def _columns_to_clean(model: type[GovernedModel]) -> list[tuple[models.Field[Any, Any], type | tuple[()]]]:
+    """The columns whose values Python checks, each with the type of which every value will do (none for most)."""
+    return [
+        (column, () if column.validators or column.choices else _CLEAN_BY_TYPE.get(type(column), ()))
+        for column in model._meta.concrete_fields
+        if not column.is_relation and not isinstance(column, models.JSONField)
+    ]
 
 
 def governed_models() -> list[type[models.Model]]:

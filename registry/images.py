@@ -14,6 +14,7 @@ import datetime
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.db import models
@@ -34,14 +35,19 @@ class RecordType:
     stream: Callable[[uuid.UUID, Row], str]
     unsealed: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def type(self) -> str:
         return f"{self.name}/{self.number}"
 
-    @property
+    @cached_property
     def columns(self) -> list[models.Field[Any, Any]]:
         """The sealed columns in the order of the model."""
         return [f for f in self.model._meta.concrete_fields if not f.primary_key and f.attname not in self.unsealed]
+
+    @cached_property
+    def attnames(self) -> list[str]:
+        """The names of the sealed columns."""
+        return [column.attname for column in self.columns]
 
 
 _TYPES: dict[type[models.Model], RecordType] = {}
@@ -71,36 +77,43 @@ def missing_record_types() -> list[str]:
     return [m.__name__ for m in governed_models() if m not in _TYPES]
 
 
+def _seal_text(value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError(f"free text cannot be sealed in clear: {value[:40]!r}")
+    return value if type(value) is str else str.__str__(value)  # a choice gives its stored value
+
+
+def _as_it_is(value: JSON) -> JSON:
+    return value
+
+
+_SEALS: dict[type, Callable[[Any], JSON]] = {
+    type(None): _as_it_is,
+    bool: _as_it_is,
+    int: _as_it_is,
+    str: _seal_text,
+    datetime.datetime: time_text,
+    datetime.date: date_text,
+    uuid.UUID: str,
+    bytes: lambda value: base64.b64encode(value).decode(),
+    memoryview: lambda value: base64.b64encode(bytes(value)).decode(),
+    list: lambda value: [seal_value(v) for v in value],
+    tuple: lambda value: [seal_value(v) for v in value],
+    dict: lambda value: {str(k): seal_value(v) for k, v in value.items()},
+}
+"""The base before what inherits from it must not be taken for it: a datetime is a date, a bool is an int."""
+
+
 def seal_value(value: Any) -> JSON:
     """A column's typed value as it stands in an image."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        if not (value.isascii() and (value.isprintable() or value == "")):
-            raise ValueError(f"free text cannot be sealed in clear: {value[:40]!r}")
-        return value
-    if isinstance(value, datetime.datetime):
-        return time_text(value)
-    if isinstance(value, datetime.date):
-        return date_text(value)
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, bytes | memoryview):
-        return base64.b64encode(bytes(value)).decode()
-    if isinstance(value, list | tuple):
-        return [seal_value(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): seal_value(v) for k, v in value.items()}
-    raise TypeError(f"a column of type {type(value).__name__} cannot be sealed")
+    seal = _SEALS.get(type(value))
+    if seal is None:  # a subclass, such as a text of a list of choices
+        seal = next((_SEALS[base] for base in type(value).__mro__ if base in _SEALS), None)
+    if seal is None:
+        raise TypeError(f"a column of type {type(value).__name__} cannot be sealed")
+    return seal(value)
 
 
 def image(instance: models.Model) -> Row:
     """The row as an event seals it."""
-    record_type = record_type_of(type(instance))
-    return {f.attname: seal_value(getattr(instance, f.attname)) for f in record_type.columns}
-
-
-def stream_of(instance: models.Model) -> str:
-    """The stream that the row belongs to, recomputed from the row."""
-    record_type = record_type_of(type(instance))
-    return record_type.stream(instance.pk, image(instance))
+    return {name: seal_value(getattr(instance, name)) for name in record_type_of(type(instance)).attnames}

@@ -27,6 +27,18 @@ VALUES = st.recursive(
 )
 
 
+WILD_TEXTS = st.text(st.characters(), max_size=8) | st.sampled_from(["\x00", "\\u0000", "\ud800", "\\", '"'])
+WILD = st.recursive(
+    st.none() | st.booleans() | WILD_TEXTS | st.integers(-(2**54), 2**54) | st.floats() | st.binary(max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner)
+        | st.dictionaries(KEYS | WILD_TEXTS | st.integers(0, 1), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
 def nested(levels: int) -> Any:
     value: Any = []
     for _ in range(levels - 1):
@@ -39,6 +51,22 @@ def test_what_is_written_is_read_back_and_written_the_same(value: Any) -> None:
     data = digests.canonical(value)
     assert digests.parse_canonical(data) == value
     assert digests.canonical(digests.parse_canonical(data)) == data
+
+
+@given(WILD)
+def test_the_quick_look_lets_nothing_through_that_the_close_one_refuses(value: Any) -> None:
+    refusal = None
+    try:
+        digests._check(value, "$", 1)
+    except CanonicalError as error:
+        refusal = str(error)
+    if refusal is None:
+        plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert digests.canonical(value) == plain.encode()
+    else:
+        with pytest.raises(CanonicalError) as found:
+            digests.canonical(value)
+        assert str(found.value) == refusal
 
 
 @given(VALUES)

@@ -52,14 +52,21 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_postgres(*, durable: bool = False) -> Iterator[str]:
-    """The address of an empty database, with a role that may create others. `durable` makes it wait for the disk."""
+def running_postgres() -> Iterator[str]:
+    """The address of an empty database, with a role that may create others."""
+    with postgres_server(durable=False) as server:
+        server.create_database("pressmark")
+        yield server.url("pressmark")
+
+
+@contextlib.contextmanager
+def postgres_server(*, durable: bool) -> Iterator[PostgresServer]:
+    """A server without any database of ours; `durable` makes it wait for the disk."""
     with tempfile.TemporaryDirectory(prefix="pressmark-postgres-", ignore_cleanup_errors=True) as name:
         server = PostgresServer(Path(name), durable=durable)
         server.start()
         try:
-            server.create_database("pressmark")
-            yield server.url("pressmark")
+            yield server
         finally:
             server.stop()
 
