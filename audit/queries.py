@@ -12,8 +12,10 @@ from django.db.models import QuerySet
 from audit import checkpoints, merkle, notes
 from audit.keys import issuer_signer
 from audit.models import Assessment, Bundle, Checkpoint, Entry, Report
-from registry.access.queries import readable_team_ids
+from registry import storage
+from registry.access.queries import readable, readable_team_ids
 from registry.catalog.models import RegisteredModel
+from registry.digests import parse_canonical
 from registry.errors import Conflict, Invalid, NotFound, Unavailable
 from registry.events import Caller
 from registry.oversight.queries import team_of_stream
@@ -29,7 +31,25 @@ def assessments_of(model: RegisteredModel) -> QuerySet[Assessment]:
 
 def bundles_of(model: RegisteredModel) -> QuerySet[Bundle]:
     """Issued bundles about a model, newest first. The caller must have read the model already."""
-    return Bundle.objects.filter(subject=f"model:{model.pk}").select_related("issued_by").order_by("-id")
+    return _bundles().filter(subject=f"model:{model.pk}")
+
+
+def bundles_of_instance(caller: Caller) -> QuerySet[Bundle]:
+    """Issued bundles about the whole installation, newest first; none for who has no role in the whole of it."""
+    rows = _bundles().filter(subject="instance")
+    return rows if readable_team_ids(caller.actor_id) is None else rows.none()
+
+
+def readable_bundles(caller: Caller) -> QuerySet[Bundle]:
+    """Every issued bundle that the caller may see, newest first: those about models of his teams, or all."""
+    if readable_team_ids(caller.actor_id) is None:
+        return _bundles()
+    models = readable(RegisteredModel.objects.all(), caller).values_list("pk", flat=True)
+    return _bundles().filter(subject__in=[f"model:{key}" for key in models])
+
+
+def _bundles() -> QuerySet[Bundle]:
+    return Bundle.objects.select_related("issued_by", "version").order_by("-id")
 
 
 def get_assessment(caller: Caller, key: uuid.UUID) -> Assessment:
@@ -50,7 +70,7 @@ def get_report(caller: Caller, key: uuid.UUID) -> Report:
 
 def get_bundle(caller: Caller, key: uuid.UUID) -> Bundle:
     """A bundle by id, if the caller may read its model."""
-    row = Bundle.objects.filter(pk=key).first()
+    row = _bundles().filter(pk=key).first()
     if row is None or not _may_read_stream(caller, row.subject):
         raise NotFound("There is no such bundle, or you may not see it.")
     return row
@@ -58,24 +78,33 @@ def get_bundle(caller: Caller, key: uuid.UUID) -> Bundle:
 
 def event_of(row: Assessment | Report | Bundle) -> dict[str, Any]:
     """The event that issued it."""
-    entry = entry_of(row)
-    event: dict[str, Any] = json.loads(bytes(entry.entry))["event"]
+    event: dict[str, Any] = read_entry(entry_of(row))["event"]
     return event
 
 
+def read_entry(entry: Entry) -> dict[str, Any]:
+    """What an entry says."""
+    read: dict[str, Any] = json.loads(bytes(entry.entry))
+    return read
+
+
 def entry_of(row: Assessment | Report | Bundle) -> Entry:
-    """The entry that issued it: the one of its stream that holds its record."""
+    """The entry that issued it: the first of its stream with its record, past the entries that it speaks about."""
     stream = row.stream if isinstance(row, Assessment) else "instance"
     key = str(row.pk).encode()
-    for entry in Entry.objects.filter(stream=stream).order_by("-position").iterator(chunk_size=200):
-        if key in bytes(entry.entry) and any(r["id"] == str(row.pk) for r in _records(entry)):
+    rows = Entry.objects.filter(stream=stream, position__gte=_spoken_about(row)).order_by("position")
+    for entry in rows.iterator(chunk_size=200):
+        if key in bytes(entry.entry) and any(r["id"] == str(row.pk) for r in read_entry(entry)["event"]["records"]):
             return entry
     raise NotFound("The ledger holds no entry for it.", hint="Run `pressmark verify-ledger`.")
 
 
-def _records(entry: Entry) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = json.loads(bytes(entry.entry))["event"]["records"]
-    return records
+def _spoken_about(row: Assessment | Report | Bundle) -> int:
+    """How many entries there were when it was made; the one that issues it comes later."""
+    if isinstance(row, Bundle):
+        scope: Any = parse_canonical(storage.read_bytes(row.scope_digest))
+        return int(scope["size"])
+    return row.as_of_position + 1 if isinstance(row, Assessment) else row.assessment.as_of_position + 1
 
 
 def _may_read_stream(caller: Caller, stream: str) -> bool:
@@ -111,9 +140,14 @@ def latest_checkpoint() -> Checkpoint:
     return last
 
 
+def covering(position: int) -> Checkpoint | None:
+    """The first checkpoint past an entry, where there is one already."""
+    return Checkpoint.objects.filter(size__gt=position).order_by("size").first()
+
+
 def covering_checkpoint(position: int) -> Checkpoint:
     """The first checkpoint past an entry: it never changes, so what is made with it gives the same bytes again."""
-    found = Checkpoint.objects.filter(size__gt=position).order_by("size").first()
+    found = covering(position)
     if found is None:
         raise Unavailable(
             "The keeper has not signed a checkpoint past this entry yet: pending.",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audit import assessments, keys, notes, queries, snapshots
+from audit import assessments, checkpoints, eras, keys, notes, queries, scopes, snapshots
 from audit.frameworks import packs
 from audit.models import Assessment, Bundle, Entry, Key, Ledger, Report
 from audit.reports import data as report_data
@@ -26,7 +26,7 @@ from registry import storage
 from registry.access import permissions
 from registry.access.models import SYSTEM_ROLE, Actor, ActorKind, Text
 from registry.access.services import new_text
-from registry.catalog.models import RegisteredModel
+from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.digests import parse_canonical
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
@@ -218,28 +218,91 @@ def issue_report(*, actor: Caller, assessment: Assessment) -> Report:
 # --- bundles ---
 
 
-def issue_bundle(*, actor: Caller, model: RegisteredModel, checkpoint: bytes | None = None) -> Bundle:
-    """Seal what a bundle about a model will hold. `checkpoint`: one that the recipient holds; the bundle will lead on from it."""
-    role = permissions.require(actor, "bundle.issue", model.team_id)
+@dataclass(frozen=True)
+class PreparedBundle:
+    """What a bundle will hold, not sealed yet: about a model, one version of it, or the instance (no model)."""
+
+    model: RegisteredModel | None
+    version: ModelVersion | None
+    scope: Stored
+    checkpoint: Stored | None
+
+    @property
+    def team_id(self) -> uuid.UUID | None:
+        return None if self.model is None else self.model.team_id
+
+    @property
+    def subject(self) -> str:
+        return scopes.INSTANCE if self.model is None else f"model:{self.model.pk}"
+
+
+def prepare_bundle(
+    *,
+    actor: Caller,
+    model: RegisteredModel | None,
+    version: ModelVersion | None = None,
+    checkpoint: bytes | None = None,
+) -> PreparedBundle:
+    """Find and store what will be sealed. `checkpoint`: one that the recipient holds; the bundle will lead on from it."""
+    permissions.require(actor, "bundle.issue", None if model is None else model.team_id)
+    if version is not None and (model is None or version.model_id != model.pk):
+        raise Invalid("That version is of another model.", hint="Name a version of the model.")
     known = None if checkpoint is None else storage.store_bytes(_checked_note(checkpoint))
-    snapshot = snapshots.take(model.pk)
-    scope = storage.store_bytes(snapshot.scope_document())
+    if model is None:
+        scope = scopes.of_instance()
+    else:
+        scope = scopes.of_model(model) if version is None else scopes.of_version(version)
+    return PreparedBundle(model, version, storage.store_bytes(scope.document()), known)
+
+
+def seal_bundle(*, actor: Caller, prepared: PreparedBundle) -> Bundle:
+    """The row and its entry in the stream of the instance."""
+    role = permissions.require(actor, "bundle.issue", prepared.team_id)
     with unit(actor, role=role) as opened:
         row = Bundle.objects.create(
-            scope_digest=scope.digest, scope_size_bytes=scope.size_bytes, subject=snapshot.stream,
-            issued_by_id=actor.actor_id, issued_at=opened.now,
+            scope_digest=prepared.scope.digest, scope_size_bytes=prepared.scope.size_bytes, subject=prepared.subject,
+            version=prepared.version, issued_by_id=actor.actor_id, issued_at=opened.now,
         )  # fmt: skip
-        refs = [Ref("scope", scope.digest, scope.size_bytes)]
-        if known is not None:
-            refs.append(Ref("checkpoint", known.digest, known.size_bytes))
-        emit("bundle.issued", row, team=model.team_id, refs=refs)
+        refs = [Ref("scope", prepared.scope.digest, prepared.scope.size_bytes)]
+        if prepared.checkpoint is not None:
+            refs.append(Ref("checkpoint", prepared.checkpoint.digest, prepared.checkpoint.size_bytes))
+        emit("bundle.issued", row, team=prepared.team_id, refs=refs)
         return row
 
 
+def issue_bundle(
+    *,
+    actor: Caller,
+    model: RegisteredModel | None,
+    version: ModelVersion | None = None,
+    checkpoint: bytes | None = None,
+) -> Bundle:
+    """Seal what a bundle about a model, one version of it, or the instance (None) will hold."""
+    prepared = prepare_bundle(actor=actor, model=model, version=version, checkpoint=checkpoint)
+    return seal_bundle(actor=actor, prepared=prepared)
+
+
 def _checked_note(note: bytes) -> bytes:
-    """A checkpoint from outside: of our form; that it is of our history, the proof in the bundle will show."""
+    """A checkpoint from outside, if it is one of this ledger's and this ledger continues it."""
     try:
-        notes.parse_checkpoint_body(notes.parse_note(note).text)
+        claimed = notes.parse_checkpoint_body(notes.parse_note(note).text)
     except notes.NoteError as error:
         raise Invalid(f"That is no checkpoint: {error}", hint="Send the note as it was given to you.") from None
+    try:
+        eras.open_checkpoint(eras.read(), note)
+    except (notes.NoteError, eras.EraError) as error:
+        raise Invalid(
+            f"That checkpoint is not of this ledger: {error}.",
+            hint="Send one that this installation signed, or issue the bundle without it.",
+            code="checkpoint-foreign",
+        ) from None
+    size = checkpoints.ledger_size()
+    if claimed.size > size or (
+        claimed.size <= checkpoints.built_size() and checkpoints.tree().root(claimed.size) != claimed.root
+    ):
+        raise Conflict(
+            f"This ledger, of {size} entries, does not continue the checkpoint over {claimed.size} entries that you sent.",
+            hint="Keep it: it shows that history was cut, rewritten, or went on from an old backup. Run `pressmark verify-ledger`.",
+            code="checkpoint-differs",
+        )
     return note

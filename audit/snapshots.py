@@ -11,14 +11,14 @@ from __future__ import annotations
 import datetime
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from audit import checkpoints
 from audit.models import Entry
 from registry import storage
-from registry.digests import CanonicalError, canonical, parse_canonical, time_text
+from registry.digests import CanonicalError, parse_canonical, time_text
 from registry.errors import Invalid, Problem
 from registry.provenance.models import DatasetVersion
 
@@ -29,7 +29,7 @@ _STREAM_OF_COLUMN = {
     "policy_id": "policy",
     "use_case_id": "use_case",
 }
-_DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id")
+_DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id", "baseline_id")
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,6 @@ class Snapshot:
     def stream(self) -> str:
         return f"model:{self.model_id}"
 
-    def scope_document(self) -> bytes:
-        """Canonical bytes of `pressmark/scope/1`."""
-        ends = [{"last_seq": self.ends[stream], "stream": stream} for stream in sorted(self.ends)]
-        return canonical({"ends": ends, "size": self.size, "type": "pressmark/scope/1"})
-
 
 def moment_of(as_of: datetime.datetime | None) -> tuple[str, int]:
     """The time of a snapshot and its size: entries up to the highest position whose time is not later (FORMATS section 4)."""
@@ -135,43 +130,70 @@ def take(model_id: uuid.UUID, as_of: datetime.datetime | None = None) -> Snapsho
 
 def take_at(model_id: uuid.UUID, size: int, moment: str) -> Snapshot:
     """The snapshot over the first `size` entries, judged as of `moment`."""
+    return walk(model_id, [f"model:{model_id}"], size, moment)
+
+
+def walk(model_id: uuid.UUID, streams: Iterable[str], size: int, moment: str) -> Snapshot:
+    """The snapshot of these streams and of all that their records name, and so on."""
     snapshot = Snapshot(str(model_id), size, moment)
-    waiting, done = [snapshot.stream], set()
+    waiting, done = list(streams), set()
     while waiting:
         stream = waiting.pop()
-        if stream in done:
-            continue
-        done.add(stream)
-        waiting.extend(_read_stream(snapshot, stream))
+        if stream not in done:
+            done.add(stream)
+            waiting.extend(_streams_in(_read_stream(snapshot, stream)))
+    return _in_order(snapshot)
+
+
+def take_streams(model_id: uuid.UUID, streams: Iterable[str], size: int, moment: str) -> Snapshot:
+    """The snapshot of exactly these streams: what a sealed scope names."""
+    snapshot = Snapshot(str(model_id), size, moment)
+    for stream in streams:
+        _read_stream(snapshot, stream)
+    return _in_order(snapshot)
+
+
+def _in_order(snapshot: Snapshot) -> Snapshot:
     snapshot.acts.sort(key=lambda act: act.position)
     snapshot.positions.sort()
     return snapshot
 
 
-def _read_stream(snapshot: Snapshot, stream: str) -> Iterator[str]:
-    """Take a whole stream in; yields the streams whose ids stand in it."""
+def _read_stream(snapshot: Snapshot, stream: str) -> list[Mapping[str, Any]]:
+    """Take a whole stream in; answers its records."""
     rows = Entry.objects.filter(stream=stream, position__lt=snapshot.size).order_by("position")
-    dataset_versions: set[str] = set()
-    named: dict[str, None] = {}
+    records: list[Mapping[str, Any]] = []
     for position, data in rows.values_list("position", "entry"):
         entry = json.loads(bytes(data))
         snapshot.ends[stream] = entry["stream_seq"]
         snapshot.positions.append(position)
         _take_event(snapshot, position, entry)
-        for record in entry["event"]["records"]:
-            named.update(dict.fromkeys(_streams_named(record)))
-            dataset_versions.update(str(record["row"][c]) for c in _DATASET_VERSION_COLUMNS if record["row"].get(c))
-    yield from named
-    owners = DatasetVersion.objects.filter(pk__in=dataset_versions).order_by("pk").values_list("dataset_id", flat=True)
-    yield from (f"dataset:{owner}" for owner in owners)
+        records += entry["event"]["records"]
+    return records
 
 
-def _streams_named(record: Mapping[str, Any]) -> Iterable[str]:
-    if record["type"].startswith("monitoring.monitor/"):
-        yield f"monitor:{record['id']}"
+def _streams_in(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The streams whose ids stand in these records, each once."""
+    named: dict[str, None] = {}
+    for record in records:
+        named.update(dict.fromkeys(streams_named(record["type"].partition("/")[0], record["id"], record["row"])))
+    return [*named, *dataset_streams(record["row"] for record in records)]
+
+
+def streams_named(type_: str, key: str, row: Mapping[str, Any]) -> Iterable[str]:
+    """The streams whose ids stand in a record, but for datasets, which are named by one of their versions."""
+    if type_ == "monitoring.monitor":
+        yield f"monitor:{key}"
     for column, kind in _STREAM_OF_COLUMN.items():
-        if record["row"].get(column):
-            yield f"{kind}:{record['row'][column]}"
+        if row.get(column):
+            yield f"{kind}:{row[column]}"
+
+
+def dataset_streams(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The streams of the datasets whose versions these rows name."""
+    versions = {str(row[column]) for row in rows for column in _DATASET_VERSION_COLUMNS if row.get(column)}
+    owners = DatasetVersion.objects.filter(pk__in=versions).order_by("pk").values_list("dataset_id", flat=True)
+    return [f"dataset:{owner}" for owner in owners]
 
 
 def _take_event(snapshot: Snapshot, position: int, entry: Mapping[str, Any]) -> None:

@@ -90,3 +90,11 @@ class Unavailable(Problem):
     status = 503
     code = "unavailable"
     title = "Not available on this installation"
+
+
+class Gone(Problem):
+    """It was there, and will not be again; the hint says what to do instead."""
+
+    status = 410
+    code = "gone"
+    title = "Not to be had any more"

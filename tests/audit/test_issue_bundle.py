@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from audit import bundles, checkpoints, dsse, keys, offline_verify, services
+from audit.bundles import log
 from audit.models import Bundle, Entry
 from registry import storage
 from registry.access import services as access
@@ -35,6 +36,12 @@ def issued(world: World, version: ModelVersion, **options: bytes) -> Bundle:
     bundle = services.issue_bundle(actor=world.cast.carla, model=version.model, **options)
     checkpoints.sign_next()
     return bundle
+
+
+def files_of(bundle: Bundle, folder: Path) -> dict[str, bytes]:
+    """Every file of the bundle by path."""
+    with zipfile.ZipFile(bundles.build(bundle, folder / "open.zip")) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def outside(folder: Path, note: bytes) -> list[str]:
@@ -125,7 +132,7 @@ def test_it_holds_whole_streams_documents_texts_and_statements(
     world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
 ) -> None:
     parent, child = story
-    files = bundles.files_of(issued(world, parent))
+    files = files_of(issued(world, parent), tmp_path)
     lines = [json.loads(line) for line in files["log/entries.jsonl"].splitlines()]
     kinds = {line["stream"].partition(":")[0] for line in lines}
     assert {"instance", "model", "monitor", "dataset", "licence", "recipe", "policy", "use_case"} == kinds
@@ -143,7 +150,7 @@ def test_it_holds_whole_streams_documents_texts_and_statements(
 
 def test_models_of_others_are_not_in_it(world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path) -> None:
     other = world.version(seed=5)
-    files = bundles.files_of(issued(world, story[0]))
+    files = files_of(issued(world, story[0]), tmp_path)
     assert str(other.model_id).encode() not in files["log/entries.jsonl"]
     assert f"documents/{other.digest.removeprefix('sha256:')}" not in files
 
@@ -165,7 +172,7 @@ def test_the_recipients_own_checkpoint_is_led_on_from(
     world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = world.checkpoint()
-    monkeypatch.setattr(bundles, "NEWEST_CHECKPOINTS", 0)
+    monkeypatch.setattr(log, "NEWEST_CHECKPOINTS", 0)
     world.teams(2)
     world.checkpoint()
     bundle = issued(world, story[0], checkpoint=theirs.note.encode())
