@@ -1,8 +1,11 @@
 """Tree and checkpoints: the keeper grows the tiles, compares with the last checkpoint outside the database, and signs the next.
 
 Rules:
+- nothing is signed anywhere but where the installation stands (`audit.seat`);
 - before signing, the ledger must contain the last outside checkpoint: same origin, not shorter, same root at that size;
-- a ledger that is shorter or other is refused, and the reason is kept for the health page; nothing is signed then;
+- under a new origin (`ledger.reopened`) the last one may still be of an older origin: then the ledger must continue it, or the
+  reopening must have sealed it as the last of what was lost;
+- a ledger that is refused is not signed, and the reason is kept for the health page;
 - the note goes to the file outside the database first (synced), then to its row;
 - size 0 is never signed; nothing is signed when there is no news.
 """
@@ -19,10 +22,12 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit import eras, merkle, notes
+from audit import entries, eras, merkle, notes, seat
+from audit.eras import Era
 from audit.keys import log_signer
 from audit.models import Checkpoint, Entry, Tick, Tile
-from registry.errors import Conflict
+from audit.refusal import LedgerRefused as LedgerRefused
+from registry.digests import sha256
 from registry.storage import sync_folder
 
 FILE = "checkpoints.log"
@@ -33,11 +38,10 @@ KEEPER_SILENT_SECONDS = 10
 _BATCH_LEAVES = 50_000
 
 
-class LedgerRefused(Conflict):
-    """The ledger does not continue the last checkpoint that was signed: an old backup, a copy, or a rewritten history."""
-
-    code = "ledger-refused"
-    title = "The ledger does not continue its own history"
+_REOPEN = (
+    "Restore the newest backup of the database. If there is none that continues it, "
+    "`pressmark reopen-ledger --restored` goes on under a new epoch; nothing was signed."
+)
 
 
 def _folder() -> Path:
@@ -53,21 +57,91 @@ def outside_notes() -> list[bytes]:
     return [base64.b64decode(line) for line in lines if line]
 
 
-def last_outside() -> notes.Checkpoint | None:
-    """The newest checkpoint outside the database, its signature checked against the key of its era.
-
-    LedgerRefused when it is signed by no key of this ledger: it belongs to another one.
-    """
+def demand_continuity() -> notes.Checkpoint | None:
+    """Refuse a ledger that may not be signed on; writes nothing. The checkpoint that it continues, None when there is none yet."""
+    found = _eras()
+    origins = list(dict.fromkeys(era.origin for era in found))
     kept = outside_notes()
+    last = _last_outside(found, kept)
+    seat.demand(origins, signed=bool(kept))
+    if last is None:
+        return None
+    size = ledger_size()
+    if size < last.size:
+        raise LedgerRefused(
+            f"The ledger has {size} entries, but a checkpoint over {last.size} was signed: an old backup, or it was cut.",
+            hint=_REOPEN,
+        )
+    if root_at(last.size) != last.root:
+        raise LedgerRefused(
+            f"At size {last.size} this ledger has another root than the checkpoint that was signed for it: "
+            "its history was rewritten, or grew again from an old backup.",
+            hint=_REOPEN,
+        )
+    return last
+
+
+def _eras() -> list[Era]:
+    try:
+        return eras.read()
+    except eras.EraError as error:
+        raise LedgerRefused(
+            f"The keys of this ledger cannot be known: at position {error.position} {error}.",
+            hint="Restore database and store/ from one backup, then see `pressmark verify-ledger`.",
+        ) from None
+
+
+def _last_outside(found: list[Era], kept: list[bytes]) -> notes.Checkpoint | None:
+    """The newest checkpoint outside the database under the present origin, its signature checked; None when there is none yet."""
+    present = found[-1].origin
+    begun = next(era for era in found if era.origin == present)
+    signed = Checkpoint.objects.filter(size__gt=begun.first).exists()
     if not kept:
+        if signed:
+            raise LedgerRefused(
+                "The file of checkpoints outside the database is gone, but checkpoints were signed before.",
+                hint="Restore checkpoints/ from its backup; without it nobody can tell this ledger from a shorter copy. "
+                "If it is lost, or this is a copy, see `pressmark reopen-ledger`.",
+            )
         return None
     try:
-        return eras.open_checkpoint(eras.read(), kept[-1])
-    except (eras.EraError, notes.NoteError) as error:
+        last = eras.open_checkpoint(found, kept[-1])
+    except notes.NoteError as error:
+        if not signed and is_sealed_by(begun, kept[-1]):
+            return None
         raise LedgerRefused(
             f"The last checkpoint outside the database is not of this ledger: {error}.",
-            hint="Restore the database and the keys that belong to this file of checkpoints; nothing was signed.",
+            hint="Restore the database and the keys that belong to this file of checkpoints. " + _REOPEN,
         ) from None
+    if last.origin == present:
+        return last
+    if signed or not (is_sealed_by(begun, kept[-1]) or _continues(last, begun)):
+        raise LedgerRefused(
+            f"The last checkpoint outside the database is of {last.origin}, size {last.size}; this ledger goes on as {present}.",
+            hint="Somebody signed on under the old origin, or the file was put back. Stop the other one, restore checkpoints/.",
+        )
+    return None
+
+
+def is_sealed_by(begun: Era, note: bytes) -> bool:
+    """Whether the entry that began an era refers to this checkpoint as the last of what was before."""
+    entry = entries.parse(bytes(Entry.objects.get(position=begun.first).entry))
+    return any((ref["name"], ref["digest"]) == ("checkpoint", sha256(note)) for ref in entry.event["refs"])
+
+
+def _continues(last: notes.Checkpoint, begun: Era) -> bool:
+    return last.size <= begun.first and root_at(last.size) == last.root
+
+
+def root_at(size: int) -> bytes:
+    """The root of the first `size` entries, of which there must be as many; from the tiles, or the leaves where they end before."""
+    if built_size() >= size:
+        return tree().root(size)
+    frontier = merkle.Frontier()
+    leaves = Entry.objects.filter(position__lt=size).order_by("position").values_list("leaf", flat=True)
+    for leaf in leaves.iterator(chunk_size=_BATCH_LEAVES):
+        frontier.append(bytes(leaf))
+    return frontier.root()
 
 
 def _write_outside(note: bytes) -> None:
@@ -124,37 +198,19 @@ def grow() -> int:
 
 def sign_next() -> Checkpoint | None:
     """Sign the ledger as it stands, if there is news; None when there is none. Raises LedgerRefused."""
-    last = last_outside()
-    if last is None and Checkpoint.objects.exists():
-        raise LedgerRefused(
-            "The file of checkpoints outside the database is gone, but checkpoints were signed before.",
-            hint="Restore the file from its backup; without it nobody can tell this ledger from a shorter copy.",
-        )
-    _refuse_shorter(last)
+    last = demand_continuity()
     size = grow()
     if size == 0:
         return None
-    built = tree(size)
-    if last is not None and built.root(last.size) != last.root:
-        raise LedgerRefused(
-            f"At size {last.size} this ledger has another root than the checkpoint that was signed for it.",
-            hint="The history was rewritten or belongs to another copy. Restore the right database; nothing was signed.",
-        )
     if last is not None and size == last.size:
         _store_missing(last, outside_notes()[-1])
         return None
-    note = notes.sign_checkpoint(log_signer(size - 1), size, built.root())
+    built, signer = tree(size), log_signer(size - 1)
+    note = notes.sign_checkpoint(signer, size, built.root())
+    if last is None:
+        seat.take(signer.name)
     _write_outside(note)
     return _store(size, built.root(), note)
-
-
-def _refuse_shorter(last: notes.Checkpoint | None) -> None:
-    size = ledger_size()
-    if last is not None and size < last.size:
-        raise LedgerRefused(
-            f"The ledger has {size} entries, but a checkpoint over {last.size} was signed.",
-            hint="This is an old backup or a cut ledger. Restore the newest backup; nothing was signed.",
-        )
 
 
 def _store_missing(last: notes.Checkpoint, note: bytes) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from django.conf import settings
 
 from audit.models import Key
-from audit.signing import KeyFileError, Signer
+from audit.signing import KeyFileError, PublicKey, Signer
 from registry.errors import Unavailable
 from registry.storage import sync_folder
 
@@ -165,6 +165,15 @@ def _load(path: Path) -> Signer:
             str(error),
             hint="Run `pressmark init` if this is a new installation. If it is not: " + _LOST_HINT,
         ) from None
+
+
+def log_keys_here() -> list[PublicKey]:
+    """The public halves of every log key whose file can be read, those set aside included: they tell what was signed here."""
+    found = []
+    for path in sorted(folder().glob("log*.key*")) if folder().is_dir() else []:
+        with suppress(KeyFileError):
+            found.append(Signer.load(path).public)
+    return found
 
 
 def forget() -> None:

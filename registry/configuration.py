@@ -21,6 +21,7 @@ _NAMES = [
     "PRESSMARK_RUN_TIME_LIMIT_SECONDS",
     "PRESSMARK_LEASE_SECONDS",
     "PRESSMARK_WORKERS",
+    "PRESSMARK_HOST_ID",
     "PRESSMARK_ANCHORS",
     "PRESSMARK_ANCHOR_SECONDS",
 ]
@@ -80,6 +81,7 @@ class Configuration:
     run_time_limit_seconds: int
     lease_seconds: int
     workers: int
+    host_id: str
     anchors: Path
     anchor_seconds: int
 
@@ -106,6 +108,7 @@ class Configuration:
             run_time_limit_seconds=_integer(environment, "PRESSMARK_RUN_TIME_LIMIT_SECONDS", 6 * 3600),
             lease_seconds=_integer(environment, "PRESSMARK_LEASE_SECONDS", 30),
             workers=_integer(environment, "PRESSMARK_WORKERS", 1),
+            host_id=environment.get("PRESSMARK_HOST_ID", "").strip(),
             anchors=Path(environment.get("PRESSMARK_ANCHORS", home / "anchors")),
             anchor_seconds=_integer(environment, "PRESSMARK_ANCHOR_SECONDS", 3600),
         )

@@ -28,6 +28,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "team.create": _ADMINISTRATORS,
     "actor.create": _ADMINISTRATORS,
     "actor.end": _ADMINISTRATORS,
+    "actor.erase": _ADMINISTRATORS | _OFFICERS,
     "membership.grant": _ADMINISTRATORS,
     "membership.end": _ADMINISTRATORS,
     "service_token.create": _ADMINISTRATORS,
@@ -68,6 +69,10 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "assessment.issue": _OFFICERS | frozenset({Role.AUDITOR}),
     "report.issue": _OFFICERS | frozenset({Role.AUDITOR}),
     "bundle.issue": _OFFICERS | frozenset({Role.AUDITOR}),
+    "key.rotate": _ADMINISTRATORS,
+    "key.revoke": _ADMINISTRATORS,
+    "ledger.reopen": _ADMINISTRATORS,
+    "ledger.correct_clock": _ADMINISTRATORS,
 }
 
 

@@ -9,10 +9,11 @@ from django.db import connection
 from django.utils import timezone
 
 from audit import checkpoints, keys, notes
-from audit.models import Checkpoint, Entry
+from audit import services_interventions as interventions
+from audit.models import Checkpoint, Entry, Intervention
 from registry import storage
 from registry.access import services as access
-from registry.access.models import Team
+from registry.access.models import Actor, Role, Team
 from registry.access.queries import system_actor
 from registry.catalog.distributions import to_figures
 from registry.catalog.models import ModelVersion
@@ -139,6 +140,33 @@ class AuditWorld(Below):
             figure("peak_memory_ratio", "0.8354", n=5),
         ], parent=parent)  # fmt: skip
         self.evidence(child, "distribution", to_figures(distribution()), parent=parent)
+
+    def second_administrator(self) -> Actor:
+        """Somebody who may agree to what needs two administrators."""
+        person = Actor.objects.filter(username="rhea").first()
+        if person is None:
+            person = access.create_actor(actor=self.cast.root, username="rhea", password="a second pair of eyes")
+            access.grant_membership(actor=self.cast.root, person=person, role=Role.ADMINISTRATOR, team=None)
+        return person
+
+    def rotate_keys(self) -> Intervention:
+        """New keys, vouched for by the old."""
+        return interventions.rotate_keys(actor=self.cast.root, reason="It is time.")
+
+    def revoke_keys(self) -> Intervention:
+        """New keys that nobody vouches for; the old ones were stolen."""
+        second = self.second_administrator()
+        return interventions.revoke_keys(actor=self.cast.root, agreed_by=second, reason="The keys were stolen.")
+
+    def reopen_ledger(self, *, copied: bool = False, given: Sequence[bytes] = ()) -> Intervention:
+        """The next epoch: of the same instance after an old backup, or of a copy."""
+        why = "This is a copy." if copied else "An old backup was restored."
+        return interventions.reopen_ledger(actor=self.cast.root, reason=why, copied=copied, given=given)
+
+    def correct_clock(self) -> Intervention:
+        """The ledger's time goes back to what the clock says."""
+        second = self.second_administrator()
+        return interventions.correct_clock(actor=self.cast.root, agreed_by=second, reason="The clock was a year ahead.")
 
     def checkpoint(self) -> Checkpoint:
         """The ledger as it stands, signed."""
