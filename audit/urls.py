@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from audit import api as doors
+from audit import erasure_api as erasure
 from audit import pages as views
 
 _MODEL = "teams/<str:team>/models/<str:model>"
@@ -24,6 +25,9 @@ api: list[URLPattern] = [
     path("ledger/entries/<int:position>/proof", doors.ProveInclusion.as_view(), name="prove-inclusion"),
     path("ledger/consistency", doors.ProveConsistency.as_view(), name="prove-consistency"),
     path("ledger/checkpoint", doors.ShowCheckpoint.as_view(), name="show-checkpoint"),
+    path("texts", erasure.ListErasableTexts.as_view(), name="list-erasable-texts"),
+    path("texts/erase", erasure.EraseTexts.as_view(), name="erase-texts"),
+    path("actors/<uuid:actor_id>/erase", erasure.EraseActor.as_view(), name="erase-actor"),
     path("ledger/receipt", doors.CompleteReceipt.as_view(), name="complete-receipt"),
 ]
 

@@ -1,4 +1,4 @@
-"""JSON doors of this room: who am I, tokens, teams, people, memberships."""
+"""JSON doors of this room: who am I, tokens, teams, people, memberships; who they are, and how each of them ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth import authenticate
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -15,12 +16,39 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from registry.access import queries, services
-from registry.access.http import Command, Query, caller_of
+from registry.access.http import Command, Query, caller_of, keyset_page
 from registry.access.models import Actor, ActorKind, Membership, Role, Team, Token
 from registry.access.parsing import BoundedJSONParser
 from registry.access.throttling import LogInThrottle
 from registry.errors import Forbidden, NotFound
 from registry.events import Caller
+
+_DONE = {200: OpenApiTypes.OBJECT}
+_MADE = {201: OpenApiTypes.OBJECT}
+_USERNAME = OpenApiParameter("username", str)
+
+
+def actor_body(row: Actor) -> dict[str, Any]:
+    """An account as administrators see it."""
+    return {
+        "created_at": _text(row.created_at),
+        "display_name": row.display_name,
+        "ended_at": _text(row.ended_at),
+        "id": str(row.pk),
+        "kind": row.kind,
+        "username": row.username,
+    }
+
+
+def token_body(row: Token) -> dict[str, Any]:
+    """The record of a token; the token itself was shown once."""
+    return {
+        "created_at": _text(row.created_at),
+        "ended_at": _text(row.ended_at),
+        "expires_at": _text(row.expires_at),
+        "id": str(row.pk),
+        "username": row.actor.username,
+    }
 
 
 def membership_body(membership: Membership) -> dict[str, Any]:
@@ -75,8 +103,16 @@ class LogIn(APIView):
         return Response({"token": secret, "id": str(token.pk), "expires_at": token.expires_at}, status=201)
 
 
+@extend_schema_view(get=extend_schema(operation_id="list_tokens", parameters=[_USERNAME], responses=_DONE))
+class ListTokens(Query):
+    """The caller's tokens, newest first; an administrator may ask for those of somebody else."""
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        return keyset_page(queries.tokens(caller, query.get("username", "")), query, token_body, newest_first=True)
+
+
 class EndToken(Command):
-    """Revoke a token of the caller's."""
+    """Revoke a token of the caller's; an administrator may revoke any."""
 
     success_status = 200
 
@@ -85,9 +121,7 @@ class EndToken(Command):
         return super().post(request, **kwargs)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        token = Token.objects.filter(pk=kwargs["token_id"], actor_id=caller.actor_id).first()
-        if token is None:
-            raise NotFound("There is no such token of yours.")
+        token = queries.get_token(caller, kwargs["token_id"])
         ended = services.end_token(actor=caller, token=token)
         return {"id": str(ended.pk), "ended_at": _text(ended.ended_at)}
 
@@ -141,18 +175,32 @@ class CreateActorInput(serializers.Serializer[Any]):
     password = serializers.CharField(required=False, default=None, allow_null=True, style={"input_type": "password"})
 
 
-class CreateActor(Command):
-    """A new person or service account."""
+@extend_schema_view(
+    get=extend_schema(operation_id="list_actors", parameters=[_USERNAME], responses=_DONE),
+    post=extend_schema(operation_id="create_actor", request=CreateActorInput, responses=_MADE),
+)
+class CreateActor(Command, Query):
+    """The accounts of this installation, for administrators; a new person or service account."""
 
     input = CreateActorInput
 
-    @extend_schema(operation_id="create_actor", request=CreateActorInput, responses={201: dict})
-    def post(self, request: Request, **kwargs: Any) -> Response:
-        return super().post(request, **kwargs)
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        return keyset_page(queries.actors(caller, query.get("username", "")), query, actor_body)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         person = services.create_actor(actor=caller, **data)
         return {"id": str(person.pk), "username": person.username}
+
+
+@extend_schema_view(post=extend_schema(operation_id="end_actor", request=None, responses=_DONE))
+class EndActor(Command):
+    """End an account with its roles and tokens; what it did stays."""
+
+    success_status = 200
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        person = queries.get_actor(caller, kwargs["actor_id"])
+        return actor_body(services.end_actor(actor=caller, person=person))
 
 
 class GrantMembershipInput(serializers.Serializer[Any]):
@@ -162,14 +210,20 @@ class GrantMembershipInput(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, default=None, allow_null=True)
 
 
-class GrantMembership(Command):
-    """Give somebody a role, in a team or in the whole instance."""
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="list_memberships", parameters=[_USERNAME, OpenApiParameter("team", str)], responses=_DONE
+    ),
+    post=extend_schema(operation_id="grant_membership", request=GrantMembershipInput, responses=_MADE),
+)
+class GrantMembership(Command, Query):
+    """Memberships that have not ended, for administrators; give somebody a role, in a team or in the whole instance."""
 
     input = GrantMembershipInput
 
-    @extend_schema(operation_id="grant_membership", request=GrantMembershipInput, responses={201: dict})
-    def post(self, request: Request, **kwargs: Any) -> Response:
-        return super().post(request, **kwargs)
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        rows = queries.memberships(caller, query.get("username", ""), query.get("team", ""))
+        return keyset_page(rows, query, lambda row: {**membership_body(row), "username": row.actor.username})
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         person = Actor.objects.filter(username=data["username"], ended_at=None).exclude(kind=ActorKind.SYSTEM).first()
@@ -180,6 +234,18 @@ class GrantMembership(Command):
             actor=caller, person=person, role=data["role"], team=team, expires_at=data["expires_at"]
         )
         return {"id": str(membership.pk), "role": membership.role, "team": data["team"]}
+
+
+@extend_schema_view(post=extend_schema(operation_id="end_membership", request=None, responses=_DONE))
+class EndMembership(Command):
+    """Take a role away; what was done under it stays done."""
+
+    success_status = 200
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        row = queries.get_membership(caller, kwargs["membership_id"])
+        ended = services.end_membership(actor=caller, membership=row)
+        return {"ended_at": _text(ended.ended_at), "id": str(ended.pk), "role": ended.role}
 
 
 def _text(moment: datetime.datetime | None) -> str | None:

@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from registry.access.models import Actor, ActorKind, Membership, Team
+from registry.access import permissions
+from registry.access.models import Actor, ActorKind, Membership, Team, Token
 from registry.errors import NotFound
 from registry.events import Caller
 
@@ -53,3 +54,61 @@ def get_readable(queryset: QuerySet[M], caller: Caller, *, team: str = "team", *
 def get_team(caller: Caller, slug: str) -> Team:
     """A team by name, if the caller may read it."""
     return get_readable(Team.objects.all(), caller, team="pk", slug=slug)
+
+
+# --- who may what, for those who may change it ---
+
+
+def actors(caller: Caller, username: str = "") -> QuerySet[Actor]:
+    """Accounts, ended ones too; for administrators of the instance."""
+    permissions.require(caller, "actor.end", None)
+    rows = Actor.objects.all()
+    return rows.filter(username=username) if username else rows
+
+
+def get_actor(caller: Caller, key: uuid.UUID) -> Actor:
+    """An account by id; for administrators of the instance."""
+    found = actors(caller).filter(pk=key).first()
+    if found is None:
+        raise NotFound("There is no such account.", hint="The list of actors has the ids.")
+    return found
+
+
+def memberships(caller: Caller, username: str = "", team: str = "") -> QuerySet[Membership]:
+    """Memberships that have not ended, where the caller may end them: everywhere, or in one team."""
+    where = get_team(caller, team) if team else None
+    permissions.require(caller, "membership.end", where.pk if where else None)
+    rows = Membership.objects.filter(ended_at=None).select_related("actor", "team")
+    rows = rows.filter(actor__username=username) if username else rows
+    return rows.filter(team=where) if where else rows
+
+
+def get_membership(caller: Caller, key: uuid.UUID) -> Membership:
+    """A membership by id, if the caller may read its team; one of the whole instance, if he may end it."""
+    found = Membership.objects.select_related("actor", "team").filter(pk=key).first()
+    teams = readable_team_ids(caller.actor_id)
+    if found is None or (teams is not None and found.team_id not in teams):
+        raise NotFound(
+            "There is no such membership, or you may not see it.", hint="The list of memberships has the ids."
+        )
+    return found
+
+
+def tokens(caller: Caller, username: str = "") -> QuerySet[Token]:
+    """The caller's tokens, or somebody's for an administrator."""
+    rows = Token.objects.select_related("actor")
+    if not username:
+        return rows.filter(actor_id=caller.actor_id)
+    permissions.require(caller, "token.end", None)
+    return rows.filter(actor__username=username)
+
+
+def get_token(caller: Caller, key: uuid.UUID) -> Token:
+    """A token by id: one's own, or any for an administrator."""
+    rows = Token.objects.select_related("actor").filter(pk=key)
+    if not permissions.may(caller.actor_id, "token.end", None):
+        rows = rows.filter(actor_id=caller.actor_id)
+    found = rows.first()
+    if found is None:
+        raise NotFound("There is no such token of yours.", hint="The list of tokens has the ids.")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import secrets
 import uuid
+from collections.abc import Callable
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -19,6 +20,7 @@ from registry.ids import uuid7
 
 TOKEN_LIFETIME_DAYS = 90
 MAX_TEXT_CHARACTERS = 20_000
+TOKENS_PER_EVENT = 100
 
 
 def new_text(*, stream: str, purpose: str, value: str, now: datetime.datetime) -> Text:
@@ -95,9 +97,10 @@ def check_password(password: str, username: str) -> None:
 
 
 def end_actor(*, actor: Caller, person: Actor) -> Actor:
-    """Nobody is deleted: the account ends, its acts stay."""
+    """Nobody is deleted: the account ends with its roles and tokens, its sessions open nothing any more, its acts stay."""
     role = permissions.require(actor, "actor.end", None)
     with unit(actor, role=role) as opened:
+        _refuse_last_administrator(lambda row: row.actor_id == person.pk)
         person = Actor.objects.select_for_update(no_key=True).get(pk=person.pk)
         if person.kind == ActorKind.SYSTEM:
             raise Forbidden("The system actor cannot end; keeper and worker act as it.")
@@ -105,9 +108,45 @@ def end_actor(*, actor: Caller, person: Actor) -> Actor:
             raise Conflict("This account has ended already.")
         person.ended_at = opened.now
         person.save(update_fields=["ended_at"])
-        AuthToken.objects.filter(user=person).delete()
         emit("actor.ended", person, team=None)
+        for membership in Membership.objects.select_for_update(no_key=True).filter(actor=person, ended_at=None):
+            _end_membership(membership, opened.now)
+        _end_tokens(person, opened.now)
         return person
+
+
+def _refuse_last_administrator(ends: Callable[[Membership], bool]) -> None:
+    """Somebody who can log in stays administrator of the instance for good: else nobody could give a role any more.
+
+    Locks those memberships and their people, so that two administrators cannot end each other at the same moment.
+    """
+    rows = Membership.objects.select_for_update(no_key=True, of=("self", "actor")).select_related("actor")
+    lasting = [
+        row
+        for row in rows.filter(
+            role=Role.ADMINISTRATOR, team=None, ended_at=None, expires_at=None,
+            actor__ended_at=None, actor__kind=ActorKind.PERSON,
+        ).order_by("pk")
+        if row.actor.has_usable_password()
+    ]  # fmt: skip
+    if lasting and all(ends(row) for row in lasting):
+        raise Conflict(
+            f"{lasting[0].actor.username} is the last administrator of this installation.",
+            hint="Make somebody else administrator first: a person with a password, without a date of expiry.",
+            code="last-administrator",
+        )
+
+
+def _end_tokens(person: Actor, now: datetime.datetime) -> None:
+    """Every token of the account that still opens something."""
+    AuthToken.objects.filter(user=person).delete()
+    tokens = list(Token.objects.select_for_update(no_key=True).filter(actor=person, ended_at=None, expires_at__gt=now))
+    for start in range(0, len(tokens), TOKENS_PER_EVENT):
+        ended = tokens[start : start + TOKENS_PER_EVENT]
+        for token in ended:
+            token.ended_at = now
+            token.save(update_fields=["ended_at"])
+        emit("token.ended", *ended, team=None)
 
 
 def create_team(*, actor: Caller, slug: str, title: str = "") -> Team:
@@ -159,13 +198,18 @@ def end_membership(*, actor: Caller, membership: Membership) -> Membership:
     """Take a role away; what was done under it stays done."""
     role = permissions.require(actor, "membership.end", membership.team_id)
     with unit(actor, role=role) as opened:
+        _refuse_last_administrator(lambda row: row.pk == membership.pk)
         membership = Membership.objects.select_for_update(no_key=True).get(pk=membership.pk)
         if membership.ended_at is not None:
             raise Conflict("This membership has ended already.")
-        membership.ended_at = opened.now
-        membership.save(update_fields=["ended_at"])
-        emit("membership.ended", membership, team=membership.team_id)
-        return membership
+        return _end_membership(membership, opened.now)
+
+
+def _end_membership(membership: Membership, now: datetime.datetime) -> Membership:
+    membership.ended_at = now
+    membership.save(update_fields=["ended_at"])
+    emit("membership.ended", membership, team=membership.team_id)
+    return membership
 
 
 def create_token(*, actor: Caller, person: Actor, days: int = TOKEN_LIFETIME_DAYS) -> tuple[Token, str]:

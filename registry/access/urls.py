@@ -10,11 +10,14 @@ from registry.access import pages as doors
 api: list[URLPattern] = [
     path("who-am-i", views.WhoAmI.as_view(), name="who-am-i"),
     path("log-in", views.LogIn.as_view(), name="log-in"),
+    path("tokens", views.ListTokens.as_view(), name="list-tokens"),
     path("tokens/<uuid:token_id>/end", views.EndToken.as_view(), name="end-token"),
     path("service-tokens", views.CreateServiceToken.as_view(), name="create-service-token"),
     path("teams", views.CreateTeam.as_view(), name="create-team"),
     path("actors", views.CreateActor.as_view(), name="create-actor"),
+    path("actors/<uuid:actor_id>/end", views.EndActor.as_view(), name="end-actor"),
     path("memberships", views.GrantMembership.as_view(), name="grant-membership"),
+    path("memberships/<uuid:membership_id>/end", views.EndMembership.as_view(), name="end-membership"),
 ]
 pages: list[URLPattern] = [
     path("login/", doors.LogIn.as_view(), name="login"),

@@ -55,6 +55,7 @@ _PAGES = [
     path("approvals/<uuid:approval>/promote/", approvals.Promote.as_view(), name="promote"),
     path("monitors/", monitors.Monitors.as_view(), name="monitors"),
     path("monitors/<uuid:monitor>/", monitors.MonitorPage.as_view(), name="monitor"),
+    path("monitors/<uuid:monitor>/end/", monitors.EndMonitor.as_view(), name="end-monitor"),
     path("incidents/<uuid:incident>/", monitors.IncidentPage.as_view(), name="incident"),
     path(
         "incidents/<uuid:incident>/acknowledge/", incidents.AcknowledgeIncident.as_view(), name="acknowledge-incident"

@@ -103,6 +103,16 @@ class CreateMonitor(Command, Query):
         return monitor_body(services.create_monitor(actor=caller, model=model, **data))
 
 
+@extend_schema_view(post=extend_schema(operation_id="end_monitor", request=None, responses={200: dict}))
+class EndMonitor(Command):
+    """Watch no longer; what it saw stays."""
+
+    success_status = 200
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        return monitor_body(services.end_monitor(actor=caller, monitor=_monitor(caller, kwargs)))
+
+
 @extend_schema_view(get=extend_schema(operation_id="get_baseline", responses={200: dict}))
 class ShowBaseline(Query):
     """The frozen bins, counts and limits against which a window of now would be judged: what a client counts with."""

@@ -12,6 +12,7 @@ _INCIDENT = "incidents/<uuid:incident_id>"
 
 api: list[URLPattern] = [
     path(f"{_MODEL}/monitors", views.CreateMonitor.as_view(), name="create-monitor"),
+    path(f"{_MONITOR}/end", views.EndMonitor.as_view(), name="end-monitor"),
     path(f"{_MONITOR}/baseline", views.ShowBaseline.as_view(), name="show-baseline"),
     path(f"{_MONITOR}/windows", views.RecordWindow.as_view(), name="record-window"),
     path("incidents", views.ListIncidents.as_view(), name="list-incidents"),

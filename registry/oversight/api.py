@@ -150,6 +150,17 @@ class SignAttestation(Command, Query):
         return attestation_body(row)
 
 
+@extend_schema_view(post=extend_schema(operation_id="end_attestation", request=None, responses={200: dict}))
+class EndAttestation(Command):
+    """Take a statement back; that it was made stays on record."""
+
+    success_status = 200
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        row = queries.get_attestation(caller, kwargs["attestation_id"])
+        return attestation_body(services.end_attestation(actor=caller, attestation=row))
+
+
 class OpenFindingInput(serializers.Serializer[Any]):
     subject = serializers.CharField(max_length=120)
     description = serializers.CharField()

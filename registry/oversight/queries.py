@@ -46,14 +46,25 @@ def findings_of(stream: str) -> QuerySet[Finding]:
     return Finding.objects.filter(stream=stream).select_related("description", "owner", "closure").order_by("-id")
 
 
+def get_attestation(caller: Caller, attestation_id: uuid.UUID) -> Attestation:
+    """An attestation by id, if the caller may read what it is about."""
+    row = Attestation.objects.select_related("statement", "signed_by").filter(pk=attestation_id).first()
+    if row is None or not _may_read(caller, row.stream):
+        raise NotFound("There is no such attestation, or you may not see it.")
+    return row
+
+
 def get_finding(caller: Caller, finding_id: uuid.UUID) -> Finding:
     """A finding by id, if the caller may read what it is about."""
     row = Finding.objects.select_related("description", "owner", "closure").filter(pk=finding_id).first()
-    if row is not None:
-        team_id = team_of_stream(row.stream)
-        if team_id is None or readable(Team.objects.filter(pk=team_id), caller, team="pk").exists():
-            return row
-    raise NotFound("There is no such finding, or you may not see it.")
+    if row is None or not _may_read(caller, row.stream):
+        raise NotFound("There is no such finding, or you may not see it.")
+    return row
+
+
+def _may_read(caller: Caller, stream: str) -> bool:
+    team_id = team_of_stream(stream)
+    return team_id is None or readable(Team.objects.filter(pk=team_id), caller, team="pk").exists()
 
 
 def team_of_stream(stream: str) -> uuid.UUID | None:

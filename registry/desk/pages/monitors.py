@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.urls import reverse
+
 from registry.access import permissions
 from registry.access.queries import get_readable
 from registry.desk import queries
-from registry.desk.http import Context, Page
+from registry.desk.http import Act, Context, Page
 from registry.desk.watching import window_view
 from registry.events import Caller
 from registry.monitoring import queries as monitoring
+from registry.monitoring import services
 from registry.monitoring.models import Monitor
 from registry.monitoring.queries import incident_status
 
@@ -47,7 +50,21 @@ class MonitorPage(Page):
             "windows": windows,
             "shown": window_view(shown) if shown else None,
             "incidents": [(row, incident_status(row)) for row in monitoring.incidents(caller).filter(monitor=monitor)],
+            "may_end": monitor.ended_at is None
+            and permissions.may(caller.actor_id, "monitor.create", monitor.model.team_id),
         }
+
+
+class EndMonitor(Act):
+    """Watches no longer."""
+
+    page = MonitorPage
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        rows = Monitor.objects.select_related("model__team", "alias")
+        monitor = get_readable(rows, caller, team="model__team", pk=kwargs["monitor"])
+        services.end_monitor(actor=caller, monitor=monitor)
+        return reverse("desk:monitor", args=[monitor.pk]), "The monitor has ended; what it saw stays."
 
 
 class IncidentPage(Page):

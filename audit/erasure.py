@@ -1,0 +1,125 @@
+"""Which texts an erasure is about: all that one actor typed, those that hold certain words, or those that are named; and the act.
+
+Rules:
+- who typed a text stands in the entry that sealed it first, so only this house can tell: the rows of texts name nobody;
+- a text is erased in its own stream, under the team that owns what the stream is about;
+- finding reads, and lists all that would go before anything goes; what somebody else erased meanwhile is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.db.models import BooleanField, F, Func, Value
+
+from audit.models import Entry
+from registry.access import permissions
+from registry.access.models import Actor, Text
+from registry.access.services_erasing import Erased, erase_texts
+from registry.errors import Invalid, NotFound
+from registry.events import Caller
+from registry.monitoring.models import Monitor
+from registry.oversight.queries import team_of_stream
+
+TEXT_TYPE = "access.text/"
+LEAST_WORDS = 3
+_BATCH = 500
+
+
+class _Holds(Func):
+    """Whether bytes hold other bytes, decided in the database so that no other entry leaves it."""
+
+    function = "INSTR"
+    template = "(%(function)s(%(expressions)s) > 0)"
+    output_field = BooleanField()
+
+    def as_postgresql(self, compiler, connection, **context):  # type: ignore[no-untyped-def]
+        return self.as_sql(
+            compiler, connection, template="(POSITION(%(expressions)s) > 0)", arg_joiner=" IN ", **context
+        )
+
+
+def get_person(name: str) -> Actor:
+    """An actor by user name or id, ended ones too."""
+    found = Actor.objects.filter(username=name).first() or _by_id(name)
+    if found is None:
+        raise NotFound(f"There is no actor {name[:80]!r}.", hint="Give the user name, or the id that entries show.")
+    return found
+
+
+def _by_id(name: str) -> Actor | None:
+    try:
+        return Actor.objects.filter(pk=uuid.UUID(name)).first()
+    except ValueError:
+        return None
+
+
+def typed_by(caller: Caller, person: Actor) -> list[Text]:
+    """Every text that the actor typed and that is not erased, oldest first."""
+    permissions.require(caller, "text.erase", None)
+    keys = list(_sealed_first_by(str(person.pk)))
+    found: list[Text] = []
+    for start in range(0, len(keys), _BATCH):
+        rows = Text.objects.in_bulk(keys[start : start + _BATCH])
+        found += [rows[key] for key in keys[start : start + _BATCH] if key in rows and rows[key].erased_at is None]
+    return found
+
+
+def _sealed_first_by(actor_id: str) -> Iterator[uuid.UUID]:
+    """Ids of the texts in the actor's entries. An erasure names texts that others typed, and with them its own reason."""
+    rows = Entry.objects.annotate(
+        of_actor=_Holds(F("entry"), Value(actor_id.encode())), of_text=_Holds(F("entry"), Value(TEXT_TYPE.encode()))
+    )
+    seen: set[str] = set()
+    for data in (
+        rows.filter(of_actor=True, of_text=True).order_by("position").values_list("entry", flat=True).iterator()
+    ):
+        event = json.loads(bytes(data))["event"]
+        if event["actor"]["id"] != actor_id:
+            continue
+        for record in event["records"]:
+            if record["type"].startswith(TEXT_TYPE) and not record["row"]["erased_at"] and record["id"] not in seen:
+                seen.add(record["id"])
+                yield uuid.UUID(record["id"])
+
+
+def holding(caller: Caller, words: str) -> list[Text]:
+    """Texts that hold the words, in capitals or not: what may name a person without having been typed by them."""
+    permissions.require(caller, "text.erase", None)
+    if len(words.strip()) < LEAST_WORDS:
+        raise Invalid(f"Give at least {LEAST_WORDS} characters to look for.", hint="A name, or a part of it.")
+    return list(Text.objects.filter(erased_at=None, value__icontains=words.strip()).order_by("pk"))
+
+
+def named(caller: Caller, keys: Iterable[str]) -> list[Text]:
+    """Texts by id; NotFound names the first that is no text."""
+    permissions.require(caller, "text.erase", None)
+    wanted: dict[uuid.UUID, None] = {}
+    for key in keys:
+        try:
+            wanted[uuid.UUID(key)] = None
+        except ValueError:
+            raise Invalid(f"{key[:80]!r} is no id of a text.", hint="A dry run lists the ids.") from None
+    found: dict[uuid.UUID, Text] = {}
+    ids = list(wanted)
+    for start in range(0, len(ids), _BATCH):
+        found |= Text.objects.in_bulk(ids[start : start + _BATCH])
+    missing = next((key for key in ids if key not in found), None)
+    if missing is not None:
+        raise NotFound(f"There is no text {missing}.", hint="A dry run lists the ids.")
+    return [found[key] for key in ids]
+
+
+def erase(*, actor: Caller, texts: Sequence[Text], reason: str) -> Erased:
+    """Erase the texts, each in its stream."""
+    teams = {stream: _team_of(stream) for stream in {text.stream for text in texts}}
+    return erase_texts(actor=actor, texts=texts, teams=teams, reason=reason)
+
+
+def _team_of(stream: str) -> uuid.UUID | None:
+    kind, _, key = stream.partition(":")
+    if kind == "monitor":
+        return Monitor.objects.values_list("model__team_id", flat=True).get(pk=uuid.UUID(key))
+    return team_of_stream(stream)
