@@ -1,4 +1,4 @@
-"""JSON doors of the audit house: assessments, reports, bundles; entries, proofs, checkpoints and what completes a receipt."""
+"""JSON doors of the audit house: assessments, reports; entries, proofs, checkpoints and what completes a receipt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -16,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from audit import assessments, downloads, queries, services
-from audit.models import Assessment, Bundle, Entry, Report
+from audit.models import Assessment, Entry, Report
 from registry import storage
 from registry.access.http import Command, Query, caller_of, keyset_page
 from registry.catalog import queries as catalog
@@ -55,17 +54,6 @@ def report_body(row: Report) -> dict[str, Any]:
         "pdf_digest": row.pdf_digest,
         "pdf_size_bytes": row.pdf_size_bytes,
         "template": row.template,
-    }
-
-
-def bundle_body(row: Bundle) -> dict[str, Any]:
-    """An issued bundle as the API shows it."""
-    return {
-        "id": str(row.pk),
-        "issued_at": time_text(row.issued_at),
-        "issued_by": str(row.issued_by_id),
-        "scope_digest": row.scope_digest,
-        "subject": row.subject,
     }
 
 
@@ -149,53 +137,6 @@ class DownloadReport(APIView):
     def get(self, request: Request, **kwargs: Any) -> HttpResponse:
         report = queries.get_report(caller_of(request, "api"), kwargs["report_id"])
         return downloads.report_file(report, kwargs["extension"])
-
-
-# --- bundles ---
-
-
-class IssueBundleInput(serializers.Serializer[Any]):
-    checkpoint = serializers.CharField(
-        required=False, default="", allow_blank=True, trim_whitespace=False,
-        help_text="A checkpoint note that the recipient holds; the bundle will lead on from it.",
-    )  # fmt: skip
-
-
-@extend_schema_view(
-    get=extend_schema(operation_id="list_bundles", responses=_JSON),
-    post=extend_schema(operation_id="issue_bundle", request=IssueBundleInput, responses=_CREATED),
-)
-class IssueBundle(Command, Query):
-    """The issued bundles about a model, newest first; a new one."""
-
-    input = IssueBundleInput
-
-    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        model = catalog.get_model(caller, kwargs["team"], kwargs["model"])
-        return keyset_page(queries.bundles_of(model), query, bundle_body, newest_first=True)
-
-    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        model = catalog.get_model(caller, kwargs["team"], kwargs["model"])
-        note = data["checkpoint"].encode() or None
-        return bundle_body(services.issue_bundle(actor=caller, model=model, checkpoint=note))
-
-
-@extend_schema_view(get=extend_schema(operation_id="show_bundle", responses=_JSON))
-class ShowBundle(Query):
-    """An issued bundle with digest and size of its zip; 503 `pending` until a checkpoint covers its entry."""
-
-    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        row = queries.get_bundle(caller, kwargs["bundle_id"])
-        digest, size_bytes = downloads.bundle_state(row)
-        return {**bundle_body(row), "digest": digest, "size_bytes": size_bytes}
-
-
-class DownloadBundle(APIView):
-    """The bundle as a zip that a stranger can check."""
-
-    @extend_schema(operation_id="download_bundle", responses=_BINARY)
-    def get(self, request: Request, **kwargs: Any) -> HttpResponseBase:
-        return downloads.bundle_file(queries.get_bundle(caller_of(request, "api"), kwargs["bundle_id"]))
 
 
 # --- the ledger ---

@@ -1,7 +1,7 @@
 """Files that leave the building, for the API and for pages: attachments of plain bytes that carry their digest.
 
 Rules: nothing is shown inline and no browser may guess the type; a bundle is built anew for each download (erased texts stay
-erased), whole before the first byte is sent.
+erased, and no file kept from before could say otherwise), once, whole before the first byte is sent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import base64
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -47,32 +46,26 @@ def report_file(report: Report, extension: str) -> HttpResponse:
 
 def bundle_file(bundle: Bundle) -> StreamingHttpResponse:
     """The bundle as a zip."""
-    source, digest, size_bytes = built(bundle)
+    source, digest, size_bytes = _built(bundle)
     response = StreamingHttpResponse(_chunks(source), content_type="application/zip")
     response["Content-Length"] = str(size_bytes)
     _as_attachment(response, f"pressmark-bundle-{bundle.pk}.zip", digest)
     return response
 
 
-def bundle_state(bundle: Bundle) -> tuple[str, int]:
-    """Digest and size of the zip; Unavailable ("pending") until it can be built."""
-    source, digest, size_bytes = built(bundle)
-    source.close()
-    return digest, size_bytes
-
-
-def built(bundle: Bundle) -> tuple[BinaryIO, str, int]:
+def _built(bundle: Bundle) -> tuple[BinaryIO, str, int]:
     """An open, nameless file with the whole bundle, its digest and size."""
-    with tempfile.TemporaryDirectory(prefix="pressmark-bundle-") as folder:
-        path = bundles.build(bundle, Path(folder) / "bundle.zip")
-        data_digest = _digest(path)
-        size_bytes = path.stat().st_size
-        return path.open("rb"), data_digest, size_bytes  # the open file outlives its name
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as source:
-        return "sha256:" + hashlib.file_digest(source, "sha256").hexdigest()
+    out = tempfile.TemporaryFile(prefix="pressmark-bundle-")  # noqa: SIM115  it is sent after this function
+    try:
+        bundles.write(bundle, out)
+        size_bytes = out.tell()
+        out.seek(0)
+        digest = "sha256:" + hashlib.file_digest(out, "sha256").hexdigest()
+        out.seek(0)
+    except BaseException:
+        out.close()
+        raise
+    return out, digest, size_bytes
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:

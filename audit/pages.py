@@ -108,28 +108,9 @@ class IssueReport(AuditPage):
         return redirect("audit:issued-assessment", assessment=row.pk)
 
 
-class IssueBundle(AuditPage):
-    """Issue a bundle about a model."""
-
-    http_method_names = ["post"]
-
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        model = self.model()
-        services.issue_bundle(actor=self.caller(), model=model)
-        messages.success(request, "The bundle is issued. It can be downloaded once the next checkpoint is signed.")
-        return redirect("audit:assessment", team=model.team.slug, model=model.slug)
-
-
 class DownloadReport(AuditPage):
     """The report as pdf, json or csv."""
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         report = queries.get_report(self.caller(), kwargs["report"])
         return downloads.report_file(report, kwargs["extension"])
-
-
-class DownloadBundle(AuditPage):
-    """The bundle as a zip."""
-
-    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        return downloads.bundle_file(queries.get_bundle(self.caller(), kwargs["bundle"]))

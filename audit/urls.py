@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, include, path
 
 from audit import api as doors
+from audit import bundle_api as bundle_doors
+from audit import bundle_pages
 from audit import erasure_api as erasure
 from audit import pages as views
 
@@ -18,9 +20,10 @@ api: list[URLPattern] = [
     path("assessments/<uuid:assessment_id>/reports", doors.IssueReport.as_view(), name="issue-report"),
     path("reports/<uuid:report_id>", doors.ShowReport.as_view(), name="show-report"),
     path("reports/<uuid:report_id>/report.<str:extension>", doors.DownloadReport.as_view(), name="download-report"),
-    path(f"{_MODEL}/bundles", doors.IssueBundle.as_view(), name="issue-bundle"),
-    path("bundles/<uuid:bundle_id>", doors.ShowBundle.as_view(), name="show-bundle"),
-    path("bundles/<uuid:bundle_id>/bundle.zip", doors.DownloadBundle.as_view(), name="download-bundle"),
+    path(f"{_MODEL}/bundles", bundle_doors.IssueBundle.as_view(), name="issue-bundle"),
+    path("ledger/bundles", bundle_doors.IssueInstanceBundle.as_view(), name="issue-instance-bundle"),
+    path("bundles/<uuid:bundle_id>", bundle_doors.ShowBundle.as_view(), name="show-bundle"),
+    path("bundles/<uuid:bundle_id>/bundle.zip", bundle_doors.DownloadBundle.as_view(), name="download-bundle"),
     path("ledger/entries/<int:position>", doors.ShowEntry.as_view(), name="show-entry"),
     path("ledger/entries/<int:position>/proof", doors.ProveInclusion.as_view(), name="prove-inclusion"),
     path("ledger/consistency", doors.ProveConsistency.as_view(), name="prove-consistency"),
@@ -34,10 +37,14 @@ api: list[URLPattern] = [
 _PAGES: list[URLPattern] = [
     path(f"{_MODEL_PAGE}/assessment/", views.AssessmentPage.as_view(), name="assessment"),
     path(f"{_MODEL_PAGE}/assessment/issue/", views.IssueAssessment.as_view(), name="issue-assessment"),
-    path(f"{_MODEL_PAGE}/bundles/issue/", views.IssueBundle.as_view(), name="issue-bundle"),
+    path(f"{_MODEL_PAGE}/bundles/issue/", bundle_pages.IssueBundle.as_view(), name="issue-bundle"),
     path("assessments/<uuid:assessment>/", views.IssuedAssessmentPage.as_view(), name="issued-assessment"),
     path("assessments/<uuid:assessment>/report/", views.IssueReport.as_view(), name="issue-report"),
     path("reports/<uuid:report>/report.<str:extension>", views.DownloadReport.as_view(), name="download-report"),
-    path("bundles/<uuid:bundle>/bundle.zip", views.DownloadBundle.as_view(), name="download-bundle"),
+    path("bundles/", bundle_pages.Bundles.as_view(), name="bundles"),
+    path("bundles/issue/", bundle_pages.IssueInstanceBundle.as_view(), name="issue-instance-bundle"),
+    path("bundles/<uuid:bundle>/", bundle_pages.BundlePage.as_view(), name="bundle"),
+    path("bundles/<uuid:bundle>/state", bundle_pages.BundleState.as_view(), name="bundle-state"),
+    path("bundles/<uuid:bundle>/bundle.zip", bundle_pages.DownloadBundle.as_view(), name="download-bundle"),
 ]
 pages: list[URLPattern | URLResolver] = [path("", include((_PAGES, "audit")))]

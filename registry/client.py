@@ -74,18 +74,24 @@ class Client:
             raise ApiError(502, {"detail": f"The server stored {answer['digest']}, not {digest}."})
         return answer
 
-    def download(self, path: str, target: Path, expected: str) -> None:
-        """Stream a file to disk; it takes its name only when its digest is the expected one."""
+    def download(self, path: str, target: Path, expected: str | None = None) -> str:
+        """Stream a file to disk and answer its digest; it takes its name only when that is the expected one.
+
+        Without an expected digest it must be the one that the server says in `Pressmark-Digest`: nothing was cut on the way.
+        """
         temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         hasher = hashlib.sha256()
         try:
             with self._open("GET", path) as (response, _), temporary.open("wb") as out:
+                expected = expected or response.getheader("Pressmark-Digest", "none")
                 while chunk := response.read(CHUNK_BYTES):
                     hasher.update(chunk)
                     out.write(chunk)
-            if f"sha256:{hasher.hexdigest()}" != expected:
+            digest = f"sha256:{hasher.hexdigest()}"
+            if digest != expected:
                 raise ApiError(502, {"detail": f"{target.name} arrived with another digest than {expected}."})
             os.replace(temporary, target)
+            return digest
         finally:
             temporary.unlink(missing_ok=True)
 

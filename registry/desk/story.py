@@ -99,7 +99,7 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
         live=_live(caller, version),
         proof=proof_of(stream, version.pk),
         assessments=list(Assessment.objects.filter(stream=stream).select_related("issued_by").order_by("-pk")[:5]),
-        bundles=list(Bundle.objects.filter(subject=stream).select_related("issued_by").order_by("-pk")[:5]),
+        bundles=list(Bundle.objects.filter(subject=stream).select_related("issued_by", "version").order_by("-pk")[:5]),
     )
 
 

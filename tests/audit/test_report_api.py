@@ -61,15 +61,16 @@ def test_assessment_report_and_bundle_over_http(carla: APIClient, model: Registe
     assert carla.get(f"{API}/reports/{report['id']}/report.exe").status_code == 404
 
     bundle = post(carla, path(model, "bundles")).json()
-    pending = carla.get(f"{API}/bundles/{bundle['id']}")
+    pending = carla.get(f"{API}/bundles/{bundle['id']}/bundle.zip")
     assert (pending.status_code, pending.json()["type"]) == (503, "urn:pressmark:problem:pending")
+    assert carla.get(f"{API}/bundles/{bundle['id']}").json()["state"] == "pending"
     signed = checkpoints.sign_next()
     assert signed is not None
     state = carla.get(f"{API}/bundles/{bundle['id']}").json()
     answer = carla.get(f"{API}/bundles/{bundle['id']}/bundle.zip")
     data = b"".join(answer)
-    assert state["digest"] == sha256(data) == answer["Pressmark-Digest"]
-    assert state["size_bytes"] == len(data)
+    assert (state["state"], state["tree_size"]) == ("ready", signed.size)
+    assert (answer["Pressmark-Digest"], answer["Content-Length"]) == (sha256(data), str(len(data)))
     target = tmp_path / "bundle.zip"
     target.write_bytes(data)
     known = {"keys": [keys.log_signer().key_line], "checkpoint": signed.note.encode()}

@@ -159,7 +159,7 @@ def test_what_was_issued_about_the_model_is_linked(visit: Visit, story: Scene) -
     bundle = audit.issue_bundle(actor=story.world.cast.carla, model=story.model)
     page = carla.get(address(story.child)).content.decode()
     assert reverse("audit:issued-assessment", args=[assessment.pk]) in page
-    assert reverse("audit:download-bundle", args=[bundle.pk]) in page
+    assert reverse("audit:bundle", args=[bundle.pk]) in page
 
 
 def test_a_version_says_from_when_until_when_it_was_live_and_what_ended_it(visit: Visit, released: Scene) -> None:

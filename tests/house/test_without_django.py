@@ -18,6 +18,7 @@ LIGHT = [
     "registry.cli.remote_compress",
     "registry.cli.remote_show",
     "registry.cli.remote_pull",
+    "registry.cli.remote_bundle",
     "registry.cli.verify",
     "audit.offline_verify",
     "compression_engine",

@@ -28,7 +28,7 @@ class VersionPage(Page):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         version = release.resolve(caller, reference(kwargs))
-        acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign")
+        acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign", "bundle.issue")
         team_id = version.model.team_id
         return {
             "version": version,
