@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from audit import bundles, checkpoints, dsse, keys, offline_verify, services
+from audit import bundles, checkpoints, dsse, erasure, keys, offline_verify, services
 from audit.bundles import log
 from audit.models import Bundle, Entry
 from registry import storage
@@ -192,7 +192,7 @@ def test_an_erased_text_is_not_opened_and_the_bundle_still_verifies(
     world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
 ) -> None:
     text = Text.objects.get(value="Answers moved; back to the parent.", purpose="reason")
-    access.erase_text(actor=world.cast.root, text=text)
+    erasure.erase(actor=world.cast.root, texts=[text], reason="Asked for by the person.")
     target = bundles.build(issued(world, story[0]), tmp_path / "bundle.zip")
     with zipfile.ZipFile(target) as archive:
         opened = {row["id"] for row in json.loads(archive.read("texts.json"))["texts"]}

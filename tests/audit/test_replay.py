@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from audit import replay
+from audit import erasure, replay
 from registry.access import services as access
 from registry.access.models import Actor, Membership, Team, Text
 from registry.digests import commitment
@@ -83,7 +83,7 @@ def test_a_text_that_vanished_without_an_erasure_is_named(house: AuditWorld) -> 
 def test_an_erased_text_agrees(house: AuditWorld) -> None:
     text = house.teams(1)[0].title
     assert text is not None
-    access.erase_text(actor=house.cast.root, text=text)
+    erasure.erase(actor=house.cast.root, texts=[text], reason="Asked for by the person.")
     assert replay.compare() == []
 
 
