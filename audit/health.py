@@ -2,6 +2,7 @@
 
 Rules:
 - a refused ledger, a missing guard, a loop of the keeper that fails or stands still: "degraded", status 503, with the reason;
+- entries that are stamped with a time of the future, because the clock was wrong once, are said;
 - nothing here needs a login, so nothing here says what is stored.
 """
 
@@ -14,11 +15,12 @@ from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.views import View
 
-from audit import keeper
+from audit import keeper, ledger
 from audit.models import Tick
 from registry import guards
 
 STANDSTILL_SECONDS = 60
+AHEAD_SECONDS = 60
 
 
 def troubles() -> list[str]:
@@ -26,9 +28,15 @@ def troubles() -> list[str]:
     try:
         absent = guards.missing()
         ticks = {tick.name: tick for tick in Tick.objects.all()}
+        ahead_seconds = ledger.seconds_ahead()
     except DatabaseError:
         return ["The database does not answer."]
     found = [f"{len(absent)} guards of the database are missing."] if absent else []
+    if ahead_seconds > AHEAD_SECONDS:
+        found.append(
+            f"Entries are stamped {ahead_seconds:.0f} s ahead of the clock. "
+            "What to do: if the clock is right now, run `pressmark correct-clock`."
+        )
     now = datetime.datetime.now(datetime.UTC)
     for spec in keeper.TICKS:
         tick = ticks.get(spec.name)

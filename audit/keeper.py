@@ -2,7 +2,9 @@
 
 Rules:
 - a tick is claimed by one conditional UPDATE; a keeper that dies loses it when the lock runs out;
-- a tick that fails says so in its row (the health page shows it) and is tried again at its next turn; it never stops the others;
+- a tick that fails says so in its row, with what to do (the health page shows it), and is tried again at its next turn; it never
+  stops the others; the log says it once, and again when the reason changes;
+- a turn or a lock that lies in the future was written by a clock that has been set right since: it bars nothing;
 - time rules are decided at the moment of use; the keeper only reaps, re-sends, signs and sweeps.
 """
 
@@ -19,9 +21,10 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 
-from audit import anchors, checkpoints, orphans
-from audit.models import Tick
+from audit import anchors, checkpoints, keys, orphans
+from audit.models import Ledger, Tick
 from registry.compression import execution, tasks
+from registry.errors import Problem
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 120
@@ -58,11 +61,12 @@ def prepare() -> None:
 def turn(spec: TickSpec, owner: uuid.UUID) -> bool:
     """Take one turn of a tick if it is due and free; True when it ran."""
     now = datetime.datetime.now(datetime.UTC)
-    due = Q(last_run_at=None) | Q(last_run_at__lte=now - datetime.timedelta(seconds=spec.every_seconds))
-    free = Q(locked_until=None) | Q(locked_until__lt=now)
+    lock = datetime.timedelta(seconds=LOCK_SECONDS)
+    due = Q(last_run_at__lte=now - datetime.timedelta(seconds=spec.every_seconds)) | Q(last_run_at__gt=now + lock)
+    free = Q(locked_until=None) | Q(locked_until__lt=now) | Q(locked_until__gt=now + 2 * lock)
     with transaction.atomic():
-        claimed = Tick.objects.filter(due, free, name=spec.name).update(
-            owner=owner, locked_until=now + datetime.timedelta(seconds=LOCK_SECONDS)
+        claimed = Tick.objects.filter(Q(last_run_at=None) | due, free, name=spec.name).update(
+            owner=owner, locked_until=now + lock
         )
     if not claimed:
         return False
@@ -70,8 +74,9 @@ def turn(spec: TickSpec, owner: uuid.UUID) -> bool:
     try:
         spec.act()
     except Exception as error:  # one loop that fails must not stop the others
-        failure = f"{type(error).__name__}: {error}"
-        logger.error("%s failed: %s", spec.name, failure)
+        failure = _said(error)
+        if not Tick.objects.filter(name=spec.name, last_error=failure).exists():
+            logger.error("%s failed: %s", spec.name, failure)
     finished = datetime.datetime.now(datetime.UTC)
     Tick.objects.filter(name=spec.name, owner=owner).update(
         owner=None, locked_until=None, last_run_at=finished, last_error=failure
@@ -79,10 +84,19 @@ def turn(spec: TickSpec, owner: uuid.UUID) -> bool:
     return True
 
 
+def _said(error: Exception) -> str:
+    """What is wrong, and what to do where that is known."""
+    remedy = f" What to do: {error.hint}" if isinstance(error, Problem) and error.hint else ""
+    return f"{type(error).__name__}: {error}{remedy}"
+
+
 def run(stop: Callable[[], bool]) -> None:
     """Turn until `stop` says so."""
     owner = uuid.uuid4()
     prepare()
+    keys.set_spent_aside(
+        str(Ledger.objects.get(ended_at=None).instance)
+    )  # where a revocation was killed after its COMMIT
     while not stop():
         for spec in TICKS:
             if stop():

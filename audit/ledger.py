@@ -21,7 +21,7 @@ from django.db import connections
 
 from audit import receipts
 from audit.ledger_postgres import CLOCK, CLOCK_KIND
-from registry.digests import time_text
+from registry.digests import parse_time, time_text
 from registry.events import PendingEvent, UnitError
 
 LEAF_PREFIX = b"\x00"
@@ -89,6 +89,12 @@ def clocks(using: str = "default") -> tuple[str, str]:
     return (last[0] if last else ""), now
 
 
+def seconds_ahead() -> float:
+    """By how much the last entry lies in the future of the clock that stamps the next one; 0 when it does not."""
+    last, now = clocks()
+    return (parse_time(last) - parse_time(now)).total_seconds() if last > now else 0.0
+
+
 _SQLITE_HEAD = """
 SELECT (SELECT COALESCE(MAX(position) + 1, 0) FROM audit_entry),
        (SELECT at FROM audit_entry ORDER BY position DESC LIMIT 1),
@@ -120,7 +126,6 @@ def _append_sqlite(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
 
 def _append_postgres(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(
             "SELECT out_position, out_leaf, out_at FROM pressmark_append(%s::text[], %s::text[])",
             [[e.stream for e in events], [e.payload.decode("ascii") for e in events]],

@@ -72,6 +72,14 @@ def taken() -> Seat | None:
         raise LedgerRefused(f"{_folder() / FILE} is damaged: it does not say where it is used.", hint=REMEDY) from None
 
 
+def taken_or_none() -> Seat | None:
+    """The same, where a damaged answer is as good as none."""
+    try:
+        return taken()
+    except LedgerRefused:
+        return None
+
+
 def take(origin: str) -> None:
     """Say that it is used here."""
     folder = _folder()

@@ -17,6 +17,8 @@ from typing import Any
 from audit import checkpoints, keys, ledger, notes, past, seat
 from audit.models import Intervention, Key, Ledger
 from audit.past import Past
+from audit.refusal import LedgerRefused
+from audit.seat import Seat
 from audit.services import make_keys, origin_of
 from audit.signing import Signer
 from registry import storage
@@ -39,7 +41,7 @@ def rotate_keys(*, actor: Caller, reason: str) -> Intervention:
     with unit(actor, role=role) as opened:
         act, text = _intervene(opened, Kind.KEYS_ROTATED, reason)
         first = _hold(opened)
-        row = Ledger.objects.get(ended_at=None)
+        row = _ledger()
         key_rows, ref = _begin_era(opened, first, row.origin, _signers_before(first))
         emit("key.rotated", act, text, *key_rows, team=None, refs=[ref])
         return act
@@ -52,7 +54,7 @@ def revoke_keys(*, actor: Caller, agreed_by: Actor, reason: str) -> Intervention
     with unit(actor, role=role) as opened:
         act, text = _intervene(opened, Kind.KEYS_REVOKED, reason, agreed_by)
         first = _hold(opened)
-        row = Ledger.objects.get(ended_at=None)
+        row = _ledger()
         key_rows, ref = _begin_era(opened, first, row.origin, (), revoked=True)
         emit("key.revoked", act, text, *key_rows, team=None, refs=[ref])
         opened.after_commit.append(lambda: keys.set_spent_aside(str(row.instance)))
@@ -67,7 +69,7 @@ def reopen_ledger(
     `given`: checkpoints of the old origin that somebody kept elsewhere, where the file of checkpoints does not have them.
     """
     role = permissions.require(actor, "ledger.reopen", None)
-    old = Ledger.objects.get(ended_at=None)
+    old = _ledger()
     before = past.read(old, given)
     instance = uuid7() if copied else old.instance
     origin = origin_of(instance, before.epoch + 1)
@@ -109,6 +111,18 @@ def correct_clock(*, actor: Caller, agreed_by: Actor, reason: str) -> Interventi
         return act
 
 
+def confirm_move(*, actor: Caller) -> tuple[Seat | None, Seat]:
+    """The installation stands here now, and the old place is no more. A note on this host, no entry: the origin stays."""
+    permissions.require(actor, "ledger.confirm_move", None)
+    old, origin = seat.taken_or_none(), _ledger().origin
+    seat.take(origin)
+    try:
+        checkpoints.demand_continuity()
+    except LedgerRefused as refused:
+        raise LedgerRefused("It stands here now, but is not signed yet. " + refused.detail, hint=refused.hint) from None
+    return old, seat.here(origin)
+
+
 # --- what they share ---
 
 
@@ -139,6 +153,13 @@ def _end_of(before: Past) -> dict[str, Any]:
         return {}
     root = "sha256:" + last.root.hex()
     return {"old_origin": last.origin, "old_size": last.size, "old_root": root, "agreed_size": before.agreed_size}
+
+
+def _ledger() -> Ledger:
+    row = Ledger.objects.filter(ended_at=None).first()
+    if row is None:
+        raise Conflict("There is no ledger yet.", hint="Run `pressmark init`.")
+    return row
 
 
 def _hold(opened: Unit) -> int:

@@ -73,6 +73,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "key.revoke": _ADMINISTRATORS,
     "ledger.reopen": _ADMINISTRATORS,
     "ledger.correct_clock": _ADMINISTRATORS,
+    "ledger.confirm_move": _ADMINISTRATORS,
 }
 
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from audit import anchors, checkpoints, keeper, keys
-from audit.models import Entry
+from audit import anchors, checkpoints, health, keeper, keys, ledger
+from audit.models import Entry, Key
 from registry import guards
 from registry.errors import Problem
 
@@ -21,12 +21,17 @@ Line = tuple[bool, str, str]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="say only what is wrong")
+    parser.add_argument(
+        "--before-start",
+        action="store_true",
+        help="leave out what bars no start: how the keeper's last turns went, the clock",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Exit status 0 when everything is in order."""
     failed = False
-    for good, said, remedy in _lines():
+    for good, said, remedy in _lines(options.before_start):
         if good and not options.quiet:
             print(f"ok       {said}")
         if not good:
@@ -35,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _lines() -> Iterator[Line]:
+def _lines(before_start: bool) -> Iterator[Line]:
     home = Path(settings.PRESSMARK_HOME)
     yield (home / "secret_key").is_file(), f"home is {home}", "run `pressmark init`"
     try:
@@ -51,7 +56,20 @@ def _lines() -> Iterator[Line]:
     yield Entry.objects.exists(), "the ledger has its first entry", "run `pressmark init`"
     yield from _guarded(guards.demand, "every guard of the database is there")
     yield from _guarded(keys.issuer_signer, "the issuer key can be read")
-    yield from _guarded(_continues, "the ledger continues the last checkpoint outside the database")
+    yield from _guarded(keys.log_signer, "the log key can be read")
+    yield from _guarded(checkpoints.demand_continuity, "the ledger stands here and continues the last checkpoint")
+    for key in Key.objects.filter(last_position=None).order_by("use"):
+        yield True, f"the {key.use} key since position {key.first_position}: {key.key_line}", ""
+    if before_start:
+        return
+    ahead_seconds = ledger.seconds_ahead()
+    yield (
+        ahead_seconds <= health.AHEAD_SECONDS,
+        f"the last entry is {ahead_seconds:.0f} s ahead of the clock"
+        if ahead_seconds
+        else "entries carry the clock's time",
+        "if the clock is right now, run `pressmark correct-clock`",
+    )
     for tick in keeper.health():
         yield (
             not tick["error"],
@@ -80,12 +98,3 @@ def _guarded(act: Callable[[], object], said: str) -> Iterator[Line]:
         yield False, problem.detail, problem.hint
     else:
         yield True, said, ""
-
-
-def _continues() -> None:
-    last = checkpoints.last_outside()
-    if last is not None and checkpoints.ledger_size() < last.size:
-        raise checkpoints.LedgerRefused(
-            f"The ledger has {checkpoints.ledger_size()} entries, but a checkpoint over {last.size} was signed.",
-            hint="This is an old backup or a cut ledger. Restore the newest backup.",
-        )

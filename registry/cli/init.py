@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
-from audit import keys
+from audit import keys, seat
 from audit import services as audit_services
 from audit.models import Entry
 from registry.access import services as access
@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     instance = uuid7()
     log, issuer = audit_services.make_keys(audit_services.origin_of(instance, 1), keys.folder())
     audit_services.create_ledger(instance=instance, log=log, issuer=issuer)
+    seat.take(log.name)
     _first_administrator(options.administrator, options.email, password)
     print(f"Set up in {home}\n")
     print("Keep these two lines outside this machine; whoever checks a bundle needs one of them:")

@@ -40,7 +40,37 @@ VERBS = [
     ),
     Verb("check", "registry.cli.check", "say whether this installation is in order"),
     Verb("verify-ledger", "registry.cli.verify_ledger", "recompute the whole ledger and compare it with the tables"),
+    Verb(
+        "keys",
+        "registry.cli.keys",
+        "print the key lines, and from which position on each signs",
+        needs_installation=True,
+    ),
+    Verb("rotate-keys", "registry.cli.rotate_keys", "new keys, vouched for by the old ones", needs_installation=True),
+    Verb(
+        "revoke-keys",
+        "registry.cli.revoke_keys",
+        "new keys because the old ones were lost or stolen; two administrators",
+    ),
+    Verb(
+        "reopen-ledger",
+        "registry.cli.reopen_ledger",
+        "go on under a new origin: after an old backup was restored, or as a copy",
+    ),
+    Verb(
+        "correct-clock",
+        "registry.cli.correct_clock",
+        "let entries carry the clock's time again after it was wrong once; two administrators",
+        needs_installation=True,
+    ),
+    Verb(
+        "confirm-move",
+        "registry.cli.confirm_move",
+        "say that this installation was moved here, and that the old place is no more",
+        needs_installation=True,
+    ),
     Verb("verify", "registry.cli.verify", "check a bundle offline, as a stranger would", needs_django=False),
+    Verb("witness", "registry.cli.witness", "cosign a ledger's checkpoints from another host", needs_django=False),
     Verb("demo", "registry.cli.demo", "run the main job on a real model", needs_django=False),
     Verb("login", "registry.cli.remote_login", "remember server and token for the verbs below", needs_django=False),
     Verb("register-model", "registry.cli.remote_register_model", "register a model on a server", needs_django=False),
@@ -48,6 +78,7 @@ VERBS = [
         "register-version", "registry.cli.remote_register_version", "upload a folder as a version", needs_django=False
     ),
     Verb("compress", "registry.cli.remote_compress", "request a run on a server and watch it", needs_django=False),
+    Verb("bundle", "registry.cli.remote_bundle", "issue a bundle and fetch it", needs_django=False),
     Verb("show", "registry.cli.remote_show", "show a version: TEAM/MODEL@NUMBER or @ALIAS", needs_django=False),
     Verb("pull", "registry.cli.remote_pull", "download a version, every file checked by digest", needs_django=False),
 ]

@@ -58,7 +58,8 @@ def parts_of(host: str, port: int, web_workers: int) -> list[Part]:
 def run(options: argparse.Namespace) -> int:
     """Start everything and stay until SIGTERM or Ctrl-C; refuses to start what is not in order."""
     _demand_port(options.host, options.port)
-    checked = subprocess.run([sys.executable, "-m", "registry.cli.main", "check", "--quiet"], check=False)
+    own = [sys.executable, "-m", "registry.cli.main", "check", "--quiet", "--before-start"]
+    checked = subprocess.run(own, check=False)
     if checked.returncode != 0:
         return checked.returncode
     home = Configuration.read().home
