@@ -1,20 +1,26 @@
-"""Check a Pressmark bundle without trusting, asking or installing anything of ours.
+"""Check a Pressmark bundle, or a completed receipt, without trusting, asking or installing anything of ours.
 
-    python offline_verify.py BUNDLE [--key KEYLINE_OR_FILE]... [--checkpoint FILE] [--proof FILE] [--receipt FILE]... [--json]
+    python offline_verify.py BUNDLE_OR_FOLDER [--key KEYLINE_OR_FILE]... [--checkpoint FILE] [--proof FILE]
+                             [--witness KEYLINE_OR_FILE]... [--receipt FILE]... [--not-before TIME] [--json]
 
 One reason: a stranger can read this one file and know what its four answers mean. It needs Python 3.11 and its standard
 library, opens only the files it is given, and shares no code with the product, so that one mistake cannot be made twice.
 (House exception: this file may pass 400 lines, because it must stay one file.)
 
-Rules, FORMATS section 7 and docs/bundle-format.md:
+Rules, docs/bundle-format.md:
 - files intact: the zip has the one allowed form; the manifest lists every file with size and digest; documents are named by
-  their digest; what the entries refer to is there or named as not included; opened texts fit their commitments;
-- signature good: manifest, checkpoint, keys note and statements are signed by the two keys of the keys note of entry 0;
-- key known: one of these keys was given from outside; both sign the keys note, so each vouches for the other;
-- streams whole: every entry is canonical and in the tree; the streams of the sealed scope have no gap; units are together;
-  the tree is consistent with a checkpoint from outside, and receipts from outside fit.
+  their digest; what the entries refer to is there or named as not included; opened texts fit their commitments; report and
+  statements speak of what the entries seal;
+- signature good: the keys notes follow from each other, era by era; manifest, checkpoint and statements are signed by the two
+  keys of the last era;
+- key known: a key from outside is one of the last era, or leads to it by keys that vouch for the next ones;
+- streams whole: every entry is canonical and in the tree; the streams of the sealed scope have no gap and are those that its
+  subject demands; units are together; a checkpoint or a witness from outside knows this tree, and receipts fit.
 An answer is `yes` only when all its checks ran to the end. Exit: 0 four times yes; 1 any no; 2 wrong call, nothing judged;
 3 no "no", but something not checked.
+
+How to read it: first the readers (numbers on a curve, JSON, tree, notes, zip), then what is judged: entries, eras, what is
+known from outside, and at the end the two things that are judged with them, `Bundle` and `CompletedReceipt`.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ import argparse
 import base64
 import binascii
 import contextlib
+import datetime
 import hashlib
 import itertools
 import json
@@ -30,7 +37,7 @@ import mmap
 import re
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +65,17 @@ REQUIRED_FILES = (
     "log/checkpoint",
     "log/consistency.json",
 )
-NOT_FOLLOWED = ("key.rotated", "key.revoked", "ledger.reopened")
+CREATED, ROTATED, REVOKED, REOPENED = "ledger.created", "key.rotated", "key.revoked", "ledger.reopened"
+ERA_KINDS = (CREATED, ROTATED, REVOKED, REOPENED)
+NAMED_STREAMS = {  # columns that name a stream, and the kind of stream
+    "dataset_id": "dataset",
+    "licence_id": "licence",
+    "recipe_id": "recipe",
+    "policy_id": "policy",
+    "use_case_id": "use_case",
+}
+DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id")
+UNIT_LIMIT = 10_000  # entries of one unit
 REASONS_SHOWN = 40
 
 
@@ -143,6 +160,7 @@ DIGEST_PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
 HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+DATE_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 STREAM_PATTERN = re.compile(rf"instance|[a-z_]{{1,32}}:{UUID_PATTERN.pattern}")
 RECORD_PATTERN = re.compile(r"[a-z_]+\.[a-z_]+/[1-9][0-9]*")
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9._\-+@=,()\[\] ]*[A-Za-z0-9_\-+@=,()\[\]]")
@@ -309,20 +327,24 @@ def consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Seque
     return last == 0 and before == old_root and after == new_root
 
 
-# --- keys and signed notes, C2SP signed-note and tlog-checkpoint ------------------------------------------------------
+# --- keys and signed notes, C2SP signed-note, tlog-checkpoint and tlog-cosignature ------------------------------------
 
 NUMBER_PATTERN = re.compile(r"0|[1-9][0-9]{0,15}")
+ORIGIN_PATTERN = re.compile(rf"pressmark/({UUID_PATTERN.pattern})/([1-9][0-9]{{0,8}})")
+KEYS_FILE_PATTERN = re.compile(r"keys/keys-(0|[1-9][0-9]{0,15})\.note")
 DASH = "\u2014 "
+ED25519, COSIGNATURE = 1, 4  # first byte of what a key line holds: what the key signs
 
 
 @dataclass(frozen=True)
 class PublicKey:
     name: str
     raw: bytes
+    algorithm: int = ED25519
 
     @property
     def key_id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n\x01" + self.raw).digest()[:4]
+        return hashlib.sha256(self.name.encode() + bytes([10, self.algorithm]) + self.raw).digest()[:4]
 
     @property
     def keyid(self) -> str:
@@ -330,7 +352,7 @@ class PublicKey:
 
     @property
     def line(self) -> str:
-        return f"{self.keyid}+{base64.b64encode(bytes([1]) + self.raw).decode()}"
+        return f"{self.keyid}+{base64.b64encode(bytes([self.algorithm]) + self.raw).decode()}"
 
     @property
     def pem(self) -> str:
@@ -355,12 +377,34 @@ class Note:
     text: str
     signatures: tuple[tuple[str, bytes, bytes], ...]  # name, key id, signature
 
+    def by(self, key: PublicKey) -> list[bytes]:
+        """The signatures that claim to be by the key."""
+        return [item[2] for item in self.signatures if item[:2] == (key.name, key.key_id)]
+
     def require(self, key: PublicKey, where: str) -> None:
-        found = [item[2] for item in self.signatures if item[:2] == (key.name, key.key_id)]
+        found = self.by(key)
         if len(found) != 1:
             raise Bad(f"{where}: {len(found)} signatures by {key.keyid}; exactly one is needed")
         if not key.verifies(self.text.encode(), found[0]):
             raise Bad(f"{where}: the signature by {key.keyid} does not hold")
+
+    def is_signed_by(self, key: PublicKey) -> bool:
+        try:
+            self.require(key, "")
+        except Bad:
+            return False
+        return True
+
+    def cosigned_at(self, key: PublicKey, where: str) -> list[int]:
+        """When a witness cosigned, in seconds since 1970; a cosignature of its name that does not hold is refused."""
+        times = []
+        for signature in self.by(key):
+            seconds = int.from_bytes(signature[:8])
+            message = f"cosignature/v1\ntime {seconds}\n{self.text}".encode()
+            if len(signature) != 72 or not key.verifies(message, signature[8:]):
+                raise Bad(f"{where}: the cosignature by the witness {key.keyid} does not hold")
+            times.append(seconds)
+        return times
 
 
 @dataclass(frozen=True)
@@ -370,13 +414,28 @@ class Checkpoint:
     root: bytes
     note: Note
 
+    def require(self, key: PublicKey, where: str) -> None:
+        """Signed by the log key, in the first line."""
+        if self.origin != key.name:
+            raise Bad(f"{where}: it is of the log {self.origin}, the key of {key.name}")
+        self.note.require(key, where)
+        if self.note.signatures[0][:2] != (key.name, key.key_id):
+            raise Bad(f"{where}: the first signature must be the log key's")
+
 
 @dataclass(frozen=True)
 class Keys:
+    """A keys note: who signs from position `first` on."""
+
     origin: str
+    first: int
     log: PublicKey
     issuer: PublicKey
     note: Note
+
+    def require(self, *keys: PublicKey) -> None:
+        for key in keys:
+            self.note.require(key, f"keys/keys-{self.first}.note")
 
 
 @dataclass(frozen=True)
@@ -387,7 +446,20 @@ class Receipt:
     root: bytes
     at: str
     note: Note
-    proof: tuple[int, tuple[bytes, ...], Checkpoint] | None = None  # index, path, checkpoint
+
+    @property
+    def span(self) -> range:
+        return range(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class TlogProof:
+    """A receipt with the inclusion path of one entry to a checkpoint."""
+
+    receipt: bytes
+    index: int
+    path: tuple[bytes, ...]
+    checkpoint: bytes
 
 
 def read_base64(text: str, where: str, size: int | None = None) -> bytes:
@@ -401,28 +473,33 @@ def read_base64(text: str, where: str, size: int | None = None) -> bytes:
 
 
 def read_number(text: str, where: str) -> int:
-    if not NUMBER_PATTERN.fullmatch(text):
+    if not NUMBER_PATTERN.fullmatch(text) or int(text) >= 2**53:
         raise Bad(f"{where}: {text[:30]!r} is no number")
     return int(text)
 
 
-def read_key_line(line: str, where: str) -> PublicKey:
+def read_key_line(line: str, where: str, algorithm: int = ED25519) -> PublicKey:
     parts = line.split("+", 2)
     if len(parts) != 3 or not parts[0] or any(c.isspace() or ord(c) < 32 for c in parts[0]):
         raise Bad(f"{where}: not a key line (name+8 hex digits+base64)")
     data = read_base64(parts[2], where, 33)
-    key = PublicKey(parts[0], data[1:])
-    if data[0] != 1 or key.line != line:
+    if {data[0], algorithm} == {ED25519, COSIGNATURE}:
+        wanted, given = ("witness's", "log or issuer") if algorithm == COSIGNATURE else ("log or issuer", "witness's")
+        raise Bad(f"{where}: a {given} key line, where a {wanted} key line is asked for")
+    key = PublicKey(parts[0], data[1:], algorithm)
+    if key.line != line:
         raise Bad(f"{where}: no Ed25519 key, or its key id does not fit")
     return key
 
 
 def read_note(data: bytes, where: str) -> Note:
     """Parse strictly; signatures of unknown keys (witnesses, other algorithms) are kept and not judged."""
+    if len(data) > NOTE_LIMIT:
+        raise Bad(f"{where}: longer than 1 MiB")
     try:
-        whole = data[:NOTE_LIMIT].decode()
+        whole = data.decode()
     except ValueError as error:
-        raise Bad(f"{where}: not UTF-8, or longer than 1 MiB") from error
+        raise Bad(f"{where}: not UTF-8") from error
     text, blank, rest = whole.rpartition("\n\n")
     if not text or not blank or not rest.endswith("\n") or any(ord(c) < 32 and c != "\n" for c in whole):
         raise Bad(f"{where}: not a signed note")
@@ -455,32 +532,20 @@ def read_checkpoint(data: bytes, where: str) -> Checkpoint:
     return Checkpoint(origin, int(size), read_base64(root, f"{where}: root", 32), note)
 
 
-def require_checkpoint(checkpoint: Checkpoint, keys: Keys, where: str) -> None:
-    if checkpoint.origin != keys.origin:
-        raise Bad(f"{where}: it is of the log {checkpoint.origin}, the bundle of {keys.origin}")
-    checkpoint.note.require(keys.log, where)
-    if checkpoint.note.signatures[0][:2] != (keys.log.name, keys.log.key_id):
-        raise Bad(f"{where}: the first signature must be the log key's")
-
-
-def read_keys(data: bytes, where: str) -> Keys:
+def read_keys(data: bytes, where: str, position: int) -> Keys:
     note = read_note(data, where)
     kind, origin, first, log, issuer = note_lines(note, 5, where)
-    if kind != "pressmark/keys/1" or first != "0" or not log.startswith("log ") or not issuer.startswith("issuer "):
-        raise Bad(f"{where}: not the keys note of entry 0")
-    keys = Keys(origin, read_key_line(log[4:], where), read_key_line(issuer[7:], where), note)
+    if kind != "pressmark/keys/1" or not log.startswith("log ") or not issuer.startswith("issuer "):
+        raise Bad(f"{where}: not a keys note")
+    if read_number(first, where) != position:
+        raise Bad(f"{where}: its first position is {first}, not {position}")
+    keys = Keys(origin, position, read_key_line(log[4:], where), read_key_line(issuer[7:], where), note)
     if keys.log.name != origin or keys.issuer.name != origin + "/issuer" or keys.log.raw == keys.issuer.raw:
         raise Bad(f"{where}: the two keys do not belong to the origin {origin}")
     return keys
 
 
-def read_receipt(data: bytes, where: str) -> Receipt:
-    """A receipt note, the value of its header (base64), or a tlog-proof that carries it as `extra`."""
-    if data.startswith(b"c2sp.org/tlog-proof@v1\n"):
-        return read_tlog_proof(data, where)
-    if not data.startswith(b"pressmark/"):
-        with contextlib.suppress(ValueError):
-            data = base64.b64decode(data.strip(), validate=True)
+def read_receipt_note(data: bytes, where: str) -> Receipt:
     note = read_note(data, where)
     kind, origin, first, count, root, at = note_lines(note, 6, where)
     if kind != "pressmark/receipt/1" or read_number(count, where) < 1 or not TIME_PATTERN.fullmatch(at):
@@ -488,15 +553,34 @@ def read_receipt(data: bytes, where: str) -> Receipt:
     return Receipt(origin, read_number(first, where), int(count), read_base64(root, where, 32), at, note)
 
 
-def read_tlog_proof(data: bytes, where: str) -> Receipt:
+def read_receipt(data: bytes, where: str) -> Receipt:
+    """A receipt's note, or the value of its header: the note in base64."""
+    if not data.startswith(b"pressmark/"):
+        with contextlib.suppress(ValueError):
+            data = base64.b64decode(data.strip(), validate=True)
+    return read_receipt_note(data, where)
+
+
+def read_tlog_proof(data: bytes, where: str) -> TlogProof:
     head, _, checkpoint = data.partition(b"\n\n")
     lines = head.decode("ascii", "replace").split("\n")
+    if lines[0] != "c2sp.org/tlog-proof@v1":
+        raise Bad(f"{where}: not a tlog-proof")
     if len(lines) < 3 or not lines[1].startswith("extra ") or not lines[2].startswith("index "):
         raise Bad(f"{where}: the proof carries no receipt as extra")
-    receipt = read_receipt(read_base64(lines[1][6:], where), where)
+    if len(lines) - 3 > 64:
+        raise Bad(f"{where}: a path has at most 64 hashes")
     path = tuple(read_base64(line, where, 32) for line in lines[3:])
-    proof = (read_number(lines[2][6:], where), path, read_checkpoint(checkpoint, where))
-    return Receipt(receipt.origin, receipt.first, receipt.count, receipt.root, receipt.at, receipt.note, proof)
+    return TlogProof(read_base64(lines[1][6:], where), read_number(lines[2][6:], where), path, checkpoint)
+
+
+def read_receipt_or_proof(data: bytes, where: str) -> tuple[Receipt, TlogProof | None]:
+    """A receipt in one of its two forms, or a tlog-proof that carries it as `extra`."""
+    if not data.startswith(b"c2sp.org/"):
+        return read_receipt(data, where), None
+    proof = read_tlog_proof(data, where)
+    read_checkpoint(proof.checkpoint, where)
+    return read_receipt_note(proof.receipt, where), proof
 
 
 # --- SSHSIG and DSSE --------------------------------------------------------------------------------------------------
@@ -523,19 +607,37 @@ def sshsig_verifies(armored: bytes, message: bytes, key: PublicKey) -> bool:
     return key.verifies(b"SSHSIG" + fields + ssh_string(hashlib.sha512(message).digest()), signature)
 
 
-def check_statement(data: bytes, key: PublicKey, where: str) -> None:
+def read_statement(data: bytes, key: PublicKey, where: str) -> tuple[bytes, bytes, list[bytes]]:
+    """What the envelope signs, its payload, and the signatures that claim to be by the key."""
     try:
-        envelope = json.loads(data)
+        envelope = json.loads(data, object_pairs_hook=refuse_doubled)
         kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"], validate=True)
         signatures = [item["sig"] for item in envelope["signatures"] if item["keyid"] == key.keyid]
         found = [base64.b64decode(item, validate=True) for item in signatures]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Bad) as error:
         raise Bad(f"{where}: not a DSSE envelope") from error
-    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
     if kind != b"application/vnd.in-toto+json" or not found:
         raise Bad(f"{where}: no in-toto statement signed by {key.keyid}")
-    if not all(key.verifies(signed, signature) for signature in found):
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload), payload, found
+
+
+def check_statement(data: bytes, key: PublicKey, where: str) -> None:
+    signed, _, signatures = read_statement(data, key, where)
+    if not all(key.verifies(signed, signature) for signature in signatures):
         raise Bad(f"{where}: the signature by {key.keyid} does not hold")
+
+
+def subjects_of(payload: bytes, where: str) -> list[str]:
+    """The digests that an in-toto statement is about."""
+    try:
+        statement = json.loads(payload, object_pairs_hook=refuse_doubled)
+        found = ["sha256:" + item["digest"]["sha256"] for item in statement["subject"]]
+        kind = statement["_type"]
+    except (ValueError, KeyError, TypeError, RecursionError, Bad) as error:
+        raise Bad(f"{where}: its payload is no in-toto statement") from error
+    if kind != "https://in-toto.io/Statement/v1" or not found:
+        raise Bad(f"{where}: its payload is no in-toto statement about anything")
+    return found
 
 
 # --- the zip in its one allowed form ----------------------------------------------------------------------------------
@@ -611,13 +713,18 @@ class Answer:
 
 @dataclass
 class Verdict:
-    """The four answers about one bundle."""
+    """The four answers about one bundle or completed receipt."""
 
     bundle: str = ""
     origin: str = ""
     tree_size: int = 0
     issued_at: str = ""  # when the scope was sealed: a whole bundle of an older state is still one of an older state
+    subject: str = ""
+    version: str | None = None
     scope: dict[str, Any] | None = None  # the streams that were judged, with their ends
+    receipt: Receipt | None = None
+    eras: list[Era] = field(default_factory=list)
+    witnesses: list[tuple[str, str]] = field(default_factory=list)  # name and time of each cosignature that holds
     notes: list[str] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=lambda: {name: Answer(name) for name in ANSWERS})
 
@@ -645,16 +752,29 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         answers = [{"answer": a.name, "reasons": a.reasons, "result": a.result} for a in self.answers.values()]
+        eras = [
+            {"first": e.first, "issuer": e.keys.issuer.line, "kind": e.kind, "log": e.keys.log.line, "origin": e.origin}
+            for e in self.eras
+        ]
+        receipt = self.receipt and {"at": self.receipt.at, "count": self.receipt.count, "first": self.receipt.first}
         return {
             "answers": answers,
             "bundle": self.bundle,
+            "eras": eras,
             "exit_code": self.exit_code,
             "issued_at": self.issued_at,
             "notes": self.notes,
             "origin": self.origin,
+            "receipt": receipt,
             "scope": self.scope,
+            "subject": self.subject,
             "tree_size": self.tree_size,
+            "version": self.version,
+            "witnesses": [{"name": name, "time": time} for name, time in self.witnesses],
         }
+
+
+# --- entries ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -670,38 +790,474 @@ class Entry:
     def where(self) -> str:
         return f"entry at position {self.position} (stream {self.stream} number {self.seq})"
 
+    def rows(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """Id and row of each record of a type, whatever its number."""
+        return [(r["id"], r["row"]) for r in self.event["records"] if r["type"].split("/")[0] == kind]
+
+    def refs(self, name: str) -> list[str]:
+        """The digests that it refers to under a name."""
+        return [ref["digest"] for ref in self.event["refs"] if ref["name"] == name]
+
+
+def read_entry(line: bytes, position: int, where: str) -> Entry:
+    where = f"{where} (position {position})"
+    if len(line) > ENTRY_LIMIT or any(byte < 0x20 or byte > 0x7E for byte in line):
+        raise Bad(f"{where}: longer than {ENTRY_LIMIT} bytes, or not printable ASCII")
+    entry = shape(
+        read_json(line, where), where, at="time", event="object", stream="stream", stream_seq="count from 1", v="count"
+    )
+    event = shape(
+        entry["event"],
+        f"{where}: event",
+        actor="object",
+        at="time",
+        id="uuid",
+        kind="text",
+        records="list",
+        refs="list",
+        request="text or null",
+        team="text or null",
+        unit="uuid",
+        v="count",
+    )
+    too_long = len(line) > EVENT_LIMIT and len(write_json(event)) > EVENT_LIMIT
+    if entry["v"] != 1 or event["v"] != 1 or too_long:
+        raise Bad(f"{where}: a version other than 1, or an event longer than {EVENT_LIMIT} bytes")
+    shape(event["actor"], f"{where}: actor", id="uuid", on_behalf_of="text or null", role="text", via="text")
+    for record in event["records"]:
+        shape(record, f"{where}: record", id="uuid", row="object", type="record type")
+    names = [(record["type"].split("/")[0], record["id"]) for record in event["records"]]
+    if len(set(names)) != len(names):
+        raise Bad(f"{where}: a record stands twice")
+    for ref in event["refs"]:
+        shape(ref, f"{where}: ref", digest="digest", name="text", size_bytes="count")
+    return Entry(position, leaf_hash(line), entry["at"], entry["stream"], entry["stream_seq"], event)
+
+
+def check_order(verdict: Verdict, answer: str, entries: Sequence[Entry]) -> None:
+    """Numbers of every stream rise with the position; ids are unique; time goes back only where it is said."""
+    last_seq: dict[str, int] = {}
+    ids: set[str] = set()
+    for before, entry in zip([None, *entries], entries, strict=False):
+        if entry.seq <= last_seq.get(entry.stream, 0):
+            verdict.no(answer, f"{entry.where}: the number does not rise with the position")
+        last_seq[entry.stream] = entry.seq
+        if entry.event["id"] in ids:
+            verdict.no(answer, f"{entry.where}: its event id stands twice")
+        ids.add(entry.event["id"])
+        side_by_side = before is not None and before.position + 1 == entry.position
+        if side_by_side and before and entry.at < before.at and entry.event["kind"] != "ledger.clock_corrected":
+            verdict.no(answer, f"{entry.where}: its time is before that of the entry it follows")
+
+
+def check_units(verdict: Verdict, answer: str, entries: Sequence[Entry]) -> None:
+    """Events of one unit share actor, times and request, and no event of another unit stands between them."""
+    shared: dict[str, tuple[Any, ...]] = {}
+    previous = ""
+    for entry in entries:
+        event = entry.event
+        unit = event["unit"]
+        facts = (event["actor"], event["at"], event["request"], entry.at)
+        if unit in shared and unit != previous:
+            verdict.no(answer, f"{entry.where}: unit {unit} is torn apart")
+        if shared.setdefault(unit, facts) != facts:
+            verdict.no(answer, f"{entry.where}: differs from its unit {unit} in actor, time or request")
+        previous = unit
+
+
+def check_hashes(items: list[Any], where: str) -> None:
+    if len(items) > 64 or not all(KINDS["hash"](item) for item in items):
+        raise Bad(f"{where}: path is a list of hashes in hex")
+
+
+def read_consistency(data: bytes, where: str) -> dict[str, Any]:
+    value = shape(read_json(data, where), where, proofs="list", size="count from 1", type="pressmark/consistency/1")
+    for proof in value["proofs"]:
+        shape(proof, where, old_root="digest", old_size="count from 1", path="list")
+        check_hashes(proof["path"], f"{where}: old_size {proof['old_size']}")
+    ascending([*(proof["old_size"] for proof in value["proofs"]), value["size"]], f"{where}: old_size")
+    return value
+
+
+# --- eras: whose keys sign from which position on ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reopening:
+    """What a reopened ledger says about the origin before: what was signed last, and what it still continues."""
+
+    old_size: int | None = None
+    old_root: bytes | None = None
+    agreed_size: int = 0
+
+
+@dataclass(frozen=True)
+class Era:
+    """From position `first` on these two keys sign. `vouched`: the keys before signed for these."""
+
+    first: int
+    kind: str
+    keys: Keys
+    vouched: bool
+
+    @property
+    def origin(self) -> str:
+        return self.keys.origin
+
+
+@dataclass
+class History:
+    """The log that is judged: its eras, its checkpoint, what a reopening lost, and the roots proved for older sizes."""
+
+    eras: list[Era]
+    checkpoint: Checkpoint
+    reopened: dict[str, Reopening] = field(default_factory=dict)  # by the origin that ended
+    proved: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Era:
+        return self.eras[-1]
+
+    def era_at(self, position: int) -> Era:
+        return next(era for era in reversed(self.eras) if era.first <= position)
+
+    def reach(self, origin: str) -> int:
+        """Up to which size this log is the one that was signed under the origin."""
+        if origin == self.last.origin:
+            return self.checkpoint.size
+        return self.reopened.get(origin, Reopening()).agreed_size
+
+    def is_lost(self, origin: str, end: int) -> bool:
+        """Whether entries below `end` of an origin that ended may be others than those that are here."""
+        return origin != self.last.origin and end > self.reach(origin)
+
+
+def instance_and_epoch(origin: str) -> tuple[str, int] | None:
+    match = ORIGIN_PATTERN.fullmatch(origin)
+    return (match[1], int(match[3])) if match else None
+
+
+def next_era(before: Era | None, keys: Keys, kind: str | None) -> Era:
+    """The era that a keys note begins after another one; without a kind (a completed receipt) the note says which it is."""
+    where = f"keys/keys-{keys.first}.note"
+    keys.require(keys.log, keys.issuer)
+    if before is None:
+        return Era(keys.first, CREATED, keys, vouched=False)
+    joined = keys.note.is_signed_by(before.keys.log) and keys.note.is_signed_by(before.keys.issuer)
+    same = keys.origin == before.origin
+    kind = kind or (REOPENED if not same else ROTATED if joined else REVOKED)
+    if (kind == REOPENED) == same:
+        raise Bad(f"{where}: {kind} goes from {before.origin} to {keys.origin}")
+    must_join = kind == ROTATED
+    if kind == REOPENED:
+        old, new = instance_and_epoch(before.origin), instance_and_epoch(keys.origin)
+        if old is None or new is None or new[1] != old[1] + 1:
+            raise Bad(f"{where}: the epoch after {before.origin} cannot be {keys.origin}")
+        must_join = old[0] == new[0]
+    if must_join and not joined:
+        raise Bad(f"{where}: {kind} must be signed by both keys before, {before.keys.log.keyid} and its issuer key")
+    return Era(keys.first, kind, keys, vouched=must_join)
+
+
+def read_reopening(entry: Entry, before: str, after: str) -> Reopening:
+    """The record of a reopening: what was signed last under the origin before, and what is continued of it."""
+    rows = [row for _, row in entry.rows("audit.intervention")]
+    old, new = instance_and_epoch(before), instance_and_epoch(after)
+    kind = "ledger_restored" if old and new and old[0] == new[0] else "ledger_copied"
+    if len(rows) != 1 or (rows[0].get("kind"), rows[0].get("old_origin")) != (kind, before):
+        raise Bad(f"{entry.where}: it must hold one audit.intervention record of kind {kind} about {before}")
+    size, root, agreed = (rows[0].get(name) for name in ("old_size", "old_root", "agreed_size"))
+    sizes_fit = all(value is None or is_count(value) for value in (size, agreed))
+    if not sizes_fit or (size is None) != (root is None) or not (root is None or KINDS["digest"](root)):
+        raise Bad(f"{entry.where}: old_size, old_root or agreed_size are of another form")
+    agreed = agreed or 0
+    if agreed > entry.position or (size is not None and agreed > size):
+        raise Bad(f"{entry.where}: it cannot continue {agreed} entries of {size}")
+    return Reopening(size, None if root is None else bytes.fromhex(root[7:]), agreed)
+
+
+def check_known(verdict: Verdict, eras: Sequence[Era], whole: bool, given: Sequence[PublicKey]) -> None:
+    """Whether a key from outside is one of the last era, or one that vouches for it through the eras between."""
+    joined: list[PublicKey] = []  # keys from which every later era is vouched
+    ended = ""  # why the others do not lead to the last era
+    for era in reversed(eras):
+        if not ended:
+            joined += [era.keys.log, era.keys.issuer]
+        if not era.vouched and era.first and not ended:
+            ended = f"{era.kind} at position {era.first} began keys that those before do not vouch for"
+    everyone = [key for era in eras for key in (era.keys.log, era.keys.issuer)]
+    if not given:
+        reason = "no key line from outside was given (--key); whoever made this chose its keys"
+        verdict.not_checked(KEY, reason)
+    elif not whole:
+        verdict.not_checked(KEY, "the keys notes do not follow from each other, so none vouches for another")
+    elif not any(key in everyone for key in given):
+        signed = f"it is signed by {eras[-1].keys.log.keyid} and {eras[-1].keys.issuer.keyid}"
+        verdict.no(KEY, f"none of the keys you gave is among its keys: {signed}; you know {given[0].keyid}")
+    elif not any(key in joined for key in given):
+        verdict.not_checked(KEY, f"{ended}: get the new key from outside")
+    verdict.finish(KEY)
+
+
+# --- what is known from outside ---------------------------------------------------------------------------------------
+
 
 @dataclass
 class Outside:
-    """What the caller knows from elsewhere; only this makes the bundle more than a claim."""
+    """What the caller knows from elsewhere; only this makes a bundle more than a claim."""
 
-    keys: list[PublicKey]
-    checkpoint: Checkpoint | None
-    proof: dict[str, Any] | None
-    receipts: list[Receipt]
+    keys: list[PublicKey] = field(default_factory=list)
+    witnesses: list[PublicKey] = field(default_factory=list)
+    checkpoint: Checkpoint | None = None
+    proof: dict[str, Any] | None = None
+    receipts: list[tuple[Receipt, TlogProof | None]] = field(default_factory=list)
+    not_before: str = ""
+
+
+def read_outside(
+    keys: Sequence[str] = (),
+    witnesses: Sequence[str] = (),
+    checkpoint: bytes | None = None,
+    proof: bytes | None = None,
+    receipts: Sequence[bytes] = (),
+    not_before: str = "",
+) -> Outside:
+    """Raises WrongCall when one of these cannot be read."""
+    time = not_before + "T00:00:00.000000Z" if DATE_PATTERN.fullmatch(not_before) else not_before
+    if time and not TIME_PATTERN.fullmatch(time):
+        raise WrongCall(f"--not-before: {time!r} is no date (YYYY-MM-DD) and no time (YYYY-MM-DDTHH:MM:SS.ffffffZ)")
+    try:
+        return Outside(
+            [read_key_line(line, "--key") for line in keys],
+            [read_key_line(line, "--witness", COSIGNATURE) for line in witnesses],
+            None if checkpoint is None else read_checkpoint(checkpoint, "--checkpoint"),
+            None if proof is None else read_consistency(proof, "--proof"),
+            [read_receipt_or_proof(data, f"--receipt {number}") for number, data in enumerate(receipts, 1)],
+            time,
+        )
+    except Bad as error:
+        raise WrongCall(str(error)) from error
+
+
+class OutsideCheck:
+    """Holds the log of a bundle or receipt against what the caller knows; all of it belongs to `streams whole`."""
+
+    def __init__(self, verdict: Verdict, outside: Outside, history: History, where: str) -> None:
+        self.verdict = verdict
+        self.outside = outside
+        self.history = history
+        self.where = where  # how the checkpoint that is judged is called
+        self.proof_is_used = False
+
+    def run(self) -> None:
+        known = False
+        with self.verdict.judging(STREAMS):
+            known = self.check_checkpoint()
+        for key in self.outside.witnesses:
+            with self.verdict.judging(STREAMS):
+                known = self.check_witness(key) or known
+        if not known:
+            reason = "no checkpoint from outside (--checkpoint) and no witness (--witness) knows this tree;"
+            self.verdict.not_checked(STREAMS, f"{reason} the log may have been rewritten as a whole")
+
+    def signer(
+        self, use: str, origin: str, position: int, end: int, signatures: Iterable[tuple[str, bytes]], where: str
+    ) -> PublicKey | None:
+        """The log or issuer key that must have signed for a position of an origin; None when none is known that could."""
+        history, tree_size = self.history, self.history.checkpoint.size
+        ours = [era for era in history.eras if era.origin == origin]
+        bundled: list[PublicKey] = [getattr(era.keys, use) for era in ours]
+        candidates = [key for key in self.outside.keys if key.name == (origin if use == "log" else origin + "/issuer")]
+        named = set(signatures)
+        if not ours:
+            last, theirs = instance_and_epoch(history.last.origin), instance_and_epoch(origin)
+            later = last and theirs and last[0] == theirs[0] and last[1] < theirs[1]
+            if not later or position < tree_size:
+                raise Bad(f"{where}: it is of {origin}, which is no origin of this log ({history.last.origin})")
+        elif position < tree_size if origin == history.last.origin else end <= history.reach(origin):
+            era = history.era_at(position)
+            if era.origin != origin:
+                raise Bad(f"{where}: it is of {origin}, which began at position {ours[0].first} only")
+            key: PublicKey = getattr(era.keys, use)
+            return key
+        elif origin == history.last.origin:
+            if any((key.name, key.key_id) in named for key in bundled[:-1]):
+                raise Bad(f"{where}: it speaks of position {position}, but is signed by a key that was replaced before")
+            candidates = bundled[-1:] + candidates
+        else:
+            candidates = bundled + candidates
+        return next((key for key in candidates if (key.name, key.key_id) in named), None)
+
+    def is_signed(self, checkpoint: Checkpoint, where: str) -> bool:
+        """Whether a checkpoint could be judged by its signature; a wrong one is refused."""
+        name, key_id, _ = checkpoint.note.signatures[0]
+        if name != checkpoint.origin:
+            raise Bad(f"{where}: the first signature must be the log key's, named {checkpoint.origin}")
+        size = checkpoint.size
+        key = self.signer("log", checkpoint.origin, size - 1, size, [(name, key_id)], where)
+        if key is None:
+            reason = (
+                f"{where}: signed by {name}+{key_id.hex()}, a key that is not here; give it with --key if you know it"
+            )
+            self.verdict.not_checked(STREAMS, reason)
+            return False
+        checkpoint.require(key, where)
+        return True
+
+    def root_at(self, size: int) -> bytes | None:
+        """The root that this log had at a size not above its own; None when no proof says it."""
+        ours, proof = self.history.checkpoint, self.outside.proof
+        if size == ours.size:
+            return ours.root
+        if size not in self.history.proved and proof and proof["size"] == ours.size and not self.proof_is_used:
+            self.proof_is_used = True
+            prove(self.history, proof, "--proof")
+        return self.history.proved.get(size)
+
+    # checkpoint and witnesses
+
+    def check_checkpoint(self) -> bool:
+        """Whether the checkpoint from outside knows this log."""
+        ours, theirs = self.history.checkpoint, self.outside.checkpoint
+        if theirs is None or not self.is_signed(theirs, "--checkpoint"):
+            return False
+        if self.history.is_lost(theirs.origin, theirs.size):
+            return self.check_lost(theirs)
+        if theirs.size > ours.size:
+            return self.check_newer(theirs)
+        root = self.root_at(theirs.size)
+        if root is None:
+            reason = f"no proof leads from the checkpoint from outside (size {theirs.size}) to this one ({ours.size})"
+            self.verdict.not_checked(STREAMS, reason)
+            return False
+        if root != theirs.root:
+            raise Bad(f"--checkpoint: another root at size {theirs.size}: this log has another history")
+        return True
+
+    def check_newer(self, theirs: Checkpoint) -> bool:
+        ours, proof = self.history.checkpoint, self.outside.proof
+        rows = proof["proofs"] if proof and proof["size"] == theirs.size else []
+        if not any(row["old_size"] == ours.size for row in rows):
+            reason = f"the checkpoint from outside is newer ({theirs.size} entries); a proof from {ours.size} is needed (--proof)"
+            self.verdict.not_checked(STREAMS, reason)
+            return False
+        for row in rows:
+            old_root = ours.root if row["old_size"] == ours.size else bytes.fromhex(row["old_root"][7:])
+            if not consistent(row["old_size"], theirs.size, old_root, theirs.root, hashes(row["path"])):
+                reason = f"--proof: the log of {theirs.size} entries does not continue that of {row['old_size']}"
+                raise Bad(f"{reason}, this one has {ours.size}")
+        grown = f"the log has grown since, from {ours.size} to {theirs.size} entries at least"
+        self.verdict.notes.append(f"{grown}: what came later is not in here")
+        return True
+
+    def check_lost(self, theirs: Checkpoint) -> bool:
+        """A checkpoint of an origin that ended, above what the reopened log continues of it."""
+        if theirs.size <= self.history.checkpoint.size and self.root_at(theirs.size) == theirs.root:
+            return True
+        lost = self.history.reopened.get(theirs.origin, Reopening())
+        if lost.old_size is not None and theirs.size > lost.old_size:
+            ended = f"--checkpoint: {theirs.origin} ended at size {lost.old_size}, and somebody signed {theirs.size} under it"
+            raise Bad(f"{ended} (after a copy, the original may go on: then it is of another log)")
+        if theirs.size == lost.old_size and theirs.root != lost.old_root:
+            raise Bad(f"--checkpoint: another root at size {theirs.size} than the last one that {theirs.origin} had")
+        self.verdict.notes.append(f"the checkpoint from outside speaks of what was lost when {theirs.origin} ended")
+        reason = (
+            f"--checkpoint: of {theirs.origin}, whose entries from {self.history.reach(theirs.origin)} on were lost"
+        )
+        self.verdict.not_checked(STREAMS, f"{reason}; a checkpoint of {self.history.last.origin} is needed")
+        return False
+
+    def check_witness(self, key: PublicKey) -> bool:
+        """Whether the witness cosigned the very checkpoint that is judged."""
+        here = self.history.checkpoint.note.cosigned_at(key, self.where)
+        theirs = self.outside.checkpoint
+        there = theirs.note.cosigned_at(key, "--checkpoint") if theirs else []
+        for seconds in [*here, *there]:
+            self.verdict.witnesses.append((key.name, time_of(seconds)))
+            self.verdict.notes.append(f"the witness {key.name} cosigned at {time_of(seconds)}")
+        if not here and not there:
+            self.verdict.not_checked(STREAMS, f"no cosignature by the witness {key.keyid} is here")
+        return bool(here)
+
+    # receipts
+
+    def check_receipt(self, receipt: Receipt, proof: TlogProof | None, entries: Sequence[Entry], where: str) -> None:
+        end = receipt.first + receipt.count
+        named = [item[:2] for item in receipt.note.signatures]
+        key = self.signer("issuer", receipt.origin, receipt.first, end, named, where)
+        if key is None:
+            self.verdict.not_checked(STREAMS, f"{where}: signed by a key that is not here; give it with --key")
+            return
+        receipt.note.require(key, where)
+        present = [entry for entry in entries if entry.position in receipt.span]
+        late = any(entry.at != receipt.at for entry in present)
+        whole = len(present) == receipt.count
+        fits = whole and not late and tree_root([entry.leaf for entry in present]) == receipt.root
+        if fits:
+            return
+        if self.history.is_lost(receipt.origin, end):
+            self.verdict.notes.append(f"{where}: it speaks of what may have been lost when {receipt.origin} ended")
+            self.verdict.not_checked(STREAMS, f"{where}: its entries are not here, and {receipt.origin} has ended")
+            return
+        if late:
+            raise Bad(f"{where}: position {present[0].position} has another time here")
+        if whole:
+            raise Bad(f"{where}: other entries stand at position {receipt.first}")
+        if proof is None or receipt.count != 1 or not self.proof_holds(receipt, proof, where):
+            reason = f"{where}: the entries from position {receipt.first} are not all here"
+            self.verdict.not_checked(STREAMS, reason)
+
+    def proof_holds(self, receipt: Receipt, proof: TlogProof, where: str) -> bool:
+        """Whether the receipt's own proof leads to a root that this log has too."""
+        checkpoint = read_checkpoint(proof.checkpoint, where)
+        if not self.is_signed(checkpoint, where):
+            return False
+        size = checkpoint.size
+        if proof.index != receipt.first or not included(receipt.root, proof.index, size, proof.path, checkpoint.root):
+            raise Bad(f"{where}: its proof does not hold")
+        root = self.root_at(size) if size <= self.history.checkpoint.size else None
+        if root is not None and root != checkpoint.root and not self.history.is_lost(checkpoint.origin, size):
+            raise Bad(f"{where}: another root at size {size}: this log has another history")
+        return root == checkpoint.root
+
+
+def prove(history: History, value: dict[str, Any], where: str) -> None:
+    """Take in the roots of older sizes that lead to the root of the history's checkpoint."""
+    for proof in value["proofs"]:
+        old, old_root = proof["old_size"], bytes.fromhex(proof["old_root"][7:])
+        if not consistent(old, value["size"], old_root, history.checkpoint.root, hashes(proof["path"])):
+            raise Bad(f"{where}: the proof from size {old} to {value['size']} does not hold")
+        history.proved[old] = old_root  # two proofs that hold cannot differ here
+
+
+def hashes(path: Sequence[str]) -> list[bytes]:
+    return [bytes.fromhex(item) for item in path]
+
+
+def time_of(seconds: int) -> str:
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{seconds} seconds since 1970"
+
+
+# --- a bundle ---------------------------------------------------------------------------------------------------------
 
 
 def verify_bundle(
     path: str | Path,
     *,
     keys: Sequence[str] = (),
+    witnesses: Sequence[str] = (),
     checkpoint: bytes | None = None,
     proof: bytes | None = None,
     receipts: Sequence[bytes] = (),
+    not_before: str = "",
 ) -> Verdict:
     """Judge a bundle with what is known from outside: key lines and the bytes of checkpoint, proof and receipts.
 
     Raises WrongCall when one of these cannot be read, or the bundle does not exist.
     """
-    try:
-        outside = Outside(
-            [read_key_line(line, "--key") for line in keys],
-            None if checkpoint is None else read_checkpoint(checkpoint, "--checkpoint"),
-            None if proof is None else read_consistency(proof, "--proof"),
-            [read_receipt(data, f"--receipt {number}") for number, data in enumerate(receipts, 1)],
-        )
-    except Bad as error:
-        raise WrongCall(str(error)) from error
+    outside = read_outside(keys, witnesses, checkpoint, proof, receipts, not_before)
     if not Path(path).exists():
         raise WrongCall(f"{path}: no such file")
     verdict = Verdict()
@@ -712,11 +1268,11 @@ def verify_bundle(
     except (OSError, ValueError, Bad) as error:
         verdict.no(FILES, f"the bundle cannot be read: {error}")
         return verdict
-    Check(verdict, files, outside).run()
+    Bundle(verdict, files, outside).check()
     return verdict
 
 
-class Check:
+class Bundle:
     """One pass over one bundle. Each step writes its reasons into the verdict and goes on where it can."""
 
     def __init__(self, verdict: Verdict, files: dict[str, memoryview], outside: Outside) -> None:
@@ -726,23 +1282,25 @@ class Check:
         self.manifest: dict[str, Any] = {}
         self.scope: dict[str, Any] = {}
         self.entries: list[Entry] = []
-        self.keys: Keys | None = None
-        self.vouched = False  # whether both keys signed the keys note, so that knowing one is knowing the other
+        self.issued: Entry | None = None  # the entry that seals the scope of this very bundle
+        self.eras: list[Era] = []
+        self.eras_are_whole = False  # whether every keys note follows from the one before
+        self.reopened: dict[str, Reopening] = {}
         self.checkpoint: Checkpoint | None = None
-        self.proved: dict[int, bytes] = {}  # older sizes and the roots that were proved for them
 
-    def run(self) -> None:
+    def check(self) -> None:
         with self.verdict.judging(FILES):
             self.check_manifest()
-        with self.verdict.judging(SIGNATURE):
-            self.keys = read_keys(self.read("keys/keys-0.note"), "keys/keys-0.note")
         with self.verdict.judging(STREAMS):
             self.checkpoint = read_checkpoint(self.read("log/checkpoint"), "log/checkpoint")
         self.read_entries()
+        with self.verdict.judging(STREAMS):
+            self.find_issued()
+        self.follow_eras()
         self.check_contents()
-        if self.keys:
-            self.check_signatures(self.keys)
-            self.check_known(self.keys)
+        if self.eras:
+            self.check_signatures(self.eras[-1].keys)
+            check_known(self.verdict, self.eras, self.eras_are_whole, self.outside.keys)
         if self.checkpoint and self.manifest:
             self.check_streams(self.checkpoint)
 
@@ -804,7 +1362,7 @@ class Check:
             self.verdict.no(FILES, f"{path}: the bytes are not those of the manifest (another SHA-256)")
 
     def check_contents(self) -> None:
-        """Documents and texts against the entries that seal them."""
+        """Documents, texts, report and statements against the entries that seal them."""
         if not self.entries:
             self.verdict.not_checked(FILES, "no entry could be read, so documents and texts were held against nothing")
             return
@@ -815,6 +1373,10 @@ class Check:
                     self.check_ref(entry, ref, left_out)
         with self.verdict.judging(FILES):
             self.check_texts()
+        for path, name in {"report.json": "report_json", "report.pdf": "report_pdf"}.items():
+            with self.verdict.judging(FILES):
+                self.check_report(path, name)
+        self.check_statements()
         with contextlib.suppress(OSError):
             if "verify.py" in self.files and self.read("verify.py") != Path(__file__).read_bytes():
                 self.verdict.notes.append("verify.py in the bundle is not this verifier; this one gave the answers")
@@ -823,17 +1385,32 @@ class Check:
     def read_not_included(self) -> set[str]:
         where = "not_included.json"
         value = shape(read_json(self.read(where), where), where, documents="list", type="pressmark/not_included/1")
+        refs = {(r["digest"], r["name"], r["size_bytes"]) for e in self.entries for r in e.event["refs"]}
+        kept = {r["digest"] for e in self.entries if self.is_of_version(e) for r in e.event["refs"]}
         for row in value["documents"]:
             shape(row, where, digest="digest", name="text", reason="text", size_bytes="count")
-            if row["reason"] not in ("purged", "withheld", "too_large"):
-                raise Bad(f"{where}: reason {row['reason']!r} is not known")
-            if self.document(row["digest"]) is not None:
-                raise Bad(f"{where}: {row['digest']} is in the bundle all the same")
+            digest, reason = row["digest"], row["reason"]
+            if reason not in ("purged", "withheld", "too_large"):
+                raise Bad(f"{where}: reason {reason!r} is not known")
+            if reason == "too_large" and row["size_bytes"] <= DOCUMENT_LIMIT:
+                raise Bad(f"{where}: {digest} is not too large")
+            if reason == "withheld" and (self.verdict.version is None or digest in kept):
+                raise Bad(f"{where}: {digest} may not be withheld")
+            if self.document(digest) is not None:
+                raise Bad(f"{where}: {digest} is in the bundle all the same")
+            if (digest, row["name"], row["size_bytes"]) not in refs:
+                raise Bad(f"{where}: no entry refers to {digest} by this name and size")
         digests = [row["digest"] for row in value["documents"]]
         ascending(digests, where)
-        if digests:
-            self.verdict.notes.append(f"{len(digests)} documents are named as not included")
+        for reason in ("purged", "too_large", "withheld"):
+            count = sum(row["reason"] == reason for row in value["documents"])
+            if count:
+                self.verdict.notes.append(f"{count} documents are named as not included: {reason}")
         return set(digests)
+
+    def is_of_version(self, entry: Entry) -> bool:
+        """Whether an entry holds the record of the version that the bundle is narrowed to."""
+        return any(key == self.verdict.version for key, _ in entry.rows("catalog.version"))
 
     def check_ref(self, entry: Entry, ref: dict[str, Any], left_out: set[str]) -> None:
         data = self.document(ref["digest"])
@@ -849,10 +1426,10 @@ class Check:
             read_json(self.read("texts.json"), "texts.json"), "texts.json", texts="list", type="pressmark/texts/1"
         )
         sealed = {
-            (record["id"], record["row"].get("commitment"))
+            (key, row["commitment"])
             for entry in self.entries
-            for record in entry.event["records"]
-            if record["type"].startswith("access.text/") and isinstance(record["row"].get("commitment"), str)
+            for key, row in entry.rows("access.text")
+            if isinstance(row.get("commitment"), str)
         }
         for text in value["texts"]:
             shape(text, "texts.json", commitment="digest", id="uuid", salt="text", value="text")
@@ -864,7 +1441,77 @@ class Check:
                 raise Bad(f"texts.json: text {text['id']} is sealed by no entry of the bundle")
         ascending([text["id"] for text in value["texts"]], "texts.json")
 
-    # signature good, key known
+    def check_report(self, path: str, name: str) -> None:
+        if path not in self.files:
+            return
+        digest = "sha256:" + hashlib.sha256(self.files[path]).hexdigest()
+        issued = [entry for entry in self.entries if entry.event["kind"] == "report.issued"]
+        if not any(digest in entry.refs(name) for entry in issued):
+            raise Bad(f"{path}: not a report that an entry of the bundle seals")
+
+    def check_statements(self) -> None:
+        """Each statement is about digests that the entries seal; in a bundle of one version, about that version."""
+        paths = [path for path in self.files if path.startswith("statements/")]
+        if not paths or not self.eras:
+            return
+        sealed, of_version = set(), set()
+        for entry in self.entries:
+            sealed |= {ref["digest"] for ref in entry.event["refs"]}
+            values = (value for record in entry.event["records"] for value in record["row"].values())
+            sealed |= {value for value in values if isinstance(value, str)}
+            of_version |= {
+                str(row.get("digest")) for key, row in entry.rows("catalog.version") if key == self.verdict.version
+            }
+        for path in paths:
+            with contextlib.suppress(Bad):  # an envelope that cannot be read is told with the signatures
+                payload = read_statement(self.read(path), self.eras[-1].keys.issuer, path)[1]
+                with self.verdict.judging(FILES):
+                    subjects = subjects_of(payload, path)
+                    if not sealed.issuperset(subjects):
+                        raise Bad(
+                            f"{path}: it is about {min(set(subjects) - sealed)}, which no entry of the bundle seals"
+                        )
+                    if self.verdict.version is not None and not of_version.intersection(subjects):
+                        raise Bad(f"{path}: it is not about version {self.verdict.version}")
+
+    # signature good
+
+    def follow_eras(self) -> None:
+        """The keys notes in order, each held against the one before; the first that breaks a rule ends them."""
+        starts = [e for e in self.entries if e.event["kind"] in ERA_KINDS and e.stream == "instance" and e.position > 0]
+        try:
+            where = "keys/keys-0.note"
+            with self.verdict.judging(SIGNATURE):
+                keys = read_keys(self.read(where), where, 0)
+                self.eras.append(Era(0, CREATED, keys, vouched=False))
+                next_era(None, keys, None)
+                for entry in starts:
+                    self.follow(entry)
+                self.eras_are_whole = True
+        finally:
+            self.verdict.eras = self.eras
+
+    def follow(self, entry: Entry) -> None:
+        before, where = self.eras[-1], f"keys/keys-{entry.position}.note"
+        keys = read_keys(self.read(where), where, entry.position)
+        self.eras.append(next_era(before, keys, entry.event["kind"]))
+        with self.verdict.judging(STREAMS):
+            self.check_sealed_keys(entry)
+            self.tell_era(entry, before, self.eras[-1])
+
+    def check_sealed_keys(self, entry: Entry) -> None:
+        where = f"keys/keys-{entry.position}.note"
+        if entry.refs("keys") != ["sha256:" + hashlib.sha256(self.read(where)).hexdigest()]:
+            raise Bad(f"{where}: not the keys note that {entry.where} seals")
+
+    def tell_era(self, entry: Entry, before: Era, era: Era) -> None:
+        if era.kind == REVOKED:
+            self.verdict.notes.append(f"the keys before position {era.first} were revoked")
+        if era.kind == REOPENED:
+            lost = self.reopened[before.origin] = read_reopening(entry, before.origin, era.origin)
+            size = "an unknown size" if lost.old_size is None else lost.old_size
+            went = f"{before.origin} ended at {size} and goes on here as {era.origin} from position {era.first}"
+            self.verdict.notes.append(f"{went}; it is continued up to {lost.agreed_size}, what came after was lost")
 
     def check_signatures(self, keys: Keys) -> None:
         for path, expected in {
@@ -876,11 +1523,7 @@ class Check:
         }.items():
             with self.verdict.judging(SIGNATURE):
                 if self.read(path) != expected.encode():
-                    raise Bad(f"{path}: not the key of keys/keys-0.note")
-        with self.verdict.judging(SIGNATURE):
-            keys.note.require(keys.log, "keys/keys-0.note")
-            keys.note.require(keys.issuer, "keys/keys-0.note")
-            self.vouched = True
+                    raise Bad(f"{path}: not the key of keys/keys-{keys.first}.note")
         with self.verdict.judging(SIGNATURE):
             if not keys.issuer.verifies(self.read("manifest.json"), self.read("manifest.sig")):
                 raise Bad(f"manifest.sig: not a signature over manifest.json by {keys.issuer.keyid}")
@@ -888,34 +1531,15 @@ class Check:
             if not sshsig_verifies(self.read("manifest.json.sig"), self.read("manifest.json"), keys.issuer):
                 raise Bad(f"manifest.json.sig: not an SSH signature over manifest.json by {keys.issuer.keyid}")
         with self.verdict.judging(SIGNATURE):
-            require_checkpoint(read_checkpoint(self.read("log/checkpoint"), "log/checkpoint"), keys, "log/checkpoint")
+            read_checkpoint(self.read("log/checkpoint"), "log/checkpoint").require(keys.log, "log/checkpoint")
+        firsts = {f"keys/keys-{era.first}.note" for era in self.eras}
         for path in self.files:
-            if path.startswith("statements/"):
-                with self.verdict.judging(SIGNATURE):
+            with self.verdict.judging(SIGNATURE):
+                if path.startswith("statements/"):
                     check_statement(self.read(path), keys.issuer, path)
-        for entry in self.entries:
-            if entry.event["kind"] in NOT_FOLLOWED:
-                self.verdict.not_checked(
-                    SIGNATURE, f"{entry.where} is {entry.event['kind']}, which is not followed yet"
-                )
+                if KEYS_FILE_PATTERN.fullmatch(path) and path not in firsts and self.eras_are_whole:
+                    raise Bad(f"{path}: no entry of the bundle begins an era there")
         self.verdict.finish(SIGNATURE)
-
-    def check_known(self, keys: Keys) -> None:
-        ours = {keys.log.name: keys.log, keys.issuer.name: keys.issuer}
-        for key in self.outside.keys:
-            if key.name in ours and ours[key.name].raw != key.raw:
-                self.verdict.no(KEY, f"the bundle is signed by {ours[key.name].keyid}; you know {key.keyid}")
-        if not self.outside.keys:
-            self.verdict.not_checked(
-                KEY, "no key line from outside was given (--key); whoever made the bundle chose its key"
-            )
-        elif not any(key in ours.values() for key in self.outside.keys):
-            self.verdict.no(KEY, f"none of the keys you gave is {keys.log.keyid} or {keys.issuer.keyid}")
-        elif not self.vouched:
-            self.verdict.not_checked(
-                KEY, "keys/keys-0.note is not signed by both keys, so neither vouches for the other"
-            )
-        self.verdict.finish(KEY)
 
     # streams whole
 
@@ -952,258 +1576,309 @@ class Check:
     def check_included(self, entry: Entry, proof: dict[str, Any]) -> None:
         if self.checkpoint is None:
             return
-        path = [bytes.fromhex(item) for item in proof["path"]]
-        if not included(entry.leaf, entry.position, self.checkpoint.size, path, self.checkpoint.root):
+        path, tree = hashes(proof["path"]), self.checkpoint
+        if not included(entry.leaf, entry.position, tree.size, path, tree.root):
             raise Bad(f"{entry.where} is not in the tree of log/checkpoint: it or its proof was changed")
+
+    def find_issued(self) -> None:
+        """The `bundle.issued` entry of this very bundle: it names the subject and seals the scope."""
+        scope = self.manifest.get("scope")
+        for entry in self.entries:
+            rows = [row for key, row in entry.rows("audit.bundle") if key == self.manifest.get("bundle")]
+            if entry.event["kind"] != "bundle.issued" or entry.refs("scope") != [scope] or not rows:
+                continue
+            self.issued = entry
+            row = rows[0]
+            subject, version = row.get("subject"), row.get("version_id", "")
+            fits = row.get("scope_digest") == scope and KINDS["stream"](subject)
+            if entry.stream != "instance" or not fits or not (version is None or KINDS["uuid"](version)):
+                raise Bad(f"{entry.where}: it does not say what the bundle is about, or seals another scope")
+            self.verdict.issued_at, self.verdict.subject, self.verdict.version = entry.at, str(subject), version
+            return
+        if self.manifest:
+            raise Bad(
+                "no bundle.issued entry of the bundle seals its scope: the scope was changed, or the entry left out"
+            )
 
     def check_streams(self, checkpoint: Checkpoint) -> None:
         judging = self.verdict.judging
+        history = History(self.eras, checkpoint, self.reopened)
         with judging(STREAMS):
             stated = (self.manifest["origin"], self.manifest["tree_size"], self.manifest["root"])
             if stated != (checkpoint.origin, checkpoint.size, "sha256:" + checkpoint.root.hex()):
                 raise Bad("manifest.json: origin, tree_size or root are not those of log/checkpoint")
         with judging(STREAMS):
             self.check_first_entry()
+        self.check_era_entries()
         with judging(STREAMS):
-            self.check_scope()
-        self.check_order()
-        self.check_units()
+            self.read_scope()
+            self.check_subject()
+        check_order(self.verdict, STREAMS, self.entries)
+        check_units(self.verdict, STREAMS, self.entries)
         with judging(STREAMS):
-            self.check_consistency(checkpoint)
-        if self.keys:
+            self.check_consistency(history)
+        with judging(STREAMS):
+            if self.verdict.issued_at < self.outside.not_before:
+                raise Bad(
+                    f"it was sealed {self.verdict.issued_at or 'never'}, before {self.outside.not_before}: an older bundle"
+                )
+        if not self.eras:
+            return
+        known = OutsideCheck(self.verdict, self.outside, history, "log/checkpoint")
+        known.run()
+        for number, (receipt, proof) in enumerate(self.outside.receipts, 1):
             with judging(STREAMS):
-                self.check_outside(checkpoint, self.keys)
-            for number, receipt in enumerate(self.outside.receipts, 1):
-                with judging(STREAMS):
-                    self.check_receipt(receipt, f"--receipt {number}", checkpoint, self.keys)
-            self.verdict.finish(STREAMS)
+                known.check_receipt(receipt, proof, self.entries, f"--receipt {number}")
+        self.verdict.finish(STREAMS)
 
     def check_first_entry(self) -> None:
         first = self.entries[0] if self.entries else None
         if first is None or first.position != 0:
             raise Bad("position 0: the first entry of the ledger is missing")
-        if (first.stream, first.seq, first.event["kind"]) != ("instance", 1, "ledger.created"):
+        if (first.stream, first.seq, first.event["kind"]) != ("instance", 1, CREATED):
             raise Bad("position 0: not ledger.created as number 1 of the stream instance")
-        notes = [ref["digest"] for ref in first.event["refs"] if ref["name"] == "keys"]
-        if notes != ["sha256:" + hashlib.sha256(self.read("keys/keys-0.note")).hexdigest()]:
-            raise Bad("keys/keys-0.note: not the keys note that entry 0 seals")
-        if self.keys and self.keys.origin != self.manifest["origin"]:
-            raise Bad("keys/keys-0.note: not of the origin of the manifest")
+        self.check_sealed_keys(first)
 
-    def check_scope(self) -> None:
-        digest = self.manifest["scope"]
-        where = "documents/" + digest[7:]
-        data = self.document(digest)
+    def check_era_entries(self) -> None:
+        for entry in self.entries:
+            if entry.event["kind"] in ERA_KINDS and entry.stream != "instance":
+                self.verdict.no(STREAMS, f"{entry.where}: {entry.event['kind']} belongs into the stream instance")
+        if self.eras and self.eras[-1].origin != self.manifest["origin"]:
+            self.verdict.no(STREAMS, f"manifest.json: its origin is not that of the last keys ({self.eras[-1].origin})")
+
+    def read_scope(self) -> None:
+        """The scope, and that each of its streams is whole."""
+        where = "documents/" + self.manifest["scope"][7:]
+        data = self.document(self.manifest["scope"])
         if data is None:
             raise Bad(f"{where}: the scope is missing")
         scope = shape(read_json(data, where), where, ends="list", size="count from 1", type="pressmark/scope/1")
         ends = {
-            shape(end, where, last_seq="count from 1", stream="text")["stream"]: end["last_seq"]
+            shape(end, where, last_seq="count from 1", stream="stream")["stream"]: end["last_seq"]
             for end in scope["ends"]
         }
         ascending([end["stream"] for end in scope["ends"]], f"{where}: streams")
         if not ends:
             raise Bad(f"{where}: the scope names no stream, so nothing would be whole")
         self.scope = self.verdict.scope = scope
-        self.check_sealed(digest, scope["size"])
+        if self.issued and self.issued.position < scope["size"]:
+            raise Bad(f"{self.issued.where}: the scope speaks of {scope['size']} entries, but was sealed before them")
+        shown: dict[str, set[int]] = {stream: set() for stream in ends}
+        for entry in self.below_size():
+            if entry.stream in shown:
+                shown[entry.stream].add(entry.seq)
         for stream, last in ends.items():
-            numbers = {e.seq for e in self.entries if e.stream == stream and e.position < scope["size"]}
-            missing = list(itertools.islice((n for n in range(1, last + 1) if n not in numbers), 6))
-            if missing:
-                shown = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
-                self.verdict.no(STREAMS, f"stream {stream}: number {shown} of {last} is missing")
-            if numbers and max(numbers) > last:
-                self.verdict.no(
-                    STREAMS, f"stream {stream}: the scope ends at {last}, but number {max(numbers)} is older"
-                )
+            self.check_stream(stream, last, shown[stream])
 
-    def check_sealed(self, digest: str, size: int) -> None:
-        """The scope's digest stands in the `bundle.issued` entry of this very bundle."""
-        for entry in self.entries:
-            event = entry.event
-            named = [ref["digest"] for ref in event["refs"] if ref["name"] == "scope"]
-            ids = [record["id"] for record in event["records"] if record["type"].startswith("audit.bundle/")]
-            if event["kind"] == "bundle.issued" and named == [digest] and self.manifest["bundle"] in ids:
-                if entry.stream != "instance" or entry.position < size:
-                    raise Bad(f"{entry.where}: the scope speaks of {size} entries, but was sealed before them")
-                self.verdict.issued_at = entry.at
-                self.check_subject(event, size)
-                return
-        raise Bad("no bundle.issued entry of the bundle seals its scope: the scope was changed, or the entry left out")
+    def below_size(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.position < self.scope["size"]]
 
-    def check_subject(self, event: dict[str, Any], size: int) -> None:
-        """What the bundle is about is in its scope. A monitor without a stream there saw nothing yet, or was left out: told."""
+    def check_stream(self, stream: str, last: int, numbers: set[int]) -> None:
+        missing = list(itertools.islice((n for n in range(1, last + 1) if n not in numbers), 6))
+        if missing:
+            shown = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+            self.verdict.no(STREAMS, f"stream {stream}: number {shown} of {last} is missing")
+        if numbers and max(numbers) > last:
+            self.verdict.no(STREAMS, f"stream {stream}: the scope ends at {last}, but number {max(numbers)} is older")
+
+    def check_subject(self) -> None:
+        """What the bundle is about is in its scope, with all that belongs to it."""
+        subject, version = self.verdict.subject, self.verdict.version
+        if not subject:
+            return
         streams = {end["stream"] for end in self.scope["ends"]}
-        rows = [record["row"] for record in event["records"] if record["type"].startswith("audit.bundle/")]
-        subjects = {row["subject"] for row in rows if isinstance(row.get("subject"), str)}
-        for stream in sorted(subjects - streams):
-            self.verdict.no(STREAMS, f"the bundle is about {stream}, but its scope leaves that stream out")
-        monitors = {
-            f"monitor:{record['id']}"
-            for entry in self.entries
-            if entry.stream in subjects and entry.position < size
-            for record in entry.event["records"]
-            if record["type"].startswith("monitoring.monitor/")
-        }
+        entries = self.below_size()
+        if subject == "instance":
+            self.check_instance(streams, entries)
+        elif subject not in streams:
+            self.verdict.no(STREAMS, f"the bundle is about {subject}, but its scope leaves that stream out")
+        if version is not None:
+            if not subject.startswith("model:"):
+                raise Bad(f"a version of {subject} is no subject of a bundle")
+            if not any(entry.stream == subject and self.is_of_version(entry) for entry in entries):
+                raise Bad(f"the bundle is about version {version}, but no entry of {subject} holds it")
+        if subject.startswith("model:"):
+            self.check_closed([entry for entry in entries if entry.stream in streams], streams)
+
+    def check_instance(self, streams: set[str], entries: list[Entry]) -> None:
+        """The whole instance: no position is missing, and every stream is in the scope."""
+        there = {entry.position for entry in entries}
+        missing = list(itertools.islice((n for n in range(self.scope["size"]) if n not in there), 6))
+        if missing:
+            shown = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+            self.verdict.no(STREAMS, f"the bundle is about the whole instance, but position {shown} is missing")
+        for stream in sorted({entry.stream for entry in entries} - streams):
+            self.verdict.no(STREAMS, f"the bundle is about the whole instance, but its scope leaves {stream} out")
+
+    def check_closed(self, entries: list[Entry], streams: set[str]) -> None:
+        """Streams that the rows of the scope name are in it. In a bundle of one version, those of other versions need not."""
+        needed: dict[str, Entry] = {}
+        versions: dict[str, Entry] = {}
+        monitors: set[str] = set()
+        shown: set[str] = set()
+        for entry in entries:
+            shown |= {key for key, _ in entry.rows("provenance.dataset_version")}
+            monitors |= {f"monitor:{key}" for key, _ in entry.rows("monitoring.monitor")}
+            for record in entry.event["records"]:
+                row = record["row"]
+                named = [
+                    f"{kind}:{row[column]}" for column, kind in NAMED_STREAMS.items() if row.get(column) is not None
+                ]
+                needed |= {stream: entry for stream in named if stream not in needed}
+                used = [str(row[column]) for column in DATASET_VERSION_COLUMNS if row.get(column) is not None]
+                versions |= {key: entry for key in used if key not in versions}
+        open_ends = {stream: entry for stream, entry in needed.items() if stream not in streams}
+        open_ends |= {f"dataset of version {key}": entry for key, entry in versions.items() if key not in shown}
+        for stream, entry in sorted(open_ends.items()):
+            reason = f"{entry.where} names the {stream}, which the scope leaves out"
+            if self.verdict.version is None:
+                self.verdict.no(STREAMS, reason)
+            else:
+                self.verdict.notes.append(reason)
         for stream in sorted(monitors - streams):
             self.verdict.notes.append(f"the scope holds no {stream}: nothing was recorded there, or it was left out")
 
-    def check_order(self) -> None:
-        """Numbers of every stream rise with the position; ids are unique; time goes back only where it is said."""
-        last_seq: dict[str, int] = {}
-        ids: set[str] = set()
-        for before, entry in zip([None, *self.entries], self.entries, strict=False):
-            if entry.seq <= last_seq.get(entry.stream, 0):
-                self.verdict.no(STREAMS, f"{entry.where}: the number does not rise with the position")
-            last_seq[entry.stream] = entry.seq
-            if entry.event["id"] in ids:
-                self.verdict.no(STREAMS, f"{entry.where}: its event id stands twice")
-            ids.add(entry.event["id"])
-            side_by_side = before is not None and before.position + 1 == entry.position
-            if side_by_side and before and entry.at < before.at and entry.event["kind"] != "ledger.clock_corrected":
-                self.verdict.no(STREAMS, f"{entry.where}: its time is before that of the entry it follows")
-
-    def check_units(self) -> None:
-        """Events of one unit share actor, times and request, and no event of another unit stands between them."""
-        shared: dict[str, tuple[Any, ...]] = {}
-        previous = ""
-        for entry in self.entries:
-            event = entry.event
-            unit = event["unit"]
-            facts = (event["actor"], event["at"], event["request"], entry.at)
-            if unit in shared and unit != previous:
-                self.verdict.no(STREAMS, f"{entry.where}: unit {unit} is torn apart")
-            if shared.setdefault(unit, facts) != facts:
-                self.verdict.no(STREAMS, f"{entry.where}: differs from its unit {unit} in actor, time or request")
-            previous = unit
-
-    def check_consistency(self, checkpoint: Checkpoint) -> None:
+    def check_consistency(self, history: History) -> None:
         where = "log/consistency.json"
         value = read_consistency(self.read(where), where)
-        if value["size"] != checkpoint.size:
-            raise Bad(f"{where}: proofs to size {value['size']}, the checkpoint has {checkpoint.size}")
-        self.prove(value, checkpoint.root, where)
-        if self.scope and self.scope["size"] not in self.proved:
+        if value["size"] != history.checkpoint.size:
+            raise Bad(f"{where}: proofs to size {value['size']}, the checkpoint has {history.checkpoint.size}")
+        prove(history, value, where)
+        if self.scope and self.scope["size"] not in history.proved:
             raise Bad(f"{where}: no proof from the scope's size {self.scope['size']}")
 
-    def prove(self, value: dict[str, Any], root: bytes, where: str) -> None:
-        for proof in value["proofs"]:
-            old, old_root = proof["old_size"], bytes.fromhex(proof["old_root"][7:])
-            path = [bytes.fromhex(item) for item in proof["path"]]
-            if not consistent(old, value["size"], old_root, root, path):
-                raise Bad(f"{where}: the proof from size {old} to {value['size']} does not hold")
-            self.proved[old] = old_root  # two proofs that hold cannot differ here
 
-    def check_outside(self, ours: Checkpoint, keys: Keys) -> None:
-        theirs, proof = self.outside.checkpoint, self.outside.proof
-        if theirs is None:
-            reason = "no checkpoint from outside was given (--checkpoint); the log may have been rewritten as a whole"
-            self.verdict.not_checked(STREAMS, reason)
+# --- a completed receipt ----------------------------------------------------------------------------------------------
+
+
+def verify_receipt(
+    path: str | Path,
+    *,
+    keys: Sequence[str] = (),
+    witnesses: Sequence[str] = (),
+    checkpoint: bytes | None = None,
+    proof: bytes | None = None,
+) -> Verdict:
+    """Judge a completed receipt (a folder) with what is known from outside. Raises WrongCall."""
+    outside = read_outside(keys, witnesses, checkpoint, proof)
+    if not Path(path).is_dir():
+        raise WrongCall(f"{path}: no such folder")
+    verdict = Verdict()
+    try:
+        receipt = CompletedReceipt(verdict, Path(path), outside)
+    except Bad as error:
+        verdict.no(FILES, f"the receipt cannot be read: {error}")
+        return verdict
+    receipt.check()
+    return verdict
+
+
+class CompletedReceipt:
+    """A receipt with the bytes of its entries, their proofs and the keys notes: all that is needed without the server."""
+
+    def __init__(self, verdict: Verdict, folder: Path, outside: Outside) -> None:
+        self.verdict = verdict
+        self.folder = folder
+        self.outside = outside
+        self.names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+        self.receipt = verdict.receipt = read_receipt_note(self.read("receipt.note"), "receipt.note")
+        if self.receipt.count > UNIT_LIMIT:
+            raise Bad(f"receipt.note: a unit holds at most {UNIT_LIMIT} entries, not {self.receipt.count}")
+        self.entries: list[Entry] = []
+        self.proofs: list[TlogProof] = []
+        self.checkpoint: Checkpoint | None = None
+        self.eras: list[Era] = []
+        self.eras_are_whole = False
+
+    def read(self, name: str) -> bytes:
+        try:
+            with (self.folder / name).open("rb") as file:
+                return file.read(4 * NOTE_LIMIT)
+        except OSError as error:
+            raise Bad(f"{name}: {error.strerror or 'it cannot be read'}") from error
+
+    def check(self) -> None:
+        self.verdict.origin = self.receipt.origin
+        self.read_files()
+        with self.verdict.judging(SIGNATURE):
+            self.follow_eras()
+        if self.checkpoint is None or not self.eras:
             return
-        require_checkpoint(theirs, keys, "--checkpoint")
-        if theirs.size < ours.size and proof and proof["size"] == ours.size:
-            self.prove(proof, ours.root, "--proof")
-        if theirs.size > ours.size:
-            self.check_newer(ours, theirs)
-        elif theirs.size not in self.proved and theirs.size != ours.size:
-            reason = (
-                f"no proof leads from the checkpoint from outside (size {theirs.size}) to the bundle's ({ours.size})"
-            )
-            self.verdict.not_checked(STREAMS, reason)
-        elif theirs.root != {**self.proved, ours.size: ours.root}[theirs.size]:
-            raise Bad(f"--checkpoint: another root at size {theirs.size}: the log of the bundle has another history")
+        self.verdict.origin, self.verdict.tree_size = self.checkpoint.origin, self.checkpoint.size
+        self.check_signatures(self.checkpoint, self.eras[-1])
+        check_known(self.verdict, self.eras, self.eras_are_whole, self.outside.keys)
+        for entry, proof in zip(self.entries, self.proofs, strict=False):
+            if not included(entry.leaf, entry.position, self.checkpoint.size, proof.path, self.checkpoint.root):
+                self.verdict.no(STREAMS, f"{entry.where} is not in the tree of the proofs' checkpoint")
+        history = History(self.eras, self.checkpoint)
+        OutsideCheck(self.verdict, self.outside, history, "the proofs' checkpoint").run()
+        if len(self.entries) == len(self.proofs) == self.receipt.count:
+            self.verdict.finish(STREAMS)
 
-    def check_newer(self, ours: Checkpoint, theirs: Checkpoint) -> None:
-        proof = self.outside.proof
-        rows = proof["proofs"] if proof and proof["size"] == theirs.size else []
-        row = next((row for row in rows if row["old_size"] == ours.size), None)
-        if row is None:
-            reason = f"the checkpoint from outside is newer ({theirs.size} entries); a proof from {ours.size} is needed (--proof)"
-            self.verdict.not_checked(STREAMS, reason)
-            return
-        path = [bytes.fromhex(item) for item in row["path"]]
-        if not consistent(ours.size, theirs.size, ours.root, theirs.root, path):
-            raise Bad(f"--proof: the log of {theirs.size} entries does not continue that of the bundle ({ours.size})")
+    def read_files(self) -> None:
+        """Entries and proofs of every position, held against the receipt."""
+        expected = {"receipt.note"}
+        for position in self.receipt.span:
+            with self.verdict.judging(FILES):
+                name = f"entries/{position}.json"
+                expected.add(name)
+                self.entries.append(read_entry(self.read(name), position, name))
+            with self.verdict.judging(FILES):
+                name = f"proofs/{position}.tlog-proof"
+                expected.add(name)
+                self.proofs.append(self.read_proof(name, position))
+        for name in self.names:
+            if name not in expected and not KEYS_FILE_PATTERN.fullmatch(name):
+                self.verdict.notes.append(f"{name}: a file that belongs to no receipt; nothing is concluded from it")
+        if len(self.entries) == self.receipt.count:
+            self.check_unit()
+            self.verdict.finish(FILES)
 
-    def check_receipt(self, receipt: Receipt, where: str, ours: Checkpoint, keys: Keys) -> None:
-        if receipt.origin != keys.origin:
-            raise Bad(f"{where}: it is of {receipt.origin}, the bundle of {keys.origin}")
-        receipt.note.require(keys.issuer, where)
-        span = range(receipt.first, receipt.first + receipt.count)
-        present = [entry for entry in self.entries if entry.position in span]
-        if any(entry.at != receipt.at for entry in present):
-            raise Bad(f"{where}: position {present[0].position} has another time in the bundle")
-        if len(present) == receipt.count:
-            if tree_root([entry.leaf for entry in present]) != receipt.root:
-                raise Bad(f"{where}: the bundle holds other entries at position {receipt.first}")
-            return
-        if receipt.proof and self.proof_holds(receipt, where, ours, keys):
-            return
-        reason = f"{where}: the entries from position {receipt.first} are not all in the bundle"
-        self.verdict.not_checked(STREAMS, reason)
+    def read_proof(self, name: str, position: int) -> TlogProof:
+        proof = read_tlog_proof(self.read(name), name)
+        if proof.receipt != self.read("receipt.note") or proof.index != position:
+            raise Bad(f"{name}: it is not the proof of this receipt for position {position}")
+        if self.proofs and proof.checkpoint != self.proofs[0].checkpoint:
+            raise Bad(f"{name}: it leads to another checkpoint than the proofs before it")
+        self.checkpoint = read_checkpoint(proof.checkpoint, name)
+        return proof
 
-    def proof_holds(self, receipt: Receipt, where: str, ours: Checkpoint, keys: Keys) -> bool:
-        """Whether the receipt's own proof leads to a root that the bundle has too."""
-        assert receipt.proof is not None
-        index, path, checkpoint = receipt.proof
-        require_checkpoint(checkpoint, keys, where)
-        if receipt.count != 1:
-            return False
-        if index != receipt.first or not included(receipt.root, index, checkpoint.size, path, checkpoint.root):
-            raise Bad(f"{where}: its proof does not hold")
-        known = {**self.proved, ours.size: ours.root}
-        if checkpoint.size in known and known[checkpoint.size] != checkpoint.root:
-            raise Bad(f"{where}: another root at size {checkpoint.size}: the log of the bundle has another history")
-        return checkpoint.size in known
+    def check_unit(self) -> None:
+        if tree_root([entry.leaf for entry in self.entries]) != self.receipt.root:
+            self.verdict.no(FILES, "entries/: not the entries of the receipt (another root)")
+        for entry in self.entries:
+            if entry.at != self.receipt.at or entry.event["unit"] != self.entries[0].event["unit"]:
+                self.verdict.no(FILES, f"{entry.where}: not of the receipt's time, or of another unit")
+        check_order(self.verdict, FILES, self.entries)
+        check_units(self.verdict, FILES, self.entries)
 
+    def follow_eras(self) -> None:
+        matches = [match for name in self.names if (match := KEYS_FILE_PATTERN.fullmatch(name))]
+        firsts = sorted(int(match[1]) for match in matches)
+        if not firsts or firsts[0] != 0:
+            raise Bad("keys/keys-0.note: the file is missing")
+        self.verdict.eras = self.eras
+        for first in firsts:
+            name = f"keys/keys-{first}.note"
+            keys = read_keys(self.read(name), name, first)
+            if first == 0:
+                self.eras.append(Era(0, CREATED, keys, vouched=False))
+                next_era(None, keys, None)
+            else:
+                self.eras.append(next_era(self.eras[-1], keys, None))
+            if self.checkpoint and first >= self.checkpoint.size:
+                raise Bad(f"{name}: it begins after the proofs' checkpoint")
+        self.eras_are_whole = True
 
-def read_entry(line: bytes, position: int, where: str) -> Entry:
-    where = f"{where} (position {position})"
-    if len(line) > ENTRY_LIMIT or any(byte < 0x20 or byte > 0x7E for byte in line):
-        raise Bad(f"{where}: longer than {ENTRY_LIMIT} bytes, or not printable ASCII")
-    entry = shape(
-        read_json(line, where), where, at="time", event="object", stream="stream", stream_seq="count from 1", v="count"
-    )
-    event = shape(
-        entry["event"],
-        f"{where}: event",
-        actor="object",
-        at="time",
-        id="uuid",
-        kind="text",
-        records="list",
-        refs="list",
-        request="text or null",
-        team="text or null",
-        unit="uuid",
-        v="count",
-    )
-    too_long = len(line) > EVENT_LIMIT and len(write_json(event)) > EVENT_LIMIT
-    if entry["v"] != 1 or event["v"] != 1 or too_long:
-        raise Bad(f"{where}: a version other than 1, or an event longer than {EVENT_LIMIT} bytes")
-    shape(event["actor"], f"{where}: actor", id="uuid", on_behalf_of="text or null", role="text", via="text")
-    for record in event["records"]:
-        shape(record, f"{where}: record", id="uuid", row="object", type="record type")
-    names = [(record["type"].split("/")[0], record["id"]) for record in event["records"]]
-    if len(set(names)) != len(names):
-        raise Bad(f"{where}: a record stands twice")
-    for ref in event["refs"]:
-        shape(ref, f"{where}: ref", digest="digest", name="text", size_bytes="count")
-    return Entry(position, leaf_hash(line), entry["at"], entry["stream"], entry["stream_seq"], event)
-
-
-def check_hashes(items: list[Any], where: str) -> None:
-    if len(items) > 64 or not all(KINDS["hash"](item) for item in items):
-        raise Bad(f"{where}: path is a list of hashes in hex")
-
-
-def read_consistency(data: bytes, where: str) -> dict[str, Any]:
-    value = shape(read_json(data, where), where, proofs="list", size="count from 1", type="pressmark/consistency/1")
-    for proof in value["proofs"]:
-        shape(proof, where, old_root="digest", old_size="count from 1", path="list")
-        check_hashes(proof["path"], f"{where}: old_size {proof['old_size']}")
-    ascending([*(proof["old_size"] for proof in value["proofs"]), value["size"]], f"{where}: old_size")
-    return value
+    def check_signatures(self, checkpoint: Checkpoint, last: Era) -> None:
+        with self.verdict.judging(SIGNATURE):
+            checkpoint.require(last.keys.log, "the proofs' checkpoint")
+        with self.verdict.judging(SIGNATURE):
+            era = History(self.eras, checkpoint).era_at(self.receipt.first)
+            if era.origin != self.receipt.origin:
+                raise Bad(f"receipt.note: it is of {self.receipt.origin}, its position of {era.origin}")
+            self.receipt.note.require(era.keys.issuer, "receipt.note")
+        self.verdict.finish(SIGNATURE)
 
 
 # --- command line -----------------------------------------------------------------------------------------------------
@@ -1215,22 +1890,25 @@ def printable(text: str) -> str:
 
 
 def show(verdict: Verdict) -> str:
-    lines = [
-        f"bundle {verdict.bundle or 'unknown'} of {verdict.origin or 'unknown'}, log of {verdict.tree_size} entries"
-    ]
+    what = f"bundle {verdict.bundle or 'unknown'}"
+    if verdict.receipt:
+        what = f"receipt of {verdict.receipt.count} entries from position {verdict.receipt.first}"
+    lines = [f"{what} of {verdict.origin or 'unknown'}, log of {verdict.tree_size} entries"]
     for answer in verdict.answers.values():
         lines.append(f"  {answer.name:<15} {answer.result}")
         lines += [f"      {reason}" for reason in answer.reasons if answer.result != YES]
+    if verdict.receipt:
+        lines.append(f"  these entries were sealed at {verdict.receipt.at}")
     if verdict.scope:
-        lines.append(
-            f"  sealed {verdict.issued_at or 'never'} over the first {verdict.scope['size']} entries; later ones are not in it"
-        )
+        about = f"about {verdict.subject}" + (f", version {verdict.version}" if verdict.version else "")
+        sealed = f"sealed {verdict.issued_at or 'never'} over the first {verdict.scope['size']} entries"
+        lines.append(f"  {about}; {sealed}; later ones are not in it")
     for end in (verdict.scope or {"ends": []})["ends"]:
         lines.append(f"  speaks of stream {end['stream']} up to number {end['last_seq']}")
     lines += [f"  note: {note}" for note in verdict.notes]
     ends = {
         0: "All four answers are yes.",
-        1: "At least one answer is NO: do not rely on this bundle.",
+        1: "At least one answer is NO: do not rely on this.",
         3: "Nothing is wrong, but not everything was checked.",
     }
     return "\n".join(printable(line) for line in [*lines, ends[verdict.exit_code]])
@@ -1239,40 +1917,61 @@ def show(verdict: Verdict) -> str:
 def read_argument(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise WrongCall(f"{path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise WrongCall(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def key_lines(argument: str) -> list[str]:
-    """A key line itself, or the key lines in a file (empty lines and lines with # are passed over)."""
+def key_lines(argument: str, algorithm: int = ED25519) -> list[str]:
+    """A key line itself, or the key lines in a file; empty lines, # lines and what follows white space are passed over."""
     with contextlib.suppress(Bad):
-        return [read_key_line(argument, "--key").line]
-    lines = [line.strip() for line in read_argument(argument).decode("utf-8", "replace").splitlines()]
-    found = [line for line in lines if line and not line.startswith("#")]
+        return [read_key_line(argument, "", algorithm).line]
+    lines = [line.split() for line in read_argument(argument).decode("utf-8", "replace").splitlines()]
+    found = [words[0] for words in lines if words and not words[0].startswith("#")]
     if not found:
         raise WrongCall(f"{argument}: holds no key line")
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Check a Pressmark bundle offline.")
-    parser.add_argument("bundle", metavar="BUNDLE")
-    parser.add_argument(
-        "--key", action="append", default=[], metavar="KEYLINE_OR_FILE", help="a key you know; repeatable"
-    )
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Check a Pressmark bundle or a completed receipt offline.")
+    parser.add_argument("subject", metavar="BUNDLE_OR_FOLDER")
+    known = "KEYLINE_OR_FILE"
+    parser.add_argument("--key", action="append", default=[], metavar=known, help="a key you know; repeatable")
     parser.add_argument("--checkpoint", metavar="FILE", help="a checkpoint you kept outside the bundle")
-    parser.add_argument("--proof", metavar="FILE", help="consistency proof to a newer checkpoint")
+    parser.add_argument("--proof", metavar="FILE", help="consistency proof to or from that checkpoint")
+    parser.add_argument(
+        "--witness",
+        action="append",
+        default=[],
+        metavar=known,
+        help="a witness you trust; must have cosigned; repeatable",
+    )
     parser.add_argument("--receipt", action="append", default=[], metavar="FILE", help="a receipt you got; repeatable")
+    parser.add_argument("--not-before", default="", metavar="TIME", help="refuse a bundle that was sealed before this")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def judge(options: argparse.Namespace) -> Verdict:
+    """Read what the caller names, and judge."""
+    known: dict[str, Any] = {
+        "keys": [line for argument in options.key for line in key_lines(argument)],
+        "witnesses": [line for argument in options.witness for line in key_lines(argument, COSIGNATURE)],
+        "checkpoint": read_argument(options.checkpoint) if options.checkpoint else None,
+        "proof": read_argument(options.proof) if options.proof else None,
+    }
+    if not Path(options.subject).is_dir():
+        receipts = [read_argument(path) for path in options.receipt]
+        return verify_bundle(options.subject, **known, receipts=receipts, not_before=options.not_before)
+    if options.receipt or options.not_before:
+        raise WrongCall(f"{options.subject}: it is a completed receipt; --receipt and --not-before are for bundles")
+    return verify_receipt(options.subject, **known)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
     try:
-        verdict = verify_bundle(
-            options.bundle,
-            keys=[line for argument in options.key for line in key_lines(argument)],
-            checkpoint=read_argument(options.checkpoint) if options.checkpoint else None,
-            proof=read_argument(options.proof) if options.proof else None,
-            receipts=[read_argument(path) for path in options.receipt],
-        )
+        verdict = judge(options)
     except WrongCall as error:
         print(printable(f"wrong call: {error}"), file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""A small ledger in memory and bundles made of it, so that the verifier is tested against docs/bundle-format.md alone.
+"""Bundles and completed receipts made of a small ledger, so that the verifier is tested against docs/bundle-format.md alone.
 
 The steps are apart on purpose: a test can change files after sealing (a stranger's attack), or change them and seal again with
 any key (an operator's or a forger's attack).
@@ -8,18 +8,61 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audit import dsse, merkle, notes, offline_verify, sshsig
+from audit import dsse, notes, offline_verify, sshsig
 from audit.signing import Signer
-from registry.digests import canonical, commitment, hex_of, sha256
+from registry.digests import CanonicalError, canonical, commitment, hex_of, parse_canonical, sha256
+from tests.audit.bundle_ledger import (
+    ELSEWHERE,
+    INSTANCE,
+    ORIGIN,
+    SYSTEM,
+    Ledger,
+    Witness,
+    issuer_signer,
+    log_signer,
+    ref,
+    uuid,
+)
 
-INSTANCE = "01890a5d-ac96-774b-bcce-b302099a8057"
-ORIGIN = f"pressmark/{INSTANCE}/1"
-SYSTEM = INSTANCE
+__all__ = [
+    "BUNDLE",
+    "DATASET",
+    "ELSEWHERE",
+    "INSTANCE",
+    "MODEL",
+    "ORIGIN",
+    "OTHER",
+    "REPORT",
+    "STATEMENT",
+    "SYSTEM",
+    "TEXT",
+    "Ledger",
+    "Story",
+    "Witness",
+    "completed",
+    "content",
+    "in_stream",
+    "issuer_signer",
+    "log_signer",
+    "manifest_of",
+    "pack",
+    "ref",
+    "seal",
+    "sealed",
+    "tell",
+    "uuid",
+    "version_document",
+    "version_id",
+    "zip_info",
+]
+
 BUNDLE = "01890a5d-ac96-774b-bcce-b302099b0001"
 TEXT = "01890a5d-ac96-774b-bcce-b302099b0002"
 MODEL = "model:01890a5d-ac96-774b-bcce-b302099c0001"
@@ -27,82 +70,29 @@ OTHER = "model:01890a5d-ac96-774b-bcce-b302099c0002"
 DATASET = "dataset:01890a5d-ac96-774b-bcce-b302099c0003"
 SALT = bytes(range(32))
 NOTE_TEXT = "Freigabe erteilt: Grüße"
-STATEMENT = b'{"_type":"https://in-toto.io/Statement/v1","predicate":{},"predicateType":"urn:pressmark:predicate:run:1","subject":[]}'
+REPORT = b'{"disclaimer":"evidence status, no certification"}'
+VERSIONS = 6
+Acts = Mapping[int, Callable[[Ledger], Ledger]]
+"""What happens to the ledger itself before the n-th version is registered; after the bundle was issued at VERSIONS."""
 
 
-def log_signer(seed: int = 1) -> Signer:
-    return Signer.from_seed(ORIGIN, bytes([seed]) * 32)
+def version_id(number: int) -> str:
+    return uuid(0x5000 + number)
 
 
-def issuer_signer(seed: int = 2) -> Signer:
-    return Signer.from_seed(ORIGIN + "/issuer", bytes([seed]) * 32)
+def version_document(number: int) -> bytes:
+    return canonical({"number": number, "type": "pressmark/test/1"})
 
 
-def uuid(number: int) -> str:
-    return f"01890a5d-ac96-774b-bcce-{number:012x}"
+def statement(number: int) -> bytes:
+    """An in-toto statement about a version."""
+    subject = {"digest": {"sha256": hex_of(sha256(version_document(number)))}, "name": f"model@{number}"}
+    body = {"_type": "https://in-toto.io/Statement/v1", "predicate": {}, "subject": [subject]}
+    kind = {"predicateType": "urn:pressmark:predicate:run:1"}
+    return json.dumps(body | kind, sort_keys=True, separators=(",", ":")).encode()
 
 
-def ref(name: str, data: bytes) -> dict[str, Any]:
-    return {"digest": sha256(data), "name": name, "size_bytes": len(data)}
-
-
-@dataclass
-class Ledger:
-    """Entries with their positions; every act is one unit of one or more (stream, kind, refs, records)."""
-
-    log: Signer = field(default_factory=log_signer)
-    issuer: Signer = field(default_factory=issuer_signer)
-    entries: list[bytes] = field(default_factory=list)
-    documents: dict[str, bytes] = field(default_factory=dict)
-    last_seq: dict[str, int] = field(default_factory=dict)
-    units: int = 0
-
-    def act(self, *events: tuple[str, str, list[dict[str, Any]], list[dict[str, Any]]]) -> bytes:
-        """Append one unit; returns its receipt note."""
-        first = len(self.entries)
-        self.units += 1
-        at = f"2026-01-02T03:{self.units // 60:02d}:{self.units % 60:02d}.000000Z"
-        for stream, kind, refs, records in events:
-            event = {
-                "actor": {"id": SYSTEM, "on_behalf_of": None, "role": "system", "via": "setup"},
-                "at": at,
-                "id": uuid(0x1000 + len(self.entries)),
-                "kind": kind,
-                "records": records,
-                "refs": refs,
-                "request": None,
-                "team": None,
-                "unit": uuid(0x900000 + self.units),
-                "v": 1,
-            }
-            seq = self.last_seq[stream] = self.last_seq.get(stream, 0) + 1
-            self.entries.append(canonical({"at": at, "event": event, "stream": stream, "stream_seq": seq, "v": 1}))
-        leaves = self.leaves()[first:]
-        return notes.sign_receipt(self.issuer, first, len(leaves), merkle.root(leaves), at)
-
-    def store(self, name: str, data: bytes) -> dict[str, Any]:
-        self.documents[sha256(data)] = data
-        return ref(name, data)
-
-    def leaves(self) -> list[bytes]:
-        return [merkle.leaf_hash(entry) for entry in self.entries]
-
-    def checkpoint(self, size: int | None = None) -> bytes:
-        leaves = self.leaves()[:size]
-        return notes.sign_checkpoint(self.log, len(leaves), merkle.root(leaves))
-
-    def consistency(self, *old_sizes: int, size: int | None = None) -> bytes:
-        """A `pressmark/consistency/1` document to `size`."""
-        leaves = self.leaves()[:size]
-        rows = [
-            {
-                "old_root": "sha256:" + merkle.root(leaves[:old]).hex(),
-                "old_size": old,
-                "path": [item.hex() for item in merkle.consistency_path(leaves.__getitem__, old, len(leaves))],
-            }
-            for old in sorted(set(old_sizes))
-        ]
-        return canonical({"proofs": rows, "size": len(leaves), "type": "pressmark/consistency/1"})
+STATEMENT = statement(0)
 
 
 @dataclass
@@ -116,72 +106,124 @@ class Story:
     size: int
     positions: list[int]
     receipts: list[bytes]
+    version: str | None = None
+    witnesses: list[Witness] = field(default_factory=list)
+
+    def checkpoint(self) -> bytes:
+        """The one in the bundle, with its cosignatures."""
+        note = self.ledger.checkpoint(self.size)
+        for witness in self.witnesses:
+            note = witness.cosign(note)
+        return note
 
 
-def tell(log: Signer | None = None, issuer: Signer | None = None) -> Story:
-    """Two models and a dataset, interleaved; the bundle is about MODEL and DATASET; life goes on after it was issued."""
-    ledger = Ledger(log or log_signer(), issuer or issuer_signer())
-    keys = notes.KeysNote(ORIGIN, 0, ledger.log.public, ledger.issuer.public)
-    keys_ref = ledger.store("keys", notes.sign_keys(keys, ledger.log, ledger.issuer))
-    ledger.act(("instance", "ledger.created", [keys_ref], []))
-    row = {"commitment": commitment(SALT, NOTE_TEXT), "created_at": None, "erased_at": None}
-    text = {"id": TEXT, "row": row, "type": "access.text/1"}
+def tell(
+    log: Signer | None = None,
+    issuer: Signer | None = None,
+    *,
+    subject: str = MODEL,
+    version: str | None = None,
+    acts: Acts | None = None,
+    rounds: int = VERSIONS,
+) -> Story:
+    """Two models and a dataset, interleaved; the bundle is about MODEL and DATASET, or all; life goes on after it was issued."""
+    acts = acts or {}
+    ledger = Ledger()
+    signers = log or log_signer(), issuer or issuer_signer()
+    ledger.begin("ledger.created", *signers, *signers)
     receipts = []
-    for number in range(6):
-        document = ledger.store("version", canonical({"number": number, "type": "pressmark/test/1"}))
-        receipts.append(ledger.act((MODEL, "version.registered", [document], [text] if number == 0 else [])))
-        ledger.act((OTHER, "version.registered", [], []))
-        ledger.act((DATASET, "dataset.registered", [], []), (MODEL, "run.requested", [], []))
-    early_size = 9
+    for number in range(rounds):
+        ledger = acts[number](ledger) if number in acts else ledger
+        receipts.append(_register(ledger, number))
+    report = ledger.store("report_json", REPORT)
+    ledger.act(("instance", "report.issued", [report], []))
     size = len(ledger.entries)
-    ends = [{"last_seq": ledger.last_seq[stream], "stream": stream} for stream in sorted([MODEL, DATASET])]
+    streams = sorted(ledger.last_seq) if subject == "instance" else sorted([MODEL, DATASET])
+    ends = [{"last_seq": ledger.last_seq[stream], "stream": stream} for stream in streams]
     scope = {"ends": ends, "size": size, "type": "pressmark/scope/1"}
-    scope_ref = ledger.store("scope", canonical(scope))
-    issued_at = len(ledger.entries)
-    ledger.act(("instance", "bundle.issued", [scope_ref], [{"id": BUNDLE, "row": {}, "type": "audit.bundle/1"}]))
+    _issue(ledger, scope, subject, version)
+    ledger = acts[rounds](ledger) if rounds in acts else ledger
     bundle_size = len(ledger.entries) + 2
     for _ in range(5):
         ledger.act((OTHER, "version.registered", [], []))
-    whole = [position for position in range(size) if not in_stream(ledger, position, OTHER)]
-    return Story(ledger, scope, early_size, issued_at, bundle_size, [*whole, issued_at], receipts)
+    whole = [at for at in range(size) if subject == "instance" or not in_stream(ledger, at, OTHER)]
+    later = {era.first for era in ledger.eras if size < era.first < bundle_size}
+    return Story(ledger, scope, 9, size, bundle_size, [*whole, size, *sorted(later)], receipts, version)
+
+
+def _register(ledger: Ledger, number: int) -> bytes:
+    """A version of MODEL, one of OTHER, and a run on a new state of DATASET; returns the first one's receipt."""
+    document = ledger.store("version", version_document(number))
+    rows = [{"id": version_id(number), "row": {"digest": document["digest"]}, "type": "catalog.version/1"}]
+    if number == 0:
+        row = {"commitment": commitment(SALT, NOTE_TEXT), "created_at": None, "erased_at": None}
+        rows.append({"id": TEXT, "row": row, "type": "access.text/1"})
+    receipt = ledger.act((MODEL, "version.registered", [document], rows))
+    ledger.act((OTHER, "version.registered", [], []))
+    data = uuid(0x6000 + number)
+    used = {"dataset_id": DATASET.partition(":")[2], "evaluation_id": data, "licence_id": None}
+    ledger.act(
+        (DATASET, "dataset.registered", [], [{"id": data, "row": {}, "type": "provenance.dataset_version/1"}]),
+        (MODEL, "run.requested", [], [{"id": uuid(0x8000 + number), "row": used, "type": "compression.run/1"}]),
+    )
+    return receipt
+
+
+def _issue(ledger: Ledger, scope: dict[str, Any], subject: str, version: str | None) -> None:
+    scope_ref = ledger.store("scope", canonical(scope))
+    row = {"scope_digest": scope_ref["digest"], "subject": subject, "version_id": version}
+    ledger.act(("instance", "bundle.issued", [scope_ref], [{"id": BUNDLE, "row": row, "type": "audit.bundle/1"}]))
 
 
 def in_stream(ledger: Ledger, position: int, stream: str) -> bool:
     return f'"stream":"{stream}"'.encode() in ledger.entries[position]
 
 
+def _documents(story: Story) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
+    """The documents of the included entries; in a bundle of one version those of the others are withheld."""
+    files: dict[str, bytes] = {}
+    left_out: dict[str, dict[str, Any]] = {}
+    for position in story.positions:
+        try:
+            entry: Any = parse_canonical(story.ledger.entries[position])
+        except CanonicalError:  # a test wrote it otherwise
+            continue
+        versions = {r["id"] for r in entry["event"]["records"] if r["type"] == "catalog.version/1"}
+        for item in entry["event"]["refs"]:
+            if story.version and versions and story.version not in versions:
+                left_out[item["digest"]] = item | {"reason": "withheld"}
+            else:
+                files[f"documents/{hex_of(item['digest'])}"] = story.ledger.documents[item["digest"]]
+    return files, [left_out[digest] for digest in sorted(left_out)]
+
+
 def content(story: Story) -> dict[str, bytes]:
     """All files but the three unsealed ones."""
     ledger, size = story.ledger, story.size
-    leaves = ledger.leaves()[:size]
-    keys_note = next(data for data in ledger.documents.values() if data.startswith(b"pressmark/keys/1"))
-    rows = [
-        {"path": [item.hex() for item in merkle.inclusion_path(leaves.__getitem__, at, size)], "position": at}
-        for at in story.positions
-    ]
-    text = {
-        "commitment": commitment(SALT, NOTE_TEXT),
-        "id": TEXT,
-        "salt": base64.b64encode(SALT).decode(),
-        "value": NOTE_TEXT,
-    }
+    eras = [era for era in ledger.eras if era.first < size]
+    last = eras[-1]
+    rows = [{"path": [item.hex() for item in ledger.inclusion(at, size)], "position": at} for at in story.positions]
+    salt = base64.b64encode(SALT).decode()
+    text = {"commitment": commitment(SALT, NOTE_TEXT), "id": TEXT, "salt": salt, "value": NOTE_TEXT}
+    documents, left_out = _documents(story)
+    about = 0 if story.version is None else next(n for n in range(VERSIONS) if version_id(n) == story.version)
     return {
-        **{f"documents/{hex_of(digest)}": data for digest, data in ledger.documents.items()},
+        **documents,
         "VERIFY.md": b"How to check this bundle.\n",
         "verify.py": Path(offline_verify.__file__).read_bytes(),
         "texts.json": canonical({"texts": [text], "type": "pressmark/texts/1"}),
-        "not_included.json": canonical({"documents": [], "type": "pressmark/not_included/1"}),
-        "statements/run-1.dsse.json": dsse.sign_envelope(ledger.issuer, STATEMENT),
-        "report.json": b'{"disclaimer":"evidence status, no certification"}',
-        "keys/log.key": ledger.log.key_line.encode() + b"\n",
-        "keys/issuer.key": ledger.issuer.key_line.encode() + b"\n",
-        "keys/log.pem": ledger.log.pem.encode(),
-        "keys/issuer.pem": ledger.issuer.pem.encode(),
-        "keys/allowed_signers": sshsig.allowed_signers_line(ledger.issuer.public).encode(),
-        "keys/keys-0.note": keys_note,
+        "not_included.json": canonical({"documents": left_out, "type": "pressmark/not_included/1"}),
+        "statements/run-1.dsse.json": dsse.sign_envelope(last.issuer, statement(about)),
+        "report.json": REPORT,
+        "keys/log.key": last.log.key_line.encode() + b"\n",
+        "keys/issuer.key": last.issuer.key_line.encode() + b"\n",
+        "keys/log.pem": last.log.pem.encode(),
+        "keys/issuer.pem": last.issuer.pem.encode(),
+        "keys/allowed_signers": sshsig.allowed_signers_line(last.issuer.public).encode(),
+        **{f"keys/keys-{era.first}.note": era.note for era in eras},
         "log/entries.jsonl": b"".join(ledger.entries[at] + b"\n" for at in story.positions),
         "log/proofs.json": canonical({"proofs": rows, "size": size, "type": "pressmark/proofs/1"}),
-        "log/checkpoint": ledger.checkpoint(size),
+        "log/checkpoint": story.checkpoint(),
         "log/consistency.json": ledger.consistency(story.early_size, story.scope["size"], size=size),
     }
 
@@ -192,7 +234,7 @@ def manifest_of(story: Story, files: dict[str, bytes]) -> dict[str, Any]:
     return {
         "bundle": BUNDLE,
         "files": rows,
-        "origin": ORIGIN,
+        "origin": checkpoint.origin,
         "root": "sha256:" + checkpoint.root.hex(),
         "scope": sha256(canonical(story.scope)),
         "tree_size": checkpoint.size,
@@ -213,7 +255,7 @@ def seal(files: dict[str, bytes], manifest: dict[str, Any], issuer: Signer) -> d
 def sealed(story: Story, files: dict[str, bytes] | None = None, issuer: Signer | None = None) -> dict[str, bytes]:
     """Files with a fresh, matching manifest and its signatures."""
     files = content(story) if files is None else files
-    return seal(files, manifest_of(story, files), issuer or story.ledger.issuer)
+    return seal(files, manifest_of(story, files), issuer or story.ledger.era_of(story.size - 1).issuer)
 
 
 def pack(files: dict[str, bytes], order: list[str] | None = None) -> bytes:
@@ -230,3 +272,17 @@ def zip_info(path: str) -> zipfile.ZipInfo:
     info.create_system = 3
     info.external_attr = 0o100644 << 16
     return info
+
+
+def completed(ledger: Ledger, first: int, size: int | None = None) -> dict[str, bytes]:
+    """The files of the completed receipt of the unit that began at `first`, proved to the checkpoint of a size."""
+    size = size or len(ledger.entries)
+    note = ledger.receipts[first]
+    receipt = notes.parse_receipt_body(notes.parse_note(note).text)
+    span = range(first, first + receipt.count)
+    return {
+        "receipt.note": note,
+        **{f"entries/{at}.json": ledger.entries[at] for at in span},
+        **{f"proofs/{at}.tlog-proof": ledger.proof(at, size, note) for at in span},
+        **{f"keys/keys-{era.first}.note": era.note for era in ledger.eras if era.first < size},
+    }

@@ -147,7 +147,7 @@ def test_an_added_file_is_caught(story: Story) -> None:
 
 
 def test_a_manifest_sealed_with_another_key_is_caught(story: Story) -> None:
-    files = builder.content(story) | {"report.json": b"{}"}
+    files = builder.content(story) | {"VERIFY.md": b"All is well.\n"}
     verdict = judge(builder.sealed(story, files, builder.issuer_signer(9)))
     assert_no(verdict, SIGNATURE, "manifest.sig", "manifest.json.sig")
     assert verdict.answers[FILES].result == "yes"
@@ -171,7 +171,7 @@ def test_a_forged_issuer_key_beside_the_real_log_key_is_caught(story: Story) -> 
     files["keys/keys-0.note"] = f"{body}\n\n{real}\n{last}".encode()
     verdict = judge(builder.sealed(story, files, forger), keys=[story.ledger.log.key_line])
     assert_no(verdict, SIGNATURE, "keys/keys-0.note")
-    assert_no(verdict, STREAMS, "not the keys note that entry 0 seals")
+    assert_no(verdict, STREAMS, "not the keys note that entry at position 0")
     assert verdict.answers[KEY].result == "not checked"
 
 

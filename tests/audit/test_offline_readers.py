@@ -19,7 +19,7 @@ LOG, ISSUER = builder.log_signer(), builder.issuer_signer()
 ORIGIN, AT, ROOT = builder.ORIGIN, "2026-01-02T03:04:05.000000Z", bytes(range(32))
 ROOT64 = base64.b64encode(ROOT).decode()
 KEYS = offline_verify.read_keys(
-    notes.sign_keys(notes.KeysNote(ORIGIN, 0, LOG.public, ISSUER.public), LOG, ISSUER), "keys"
+    notes.sign_keys(notes.KeysNote(ORIGIN, 0, LOG.public, ISSUER.public), LOG, ISSUER), "keys", 0
 )
 
 
@@ -95,7 +95,7 @@ def test_a_checkpoint_of_another_form_is_refused(body: str) -> None:
 )
 def test_a_checkpoint_must_be_signed_first_by_the_key_of_its_log(data: bytes, hint: str) -> None:
     with pytest.raises(Bad, match=hint):
-        offline_verify.require_checkpoint(offline_verify.read_checkpoint(data, "here"), KEYS, "here")
+        offline_verify.read_checkpoint(data, "here").require(KEYS.log, "here")
 
 
 def keys_text(**changes: str) -> str:
@@ -113,9 +113,9 @@ def keys_text(**changes: str) -> str:
     ],
 )
 def test_a_keys_note_that_does_not_bind_two_keys_of_its_origin_is_refused(changes: dict[str, str]) -> None:
-    assert offline_verify.read_keys(notes.sign_note(keys_text(), LOG, ISSUER), "here") == KEYS
+    assert offline_verify.read_keys(notes.sign_note(keys_text(), LOG, ISSUER), "here", 0) == KEYS
     with pytest.raises(Bad):
-        offline_verify.read_keys(notes.sign_note(keys_text(**changes), LOG, ISSUER), "here")
+        offline_verify.read_keys(notes.sign_note(keys_text(**changes), LOG, ISSUER), "here", 0)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_a_proof_file_without_a_receipt_in_it_is_refused() -> None:
     receipt = notes.sign_receipt(ISSUER, 0, 1, ROOT, AT)
     checkpoint = notes.sign_checkpoint(LOG, 1, ROOT)
     good = notes.TlogProof(0, (ROOT,), checkpoint, receipt).text()
-    read = offline_verify.read_receipt(good, "here")
-    assert read.proof is not None
-    assert (read.first, read.proof[:2]) == (0, (0, (ROOT,)))
+    read, proof = offline_verify.read_receipt_or_proof(good, "here")
+    assert proof is not None
+    assert (read.first, proof.index, proof.path) == (0, 0, (ROOT,))
     bad = [notes.TlogProof(0, (ROOT,), checkpoint).text(), good.replace(b"index 0", b"index x")]
     bad += [good.replace(b"index 0", b"Index 0"), good.replace(b"\n\n", b"\nAAAA\n\n", 1), good[:40], good[:-1]]
     for data in bad:
         with pytest.raises(Bad):
-            offline_verify.read_receipt(data, "here")
+            offline_verify.read_receipt_or_proof(data, "here")
 
 
 def test_ssh_signatures_hold_for_one_message_key_and_namespace() -> None:
