@@ -38,7 +38,8 @@ _LOST_HINT = (
 
 def folder() -> Path:
     """Where this installation keeps its keys."""
-    return Path(settings.PRESSMARK_KEYS)
+    place = settings.PRESSMARK_KEYS
+    return place if isinstance(place, Path) else Path(place)
 
 
 def file_name(use: str, first: int) -> str:
@@ -65,7 +66,10 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The folder and the table of keys as they were last read; replaced whole, never changed (but `void`, which only grows)."""
+    """The folder and the table of keys as they were last read; replaced whole, never changed.
+
+    But `void` only grows, and `newest` holds what was found to be in force while no other file waits to be.
+    """
 
     folder: Path
     changed_ns: int
@@ -73,6 +77,7 @@ class _Seen:
     files: dict[str, tuple[int, ...]]
     rows: dict[str, tuple[_Row, ...]]
     void: set[tuple[str, int]] = field(default_factory=set)
+    newest: dict[str, tuple[int, Signer]] = field(default_factory=dict)
 
 
 _seen: _Seen | None = None
@@ -81,6 +86,9 @@ _seen: _Seen | None = None
 def _signer(use: str, position: int | None) -> Signer:
     if position == 0:  # entry 0 names its keys itself: they sign for it before anything else is known
         return _load(folder() / file_name(use, 0))
+    newest = _look().newest.get(use)
+    if newest is not None and (position is None or newest[0] <= position):
+        return newest[1]
     rows = _rows(use, position)
     row = next((r for r in rows if position is None or r.first <= position), None)
     if row is None:
@@ -96,7 +104,14 @@ def _signer(use: str, position: int | None) -> Signer:
             f"{folder() / file_name(use, row.first)} is not the {use} key that the ledger names from position {row.first} on.",
             hint=_LOST_HINT,
         )
+    _keep_newest(use, row, signer)
     return signer
+
+
+def _keep_newest(use: str, row: _Row, signer: Signer) -> None:
+    seen = _seen
+    if seen is not None and row == seen.rows[use][0] and set(seen.files[use]) <= {r.first for r in seen.rows[use]}:
+        seen.newest[use] = (row.first, signer)
 
 
 def _rows(use: str, position: int | None) -> tuple[_Row, ...]:

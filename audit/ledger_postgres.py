@@ -1,6 +1,10 @@
 """The append on PostgreSQL: one function that locks the head, numbers the streams, builds entries and leaves.
 
 Rules:
+- constraints that were deferred are checked first: whatever such a check has to wait for, nobody waits behind it;
+- the head is the last entry itself; appends queue behind one advisory lock, which the end of the transaction lets go only after
+  what was written is visible, so the next one reads it (READ COMMITTED: each statement of the function has a snapshot of its own);
+  the primary key refuses what a lock that somebody circumvents would let through;
 - it is SECURITY DEFINER with a fixed search_path, and so is the one that only holds the head for the rest of a transaction;
 - where the application has a role of its own, that role may call both and read the ledger, and may never write a table of it;
 - time goes back for nothing but a unit that is one `ledger.clock_corrected`; the kind is read from the event's own bytes here, and
@@ -12,6 +16,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import connections
 
+_LOCK = 0x5072_6573_736D_6172  # any number that nobody else locks in this database; this one reads "Pressmar"
 CLOCK_KIND = "ledger.clock_corrected"
 CLOCK = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 _FUNCTION = r"""
@@ -26,8 +31,10 @@ DECLARE
     body bytea;
     hash bytea;
 BEGIN
-    INSERT INTO audit_head (id, size, at) VALUES (1, 0, '') ON CONFLICT (id) DO NOTHING;
-    SELECT h.size, h.at INTO next_position, last_at FROM audit_head h WHERE h.id = 1 FOR UPDATE;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    PERFORM pg_advisory_xact_lock({lock});
+    SELECT e.position + 1, e.at INTO next_position, last_at FROM audit_entry e ORDER BY e.position DESC LIMIT 1;
+    next_position := COALESCE(next_position, 0);
     unit_at := {clock};
     IF unit_at < last_at COLLATE "C" THEN
         IF array_length(events, 1) <> 1 OR (events[1]::jsonb ->> 'kind') IS DISTINCT FROM '{clock_kind}' THEN
@@ -47,17 +54,21 @@ BEGIN
         RETURN NEXT;
         next_position := next_position + 1;
     END LOOP;
-    UPDATE audit_head SET size = next_position, at = unit_at WHERE id = 1;
 END
 $append$
 """
 _HOLD = r"""
 CREATE OR REPLACE FUNCTION pressmark_hold_head() RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = {schema}, pg_temp AS
-$$ SELECT h.size FROM audit_head h WHERE h.id = 1 FOR UPDATE $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $hold$
+BEGIN
+    SET CONSTRAINTS ALL IMMEDIATE;
+    PERFORM pg_advisory_xact_lock({lock});
+    RETURN (SELECT COALESCE(MAX(e.position) + 1, 0) FROM audit_entry e);
+END
+$hold$
 """
 _FUNCTIONS = ("pressmark_append(text[], text[])", "pressmark_hold_head()")
-_LEDGER_TABLES = "audit_entry, audit_head"
+_LEDGER_TABLE = "audit_entry"
 
 
 def install(using: str) -> None:
@@ -70,8 +81,8 @@ def install(using: str) -> None:
         cursor.execute("SELECT current_schema()")
         schema = connection.ops.quote_name(cursor.fetchone()[0])
         cursor.execute("DROP FUNCTION IF EXISTS pressmark_append(text[], text[])")
-        cursor.execute(_FUNCTION.format(schema=schema, clock=CLOCK, clock_kind=CLOCK_KIND))
-        cursor.execute(_HOLD.format(schema=schema))
+        cursor.execute(_FUNCTION.format(schema=schema, lock=_LOCK, clock=CLOCK, clock_kind=CLOCK_KIND))
+        cursor.execute(_HOLD.format(schema=schema, lock=_LOCK))
         for function in _FUNCTIONS:
             cursor.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         if role:
@@ -79,7 +90,7 @@ def install(using: str) -> None:
             cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
             cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {name}")
             cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {name}")
-            cursor.execute(f"REVOKE ALL ON {_LEDGER_TABLES} FROM {name}")
-            cursor.execute(f"GRANT SELECT ON {_LEDGER_TABLES} TO {name}")
+            cursor.execute(f"REVOKE ALL ON {_LEDGER_TABLE} FROM {name}")
+            cursor.execute(f"GRANT SELECT ON {_LEDGER_TABLE} TO {name}")
             for function in _FUNCTIONS:
                 cursor.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {name}")

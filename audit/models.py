@@ -25,17 +25,6 @@ class Entry(models.Model):
         constraints = [models.UniqueConstraint(fields=["stream", "stream_seq"], name="audit_entry_stream_seq")]
 
 
-class Head(models.Model):
-    """PostgreSQL only: the row that appends are queued behind. Operational; the entries are the truth."""
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    size = models.BigIntegerField(default=0)
-    at = models.CharField(max_length=27, default="")
-
-    class Meta:
-        db_table = "audit_head"
-
-
 class Tile(models.Model):
     """256 hashes of one level of the tree (C2SP tlog-tiles); a full tile never changes."""
 

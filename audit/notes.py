@@ -82,14 +82,18 @@ def parse_note(data: bytes) -> Note:
 
 def sign_note(text: str, *signers: Signer) -> bytes:
     """The note's bytes with one signature line per signer, in their order."""
-    if not text.endswith("\n") or not signers:
-        raise NoteError("a note's text ends with a newline, and somebody signs it")
-    lines = []
-    for signer in signers:
-        signature = signer.sign(text.encode())
-        lines.append(f"{_DASH}{signer.name} {_base64(signer.public.key_id + signature)}\n")
-    data = (text + "\n" + "".join(lines)).encode()
-    parse_note(data)  # never hand out what a reader would refuse
+    if not text.endswith("\n") or text == "\n" or not 1 <= len(signers) <= _SIGNATURE_LIMIT:
+        raise NoteError(f"a note's text ends with a newline, and 1 to {_SIGNATURE_LIMIT} sign it")
+    if _CONTROL.search(text):
+        raise NoteError("the note holds a control character")
+    message = text.encode()
+    parts = [message, b"\n"]
+    for signer in signers:  # what stands in a signature line is right by construction
+        line = f"{_DASH}{signer.name} {_base64(signer.public.key_id + signer.sign(message))}\n"
+        parts.append(line.encode())
+    data = b"".join(parts)
+    if len(data) > _NOTE_LIMIT_BYTES:  # never hand out what a reader would refuse
+        raise NoteError(f"the note has {len(data)} bytes; at most {_NOTE_LIMIT_BYTES} are read")
     return data
 
 

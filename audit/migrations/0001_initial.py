@@ -30,17 +30,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Head',
-            fields=[
-                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('size', models.BigIntegerField(default=0)),
-                ('at', models.CharField(default='', max_length=27)),
-            ],
-            options={
-                'db_table': 'audit_head',
-            },
-        ),
-        migrations.CreateModel(
             name='Key',
             fields=[
                 ('id', models.UUIDField(default=registry.ids.uuid7, editable=False, primary_key=True, serialize=False)),

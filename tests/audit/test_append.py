@@ -66,7 +66,6 @@ def test_a_unit_on_an_empty_ledger_is_refused() -> None:
     guards.drop()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM audit_entry")
-        cursor.execute("DELETE FROM audit_head")
     with pytest.raises(UnitError, match="init"), unit(cast.root, role="administrator") as opened:
         emit("team.created", Team.objects.create(slug="first", created_at=opened.now), team=None)
     assert Entry.objects.count() == 0
@@ -82,7 +81,7 @@ def test_the_role_of_the_application_cannot_write_the_ledger_by_itself(cast: Cas
         cursor.execute("CREATE ROLE pressmark_app_test")
         ledger_postgres.install("default")
         cursor.execute("SET ROLE pressmark_app_test")
-        for statement in ("INSERT INTO audit_entry SELECT * FROM audit_entry", "UPDATE audit_head SET size = 0"):
+        for statement in ("INSERT INTO audit_entry SELECT * FROM audit_entry", "UPDATE audit_entry SET at = ''"):
             with pytest.raises(DatabaseError, match="permission denied"), transaction.atomic():
                 cursor.execute(statement)
     with unit(cast.root, role="administrator") as opened:

@@ -61,6 +61,20 @@ def test_a_note_signed_twice_by_the_same_key_is_refused(log: Signer) -> None:
         notes.parse_note(notes.sign_note("a\n", log, log)).require(log.public)
 
 
+@pytest.mark.parametrize("text", ["", "\n", "no newline", "a\tb\n", "a\r\n", "a\n\0\n", "x" * 1024 * 1024 + "\n"])
+def test_nothing_is_signed_that_a_reader_would_refuse(log: Signer, text: str) -> None:
+    with pytest.raises(NoteError):
+        notes.sign_note(text, log)
+    with pytest.raises(NoteError):
+        notes.sign_note("a\n", *[log] * 65)
+
+
+@pytest.mark.parametrize("text", ["a\n", "\n\n", "\na\n", "\u00e9\u2014 x y\n"])
+def test_whatever_is_signed_can_be_read(log: Signer, text: str) -> None:
+    note = notes.parse_note(notes.sign_note(text, *[log] * 64))
+    assert (note.text, len(note.signatures)) == (text, 64)
+
+
 @pytest.mark.parametrize(
     "data",
     [

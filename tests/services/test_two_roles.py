@@ -45,7 +45,7 @@ print(json.dumps({"signed": signed.size, "size": report.size, "flaws": [str(f) f
 """
 FORBIDDEN = [
     "INSERT INTO audit_entry SELECT * FROM audit_entry WHERE position = 0",
-    "UPDATE audit_head SET size = 0",
+    "UPDATE audit_entry SET at = ''",
     "DELETE FROM audit_entry",
     "TRUNCATE audit_entry",
     "ALTER TABLE audit_entry DISABLE TRIGGER ALL",
