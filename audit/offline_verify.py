@@ -927,9 +927,20 @@ class History:
             return self.checkpoint.size
         return self.reopened.get(origin, Reopening()).agreed_size
 
+    def is_later(self, origin: str) -> bool:
+        """Whether the origin is of this instance, after it was reopened once more."""
+        here, there = instance_and_epoch(self.last.origin), instance_and_epoch(origin)
+        return here is not None and there is not None and here[0] == there[0] and here[1] < there[1]
+
+    def is_skipped(self, origin: str) -> bool:
+        """Whether the origin is of an earlier epoch of this instance that is not continued here at all."""
+        here, there = instance_and_epoch(self.last.origin), instance_and_epoch(origin)
+        earlier = here is not None and there is not None and here[0] == there[0] and here[1] > there[1]
+        return earlier and all(era.origin != origin for era in self.eras)
+
     def is_lost(self, origin: str, end: int) -> bool:
         """Whether entries below `end` of an origin that ended may be others than those that are here."""
-        return origin != self.last.origin and end > self.reach(origin)
+        return origin != self.last.origin and not self.is_later(origin) and end > self.reach(origin)
 
 
 def instance_and_epoch(origin: str) -> tuple[str, int] | None:
@@ -951,7 +962,7 @@ def next_era(before: Era | None, keys: Keys, kind: str | None) -> Era:
     must_join = kind == ROTATED
     if kind == REOPENED:
         old, new = instance_and_epoch(before.origin), instance_and_epoch(keys.origin)
-        if old is None or new is None or new[1] != old[1] + 1:
+        if old is None or new is None or new[1] <= old[1]:
             raise Bad(f"{where}: the epoch after {before.origin} cannot be {keys.origin}")
         must_join = old[0] == new[0]
     if must_join and not joined:
@@ -964,12 +975,13 @@ def read_reopening(entry: Entry, before: str, after: str) -> Reopening:
     rows = [row for _, row in entry.rows("audit.intervention")]
     old, new = instance_and_epoch(before), instance_and_epoch(after)
     kind = "ledger_restored" if old and new and old[0] == new[0] else "ledger_copied"
-    if len(rows) != 1 or (rows[0].get("kind"), rows[0].get("old_origin")) != (kind, before):
-        raise Bad(f"{entry.where}: it must hold one audit.intervention record of kind {kind} about {before}")
-    size, root, agreed = (rows[0].get(name) for name in ("old_size", "old_root", "agreed_size"))
+    if len(rows) != 1 or rows[0].get("kind") != kind:
+        raise Bad(f"{entry.where}: it must hold one audit.intervention record, of kind {kind}")
+    origin, size, root, agreed = (rows[0].get(name) for name in ("old_origin", "old_size", "old_root", "agreed_size"))
     sizes_fit = all(value is None or is_count(value) for value in (size, agreed))
-    if not sizes_fit or (size is None) != (root is None) or not (root is None or KINDS["digest"](root)):
-        raise Bad(f"{entry.where}: old_size, old_root or agreed_size are of another form")
+    known = origin == before and KINDS["digest"](root)
+    if not sizes_fit or not (known if size is not None else origin is root is None):
+        raise Bad(f"{entry.where}: old_origin, old_size, old_root or agreed_size do not say how {before} ended")
     agreed = agreed or 0
     if agreed > entry.position or (size is not None and agreed > size):
         raise Bad(f"{entry.where}: it cannot continue {agreed} entries of {size}")
@@ -1070,9 +1082,7 @@ class OutsideCheck:
         candidates = [key for key in self.outside.keys if key.name == (origin if use == "log" else origin + "/issuer")]
         named = set(signatures)
         if not ours:
-            last, theirs = instance_and_epoch(history.last.origin), instance_and_epoch(origin)
-            later = last and theirs and last[0] == theirs[0] and last[1] < theirs[1]
-            if not later or position < tree_size:
+            if not history.is_skipped(origin) and (not history.is_later(origin) or position < tree_size):
                 raise Bad(f"{where}: it is of {origin}, which is no origin of this log ({history.last.origin})")
         elif position < tree_size if origin == history.last.origin else end <= history.reach(origin):
             era = history.era_at(position)
