@@ -8,6 +8,7 @@ from audit import api as doors
 from audit import bundle_api as bundle_doors
 from audit import bundle_pages
 from audit import erasure_api as erasure
+from audit import history_urls as history
 from audit import pages as views
 
 _MODEL = "teams/<str:team>/models/<str:model>"
@@ -32,6 +33,7 @@ api: list[URLPattern] = [
     path("texts/erase", erasure.EraseTexts.as_view(), name="erase-texts"),
     path("actors/<uuid:actor_id>/erase", erasure.EraseActor.as_view(), name="erase-actor"),
     path("ledger/receipt", doors.CompleteReceipt.as_view(), name="complete-receipt"),
+    *history.api,
 ]
 
 _PAGES: list[URLPattern] = [
@@ -46,5 +48,6 @@ _PAGES: list[URLPattern] = [
     path("bundles/<uuid:bundle>/", bundle_pages.BundlePage.as_view(), name="bundle"),
     path("bundles/<uuid:bundle>/state", bundle_pages.BundleState.as_view(), name="bundle-state"),
     path("bundles/<uuid:bundle>/bundle.zip", bundle_pages.DownloadBundle.as_view(), name="download-bundle"),
+    *history.pages,
 ]
 pages: list[URLPattern | URLResolver] = [path("", include((_PAGES, "audit")))]

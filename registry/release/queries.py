@@ -27,8 +27,8 @@ from registry.release.policy_language import PolicyRules, parse
 # --- policies ---
 
 
-def policy_rules(policy: Policy) -> PolicyRules:
-    """What a policy says, read from its document."""
+def policy_rules(policy: rules.Ruling) -> PolicyRules:
+    """What a policy says, read from its document: of a row, or of the image of one."""
     return _parsed(policy.digest)
 
 

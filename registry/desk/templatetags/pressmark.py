@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 
 from django import template
 from django.template import Context
@@ -54,6 +55,33 @@ def when(moment: datetime.datetime | None, missing: str = "never") -> SafeString
         '<time datetime="{}" title="{}">{}</time>',
         utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S UTC"), utc.strftime("%Y-%m-%d %H:%M"),
     )  # fmt: skip
+
+
+@register.simple_tag
+def instant(time: str | None, missing: str = "never") -> SafeString:
+    """A sealed time, to the second; to the microsecond in its title, for acts may follow each other within a second."""
+    if not time:
+        return format_html('<span class="soft">{}</span>', missing)
+    day, _, clock = time.removesuffix("Z").partition("T")
+    return format_html('<time datetime="{}" title="{} {} UTC">{} {}</time>', time, day, clock, day, clock[:8])
+
+
+@register.simple_tag
+def person(sealed: Mapping[str, str | None] | None) -> SafeString:
+    """Who: today's name, or the beginning of the sealed id, with the role under which it was done."""
+    if not sealed:
+        return format_html("{}", "nobody")
+    name = sealed["name"] or f"actor {str(sealed['id'])[:8]}"
+    role = sealed["role"]
+    if not role or role == name:
+        return format_html("<strong>{}</strong>", name)
+    return format_html("<strong>{}</strong> as {}", name, role_name(role))
+
+
+@register.filter
+def kind_words(kind: str) -> str:
+    """`alias.rolled_back` as people read it: what, and what happened to it."""
+    return kind.replace(".", " ").replace("_", " ")
 
 
 @register.simple_tag(takes_context=True)
