@@ -12,6 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, expect
 
 from audit import checkpoints
+from audit import services as audit
 from registry.compression import services as compression
 from registry.compression.models import Run
 from tests.browser.conftest import Visitor
@@ -39,12 +40,15 @@ def addresses(scene: scenes.Scene) -> dict[str, str]:
     """Every page by name."""
     model = [scene.model.team.slug, scene.model.slug]
     monitor = scene.model.monitors.get()
+    bundle = audit.issue_bundle(actor=scene.world.cast.carla, model=scene.model, version=scene.child)
     approval = scene.child.approvals.order_by("-pk")[0]
     return {
         "home": reverse("desk:home"),
         "models": reverse("desk:models"),
         "model": reverse("desk:model", args=model),
         "assessment": reverse("audit:assessment", args=model),
+        "bundles": reverse("audit:bundles"),
+        "bundle": reverse("audit:bundle", args=[bundle.pk]),
         "parent": reverse("desk:version", args=[*model, scene.parent.number]),
         "child": reverse("desk:version", args=[*model, scene.child.number]),
         "request-run": reverse("desk:request-run", args=[*model, scene.parent.number]),
