@@ -1488,7 +1488,7 @@ class Bundle:
 
     def follow_eras(self) -> None:
         """The keys notes in order, each held against the one before; the first that breaks a rule ends them."""
-        starts = [e for e in self.entries if e.event["kind"] in ERA_KINDS and e.stream == "instance" and e.position > 0]
+        starts = [e for e in self.entries if e.event["kind"] in ERA_KINDS[1:] and e.stream == "instance"]
         try:
             where = "keys/keys-0.note"
             with self.verdict.judging(SIGNATURE):
@@ -1651,8 +1651,11 @@ class Bundle:
 
     def check_era_entries(self) -> None:
         for entry in self.entries:
-            if entry.event["kind"] in ERA_KINDS and entry.stream != "instance":
-                self.verdict.no(STREAMS, f"{entry.where}: {entry.event['kind']} belongs into the stream instance")
+            kind = entry.event["kind"]
+            if kind in ERA_KINDS and entry.stream != "instance":
+                self.verdict.no(STREAMS, f"{entry.where}: {kind} belongs into the stream instance")
+            if kind == CREATED and entry.position > 0:
+                self.verdict.no(STREAMS, f"{entry.where}: a ledger is created once, at position 0")
         if self.eras and self.eras[-1].origin != self.manifest["origin"]:
             self.verdict.no(STREAMS, f"manifest.json: its origin is not that of the last keys ({self.eras[-1].origin})")
 

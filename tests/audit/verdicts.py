@@ -25,6 +25,13 @@ def judge(bundle: bytes | dict[str, bytes], **outside: Any) -> Verdict:
         return verify_bundle(path, **outside)
 
 
+def judge_story(story: Story, files: dict[str, bytes] | None = None, **outside: Any) -> Verdict:
+    """A bundle of the story, sealed; its last issuer key and its own checkpoint are known from outside, unless told otherwise."""
+    outside.setdefault("keys", [story.ledger.issuer.key_line])
+    outside.setdefault("checkpoint", story.ledger.checkpoint(story.size))
+    return judge(builder.sealed(story, files), **outside)
+
+
 def results(verdict: Verdict) -> list[str]:
     return [answer.result for answer in verdict.answers.values()]
 
@@ -36,6 +43,14 @@ def assert_no(verdict: Verdict, answer: str, *hints: str) -> None:
     for hint in hints:
         assert hint in reasons
     assert verdict.exit_code == 1
+
+
+def assert_open(verdict: Verdict, answer: str, *hints: str) -> None:
+    """The answer is "not checked", for these reasons, and nothing is wrong."""
+    assert (verdict.answers[answer].result, verdict.exit_code) == ("not checked", 3), offline_verify.show(verdict)
+    reasons = " | ".join(verdict.answers[answer].reasons)
+    for hint in hints:
+        assert hint in reasons
 
 
 def edit(data: bytes, change: Callable[[Any], None]) -> bytes:
