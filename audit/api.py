@@ -1,4 +1,4 @@
-"""JSON doors of the audit house: assessments, reports; entries, proofs, checkpoints and what completes a receipt."""
+"""JSON doors of the audit house: assessments, reports; entries, proofs and checkpoints."""
 
 from __future__ import annotations
 
@@ -202,18 +202,3 @@ class ShowCheckpoint(Query):
         row = queries.latest_checkpoint()
         root = "sha256:" + bytes(row.root).hex()
         return {"note": row.note, "root": root, "signed_at": time_text(row.signed_at), "size": row.size}
-
-
-@extend_schema_view(
-    get=extend_schema(
-        operation_id="complete_receipt",
-        parameters=[OpenApiParameter("receipt", str, required=True, description="Value of Pressmark-Receipt.")],
-        responses=_JSON,
-    )
-)
-class CompleteReceipt(Query):
-    """What makes a receipt stand alone: the bytes of its entries, and for each a proof that carries the receipt."""
-
-    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        entries = queries.complete_receipt(caller, query.get("receipt", ""))
-        return {"entries": [{**entry_body(row), "proof": proof} for row, proof in entries]}

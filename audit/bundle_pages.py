@@ -21,6 +21,7 @@ from audit.models import Bundle, Key
 from audit.pages import AuditPage
 from registry import storage
 from registry.access import permissions
+from registry.access.receipts import Told, receipt_of_act
 from registry.catalog import queries as catalog
 from registry.catalog.models import RegisteredModel
 from registry.errors import Invalid
@@ -136,9 +137,11 @@ class IssueBundle(AuditPage):
         model, form = self.model(), _form(request)
         number = form.cleaned_data["version"]
         version = catalog.get_version(self.caller(), f"{model}@{number}") if number else None
-        return _issued(request, services.issue_bundle(
-            actor=self.caller(), model=model, version=version, checkpoint=_note(form)
-        ))  # fmt: skip
+        with receipt_of_act(request) as told:
+            row = services.issue_bundle(
+                actor=self.caller(), model=model, version=version, checkpoint=_note(form)
+            )  # fmt: skip
+        return _issued(request, row, told)
 
 
 class IssueInstanceBundle(AuditPage):
@@ -148,7 +151,9 @@ class IssueInstanceBundle(AuditPage):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         checkpoint = _note(_form(request))
-        return _issued(request, services.issue_bundle(actor=self.caller(), model=None, checkpoint=checkpoint))
+        with receipt_of_act(request) as told:
+            row = services.issue_bundle(actor=self.caller(), model=None, checkpoint=checkpoint)
+        return _issued(request, row, told)
 
 
 def _form(request: HttpRequest) -> IssueForm:
@@ -171,6 +176,6 @@ def _note(form: IssueForm) -> bytes | None:
     return bytes(file.read())
 
 
-def _issued(request: HttpRequest, row: Bundle) -> HttpResponse:
-    messages.success(request, "The bundle is issued and sealed in the ledger.")
+def _issued(request: HttpRequest, row: Bundle, told: Told) -> HttpResponse:
+    messages.success(request, told.with_receipt("The bundle is issued and sealed in the ledger."))
     return redirect("audit:bundle", bundle=row.pk)

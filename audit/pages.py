@@ -17,6 +17,7 @@ from audit.models import Assessment
 from audit.reports import data as report_data
 from registry.access import permissions
 from registry.access.http import caller_of
+from registry.access.receipts import receipt_of_act
 from registry.catalog import queries as catalog
 from registry.catalog.models import RegisteredModel
 from registry.errors import NotFound, Problem
@@ -91,8 +92,9 @@ class IssueAssessment(AuditPage):
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         form = IssueForm(request.POST)
         note = form.cleaned_data["note"] if form.is_valid() else ""
-        row = services.issue_assessment(actor=self.caller(), model=self.model(), note=note)
-        messages.success(request, "The assessment is issued and sealed in the ledger.")
+        with receipt_of_act(request) as told:
+            row = services.issue_assessment(actor=self.caller(), model=self.model(), note=note)
+        messages.success(request, told.with_receipt("The assessment is issued and sealed in the ledger."))
         return redirect("audit:issued-assessment", assessment=row.pk)
 
 
@@ -103,8 +105,9 @@ class IssueReport(AuditPage):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         row = self.assessment()
-        services.issue_report(actor=self.caller(), assessment=row)
-        messages.success(request, "The report is issued; its digests are sealed in the ledger.")
+        with receipt_of_act(request) as told:
+            services.issue_report(actor=self.caller(), assessment=row)
+        messages.success(request, told.with_receipt("The report is issued; its digests are sealed in the ledger."))
         return redirect("audit:issued-assessment", assessment=row.pk)
 
 

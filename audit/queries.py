@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
 
 from audit import checkpoints, merkle, notes
-from audit.keys import issuer_signer
 from audit.models import Assessment, Bundle, Checkpoint, Entry, Report
 from registry import storage
 from registry.access.queries import readable, readable_team_ids
 from registry.catalog.models import RegisteredModel
 from registry.digests import parse_canonical
-from registry.errors import Conflict, Invalid, NotFound, Unavailable
+from registry.errors import Invalid, NotFound, Unavailable
 from registry.events import Caller
 from registry.oversight.queries import team_of_stream
 
@@ -122,14 +121,24 @@ def _may_read_stream(caller: Caller, stream: str) -> bool:
 
 
 def get_entry(caller: Caller, position: int) -> Entry:
-    """An entry by position, if its team is readable. Entries of the instance are open to whoever has a role in it."""
+    """An entry by position, if the caller may read it."""
     row = Entry.objects.filter(position=position).first()
-    if row is not None:
-        teams = readable_team_ids(caller.actor_id)
-        team = json.loads(bytes(row.entry))["event"]["team"]
-        if teams is None or (team is None and teams) or (team is not None and uuid.UUID(team) in teams):
-            return row
-    raise NotFound("There is no such entry, or you may not see it.")
+    if row is None or not reader_of_entries(caller)(row):
+        raise NotFound("There is no such entry, or you may not see it.")
+    return row
+
+
+def reader_of_entries(caller: Caller) -> Callable[[Entry], bool]:
+    """Whether the caller may read an entry: its team is readable; those of the instance are open to whoever has a role in it."""
+    teams = readable_team_ids(caller.actor_id)
+
+    def may_read(row: Entry) -> bool:
+        if teams is None:
+            return True
+        team = read_entry(row)["event"]["team"]
+        return bool(teams) if team is None else uuid.UUID(team) in teams
+
+    return may_read
 
 
 def latest_checkpoint() -> Checkpoint:
@@ -187,29 +196,3 @@ def consistency_document(tree: merkle.TileTree, old_sizes: list[int], new: int) 
         for old in sorted(set(old_sizes))
     ]
     return {"proofs": proofs, "size": new, "type": "pressmark/consistency/1"}
-
-
-def complete_receipt(caller: Caller, header: str) -> list[tuple[Entry, str]]:
-    """The entries that a receipt covers, each with a tlog-proof whose `extra` is the receipt's note.
-
-    Invalid when it is no receipt of this installation; NotFound when the caller may not read one of the entries.
-    """
-    try:
-        note = notes.parse_receipt_header(header)
-        receipt = notes.open_receipt(note, issuer_signer().public)
-    except notes.NoteError as error:
-        raise Invalid(
-            f"That is no receipt of this installation: {error}", hint="Send the value of the header Pressmark-Receipt."
-        ) from None
-    found = []
-    for position in range(receipt.first, receipt.first + receipt.count):
-        entry = get_entry(caller, position)
-        _, proof = inclusion_proof(position)
-        found.append((entry, dataclasses.replace(proof, extra=note).text().decode()))
-    if merkle.root([bytes(entry.leaf) for entry, _ in found]) != receipt.root:
-        raise Conflict(
-            "The ledger holds other entries at the positions of this receipt.",
-            hint="Keep the receipt: it proves that history was rewritten. Run `pressmark verify-ledger`.",
-            code="receipt-differs",
-        )
-    return found

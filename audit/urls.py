@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from audit import api as doors
 from audit import bundle_api as bundle_doors
-from audit import bundle_pages
+from audit import bundle_pages, receipt_api, receipt_pages
 from audit import erasure_api as erasure
 from audit import history_urls as history
 from audit import pages as views
@@ -32,7 +32,7 @@ api: list[URLPattern] = [
     path("texts", erasure.ListErasableTexts.as_view(), name="list-erasable-texts"),
     path("texts/erase", erasure.EraseTexts.as_view(), name="erase-texts"),
     path("actors/<uuid:actor_id>/erase", erasure.EraseActor.as_view(), name="erase-actor"),
-    path("ledger/receipt", doors.CompleteReceipt.as_view(), name="complete-receipt"),
+    path("ledger/receipt", receipt_api.CompleteReceipt.as_view(), name="complete-receipt"),
     *history.api,
 ]
 
@@ -40,6 +40,13 @@ _PAGES: list[URLPattern] = [
     path(f"{_MODEL_PAGE}/assessment/", views.AssessmentPage.as_view(), name="assessment"),
     path(f"{_MODEL_PAGE}/assessment/issue/", views.IssueAssessment.as_view(), name="issue-assessment"),
     path(f"{_MODEL_PAGE}/bundles/issue/", bundle_pages.IssueBundle.as_view(), name="issue-bundle"),
+    path("receipts/<int:first>/", receipt_pages.ReceiptPage.as_view(), name="receipt"),
+    path("receipts/<int:first>/receipt.note", receipt_pages.DownloadReceipt.as_view(), name="download-receipt"),
+    path(
+        "receipts/<int:first>/receipt.zip",
+        receipt_pages.DownloadCompletedReceipt.as_view(),
+        name="download-completed-receipt",
+    ),
     path("assessments/<uuid:assessment>/", views.IssuedAssessmentPage.as_view(), name="issued-assessment"),
     path("assessments/<uuid:assessment>/report/", views.IssueReport.as_view(), name="issue-report"),
     path("reports/<uuid:report>/report.<str:extension>", views.DownloadReport.as_view(), name="download-report"),

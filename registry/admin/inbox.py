@@ -27,6 +27,7 @@ from django.utils.safestring import SafeString
 
 from registry.access.permissions import PERMISSIONS, roles_of
 from registry.access.queries import readable_team_ids
+from registry.access.receipts import receipt_of_act
 from registry.admin import evidence
 from registry.admin.governed import GovernedAdmin
 from registry.admin.site import caller_of, site, waiting
@@ -201,7 +202,8 @@ def decide(request: HttpRequest, approval: Approval, verb: str, reason: str) -> 
     """Carry out one decision; the level and sentence to show for it."""
     name = f"{approval.version} to '{approval.alias}'"
     try:
-        SERVICES[verb](actor=caller_of(request), approval=approval, reason=reason)
+        with receipt_of_act(request) as told:
+            SERVICES[verb](actor=caller_of(request), approval=approval, reason=reason)
     except Problem as error:
         return messages.ERROR, f"Refused, {name}: {error.detail} {error.hint}".rstrip()
     except IntegrityError:
@@ -212,7 +214,7 @@ def decide(request: HttpRequest, approval: Approval, verb: str, reason: str) -> 
     now = release.status_of(release.get_approval(caller_of(request), approval.pk))
     missing = now.required - now.grants
     more = f" It needs {missing} more." if verb == "grant" and missing > 0 else ""
-    return messages.SUCCESS, f"{_DONE[verb]}: {name}.{more}"
+    return messages.SUCCESS, told.with_receipt(f"{_DONE[verb]}: {name}.{more}")
 
 
 def register_inbox() -> None:

@@ -2,7 +2,8 @@
 
 Rules:
 - a page reads through queries and opens no transaction; who may see it is decided there, and what is not visible is 404;
-- an act is a POST with CSRF token, calls one service, and redirects; a refusal shows the page again with the problem and its hint;
+- an act is a POST with CSRF token, calls one service, and redirects, with the receipt of the act beside what is said about it; a
+  refusal shows the page again with the problem and its hint;
 - nothing of what went wrong inside is shown.
 """
 
@@ -21,6 +22,7 @@ from django.shortcuts import redirect, render
 from django.views import View
 
 from registry.access.http import caller_of
+from registry.access.receipts import receipt_of_act
 from registry.errors import Conflict, NotFound, Problem
 from registry.events import Caller
 
@@ -68,7 +70,8 @@ class Act(Page):
         if not form.is_valid():
             return self.refused(request, form, _unusable(form), **kwargs)
         try:
-            target, said = self.perform(caller_of(request, "page"), form.cleaned_data, **kwargs)
+            with receipt_of_act(request) as told:
+                target, said = self.perform(caller_of(request, "page"), form.cleaned_data, **kwargs)
         except NotFound:
             raise
         except Problem as problem:
@@ -77,7 +80,7 @@ class Act(Page):
             logger.warning("the database refused a write: %s", error)
             refused = Conflict("The database refused this: it would break a rule of the registry.", code="refused")
             return self.refused(request, form, refused, **kwargs)
-        messages.success(request, said)
+        messages.success(request, told.with_receipt(said))
         return redirect(target)
 
     def form(self, caller: Caller, data: Mapping[str, str] | None, **kwargs: Any) -> forms.Form:
