@@ -6,7 +6,9 @@ Rules:
   until the next one begins; it always brings both keys anew;
 - its keys note is signed by both its keys; after a rotation, and when a restored ledger is reopened, by the two before as well, so
   that whoever knows one of them knows the next; after a revocation, and in a copy, by the new ones alone;
-- a checkpoint of size n belongs to the era at position n - 1 of its origin; a receipt to the era at its first position.
+- a checkpoint of size n belongs to the era at position n - 1 of its origin; a receipt to the era at its first position;
+- under an origin that the ledger has left, an earlier key of that origin may have signed in their place: what was lost with an old
+  backup had other positions than what stands there now.
 """
 
 from __future__ import annotations
@@ -117,16 +119,30 @@ def era_of_checkpoint(eras: Sequence[Era], origin: str, size: int) -> Era | None
 def open_checkpoint(eras: Sequence[Era], data: bytes) -> notes.Checkpoint:
     """The checkpoint, if the log key of its era signed it. Raises NoteError."""
     claimed = notes.parse_checkpoint_body(notes.parse_note(data).text)
-    era = era_of_checkpoint(eras, claimed.origin, claimed.size)
-    if era is None:
+    candidates = _candidates(eras, claimed.origin, claimed.size)
+    if not candidates:
         raise notes.NoteError(f"the checkpoint is of {claimed.origin}, which is no origin of this ledger")
-    return notes.open_checkpoint(data, era.keys.log)
+    log = next((era.keys.log for era in candidates if signed_by(data, era.keys.log)), candidates[0].keys.log)
+    return notes.open_checkpoint(data, log)
 
 
 def open_receipt(eras: Sequence[Era], data: bytes) -> notes.Receipt:
     """The receipt, if the issuer key of its era signed it. Raises NoteError."""
     claimed = notes.parse_receipt_body(notes.parse_note(data).text)
-    era = era_of_checkpoint(eras, claimed.origin, claimed.first + 1)
-    if era is None:
+    candidates = _candidates(eras, claimed.origin, claimed.first + 1)
+    if not candidates:
         raise notes.NoteError(f"the receipt is of {claimed.origin}, which is no origin of this ledger")
-    return notes.open_receipt(data, era.keys.issuer)
+    issuer = next(
+        (era.keys.issuer for era in candidates if signed_by(data, era.keys.issuer)), candidates[0].keys.issuer
+    )
+    return notes.open_receipt(data, issuer)
+
+
+def _candidates(eras: Sequence[Era], origin: str, size: int) -> list[Era]:
+    """The era whose keys sign there, then those before it whose keys may have, under an origin that was left."""
+    own = era_of_checkpoint(eras, origin, size)
+    if own is None:
+        return []
+    if origin == eras[-1].origin:
+        return [own]
+    return [era for era in reversed(eras) if era.origin == origin and era.first <= own.first]

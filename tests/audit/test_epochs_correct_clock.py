@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 
 import pytest
 from django.db import connection
 
-from audit import ledger, replay
-from audit.models import Entry
+from audit import keeper, ledger, replay
+from audit.models import Entry, Tick
 from audit.services_interventions import correct_clock
 from registry.digests import canonical, parse_canonical, time_text
 from registry.errors import Conflict, Forbidden
@@ -121,3 +122,12 @@ def test_the_health_page_says_that_entries_are_ahead(stuck: World) -> None:
     assert "correct-clock" in said
     stuck.correct_clock()
     assert "ahead of the clock" not in " ".join(Client().get("/health/").json()["troubles"])
+
+
+def test_loops_of_the_keeper_that_ran_in_the_future_run_on_once_the_clock_is_right(world: World) -> None:
+    keeper.prepare()
+    future = datetime.datetime.now(datetime.UTC) + AHEAD
+    Tick.objects.update(last_run_at=future, locked_until=future)
+    for spec in keeper.TICKS:
+        assert keeper.turn(spec, uuid.uuid4())
+        assert not keeper.turn(spec, uuid.uuid4())  # and its next turn is not due yet

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from django.conf import settings
 
@@ -278,3 +280,11 @@ def test_a_ledger_that_somebody_else_reopened_a_moment_ago_is_not_reopened_again
 def test_only_an_administrator_reopens_a_ledger(world: World, name: str) -> None:
     with pytest.raises(Forbidden):
         reopen_ledger(actor=getattr(world.cast, name), reason="Because.")
+
+
+def test_a_store_that_lost_the_keys_note_is_refused_in_words(world: World) -> None:
+    world.checkpoint()
+    shutil.rmtree(settings.PRESSMARK_STORE)
+    with pytest.raises(checkpoints.LedgerRefused, match="keys of this ledger cannot be known") as refused:
+        checkpoints.sign_next()
+    assert "Restore database and store/" in refused.value.hint
