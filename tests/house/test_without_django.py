@@ -20,7 +20,9 @@ LIGHT = [
     "registry.cli.remote_pull",
     "registry.cli.remote_bundle",
     "registry.cli.verify",
+    "registry.cli.witness",
     "audit.offline_verify",
+    "audit.witness_server",
     "compression_engine",
 ]
 
