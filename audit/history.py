@@ -239,11 +239,12 @@ class ModelThen:
         acts = [
             rules.Act(d.row["kind"], uuid.UUID(d.row["decided_by_id"]), parse_time(d.row["decided_at"])) for d in own
         ]
-        binding = self._binding(record.row)
-        if binding is None:
-            return ApprovalThen(record, own, None)
-        now = rules.with_all_acts(self.now, acts)
-        return ApprovalThen(record, own, rules.status(_request(record.row), acts, binding, now))
+        request, binding = _request(record.row), self._binding(record.row)
+        status = rules.status(request, acts, binding or request.binding, rules.with_all_acts(self.now, acts))
+        known = binding is not None or status.word in rules.FINAL | {
+            rules.EXPIRED
+        }  # these hold whatever it would be bound to
+        return ApprovalThen(record, own, status if known else None)
 
     def _binding(self, row: Any) -> rules.Binding | None:
         """What an approval would be bound to at the moment; None when a policy in force cannot be read."""
