@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from audit import api as doors
 from audit import bundle_api as bundle_doors
-from audit import bundle_pages, receipt_api, receipt_pages
+from audit import bundle_pages, check_pages, receipt_api, receipt_pages
 from audit import erasure_api as erasure
 from audit import history_urls as history
 from audit import pages as views
@@ -51,6 +51,7 @@ _PAGES: list[URLPattern] = [
     path("assessments/<uuid:assessment>/report/", views.IssueReport.as_view(), name="issue-report"),
     path("reports/<uuid:report>/report.<str:extension>", views.DownloadReport.as_view(), name="download-report"),
     path("bundles/", bundle_pages.Bundles.as_view(), name="bundles"),
+    path("bundles/check/", check_pages.CheckBundle.as_view(), name="check-bundle"),
     path("bundles/issue/", bundle_pages.IssueInstanceBundle.as_view(), name="issue-instance-bundle"),
     path("bundles/<uuid:bundle>/", bundle_pages.BundlePage.as_view(), name="bundle"),
     path("bundles/<uuid:bundle>/state", bundle_pages.BundleState.as_view(), name="bundle-state"),
