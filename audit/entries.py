@@ -13,8 +13,9 @@ from typing import Any
 
 from django.db.models import Q
 
+from audit.entry_patterns import PlainEntry
 from registry.catalog.models import Artifact, ModelVersion
-from registry.digests import CanonicalError, is_digest, parse_canonical, parse_time
+from registry.digests import CanonicalError, canonical, is_digest, parse_canonical, parse_time
 from registry.images import RecordType, record_types
 from registry.provenance.models import DatasetVersion
 
@@ -24,6 +25,7 @@ _EVENT = {"actor", "at", "id", "kind", "records", "refs", "request", "team", "un
 _ACTOR = {"id", "on_behalf_of", "role", "via"}
 _RECORD = {"id", "row", "type"}
 _REF = {"digest", "name", "size_bytes"}
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KIND = re.compile(r"[a-z][a-z_]*\.[a-z][a-z_]*")
 
 
@@ -43,17 +45,6 @@ class ParsedEntry:
     stream: str
     stream_seq: int
     event: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class UnitFacts:
-    """What the events of one unit share."""
-
-    unit: str
-    actor: tuple[tuple[str, Any], ...]
-    at: str
-    event_at: str
-    request: str | None
 
 
 def parse(data: bytes) -> ParsedEntry:
@@ -83,34 +74,59 @@ def _members(value: Any, names: set[str], what: str) -> dict[str, Any]:
 def _shape(value: Any) -> ParsedEntry:
     entry = _members(value, _ENTRY, "entry")
     event = _members(entry["event"], _EVENT, "event")
-    if entry["v"] != 1 or event["v"] != 1:
+    if not _is_integer(entry["v"]) or not _is_integer(event["v"]) or entry["v"] != 1 or event["v"] != 1:
         raise Bad("entry", "the entry is of a version that is not known")
     parse_time(entry["at"])
     parse_time(event["at"])
-    _members(event["actor"], _ACTOR, "actor")
+    _check_actor(_members(event["actor"], _ACTOR, "actor"))
     if not _KIND.fullmatch(event["kind"]):
         raise Bad("entry", f"{event['kind'][:60]!r} is no kind of event")
     for record in event["records"]:
         _members(record, _RECORD, "record")
-        if not isinstance(record["row"], dict):
-            raise Bad("entry", "a record's row is no object")
+        if not isinstance(record["row"], dict) or not isinstance(record["type"], str) or not _is_uuid(record["id"]):
+            raise Bad("entry", "a record has no row, no type or no UUID")
     for ref in event["refs"]:
         _members(ref, _REF, "ref")
-        if not is_digest(ref["digest"]) or not isinstance(ref["size_bytes"], int):
-            raise Bad("entry", "a ref names no digest or no size")
-    if not isinstance(entry["stream_seq"], int) or not isinstance(entry["stream"], str):
+        if not is_digest(ref["digest"]) or not _is_integer(ref["size_bytes"]) or not isinstance(ref["name"], str):
+            raise Bad("entry", "a ref names no digest, no name or no size")
+    if not _is_integer(entry["stream_seq"]) or not isinstance(entry["stream"], str):
         raise Bad("entry", "stream or number has the wrong type")
     for member in ("id", "unit"):
-        if str(uuid.UUID(event[member])) != event[member]:
+        if not _is_uuid(event[member]):
             raise Bad("entry", f"the event's {member} is no UUID")
+    for member in ("request", "team"):
+        if event[member] is not None and not _is_uuid(event[member]):
+            raise Bad("entry", f"the event's {member} is neither null nor a UUID")
     return ParsedEntry(entry["at"], entry["stream"], entry["stream_seq"], event)
 
 
-def unit_facts(entry: ParsedEntry) -> UnitFacts:
-    """What must be the same in every event of the unit."""
+def _check_actor(actor: dict[str, Any]) -> None:
+    behalf = actor["on_behalf_of"]
+    if not _is_uuid(actor["id"]) or (behalf is not None and not _is_uuid(behalf)):
+        raise Bad("entry", "the actor is named by no UUID")
+    if not isinstance(actor["role"], str) or not isinstance(actor["via"], str):
+        raise Bad("entry", "the actor's role or door is no text")
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int  # a bool is an int to Python, and true is not 1 here
+
+
+def _is_uuid(value: object) -> bool:
+    """Whether it is a UUID in its one spelling."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def plain(entry: ParsedEntry, *, rows: bool = True) -> PlainEntry:
+    """The entry in the form in which `entry_patterns` hands out those that it can read by itself; records only with `rows`."""
     event = entry.event
-    actor = tuple(sorted(event["actor"].items()))
-    return UnitFacts(event["unit"], actor, entry.at, event["at"], event["request"])
+    records = [(r["type"], r["id"], canonical(r["row"]).decode()) for r in event["records"]] if rows else []
+    refs = [(ref["digest"], ref["name"], ref["size_bytes"]) for ref in event["refs"]]
+    request = "null" if event["request"] is None else f'"{event["request"]}"'
+    return PlainEntry(
+        entry.at, canonical(event["actor"]).decode(), event["at"], event["id"], event["kind"], records, refs, request,
+        event["unit"], entry.stream, entry.stream_seq,
+    )  # fmt: skip
 
 
 InForce = dict[str, tuple[RecordType, frozenset[str]]]

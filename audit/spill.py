@@ -1,54 +1,122 @@
-"""Sets and last values that may outgrow memory: a temporary SQLite file, gone when it is closed.
+"""What may outgrow memory while a ledger is read as a stream lies in temporary files, gone when they are closed.
 
-One reason: a ledger is verified and replayed as a stream, but "this id has not stood before" and "the last image of this row"
-need all of it. The file lies in the system's temporary folder, holds nothing that is trusted, and is never read again.
+One reason: "this id has not stood before" and "the last image of this row" need all of the ledger, while verify-ledger and replay
+keep to little memory. The files lie in the system's temporary folder, hold nothing that is trusted, and are never read again.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from types import TracebackType
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+_CACHE_KIB = 16_000
+_GROUPS = 256
+_WAITING_LIMIT = 100_000
 
 
-class Spill:
+@contextmanager
+def scratch() -> Iterator[sqlite3.Connection]:
     """A scratch database that SQLite keeps in memory while it is small and moves to disk when it grows."""
+    connection = sqlite3.connect("", isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode=OFF")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()
 
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect("", isolation_level=None)
-        self._connection.execute("PRAGMA journal_mode=OFF")
-        self._connection.execute("PRAGMA cache_size=-16000")  # 16 MB, then the file
-        self._connection.execute("CREATE TABLE seen (kind TEXT, value TEXT, PRIMARY KEY (kind, value)) WITHOUT ROWID")
-        self._connection.execute(
-            "CREATE TABLE last (kind TEXT, key TEXT, position INTEGER, note TEXT, value BLOB, "
-            "PRIMARY KEY (kind, key)) WITHOUT ROWID"
+
+class Spool:
+    """Records of fixed width, handed back in groups: those with the same key are in the same group, in the order they came.
+
+    A key is the first `key_bytes` of a record. A group is a small part of all of them, chosen by the hash of the key.
+    """
+
+    def __init__(self, record_bytes: int, key_bytes: int) -> None:
+        self._record_bytes, self._key_bytes = record_bytes, key_bytes
+        self._groups: list[list[bytes]] = [[] for _ in range(_GROUPS)]
+        self._waiting = 0
+        self._chunks: list[list[tuple[int, int]]] = [[] for _ in range(_GROUPS)]
+        self._file: IO[bytes] | None = None
+
+    def add(self, key: bytes, rest: bytes) -> None:
+        """One more record."""
+        self._groups[hash(key) % _GROUPS].append(key + rest)
+        self._waiting += 1
+        if self._waiting == _WAITING_LIMIT:
+            self._write()
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  it is closed by `close`
+        for records, chunks in zip(self._groups, self._chunks, strict=True):
+            chunks.append((self._file.tell(), len(records) * self._record_bytes))
+            self._file.writelines(records)
+            records.clear()
+        self._waiting = 0
+
+    def groups(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Group by group, the records as key and rest."""
+        width, split = self._record_bytes, self._key_bytes
+        for number, records in enumerate(self._groups):
+            data = b"".join([*self._read(self._chunks[number]), *records])
+            yield [(data[at : at + split], data[at + split : at + width]) for at in range(0, len(data), width)]
+
+    def repeated(self) -> Iterator[tuple[bytes, bytes]]:
+        """Each record whose key has stood before."""
+        for group in self.groups():
+            if len({key for key, _ in group}) == len(group):
+                continue
+            seen: set[bytes] = set()
+            for key, rest in group:
+                if key in seen:
+                    yield key, rest
+                seen.add(key)
+
+    def _read(self, chunks: list[tuple[int, int]]) -> Iterator[bytes]:
+        for at, size in chunks:
+            assert self._file is not None
+            self._file.seek(at)
+            yield self._file.read(size)
+
+    def close(self) -> None:
+        """The temporary file goes."""
+        if self._file is not None:
+            self._file.close()
+
+
+class LastImages:
+    """The last image of every record: where it was sealed, what its row hashes to, and whether it was ever sealed as erased."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.execute(
+            "CREATE TABLE last (type TEXT, id TEXT, position INTEGER, hash BLOB, erased INTEGER, "
+            "PRIMARY KEY (type, id)) WITHOUT ROWID"
         )
-        self._connection.execute("BEGIN")
 
-    def __enter__(self) -> Spill:
-        return self
+    def keep(self, images: Iterable[tuple[str, str, int, bytes, bool]]) -> None:
+        """Keep (type, id, position, hash of the row, erased), each instead of what stood for that record."""
+        self._connection.executemany(
+            "INSERT INTO last VALUES (?, ?, ?, ?, ?) ON CONFLICT (type, id) DO UPDATE SET "
+            "position = excluded.position, hash = excluded.hash, erased = max(erased, excluded.erased)",
+            images,
+        )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connection.close()
-
-    def is_new(self, kind: str, value: str) -> bool:
-        """Whether the value stands here for the first time."""
-        cursor = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (kind, value))
-        return cursor.rowcount == 1
-
-    def keep_last(self, rows: Iterable[tuple[str, str, int, str, bytes]]) -> None:
-        """Keep (kind, key, position, note, value), replacing what stood under kind and key."""
-        self._connection.executemany("INSERT OR REPLACE INTO last VALUES (?, ?, ?, ?, ?)", rows)
-
-    def take(self, kind: str, key: str) -> tuple[int, str, bytes] | None:
-        """The last (position, note, value) under kind and key, taken out; None when there is none."""
-        row = self._connection.execute(
-            "DELETE FROM last WHERE kind = ? AND key = ? RETURNING position, note, value", (kind, key)
-        ).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
+    def take(self, type_: str, ids: Sequence[str]) -> dict[str, tuple[int, bytes, bool]]:
+        """(position, hash, erased) by id, taken out; an id that is not there is left out."""
+        rows = self._connection.execute(
+            "DELETE FROM last WHERE type = ? AND id IN (SELECT value FROM json_each(?)) "
+            "RETURNING id, position, hash, erased",
+            (type_, json.dumps(ids)),
+        ).fetchall()
+        return {key: (position, digest, bool(erased)) for key, position, digest, erased in rows}
 
     def left(self) -> Iterator[tuple[str, str, int]]:
-        """(kind, key, position) of all that was never taken."""
-        yield from self._connection.execute("SELECT kind, key, position FROM last ORDER BY kind, key")
+        """(type, id, position) of all that was never taken."""
+        yield from self._connection.execute("SELECT type, id, position FROM last ORDER BY type, id")

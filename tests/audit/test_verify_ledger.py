@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import uuid
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 
-from audit import checkpoints, keys, merkle, notes, verify_ledger
+from audit import checkpoints, keys, merkle, notes, raw_entries, verify_ledger
+from audit.claims import Claims
 from audit.ledger import entry_bytes
 from audit.models import Bundle, Checkpoint, Entry
 from audit.signing import Signer
@@ -289,22 +291,21 @@ def test_a_scope_that_hides_the_end_of_a_stream_is_found(house: AuditWorld) -> N
 
 def test_verification_reads_a_ledger_of_several_batches(house: AuditWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     house.teams(3)
-    monkeypatch.setattr(verify_ledger, "_BATCH", 2)
+    monkeypatch.setattr(raw_entries, "BATCH", 2)
     assert verify_ledger.verify().ok
 
 
 def test_a_ledger_that_grows_meanwhile_is_not_called_shorter(
     house: AuditWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = checkpoints.outside_notes
+    read = Claims.add_file
 
-    def grown() -> list[bytes]:
-        monkeypatch.setattr(checkpoints, "outside_notes", kept)  # signing reads them too
+    def grown(claims: Claims, path: Path) -> None:
         house.teams(2)
         house.checkpoint()
-        return kept()
+        read(claims, path)
 
-    monkeypatch.setattr(checkpoints, "outside_notes", grown)
+    monkeypatch.setattr(Claims, "add_file", grown)
     report = verify_ledger.verify()
     assert report.ok, report.flaws
 
