@@ -47,6 +47,8 @@ def addresses(scene: scenes.Scene) -> dict[str, str]:
         "models": reverse("desk:models"),
         "model": reverse("desk:model", args=model),
         "assessment": reverse("audit:assessment", args=model),
+        "as-of": reverse("audit:model-as-of", args=model) + "?compare_position=20",
+        "team-as-of": reverse("audit:team-as-of", args=model[:1]),
         "bundles": reverse("audit:bundles"),
         "bundle": reverse("audit:bundle", args=[bundle.pk]),
         "parent": reverse("desk:version", args=[*model, scene.parent.number]),

@@ -17,6 +17,7 @@ LIGHT = [
     "registry.cli.remote_register_version",
     "registry.cli.remote_compress",
     "registry.cli.remote_show",
+    "registry.cli.remote_as_of",
     "registry.cli.remote_pull",
     "registry.cli.remote_bundle",
     "registry.cli.verify",
