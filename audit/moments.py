@@ -176,7 +176,7 @@ def _up_to(moment: datetime.datetime, last: int, asked: str) -> Moment:
         raise Invalid(
             f"{readable(text)} lies in the future.", hint="Give a time that has passed, or none for now.", code="time"
         )
-    position = _last_not_later(text, last)
+    position = last_not_later(text, last)
     if position is None:
         begin = readable(_time_of(0))
         raise Invalid(
@@ -187,8 +187,8 @@ def _up_to(moment: datetime.datetime, last: int, asked: str) -> Moment:
     return Moment(position, last, text, _time_of(position), asked)
 
 
-def _last_not_later(time: str, last: int) -> int | None:
-    """The highest position whose entry time is not later; None when all are."""
+def last_not_later(time: str, last: int) -> int | None:
+    """The highest position, up to the ledger's last, whose entry time is not later; None when all are."""
     ends = last
     for first in reversed([0, *_corrections(last)]):
         if _time_of(first) <= time:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit import checkpoints
+from audit import checkpoints, moments
 from audit.models import Entry
 from registry import storage
 from registry.digests import CanonicalError, parse_canonical, time_text
@@ -118,7 +118,7 @@ def moment_of(as_of: datetime.datetime | None) -> tuple[str, int]:
     if as_of > now:
         raise Invalid("The moment lies in the future.", hint="Give a time that has passed, or none for now.")
     text = time_text(as_of)
-    position = Entry.objects.filter(at__lte=text).order_by("-position").values_list("position", flat=True).first()
+    position = moments.last_not_later(text, size - 1) if size else None
     return text, 0 if position is None else position + 1
 
 
