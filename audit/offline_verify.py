@@ -1,7 +1,8 @@
 """Check a Pressmark bundle, or a completed receipt, without trusting, asking or installing anything of ours.
 
     python offline_verify.py BUNDLE_OR_FOLDER [--key KEYLINE_OR_FILE]... [--checkpoint FILE] [--proof FILE]
-                             [--witness KEYLINE_OR_FILE]... [--receipt FILE]... [--not-before TIME] [--json]
+                             [--witness KEYLINE_OR_FILE]... [--receipt FILE_OR_FOLDER]...
+                             [--not-before TIME] [--json]
 
 One reason: a stranger can read this one file and know what its four answers mean. It needs Python 3.11 and its standard
 library, opens only the files it is given, and shares no code with the product, so that one mistake cannot be made twice.
@@ -574,15 +575,6 @@ def read_tlog_proof(data: bytes, where: str) -> TlogProof:
     return TlogProof(read_base64(lines[1][6:], where), read_number(lines[2][6:], where), path, checkpoint)
 
 
-def read_receipt_or_proof(data: bytes, where: str) -> tuple[Receipt, TlogProof | None]:
-    """A receipt in one of its two forms, or a tlog-proof that carries it as `extra`."""
-    if not data.startswith(b"c2sp.org/"):
-        return read_receipt(data, where), None
-    proof = read_tlog_proof(data, where)
-    read_checkpoint(proof.checkpoint, where)
-    return read_receipt_note(proof.receipt, where), proof
-
-
 # --- SSHSIG and DSSE --------------------------------------------------------------------------------------------------
 
 
@@ -1014,6 +1006,44 @@ def check_known(verdict: Verdict, eras: Sequence[Era], whole: bool, given: Seque
 # --- what is known from outside ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class GivenReceipt:
+    """A receipt with what was kept beside it: a proof for its only entry, or entries and proofs of a completed receipt."""
+
+    receipt: Receipt
+    entries: tuple[Entry, ...] = ()
+    proofs: tuple[TlogProof, ...] = ()
+
+
+def read_given(data: bytes | Path, where: str) -> GivenReceipt:
+    """A receipt's note, the value of its header, a tlog-proof that carries it as `extra`, or the folder of a completed one."""
+    if isinstance(data, Path):
+        receipt = read_receipt_note(read_file(data, "receipt.note"), where)
+        if receipt.count > UNIT_LIMIT:
+            raise Bad(f"{where}: a unit holds at most {UNIT_LIMIT} entries, not {receipt.count}")
+        names = {position: f"entries/{position}.json" for position in receipt.span}
+        entries = [read_entry(read_file(data, name), position, name) for position, name in names.items()]
+        names = {position: f"proofs/{position}.tlog-proof" for position in receipt.span}
+        proofs = [read_tlog_proof(read_file(data, name), name) for name in names.values()]
+        given = GivenReceipt(receipt, tuple(entries), tuple(proofs))
+    elif data.startswith(b"c2sp.org/"):
+        proof = read_tlog_proof(data, where)
+        given = GivenReceipt(read_receipt_note(proof.receipt, where), (), (proof,))
+    else:
+        given = GivenReceipt(read_receipt(data, where))
+    for proof in given.proofs:
+        read_checkpoint(proof.checkpoint, where)
+    return given
+
+
+def read_file(folder: Path, name: str) -> bytes:
+    try:
+        with (folder / name).open("rb") as file:
+            return file.read(4 * NOTE_LIMIT)
+    except OSError as error:
+        raise Bad(f"{name}: {error.strerror or 'it cannot be read'}") from error
+
+
 @dataclass
 class Outside:
     """What the caller knows from elsewhere; only this makes a bundle more than a claim."""
@@ -1022,7 +1052,7 @@ class Outside:
     witnesses: list[PublicKey] = field(default_factory=list)
     checkpoint: Checkpoint | None = None
     proof: dict[str, Any] | None = None
-    receipts: list[tuple[Receipt, TlogProof | None]] = field(default_factory=list)
+    receipts: list[GivenReceipt] = field(default_factory=list)
     not_before: str = ""
 
 
@@ -1031,7 +1061,7 @@ def read_outside(
     witnesses: Sequence[str] = (),
     checkpoint: bytes | None = None,
     proof: bytes | None = None,
-    receipts: Sequence[bytes] = (),
+    receipts: Sequence[bytes | Path] = (),
     not_before: str = "",
 ) -> Outside:
     """Raises WrongCall when one of these cannot be read."""
@@ -1044,7 +1074,7 @@ def read_outside(
             [read_key_line(line, "--witness", COSIGNATURE) for line in witnesses],
             None if checkpoint is None else read_checkpoint(checkpoint, "--checkpoint"),
             None if proof is None else read_consistency(proof, "--proof"),
-            [read_receipt_or_proof(data, f"--receipt {number}") for number, data in enumerate(receipts, 1)],
+            [read_given(data, f"--receipt {number}") for number, data in enumerate(receipts, 1)],
             time,
         )
     except Bad as error:
@@ -1191,7 +1221,8 @@ class OutsideCheck:
 
     # receipts
 
-    def check_receipt(self, receipt: Receipt, proof: TlogProof | None, entries: Sequence[Entry], where: str) -> None:
+    def check_receipt(self, given: GivenReceipt, entries: Sequence[Entry], scope: dict[str, Any], where: str) -> None:
+        receipt = given.receipt
         end = receipt.first + receipt.count
         named = [item[:2] for item in receipt.note.signatures]
         key = self.signer("issuer", receipt.origin, receipt.first, end, named, where)
@@ -1199,11 +1230,12 @@ class OutsideCheck:
             self.verdict.not_checked(STREAMS, f"{where}: signed by a key that is not here; give it with --key")
             return
         receipt.note.require(key, where)
+        if given.entries and tree_root([entry.leaf for entry in given.entries]) != receipt.root:
+            raise Bad(f"{where}: the entries beside it are not those that it was given for")
         present = [entry for entry in entries if entry.position in receipt.span]
         late = any(entry.at != receipt.at for entry in present)
         whole = len(present) == receipt.count
-        fits = whole and not late and tree_root([entry.leaf for entry in present]) == receipt.root
-        if fits:
+        if whole and not late and tree_root([entry.leaf for entry in present]) == receipt.root:
             return
         if self.history.is_lost(receipt.origin, end):
             self.verdict.notes.append(f"{where}: it speaks of what may have been lost when {receipt.origin} ended")
@@ -1213,22 +1245,42 @@ class OutsideCheck:
             raise Bad(f"{where}: position {present[0].position} has another time here")
         if whole:
             raise Bad(f"{where}: other entries stand at position {receipt.first}")
-        if proof is None or receipt.count != 1 or not self.proof_holds(receipt, proof, where):
+        refuse_left_out(given, present, scope, where)
+        if not self.proofs_hold(given, where):
             reason = f"{where}: the entries from position {receipt.first} are not all here"
             self.verdict.not_checked(STREAMS, reason)
 
-    def proof_holds(self, receipt: Receipt, proof: TlogProof, where: str) -> bool:
-        """Whether the receipt's own proof leads to a root that this log has too."""
+    def proofs_hold(self, given: GivenReceipt, where: str) -> bool:
+        """Whether the receipt's own proofs lead to a root that this log has too."""
+        receipt = given.receipt
+        leaves = [entry.leaf for entry in given.entries] or [receipt.root]
+        if not len(leaves) == len(given.proofs) == receipt.count:
+            return False
+        return all(
+            self.proof_holds(leaf, position, proof, where)
+            for leaf, position, proof in zip(leaves, receipt.span, given.proofs, strict=True)
+        )
+
+    def proof_holds(self, leaf: bytes, position: int, proof: TlogProof, where: str) -> bool:
         checkpoint = read_checkpoint(proof.checkpoint, where)
         if not self.is_signed(checkpoint, where):
             return False
         size = checkpoint.size
-        if proof.index != receipt.first or not included(receipt.root, proof.index, size, proof.path, checkpoint.root):
+        if proof.index != position or not included(leaf, position, size, proof.path, checkpoint.root):
             raise Bad(f"{where}: its proof does not hold")
         root = self.root_at(size) if size <= self.history.checkpoint.size else None
         if root is not None and root != checkpoint.root and not self.history.is_lost(checkpoint.origin, size):
             raise Bad(f"{where}: another root at size {size}: this log has another history")
         return root == checkpoint.root
+
+
+def refuse_left_out(given: GivenReceipt, present: Sequence[Entry], scope: dict[str, Any], where: str) -> None:
+    """An entry that the issuer promised, of a stream that the bundle calls whole, is in the bundle."""
+    ends = {end["stream"]: end["last_seq"] for end in scope.get("ends", [])}
+    shown = {entry.position for entry in present}
+    for entry in given.entries:
+        if entry.position not in shown and entry.stream in ends and entry.position < scope["size"]:
+            raise Bad(f"{where}: the bundle leaves out the {entry.where}, which you hold a receipt of")
 
 
 def prove(history: History, value: dict[str, Any], where: str) -> None:
@@ -1260,10 +1312,10 @@ def verify_bundle(
     witnesses: Sequence[str] = (),
     checkpoint: bytes | None = None,
     proof: bytes | None = None,
-    receipts: Sequence[bytes] = (),
+    receipts: Sequence[bytes | Path] = (),
     not_before: str = "",
 ) -> Verdict:
-    """Judge a bundle with what is known from outside: key lines and the bytes of checkpoint, proof and receipts.
+    """Judge a bundle with what is known from outside: key lines and the bytes of checkpoint, proof and receipts (or folders).
 
     Raises WrongCall when one of these cannot be read, or the bundle does not exist.
     """
@@ -1636,9 +1688,9 @@ class Bundle:
             return
         known = OutsideCheck(self.verdict, self.outside, history, "log/checkpoint")
         known.run()
-        for number, (receipt, proof) in enumerate(self.outside.receipts, 1):
+        for number, given in enumerate(self.outside.receipts, 1):
             with judging(STREAMS):
-                known.check_receipt(receipt, proof, self.entries, f"--receipt {number}")
+                known.check_receipt(given, self.entries, self.scope, f"--receipt {number}")
         self.verdict.finish(STREAMS)
 
     def check_first_entry(self) -> None:
@@ -1804,11 +1856,7 @@ class CompletedReceipt:
         self.eras_are_whole = False
 
     def read(self, name: str) -> bytes:
-        try:
-            with (self.folder / name).open("rb") as file:
-                return file.read(4 * NOTE_LIMIT)
-        except OSError as error:
-            raise Bad(f"{name}: {error.strerror or 'it cannot be read'}") from error
+        return read_file(self.folder, name)
 
     def check(self) -> None:
         self.verdict.origin = self.receipt.origin
@@ -1959,7 +2007,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=known,
         help="a witness you trust; must have cosigned; repeatable",
     )
-    parser.add_argument("--receipt", action="append", default=[], metavar="FILE", help="a receipt you got; repeatable")
+    parser.add_argument(
+        "--receipt", action="append", default=[], metavar="FILE_OR_FOLDER", help="a receipt you got; repeatable"
+    )
     parser.add_argument("--not-before", default="", metavar="TIME", help="refuse a bundle that was sealed before this")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     return parser
@@ -1974,7 +2024,7 @@ def judge(options: argparse.Namespace) -> Verdict:
         "proof": read_argument(options.proof) if options.proof else None,
     }
     if not Path(options.subject).is_dir():
-        receipts = [read_argument(path) for path in options.receipt]
+        receipts = [Path(path) if Path(path).is_dir() else read_argument(path) for path in options.receipt]
         return verify_bundle(options.subject, **known, receipts=receipts, not_before=options.not_before)
     if options.receipt or options.not_before:
         raise WrongCall(f"{options.subject}: it is a completed receipt; --receipt and --not-before are for bundles")

@@ -107,6 +107,7 @@ class Story:
     positions: list[int]
     receipts: list[bytes]
     version: str | None = None
+    left_out: int | None = None
     witnesses: list[Witness] = field(default_factory=list)
 
     def checkpoint(self) -> bytes:
@@ -125,8 +126,12 @@ def tell(
     version: str | None = None,
     acts: Acts | None = None,
     rounds: int = VERSIONS,
+    lowered: str | None = None,
 ) -> Story:
-    """Two models and a dataset, interleaved; the bundle is about MODEL and DATASET, or all; life goes on after it was issued."""
+    """Two models and a dataset, interleaved; the bundle is about MODEL and DATASET, or all; life goes on after it was issued.
+
+    `lowered`: a stream whose end the issuer seals one too low, and whose last entry is left out.
+    """
     acts = acts or {}
     ledger = Ledger()
     signers = log or log_signer(), issuer or issuer_signer()
@@ -139,7 +144,7 @@ def tell(
     ledger.act(("instance", "report.issued", [report], []))
     size = len(ledger.entries)
     streams = sorted(ledger.last_seq) if subject == "instance" else sorted([MODEL, DATASET])
-    ends = [{"last_seq": ledger.last_seq[stream], "stream": stream} for stream in streams]
+    ends = [{"last_seq": ledger.last_seq[stream] - (stream == lowered), "stream": stream} for stream in streams]
     scope = {"ends": ends, "size": size, "type": "pressmark/scope/1"}
     _issue(ledger, scope, subject, version)
     ledger = acts[rounds](ledger) if rounds in acts else ledger
@@ -148,7 +153,9 @@ def tell(
         ledger.act((OTHER, "version.registered", [], []))
     whole = [at for at in range(size) if subject == "instance" or not in_stream(ledger, at, OTHER)]
     later = {era.first for era in ledger.eras if size < era.first < bundle_size}
-    return Story(ledger, scope, 9, size, bundle_size, [*whole, size, *sorted(later)], receipts, version)
+    left_out = None if lowered is None else max(at for at in whole if in_stream(ledger, at, lowered))
+    positions = [at for at in [*whole, size, *sorted(later)] if at != left_out]
+    return Story(ledger, scope, 9, size, bundle_size, positions, receipts, version, left_out)
 
 
 def _register(ledger: Ledger, number: int) -> bytes:

@@ -137,14 +137,13 @@ def test_a_proof_file_without_a_receipt_in_it_is_refused() -> None:
     receipt = notes.sign_receipt(ISSUER, 0, 1, ROOT, AT)
     checkpoint = notes.sign_checkpoint(LOG, 1, ROOT)
     good = notes.TlogProof(0, (ROOT,), checkpoint, receipt).text()
-    read, proof = offline_verify.read_receipt_or_proof(good, "here")
-    assert proof is not None
-    assert (read.first, proof.index, proof.path) == (0, 0, (ROOT,))
+    read = offline_verify.read_given(good, "here")
+    assert (read.receipt.first, read.proofs[0].index, read.proofs[0].path) == (0, 0, (ROOT,))
     bad = [notes.TlogProof(0, (ROOT,), checkpoint).text(), good.replace(b"index 0", b"index x")]
     bad += [good.replace(b"index 0", b"Index 0"), good.replace(b"\n\n", b"\nAAAA\n\n", 1), good[:40], good[:-1]]
     for data in bad:
         with pytest.raises(Bad):
-            offline_verify.read_receipt_or_proof(data, "here")
+            offline_verify.read_given(data, "here")
 
 
 def test_ssh_signatures_hold_for_one_message_key_and_namespace() -> None:

@@ -17,7 +17,7 @@ from registry.digests import parse_canonical
 from tests.audit import bundle_builder as builder
 from tests.audit import stories
 from tests.audit.bundle_builder import Ledger, Witness
-from tests.audit.verdicts import assert_no, assert_open, results
+from tests.audit.verdicts import assert_no, assert_open, judge_story, results
 
 Files = dict[str, bytes]
 UNIT = 3  # the first position of a unit of two
@@ -213,3 +213,49 @@ def test_the_command_line_takes_a_folder(ledger: Ledger, tmp_path: Path) -> None
         refused = subprocess.run([*command, *known, *wrong], capture_output=True, text=True, check=False)
         assert refused.returncode == 2
         assert "for bundles" in refused.stderr
+
+
+# --- a completed receipt beside a bundle
+
+
+def write(folder: Path, files: Files) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_a_completed_receipt_refutes_a_bundle_that_leaves_its_entries_out(tmp_path: Path) -> None:
+    """The issuer sealed an end that is one too low and shows nothing beyond it: only who holds the receipt can tell."""
+    lowered = builder.tell(lowered=builder.MODEL)
+    last = lowered.left_out
+    assert last is not None
+    assert judge_story(lowered).exit_code == 0  # the sealed word of the issuer
+    unit = max(first for first in lowered.ledger.receipts if first <= last)
+    folder = write(tmp_path / "receipt", builder.completed(lowered.ledger, unit, lowered.size))
+    verdict = judge_story(lowered, receipts=[folder])
+    assert_no(verdict, STREAMS, f"leaves out the entry at position {last}", "a receipt of")
+    assert_open(judge_story(lowered, receipts=[lowered.ledger.receipts[unit]]), STREAMS, "not all here")
+
+
+def test_a_completed_receipt_of_other_streams_is_checked_by_its_proofs(ledger: Ledger, tmp_path: Path) -> None:
+    story = builder.tell()
+    assert builder.in_stream(story.ledger, 2, builder.OTHER)
+    for size, code in ((story.size, 0), (9, 0), (8, 3), (len(story.ledger.entries), 3)):
+        folder = write(tmp_path / str(size), builder.completed(story.ledger, 2, size))
+        assert judge_story(story, receipts=[folder]).exit_code == code
+    files = builder.completed(story.ledger, 2, story.size)
+    swapped = write(tmp_path / "swapped", files | {"entries/2.json": story.ledger.entries[6]})
+    assert_no(judge_story(story, receipts=[swapped]), STREAMS, "not those that it was given for")
+    false = story.ledger.proof(6, story.size, story.ledger.receipts[2])
+    moved = write(tmp_path / "moved", files | {"proofs/2.tlog-proof": false})
+    assert_no(judge_story(story, receipts=[moved]), STREAMS, "its proof does not hold")
+
+
+def test_a_completed_receipt_of_a_unit_in_the_bundle_holds(tmp_path: Path) -> None:
+    story = builder.tell()
+    folder = write(tmp_path / "receipt", builder.completed(story.ledger, UNIT))
+    assert judge_story(story, receipts=[folder]).exit_code == 0
+    (folder / "entries" / "4.json").unlink()
+    with pytest.raises(WrongCall, match="entries/4"):
+        judge_story(story, receipts=[folder])
