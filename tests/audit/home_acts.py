@@ -2,7 +2,8 @@
 
 python -m tests.audit.home_acts act act sign          two entries, then the keeper's signature
 Words: act, sign, rotate, revoke; `die-before-commit` and `die-after-commit` make the next rotation or revocation a SIGKILL there;
-`wait` reads a line of standard input before going on.
+`wait` reads a line of standard input before going on, and `slow` makes the next unit do so before its COMMIT; `look` says which
+issuer key this process would sign with, and `trusting` makes it look again only when it must.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ def main(words: list[str]) -> None:
     doing = {
         "act": _act, "sign": _sign, "rotate": _rotate, "revoke": _revoke, "wait": sys.stdin.readline,
         "die-before-commit": _die_before_commit, "die-after-commit": _die_after_commit,
+        "slow": _slow, "look": _look, "trusting": _trusting,
     }  # fmt: skip
     for word in words:
         print(json.dumps(doing[word]()), flush=True)
@@ -74,6 +76,31 @@ def _revoke() -> str:
 
     second = Actor.objects.get(username="rhea")
     return str(services_interventions.revoke_keys(actor=_caller(), agreed_by=second, reason="They were stolen.").pk)
+
+
+def _slow() -> None:
+    from audit import ledger
+
+    append = ledger.AppendedUnit.__init__
+
+    def appended(self: Any, *arguments: Any) -> None:
+        append(self, *arguments)
+        print(json.dumps("all is written, but COMMIT"), flush=True)
+        sys.stdin.readline()
+
+    ledger.AppendedUnit.__init__ = appended  # type: ignore[method-assign]
+
+
+def _look() -> str:
+    from audit import keys
+
+    return keys.issuer_signer().key_line
+
+
+def _trusting() -> None:
+    from audit import keys
+
+    keys._RECENT_NS, keys._TRUST_SECONDS = 0, 3600.0
 
 
 def _die_before_commit() -> None:

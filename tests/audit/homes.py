@@ -57,6 +57,19 @@ class Home(Installation):
             command, env=self.environment, cwd=self.home, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
+    @staticmethod
+    def tell(process: subprocess.Popen[str]) -> None:
+        """Let it go on."""
+        assert process.stdin is not None
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+
+    @staticmethod
+    def heard(process: subprocess.Popen[str]) -> Any:
+        """Its next line."""
+        assert process.stdout is not None
+        return json.loads(process.stdout.readline())
+
     def administrator(self, second: bool = False) -> list[str]:
         """The options by which administrators log in."""
         file = str(self.home / "password")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,20 +86,33 @@ def test_a_revocation_killed_after_its_commit_is_finished_by_the_keeper(home: Ho
 
 def test_a_process_that_has_signed_before_signs_its_next_receipt_with_the_new_key(home: Home) -> None:
     with home.talk("act", "wait", "act", "wait", "act") as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        assert json.loads(other.stdout.readline())["era"] == 0
-        first = json.loads(home._run("-m", "tests.audit.home_acts", "rotate", "act").stdout.splitlines()[-1])
-        other.stdin.write("go on\n")
-        other.stdin.flush()
-        other.stdout.readline()
-        assert json.loads(other.stdout.readline())["era"] == first["era"] > 0
+        assert home.heard(other)["era"] == 0
+        first = home.acts("rotate", "act")[-1]
+        home.tell(other)
+        home.heard(other)
+        assert home.heard(other)["era"] == first["era"] > 0
         done = home.pressmark("revoke-keys", *home.administrator(second=True))
         assert done.returncode == 0, done.stderr
-        other.stdin.write("go on\n")
-        other.stdin.flush()
-        other.stdout.readline()
-        assert json.loads(other.stdout.readline())["era"] > first["era"]
+        home.tell(other)
+        home.heard(other)
+        assert home.heard(other)["era"] > first["era"]
+
+
+def test_a_process_that_saw_the_new_files_before_their_commit_signs_with_them_after_it(home: Home) -> None:
+    with home.talk("trusting", "act", "wait", "look", "wait", "act") as other:
+        home.heard(other)
+        assert home.heard(other)["era"] == 0
+        with home.talk("slow", "rotate") as rotating:
+            home.heard(rotating)
+            assert home.heard(rotating) == "all is written, but COMMIT"
+            home.tell(other)
+            home.heard(other)
+            assert home.heard(other) in home.pressmark("keys").stdout  # it is still the old one
+            home.tell(rotating)
+            home.heard(rotating)
+        home.tell(other)
+        home.heard(other)
+        assert home.heard(other)["era"] > 0
 
 
 # --- old backups ---

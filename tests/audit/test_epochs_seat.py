@@ -145,6 +145,7 @@ def test_a_copy_that_is_reopened_signs_under_an_origin_of_its_own(standing: Worl
     copy_folder(settings)
     settings.PRESSMARK_HOST_ID = "two"
     standing.reopen_ledger(copied=True)
+    assert seat.taken() == seat.here(Ledger.objects.get(ended_at=None).origin)
     signed = standing.checkpoint()
     assert signed.note.startswith(Ledger.objects.get(ended_at=None).origin)
     assert Path(json.loads((live.PRESSMARK_CHECKPOINTS / seat.FILE).read_text())["path"]).name == "elsewhere"
