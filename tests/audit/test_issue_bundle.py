@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from audit import bundles, checkpoints, dsse, erasure, keys, offline_verify, services
+from audit import bundles, checkpoints, dsse, erasure, keys, notes, services
 from audit.bundles import log
 from audit.models import Bundle, Entry
+from audit.signing import Signer
 from registry import storage
 from registry.access import services as access
 from registry.access.models import Role, Text
@@ -23,6 +23,7 @@ from registry.catalog.models import ModelVersion
 from registry.digests import parse_canonical
 from registry.errors import BytesDiffer, Conflict, Forbidden, Invalid, Unavailable
 from registry.events import Caller
+from tests.audit.handed_over import files_of, issued, outside, results, verifier
 from tests.world import World
 from tests.worlds.audit import restore_keys_note, tamper
 
@@ -30,36 +31,6 @@ from tests.worlds.audit import restore_keys_note, tamper
 @pytest.fixture
 def story(world: World) -> tuple[ModelVersion, ModelVersion]:
     return world.story()
-
-
-def issued(world: World, version: ModelVersion, **options: bytes) -> Bundle:
-    bundle = services.issue_bundle(actor=world.cast.carla, model=version.model, **options)
-    checkpoints.sign_next()
-    return bundle
-
-
-def files_of(bundle: Bundle, folder: Path) -> dict[str, bytes]:
-    """Every file of the bundle by path."""
-    with zipfile.ZipFile(bundles.build(bundle, folder / "open.zip")) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def outside(folder: Path, note: bytes) -> list[str]:
-    """What the recipient holds: a key line and a checkpoint, as files of their own."""
-    key, checkpoint = folder / "log.key", folder / "checkpoint"
-    key.write_text(keys.log_signer().key_line + "\n")
-    checkpoint.write_bytes(note)
-    return ["--key", str(key), "--checkpoint", str(checkpoint)]
-
-
-def verifier(bundle: Path, *arguments: str) -> tuple[int, dict]:
-    command = [sys.executable, "-I", offline_verify.__file__, str(bundle), *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
-    return done.returncode, json.loads(done.stdout)
-
-
-def results(verdict: dict) -> list[str]:
-    return [answer["result"] for answer in verdict["answers"]]
 
 
 def test_a_stranger_gets_four_times_yes(world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path) -> None:
@@ -186,6 +157,28 @@ def test_the_recipients_own_checkpoint_is_led_on_from(
 def test_what_is_no_checkpoint_is_refused(world: World, story: tuple[ModelVersion, ModelVersion]) -> None:
     with pytest.raises(Invalid, match="no checkpoint"):
         services.issue_bundle(actor=world.cast.carla, model=story[0].model, checkpoint=b"hello\n")
+    assert not Bundle.objects.exists()
+
+
+def test_a_checkpoint_of_another_log_is_refused(world: World, story: tuple[ModelVersion, ModelVersion]) -> None:
+    stranger = Signer.generate("pressmark/01890a5d-ac96-774b-bcce-b302099a8099/1")
+    impostor = Signer.generate(keys.log_signer().name)
+    for signer in (stranger, impostor):
+        with pytest.raises(Invalid, match="not of this ledger"):
+            note = notes.sign_checkpoint(signer, 5, b"\x01" * 32)
+            services.issue_bundle(actor=world.cast.carla, model=story[0].model, checkpoint=note)
+    assert not Bundle.objects.exists()
+
+
+def test_a_checkpoint_that_the_ledger_does_not_continue_is_refused_and_called_evidence(
+    world: World, story: tuple[ModelVersion, ModelVersion]
+) -> None:
+    size = world.checkpoint().size
+    for other in (notes.sign_checkpoint(keys.log_signer(), n, b"\x01" * 32) for n in (size, size + 100)):
+        with pytest.raises(Conflict, match="does not continue") as refused:
+            services.issue_bundle(actor=world.cast.carla, model=story[0].model, checkpoint=other)
+        assert "Keep it" in refused.value.hint
+    assert not Bundle.objects.exists()
 
 
 def test_an_erased_text_is_not_opened_and_the_bundle_still_verifies(
