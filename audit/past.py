@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from audit import checkpoints, eras, keys, notes
-from audit.eras import Era
 from audit.models import Checkpoint, Ledger
 from audit.signing import PublicKey
 from registry.errors import Invalid
@@ -40,16 +39,12 @@ class _Claim:
 
 @dataclass(frozen=True)
 class _Judge:
-    """By the log key of its era, or by one whose private half lies here: of a history that was lost."""
+    """The log keys that this ledger ever had, and those whose private half lies here: of a history that was lost."""
 
-    eras: list[Era]
     keys: list[PublicKey]
 
     def is_signed(self, claim: _Claim) -> bool:
         """Whether one of them signed it."""
-        with suppress(notes.NoteError):
-            eras.open_checkpoint(self.eras, claim.note)
-            return True
         for key in self.keys:
             with suppress(notes.NoteError):
                 notes.open_checkpoint(claim.note, key)
@@ -59,7 +54,7 @@ class _Judge:
 
 def read(ledger: Ledger, given: Sequence[bytes] = ()) -> Past:
     """`given`: checkpoints that somebody kept elsewhere. Invalid when one of them is no checkpoint of this instance."""
-    judge = _Judge(eras.read(), keys.log_keys_here())
+    judge = _Judge([era.keys.log for era in reversed(eras.read())] + keys.log_keys_here())
     outside = checkpoints.outside_notes()
     elsewhere = [_given(ledger, note) for note in given]
     claims = [*_claims(outside), *elsewhere, *_claims([row.note.encode() for row in _newest_rows()])]
