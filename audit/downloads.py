@@ -9,10 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-from collections.abc import Iterator
 from typing import BinaryIO
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse
 from django.http.response import HttpResponseBase
 
 from audit import bundles
@@ -44,33 +43,27 @@ def report_file(report: Report, extension: str) -> HttpResponse:
     return response
 
 
-def bundle_file(bundle: Bundle) -> StreamingHttpResponse:
-    """The bundle as a zip."""
-    source, digest, size_bytes = _built(bundle)
-    response = StreamingHttpResponse(_chunks(source), content_type="application/zip")
-    response["Content-Length"] = str(size_bytes)
+def bundle_file(bundle: Bundle) -> FileResponse:
+    """The bundle as a zip; the response closes the file behind it, sent or not."""
+    source, digest = _built(bundle)
+    response = FileResponse(source, content_type="application/zip")
+    response.block_size = storage.CHUNK_BYTES
     _as_attachment(response, f"pressmark-bundle-{bundle.pk}.zip", digest)
     return response
 
 
-def _built(bundle: Bundle) -> tuple[BinaryIO, str, int]:
-    """An open, nameless file with the whole bundle, its digest and size."""
+def _built(bundle: Bundle) -> tuple[BinaryIO, str]:
+    """An open, nameless file with the whole bundle, and its digest."""
     out = tempfile.TemporaryFile(prefix="pressmark-bundle-")  # noqa: SIM115  it is sent after this function
     try:
         bundles.write(bundle, out)
-        size_bytes = out.tell()
         out.seek(0)
         digest = "sha256:" + hashlib.file_digest(out, "sha256").hexdigest()
         out.seek(0)
     except BaseException:
         out.close()
         raise
-    return out, digest, size_bytes
-
-
-def _chunks(source: BinaryIO) -> Iterator[bytes]:
-    with source:
-        yield from storage.chunks_of(source)
+    return out, digest
 
 
 def _as_attachment(response: HttpResponseBase, name: str, digest: str) -> None:

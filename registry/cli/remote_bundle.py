@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     issued = issue(client, options.subject, body)
     print(f"Bundle {issued['id']} is issued and sealed in the ledger.")
     target = options.output or Path(f"pressmark-bundle-{issued['id']}.zip")
-    digest = fetch(client, issued["id"], target)
+    digest = fetch(client, issued["id"], target, PENDING_SECONDS)
     print(f"{digest}  {target}")
     print(f"Check it: pressmark verify {target} --key KEYLINE --checkpoint FILE")
     return 0
@@ -63,7 +63,7 @@ def issue(client: Client, subject: str | None, body: dict[str, Any]) -> dict[str
     return issued
 
 
-def fetch(client: Client, bundle_id: str, target: Path, timeout: float = PENDING_SECONDS) -> str:
+def fetch(client: Client, bundle_id: str, target: Path, timeout: float) -> str:
     """Download it as soon as the keeper has signed a checkpoint past it; answers the digest, checked while it arrived."""
     deadline = time.monotonic() + timeout
     while True:
