@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from audit import entries, notes
 from audit.entries import Bad
@@ -52,9 +53,10 @@ class EraError(ValueError):
 def read() -> list[Era]:
     """The eras of this ledger, oldest first, each checked against the one before. Raises EraError."""
     positions = sorted(set(Key.objects.values_list("first_position", flat=True)) | {0})
+    rows = dict(Entry.objects.filter(position__in=positions).values_list("position", "entry"))
     found: list[Era] = []
     for position in positions:
-        row = Entry.objects.filter(position=position).values_list("entry", flat=True).first()
+        row = rows.get(position)
         if row is None:
             raise EraError("the entry that names the keys is missing", position)
         try:
@@ -74,7 +76,7 @@ def follow(before: Era | None, entry: entries.ParsedEntry, position: int) -> Era
         raise EraError(f"{kind} names no keys", position)
     try:
         note = storage.read_bytes(digest)
-        keys = notes.open_keys(note)
+        keys = _opened(note)
     except (Problem, notes.NoteError) as error:
         raise EraError(f"the keys note of {kind} cannot be read: {error}", position) from None
     if keys.first != position:
@@ -93,6 +95,13 @@ def _check_origin(before: Era | None, kind: str, keys: notes.KeysNote, vouched: 
         raise EraError(f"{kind} goes from {before.origin} to {keys.origin}", position)
 
 
+@lru_cache(maxsize=256)
+def _opened(note: bytes) -> notes.KeysNote:
+    """The keeper asks every second: the same bytes are not verified again."""
+    return notes.open_keys(note)
+
+
+@lru_cache(maxsize=256)
 def signed_by(note: bytes, *keys: PublicKey) -> bool:
     """Whether each of the keys signed the note."""
     try:
