@@ -4,7 +4,8 @@
     upload = client.upload(Path("model.onnx"))
     version = client.post("teams/search/models/minilm/versions", {...})
 
-Every answer to a command is kept with its receipt in `client.receipts`. Errors are `ApiError`, with the problem's detail and hint.
+The receipt of every command is kept in `client.receipts`; whoever wants them for good gives a `keep`. Errors are `ApiError`, with
+the problem's detail and hint.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT_SECONDS = 600
@@ -38,7 +39,8 @@ class ApiError(Exception):
 class Client:
     """One server, one token."""
 
-    def __init__(self, server: str, token: str | None = None) -> None:
+    def __init__(self, server: str, token: str | None = None, keep: Callable[[str], None] | None = None) -> None:
+        """`keep` is given each receipt as soon as it arrives, before the answer is read."""
         parts = urlsplit(server if "://" in server else f"http://{server}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{server!r} is no server; it looks like http://127.0.0.1:8000")
@@ -46,14 +48,15 @@ class Client:
         self._host, self._port, self._base = parts.hostname, parts.port, parts.path.rstrip("/")
         self.token = token
         self.receipts: list[str] = []
+        self._keep = keep
 
     def log_in(self, username: str, password: str) -> None:
         """Get a token and use it from now on."""
         self.token = self.post("log-in", {"username": username, "password": password})["token"]
 
-    def get(self, path: str) -> Any:
-        """Read JSON."""
-        return self._call("GET", path)
+    def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
+        """Read JSON. `query`: names and values as they are, whatever characters they hold."""
+        return self._call("GET", path, query=query)
 
     def post(self, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> Any:
         """Send a command, with an idempotency key so that a repeat after a lost answer does it once."""
@@ -107,20 +110,36 @@ class Client:
                 raise ApiError(504, {"detail": f"{path} was not finished within {timeout:.0f} s."})
             time.sleep(0.5)
 
-    def _call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        with self._open(method, path, body, headers) as (response, receipt):
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+    ) -> Any:
+        with self._open(method, path, body, headers, query) as (response, receipt):
+            if receipt:
+                self.receipts.append(receipt)
+                if self._keep is not None:
+                    self._keep(receipt)
             data = response.read()
-        if receipt:
-            self.receipts.append(receipt)
         return json.loads(data) if data else None
 
-    def _open(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> _Answer:
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+    ) -> _Answer:
         sent = {"Accept": "application/json", **(headers or {})}
         if self.token:
             sent["Authorization"] = f"Token {self.token}"
         connection = self._connection_class(self._host, self._port, timeout=TIMEOUT_SECONDS)
         try:
-            connection.request(method, f"{self._base}/api/v1/{quote(path, safe='/?=&@:')}", body, sent)
+            connection.request(method, self._target(path, query), body, sent)
             response = connection.getresponse()
         except OSError as error:
             connection.close()
@@ -136,6 +155,10 @@ class Client:
             connection.close()
             raise ApiError(response.status, problem)
         return _Answer(connection, response)
+
+    def _target(self, path: str, query: Sequence[tuple[str, str]]) -> str:
+        target = f"{self._base}/api/v1/{quote(path, safe='/?=&@:')}"
+        return f"{target}?{urlencode(query)}" if query else target
 
 
 class _Answer:

@@ -82,6 +82,14 @@ VERBS = [
     Verb("show", "registry.cli.remote_show", "show a version: TEAM/MODEL@NUMBER or @ALIAS", needs_django=False),
     Verb("as-of", "registry.cli.remote_as_of", "show a model or team as the ledger says it was", needs_django=False),
     Verb("pull", "registry.cli.remote_pull", "download a version, every file checked by digest", needs_django=False),
+    Verb("receipt", "registry.cli.receipt", "list, complete and check the receipts that verbs got", needs_django=False),
+    Verb("end-actor", "registry.cli.remote_end_actor", "end an account with its roles and tokens", needs_django=False),
+    Verb("end-membership", "registry.cli.remote_end_membership", "take a role away", needs_django=False),
+    Verb("end-token", "registry.cli.remote_end_token", "list tokens, or end one", needs_django=False),
+    Verb("end-monitor", "registry.cli.remote_end_monitor", "watch an alias no longer", needs_django=False),
+    Verb("end-attestation", "registry.cli.remote_end_attestation", "take a signed statement back", needs_django=False),
+    Verb("erase-texts", "registry.cli.remote_erase_texts", "erase what somebody typed", needs_django=False),
+    Verb("erase-actor", "registry.cli.remote_erase_actor", "erase who somebody was", needs_django=False),
 ]
 
 

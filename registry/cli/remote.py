@@ -1,4 +1,4 @@
-"""What the verbs that talk to a server share: the remembered login, references, progress on the terminal."""
+"""What the verbs that talk to a server share: the remembered login, receipts, references, progress on the terminal."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from registry.cli.places import login_file, write_private
+from registry.cli.receipts import keep
 from registry.client import Client
 from registry.errors import Invalid
-
-
-def login_file() -> Path:
-    """Where `pressmark login` keeps server and token (mode 0600)."""
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "pressmark" / "login.json"
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +37,7 @@ def client_of(options: argparse.Namespace) -> Client:
 def connect(server: str, token: str | None = None) -> Client:
     """A client, or a plain word on an address that is none."""
     try:
-        return Client(server, token)
+        return Client(server, token, keep=keep)
     except ValueError:
         raise Invalid(f"{server!r} is no address of a server.", hint="Write it like http://127.0.0.1:8000.") from None
 
@@ -57,10 +55,7 @@ def _remembered(path: Path) -> dict[str, str]:
 def remember(server: str, token: str) -> Path:
     """Keep a login for the verbs that follow."""
     path = login_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
-        json.dump({"server": server, "token": token}, target)
+    write_private(path, json.dumps({"server": server, "token": token}).encode())
     return path
 
 
@@ -78,6 +73,15 @@ def split_version(reference: str) -> tuple[str, str, str]:
     if not at or not version:
         raise Invalid(f"{reference!r} names no version.", hint="Write TEAM/MODEL@NUMBER or TEAM/MODEL@ALIAS.")
     return (*split_model(model), version)
+
+
+def only_one(rows: Sequence[dict[str, Any]], otherwise: str, hint: str) -> dict[str, Any]:
+    """The one row that was meant."""
+    if not rows:
+        raise Invalid(f"There is nothing to end or erase: {otherwise}.", hint=hint)
+    if len(rows) > 1:
+        raise Invalid(f"{len(rows)} things are meant by that; one is needed.", hint=hint)
+    return rows[0]
 
 
 def show_progress(done: int, total: int, what: str) -> None:

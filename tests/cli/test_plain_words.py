@@ -22,9 +22,10 @@ def _home(folder: Path, *words: str, **settings: str) -> subprocess.CompletedPro
 
 @pytest.mark.parametrize("verb", ["web", "worker", "keeper", "upgrade"])
 def test_a_verb_in_a_home_that_is_not_set_up_names_init(verb: str, tmp_path: Path) -> None:
-    done = _home(tmp_path, verb)
+    home = tmp_path / "home"
+    done = _home(home, verb)
     assert done.returncode == 1
-    assert f"{tmp_path} is not set up." in done.stderr
+    assert f"{home} is not set up." in done.stderr
     assert "pressmark init" in done.stderr
     assert "Traceback" not in done.stderr
 
