@@ -36,9 +36,11 @@ class _Holds(Func):
     output_field = BooleanField()
 
     def as_postgresql(self, compiler, connection, **context):  # type: ignore[no-untyped-def]
-        return self.as_sql(
-            compiler, connection, template="(POSITION(%(expressions)s) > 0)", arg_joiner=" IN ", **context
-        )
+        """`POSITION(part IN whole)` names them the other way round than `INSTR(whole, part)`."""
+        turned = self.copy()
+        turned.set_source_expressions(self.get_source_expressions()[::-1])
+        template = "(POSITION(%(expressions)s) > 0)"
+        return turned.as_sql(compiler, connection, template=template, arg_joiner=" IN ", **context)
 
 
 def get_person(name: str) -> Actor:
