@@ -24,6 +24,7 @@ from registry.release.models import Policy
 from tests.world import World
 from tests.worlds.audit import tamper
 
+pytestmark = pytest.mark.db_guarantee
 Shape = dict[str, Any]
 
 

@@ -148,7 +148,7 @@ def test_an_entry_that_was_overwritten_with_rubbish_is_said_and_no_fault(world: 
     from tests.worlds.audit import tamper
 
     position = Entry.objects.filter(stream=f"model:{model.pk}").order_by("-position")[3].position
-    rubbish = Entry.objects.get(position=position).entry[:-1] + b'"type":"release.alias/1"'
+    rubbish = bytes(Entry.objects.get(position=position).entry)[:-1] + b'"type":"release.alias/1"'
     tamper("audit_entry", "UPDATE audit_entry SET entry = %s WHERE position = %s", [rubbish, position])
     answer = api("ada").get(address(model))
     assert answer.status_code == 409

@@ -15,6 +15,7 @@ from registry.errors import Conflict, Invalid
 from tests.world import World
 from tests.worlds.audit import rewrite_entry, tamper
 
+pytestmark = pytest.mark.db_guarantee
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 

@@ -14,6 +14,7 @@ from audit.models import Entry
 from tests.audit.walking import Walk, said
 from tests.world import World
 
+pytestmark = pytest.mark.db_guarantee
 ACTS = 45
 
 

@@ -12,7 +12,7 @@ import json
 
 from tests.bench.harness import Row, table
 
-BATTERIES: dict[str, list[str]] = {"ledger": []}
+BATTERIES: dict[str, list[str]] = {"ledger": ["as_of"]}
 
 
 def run(name: str, small: bool) -> list[Row]:
