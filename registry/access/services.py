@@ -259,16 +259,3 @@ def end_token(*, actor: Caller, token: Token) -> Token:
         AuthToken.objects.filter(user=token.actor, token_key=token.token_key).delete()
         emit("token.ended", token, team=None)
         return token
-
-
-def erase_text(*, actor: Caller, text: Text) -> Text:
-    """Erase what somebody typed: salt and value go, the commitment stays, and every proof still verifies."""
-    role = permissions.require(actor, "text.erase", None)
-    with unit(actor, role=role) as opened:
-        text = Text.objects.select_for_update(no_key=True).get(pk=text.pk)
-        if text.erased_at is not None:
-            raise Conflict("This text is erased already.")
-        text.erased_at, text.salt, text.value = opened.now, None, None
-        text.save(update_fields=["erased_at", "salt", "value"])
-        emit("text.erased", text, team=None)
-        return text
