@@ -112,6 +112,13 @@ class Claims:
         except (binascii.Error, OSError) as error:
             self._report.add("checkpoint", f"the checkpoint file outside the database is damaged: {error}")
 
+    def add_given(self, checkpoints: Iterable[bytes], receipts: Iterable[bytes]) -> None:
+        """What was kept elsewhere."""
+        for number, note in enumerate(checkpoints, 1):
+            self.add_checkpoint(f"checkpoint {number} that you gave", note, given=True)
+        for number, note in enumerate(receipts, 1):
+            self._add_receipt(f"receipt {number} that you gave", note)
+
     def add_checkpoint(
         self, name: str, note: bytes, *, given: bool = False, row: tuple[int, bytes] | None = None
     ) -> None:
@@ -122,7 +129,8 @@ class Claims:
             self._scratch.execute(again, (given, name, digest))
             return
         try:
-            if self._limit < _NEVER and notes.parse_checkpoint_body(notes.parse_note(note).text).size > self._limit:
+            claimed = notes.parse_checkpoint_body(notes.parse_note(note).text)
+            if claimed.size > self._limit or self._is_of_another_epoch(name, claimed.origin):
                 return
             opened = eras.open_checkpoint(self._known.eras, note)
         except notes.NoteError as error:
@@ -130,42 +138,53 @@ class Claims:
             return
         if row is not None and row != (opened.size, opened.root):
             self._report.add("checkpoint", f"{name}: its row differs from its note")
-        lost = self._lost(opened.origin, opened.size)
+        lost = opened.origin if self._known.is_lost(opened.origin, opened.size) else None
         if lost and self._is_fork(name, opened):
             return
         values = (digest, opened.size, opened.root, name, given, lost, 1)
         self._scratch.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def add_receipt(self, name: str, note: bytes) -> None:
-        """One receipt from outside."""
+    def _add_receipt(self, name: str, note: bytes) -> None:
         digest = hashlib.sha256(note).digest()
         if not self._is_new(digest):
             return
         try:
             claimed = notes.parse_receipt_body(notes.parse_note(note).text)
-            if claimed.first + claimed.count > self._limit:
+            end = claimed.first + claimed.count
+            if end > self._limit or self._is_of_another_epoch(name, claimed.origin):
                 return
             opened = eras.open_receipt(self._known.eras, note)
         except notes.NoteError as error:
             self._report.add("receipt", f"{name}: {error}")
             return
-        lost = self._lost(opened.origin, opened.first + opened.count)
-        values = (digest, opened.first, opened.count, opened.root, opened.at, name, lost)
+        places = f"position {end - 1}" if opened.count == 1 else f"positions {opened.first} to {end - 1}"
+        lost = opened.origin if self._known.is_lost(opened.origin, end) else None
+        values = (
+            digest, opened.first, opened.count, opened.root, opened.at, f"the receipt that you gave for {places}", lost
+        )  # fmt: skip
         self._scratch.execute("INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def _is_new(self, digest: bytes) -> bool:
         return self._scratch.execute("INSERT OR IGNORE INTO note VALUES (?)", (digest,)).rowcount == 1
 
-    def _lost(self, origin: str, size: int) -> str | None:
-        """The origin, when its first `size` entries reach past what a reopening says that this ledger still holds."""
-        ended = self._known.reopenings.get(origin)
-        return origin if ended is not None and size > ended.agreed_size else None
+    def _is_of_another_epoch(self, name: str, origin: str) -> bool:
+        """Of an epoch of ours whose keys are not in this ledger: one that was lost, or one that it has not come to."""
+        if self._known.is_skipped(origin):
+            self._lost_count[origin] += 1
+            return True
+        if self._known.is_later(origin):
+            sentence = f"{name} is of {origin}, which this ledger has not come to: it is an old copy"
+            self._report.add("shorter", sentence)
+            return True
+        return False
 
     def _is_fork(self, name: str, opened: notes.Checkpoint) -> bool:
         ended = self._known.reopenings[opened.origin]
+        if ended.old_size is None or opened.size < ended.old_size:
+            return False
         if opened.size > ended.old_size:
             sentence = f"that origin ended at {ended.old_size}: somebody signed on under it"
-        elif opened.size == ended.old_size and opened.root != ended.old_root:
+        elif opened.root != ended.old_root:
             sentence = "the reopening names another root for it: two histories were signed"
         else:
             return False
@@ -225,12 +244,8 @@ class Claims:
         if receipt.lost:
             self._lost_count[receipt.lost] += 1
             return
-        self._report.add(
-            "receipt",
-            f"{receipt.name} was given for other entries than stand here: the history was rewritten",
-            receipt.first,
-            receipt.first + receipt.count - 1,
-        )
+        sentence = f"{receipt.name} is of other entries than stand there: the history was rewritten"
+        self._report.add("receipt", sentence, receipt.first, receipt.first + receipt.count - 1)
 
     def _compare(self, size: int, group: list[_Claim], tree: TreeCheck) -> None:
         root = tree.root() if tree.size == size else None
@@ -257,7 +272,7 @@ class Claims:
                 self._lost_count[receipt.lost] += 1
                 continue
             last = receipt.first + receipt.count - 1
-            sentence = f"{receipt.name} is over positions {receipt.first} to {last}, the ledger has {size}: it was cut"
+            sentence = f"{receipt.name} is of more than the ledger has, {size} entries: it was cut"
             self._report.add("shorter", sentence, min(max(receipt.first, size), last), last)
         for claimed, group in self._rest_of_checkpoints():
             for claim in group:
@@ -268,10 +283,11 @@ class Claims:
                 sentence = f"{claim.name} covers {claimed} entries, the ledger has {size}: it was cut"
                 self._report.add("shorter", sentence, min(size, claimed - 1), claimed - 1)
         for origin, count in self._lost_count.items():
-            ended = self._known.reopenings[origin]
+            ended = self._known.reopenings.get(origin)
+            where = "" if ended is None else f" at position {ended.position}"
             self._report.notice(
-                f"{count} checkpoints and receipts of {origin} speak of entries from position {ended.agreed_size} on that were "
-                f"lost or replaced before the ledger was reopened at position {ended.position}."
+                f"{count} checkpoints and receipts of {origin} speak of entries that were lost or replaced before the ledger "
+                f"was reopened{where}."
             )
 
     def _rest_of_receipts(self) -> Iterable[_OpenReceipt]:

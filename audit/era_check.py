@@ -2,6 +2,8 @@
 
 Rules:
 - the eras are those that `audit.eras` follows from entry 0; the table of keys holds both keys of each, from its position on;
+- a reopening raises the epoch; under the same instance (restored) the keys before vouch for the new ones; nobody vouches for those
+  after a revocation or in a copy, whoever signed;
 - a key given from outside must be one of the last era, or of one joined to it by keys that vouch for the next; one of an earlier
   era is told: whoever holds it needs the new key from outside;
 - changing keys, reopening the ledger and correcting its clock stand in an intervention that says which; revoking keys and
@@ -12,8 +14,9 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audit import entries, eras
@@ -32,23 +35,23 @@ _INTERVENTIONS = {
     CLOCK_CORRECTED: {"clock_corrected"},
 }
 _TWO_PEOPLE = {"key.revoked", CLOCK_CORRECTED}
+_ORIGIN = re.compile(r"pressmark/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([1-9][0-9]{0,8})")
 KINDS = frozenset(eras.KINDS) | {CLOCK_CORRECTED}
 
 
 @dataclass(frozen=True)
 class Reopening:
-    """What a `ledger.reopened` at `position` says about the origin before it."""
+    """What a `ledger.reopened` at `position` says about the origin before it; None where nothing was known to be signed."""
 
     position: int
-    old_origin: str
-    old_size: int
-    old_root: bytes
+    old_size: int | None
+    old_root: bytes | None
     agreed_size: int
 
 
 @dataclass
 class KnownEras:
-    """The eras that could be followed, and the reopenings between them."""
+    """The eras that could be followed, and how the origins before the last one ended."""
 
     eras: list[Era] = field(default_factory=list)
     reopenings: dict[str, Reopening] = field(default_factory=dict)
@@ -58,7 +61,31 @@ class KnownEras:
         return self.eras[-1].origin if self.eras else ""
 
     def begins_at(self, position: int) -> bool:
+        """Whether an era begins there."""
         return any(era.first == position for era in self.eras)
+
+    def is_skipped(self, origin: str) -> bool:
+        """Whether it is an epoch of ours that was used and lost as a whole, so that a reopening went past it."""
+        place = _instance_and_epoch(origin)
+        last = _instance_and_epoch(self.origin)
+        if place is None or last is None or any(era.origin == origin for era in self.eras):
+            return False
+        return place[1] < last[1] and any(era.origin.startswith(f"pressmark/{place[0]}/") for era in self.eras)
+
+    def is_later(self, origin: str) -> bool:
+        """Whether it is an epoch of ours that this ledger has not come to."""
+        place, last = _instance_and_epoch(origin), _instance_and_epoch(self.origin)
+        return place is not None and last is not None and place[0] == last[0] and place[1] > last[1]
+
+    def is_lost(self, origin: str, size: int) -> bool:
+        """Whether the first `size` entries under an origin reach past what this ledger still holds of it."""
+        ended = self.reopenings.get(origin)
+        return self.is_skipped(origin) if ended is None else size > ended.agreed_size
+
+
+def _instance_and_epoch(origin: str) -> tuple[str, int] | None:
+    found = _ORIGIN.fullmatch(origin)
+    return None if found is None else (found[1], int(found[2]))
 
 
 def intervention_of(entry: ParsedEntry) -> Mapping[str, Any] | None:
@@ -92,7 +119,7 @@ def read(report: LedgerReport, size: int | None) -> KnownEras:
             break
         try:
             entry = _entry_at(position)
-            known.eras.append(eras.follow(known.eras[-1] if known.eras else None, entry, position))
+            known.eras.append(_follow(known.eras[-1] if known.eras else None, entry, position))
         except EraError as error:
             report.add("keys", str(error), position)
             break
@@ -101,6 +128,19 @@ def read(report: LedgerReport, size: int | None) -> KnownEras:
             _read_reopening(report, known, entry, position)
     report.origin = known.origin
     return known
+
+
+def _follow(before: Era | None, entry: ParsedEntry, position: int) -> Era:
+    era = eras.follow(before, entry, position)
+    if before is None or era.kind == "key.rotated":
+        return era
+    old, new = _instance_and_epoch(before.origin), _instance_and_epoch(era.origin)
+    if era.kind == "ledger.reopened" and (old is None or new is None or new[1] <= old[1]):
+        raise EraError(f"the epoch after {before.origin} cannot be {era.origin}", position)
+    restored = era.kind == "ledger.reopened" and old is not None and new is not None and old[0] == new[0]
+    if restored and not era.vouched:
+        raise EraError("the keys note of a restored ledger is not signed by the keys before", position)
+    return replace(era, vouched=restored)
 
 
 def _entry_at(position: int) -> ParsedEntry:
@@ -121,14 +161,16 @@ def _compare_rows(report: LedgerReport, era: Era, rows: set[str]) -> None:
 def _read_reopening(report: LedgerReport, known: KnownEras, entry: ParsedEntry, position: int) -> None:
     origin = known.eras[-2].origin
     row: Mapping[str, Any] = intervention_of(entry) or {}
-    old_size: Any = row.get("old_size")
-    agreed: Any = row.get("agreed_size")
-    root: Any = row.get("old_root")
-    typed = type(old_size) is int and type(agreed) is int and is_digest(root) and row.get("old_origin") == origin
-    if typed and 0 <= agreed <= min(old_size, position):
-        known.reopenings[origin] = Reopening(position, origin, old_size, bytes.fromhex(hex_of(root)), agreed)
+    names = ("old_origin", "old_size", "old_root", "agreed_size")
+    old_origin, old_size, root, agreed = (row.get(name) for name in names)
+    typed = all(value is None or type(value) is int for value in (old_size, agreed))
+    named = old_origin is root is None if old_size is None else old_origin == origin and is_digest(root)
+    if not typed or not named or not 0 <= (agreed or 0) <= min(position, old_size or position):
+        sentence = "the reopening does not say which checkpoint of which origin it went on from"
+        report.add("reopened", sentence, position)
         return
-    report.add("reopened", "the reopening does not say which checkpoint of which origin it went on from", position)
+    old_root = None if root is None else bytes.fromhex(hex_of(str(root)))
+    known.reopenings[origin] = Reopening(position, old_size, old_root, agreed or 0)
 
 
 def judge_keys(report: LedgerReport, known: KnownEras, key_lines: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
 Rules:
 - a flaw names one entry, or the first and last of those among which the fault lies (a receipt covers a unit, a checkpoint more);
-- the first bad position is the lowest that a flaw names; where that is a run of entries and one of them is wrong in its own bytes,
-  it is that one;
+- the first bad position is the lowest that is known to be wrong: of a run of entries it is the first, unless another flaw tells
+  more exactly which of them it is;
 - a notice is worth knowing and no flaw: history that was lost with an old backup and said to be, a key that was revoked.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 FLAWS_KEPT = 100
-_IN_ITS_OWN_BYTES = {"leaf", "entry", "columns", "position", "tile"}
+_EXACT = {"leaf", "entry", "columns", "position", "tile", "receipt"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,19 @@ class Flaw:
         return f"{where}{self.sentence} [{self.code}]"
 
     @property
+    def _last(self) -> int | None:
+        return self.position if self.until is None else self.until
+
+    @property
     def _order(self) -> tuple[bool, int, int]:
-        last = self.position if self.until is None else self.until
-        return self.position is None, self.position or 0, last or 0
+        return self.position is None, self.position or 0, self._last or 0
+
+    def _tells_more_than(self, other: Flaw) -> bool:
+        """Whether it names some of the entries among which the other's fault lies, by looking at just these."""
+        if self.position is None or other.position is None or self._last is None or other._last is None:
+            return False
+        inside = other.position <= self.position and self._last <= other._last
+        return self.code in _EXACT and inside and self._last - self.position < other._last - other.position
 
 
 @dataclass
@@ -58,17 +68,13 @@ class LedgerReport:
 
     @property
     def first_bad_position(self) -> int | None:
-        """The lowest position that breaks a rule; None when none does, or when what is wrong belongs to no entry."""
-        named = sorted((flaw for flaw in self.flaws if flaw.position is not None), key=lambda flaw: flaw._order)
-        if not named or named[0].position is None:
-            return None
-        first, last = named[0].position, named[0]._order[2]
-        exact = [
+        """The lowest position known to be wrong; None when none is, or when what is wrong belongs to no entry."""
+        named = [
             flaw.position
-            for flaw in named
-            if flaw.code in _IN_ITS_OWN_BYTES and flaw.position is not None and first <= flaw.position <= last
+            for flaw in self.flaws
+            if flaw.position is not None and not any(other._tells_more_than(flaw) for other in self.flaws)
         ]
-        return min(exact, default=first)
+        return min(named, default=None)
 
     def add(self, code: str, sentence: str, position: int | None = None, until: int | None = None) -> None:
         """One more flaw."""

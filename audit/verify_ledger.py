@@ -62,10 +62,7 @@ def verify(
         if known.eras:
             claims.add_rows()
             claims.add_file(Path(settings.PRESSMARK_CHECKPOINTS) / checkpoints.FILE)
-            for number, note in enumerate(outside, 1):
-                claims.add_checkpoint(f"checkpoint {number} that you gave", note, given=True)
-            for number, note in enumerate(receipts, 1):
-                claims.add_receipt(f"receipt {number} that you gave", note)
+            claims.add_given(outside, receipts)
         claims.begin()
         # the size is read after the checkpoints, so that one signed meanwhile never looks longer than the ledger
         end = checkpoints.ledger_size() if size is None else size
@@ -194,6 +191,8 @@ class _Pass:
         kind = entry.event["kind"]
         if kind != era_check.CLOCK_CORRECTED and self.known.eras and not self.known.begins_at(position):
             self.report.add("keys", f"{kind} brings keys that the table of keys does not hold", position)
+        if entry.stream != "instance":
+            self.report.add("keys", f"{kind} stands in stream {entry.stream}, where it does not belong", position)
 
     def _bundle(self, entry: ParsedEntry, position: int) -> None:
         for sentence in scope_check.flaws(entry.event, position):

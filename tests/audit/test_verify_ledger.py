@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.db.models import Max
 
 from audit import checkpoints, erasure, keys, merkle, notes, raw_entries, verify_ledger
 from audit.claims import Claims
@@ -266,11 +268,11 @@ def test_a_changed_key_row_is_found(house: AuditWorld) -> None:
     assert codes() == {"keys"}
 
 
-def seal_scope(house: AuditWorld, scope: dict) -> None:
+def seal_scope(house: AuditWorld, scope: dict, subject: str = "") -> None:
     stored = storage.store_bytes(canonical(scope))
     with unit(house.cast.root, role="administrator") as opened:
         bundle = Bundle.objects.create(
-            scope_digest=stored.digest, scope_size_bytes=stored.size_bytes, subject=f"model:{uuid.uuid4()}",
+            scope_digest=stored.digest, scope_size_bytes=stored.size_bytes, subject=subject or f"model:{uuid.uuid4()}",
             issued_by_id=house.cast.root.actor_id, issued_at=opened.now,
         )  # fmt: skip
         emit("bundle.issued", bundle, team=None, refs=[Ref("scope", stored.digest, stored.size_bytes)])
@@ -320,3 +322,92 @@ def test_texts_are_not_needed_to_verify(house: AuditWorld) -> None:
     house.checkpoint()
     assert verify_ledger.verify().ok
     assert Checkpoint.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {}, [], {"ends": [], "size": 1, "type": "pressmark/scope/2"}, {"ends": {}, "size": 1, "type": "pressmark/scope/1"},
+        {"ends": [], "size": "1", "type": "pressmark/scope/1"}, {"ends": [7], "size": 1, "type": "pressmark/scope/1"},
+        {"ends": [{"last_seq": "1", "stream": "instance"}], "size": 1, "type": "pressmark/scope/1"},
+        {"ends": [{"last_seq": 1, "stream": "instance"}] * 2, "size": 1, "type": "pressmark/scope/1"},
+    ],
+)  # fmt: skip
+def test_a_scope_that_is_none_is_found(house: AuditWorld, scope: object) -> None:
+    seal_scope(house, scope)  # type: ignore[arg-type]
+    assert codes() == {"scope"}
+
+
+def test_a_scope_over_entries_that_were_not_there_yet_is_found(house: AuditWorld) -> None:
+    seal_scope(house, {"ends": [], "size": checkpoints.ledger_size() + 1, "type": "pressmark/scope/1"})
+    assert codes() == {"scope"}
+
+
+def test_a_scope_of_the_instance_that_leaves_out_a_stream_is_found(house: AuditWorld) -> None:
+    house.teams(2)
+    size = checkpoints.ledger_size()
+    numbers = Entry.objects.values_list("stream").annotate(last=Max("stream_seq")).order_by("stream")
+    ends = [{"last_seq": last, "stream": stream} for stream, last in numbers]
+    scope = {"ends": ends, "size": size, "type": "pressmark/scope/1"}
+    seal_scope(house, scope, subject="instance")
+    assert verify_ledger.verify().ok
+    seal_scope(house, {**scope, "ends": ends[1:]}, subject="instance")
+    assert codes() == {"scope"}
+
+
+def test_an_entry_before_the_first_is_found(house: AuditWorld) -> None:
+    row = Entry.objects.get(position=last())
+    Entry.objects.create(
+        position=-1, stream="team:x", stream_seq=1, at=row.at, entry=bytes(row.entry), leaf=bytes(row.leaf)
+    )
+    report = verify_ledger.verify()
+    assert report.first_bad_position == -1
+
+
+def test_entries_missing_in_a_row_are_one_flaw_over_all_of_them(house: AuditWorld) -> None:
+    house.teams(5)
+    tamper("audit_entry", "DELETE FROM audit_entry WHERE position IN (%s, %s)", [last() - 2, last() - 1])
+    report = verify_ledger.verify()
+    assert [(flaw.position, flaw.until) for flaw in report.flaws] == [(last() - 2, last() - 1)]
+    assert str(report.flaws[0]).startswith(f"positions {last() - 2} to {last() - 1}: ")
+
+
+def test_more_than_the_ledger_has_cannot_be_verified(house: AuditWorld) -> None:
+    size = checkpoints.ledger_size()
+    report = verify_ledger.verify(size=size + 5)
+    assert [(flaw.code, flaw.position, flaw.until) for flaw in report.flaws] == [("shorter", size, size + 4)]
+
+
+def test_a_document_that_an_entry_states_with_another_size_is_found_at_that_entry(house: AuditWorld) -> None:
+    stored = sealed_document(house, b"a document")
+    false = {"digest": stored.digest, "name": "note", "size_bytes": 11}
+    position = append_raw(fresh(last(), records=[], refs=[false]), f"team:{uuid.uuid4()}")
+    report = verify_ledger.verify()
+    assert [(flaw.code, flaw.position) for flaw in report.flaws] == [("document", position)]
+    assert report.documents_checked == 2
+
+
+def test_a_tile_names_the_first_entry_that_it_does_not_hold(house: AuditWorld) -> None:
+    house.teams(3)
+    house.checkpoint()
+    rewrite_entry(last() - 1, b'"via":"cli"', b'"via":"api"', leaf=True)
+    report = verify_ledger.verify()
+    assert [flaw.position for flaw in report.flaws if flaw.code == "tile"] == [last() - 1]
+
+
+def test_of_very_many_flaws_those_of_the_lowest_positions_are_kept(house: AuditWorld) -> None:
+    base = last()
+    stream = f"team:{uuid.uuid4()}"
+    for _ in range(260):
+        append_raw(fresh(base, records=[], unit=str(uuid.uuid4())), stream)
+    tamper("audit_entry", "UPDATE audit_entry SET leaf = %s WHERE position > %s", [b"\x00" * 32, base])
+    report = verify_ledger.verify()
+    assert report.flaw_count == 260
+    assert [flaw.position for flaw in report.flaws] == list(range(base + 1, base + 101))
+
+
+def test_text_where_bytes_belong_is_a_flaw_and_no_crash(house: AuditWorld) -> None:
+    if connection.vendor == "sqlite":
+        house.teams(1)
+        tamper("audit_entry", "UPDATE audit_entry SET leaf = 'no bytes', entry = '{}' WHERE position = %s", [last()])
+        assert codes() == {"leaf", "entry"}
