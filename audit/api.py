@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from audit import assessments, downloads, queries, services
+from audit import assessments, downloads, queries, services, witnesses
 from audit.models import Assessment, Entry, Report
 from registry import storage
 from registry.access.http import Command, Query, caller_of, keyset_page
@@ -194,11 +194,28 @@ class ProveConsistency(Query):
         return queries.consistency_proof(old, new)
 
 
+def witness_body(state: witnesses.State) -> dict[str, Any]:
+    """A witness: its key line, how far it cosigned, and what is wrong with it (empty when nothing is)."""
+    return {
+        "cosigned_at": None if state.cosigned_at is None else time_text(state.cosigned_at),
+        "key_line": state.listed.key.key_line,
+        "name": state.listed.name,
+        "size": state.size,
+        "trouble": state.trouble,
+    }
+
+
 @extend_schema_view(get=extend_schema(operation_id="show_checkpoint", responses=_JSON))
 class ShowCheckpoint(Query):
-    """The newest signed checkpoint. Keep its note where this installation cannot reach it."""
+    """The newest signed checkpoint, cosigned, and the witnesses. Keep its note where this installation cannot reach it."""
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = queries.latest_checkpoint()
         root = "sha256:" + bytes(row.root).hex()
-        return {"note": row.note, "root": root, "signed_at": time_text(row.signed_at), "size": row.size}
+        return {
+            "note": row.note,
+            "root": root,
+            "signed_at": time_text(row.signed_at),
+            "size": row.size,
+            "witnesses": [witness_body(state) for state in witnesses.states(row)],
+        }

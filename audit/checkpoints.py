@@ -5,8 +5,10 @@ Rules:
 - before signing, the ledger must contain the last outside checkpoint: same origin, not shorter, same root at that size;
 - under a new origin (`ledger.reopened`) the last one may still be of an older origin: then the ledger must continue it, or the
   reopening must have sealed it as the last of what was lost;
+- what a witness shows to be signed under this origin must be part of this ledger as well (`audit.cosigning`);
 - a ledger that is refused is not signed, and the reason is kept for the health page;
-- the note goes to the file outside the database first (synced), then to its row;
+- the note goes to the file outside the database first (synced), then to the witnesses, then to its row, which keeps the
+  cosignatures that came in time and never changes;
 - size 0 is never signed; nothing is signed when there is no news.
 """
 
@@ -22,7 +24,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from audit import entries, eras, merkle, notes, seat
+from audit import cosigning, entries, eras, merkle, notes, seat
 from audit.eras import Era
 from audit.keys import log_signer
 from audit.models import Checkpoint, Entry, Tick, Tile
@@ -64,6 +66,7 @@ def demand_continuity() -> notes.Checkpoint | None:
     kept = outside_notes()
     last = _last_outside(found, kept)
     seat.demand(origins, signed=bool(kept))
+    cosigning.refuse_other_history(lambda: found, root_or_none)
     if last is None:
         return None
     size = ledger_size()
@@ -144,6 +147,11 @@ def root_at(size: int) -> bytes:
     return frontier.root()
 
 
+def root_or_none(size: int) -> bytes | None:
+    """The root of the first `size` entries as they are now; None where there are not as many."""
+    return root_at(size) if size <= ledger_size() else None
+
+
 def _write_outside(note: bytes) -> None:
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,10 +159,21 @@ def _write_outside(note: bytes) -> None:
         target.write(base64.b64encode(note) + b"\n")
         target.flush()
         os.fsync(target.fileno())
+    write_latest(note)
+    sync_folder(folder)
+
+
+def write_latest(note: bytes) -> None:
+    """The newest checkpoint as a file of its own, to be copied elsewhere."""
+    folder = _folder()
     temporary = folder / (LATEST + ".new")
     temporary.write_bytes(note)
     os.replace(temporary, folder / LATEST)
-    sync_folder(folder)
+
+
+def read_latest() -> bytes:
+    """The same, as it lies there."""
+    return (_folder() / LATEST).read_bytes()
 
 
 def read_tile(level: int, index: int) -> bytes:
@@ -206,11 +225,29 @@ def sign_next() -> Checkpoint | None:
         _store_missing(last, outside_notes()[-1])
         return None
     built, signer = tree(size), log_signer(size - 1)
+    if last is not None and cosigning.PANEL.unheard():
+        cosigning.PANEL.look(question(outside_notes()[-1], last, built))
+        cosigning.refuse_other_history(_eras, root_or_none)
     note = notes.sign_checkpoint(signer, size, built.root())
     if last is None:
         seat.take(signer.name)
     _write_outside(note)
-    return _store(size, built.root(), note)
+    return _store(size, built.root(), _cosigned(note, built))
+
+
+def _cosigned(note: bytes, built: merkle.TileTree) -> bytes:
+    """The note with the cosignatures that come in time. LedgerRefused when a witness shows another history."""
+    signed = notes.parse_checkpoint_body(notes.parse_note(note).text)
+    cosigned = cosigning.PANEL.cosigned(question(note, signed, built))
+    cosigning.refuse_other_history(_eras, root_or_none)
+    if cosigned != note:
+        write_latest(cosigned)
+    return cosigned
+
+
+def question(note: bytes, signed: notes.Checkpoint, built: merkle.TileTree) -> cosigning.Question:
+    """What is put to the witnesses."""
+    return cosigning.Question(note, signed, built, root_or_none)
 
 
 def _store_missing(last: notes.Checkpoint, note: bytes) -> None:

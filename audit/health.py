@@ -2,6 +2,7 @@
 
 Rules:
 - a refused ledger, a missing guard, a loop of the keeper that fails or stands still: "degraded", status 503, with the reason;
+- a witness that refuses, forgets or stays behind is said, by its name;
 - entries that are stamped with a time of the future, because the clock was wrong once, are said;
 - nothing here needs a login, so nothing here says what is stored.
 """
@@ -15,7 +16,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, JsonResponse
 from django.views import View
 
-from audit import keeper, ledger
+from audit import keeper, ledger, witnesses
 from audit.models import Tick
 from registry import guards
 
@@ -29,6 +30,7 @@ def troubles() -> list[str]:
         absent = guards.missing()
         ticks = {tick.name: tick for tick in Tick.objects.all()}
         ahead_seconds = ledger.seconds_ahead()
+        unwitnessed = witnesses.troubles()
     except DatabaseError:
         return ["The database does not answer."]
     found = [f"{len(absent)} guards of the database are missing."] if absent else []
@@ -48,7 +50,7 @@ def troubles() -> list[str]:
             found.append(
                 f"The keeper's loop {spec.name} has stood still since {tick.last_run_at:%Y-%m-%d %H:%M:%S} UTC."
             )
-    return found
+    return found + unwitnessed
 
 
 class Health(View):

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 
-from audit import anchors, checkpoints, keys, orphans
+from audit import anchors, checkpoints, keys, late_cosignatures, orphans
 from audit.models import Ledger, Tick
 from registry.compression import execution, tasks
 from registry.errors import Problem
@@ -45,6 +45,7 @@ def _reap() -> object:
 
 TICKS = [
     TickSpec(checkpoints.TICK, 1.0, checkpoints.sign_next),
+    TickSpec("collect-cosignatures", 5.0, late_cosignatures.collect),
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
     TickSpec("sweep-orphans", 3600.0, orphans.sweep),

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from audit import checkpoints, merkle, notes
+from audit import checkpoints, merkle, notes, witnesses
 from audit.models import Assessment, Bundle, Checkpoint, Entry, Report
 from registry import storage
 from registry.access.queries import readable, readable_team_ids
@@ -142,10 +142,11 @@ def reader_of_entries(caller: Caller) -> Callable[[Entry], bool]:
 
 
 def latest_checkpoint() -> Checkpoint:
-    """The newest signed checkpoint."""
+    """The newest signed checkpoint; its note, as shown here, has the cosignatures that came late as well."""
     last = Checkpoint.objects.order_by("-size").first()
     if last is None:
         raise Unavailable("No checkpoint is signed yet.", hint="The keeper signs one within seconds; is it running?")
+    last.note = witnesses.complete(last)
     return last
 
 

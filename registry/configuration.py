@@ -23,6 +23,7 @@ _NAMES = [
     "PRESSMARK_WORKERS",
     "PRESSMARK_HOST_ID",
     "PRESSMARK_ANCHORS",
+    "PRESSMARK_WITNESSES",
     "PRESSMARK_ANCHOR_SECONDS",
 ]
 _PREFIX = "PRESSMARK_"
@@ -83,6 +84,7 @@ class Configuration:
     workers: int
     host_id: str
     anchors: Path
+    witnesses: Path
     anchor_seconds: int
 
     @classmethod
@@ -110,5 +112,6 @@ class Configuration:
             workers=_integer(environment, "PRESSMARK_WORKERS", 1),
             host_id=environment.get("PRESSMARK_HOST_ID", "").strip(),
             anchors=Path(environment.get("PRESSMARK_ANCHORS", home / "anchors")),
+            witnesses=Path(environment.get("PRESSMARK_WITNESSES", home / "witnesses")),
             anchor_seconds=_integer(environment, "PRESSMARK_ANCHOR_SECONDS", 3600),
         )

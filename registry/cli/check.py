@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from audit import anchors, checkpoints, health, keeper, keys, ledger
-from audit.models import Entry, Key
+from audit import anchors, checkpoints, health, keeper, keys, ledger, witnesses
+from audit.models import Checkpoint, Entry, Key
 from registry import guards
 from registry.errors import Problem
 
@@ -76,8 +76,8 @@ def _lines(before_start: bool) -> Iterator[Line]:
             f"keeper: {tick['name']} last ran {tick['last_run_at']} {tick['error']}",
             "see the error",
         )
-
     yield from _anchors()
+    yield from _witnesses()
 
 
 def _anchors() -> Iterator[Line]:
@@ -89,6 +89,15 @@ def _anchors() -> Iterator[Line]:
     for state in states:
         said = f"anchor: {state.name} ({state.kind}) holds the checkpoint over {state.size} entries"
         yield not state.error, f"{said}{f'; {state.error}' if state.error else ''}", "see the error"
+
+
+def _witnesses() -> Iterator[Line]:
+    for sentence in witnesses.unreadable():
+        yield False, sentence, "write KEYLINE URL on each line, the key line as `pressmark witness init` printed it"
+    for state in witnesses.states(Checkpoint.objects.order_by("-size").first()):
+        said = f"witness: {state.listed.name} cosigned {state.size} entries"
+        remedy = f"see whether it runs at {state.listed.url}, and `pressmark witness status` there"
+        yield not state.trouble, f"{said}{f'; it {state.trouble}' if state.trouble else ''}", remedy
 
 
 def _guarded(act: Callable[[], object], said: str) -> Iterator[Line]:
