@@ -105,13 +105,23 @@ def point_add(p: Point, q: Point) -> Point:
     return e * f % P, g * h % P, f * g % P, e * h % P
 
 
-def point_multiply(scalar: int, point: Point) -> Point:
+def point_double(p: Point) -> Point:
+    a, b = p[0] * p[0] % P, p[1] * p[1] % P
+    h = a + b
+    e, g = h - (p[0] + p[1]) * (p[0] + p[1]) % P, a - b
+    f = 2 * p[2] * p[2] % P + g
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def sum_of_multiples(m: int, p: Point, n: int, q: Point) -> Point:
+    """m times p plus n times q, by doubling once for both."""
+    either = {(1, 0): p, (0, 1): q, (1, 1): point_add(p, q)}
     result = NEUTRAL
-    while scalar:
-        if scalar & 1:
-            result = point_add(result, point)
-        point = point_add(point, point)
-        scalar >>= 1
+    for bit in range(max(m.bit_length(), n.bit_length()) - 1, -1, -1):
+        result = point_double(result)
+        chosen = (m >> bit & 1, n >> bit & 1)
+        if chosen != (0, 0):
+            result = point_add(result, either[chosen])
     return result
 
 
@@ -144,14 +154,16 @@ BASE = point_decode((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
 def ed25519_verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether the signature holds; keys of small order, which would sign anything, are refused."""
     key = point_decode(public) if len(public) == 32 else None
-    if key is None or len(signature) != 64 or point_encode(point_multiply(8, key)) == point_encode(NEUTRAL):
+    if key is None or len(signature) != 64:
+        return False
+    if point_encode(point_double(point_double(point_double(key)))) == point_encode(NEUTRAL):
         return False
     s = int.from_bytes(signature[32:], "little")
     if s >= ORDER or BASE is None:  # a larger s would be a second signature for the same message
         return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
     minus_key = (P - key[0], key[1], 1, P - key[3])
-    return point_encode(point_add(point_multiply(s, BASE), point_multiply(k, minus_key))) == signature[:32]
+    return point_encode(sum_of_multiples(s, BASE, k, minus_key)) == signature[:32]
 
 
 # --- canonical JSON and its shapes ------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ __all__ = [
     "Ledger",
     "Story",
     "Witness",
+    "again",
     "completed",
     "content",
     "in_stream",
@@ -64,14 +65,18 @@ __all__ = [
 ]
 
 BUNDLE = "01890a5d-ac96-774b-bcce-b302099b0001"
-TEXT = "01890a5d-ac96-774b-bcce-b302099b0002"
+BUNDLE_AGAIN = "01890a5d-ac96-774b-bcce-b302099b1111"
+TEXTS = {  # by id, in order: the salt, and what somebody wrote
+    "01890a5d-ac96-774b-bcce-b302099b0002": (bytes(range(32)), "Freigabe erteilt: Grüße"),
+    "01890a5d-ac96-774b-bcce-b302099b0003": (bytes(range(1, 33)), "Freigabe verweigert."),
+}
+TEXT = min(TEXTS)
 MODEL = "model:01890a5d-ac96-774b-bcce-b302099c0001"
 OTHER = "model:01890a5d-ac96-774b-bcce-b302099c0002"
 DATASET = "dataset:01890a5d-ac96-774b-bcce-b302099c0003"
-SALT = bytes(range(32))
-NOTE_TEXT = "Freigabe erteilt: Grüße"
 REPORT = b'{"disclaimer":"evidence status, no certification"}'
 VERSIONS = 6
+PROOFS_PER_FILE = 8_000
 Acts = Mapping[int, Callable[[Ledger], Ledger]]
 """What happens to the ledger itself before the n-th version is registered; after the bundle was issued at VERSIONS."""
 
@@ -108,6 +113,7 @@ class Story:
     receipts: list[bytes]
     version: str | None = None
     left_out: int | None = None
+    bundle: str = BUNDLE
     witnesses: list[Witness] = field(default_factory=list)
 
     def checkpoint(self) -> bytes:
@@ -162,9 +168,9 @@ def _register(ledger: Ledger, number: int) -> bytes:
     """A version of MODEL, one of OTHER, and a run on a new state of DATASET; returns the first one's receipt."""
     document = ledger.store("version", version_document(number))
     rows = [{"id": version_id(number), "row": {"digest": document["digest"]}, "type": "catalog.version/1"}]
-    if number == 0:
-        row = {"commitment": commitment(SALT, NOTE_TEXT), "created_at": None, "erased_at": None}
-        rows.append({"id": TEXT, "row": row, "type": "access.text/1"})
+    for text, (salt, value) in [*TEXTS.items()][number : number + 1]:
+        row = {"commitment": commitment(salt, value), "created_at": None, "erased_at": None}
+        rows.append({"id": text, "row": row, "type": "access.text/1"})
     receipt = ledger.act((MODEL, "version.registered", [document], rows))
     ledger.act((OTHER, "version.registered", [], []))
     data = uuid(0x6000 + number)
@@ -176,10 +182,27 @@ def _register(ledger: Ledger, number: int) -> bytes:
     return receipt
 
 
-def _issue(ledger: Ledger, scope: dict[str, Any], subject: str, version: str | None) -> None:
+def again(story: Story) -> Story:
+    """Life goes on in the same ledger, and a newer bundle about the same is issued."""
+    ledger = story.ledger
+    issued: Any = parse_canonical(ledger.entries[story.issued_at])
+    subject = issued["event"]["records"][0]["row"]["subject"]
+    receipts = [_register(ledger, number) for number in (VERSIONS, VERSIONS + 1)]
+    size = len(ledger.entries)
+    streams = sorted(ledger.last_seq) if subject == "instance" else sorted([MODEL, DATASET])
+    ends = [{"last_seq": ledger.last_seq[stream], "stream": stream} for stream in streams]
+    scope = {"ends": ends, "size": size, "type": "pressmark/scope/1"}
+    _issue(ledger, scope, subject, story.version, BUNDLE_AGAIN)
+    ledger.act((OTHER, "version.registered", [], []))
+    whole = [at for at in range(size) if subject == "instance" or any(in_stream(ledger, at, s) for s in streams)]
+    positions = sorted({*whole, *story.positions, size} - {story.issued_at if subject != "instance" else -1})
+    return Story(ledger, scope, 9, size, size + 2, positions, receipts, story.version, bundle=BUNDLE_AGAIN)
+
+
+def _issue(ledger: Ledger, scope: dict[str, Any], subject: str, version: str | None, bundle: str = BUNDLE) -> None:
     scope_ref = ledger.store("scope", canonical(scope))
     row = {"scope_digest": scope_ref["digest"], "subject": subject, "version_id": version}
-    ledger.act(("instance", "bundle.issued", [scope_ref], [{"id": BUNDLE, "row": row, "type": "audit.bundle/1"}]))
+    ledger.act(("instance", "bundle.issued", [scope_ref], [{"id": bundle, "row": row, "type": "audit.bundle/1"}]))
 
 
 def in_stream(ledger: Ledger, position: int, stream: str) -> bool:
@@ -209,16 +232,19 @@ def content(story: Story) -> dict[str, bytes]:
     ledger, size = story.ledger, story.size
     eras = [era for era in ledger.eras if era.first < size]
     last = eras[-1]
-    rows = [{"path": [item.hex() for item in ledger.inclusion(at, size)], "position": at} for at in story.positions]
-    salt = base64.b64encode(SALT).decode()
-    text = {"commitment": commitment(SALT, NOTE_TEXT), "id": TEXT, "salt": salt, "value": NOTE_TEXT}
+    paths = ledger.paths(size)
+    rows = [{"path": [item.hex() for item in paths[at]], "position": at} for at in story.positions]
+    texts = [
+        {"commitment": commitment(salt, value), "id": key, "salt": base64.b64encode(salt).decode(), "value": value}
+        for key, (salt, value) in TEXTS.items()
+    ]
     documents, left_out = _documents(story)
     about = 0 if story.version is None else next(n for n in range(VERSIONS) if version_id(n) == story.version)
     return {
         **documents,
         "VERIFY.md": b"How to check this bundle.\n",
         "verify.py": Path(offline_verify.__file__).read_bytes(),
-        "texts.json": canonical({"texts": [text], "type": "pressmark/texts/1"}),
+        "texts.json": canonical({"texts": texts, "type": "pressmark/texts/1"}),
         "not_included.json": canonical({"documents": left_out, "type": "pressmark/not_included/1"}),
         "statements/run-1.dsse.json": dsse.sign_envelope(last.issuer, statement(about)),
         "report.json": REPORT,
@@ -229,17 +255,24 @@ def content(story: Story) -> dict[str, bytes]:
         "keys/allowed_signers": sshsig.allowed_signers_line(last.issuer.public).encode(),
         **{f"keys/keys-{era.first}.note": era.note for era in eras},
         "log/entries.jsonl": b"".join(ledger.entries[at] + b"\n" for at in story.positions),
-        "log/proofs.json": canonical({"proofs": rows, "size": size, "type": "pressmark/proofs/1"}),
+        **_proofs(rows, size),
         "log/checkpoint": story.checkpoint(),
         "log/consistency.json": ledger.consistency(story.early_size, story.scope["size"], size=size),
     }
+
+
+def _proofs(rows: list[dict[str, Any]], size: int) -> dict[str, bytes]:
+    parts = [rows[start : start + PROOFS_PER_FILE] for start in range(0, len(rows), PROOFS_PER_FILE)] or [[]]
+    names = ["log/proofs.json", *(f"log/proofs-{number}.json" for number in range(2, len(parts) + 1))]
+    documents = [canonical({"proofs": part, "size": size, "type": "pressmark/proofs/1"}) for part in parts]
+    return dict(zip(names, documents, strict=True))
 
 
 def manifest_of(story: Story, files: dict[str, bytes]) -> dict[str, Any]:
     checkpoint = notes.parse_checkpoint_body(notes.parse_note(story.ledger.checkpoint(story.size)).text)
     rows = [{"digest": sha256(files[path]), "path": path, "size_bytes": len(files[path])} for path in sorted(files)]
     return {
-        "bundle": BUNDLE,
+        "bundle": story.bundle,
         "files": rows,
         "origin": checkpoint.origin,
         "root": "sha256:" + checkpoint.root.hex(),

@@ -102,7 +102,7 @@ class Ledger:
             }
             seq = self.last_seq[stream] = self.last_seq.get(stream, 0) + 1
             self.entries.append(canonical({"at": at, "event": event, "stream": stream, "stream_seq": seq, "v": 1}))
-        leaves = self.leaves()[first:]
+        leaves = [merkle.leaf_hash(entry) for entry in self.entries[first:]]
         self.receipts[first] = notes.sign_receipt(self.issuer, first, len(leaves), merkle.root(leaves), at)
         return self.receipts[first]
 
@@ -171,6 +171,23 @@ class Ledger:
 
     def inclusion(self, position: int, size: int) -> list[bytes]:
         return merkle.inclusion_path(self.leaves()[:size].__getitem__, position, size)
+
+    def paths(self, size: int) -> list[list[bytes]]:
+        """The inclusion paths of all leaves, each subtree hashed once."""
+        leaves = self.leaves()[:size]
+        paths: list[list[bytes]] = [[] for _ in leaves]
+
+        def walk(low: int, high: int) -> bytes:
+            if high - low == 1:
+                return leaves[low]
+            middle = low + (1 << (high - low - 1).bit_length() - 1)
+            left, right = walk(low, middle), walk(middle, high)
+            for position in range(low, high):
+                paths[position].append(right if position < middle else left)
+            return merkle.node_hash(left, right)
+
+        walk(0, size)
+        return paths
 
     def proof(self, position: int, size: int, receipt: bytes) -> bytes:
         """A tlog-proof with a receipt as its extra."""

@@ -70,12 +70,23 @@ def witnessed(**about: Any) -> Story:
 def resigned(story: Story, number: int, *signers: Signer, **changes: Any) -> Story:
     """The keys note of an era signed by others, or saying other things, and sealed so by the operator."""
     era = story.ledger.eras[number]
-    facts = {"origin": era.origin, "first": era.first, "log": era.log.public, "issuer": era.issuer.public}
+    facts: dict[str, Any] = {
+        "origin": era.origin,
+        "first": era.first,
+        "log": era.log.public,
+        "issuer": era.issuer.public,
+    }
     note = notes.sign_keys(notes.KeysNote(**(facts | changes)), *signers)
     story.ledger.eras[number] = dataclasses.replace(era, note=note)
     reference = story.ledger.store("keys", note)
     edit_entry(story, era.first, lambda entry: entry["event"].update(refs=[reference]))
     return story
+
+
+def is_never_signed(ledger: Ledger, size: int) -> bool:
+    """Sizes between what a reopened ledger continues and where it goes on: the keeper signs none of them."""
+    reopened = [era.first for era in ledger.eras if era.origin != ledger.eras[0].origin]
+    return bool(reopened) and BACKUP < size <= reopened[0]
 
 
 KINDS: dict[str, Callable[[], Story]] = {

@@ -16,7 +16,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from audit import offline_verify
-from audit.offline_verify import BASE, ORDER, P, ed25519_verifies, point_add, point_decode, point_encode, point_multiply
+from audit.offline_verify import (
+    BASE,
+    ORDER,
+    P,
+    ed25519_verifies,
+    point_add,
+    point_decode,
+    point_encode,
+    sum_of_multiples,
+)
 
 RFC_8032 = [  # seed, message, signature
     (
@@ -70,6 +79,10 @@ def challenge(commitment: bytes, public: bytes, message: bytes) -> int:
 
 def messages() -> Iterator[bytes]:
     return (b"message %d" % number for number in itertools.count())
+
+
+def point_multiply(scalar: int, point: offline_verify.Point) -> offline_verify.Point:
+    return sum_of_multiples(scalar, point, 0, point)
 
 
 def times_base(scalar: int) -> offline_verify.Point:
