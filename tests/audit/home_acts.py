@@ -116,13 +116,15 @@ def _die_before_commit() -> None:
 
 
 def _die_after_commit() -> None:
-    from audit import ledger
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
-    def signed(self: Any) -> str:
+    commit = BaseDatabaseWrapper._commit
+
+    def committed(self: Any) -> None:
+        commit(self)
         os.kill(os.getpid(), signal.SIGKILL)
-        return ""
 
-    ledger.AppendedUnit.sign_receipt = signed  # type: ignore[method-assign]
+    BaseDatabaseWrapper._commit = committed  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

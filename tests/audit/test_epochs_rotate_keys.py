@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from audit import checkpoints, eras, keys, ledger, notes, replay
+from audit import checkpoints, eras, keys, notes, replay
 from audit.models import Entry, Intervention, Key
 from audit.services_interventions import rotate_keys
 from audit.signing import Signer, issuer_name
 from registry.errors import Forbidden, Invalid, Unavailable
+from registry.events import Unit, unit
 from registry.storage import read_bytes
 from tests.audit.acts import act, files, last_event, receipt_of, rows_of
 from tests.world import World
@@ -62,11 +65,17 @@ def test_the_next_receipt_is_signed_by_the_new_key_and_the_old_ones_still_hold(w
 def test_the_receipt_of_the_rotation_itself_is_signed_by_the_new_key(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signed: list[str] = []
-    sign = ledger.AppendedUnit.sign_receipt
-    monkeypatch.setattr(ledger.AppendedUnit, "sign_receipt", lambda self: signed.append(sign(self)) or signed[-1])
+    opened: list[Unit] = []
+
+    @contextmanager
+    def kept(*arguments: Any, **options: Any) -> Iterator[Unit]:
+        with unit(*arguments, **options) as one:
+            opened.append(one)
+            yield one
+
+    monkeypatch.setattr("audit.services_interventions.unit", kept)
     world.rotate_keys()
-    receipt = notes.open_receipt(signed[-1].encode(), keys.issuer_signer().public)
+    receipt = notes.open_receipt(str(opened[0].receipt).encode(), keys.issuer_signer().public)
     assert receipt.first == Entry.objects.count() - 1
 
 
