@@ -12,6 +12,7 @@ They are 0600 files outside the database, `log.key` and `issuer.key` from entry 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from contextlib import suppress
@@ -134,7 +135,7 @@ def _rows(use: str, position: int | None) -> tuple[_Row, ...]:
 def _look() -> _Seen:
     place = folder()
     try:
-        changed_ns = place.stat().st_mtime_ns
+        changed_ns = os.stat(place).st_mtime_ns
     except OSError:
         changed_ns = -1
     seen = _seen

@@ -48,9 +48,8 @@ def entry_bytes(at: str, event: bytes, stream: str, stream_seq: int) -> bytes:
     )  # fmt: skip
 
 
-def append(*, events: list[PendingEvent], using: str, **kwargs: Any) -> AppendedUnit:
+def append(*, events: list[PendingEvent], connection: Any, **kwargs: Any) -> AppendedUnit:
     """Receiver of `registry.events.appending`: write all events of a unit in one call."""
-    connection = connections[using]
     if not connection.in_atomic_block:
         raise UnitError("the ledger is written inside the change's transaction only")
     appended = (
@@ -99,15 +98,15 @@ _SQLITE_HEAD = """
 SELECT (SELECT COALESCE(MAX(position) + 1, 0) FROM audit_entry),
        (SELECT at FROM audit_entry ORDER BY position DESC LIMIT 1),
        (SELECT json_group_object(value, COALESCE((SELECT MAX(stream_seq) FROM audit_entry WHERE stream = value), 0))
-          FROM json_each(%s))
+          FROM json_each(?))
 """
-_SQLITE_INSERT = (
-    "INSERT INTO audit_entry (position, stream, stream_seq, at, entry, leaf) VALUES (%s, %s, %s, %s, %s, %s)"
-)
+_SQLITE_INSERT = "INSERT INTO audit_entry (position, stream, stream_seq, at, entry, leaf) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 def _append_sqlite(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
-    with connection.cursor() as cursor:
+    # the driver's own cursor, here and below: Django's wrappers around it cost as much as the call
+    with connection.wrap_database_errors:
+        cursor = connection.connection.cursor()
         cursor.execute(_SQLITE_HEAD, [json.dumps(sorted({e.stream for e in events}))])
         size, last_at, numbers_json = cursor.fetchone()
         numbers: dict[str, int] = json.loads(numbers_json)
@@ -121,14 +120,17 @@ def _append_sqlite(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
             leaf = hashlib.sha256(LEAF_PREFIX + entry).digest()
             rows.append((size + offset, event.stream, numbers[event.stream], at, entry, leaf))
         cursor.executemany(_SQLITE_INSERT, rows)
+        cursor.close()
     return AppendedUnit([r[0] for r in rows], [r[5] for r in rows], at)
 
 
+_POSTGRES_APPEND = "SELECT out_position, out_leaf, out_at FROM pressmark_append(%s::text[], %s::text[])"
+
+
 def _append_postgres(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT out_position, out_leaf, out_at FROM pressmark_append(%s::text[], %s::text[])",
-            [[e.stream for e in events], [e.payload.decode("ascii") for e in events]],
-        )
+    with connection.wrap_database_errors:
+        cursor = connection.connection.cursor()
+        cursor.execute(_POSTGRES_APPEND, ([e.stream for e in events], [e.payload.decode("ascii") for e in events]))
         rows = cursor.fetchall()
+        cursor.close()
     return AppendedUnit([r[0] for r in rows], [bytes(r[1]) for r in rows], rows[0][2])

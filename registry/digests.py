@@ -1,9 +1,8 @@
-"""The exact bytes of what is sealed: canonical JSON, digests, decimals, times, names, commitments and documents.
+"""The exact bytes of what is sealed: digests, decimals, times, names, commitments and documents.
 
 One reason: two parties who hold the same facts must get the same bytes; all that is hashed or signed is written here.
 The rules are FORMATS sections 1, 2, 3 and 5:
-- canonical JSON: keys `[a-z0-9_]{1,64}`, once each, sorted; no white space; UTF-8; integers with |n| < 2^53; no floats;
-  no lone surrogates, no U+0000; at most 16 levels and 16 MiB; a reader refuses bytes the writer would not have written;
+- JSON is canonical: `registry.canonical`, whose names can be had from here;
 - a number that is not an integer is decimal text, never an exponent, never `-0`; NaN and infinity are null;
 - a digest is `sha256:` and 64 lower-case hex digits; a time is UTC with six digits; a date is `YYYY-MM-DD`;
 - slugs and paths are plain ASCII, safe as names on every file system; paths are unique in lower case;
@@ -14,27 +13,46 @@ Standard library only, so that the client and the witness run without Django.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TypeAlias
 
-JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | bool | None"
+from registry.canonical import JSON, CanonicalError, canonical, check_text, parse_canonical
+
+__all__ = [
+    "EVIDENCE_ROLES",
+    "EVIDENCE_SOURCES",
+    "FILE_ROLES",
+    "JSON",
+    "CanonicalError",
+    "canonical",
+    "check_paths",
+    "commitment",
+    "date_text",
+    "decimal_text",
+    "evidence_document",
+    "evidence_set_document",
+    "hex_of",
+    "is_decimal",
+    "is_digest",
+    "is_path",
+    "is_slug",
+    "parse_canonical",
+    "parse_time",
+    "sha256",
+    "time_text",
+    "version_document",
+]
 
 FILE_ROLES = ("weights", "external_data", "tokenizer", "configuration", "labels", "thresholds", "probes", "other")
 EVIDENCE_ROLES = ("version", "parent", "incumbent", "dataset", "recipe", "policy", "outputs")
 EVIDENCE_SOURCES = ("measured", "declared")
 
-_INTEGER_LIMIT = 2**53
-_DEPTH_LIMIT = 16
-_DOCUMENT_LIMIT_BYTES = 16 * 1024 * 1024
 _DECIMAL_LIMIT_DIGITS = 400  # a float64 needs at most 309 before and 324 after the point
 _FILE_COUNT_LIMIT = 10_000
 _SALT_BYTES = 32
 
-_KEY = re.compile(r"[a-z0-9_]{1,64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
@@ -43,144 +61,6 @@ _PATH_SEGMENT = re.compile(r"[A-Za-z0-9._\-+@=,()\[\] ]+")
 _WINDOWS_DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
 )
-
-
-class CanonicalError(ValueError):
-    """A value or its bytes break a rule of FORMATS; the message says where and what to do."""
-
-
-# --- canonical JSON ---------------------------------------------------------------------------------------------------
-
-
-_write = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
-
-
-def canonical(value: object) -> bytes:
-    """Write a JSON value in the one allowed way; raise CanonicalError where a rule is broken."""
-    # the usual case is settled by types and keys alone; what it does not know, `_check` judges, and says where it is wrong
-    text = _write(value) if _is_plain(value, 1) else None
-    if text is None or not text.isascii() or "\\u0000" in text:
-        _check(value, "$", 1)
-        text = _write(value)
-    data = text.encode()
-    if len(data) > _DOCUMENT_LIMIT_BYTES:
-        raise CanonicalError(f"the document has {len(data)} bytes; at most {_DOCUMENT_LIMIT_BYTES} are allowed")
-    return data
-
-
-def parse_canonical(data: bytes) -> JSON:
-    """Read a JSON value; refuse doubled keys, floats and every byte that `canonical` would have written otherwise."""
-    if len(data) > _DOCUMENT_LIMIT_BYTES:
-        raise CanonicalError(f"the document has {len(data)} bytes; at most {_DOCUMENT_LIMIT_BYTES} are allowed")
-    try:
-        value: JSON = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_refuse_doubled_keys,
-            parse_float=_refuse_number,
-            parse_constant=_refuse_number,
-        )
-    except CanonicalError:
-        raise
-    except UnicodeDecodeError as error:
-        raise CanonicalError(f"not UTF-8 at byte {error.start}") from error
-    except RecursionError as error:
-        raise CanonicalError(f"nested deeper than {_DEPTH_LIMIT} levels") from error
-    except ValueError as error:
-        raise CanonicalError(f"not JSON: {error}") from error
-    if canonical(value) != data:
-        raise CanonicalError(
-            "the JSON is not canonical: key order, white space or escapes differ from the one allowed way"
-        )
-    return value
-
-
-_good_keys: set[object] = set()
-_GOOD_KEYS_KEPT = 1000
-
-
-def _is_plain(value: object, depth: int) -> bool:
-    """Whether all but the characters of texts is surely allowed; False only says that it takes a closer look."""
-    items: Iterable[object]
-    if type(value) is dict:
-        if not _good_keys.issuperset(value) and not all(_is_good_key(key) for key in value):
-            return False
-        items = value.values()
-    elif type(value) is list:
-        items = value
-    else:
-        return False
-    if depth > _DEPTH_LIMIT:
-        return False
-    for item in items:
-        if type(item) is str or item is None or type(item) is bool:
-            continue
-        if type(item) is int:
-            if not -_INTEGER_LIMIT < item < _INTEGER_LIMIT:
-                return False
-        elif not _is_plain(item, depth + 1):
-            return False
-    return True
-
-
-def _is_good_key(key: object) -> bool:
-    if key in _good_keys:
-        return True
-    if type(key) is not str or not _KEY.fullmatch(key):
-        return False
-    if len(_good_keys) < _GOOD_KEYS_KEPT:  # the keys of our own types; those of strangers' documents are not hoarded
-        _good_keys.add(key)
-    return True
-
-
-def _check(value: object, where: str, depth: int) -> None:
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, str):
-        _check_text(value, where)
-    elif isinstance(value, int):
-        if not -_INTEGER_LIMIT < value < _INTEGER_LIMIT:
-            raise CanonicalError(f"{where}: integers must be smaller than 2^53; give it as decimal text")
-    elif isinstance(value, dict | list | tuple):
-        if depth > _DEPTH_LIMIT:
-            raise CanonicalError(f"{where}: nested deeper than {_DEPTH_LIMIT} levels")
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if not isinstance(key, str) or not _KEY.fullmatch(key):
-                    raise CanonicalError(
-                        f"{where}: key {key!r} is not [a-z0-9_]{{1,64}}; names from data are values, never keys"
-                    )
-                _check(item, f"{where}.{key}", depth + 1)
-        else:
-            for index, item in enumerate(value):
-                _check(item, f"{where}[{index}]", depth + 1)
-    elif isinstance(value, float):
-        raise CanonicalError(f"{where}: floats are not allowed; use decimal_text()")
-    else:
-        raise CanonicalError(f"{where}: {type(value).__name__} is no JSON value")
-
-
-def _check_text(text: str, where: str) -> None:
-    if "\x00" in text:
-        raise CanonicalError(f"{where}: U+0000 is not allowed in text")
-    if text.isascii():
-        return
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise CanonicalError(f"{where}: lone surrogate at character {error.start}") from error
-
-
-def _refuse_doubled_keys(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        seen: set[str] = set()
-        doubled = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise CanonicalError(f"key {doubled!r} stands twice in one object")
-    return result
-
-
-def _refuse_number(text: str) -> JSON:
-    raise CanonicalError(f"{text[:40]} is not an integer; such numbers are given as decimal text")
 
 
 # --- digests, decimals, times -----------------------------------------------------------------------------------------
@@ -238,7 +118,7 @@ def parse_time(text: str) -> datetime:
     if not isinstance(text, str) or not _TIME.fullmatch(text):
         raise CanonicalError(f"{text!r} is no time; expected YYYY-MM-DDTHH:MM:SS.ffffffZ")
     try:
-        return datetime.fromisoformat(text[:-1]).replace(tzinfo=UTC)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise CanonicalError(f"{text!r} is no time: {error}") from error
 
@@ -298,7 +178,7 @@ def commitment(salt: bytes, value: str) -> str:
     """Digest that binds a text without showing it (FORMATS section 5)."""
     if len(salt) != _SALT_BYTES:
         raise CanonicalError(f"the salt has {len(salt)} bytes; {_SALT_BYTES} random bytes are needed")
-    _check_text(value, "text")
+    check_text(value, "text")
     return sha256(b"pressmark/commit/1\x00" + salt + value.encode("utf-8"))
 
 

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol, cast
 
 from django.db import connections, models, transaction
 from django.dispatch import Signal
@@ -32,7 +32,8 @@ MAX_EVENTS_PER_UNIT = 10_000
 logger = logging.getLogger(__name__)
 
 appending = Signal()
-"""Sent once at the end of an outermost unit with `events` (list of PendingEvent) and `using`; its receiver returns an Appended."""
+"""Sent once at the end of an outermost unit with `events` (list of PendingEvent) and `connection`; its receiver returns an
+Appended."""
 
 covering = Signal()
 """Sent once an awaited unit is committed, with its last `position`; its receiver waits, and returns a checkpoint's size or None."""
@@ -65,8 +66,7 @@ class Ref:
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class PendingEvent:
+class PendingEvent(NamedTuple):
     """Canonical event bytes and the stream they go to."""
 
     stream: str
@@ -96,7 +96,6 @@ class Unit:
         self.now = datetime.datetime.now(datetime.UTC)
         self.events: list[PendingEvent] = []
         self.positions: Sequence[int] = ()
-        self.receipt: str | None = None
         self.awaited = False
         self.checkpoint: int | None = None
         """Size of the signed checkpoint that covers an awaited unit; None while it is pending, or when nobody waits."""
@@ -105,22 +104,41 @@ class Unit:
         self.after_commit: list[Callable[[], None]] = []
         self.must_begin_at: int | None = None
         """For a unit whose own content names its first position: PositionTaken when another unit got there first."""
+        self._shared: dict[str, JSON] | None = None
+        self._appended: Appended | None = None
+        self._receipt: str | None = None
 
-    def actor_document(self) -> dict[str, JSON]:
-        """The `actor` member that all events of the unit share."""
-        behalf = self.caller.on_behalf_of
-        if self.role is None:
-            raise UnitError("nobody said under which role this unit acts")
-        return {
-            "id": str(self.caller.actor_id),
-            "on_behalf_of": None if behalf is None else str(behalf),
-            "role": self.role,
-            "via": self.caller.via,
-        }
+    def committed(self, appended: Appended) -> None:
+        """COMMIT returned: this is where the unit's entries stand for ever."""
+        self.positions, self._appended = appended.positions, appended
+
+    @property
+    def receipt(self) -> str | None:
+        """The receipt note, signed when it is first asked for; None before COMMIT, without events, or when no key could sign."""
+        if self._receipt is None and self._appended is not None:
+            self._receipt = _sign(self._appended)
+        return self._receipt
+
+    def shared(self) -> dict[str, JSON]:
+        """The members that all events of the unit share."""
+        if self._shared is None:
+            behalf = self.caller.on_behalf_of
+            if self.role is None:
+                raise UnitError("nobody said under which role this unit acts")
+            actor: dict[str, JSON] = {
+                "id": str(self.caller.actor_id),
+                "on_behalf_of": None if behalf is None else str(behalf),
+                "role": self.role,
+                "via": self.caller.via,
+            }
+            request, unit_id = str(self.caller.request), str(self.id)
+            self._shared = {"actor": actor, "at": time_text(self.now), "request": request, "unit": unit_id, "v": 1}
+        return self._shared
 
 
 def _real_savepoints(connection: Any) -> int:
-    return sum(1 for name in connection.savepoint_ids if name is not None)
+    names: list[str | None] = connection.savepoint_ids
+    return len(names) - names.count(None)
 
 
 def _check_savepoints(connection: Any, current: Unit) -> None:
@@ -141,7 +159,7 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
     an API call commits with the act) leaves it out, and takes the role of the first unit that joins it.
     """
     connection = connections[using]
-    outer = current_unit(using)
+    outer: Unit | None = getattr(connection, "pressmark_unit", None)
     if outer is not None:
         _check_savepoints(connection, outer)
         if outer.caller.actor_id != caller.actor_id:
@@ -158,12 +176,11 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
         connection.pressmark_unit = opened  # type: ignore[attr-defined]
         try:
             yield opened
-            appended = _close(opened, connection, using)
+            appended = _close(opened, connection)
         finally:
             del connection.pressmark_unit  # type: ignore[attr-defined]
     if appended is not None:
-        opened.positions = appended.positions
-        opened.receipt = _receipt(appended)
+        opened.committed(appended)
     for act in opened.after_commit:
         act()
     if opened.awaited:
@@ -186,7 +203,7 @@ def _covered_by(position: int) -> int | None:
     return None
 
 
-def _receipt(appended: Appended) -> str | None:
+def _sign(appended: Appended) -> str | None:
     try:
         return appended.sign_receipt()
     except Exception:  # the act is committed: a missing key must not turn it into an error for the caller
@@ -194,7 +211,7 @@ def _receipt(appended: Appended) -> str | None:
         return None
 
 
-def _close(opened: Unit, connection: Any, using: str) -> Appended | None:
+def _close(opened: Unit, connection: Any) -> Appended | None:
     if opened.broken:
         raise UnitError("an inner unit failed and its error was swallowed; the whole unit is rolled back")
     if connection.needs_rollback:
@@ -202,7 +219,7 @@ def _close(opened: Unit, connection: Any, using: str) -> Appended | None:
     _check_savepoints(connection, opened)
     if not opened.events:
         return None
-    answers = appending.send(sender=Unit, events=opened.events, using=using)
+    answers = appending.send(sender=Unit, events=opened.events, connection=connection)
     if len(answers) != 1:
         raise UnitError(f"{len(answers)} ledgers listen; exactly one must")
     appended = cast(Appended, answers[0][1])
@@ -223,10 +240,11 @@ def emit(
 
     `awaited`: whoever does this is told only once a signed checkpoint covers it, or that it is pending.
     """
-    opened = current_unit(using)
+    connection = connections[using]
+    opened: Unit | None = getattr(connection, "pressmark_unit", None)
     if opened is None:
         raise UnitError(f"{kind} was emitted outside a unit")
-    _check_savepoints(connections[using], opened)
+    _check_savepoints(connection, opened)
     if not records:
         raise UnitError(f"{kind} seals no record")
     streams, sealed = _seal(kind, records)
@@ -234,7 +252,8 @@ def emit(
         raise UnitError(f"{kind} seals records of several streams {sorted(streams)}; emit one event for each")
     event_id = uuid7()
     payload = canonical(_event(opened, event_id, kind, sealed, team, refs))
-    _check_payload(kind, payload)
+    if len(payload) > MAX_EVENT_BYTES or not payload.isascii():
+        _refuse_payload(kind, payload)
     opened.events.append(PendingEvent(streams.pop(), payload, event_id, kind))
     if len(opened.events) > MAX_EVENTS_PER_UNIT:
         raise UnitError(f"a unit holds at most {MAX_EVENTS_PER_UNIT} events")
@@ -267,21 +286,16 @@ def _event(
     if not all(is_digest(ref.digest) for ref in refs):
         raise UnitError(f"{kind} names a document without a digest")
     return {
-        "actor": opened.actor_document(),
-        "at": time_text(opened.now),
+        **opened.shared(),
         "id": str(event_id),
         "kind": kind,
         "records": sealed,
         "refs": [{"digest": ref.digest, "name": ref.name, "size_bytes": ref.size_bytes} for ref in refs],
-        "request": str(opened.caller.request),
         "team": None if team is None else str(team),
-        "unit": str(opened.id),
-        "v": 1,
     }
 
 
-def _check_payload(kind: str, payload: bytes) -> None:
+def _refuse_payload(kind: str, payload: bytes) -> NoReturn:
     if not payload.isascii():
         raise UnitError(f"{kind} holds text that is not ASCII; free text belongs in access.Text")
-    if len(payload) > MAX_EVENT_BYTES:
-        raise UnitError(f"{kind} is {len(payload)} bytes; an event holds at most {MAX_EVENT_BYTES}")
+    raise UnitError(f"{kind} is {len(payload)} bytes; an event holds at most {MAX_EVENT_BYTES}")

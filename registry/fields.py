@@ -27,7 +27,15 @@ def validate_line(value: str) -> None:
         raise ValidationError("One line of printable ASCII is expected; free text belongs in a text field of its own.")
 
 
-class DigestField(models.CharField):  # type: ignore[type-arg]
+class CheckedCharField(models.CharField):  # type: ignore[type-arg]
+    """A text with a rule of its own beside its length."""
+
+    def surely_holds(self, value: object) -> bool:
+        """A quick look: whether every check of the column would pass. False only says that they must be made."""
+        raise NotImplementedError
+
+
+class DigestField(CheckedCharField):
     """`sha256:<64 hex>`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,8 +43,11 @@ class DigestField(models.CharField):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.validators.append(validate_digest)
 
+    def surely_holds(self, value: object) -> bool:
+        return is_digest(value)
 
-class SlugField(models.CharField):  # type: ignore[type-arg]
+
+class SlugField(CheckedCharField):
     """A name that is sealed in clear and never changes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,11 +55,22 @@ class SlugField(models.CharField):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.validators.append(validate_slug)
 
+    def surely_holds(self, value: object) -> bool:
+        return is_slug(value)
 
-class LineField(models.CharField):  # type: ignore[type-arg]
+
+class LineField(CheckedCharField):
     """One line of printable ASCII that may be sealed in clear."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", 400)
         super().__init__(*args, **kwargs)
         self.validators.append(validate_line)
+
+    def surely_holds(self, value: object) -> bool:
+        return (
+            type(value) is str
+            and 0 < len(value) <= self.max_length  # type: ignore[operator]
+            and value.isascii()
+            and value.isprintable()
+        )

@@ -116,4 +116,9 @@ def seal_value(value: Any) -> JSON:
 
 def image(instance: models.Model) -> Row:
     """The row as an event seals it."""
-    return {name: seal_value(getattr(instance, name)) for name in record_type_of(type(instance)).attnames}
+    row = {}
+    for name in record_type_of(type(instance)).attnames:
+        value = getattr(instance, name)
+        seal = _SEALS.get(type(value), seal_value)
+        row[name] = seal(value)
+    return row
