@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError
 from django.db import connections, models
 
-from registry.fields import CheckedCharField
 from registry.ids import uuid7
 from registry.inserting import insert_of
 
@@ -82,8 +81,9 @@ _SURELY_IN_BIG_RANGE = range(2**63)
 def _quick_look(column: models.Field[Any, Any]) -> Callable[[Any], bool]:
     if column._validators:  # type: ignore[attr-defined]
         return _asks_the_column
-    if isinstance(column, CheckedCharField):
-        return column.surely_holds
+    own: Callable[[Any], bool] | None = getattr(column, "surely_holds", None)
+    if own is not None:
+        return own
     if column.choices:
         choices = frozenset(value for value, _ in column.flatchoices)
         return lambda value: type(value) is str and value in choices
