@@ -1,7 +1,8 @@
 """What was signed about the ledger, held against the entries as they are read: checkpoints and receipts, from inside and outside.
 
 Rules:
-- a checkpoint is signed by the log key of its era, a receipt by the issuer key of its era; a row says what its note says;
+- a checkpoint is signed by the log key of its era, a receipt by the issuer key of its era, or by a key of its origin that was
+  handed in as known (a ledger that was cut may have lost the entry that names it); a row says what its note says;
 - at its size the ledger has the checkpoint's root; the entries of a receipt stand at its positions, with its root and its time;
 - a ledger that has fewer entries than were signed for was cut;
 - what was signed under an origin that a reopening ended is held against the entries as far as the reopening says that they agree;
@@ -19,19 +20,22 @@ import hashlib
 import itertools
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from audit import eras, merkle, notes
 from audit.era_check import KnownEras
+from audit.eras import Era
 from audit.ledger_report import LedgerReport
 from audit.models import Checkpoint
 from audit.raw_entries import as_bytes
+from audit.signing import PublicKey, issuer_name
 from audit.tile_check import TreeCheck
 
 _NEVER = 1 << 62
+_Opened = TypeVar("_Opened", notes.Checkpoint, notes.Receipt)
 _TABLES = """
 CREATE TABLE note (digest BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE checkpoint (digest BLOB PRIMARY KEY, size INTEGER, root BLOB, name TEXT, given INTEGER, lost TEXT, times INTEGER)
@@ -130,9 +134,9 @@ class Claims:
             return
         try:
             claimed = notes.parse_checkpoint_body(notes.parse_note(note).text)
-            if claimed.size > self._limit or self._is_of_another_epoch(name, claimed.origin):
+            if claimed.size > self._limit or self._is_of_another_epoch(name, note, claimed.origin, claimed.origin):
                 return
-            opened = eras.open_checkpoint(self._known.eras, note)
+            opened = self._opened(note, claimed.origin, eras.open_checkpoint, notes.open_checkpoint)
         except notes.NoteError as error:
             self._report.add("checkpoint", f"{name}: {error}")
             return
@@ -151,9 +155,10 @@ class Claims:
         try:
             claimed = notes.parse_receipt_body(notes.parse_note(note).text)
             end = claimed.first + claimed.count
-            if end > self._limit or self._is_of_another_epoch(name, claimed.origin):
+            signer = issuer_name(claimed.origin)
+            if end > self._limit or self._is_of_another_epoch(name, note, claimed.origin, signer):
                 return
-            opened = eras.open_receipt(self._known.eras, note)
+            opened = self._opened(note, signer, eras.open_receipt, notes.open_receipt)
         except notes.NoteError as error:
             self._report.add("receipt", f"{name}: {error}")
             return
@@ -167,12 +172,32 @@ class Claims:
     def _is_new(self, digest: bytes) -> bool:
         return self._scratch.execute("INSERT OR IGNORE INTO note VALUES (?)", (digest,)).rowcount == 1
 
-    def _is_of_another_epoch(self, name: str, origin: str) -> bool:
+    def _opened(
+        self,
+        note: bytes,
+        signer: str,
+        by_era: Callable[[Sequence[Era], bytes], _Opened],
+        by_key: Callable[[bytes, PublicKey], _Opened],
+    ) -> _Opened:
+        """What the note says, signed by the key of its era or by one that was handed in. Raises NoteError."""
+        try:
+            return by_era(self._known.eras, note)
+        except notes.NoteError:
+            key = self._given_key(note, signer)
+            if key is None:
+                raise
+        return by_key(note, key)
+
+    def _given_key(self, note: bytes, signer: str) -> PublicKey | None:
+        """The key of that name that was handed in and signed the note."""
+        return next((key for key in self._known.given if key.name == signer and eras.signed_by(note, key)), None)
+
+    def _is_of_another_epoch(self, name: str, note: bytes, origin: str, signer: str) -> bool:
         """Of an epoch of ours whose keys are not in this ledger: one that was lost, or one that it has not come to."""
         if self._known.is_skipped(origin):
             self._lost_count[origin] += 1
             return True
-        if self._known.is_later(origin):
+        if self._known.is_later(origin) and self._given_key(note, signer) is None:
             sentence = f"{name} is of {origin}, which this ledger has not come to: it is an old copy"
             self._report.add("shorter", sentence)
             return True

@@ -51,9 +51,10 @@ class Reopening:
 
 @dataclass
 class KnownEras:
-    """The eras that could be followed, and how the origins before the last one ended."""
+    """The eras that could be followed, how the origins before the last one ended, and the keys that were handed in."""
 
     eras: list[Era] = field(default_factory=list)
+    given: list[PublicKey] = field(default_factory=list)
     reopenings: dict[str, Reopening] = field(default_factory=dict)
 
     @property
@@ -175,9 +176,10 @@ def _read_reopening(report: LedgerReport, known: KnownEras, entry: ParsedEntry, 
 
 def judge_keys(report: LedgerReport, known: KnownEras, key_lines: Sequence[str]) -> None:
     """Hold key lines from outside against the eras."""
+    known.given = [parse_key_line(line) for line in key_lines]
     if not key_lines or not known.eras:
         return
-    given = {parse_key_line(line).key_line for line in key_lines}
+    given = {key.key_line for key in known.given}
     joined = _lines(known.eras[_first_joined(known.eras) :])
     if given & joined:
         return

@@ -236,6 +236,35 @@ def test_a_strangers_key_is_a_flaw_in_any_era(house: AuditWorld) -> None:
     assert codes(verify_ledger.verify(key_lines=[stranger.key_line])) == {"keys"}
 
 
+def test_what_a_ledger_lost_the_keys_of_still_counts_when_the_key_is_known(house: AuditWorld) -> None:
+    """The tail is cut below a rotation: nothing inside names the keys any more that signed what was kept."""
+    act(house, "before")
+    position = checkpoints.ledger_size()
+    house.rotate_keys()
+    kept, outside = receipt(house, "after"), house.checkpoint().note.encode()
+    lines = [keys.log_signer().key_line, keys.issuer_signer().key_line, keys.log_signer(0).key_line]
+    tamper("audit_checkpoint", "DELETE FROM audit_checkpoint")
+    tamper("audit_tile", "DELETE FROM audit_tile")
+    tamper("audit_key", "DELETE FROM audit_key WHERE first_position > 0")
+    tamper("audit_entry", "DELETE FROM audit_entry WHERE position >= %s", [position])
+    (settings.PRESSMARK_CHECKPOINTS / checkpoints.FILE).unlink()
+    without = verify_ledger.verify(outside=[outside], receipts=[kept])
+    assert codes(without) == {"checkpoint", "receipt"}
+    assert without.first_bad_position is None
+    known = verify_ledger.verify(outside=[outside], receipts=[kept], key_lines=lines)
+    assert codes(known) == {"shorter"}
+    assert known.first_bad_position == position
+
+
+def test_an_epoch_that_this_ledger_has_not_come_to_counts_when_its_key_is_known(house: AuditWorld) -> None:
+    house.checkpoint()
+    later = Signer.from_seed(NEW, b"\x09" * 32)
+    note = notes.sign_checkpoint(later, 400, b"\x01" * 32)
+    report = verify_ledger.verify(outside=[note], key_lines=[later.key_line, keys.log_signer().key_line])
+    assert codes(report) == {"shorter"}
+    assert report.first_bad_position == checkpoints.ledger_size()
+
+
 # --- reopened ---
 
 
