@@ -10,11 +10,15 @@ from pathlib import Path
 import audit
 
 _OPTIONS = """\
-  --key KEYLINE_OR_FILE  a key line that you kept outside the bundle
-  --checkpoint FILE      a checkpoint that you kept outside the bundle
-  --proof FILE           a consistency proof from your checkpoint to a newer one
-  --receipt FILE         a receipt that you were given; repeatable
-  --json                 the answers as JSON
+  --key KEYLINE_OR_FILE      a key line that you kept outside the bundle; repeatable
+  --checkpoint FILE          a checkpoint that you kept outside the bundle
+  --proof FILE               a consistency proof between your checkpoint and the bundle's
+  --witness KEYLINE_OR_FILE  a witness that you trust and that must have cosigned; repeatable
+  --receipt FILE_OR_FOLDER   a receipt that you were given, or a completed one; repeatable
+  --not-before TIME          refuse a bundle that was sealed before this
+  --json                     the answers as JSON
+
+BUNDLE may also be the folder of a completed receipt.
 
 exit status: 0 everything holds; 1 something is wrong; 2 wrong call; 3 nothing wrong, but something was not checked"""
 
