@@ -1,0 +1,135 @@
+"""Real installations with a real witness: started, killed, copied, restored whole; what nothing on the machine notices, it does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from audit import notes
+from audit.cosignatures import open_cosignature
+from tests.audit.homes import Home, born, copy_of
+from tests.audit.witnessing import WitnessProcess
+
+pytestmark = [pytest.mark.db_guarantee, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return born(tmp_path_factory.mktemp("born") / "home")
+
+
+@pytest.fixture
+def home(template: Home, tmp_path: Path) -> Iterator[Home]:
+    with copy_of(template, tmp_path / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def witness(home: Home, tmp_path: Path) -> Iterator[WitnessProcess]:
+    process = WitnessProcess(tmp_path / "witness", "witness.test")
+    key = process.init()
+    process.start(*log_lines(home))
+    (home.home / "witnesses").write_text(f"{key.key_line} {process.url}\n")
+    yield process
+    process.kill()
+
+
+def log_lines(home: Home) -> list[str]:
+    """The log key lines, as `pressmark keys` prints them."""
+    words = home.pressmark("keys").stdout.split()
+    return [word for word in words if word.count("+") >= 2 and "/issuer+" not in word]
+
+
+def latest(home: Home) -> bytes:
+    return (home.home / "checkpoints" / "latest.note").read_bytes()
+
+
+def cosigned(home: Home, witness: WitnessProcess) -> bool:
+    try:
+        assert witness.key is not None
+        open_cosignature(latest(home), witness.key)
+    except notes.NoteError:
+        return False
+    return True
+
+
+def wait_until(what: object, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def test_a_running_keeper_is_cosigned_and_a_witness_that_was_away_joins_again(
+    home: Home, witness: WitnessProcess
+) -> None:
+    keeper = home.keeper()
+    wait_until(lambda: (home.home / "checkpoints" / "latest.note").is_file() and cosigned(home, witness))
+    said = home.pressmark("check").stdout
+    assert "witness: witness.test cosigned" in said
+    witness.kill()
+    (act,) = home.acts("act")
+    wait_until(lambda: f"\n{act['position'] + 1}\n".encode() in latest(home))
+    assert not cosigned(home, witness)
+    witness.start(*log_lines(home))
+    wait_until(lambda: cosigned(home, witness))
+    home.kill(keeper)
+
+
+def test_a_copy_whose_operator_says_that_it_was_moved_is_found_out_by_the_witness(
+    home: Home, witness: WitnessProcess, tmp_path: Path
+) -> None:
+    assert home.acts("act", "sign")[-1]["size"]
+    copy = home.copy_to(tmp_path / "copy")
+    moved = copy.pressmark("confirm-move", *copy.administrator()[:4])
+    assert moved.returncode == 0, moved.stderr
+    home.acts("act", "sign")
+    signed = latest(copy)
+    refused = copy.acts("act", "act", "sign")[-1]
+    assert "A witness holds a checkpoint over" in refused["refused"]
+    assert latest(copy) == signed, "it was noticed before anything was signed"
+    told = copy.pressmark("check", "--quiet")
+    assert told.returncode == 1
+    assert "A witness holds a checkpoint over" in told.stderr
+    reopened = copy.pressmark("reopen-ledger", "--copied", *copy.administrator())
+    assert reopened.returncode == 0, reopened.stderr
+    assert copy.acts("act", "sign")[-1]["size"], "under an origin of its own"
+    assert home.acts("act", "sign")[-1]["size"], "the original was never held up"
+
+
+def test_a_home_that_was_restored_whole_is_refused_and_goes_on_with_what_the_witness_holds(
+    home: Home, witness: WitnessProcess, tmp_path: Path
+) -> None:
+    home.acts("act", "sign")
+    backup = tmp_path / "backup"
+    shutil.copytree(home.home, backup)
+    database = home.back_up()
+    lost = home.acts("act", "act", "sign")[-1]["size"]
+    for name in ("checkpoints", "store", "keys"):
+        shutil.rmtree(home.home / name)
+        shutil.copytree(backup / name, home.home / name)
+    home.restore(database)
+    refused = home.acts("act", "sign")[-1]
+    assert f"A witness holds a checkpoint over {lost} entries" in refused["refused"]
+    (evidence,) = (home.home / "checkpoints").glob("other-history-*.note")
+    assert f"--checkpoint {evidence}" in refused["hint"]
+    assert cosigned_by(evidence.read_bytes(), witness)
+    done = home.pressmark("reopen-ledger", "--restored", "--checkpoint", str(evidence), *home.administrator())
+    assert done.returncode == 0, done.stderr
+    assert f"was over {lost} entries" in done.stdout
+    assert home.acts("act", "sign")[-1]["origin"].endswith("/2")
+    witness.kill()
+    witness.start(*log_lines(home))
+    home.acts("act", "sign")
+    assert cosigned(home, witness)
+    assert json.dumps(witness.status()[1]).count("entries, cosigned") == 2, "both origins are remembered"
+
+
+def cosigned_by(note: bytes, witness: WitnessProcess) -> bool:
+    assert witness.key is not None
+    return open_cosignature(note, witness.key) > 0
