@@ -19,6 +19,7 @@ from audit.cosignatures import cosigner_of, open_cosignature
 from audit.signing import Signer
 from audit.witness import SIZE_TYPE, Answer, StateError, Witness
 from tests.audit.witnessing import ORIGIN, Log, WitnessProcess, request_body
+from tests.battery import witnesses
 
 
 @pytest.fixture
@@ -325,3 +326,9 @@ def test_a_state_that_went_back_is_told_at_the_start_and_in_status(process: Witn
     assert exit_status == 1
     assert "set back to 2 entries; 4 were cosigned" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_small_share_of_the_battery_of_kills_holds(tmp_path: Path) -> None:
+    rows = witnesses._kills(tmp_path / "killed", 3)
+    assert [(row.value, row.holds) for row in rows] == [(0, True), (0, True)]
