@@ -30,13 +30,13 @@ class ReceiptPage(_ReceiptPage):
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         note = self.note()
-        problem: Problem | None = None
+        refusal: Problem | None = None
         try:
             receipt_proofs.complete(self.caller(), note)
         except Problem as refused:
-            problem = refused
+            refusal = refused
         receipt = notes.parse_receipt_body(notes.parse_note(note).text)
-        context = {"note": note.decode(), "problem": problem, "receipt": receipt}
+        context = {"note": note.decode(), "receipt": receipt, "refusal": refusal}
         return render(request, "audit/receipt.html", context)
 
 

@@ -146,6 +146,9 @@ class Membership(GovernedModel):
     class Meta:
         db_table = "access_membership"
 
+    def __str__(self) -> str:
+        return f"{self.actor}, {self.role} {f'in {self.team}' if self.team else 'of the whole instance'}"
+
     def in_force(self, at: datetime.datetime | None = None) -> bool:
         at = at or timezone.now()
         return self.ended_at is None and (self.expires_at is None or self.expires_at > at)
@@ -164,6 +167,9 @@ class Token(GovernedModel):
 
     class Meta:
         db_table = "access_token"
+
+    def __str__(self) -> str:
+        return f"{self.actor}, made {self.created_at:%Y-%m-%d %H:%M}"
 
 
 class IdempotencyKey(models.Model):

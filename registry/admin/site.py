@@ -8,8 +8,10 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, reverse
 
+from registry.access import permissions
 from registry.access.models import Actor
 from registry.events import Caller
 from registry.release import queries as release
@@ -34,6 +36,17 @@ class PressmarkAdminSite(AdminSite):
     index_title = "Records and decisions"
     empty_value_display = "none"
     enable_nav_sidebar = False
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self.own_pages: list[URLPattern] = []
+
+    def get_urls(self) -> list[Any]:
+        return [*self.own_pages, *super().get_urls()]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        may_erase = permissions.may(caller_of(request).actor_id, "text.erase", None)
+        return super().index(request, {**(extra_context or {}), "may_erase": may_erase})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The house has one door, where guessing is slow. Whoever came through it without a role for this site is told so here."""

@@ -46,6 +46,9 @@ class Monitor(GovernedModel):
         db_table = "monitoring_monitor"
         constraints = [models.UniqueConstraint(fields=["model", "slug"], name="monitoring_monitor_slug")]
 
+    def __str__(self) -> str:
+        return f"{self.model}: {self.slug}"
+
 
 class WindowState(models.TextChoices):
     HEALTHY = "healthy"

@@ -62,6 +62,9 @@ class Attestation(GovernedModel):
     class Meta:
         db_table = "oversight_attestation"
 
+    def __str__(self) -> str:
+        return f"{self.requirement}, signed by {self.signed_by}"
+
 
 class Finding(GovernedModel):
     """Something to be mended, with an owner and a date."""

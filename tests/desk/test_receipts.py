@@ -60,6 +60,7 @@ def test_the_completed_receipt_is_offered_once_a_checkpoint_is_past_it_and_stand
         pending = omar.get(address).content.decode()
         assert "not signed a checkpoint past it yet" in pending
         assert "receipt.zip" not in pending
+        assert "Nothing was changed" not in pending
         assert omar.get(f"{address}receipt.zip").status_code == 503
     world.checkpoint()
     assert "receipt.zip" in omar.get(address).content.decode()
