@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from audit import bundles, checkpoints, dsse, erasure, keys, notes, services
 from audit.bundles import log
-from audit.models import Bundle, Entry
+from audit.models import Bundle, Entry, Witness
 from audit.signing import Signer
 from registry import storage
 from registry.access import services as access
@@ -66,11 +67,15 @@ def test_one_changed_byte_is_named(world: World, story: tuple[ModelVersion, Mode
     assert "log/entries.jsonl" in json.dumps(verdict)
 
 
-def test_the_same_bundle_gives_the_same_bytes(
+def test_the_same_bundle_gives_the_same_bytes_after_later_checkpoints_and_cosignatures(
     world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
 ) -> None:
     bundle = issued(world, story[0])
     first = bundles.build(bundle, tmp_path / "first.zip").read_bytes()
+    size = checkpoints.ledger_size()
+    Witness.objects.create(
+        name="late.example", size=size, line="\u2014 late.example AAAA\n", cosigned_at=timezone.now()
+    )
     world.model()
     world.checkpoint()
     assert bundles.build(bundle, tmp_path / "second.zip").read_bytes() == first

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from audit import bundles, queries, scopes, services
@@ -72,10 +73,12 @@ def test_statements_are_about_every_model_and_every_text_is_open(
 
 def test_only_who_answers_for_the_whole_of_it_issues_it(world: World) -> None:
     officer_of_one_team = world.cast.carla
+    stored = sorted(Path(settings.PRESSMARK_STORE).rglob("*"))
     for person in (world.cast.ada, world.cast.root, world.cast.eve, officer_of_one_team):
         with pytest.raises(Forbidden):
             services.issue_bundle(actor=person, model=None)
     assert not Bundle.objects.exists()
+    assert sorted(Path(settings.PRESSMARK_STORE).rglob("*")) == stored
     assert services.issue_bundle(actor=world.officer(), model=None).subject == "instance"
 
 
