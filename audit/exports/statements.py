@@ -18,7 +18,7 @@ from typing import Any
 
 from audit.exports import shapes
 from audit.exports.shapes import SLSA_PROVENANCE, STATEMENT_TYPE
-from audit.exports.test_results import test_result
+from audit.exports.verdicts import test_result
 from audit.facts.case import Case
 from audit.snapshots import Record
 from registry.digests import hex_of
