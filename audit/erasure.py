@@ -12,8 +12,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
-from django.db.models import BooleanField, F, Func, Value
-
+from audit.entry_search import entry_holds
 from audit.models import Entry
 from registry.access import permissions
 from registry.access.models import Actor, Text
@@ -26,21 +25,6 @@ from registry.oversight.queries import team_of_stream
 TEXT_TYPE = "access.text/"
 LEAST_WORDS = 3
 _BATCH = 500
-
-
-class _Holds(Func):
-    """Whether bytes hold other bytes, decided in the database so that no other entry leaves it."""
-
-    function = "INSTR"
-    template = "(%(function)s(%(expressions)s) > 0)"
-    output_field = BooleanField()
-
-    def as_postgresql(self, compiler, connection, **context):  # type: ignore[no-untyped-def]
-        """`POSITION(part IN whole)` names them the other way round than `INSTR(whole, part)`."""
-        turned = self.copy()
-        turned.set_source_expressions(self.get_source_expressions()[::-1])
-        template = "(POSITION(%(expressions)s) > 0)"
-        return turned.as_sql(compiler, connection, template=template, arg_joiner=" IN ", **context)
 
 
 def get_person(name: str) -> Actor:
@@ -71,9 +55,7 @@ def typed_by(caller: Caller, person: Actor) -> list[Text]:
 
 def _sealed_first_by(actor_id: str) -> Iterator[uuid.UUID]:
     """Ids of the texts in the actor's entries. An erasure names texts that others typed, and with them its own reason."""
-    rows = Entry.objects.annotate(
-        of_actor=_Holds(F("entry"), Value(actor_id.encode())), of_text=_Holds(F("entry"), Value(TEXT_TYPE.encode()))
-    )
+    rows = Entry.objects.annotate(of_actor=entry_holds(actor_id), of_text=entry_holds(TEXT_TYPE))
     seen: set[str] = set()
     for data in (
         rows.filter(of_actor=True, of_text=True).order_by("position").values_list("entry", flat=True).iterator()

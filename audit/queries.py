@@ -135,8 +135,11 @@ def reader_of_entries(caller: Caller) -> Callable[[Entry], bool]:
     def may_read(row: Entry) -> bool:
         if teams is None:
             return True
-        team = read_entry(row)["event"]["team"]
-        return bool(teams) if team is None else uuid.UUID(team) in teams
+        try:
+            team = read_entry(row)["event"]["team"]
+            return bool(teams) if team is None else uuid.UUID(team) in teams
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False  # overwritten: nobody can say whose it was
 
     return may_read
 

@@ -9,6 +9,7 @@ from audit import bundle_api as bundle_doors
 from audit import bundle_pages, check_pages, receipt_api, receipt_pages
 from audit import erasure_api as erasure
 from audit import history_urls as history
+from audit import ledger_urls as ledger
 from audit import pages as views
 
 _MODEL = "teams/<str:team>/models/<str:model>"
@@ -34,6 +35,7 @@ api: list[URLPattern] = [
     path("actors/<uuid:actor_id>/erase", erasure.EraseActor.as_view(), name="erase-actor"),
     path("ledger/receipt", receipt_api.CompleteReceipt.as_view(), name="complete-receipt"),
     *history.api,
+    *ledger.api,
 ]
 
 _PAGES: list[URLPattern] = [
@@ -57,5 +59,6 @@ _PAGES: list[URLPattern] = [
     path("bundles/<uuid:bundle>/state", bundle_pages.BundleState.as_view(), name="bundle-state"),
     path("bundles/<uuid:bundle>/bundle.zip", bundle_pages.DownloadBundle.as_view(), name="download-bundle"),
     *history.pages,
+    *ledger.pages,
 ]
 pages: list[URLPattern | URLResolver] = [path("", include((_PAGES, "audit")))]

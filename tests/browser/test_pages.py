@@ -48,6 +48,8 @@ def addresses(scene: scenes.Scene) -> dict[str, str]:
         "model": reverse("desk:model", args=model),
         "assessment": reverse("audit:assessment", args=model),
         "as-of": reverse("audit:model-as-of", args=model) + "?compare_position=20",
+        "ledger": reverse("audit:ledger") + "?stream=search/minilm",
+        "entry": reverse("audit:entry", args=[20]),
         "team-as-of": reverse("audit:team-as-of", args=model[:1]),
         "bundles": reverse("audit:bundles"),
         "bundle": reverse("audit:bundle", args=[bundle.pk]),

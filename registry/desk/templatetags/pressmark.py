@@ -78,6 +78,12 @@ def person(sealed: Mapping[str, str | None] | None) -> SafeString:
     return format_html("<strong>{}</strong> as {}", name, role_name(role))
 
 
+@register.simple_tag
+def entry(position: int) -> SafeString:
+    """An entry of the ledger by its position, with its page."""
+    return format_html('<a href="{}">entry {}</a>', reverse("audit:entry", args=[position]), position)
+
+
 @register.filter
 def kind_words(kind: str) -> str:
     """`alias.rolled_back` as people read it: what, and what happened to it."""
