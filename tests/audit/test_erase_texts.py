@@ -220,6 +220,21 @@ def test_every_page_that_showed_a_text_says_erased(world: World, story: Story) -
             assert "(erased)" in shown, page
 
 
+def test_an_answer_as_of_a_moment_before_the_erasure_says_erased_too(world: World, story: Story) -> None:
+    moment, model = {"position": Entry.objects.count() - 1}, story[0].model.slug
+    asked = [
+        (logged_in("carla"), f"/models/search/{model}/as-of/"),
+        (api("carla"), f"/api/v1/teams/search/models/{model}/as-of"),
+    ]
+    for client, address in asked:
+        assert ROLLED_BACK in client.get(address, moment).content.decode()
+    erase_omars(world)
+    for client, address in asked:
+        shown = client.get(address, moment).content.decode()
+        assert ROLLED_BACK not in shown
+        assert "erased" in shown
+
+
 def test_the_api_says_erased(world: World, story: Story) -> None:
     incident = story[1].model.monitors.get().incidents.get()
     door = f"/api/v1/incidents/{incident.pk}"
