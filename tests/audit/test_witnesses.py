@@ -12,14 +12,16 @@ import pytest
 from django.test import Client
 
 from audit import checkpoints, cosigning, eras, keeper, keys, notes, witnesses
-from audit.cosignatures import open_cosignature
+from audit.cosignatures import cosigner_of, open_cosignature
 from audit.cosigning import Panel
 from audit.models import Checkpoint, Entry, Tick, Witness
 from audit.refusal import LedgerRefused
 from audit.services_interventions import reopen_ledger, rotate_keys
+from audit.signing import Signer
 from registry.access import services as access
+from tests.audit.handed_over import YES, built, issued, results, verifier
 from tests.audit.witnessing import Log, WitnessProcess
-from tests.world import Cast
+from tests.world import Cast, World
 from tests.worlds.audit import AuditWorld
 from tests.worlds.http import api
 
@@ -188,6 +190,21 @@ def test_a_witness_that_knows_an_older_checkpoint_or_none_is_led_on_from_there(h
         "the row remembers nothing; the witness says what it knows"
     )
     assert process.stop()[1] == ""
+
+
+def test_a_stranger_who_knows_the_witness_needs_no_checkpoint_from_outside(
+    world: World, start: Start, tmp_path: Path
+) -> None:
+    """The offline verifier, in a process of its own, on a bundle whose checkpoint a real witness cosigned."""
+    process = start("one.test")
+    target = built(issued(world, world.story()[0]), tmp_path)
+    key = ["--key", keys.log_signer().key_line]
+    code, verdict = verifier(target, *key, "--witness", key_of(process).key_line)
+    assert (code, results(verdict)) == (0, YES), verdict
+    code, verdict = verifier(target, *key)
+    assert (code, results(verdict)) == (3, [*YES[:3], "not checked"])
+    stranger = cosigner_of(Signer.from_seed("one.test", b"\x12" * 32)).key_line
+    assert verifier(target, *key, "--witness", stranger)[0] == 3
 
 
 # --- another history
