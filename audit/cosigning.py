@@ -19,7 +19,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -63,7 +63,8 @@ class _Talk:
     known: int
     """The size that it provably cosigned of this history."""
     old: int
-    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    """How long it took for its answers so far."""
     steps: int = 0
     refusal: str = ""
     """What it answered when it is being asked to show what it holds."""
@@ -95,8 +96,10 @@ class Panel:
         return [each for each in witnesses.listed() if self._silent_for(each) > 2 * HEARD_SECONDS]
 
     def look(self, question: Question) -> None:
-        """Put the last checkpoint to those that are unheard, before the next one is signed."""
-        self._put(self.unheard(), question, WAIT_SECONDS)
+        """Put the last checkpoint to those that are unheard, before the next one is signed; the late are not waited for."""
+        unheard = self.unheard()
+        self._put([each for each in unheard if each.name in self._late], question, 0)
+        self._put([each for each in unheard if each.name not in self._late], question, WAIT_SECONDS)
 
     def collect(self, question: Question) -> None:
         """Take late answers, and ask again for what is missing; once a minute everybody is asked whether all is well."""
@@ -112,10 +115,21 @@ class Panel:
         self._put(missing, question, COLLECT_WAIT_SECONDS)
 
     def _put(self, listed: Sequence[Listed], question: Question, seconds: float) -> None:
+        """Ask these, and take what comes in that time; who has not answered by then is late."""
         kept = witnesses.rows() if listed else {}
         for each in listed:
             self._ask(each, question, kept.get(each.name))
-        self._wait(question, seconds)
+        asked = {each.name for each in listed}
+        end = time.monotonic() + seconds
+        while self._open(question) & asked:
+            came = self._callers.next(end - time.monotonic())
+            if came is None:
+                break
+            self._take(*came)
+        self._late |= self._open(question)
+
+    def _open(self, question: Question) -> set[str]:
+        return {name for name, talk in self._talks.items() if talk.question is question}
 
     def _silent_for(self, each: Listed) -> float:
         return time.monotonic() - self._heard.get(each.name, float("-inf"))
@@ -136,15 +150,6 @@ class Panel:
         body = ("\n".join(lines) + "\n\n").encode() + talk.question.note
         self._callers.start(talk.listed.name, Call(talk.listed.url + "/add-checkpoint", body, PATIENCE_SECONDS))
 
-    def _wait(self, question: Question, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while any(talk.question is question for talk in self._talks.values()):
-            came = self._callers.next(end - time.monotonic())
-            if came is None:
-                break
-            self._take(*came)
-        self._late |= {name for name, talk in self._talks.items() if talk.question is question}
-
     def _take_what_came(self) -> None:
         while (came := self._callers.next(0)) is not None:
             self._take(*came)
@@ -157,6 +162,7 @@ class Panel:
     def _goes_on(self, talk: _Talk, reply: Reply) -> bool:
         """Judge an answer; whether another question follows from it."""
         talk.steps += 1
+        talk.seconds += reply.seconds
         if reply.failure:
             return self._end(talk, f"does not cosign: {reply.failure}")
         if talk.refusal:
@@ -198,7 +204,7 @@ class Panel:
         """The talk is over; False, so that callers can return it."""
         name = talk.listed.name
         self._heard[name] = time.monotonic()
-        if trouble or time.monotonic() - talk.began > PUNCTUAL_SECONDS:
+        if trouble or talk.seconds > PUNCTUAL_SECONDS:
             self._late.add(name)
         else:
             self._late.discard(name)

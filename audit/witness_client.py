@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -33,6 +33,8 @@ class Reply:
     content_type: str
     body: bytes
     failure: str = ""
+    seconds: float = 0.0
+    """How long it took, however late somebody looked."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,12 @@ class Callers:
         return name, reply
 
     def _run(self, name: str, call: Call) -> None:
+        began = time.monotonic()
         try:
             reply = exchange(call)
         except Exception as error:  # a thread that dies without a reply would leave its witness busy for ever
             reply = Reply(0, "", b"", f"the question failed ({type(error).__name__})")
-        self._replies.put((name, reply))
+        self._replies.put((name, replace(reply, seconds=time.monotonic() - began)))
 
 
 def exchange(call: Call) -> Reply:

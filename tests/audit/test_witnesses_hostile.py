@@ -203,6 +203,23 @@ def test_an_address_where_nobody_answers_is_told(
     assert "TLS is refused" in trouble()
 
 
+def test_who_needs_a_third_of_a_second_is_waited_for_even_after_a_turn_that_waits_less(
+    house: AuditWorld, lie: Callable[[Script], Liar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thinking(connection: socket.socket, body: bytes) -> None:
+        time.sleep(0.3)
+        connection.sendall(http(200, f"{good_line(body)}\n".encode()))
+
+    lie(thinking)
+    monkeypatch.setattr(cosigning, "HEARD_SECONDS", 0)
+    monkeypatch.setattr(cosigning, "COLLECT_WAIT_SECONDS", 0.05)
+    for _ in range(2):
+        assert "liar.test" in signers_of(sign(house)[0])
+        cosigning.PANEL.collect(question())
+        assert cosigning.PANEL._talks
+        time.sleep(0.6)  # longer than a punctual one takes: what counts is how long it took, not when we looked
+
+
 # --- lies
 
 
