@@ -49,8 +49,9 @@ def erase_texts(*, actor: Caller, texts: Sequence[Text], teams: Mapping[str, uui
         explained: set[str] = set()
         count = 0
         for stream, group in groups[:EVENTS_PER_UNIT]:
-            erased = [_erase(known[text.pk], opened.now) for text in group if text.pk in known]
+            erased = [known[text.pk] for text in group if text.pk in known]
             if erased:
+                _erase(erased, opened.now)
                 _emit_erased(stream, erased, teams[stream], reason if stream not in explained else "", opened.now)
                 explained.add(stream)
                 count += len(erased)
@@ -88,10 +89,10 @@ def _still_there(keys: Iterable[uuid.UUID]) -> dict[uuid.UUID, Text]:
     return found
 
 
-def _erase(text: Text, now: datetime.datetime) -> Text:
-    text.erased_at, text.salt, text.value = now, None, None
-    text.save(update_fields=["erased_at", "salt", "value"])
-    return text
+def _erase(texts: Sequence[Text], now: datetime.datetime) -> None:
+    Text.objects.filter(pk__in=[text.pk for text in texts]).update(erased_at=now, salt=None, value=None)
+    for text in texts:
+        text.erased_at, text.salt, text.value = now, None, None
 
 
 def _emit_erased(

@@ -10,6 +10,7 @@ from django.contrib.auth import authenticate
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from audit import replay
@@ -42,6 +43,7 @@ def test_an_administrator_ends_an_account_and_the_account_its_roles_and_tokens_a
     assert (membership["team"], token["team"]) == (str(cast.team.pk), None)
     assert not Membership.objects.filter(actor=cast.people["ada"], ended_at=None).exists()
     assert not Token.objects.filter(actor=cast.people["ada"], ended_at=None).exists()
+    assert not AuthToken.objects.filter(user=cast.people["ada"]).exists()
     assert replay.compare() == []
 
 
