@@ -141,7 +141,7 @@ def _log_key(line: str) -> PublicKey:
     try:
         key = parse_key_line(line)
     except KeyLineError as error:
-        raise Invalid(f"{line!r}: {error}.", hint=_LINE_HINT) from None
+        raise Invalid(f"{line[:200]!r}: {error}.", hint=_LINE_HINT) from None
     if key.name.endswith(ISSUER_SUFFIX):
         raise Invalid(
             f"{line!r} is the issuer key.",
