@@ -55,7 +55,7 @@ def _tell(folder: Path, server: PostgresServer, lineage: _Lineage) -> dict[str, 
         server.create_database(place)
         url = server.url(place)
     home = Home(folder / place, url)
-    tally = home.ask("-m", "tests.battery.tampering_trials", str(lineage.seed), str(lineage.steps))
+    tally = home.ask("tests.battery.tampering_trials", "in_an_installation", lineage.seed, lineage.steps)
     for fault in tally["faults"]:
         print(f"{place}: {fault}", file=sys.stderr)
     return tally

@@ -1,25 +1,30 @@
 """Trials on a ledger that grows: clean ones must not be complained of, attacked ones must be caught and the place named.
-
-As a script, inside an installation of its own:  python -m tests.battery.tampering_trials SEED STEPS     prints the tally as JSON
+Import it only where Django is set up.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from audit.ledger_report import LedgerReport
-    from tests.battery.tampering_ledgers import Growing, KeptReceipt
-    from tests.world import World
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import override_settings
+
+from audit import keys, replay, verify_ledger
+from audit.ledger_report import LedgerReport
+from audit.services import create_ledger, make_keys, origin_of
+from registry.ids import uuid7
+from tests.battery.tampering_attacks import ATTACKS, Scene, open_the_guards
+from tests.battery.tampering_ledgers import Growing, KeptReceipt, undone
+from tests.world import Cast, World
 
 _OUTSIDE_AT_MOST = 5
 _RECEIPTS_SHARE = 0.3
@@ -43,16 +48,13 @@ class Trials:
     """Every step the ledger grows twice and is verified twice as it is; then each of the ten attacks is tried on it."""
 
     def __init__(self, world: World, seed: int) -> None:
-        from tests.battery.tampering_ledgers import Growing
-
         self.chance = random.Random(seed)
-        self.growing: Growing = Growing(world, self.chance)
+        self.growing = Growing(world, self.chance)
         self.tally = Tally()
         self._where = f"seed {seed}"
 
     def run(self, steps: int) -> Tally:
         """So many steps."""
-        from tests.battery.tampering_attacks import ATTACKS
 
         begun = time.monotonic()
         for step in range(steps):
@@ -67,7 +69,6 @@ class Trials:
     # --- clean ---
 
     def _clean(self, step: int) -> None:
-        from audit import replay
 
         outside = self.growing.outside
         report = self._verify(outside.checkpoints, [kept.note for kept in outside.receipts])
@@ -82,11 +83,6 @@ class Trials:
     # --- attacked ---
 
     def _attacked(self, name: str, step: int) -> None:
-        from django.conf import settings
-        from django.test import override_settings
-
-        from tests.battery.tampering_attacks import ATTACKS, Scene, open_the_guards
-        from tests.battery.tampering_ledgers import undone
 
         outside = self.growing.outside
         scene = Scene(outside, self.chance, signed_size(outside.checkpoints[-1]))
@@ -113,7 +109,6 @@ class Trials:
         return [item.note for item in kept]
 
     def _verify(self, checkpoints: list[bytes], receipts: list[bytes]) -> LedgerReport:
-        from audit import verify_ledger
 
         outside = self.growing.outside
         return verify_ledger.verify(
@@ -143,27 +138,12 @@ def signed_size(note: bytes) -> int:
     return int(note.split(b"\n")[1])
 
 
-def main(words: list[str]) -> None:
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-    from django.db import connection
-
-    from audit import keys
-    from audit import services as audit
-    from registry.ids import uuid7
-    from tests.world import Cast, World
-
+def in_an_installation(seed: int, steps: int) -> dict[str, Any]:
+    """The trials in a home of their own; the tally."""
     call_command("migrate", verbosity=0, interactive=False)
     if connection.vendor == "sqlite":
         connection.cursor().execute("PRAGMA synchronous=OFF")  # what is tried here does not depend on the disk
     instance = uuid7()
-    log, issuer = audit.make_keys(audit.origin_of(instance, 1), keys.folder())
-    audit.create_ledger(instance=instance, log=log, issuer=issuer)
-    tally = Trials(World(Cast.assemble()), int(words[0])).run(int(words[1]))
-    print(json.dumps(vars(tally)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    log, issuer = make_keys(origin_of(instance, 1), keys.folder())
+    create_ledger(instance=instance, log=log, issuer=issuer)
+    return vars(Trials(World(Cast.assemble()), seed).run(steps))

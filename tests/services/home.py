@@ -1,4 +1,4 @@
-"""A home of its own for scripts that set up Django themselves; who calls them needs none."""
+"""A home of its own for an installation; who asks it needs no Django: functions run in a process that sets it up."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class Home:
         if database_url:
             self._environment["PRESSMARK_DATABASE_URL"] = database_url
 
-    def ask(self, *words: str) -> dict[str, Any]:
-        """Run `python WORDS` and read the JSON of its last line; RuntimeError with what it said when it fails."""
+    def ask(self, module: str, function: str, *numbers: int) -> dict[str, Any]:
+        """What a function returns in a process of this home; RuntimeError with what it said when it fails."""
+        words = ["-m", "tests.services.in_django", module, function, *map(str, numbers)]
         done = subprocess.run(
             [sys.executable, *words], env=self._environment, cwd=self._folder, capture_output=True, text=True, check=False
         )  # fmt: skip
