@@ -7,6 +7,7 @@ Rules:
   reopening must have sealed it as the last of what was lost;
 - what a witness shows to be signed under this origin must be part of this ledger as well (`audit.cosigning`);
 - a ledger that is refused is not signed, and the reason is kept for the health page;
+- what is signed is on disk in the database before;
 - the note goes to the file outside the database first (synced), then to the witnesses, then to its row, which keeps the
   cosignatures that came in time and never changes;
 - size 0 is never signed; nothing is signed when there is no news.
@@ -22,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from audit import cosigning, entries, eras, merkle, notes, seat
 from audit.eras import Era
 from audit.keys import log_signer
+from audit.ledger import settle
 from audit.models import Checkpoint, Entry, Tick, Tile
 from audit.refusal import LedgerRefused as LedgerRefused
 from registry.digests import sha256
@@ -228,6 +230,7 @@ def sign_next() -> Checkpoint | None:
     if last is not None and cosigning.PANEL.unheard():
         cosigning.PANEL.look(question(outside_notes()[-1], last, built))
         cosigning.refuse_other_history(_eras, root_or_none)
+    settle(connection)  # what is signed outside must not be taken back by a crash
     note = notes.sign_checkpoint(signer, size, built.root())
     if last is None:
         seat.take(signer.name)

@@ -30,11 +30,16 @@ FIRST_KIND = "ledger.created"
 
 @dataclass(frozen=True)
 class AppendedUnit:
-    """Where a unit's entries stand."""
+    """Where a unit's entries stand, and how to wait until they are on disk."""
 
     positions: Sequence[int]
     leaves: Sequence[bytes]
     at: str
+    connection: Any
+
+    def settle(self) -> None:
+        """Return when the unit is on disk; call it once COMMIT returned, before anybody is told."""
+        settle(self.connection)
 
     def sign_receipt(self) -> str:
         """The receipt over the unit's leaves, signed with the issuer key; call it only after COMMIT returned."""
@@ -60,6 +65,15 @@ def append(*, events: list[PendingEvent], connection: Any, **kwargs: Any) -> App
     if appended.positions[0] == 0 and events[0].kind != FIRST_KIND:
         raise UnitError("the ledger is empty; an installation is set up with `pressmark init` first")
     return appended
+
+
+def settle(connection: Any) -> None:
+    """Return when every entry that this connection has seen is on disk. On SQLite COMMIT itself waits for it."""
+    if connection.vendor == "postgresql":
+        with connection.wrap_database_errors:
+            cursor = connection.connection.cursor()
+            cursor.execute("SELECT pressmark_settle()")
+            cursor.close()
 
 
 def hold_head(using: str = "default") -> int:
@@ -121,7 +135,7 @@ def _append_sqlite(connection: Any, events: list[PendingEvent]) -> AppendedUnit:
             rows.append((size + offset, event.stream, numbers[event.stream], at, entry, leaf))
         cursor.executemany(_SQLITE_INSERT, rows)
         cursor.close()
-    return AppendedUnit([r[0] for r in rows], [r[5] for r in rows], at)
+    return AppendedUnit([r[0] for r in rows], [r[5] for r in rows], at, connection)
 
 
 _POSTGRES_APPEND = "SELECT out_position, out_leaf, out_at FROM pressmark_append(%s::text[], %s::text[])"
@@ -133,4 +147,4 @@ def _append_postgres(connection: Any, events: list[PendingEvent]) -> AppendedUni
         cursor.execute(_POSTGRES_APPEND, ([e.stream for e in events], [e.payload.decode("ascii") for e in events]))
         rows = cursor.fetchall()
         cursor.close()
-    return AppendedUnit([r[0] for r in rows], [bytes(r[1]) for r in rows], rows[0][2])
+    return AppendedUnit([r[0] for r in rows], [bytes(r[1]) for r in rows], rows[0][2], connection)

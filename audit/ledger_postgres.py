@@ -7,6 +7,8 @@ Rules:
   the primary key refuses what a lock that somebody circumvents would let through;
 - it is SECURITY DEFINER with a fixed search_path, and so is the one that only holds the head for the rest of a transaction;
 - where the application has a role of its own, that role may call both and read the ledger, and may never write a table of it;
+- the commit of an append does not wait for the disk while others wait for the lock: the lock is gone first, then `pressmark_settle`
+  waits, and the disk writes what many have committed at once; nobody is told before that that an act is done;
 - time goes back for nothing but a unit that is one `ledger.clock_corrected`; the kind is read from the event's own bytes here, and
   only when the clock is behind the last entry, so that an append pays nothing for it.
 """
@@ -32,6 +34,7 @@ DECLARE
     hash bytea;
 BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;
+    SET LOCAL synchronous_commit = off;
     PERFORM pg_advisory_xact_lock({lock});
     SELECT e.position + 1, e.at INTO next_position, last_at FROM audit_entry e ORDER BY e.position DESC LIMIT 1;
     next_position := COALESCE(next_position, 0);
@@ -67,7 +70,18 @@ BEGIN
 END
 $hold$
 """
-_FUNCTIONS = ("pressmark_append(text[], text[])", "pressmark_hold_head()")
+_SETTLE = r"""
+CREATE OR REPLACE FUNCTION pressmark_settle() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $settle$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        SET LOCAL synchronous_commit = on;
+    END IF;
+    PERFORM pg_logical_emit_message(true, 'pressmark', '');
+END
+$settle$
+"""
+_FUNCTIONS = ("pressmark_append(text[], text[])", "pressmark_hold_head()", "pressmark_settle()")
 _LEDGER_TABLE = "audit_entry"
 
 
@@ -83,6 +97,7 @@ def install(using: str) -> None:
         cursor.execute("DROP FUNCTION IF EXISTS pressmark_append(text[], text[])")
         cursor.execute(_FUNCTION.format(schema=schema, lock=_LOCK, clock=CLOCK, clock_kind=CLOCK_KIND))
         cursor.execute(_HOLD.format(schema=schema, lock=_LOCK))
+        cursor.execute(_SETTLE.format(schema=schema))
         for function in _FUNCTIONS:
             cursor.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         if role:

@@ -4,6 +4,7 @@ Rules:
 - `unit()` is the only opener of transactions in services; nested units join the outer one, and a failure inside kills the whole;
 - every change is emitted before the unit ends; the unit's events share actor, time, request and unit;
 - the events are appended by ONE receiver of `appending`, as the last statement before COMMIT; nobody listening is an error;
+- nobody is told that an act is done (by a return, a receipt, a wake-up) before it is on disk;
 - the receipt is signed only after COMMIT returned, for a deferred constraint may still fail there;
 - an act on which others rely at once (a decision, a move of an alias) is emitted with `awaited`: the unit then waits, outside its
   transaction, until a signed checkpoint covers it, or says that it is pending; it never fails a committed act.
@@ -80,6 +81,10 @@ class Appended(Protocol):
 
     positions: Sequence[int]
     at: str
+
+    def settle(self) -> None:
+        """Return when the unit is on disk; COMMIT may return before."""
+        ...
 
     def sign_receipt(self) -> str:
         """The receipt note over the unit's leaves."""
@@ -180,6 +185,7 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
         finally:
             del connection.pressmark_unit  # type: ignore[attr-defined]
     if appended is not None:
+        appended.settle()
         opened.committed(appended)
     for act in opened.after_commit:
         act()
