@@ -66,6 +66,14 @@ def test_what_an_actor_typed_is_found_by_the_entries_that_sealed_it_and_nothing_
     assert all(text.value != GRANTED for text in erasure.typed_by(world.cast.root, world.cast.people["ada"]))
 
 
+def test_a_text_in_an_entry_that_only_names_the_person_is_of_whoever_typed_it(world: World) -> None:
+    catalog.register_model(
+        actor=world.cast.ada, team=world.team, slug="owned", owner=world.cast.people["omar"], title="By Ada, for Omar"
+    )
+    assert erasure.typed_by(world.cast.root, world.cast.people["omar"]) == []
+    assert [text.value for text in erasure.typed_by(world.cast.root, world.cast.people["ada"])] == ["By Ada, for Omar"]
+
+
 def test_texts_that_name_somebody_are_found_by_words_and_given_by_id(world: World, story: Story) -> None:
     catalog.register_model(
         actor=world.cast.ada, team=world.team, slug="named", owner=world.cast.people["ada"],

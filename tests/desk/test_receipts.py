@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from audit import eras, keys, offline_verify
 from audit.models import Checkpoint
@@ -118,3 +118,15 @@ def test_every_grant_of_a_bulk_action_has_its_own_receipt(world: World) -> None:
         follow=True,
     ).content.decode()  # fmt: skip
     assert len(set(LINK.findall(shown))) == 2
+
+
+def test_an_act_that_commits_nothing_offers_no_receipt_of_an_earlier_one(world: World, rf: RequestFactory) -> None:
+    world.teams(1)
+    request = rf.post("/")
+    request.session = {}  # type: ignore[assignment]
+    with receipts.receipt_of_act(request) as told:
+        pass
+    assert told.with_receipt("Nothing was to be done.") == "Nothing was to be done."
+    with receipts.receipt_of_act(request) as told:
+        world.model()
+    assert "/receipts/" in told.with_receipt("Done.")
