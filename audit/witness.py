@@ -221,7 +221,8 @@ class Witness:
                 return Answer(409, f"{seen.size}\n", SIZE_TYPE)
             checkpoint = request.checkpoint
             if not merkle.verify_consistency(seen.size, checkpoint.size, seen.root, checkpoint.root, request.path):
-                self._keep_evidence("fork" if checkpoint.size == seen.size else "unproven", request)
+                if (checkpoint.size, checkpoint.root) != (seen.size, seen.root):
+                    self._keep_evidence("fork" if checkpoint.size == seen.size else "unproven", request)
                 return Answer(422, f"The checkpoint is not proven to continue that of {seen.size} entries.\n")
             line = cosign(self._signer, self.key.name, request.note.text, int(time.time()))
             place.write(Seen(checkpoint.size, checkpoint.root, self._note_with(request, line)))
@@ -267,13 +268,16 @@ class Witness:
         """A checkpoint that the log signed and that was not shown to continue the state.
 
         `fork`: the same size with another root, which is a proof by itself. `unproven`: it may be the proof that was wrong.
+        The log's own checkpoint with a wrong proof is neither: anybody could send that, until no room is left for the true ones.
+        Each log has room of its own.
         """
         folder = self._folder / EVIDENCE
         checkpoint = request.checkpoint
-        name = f"{kind}-{origin_hash(checkpoint.origin)[:16]}-{checkpoint.size}-{checkpoint.root.hex()[:16]}.note"
+        of_log = f"{kind}-{origin_hash(checkpoint.origin)[:16]}"
+        name = f"{of_log}-{checkpoint.size}-{checkpoint.root.hex()[:16]}.note"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
-            if not (folder / name).exists() and sum(1 for _ in folder.glob(f"{kind}-*")) < EVIDENCE_LIMIT:
+            if not (folder / name).exists() and sum(1 for _ in folder.glob(f"{of_log}-*")) < EVIDENCE_LIMIT:
                 (folder / name).write_bytes(self._note_with(request))
         except OSError:
             return  # it was refused either way

@@ -100,6 +100,30 @@ def test_another_history_is_refused_at_every_size_and_kept_as_evidence(
     assert watching.add_checkpoint(log.request(5, 5)).status == 200, "the true one is still welcome"
 
 
+def test_the_logs_own_checkpoint_with_a_wrong_proof_is_no_evidence_and_takes_no_room(
+    folder: Path, watching: Witness, log: Log
+) -> None:
+    watching.add_checkpoint(log.request(0, 5))
+    shown = watching.newest(witness.origin_hash(ORIGIN)).body.encode()  # as anybody may fetch it
+    assert watching.add_checkpoint(request_body(5, [b"\0" * 32], shown)).status == 422
+    assert not (folder / witness.EVIDENCE).exists()
+
+
+def test_evidence_against_one_log_leaves_room_for_that_against_another(
+    folder: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witness, "EVIDENCE_LIMIT", 2)
+    noisy = Log(Signer.from_seed(ORIGIN[:-1] + "9", b"\x05" * 32)).grow(5)
+    watching = Witness(folder, [log.signer.public, noisy.signer.public])
+    for each in (log, noisy):
+        watching.add_checkpoint(each.request(0, 5))
+    for at in (1, 2, 3):
+        assert watching.add_checkpoint(noisy.forked(at, 5 - at).request(5, 5)).status == 422
+    assert watching.add_checkpoint(log.forked(2, 3).request(5, 5)).status == 422
+    kept = [path.name.split("-")[1] for path in (folder / witness.EVIDENCE).iterdir()]
+    assert sorted(kept) == sorted([witness.origin_hash(noisy.signer.name)[:16]] * 2 + [witness.origin_hash(ORIGIN)[:16]])
+
+
 def test_a_proof_that_is_wrong_or_too_much_is_refused(watching: Witness, log: Log) -> None:
     path = merkle.consistency_path(log.leaves.__getitem__, 3, 5)
     assert watching.add_checkpoint(request_body(0, path, log.note(3))).status == 422
