@@ -121,7 +121,9 @@ def test_evidence_against_one_log_leaves_room_for_that_against_another(
         assert watching.add_checkpoint(noisy.forked(at, 5 - at).request(5, 5)).status == 422
     assert watching.add_checkpoint(log.forked(2, 3).request(5, 5)).status == 422
     kept = [path.name.split("-")[1] for path in (folder / witness.EVIDENCE).iterdir()]
-    assert sorted(kept) == sorted([witness.origin_hash(noisy.signer.name)[:16]] * 2 + [witness.origin_hash(ORIGIN)[:16]])
+    assert sorted(kept) == sorted(
+        [witness.origin_hash(noisy.signer.name)[:16]] * 2 + [witness.origin_hash(ORIGIN)[:16]]
+    )
 
 
 def test_a_proof_that_is_wrong_or_too_much_is_refused(watching: Witness, log: Log) -> None:
