@@ -23,7 +23,7 @@ from registry.events import emit, unit
 from tests.access.events import kinds_of_last_unit, last_events
 from tests.audit.test_issue_bundle import outside, verifier
 from tests.world import PASSWORD, World
-from tests.worlds.audit import tamper
+from tests.worlds.audit import rewrite_entry, tamper
 from tests.worlds.http import api
 
 pytestmark = pytest.mark.db_guarantee
@@ -72,6 +72,14 @@ def test_a_text_in_an_entry_that_only_names_the_person_is_of_whoever_typed_it(wo
     )
     assert erasure.typed_by(world.cast.root, world.cast.people["omar"]) == []
     assert [text.value for text in erasure.typed_by(world.cast.root, world.cast.people["ada"])] == ["By Ada, for Omar"]
+
+
+def test_an_entry_that_was_overwritten_hides_only_its_own_texts(world: World, story: Story) -> None:
+    sealed = [row for row in Entry.objects.order_by("position") if b'"approval.granted"' in bytes(row.entry)]
+    rewrite_entry(sealed[0].position, b'"event":{', b'"event":[')
+    left = {text.value for text in erasure.typed_by(world.cast.root, world.cast.people["omar"])}
+    assert left == {GRANTED, ROLLED_BACK}
+    assert len(erasure.typed_by(world.cast.root, world.cast.people["omar"])) == 3
 
 
 def test_texts_that_name_somebody_are_found_by_words_and_given_by_id(world: World, story: Story) -> None:
