@@ -15,27 +15,23 @@ Rules:
 
 from __future__ import annotations
 
-import base64
 import datetime
-import os
 import time
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 
-from audit import cosigning, entries, eras, merkle, notes, seat
+from audit import cosigning, entries, eras, merkle, notes, outside, seat
 from audit.eras import Era
 from audit.keys import log_signer
 from audit.ledger import settle
 from audit.models import Checkpoint, Entry, Tick, Tile
+from audit.outside import FILE as FILE
+from audit.outside import LATEST as LATEST
+from audit.outside import every as outside_notes  # noqa: F401  (the name by which others ask for them)
 from audit.refusal import LedgerRefused as LedgerRefused
 from registry.digests import sha256
-from registry.storage import sync_folder
 
-FILE = "checkpoints.log"
-LATEST = "latest.note"
 TICK = "sign-checkpoint"
 WAIT_SECONDS = 5.0
 KEEPER_SILENT_SECONDS = 10
@@ -48,26 +44,13 @@ _REOPEN = (
 )
 
 
-def _folder() -> Path:
-    return Path(settings.PRESSMARK_CHECKPOINTS)
-
-
-def outside_notes() -> list[bytes]:
-    """Every checkpoint in the file outside the database, oldest first."""
-    try:
-        lines = (_folder() / FILE).read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    return [base64.b64decode(line) for line in lines if line]
-
-
 def demand_continuity() -> notes.Checkpoint | None:
     """Refuse a ledger that may not be signed on; writes nothing. The checkpoint that it continues, None when there is none yet."""
     found = _eras()
     origins = list(dict.fromkeys(era.origin for era in found))
-    kept = outside_notes()
+    kept = outside.newest()
     last = _last_outside(found, kept)
-    seat.demand(origins, signed=bool(kept))
+    seat.demand(origins, signed=kept is not None)
     cosigning.refuse_other_history(lambda: found, root_or_none)
     if last is None:
         return None
@@ -96,12 +79,12 @@ def _eras() -> list[Era]:
         ) from None
 
 
-def _last_outside(found: list[Era], kept: list[bytes]) -> notes.Checkpoint | None:
+def _last_outside(found: list[Era], kept: bytes | None) -> notes.Checkpoint | None:
     """The newest checkpoint outside the database under the present origin, its signature checked; None when there is none yet."""
     present = found[-1].origin
     begun = next(era for era in found if era.origin == present)
     signed = Checkpoint.objects.filter(size__gt=begun.first).exists()
-    if not kept:
+    if kept is None:
         if signed:
             raise LedgerRefused(
                 "The file of checkpoints outside the database is gone, but checkpoints were signed before.",
@@ -110,9 +93,9 @@ def _last_outside(found: list[Era], kept: list[bytes]) -> notes.Checkpoint | Non
             )
         return None
     try:
-        last = eras.open_checkpoint(found, kept[-1])
+        last = eras.open_checkpoint(found, kept)
     except notes.NoteError as error:
-        if not signed and is_sealed_by(begun, kept[-1]):
+        if not signed and is_sealed_by(begun, kept):
             return None
         raise LedgerRefused(
             f"The last checkpoint outside the database is not of this ledger: {error}.",
@@ -120,7 +103,7 @@ def _last_outside(found: list[Era], kept: list[bytes]) -> notes.Checkpoint | Non
         ) from None
     if last.origin == present:
         return last
-    if signed or not (is_sealed_by(begun, kept[-1]) or _continues(last, begun)):
+    if signed or not (is_sealed_by(begun, kept) or _continues(last, begun)):
         raise LedgerRefused(
             f"The last checkpoint outside the database is of {last.origin}, size {last.size}; this ledger goes on as {present}.",
             hint="Somebody signed on under the old origin, or the file was put back. Stop the other one, restore checkpoints/.",
@@ -152,30 +135,6 @@ def root_at(size: int) -> bytes:
 def root_or_none(size: int) -> bytes | None:
     """The root of the first `size` entries as they are now; None where there are not as many."""
     return root_at(size) if size <= ledger_size() else None
-
-
-def _write_outside(note: bytes) -> None:
-    folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / FILE).open("ab") as target:
-        target.write(base64.b64encode(note) + b"\n")
-        target.flush()
-        os.fsync(target.fileno())
-    write_latest(note)
-    sync_folder(folder)
-
-
-def write_latest(note: bytes) -> None:
-    """The newest checkpoint as a file of its own, to be copied elsewhere."""
-    folder = _folder()
-    temporary = folder / (LATEST + ".new")
-    temporary.write_bytes(note)
-    os.replace(temporary, folder / LATEST)
-
-
-def read_latest() -> bytes:
-    """The same, as it lies there."""
-    return (_folder() / LATEST).read_bytes()
 
 
 def read_tile(level: int, index: int) -> bytes:
@@ -223,28 +182,35 @@ def sign_next() -> Checkpoint | None:
     size = grow()
     if size == 0:
         return None
+    kept = outside.newest() or b""
+    if last is not None and _body_of(kept) != last:
+        return None  # another keeper signs at this moment
     if last is not None and size == last.size:
-        _store_missing(last, outside_notes()[-1])
+        _store_missing(last, kept)
         return None
     built, signer = tree(size), log_signer(size - 1)
     if last is not None and cosigning.PANEL.unheard():
-        cosigning.PANEL.look(question(outside_notes()[-1], last, built))
+        cosigning.PANEL.look(question(kept, last, built))
         cosigning.refuse_other_history(_eras, root_or_none)
     settle(connection)  # what is signed outside must not be taken back by a crash
     note = notes.sign_checkpoint(signer, size, built.root())
     if last is None:
         seat.take(signer.name)
-    _write_outside(note)
+    if not outside.append(note):
+        return None  # another keeper signed on while this one slept
     return _store(size, built.root(), _cosigned(note, built))
+
+
+def _body_of(note: bytes) -> notes.Checkpoint:
+    return notes.parse_checkpoint_body(notes.parse_note(note).text)
 
 
 def _cosigned(note: bytes, built: merkle.TileTree) -> bytes:
     """The note with the cosignatures that come in time. LedgerRefused when a witness shows another history."""
-    signed = notes.parse_checkpoint_body(notes.parse_note(note).text)
-    cosigned = cosigning.PANEL.cosigned(question(note, signed, built))
+    cosigned = cosigning.PANEL.cosigned(question(note, _body_of(note), built))
     cosigning.refuse_other_history(_eras, root_or_none)
     if cosigned != note:
-        write_latest(cosigned)
+        outside.write_latest(cosigned)
     return cosigned
 
 
@@ -260,7 +226,10 @@ def _store_missing(last: notes.Checkpoint, note: bytes) -> None:
 
 def _store(size: int, root: bytes, note: bytes) -> Checkpoint:
     now = datetime.datetime.now(datetime.UTC)
-    return Checkpoint.objects.create(size=size, root=root, note=note.decode(), signed_at=now)
+    row, _ = Checkpoint.objects.get_or_create(
+        size=size, defaults={"root": root, "note": note.decode(), "signed_at": now}
+    )
+    return row  # where the file was set back, or another keeper was quicker, the row stands already
 
 
 def covering(position: int) -> Checkpoint | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit import checkpoints, cosigning, notes, witnesses
+from audit import checkpoints, cosigning, notes, outside, witnesses
 from audit.models import Checkpoint
 
 
@@ -15,6 +15,6 @@ def collect() -> None:
     signed = notes.parse_checkpoint_body(notes.parse_note(note).text)
     cosigning.PANEL.collect(checkpoints.question(note, signed, checkpoints.tree(newest.size)))
     after = witnesses.complete(newest).encode()
-    latest = checkpoints.read_latest()
+    latest = outside.read_latest()
     if latest != after and witnesses.bare(latest) == note:  # unless another keeper has signed on meanwhile
-        checkpoints.write_latest(after)
+        outside.write_latest(after)

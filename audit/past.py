@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from audit import checkpoints, eras, keys, notes
 from audit.models import Checkpoint, Ledger
+from audit.outside import every
 from audit.signing import PublicKey
 from registry.errors import Invalid
 
@@ -55,7 +56,7 @@ class _Judge:
 def read(ledger: Ledger, given: Sequence[bytes] = ()) -> Past:
     """`given`: checkpoints that somebody kept elsewhere. Invalid when one of them is no checkpoint of this instance."""
     judge = _Judge([era.keys.log for era in reversed(eras.read())] + keys.log_keys_here())
-    outside = checkpoints.outside_notes()
+    outside = every()
     elsewhere = [_given(ledger, note) for note in given]
     claims = [*_claims(outside), *elsewhere, *_claims([row.note.encode() for row in _newest_rows()])]
     ours = sorted((c for c in claims if c.checkpoint.origin == ledger.origin), key=lambda c: -c.checkpoint.size)
