@@ -259,3 +259,9 @@ def test_a_completed_receipt_of_a_unit_in_the_bundle_holds(tmp_path: Path) -> No
     (folder / "entries" / "4.json").unlink()
     with pytest.raises(WrongCall, match="entries/4"):
         judge_story(story, receipts=[folder])
+
+
+def test_a_receipt_beside_a_bundle_is_of_one_unit(ledger: Ledger, tmp_path: Path) -> None:
+    huge = notes.sign_receipt(ledger.issuer, 1, 10_001, bytes(32), "2026-01-02T03:00:02.000000Z")
+    with pytest.raises(WrongCall, match="at most 10000 entries"):
+        judge_story(builder.tell(), receipts=[write(tmp_path / "huge", {"receipt.note": huge})])
