@@ -261,6 +261,7 @@ def emit(
     if len(payload) > MAX_EVENT_BYTES or not payload.isascii():
         _refuse_payload(kind, payload)
     opened.events.append(PendingEvent(streams.pop(), payload, event_id, kind))
+    opened.awaited = opened.awaited or awaited
     if len(opened.events) > MAX_EVENTS_PER_UNIT:
         raise UnitError(f"a unit holds at most {MAX_EVENTS_PER_UNIT} events")
     return event_id
