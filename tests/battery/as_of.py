@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.bench.harness import Row, at_least, at_most
 
-WALKS, ACTS = 30, 200
+WALKS, ACTS = 10, 200
 SMALL_WALKS, SMALL_ACTS = 2, 60
 ENTRIES, SMALL_ENTRIES = 100_000, 10_000
 ROUNDS = 50
