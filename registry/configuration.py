@@ -26,6 +26,7 @@ _NAMES = [
     "PRESSMARK_WITNESSES",
     "PRESSMARK_ANCHOR_SECONDS",
 ]
+_OF_THE_COMMAND_LINE = {"PRESSMARK_SERVER", "PRESSMARK_TOKEN"}
 _PREFIX = "PRESSMARK_"
 _ALIKE = 0.85
 _BROKERS = ("filesystem://", "redis://", "rediss://")
@@ -54,7 +55,7 @@ def _refuse_slips(environment: Mapping[str, str]) -> None:
     for name in environment:
         if not name.startswith(_PREFIX) or name in _NAMES or name.startswith(f"{_PREFIX}TEST_"):
             continue
-        if meant := difflib.get_close_matches(name, _NAMES, 1, _ALIKE):
+        if name not in _OF_THE_COMMAND_LINE and (meant := difflib.get_close_matches(name, _NAMES, 1, _ALIKE)):
             raise ConfigurationError(f"{name} is no setting. Did you mean {meant[0]}?")
 
 

@@ -20,6 +20,12 @@ def test_names_of_others_are_left_alone() -> None:
     assert Configuration.read(others).workers == 1
 
 
+@pytest.mark.parametrize("name", ["PRESSMARK_SERVER", "PRESSMARK_TOKEN"])
+def test_what_the_verbs_against_a_server_read_is_no_slip_of_a_setting(name: str) -> None:
+    """First steps exports the address of the server beside the home; it resembles PRESSMARK_SECURE."""
+    assert Configuration.read({name: "http://127.0.0.1:8000"}).workers == 1
+
+
 def test_a_broker_of_another_kind_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="PRESSMARK_BROKER_URL takes"):
         Configuration.read({"PRESSMARK_BROKER_URL": "amqp://queue"})
