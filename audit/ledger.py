@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from audit import receipts
 from audit.ledger_postgres import CLOCK, CLOCK_KIND
 from registry.digests import parse_time, time_text
+from registry.errors import Conflict
 from registry.events import PendingEvent, UnitError
 
 LEAF_PREFIX = b"\x00"
@@ -62,18 +63,27 @@ def append(*, events: list[PendingEvent], connection: Any, **kwargs: Any) -> App
         if connection.vendor == "postgresql"
         else _append_sqlite(connection, events)
     )
-    if appended.positions[0] == 0 and events[0].kind != FIRST_KIND:
-        raise UnitError("the ledger is empty; an installation is set up with `pressmark init` first")
+    if appended.positions[0] == 0:
+        if events[0].kind != FIRST_KIND:
+            raise UnitError("the ledger is empty; an installation is set up with `pressmark init` first")
+    elif any(event.kind == FIRST_KIND for event in events):  # somebody else set it up at the same moment
+        raise Conflict("There is a ledger already.", hint="An installation is set up once; see `pressmark check`.")
     return appended
 
 
 def settle(connection: Any) -> None:
     """Return when every entry that this connection has seen is on disk. On SQLite COMMIT itself waits for it."""
-    if connection.vendor == "postgresql":
+    if connection.vendor != "postgresql":
+        return
+    try:
         with connection.wrap_database_errors:
             cursor = connection.connection.cursor()
             cursor.execute("SELECT pressmark_settle()")
             cursor.close()
+    except DatabaseError:
+        if not connection.in_atomic_block:
+            connection.close()  # the next act of this process gets a connection that works
+        raise
 
 
 def hold_head(using: str = "default") -> int:

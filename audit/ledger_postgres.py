@@ -1,16 +1,17 @@
-"""The append on PostgreSQL: one function that locks the head, numbers the streams, builds entries and leaves.
+"""The append on PostgreSQL: one function that queues up, numbers the streams, builds entries and leaves.
 
 Rules:
 - constraints that were deferred are checked first: whatever such a check has to wait for, nobody waits behind it;
-- the head is the last entry itself; appends queue behind one advisory lock, which the end of the transaction lets go only after
-  what was written is visible, so the next one reads it (READ COMMITTED: each statement of the function has a snapshot of its own);
-  the primary key refuses what a lock that somebody circumvents would let through;
-- it is SECURITY DEFINER with a fixed search_path, and so is the one that only holds the head for the rest of a transaction;
-- where the application has a role of its own, that role may call both and read the ledger, and may never write a table of it;
+- the head is the last entry itself. Appends queue behind the lock of a table without columns, which only its owner may lock; the
+  end of the transaction lets it go after what was written is visible, so the next one reads it (READ COMMITTED: each statement
+  of the function has a snapshot of its own); keys refuse what an older snapshot would write a second time;
+- after the append only COMMIT follows: a client that is gone is cut off, so that it does not hold up the others;
 - the commit of an append does not wait for the disk while others wait for the lock: the lock is gone first, then `pressmark_settle`
   waits, and the disk writes what many have committed at once; nobody is told before that that an act is done;
 - time goes back for nothing but a unit that is one `ledger.clock_corrected`; the kind is read from the event's own bytes here, and
-  only when the clock is behind the last entry, so that an append pays nothing for it.
+  only when the clock is behind the last entry, so that an append pays nothing for it;
+- the functions are SECURITY DEFINER and find nothing but what is PostgreSQL's own or named with its schema. Where the application
+  has a role of its own, that role may call them and read the ledger, and may never write a table of it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import connections
 
-_LOCK = 0x5072_6573_736D_6172  # any number that nobody else locks in this database; this one reads "Pressmar"
 CLOCK_KIND = "ledger.clock_corrected"
 CLOCK = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-_FUNCTION = r"""
-CREATE OR REPLACE FUNCTION pressmark_append(streams text[], events text[])
+GONE_SECONDS = 30
+_QUEUE_UP = """
+    SET CONSTRAINTS ALL IMMEDIATE;
+    LOCK TABLE {schema}.pressmark_queue IN EXCLUSIVE MODE;
+    SET LOCAL idle_in_transaction_session_timeout = '{gone_seconds}s';
+"""
+_APPEND = r"""
+CREATE OR REPLACE FUNCTION {schema}.pressmark_append(streams text[], events text[])
 RETURNS TABLE (out_position bigint, out_leaf bytea, out_at text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $append$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $append$
 DECLARE
     next_position bigint;
     unit_at text;
@@ -33,10 +39,9 @@ DECLARE
     body bytea;
     hash bytea;
 BEGIN
-    SET CONSTRAINTS ALL IMMEDIATE;
     SET LOCAL synchronous_commit = off;
-    PERFORM pg_advisory_xact_lock({lock});
-    SELECT e.position + 1, e.at INTO next_position, last_at FROM audit_entry e ORDER BY e.position DESC LIMIT 1;
+    {queue_up}
+    SELECT e.position + 1, e.at INTO next_position, last_at FROM {schema}.audit_entry e ORDER BY e.position DESC LIMIT 1;
     next_position := COALESCE(next_position, 0);
     unit_at := {clock};
     IF unit_at < last_at COLLATE "C" THEN
@@ -45,13 +50,13 @@ BEGIN
         END IF;
     END IF;
     FOR i IN 1 .. array_length(streams, 1) LOOP
-        SELECT COALESCE(MAX(e.stream_seq), 0) + 1 INTO number FROM audit_entry e WHERE e.stream = streams[i];
+        SELECT COALESCE(MAX(e.stream_seq), 0) + 1 INTO number FROM {schema}.audit_entry e WHERE e.stream = streams[i];
         body := convert_to(
             '{{"at":"' || unit_at || '","event":' || events[i] || ',"stream":"' || streams[i]
             || '","stream_seq":' || number || ',"v":1}}', 'UTF8'
         );
-        hash := sha256('\x00'::bytea || body);
-        INSERT INTO audit_entry (position, stream, stream_seq, at, entry, leaf)
+        hash := sha256(decode('00', 'hex') || body);
+        INSERT INTO {schema}.audit_entry (position, stream, stream_seq, at, entry, leaf)
             VALUES (next_position, streams[i], number, unit_at, body, hash);
         out_position := next_position; out_leaf := hash; out_at := unit_at;
         RETURN NEXT;
@@ -61,18 +66,17 @@ END
 $append$
 """
 _HOLD = r"""
-CREATE OR REPLACE FUNCTION pressmark_hold_head() RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $hold$
+CREATE OR REPLACE FUNCTION {schema}.pressmark_hold_head() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $hold$
 BEGIN
-    SET CONSTRAINTS ALL IMMEDIATE;
-    PERFORM pg_advisory_xact_lock({lock});
-    RETURN (SELECT COALESCE(MAX(e.position) + 1, 0) FROM audit_entry e);
+    {queue_up}
+    RETURN (SELECT COALESCE(MAX(e.position) + 1, 0) FROM {schema}.audit_entry e);
 END
 $hold$
 """
 _SETTLE = r"""
-CREATE OR REPLACE FUNCTION pressmark_settle() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $settle$
+CREATE OR REPLACE FUNCTION {schema}.pressmark_settle() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $settle$
 BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         SET LOCAL synchronous_commit = on;
@@ -81,8 +85,11 @@ BEGIN
 END
 $settle$
 """
-_FUNCTIONS = ("pressmark_append(text[], text[])", "pressmark_hold_head()", "pressmark_settle()")
-_LEDGER_TABLE = "audit_entry"
+_FUNCTIONS = {
+    "pressmark_hold_head()": _HOLD,
+    "pressmark_append(text[], text[])": _APPEND,
+    "pressmark_settle()": _SETTLE,
+}
 
 
 def install(using: str) -> None:
@@ -94,18 +101,20 @@ def install(using: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_schema()")
         schema = connection.ops.quote_name(cursor.fetchone()[0])
-        cursor.execute("DROP FUNCTION IF EXISTS pressmark_append(text[], text[])")
-        cursor.execute(_FUNCTION.format(schema=schema, lock=_LOCK, clock=CLOCK, clock_kind=CLOCK_KIND))
-        cursor.execute(_HOLD.format(schema=schema, lock=_LOCK))
-        cursor.execute(_SETTLE.format(schema=schema))
-        for function in _FUNCTIONS:
-            cursor.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
+        queue_up = _QUEUE_UP.format(schema=schema, gone_seconds=GONE_SECONDS).strip()
+        words = {"schema": schema, "clock": CLOCK, "clock_kind": CLOCK_KIND, "queue_up": queue_up}
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {schema}.pressmark_queue ()")
+        for name, text in _FUNCTIONS.items():
+            cursor.execute(f"DROP FUNCTION IF EXISTS {schema}.{name}")
+            cursor.execute(text.format(**words))
+            cursor.execute(f"REVOKE ALL ON FUNCTION {schema}.{name} FROM PUBLIC")
         if role:
             name = connection.ops.quote_name(role)
+            ledger = f"{schema}.audit_entry, {schema}.pressmark_queue"
             cursor.execute(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
             cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {name}")
             cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {name}")
-            cursor.execute(f"REVOKE ALL ON {_LEDGER_TABLE} FROM {name}")
-            cursor.execute(f"GRANT SELECT ON {_LEDGER_TABLE} TO {name}")
+            cursor.execute(f"REVOKE ALL ON {ledger} FROM {name}")
+            cursor.execute(f"GRANT SELECT ON {ledger} TO {name}")
             for function in _FUNCTIONS:
-                cursor.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {name}")
+                cursor.execute(f"GRANT EXECUTE ON FUNCTION {schema}.{function} TO {name}")
