@@ -19,12 +19,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 
-from audit import eras, merkle, notes, witnesses
+from audit import eras, keys, merkle, notes, witnesses
 from audit.cosignatures import cosignature_of
 from audit.eras import Era
 from audit.models import Witness
@@ -248,10 +249,11 @@ def _judge_what_it_shows(talk: _Talk, reply: Reply) -> str:
     """Whether the checkpoint that it holds proves another history under our key; empty when it merely has a newer one of ours."""
     unproven = (
         f"refuses the checkpoint ({talk.refusal}) and shows nothing that this ledger's key signed; "
-        "its operator can say what it holds"
+        "its operator can say what it holds. If this installation was restored from a backup, stop it: keys may have been "
+        "changed since, and then it would sign a second history"
     )
     try:
-        shown = eras.open_checkpoint(eras.read(), reply.body)
+        shown = _signed_by_us(eras.read(), reply.body)
     except (notes.NoteError, eras.EraError):
         return unproven
     if reply.status != 200 or shown.origin != talk.question.checkpoint.origin:
@@ -265,6 +267,23 @@ def _judge_what_it_shows(talk: _Talk, reply: Reply) -> str:
     if shown.size > talk.question.checkpoint.size:
         return ""
     return f"refuses the checkpoint ({talk.refusal}), though it shows one that this ledger continues"
+
+
+def _signed_by_us(found: Sequence[Era], note: bytes) -> notes.Checkpoint:
+    """The checkpoint, if the log key of its era signed it, or one whose file lies here though no row names it. Raises NoteError.
+
+    Such a key is of a history that was lost: a backup of before a rotation or a revocation was restored. Keys that were revoked do
+    not count: whoever stole one could stop the ledger with it.
+    """
+    try:
+        return eras.open_checkpoint(found, note)
+    except notes.NoteError:
+        named = {era.keys.log for era in found}
+        for key in keys.log_keys_here():
+            if key.name == found[-1].origin and key not in named:
+                with suppress(notes.NoteError):
+                    return notes.open_checkpoint(note, key)
+        raise
 
 
 def _sentence_of(status: int) -> str:
@@ -300,7 +319,7 @@ def refuse_other_history(read_eras: Callable[[], Sequence[Era]], root_at: Callab
     for path in sorted(Path(settings.PRESSMARK_CHECKPOINTS).glob(_OTHER)):
         found = read_eras()
         try:
-            shown = eras.open_checkpoint(found, path.read_bytes())
+            shown = _signed_by_us(found, path.read_bytes())
         except notes.NoteError:
             continue  # of a key that was revoked since, or no checkpoint at all
         if shown.origin == found[-1].origin and root_at(shown.size) != shown.root:

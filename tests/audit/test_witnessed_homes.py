@@ -15,6 +15,14 @@ from audit.cosignatures import open_cosignature
 from tests.audit.homes import Home, born, copy_of
 from tests.audit.witnessing import WitnessProcess
 
+AN_HOUR_OLD = """
+import datetime, django
+django.setup()
+from audit.models import Witness
+for row in Witness.objects.all():
+    Witness.objects.filter(name=row.name).update(cosigned_at=row.cosigned_at - datetime.timedelta(hours=1))
+"""
+
 pytestmark = [pytest.mark.db_guarantee, pytest.mark.slow]
 
 
@@ -128,6 +136,56 @@ def test_a_home_that_was_restored_whole_is_refused_and_goes_on_with_what_the_wit
     home.acts("act", "sign")
     assert cosigned(home, witness)
     assert json.dumps(witness.status()[1]).count("entries, cosigned") == 2, "both origins are remembered"
+
+
+def test_a_backup_of_before_a_rotation_is_refused_where_the_newer_keys_still_lie(
+    home: Home, witness: WitnessProcess, tmp_path: Path
+) -> None:
+    """Database, store and checkpoints were restored, keys/ was not: what the witness holds is signed by a key that no row names."""
+    home.acts("act", "sign")
+    backup = tmp_path / "backup"
+    shutil.copytree(home.home, backup)
+    database = home.back_up()
+    home.acts("rotate")
+    witness.kill()
+    witness.start(*log_lines(home))
+    lost = home.acts("act", "act", "sign")[-1]["size"]
+    for name in ("checkpoints", "store"):
+        shutil.rmtree(home.home / name)
+        shutil.copytree(backup / name, home.home / name)
+    home.restore(database)
+    signed = latest(home)
+    refused = home.acts("act", "sign")[-1]
+    assert f"A witness holds a checkpoint over {lost} entries" in refused["refused"]
+    assert latest(home) == signed
+    (evidence,) = (home.home / "checkpoints").glob("other-history-*.note")
+    done = home.pressmark("reopen-ledger", "--restored", "--checkpoint", str(evidence), *home.administrator())
+    assert done.returncode == 0, done.stderr
+    assert f"was over {lost} entries" in done.stdout
+    assert home.acts("act", "sign")[-1]["origin"].endswith("/2")
+
+
+def test_a_home_restored_whole_from_before_a_rotation_is_told_at_once_that_it_may_sign_a_second_history(
+    home: Home, witness: WitnessProcess, tmp_path: Path
+) -> None:
+    """Nothing here knows the newer key, so the witness proves nothing; it must be told all the same, by health and check."""
+    home.acts("act", "sign")
+    backup = tmp_path / "backup"
+    shutil.copytree(home.home, backup)
+    database = home.back_up()
+    home.acts("rotate")
+    witness.kill()
+    witness.start(*log_lines(home))
+    home.acts("act", "act", "sign")
+    for name in ("checkpoints", "store", "keys"):
+        shutil.rmtree(home.home / name)
+        shutil.copytree(backup / name, home.home / name)
+    home.restore(database)
+    home.call("-c", AN_HOUR_OLD)
+    home.acts("act", "sign")
+    told = home.pressmark("check", "--quiet")
+    assert told.returncode == 1, told.stdout
+    assert "If this installation was restored from a backup" in told.stderr
 
 
 def cosigned_by(note: bytes, witness: WitnessProcess) -> bool:
