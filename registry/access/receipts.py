@@ -3,7 +3,8 @@
 Rules:
 - only the unit that the act itself committed counts, never one that the same connection committed before;
 - the newest of a session are kept, operational like the session itself; whoever wants one for good downloads it;
-- an act without a receipt (its signing failed after the commit) is said as it is.
+- an act without a receipt (its signing failed after the commit) is said as it is;
+- an act that waited for its checkpoint says which one covers it, or that it is pending.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ KEPT = 20
 
 @dataclass
 class Told:
-    """What was committed meanwhile: the position that a receipt begins at, or None."""
+    """What was committed meanwhile: the position that a receipt begins at, or None; and what is known of its checkpoint."""
 
     request: HttpRequest
     first: int | None = None
+    checkpoint: str = ""
 
     def with_receipt(self, sentence: str) -> str:
-        """The sentence about the act, with a link to its receipt where there is one."""
+        """The sentence about the act and its checkpoint, with a link to its receipt where there is one."""
+        sentence = f"{sentence} {self.checkpoint}".strip()
         if self.first is None:
             return sentence
         return format_html('{} <a href="{}">Receipt</a>', sentence, reverse("audit:receipt", args=[self.first]))
@@ -43,9 +46,17 @@ def receipt_of_act(request: HttpRequest) -> Iterator[Told]:
     told = Told(request)
     yield told
     done = last_unit()
-    if done is not None and done is not before and done.receipt:
+    if done is None or done is before:
+        return
+    if done.awaited:
+        told.checkpoint = _about_checkpoint(done.checkpoint)
+    if done.receipt:
         told.first = int(done.positions[0])
         keep(request, told.first, done.receipt)
+
+
+def _about_checkpoint(size: int | None) -> str:
+    return "Its checkpoint is pending." if size is None else f"The signed checkpoint over {size} entries covers it."
 
 
 def keep(request: HttpRequest, first: int, note: str) -> None:

@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from audit import checkpoints
@@ -111,3 +112,23 @@ def test_other_acts_wait_for_nobody(world: World, keeper_nearby: list[float]) ->
     assert unit is not None
     assert not unit.awaited
     assert keeper_nearby == []
+
+
+def test_a_page_says_which_checkpoint_covers_the_act_or_that_it_is_pending(
+    world: World, keeper_nearby: list[float]
+) -> None:
+    parent, _ = world.released_pair()
+    client = Client()
+    client.force_login(world.cast.people["otto"])
+    address = f"/models/{parent.model.team.slug}/{parent.model.slug}/aliases/production/suspend/"
+    shown = client.post(address, {"reason": "Harm was reported."}, follow=True).content.decode()
+    assert f"The signed checkpoint over {checkpoints.ledger_size()} entries covers it." in shown
+
+
+def test_a_page_says_that_the_checkpoint_is_pending(world: World) -> None:
+    parent, _ = world.released_pair()
+    client = Client()
+    client.force_login(world.cast.people["otto"])
+    address = f"/models/{parent.model.team.slug}/{parent.model.slug}/aliases/production/suspend/"
+    shown = client.post(address, {"reason": "Harm was reported."}, follow=True).content.decode()
+    assert "Its checkpoint is pending." in shown
