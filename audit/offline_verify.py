@@ -77,6 +77,8 @@ NAMED_STREAMS = {  # columns that name a stream, and the kind of stream
 }
 DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id")
 UNIT_LIMIT = 10_000  # entries of one unit
+PROOFS_LIMIT = 8_000  # proofs in one file of log/
+FILES_LIMIT = 65_535  # where zip64 begins
 REASONS_SHOWN = 40
 
 
@@ -208,6 +210,11 @@ def read_json(data: bytes, where: str) -> Any:
     if written != data:
         raise Bad(f"{where}: the JSON is not written in the one canonical way")
     return value
+
+
+def read_foreign_json(data: bytes) -> Any:
+    """JSON that others define: UTF-8, no key twice, and no number that JSON does not have; raises ValueError or Bad."""
+    return json.loads(data.decode(), object_pairs_hook=refuse_doubled, parse_constant=refuse_number)
 
 
 def check_json(value: Any, depth: int) -> None:
@@ -569,8 +576,7 @@ def read_receipt_note(data: bytes, where: str) -> Receipt:
 def read_receipt(data: bytes, where: str) -> Receipt:
     """A receipt's note, or the value of its header: the note in base64."""
     if not data.startswith(b"pressmark/"):
-        with contextlib.suppress(ValueError):
-            data = base64.b64decode(data.strip(), validate=True)
+        data = read_base64(data.strip().decode("ascii", "replace"), where)
     return read_receipt_note(data, where)
 
 
@@ -600,8 +606,8 @@ def sshsig_verifies(armored: bytes, message: bytes, key: PublicKey) -> bool:
     if lines[0] != b"-----BEGIN SSH SIGNATURE-----" or lines[-2:] != [b"-----END SSH SIGNATURE-----", b""]:
         return False
     try:
-        blob = base64.b64decode(b"".join(lines[1:-2]), validate=True)
-    except binascii.Error:
+        blob = read_base64(b"".join(lines[1:-2]).decode("ascii", "replace"), "")
+    except Bad:
         return False
     fields = ssh_string(NAMESPACE) + ssh_string(b"") + ssh_string(b"sha512")
     head = b"SSHSIG" + struct.pack(">I", 1) + ssh_string(key.ssh_blob) + fields
@@ -614,10 +620,10 @@ def sshsig_verifies(armored: bytes, message: bytes, key: PublicKey) -> bool:
 def read_statement(data: bytes, key: PublicKey, where: str) -> tuple[bytes, bytes, list[bytes]]:
     """What the envelope signs, its payload, and the signatures that claim to be by the key."""
     try:
-        envelope = json.loads(data, object_pairs_hook=refuse_doubled)
-        kind, payload = envelope["payloadType"].encode(), base64.b64decode(envelope["payload"], validate=True)
-        signatures = [item["sig"] for item in envelope["signatures"] if item["keyid"] == key.keyid]
-        found = [base64.b64decode(item, validate=True) for item in signatures]
+        envelope = read_foreign_json(data)
+        kind, payload = envelope["payloadType"].encode(), read_base64(envelope["payload"], where)
+        signatures = [item["sig"] for item in envelope["signatures"] if item.get("keyid") == key.keyid]
+        found = [read_base64(item, where) for item in signatures]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Bad) as error:
         raise Bad(f"{where}: not a DSSE envelope") from error
     if kind != b"application/vnd.in-toto+json" or not found:
@@ -634,7 +640,7 @@ def check_statement(data: bytes, key: PublicKey, where: str) -> None:
 def subjects_of(payload: bytes, where: str) -> list[str]:
     """The digests that an in-toto statement is about."""
     try:
-        statement = json.loads(payload, object_pairs_hook=refuse_doubled)
+        statement = read_foreign_json(payload)
         found = ["sha256:" + item["digest"]["sha256"] for item in statement["subject"]]
         kind = statement["_type"]
     except (ValueError, KeyError, TypeError, RecursionError, Bad) as error:
@@ -658,6 +664,8 @@ def read_zip(data: memoryview, complain: Callable[[str], None]) -> dict[str, mem
     count, size, start = end[4], end[5], end[6]
     if end != (b"PK\x05\x06", 0, 0, count, count, size, start, 0) or start + size + END.size != len(data):
         raise Bad("not a whole zip file: its end record is missing, or bytes were added or cut")
+    if count >= FILES_LIMIT:
+        raise Bad(f"{count} files in the zip; fewer than {FILES_LIMIT} are allowed")
     files: dict[str, memoryview] = {}
     offset, position, last = 0, start, b""
     for number in range(count):
@@ -1176,7 +1184,7 @@ class OutsideCheck:
         if self.history.is_lost(theirs.origin, theirs.size):
             return self.check_lost(theirs)
         if theirs.size > ours.size:
-            return self.check_newer(theirs)
+            return self.check_newer(theirs, "the checkpoint from outside")
         root = self.root_at(theirs.size)
         if root is None:
             reason = f"no proof leads from the checkpoint from outside (size {theirs.size}) to this one ({ours.size})"
@@ -1186,20 +1194,24 @@ class OutsideCheck:
             raise Bad(f"--checkpoint: another root at size {theirs.size}: this log has another history")
         return True
 
-    def check_newer(self, theirs: Checkpoint) -> bool:
+    def check_newer(self, theirs: Checkpoint, what: str) -> bool:
+        """Whether the proof that was given leads from this log to a newer checkpoint."""
         ours, proof = self.history.checkpoint, self.outside.proof
         rows = proof["proofs"] if proof and proof["size"] == theirs.size else []
         if not any(row["old_size"] == ours.size for row in rows):
-            reason = f"the checkpoint from outside is newer ({theirs.size} entries); a proof from {ours.size} is needed (--proof)"
+            reason = f"{what} is newer ({theirs.size} entries); a proof from {ours.size} is needed (--proof)"
             self.verdict.not_checked(STREAMS, reason)
             return False
         for row in rows:
-            old_root = ours.root if row["old_size"] == ours.size else bytes.fromhex(row["old_root"][7:])
-            if not consistent(row["old_size"], theirs.size, old_root, theirs.root, hashes(row["path"])):
+            old_root = bytes.fromhex(row["old_root"][7:])
+            ours_is_another = row["old_size"] == ours.size and old_root != ours.root
+            holds = consistent(row["old_size"], theirs.size, old_root, theirs.root, hashes(row["path"]))
+            if ours_is_another or not holds:
                 reason = f"--proof: the log of {theirs.size} entries does not continue that of {row['old_size']}"
                 raise Bad(f"{reason}, this one has {ours.size}")
         grown = f"the log has grown since, from {ours.size} to {theirs.size} entries at least"
-        self.verdict.notes.append(f"{grown}: what came later is not in here")
+        note = f"{grown}: what came later is not in here"
+        self.verdict.notes += [] if note in self.verdict.notes else [note]
         return True
 
     def check_lost(self, theirs: Checkpoint) -> bool:
@@ -1268,10 +1280,11 @@ class OutsideCheck:
         leaves = [entry.leaf for entry in given.entries] or [receipt.root]
         if not len(leaves) == len(given.proofs) == receipt.count:
             return False
-        return all(
+        judged = [  # every one, for one that cannot be checked does not excuse a false one
             self.proof_holds(leaf, position, proof, where)
             for leaf, position, proof in zip(leaves, receipt.span, given.proofs, strict=True)
-        )
+        ]
+        return all(judged)
 
     def proof_holds(self, leaf: bytes, position: int, proof: TlogProof, where: str) -> bool:
         checkpoint = read_checkpoint(proof.checkpoint, where)
@@ -1280,8 +1293,11 @@ class OutsideCheck:
         size = checkpoint.size
         if proof.index != position or not included(leaf, position, size, proof.path, checkpoint.root):
             raise Bad(f"{where}: its proof does not hold")
-        root = self.root_at(size) if size <= self.history.checkpoint.size else None
-        if root is not None and root != checkpoint.root and not self.history.is_lost(checkpoint.origin, size):
+        lost = self.history.is_lost(checkpoint.origin, size)
+        if size > self.history.checkpoint.size:
+            return not lost and self.check_newer(checkpoint, f"{where}: the checkpoint of its proof")
+        root = self.root_at(size)
+        if root is not None and root != checkpoint.root and not lost:
             raise Bad(f"{where}: another root at size {size}: this log has another history")
         return root == checkpoint.root
 
@@ -1640,6 +1656,10 @@ class Bundle:
             shape(value, path, proofs="list", size="count from 1", type="pressmark/proofs/1")
             if self.checkpoint and value["size"] != self.checkpoint.size:
                 raise Bad(f"{path}: proofs for size {value['size']}, the checkpoint has {self.checkpoint.size}")
+            if len(value["proofs"]) > PROOFS_LIMIT:
+                raise Bad(
+                    f"{path}: {len(value['proofs'])} proofs; {PROOFS_LIMIT} are the most, the others go into the next file"
+                )
             for proof in value["proofs"]:
                 shape(proof, path, path="list", position="count")
                 check_hashes(proof["path"], f"{path}: position {proof['position']}")

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from audit import offline_verify
+from tests.audit.both import opinions_on
 from tests.battery import mutants
-from tests.battery.two_verifiers import both
 
 
 def test_no_mutant_gets_four_yes_and_no_clean_bundle_a_no() -> None:
@@ -22,4 +22,4 @@ def test_the_battery_sees_a_verifier_that_looks_away(monkeypatch: pytest.MonkeyP
     case = next(mutants.cases(small=True))
     found = list(mutants.bundle_mutants.flipped(case))
     for mutant in random.Random(1).sample(found, 3):
-        assert both(mutant.make(), mutant.outside)[0] != mutant.expected
+        assert opinions_on(mutant.make(), **mutant.outside)[0].exit_code != mutant.expected

@@ -19,10 +19,10 @@ from typing import Any
 from audit import offline_verify
 from tests.audit import bundle_builder as builder
 from tests.audit import stories
+from tests.audit.both import opinions_on
 from tests.audit.verdicts import judge
 from tests.battery import bundle_mutants, history_mutants
 from tests.battery.bundle_mutants import Case, Mutant
-from tests.battery.two_verifiers import both
 from tests.bench.harness import Row, at_least, at_most
 
 CLASSES = (
@@ -88,12 +88,13 @@ def run(small: bool) -> list[Row]:
     apart: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for kind, mutant in mutants(small, Path(folder)):
-            code, second = both(mutant.make(), mutant.outside)
-            what = f"{kind}: {mutant.attack}: {mutant.label}: exit {code}, not {mutant.expected}, the second {second}"
+            first, second = opinions_on(mutant.make(), **mutant.outside)
+            code, others = first.exit_code, second.exit_code
+            what = f"{kind}: {mutant.attack}: {mutant.label}: exit {code}, not {mutant.expected}, the second {others}"
             totals[mutant.attack] += 1
             right[mutant.attack] += code == mutant.expected
             wrong += [what] if code != mutant.expected else []
-            apart += [what] if code != second else []
+            apart += [] if first.agrees_with(second) else [what]
     rows = [
         at_least(
             f"mutants_{name.replace(' ', '_')}", f"mutants answered rightly: {name}", right[name], total, "", total
@@ -136,10 +137,10 @@ def false_alarms(small: bool) -> tuple[int, int]:
                 proof = ledger.consistency(min(size, story.size), size=max(size, story.size))
             known = case.outside | {"checkpoint": ledger.checkpoint(size), "proof": proof}
             clean += 1
-            alarms += both(case.sealed, known) != (0, 0)
+            alarms += any(one.exit_code for one in opinions_on(case.sealed, **known))
         asked = case.outside | {"receipts": [ledger.receipts[at] for at in story.positions if at in ledger.receipts]}
         clean += 1
-        alarms += both(case.sealed, asked) != (0, 0)
+        alarms += any(one.exit_code for one in opinions_on(case.sealed, **asked))
     return alarms, clean
 
 

@@ -3,9 +3,39 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from .findings import WrongCall
+from .findings import Findings, WrongCall
+from .forms import Unreadable
+from .keys import PLAIN, WITNESS, read_key_line
 from .verify import verify
+
+
+def _key_lines(given: str, kind: int) -> list[str]:
+    """A key line itself, or those of a file: no empty lines, no `#` lines, nothing after white space."""
+    try:
+        return [read_key_line(given, kind).line]
+    except Unreadable:
+        lines = [line.split() for line in Path(given).read_text("utf-8").split("\n")]
+    found = [words[0] for words in lines if words and not words[0].startswith("#")]
+    if not found:
+        raise WrongCall(f"{given} holds no key line")
+    return found
+
+
+def _judged(a: argparse.Namespace) -> Findings:
+    try:
+        return verify(
+            a.target,
+            keys=[line for one in a.key for line in _key_lines(one, PLAIN)],
+            witnesses=[line for one in a.witness for line in _key_lines(one, WITNESS)],
+            checkpoint=Path(a.checkpoint).read_bytes() if a.checkpoint else None,
+            proof=Path(a.proof).read_bytes() if a.proof else None,
+            receipts=[Path(one) if Path(one).is_dir() else Path(one).read_bytes() for one in a.receipt],
+            not_before=a.not_before,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongCall(str(error)) from error
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -14,10 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("key", "witness", "receipt"):
         parser.add_argument(f"--{name}", action="append", default=[])
     for name in ("checkpoint", "proof", "not-before"):
-        parser.add_argument(f"--{name}")
+        parser.add_argument(f"--{name}", default="")
     a = parser.parse_args(arguments)
     try:
-        findings = verify(a.target, a.key, a.checkpoint, a.proof, a.witness, a.receipt, a.not_before)
+        findings = _judged(a)
     except WrongCall as error:
         print(f"wrong call: {error}", file=sys.stderr)
         return 2

@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 from . import forms
+from .findings import WrongCall
 from .forms import Unreadable
 
 _MAX_FILES = 65_535
-_MAX_BYTES = 2**32
+_MAX_BYTES = zipfile.ZIP64_LIMIT
 _BROKEN = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -52,7 +53,7 @@ def _written_again(files: dict[str, bytes]) -> bytes:
 
 def read_zip(path: Path) -> dict[str, bytes]:
     if path.stat().st_size >= _MAX_BYTES:
-        raise Unreadable("4 GiB or more")
+        raise WrongCall(f"{path}: 2 GiB or more; zipfile writes the form of the page only below that")
     data = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -1,5 +1,6 @@
 """One bundle from the zip to the four answers: each part is read once, then judged in the order of the page."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from .notes import Checkpoint
 from .outside import Shown, judge_outside
 from .receipts import judge_receipt
 
+_KEYS_NOTE = re.compile(r"keys/keys-(0|[1-9][0-9]{0,15})\.note")
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
@@ -42,7 +44,7 @@ def _check_key_files(files: Mapping[str, bytes], eras: Eras, findings: Findings)
         findings.demand(files.get(name) == data, SIGNATURE, f"{name} is not of the keys of the last era")
     begun = {f"keys/keys-{era.first}.note" for era in eras.listed}
     for name in files:
-        if name.startswith("keys/keys-") and name.endswith(".note") and name not in begun:
+        if _KEYS_NOTE.fullmatch(name) and name not in begun:
             findings.no(SIGNATURE, f"{name}: no era begins there")
 
 
@@ -51,9 +53,11 @@ def _statement_signed(data: bytes, issuer: Key) -> bool:
     signatures = envelope.get("signatures")
     if envelope.get("payloadType") != _PAYLOAD_TYPE or not isinstance(signatures, list):
         return False
+    if not all(isinstance(signature, dict) for signature in signatures):
+        return False
     kind = _PAYLOAD_TYPE.encode()
     message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
-    mine = [s.get("sig") for s in signatures if isinstance(s, dict) and s.get("keyid") == issuer.short]
+    mine = [s.get("sig") for s in signatures if s.get("keyid") == issuer.short]
     held = [isinstance(sig, str) and ed25519_holds(issuer.raw, read_base64(sig), message) for sig in mine]
     return bool(held) and all(held)
 

@@ -26,7 +26,7 @@ _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _MANIFEST = shaped(
     bundle=forms.uuid,
     files=listed(shaped(digest=forms.digest, path=forms.path, size_bytes=forms.count)),
-    origin=forms.origin,
+    origin=forms.text,
     root=forms.digest,
     scope=forms.digest,
     tree_size=forms.integer_from(1),

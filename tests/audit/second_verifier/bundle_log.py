@@ -12,11 +12,11 @@ from .findings import STREAMS, Findings
 from .forms import Unreadable, listed, literally, shaped
 from .notes import Checkpoint, read_checkpoint
 from .outside import OldRoot, read_consistency
-from .tree import consistent, included
+from .tree import included
 
 _MAX_PROOFS_IN_FILE = 8_000
 _PROOFS = shaped(
-    proofs=listed(shaped(path=listed(forms.bare_hash), position=forms.count)),
+    proofs=listed(shaped(path=forms.hash_path, position=forms.count)),
     size=forms.integer_from(1),
     type=literally("pressmark/proofs/1"),
 )
@@ -103,9 +103,7 @@ def read_inside_roots(files: Mapping[str, bytes], checkpoint: Checkpoint, findin
         found = read_consistency(files.get("log/consistency.json", b""))
         if found.size != checkpoint.size:
             raise Unreadable(f"it leads to size {found.size}, the checkpoint is of {checkpoint.size}")
-        for size, old in found.proofs.items():
-            if not consistent(size, old.root, checkpoint.size, checkpoint.root, old.path):
-                raise Unreadable(f"its proof from {size} does not hold")
+        found.must_hold(checkpoint.root)
         return found.proofs
     return {}
 
@@ -131,7 +129,7 @@ def find_issued(manifest: dict[str, Any], entries: list[Entry], findings: Findin
 def read_scope(files: Mapping[str, bytes], manifest: dict[str, Any], findings: Findings) -> Scope | None:
     data = files.get(f"documents/{manifest['scope'][7:]}")
     if data is None or digest_of(data) != manifest["scope"]:
-        findings.open(STREAMS, "the scope document is not there")
+        findings.no(STREAMS, "the scope document is not there")
         return None
     with findings.readable(STREAMS, "the scope"):
         value = forms.read_canonical(data)
@@ -149,8 +147,12 @@ def check_scope(
     below = [entry for entry in entries if entry.position < scope.size]
     for name, last in scope.ends.items():
         numbers = [entry.seq for entry in below if entry.stream == name]
-        findings.demand(numbers == list(range(1, last + 1)), STREAMS, f"{name} is not whole up to number {last}")
+        findings.demand(_runs(numbers, 1, last), STREAMS, f"{name} is not whole up to number {last}")
     _check_subject(scope, issued, below, findings)
+
+
+def _runs(numbers: list[int], first: int, length: int) -> bool:
+    return len(numbers) == length and numbers == list(range(first, first + length))
 
 
 def _check_subject(scope: Scope, issued: Issued, below: list[Entry], findings: Findings) -> None:
@@ -158,7 +160,7 @@ def _check_subject(scope: Scope, issued: Issued, below: list[Entry], findings: F
     if subject == "instance":
         positions = [entry.position for entry in below]
         findings.demand(version is None, STREAMS, "a version of the whole instance")
-        findings.demand(positions == list(range(scope.size)), STREAMS, "entries of the instance are left out")
+        findings.demand(_runs(positions, 0, scope.size), STREAMS, "entries of the instance are left out")
         for name in {entry.stream for entry in below} - scope.ends.keys():
             findings.no(STREAMS, f"the scope does not name {name}")
         return

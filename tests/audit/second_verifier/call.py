@@ -26,20 +26,9 @@ class Call:
     not_before: str | None = None
 
 
-def _key_lines(given: str) -> list[str]:
-    if given.count("+") >= 2 and not Path(given).is_file():
-        return [given]
-    lines = [line.strip() for line in Path(given).read_text("utf-8").split("\n")]
-    return [line.split()[0] for line in lines if line and not line.startswith("#")]
-
-
-def _keys(given: Sequence[str], kind: int) -> list[Key]:
-    return [read_key_line(line, kind) for one in given for line in _key_lines(one)]
-
-
-def _not_before(given: str | None) -> str | None:
-    if given is None or forms.time(given):
-        return given
+def _not_before(given: str) -> str | None:
+    if not given or forms.time(given):
+        return given or None
     if forms.date(given):
         return f"{given}T00:00:00.000000Z"
     raise Unreadable(f"{given!r} is neither a date nor a time of the form 2026-01-02T03:04:05.000000Z")
@@ -47,20 +36,20 @@ def _not_before(given: str | None) -> str | None:
 
 def read_call(
     keys: Sequence[str] = (),
-    checkpoint: str | None = None,
-    proof: str | None = None,
     witnesses: Sequence[str] = (),
-    receipts: Sequence[str] = (),
-    not_before: str | None = None,
+    checkpoint: bytes | None = None,
+    proof: bytes | None = None,
+    receipts: Sequence[Path | bytes] = (),
+    not_before: str = "",
 ) -> Call:
     try:
         return Call(
-            _keys(keys, PLAIN),
-            read_checkpoint(Path(checkpoint).read_bytes()) if checkpoint else None,
-            read_consistency(Path(proof).read_bytes()) if proof else None,
-            _keys(witnesses, WITNESS),
-            [(one, read_given(Path(one))) for one in receipts],
+            [read_key_line(line, PLAIN) for line in keys],
+            None if checkpoint is None else read_checkpoint(checkpoint),
+            None if proof is None else read_consistency(proof),
+            [read_key_line(line, WITNESS) for line in witnesses],
+            [(f"{number}", read_given(one)) for number, one in enumerate(receipts, 1)],
             _not_before(not_before),
         )
-    except (Unreadable, OSError, UnicodeDecodeError) as error:
+    except (Unreadable, OSError) as error:
         raise WrongCall(str(error)) from error

@@ -66,6 +66,9 @@ class Eras:
 
 
 def instance_and_epoch(origin: str) -> tuple[str, int]:
+    """Of an origin of the form of a ledger; epoch 0, which no ledger has, for any other line."""
+    if not forms.origin(origin):
+        return origin, 0
     _, instance, epoch = origin.split("/")
     return instance, int(epoch)
 
@@ -78,8 +81,8 @@ def _follows(before: Era, note: KeysNote, kind: str) -> Era:
             instance_and_epoch(before.origin),
             instance_and_epoch(note.origin),
         )
-        if epoch <= old_epoch:
-            raise Unreadable("the epoch does not rise")
+        if not 0 < old_epoch < epoch:
+            raise Unreadable("the epoch does not rise, or an origin is not of the form of a ledger")
         if instance == old_instance and not crossed:
             raise Unreadable("the ledger was restored, but the keys before did not sign")
         return Era(kind, note, vouched=instance == old_instance)
@@ -103,23 +106,22 @@ def _intervention(entry: Entry, before: Era, era: Era) -> Era:
     if len(records) != 1:
         raise Unreadable(f"{len(records)} records of audit.intervention instead of one")
     row: dict[str, Any] = records[0]["row"]
-    missing = {"kind", "old_size", "agreed_size", "old_origin", "old_root"} - row.keys()
-    if missing:
-        raise Unreadable(f"the intervention lacks {sorted(missing)}")
-    old, agreed = row["old_size"], row["agreed_size"]
-    if row["kind"] != ("ledger_restored" if era.vouched else "ledger_copied"):
-        raise Unreadable(f"{row['kind']!r} is not what happened")
+    old, agreed, old_origin, old_root = (
+        row.get(column) for column in ("old_size", "agreed_size", "old_origin", "old_root")
+    )
+    if row.get("kind") != ("ledger_restored" if era.vouched else "ledger_copied"):
+        raise Unreadable(f"{row.get('kind')!r} is not what happened")
     if not _NULL_OR_COUNT(old) or not _NULL_OR_COUNT(agreed):
         raise Unreadable("a size that is no count")
     if old is None:
-        known = row["old_origin"] is None and row["old_root"] is None
+        known = old_origin is None and old_root is None
     else:
-        known = row["old_origin"] == before.origin and forms.digest(row["old_root"])
+        known = old_origin == before.origin and forms.digest(old_root)
     if not known:
         raise Unreadable("the old origin, size and root do not fit")
     if agreed is not None and (agreed > entry.position or (old is not None and agreed > old)):
         raise Unreadable("more was agreed than there was")
-    root = None if old is None else bytes.fromhex(row["old_root"].removeprefix("sha256:"))
+    root = bytes.fromhex(old_root.removeprefix("sha256:")) if isinstance(old_root, str) else None
     return Era(era.kind, era.note, era.vouched, agreed or 0, old, root)
 
 

@@ -15,6 +15,7 @@ Form = Callable[[Any], bool]
 
 MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 16
+MAX_PATH = 64
 MAX_INTEGER = 2**53 - 1
 _KEY = re.compile(r"[a-z0-9_]{1,64}")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -50,8 +51,8 @@ def nullable(form: Form) -> Form:
     return lambda value: value is None or form(value)
 
 
-def listed(form: Form) -> Form:
-    return lambda value: isinstance(value, list) and all(map(form, value))
+def listed(form: Form, most: int = MAX_INTEGER) -> Form:
+    return lambda value: isinstance(value, list) and len(value) <= most and all(map(form, value))
 
 
 def shaped(**members: Form) -> Form:
@@ -75,6 +76,7 @@ record_type = pattern(r"[a-z_]+\.[a-z_]+/[1-9][0-9]*")
 origin = pattern(rf"pressmark/{_UUID}/[1-9][0-9]{{0,8}}")
 number = pattern("0|[1-9][0-9]{0,15}")
 count = integer_from(0)
+hash_path = listed(bare_hash, MAX_PATH)
 _segments = pattern(r"[A-Za-z0-9._\-+@=,()\[\] /]{1,400}")
 
 

@@ -25,7 +25,7 @@ _ARMOR = re.compile(rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]*)\n-----
 
 
 def name_allowed(name: str) -> bool:
-    return bool(name) and "+" not in name and not any(c.isspace() for c in name)
+    return bool(name) and "+" not in name and not any(c.isspace() or c < " " for c in name)
 
 
 def point_allowed(raw: bytes) -> bool:

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 
 from . import forms
-from .forms import Unreadable, read_base64, read_number
+from .forms import MAX_PATH, Unreadable, read_base64, read_number
 from .keys import Key, name_allowed, read_key_line
-from .tree import MAX_PATH
 
 MAX_NOTE_BYTES = 1024 * 1024
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
@@ -78,12 +77,6 @@ def _fields(note: Note, wanted: int) -> list[str]:
     return fields
 
 
-def _origin(field: str) -> str:
-    if not forms.origin(field):
-        raise Unreadable(f"{field[:80]!r} is no origin")
-    return field
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     note: Note
@@ -95,7 +88,7 @@ class Checkpoint:
 def read_checkpoint(data: bytes) -> Checkpoint:
     note = read_note(data)
     origin, size, root = _fields(note, 3)
-    found = Checkpoint(note, _origin(origin), read_number(size), read_base64(root, 32))
+    found = Checkpoint(note, origin, read_number(size), read_base64(root, 32))
     if found.size < 1:
         raise Unreadable("a checkpoint of size 0")
     return found
@@ -120,7 +113,7 @@ def read_keys_note(data: bytes) -> KeysNote:
         raise Unreadable("not a keys note")
     found = KeysNote(
         note,
-        _origin(origin),
+        origin,
         read_number(first),
         read_key_line(log.removeprefix("log ")),
         read_key_line(issuer.removeprefix("issuer ")),
@@ -147,7 +140,7 @@ class Receipt:
 def read_receipt(data: bytes) -> Receipt:
     note = read_note(data)
     head, origin, first, count, root, at = _fields(note, 6)
-    found = Receipt(note, _origin(origin), read_number(first), read_number(count), read_base64(root, 32), at)
+    found = Receipt(note, origin, read_number(first), read_number(count), read_base64(root, 32), at)
     if head != "pressmark/receipt/1" or found.count < 1 or not forms.time(at):
         raise Unreadable("not a receipt")
     return found

@@ -17,9 +17,9 @@ from .tree import consistent
 
 _CONSISTENCY = forms.shaped(
     proofs=forms.listed(
-        forms.shaped(old_root=forms.digest, old_size=forms.integer_from(1), path=forms.listed(forms.bare_hash)),
+        forms.shaped(old_root=forms.digest, old_size=forms.integer_from(1), path=forms.hash_path),
     ),
-    size=forms.count,
+    size=forms.integer_from(1),
     type=forms.literally("pressmark/consistency/1"),
 )
 
@@ -34,6 +34,12 @@ class OldRoot:
 class Consistency:
     size: int
     proofs: Mapping[int, OldRoot]
+
+    def must_hold(self, root: bytes) -> None:
+        """Raises Unreadable if one of the proofs does not lead to this root."""
+        for size, old in self.proofs.items():
+            if not consistent(size, old.root, self.size, root, old.path):
+                raise Unreadable(f"the proof from {size} to {self.size} does not hold")
 
 
 def read_consistency(data: bytes) -> Consistency:
@@ -108,19 +114,19 @@ class Shown:
             return self.root
         if size in self.inside:
             return self.inside[size].root
-        if self.proof is None or self.proof.size != self.size or size not in self.proof.proofs:
+        if self.proof is None or self.proof.size != self.size:
             return None
-        old = self.proof.proofs[size]
-        if not consistent(size, old.root, self.size, self.root, old.path):
-            raise Unreadable(f"the proof from {size} does not hold")
-        return old.root
+        self.proof.must_hold(self.root)
+        if size not in self.proof.proofs:
+            return None
+        return self.proof.proofs[size].root
 
     def grown_to(self, checkpoint: Checkpoint) -> Judged:
         if self.proof is None or self.proof.size != checkpoint.size or self.size not in self.proof.proofs:
             return Judged(OPEN, f"newer, of size {checkpoint.size}, and no proof from {self.size} to it")
         old = self.proof.proofs[self.size]
-        leads = old.root == self.root and consistent(self.size, self.root, checkpoint.size, checkpoint.root, old.path)
-        if not leads:
+        self.proof.must_hold(checkpoint.root)
+        if old.root != self.root:
             return Judged(NO, f"the proof does not lead from size {self.size} to it")
         return Judged(YES, f"the log has grown since, from {self.size} to {checkpoint.size}")
 
@@ -153,7 +159,7 @@ def judge_signature(shown: Shown, checkpoint: Checkpoint) -> Judged:
     meant = [key for key in at_hand if line.names(key)]
     if not meant:
         return Judged(OPEN, "signed by a key that is not known")
-    return _held(any(note.signed_first_by(key) for key in meant))
+    return _held(note.signed_first_by(meant[0]))
 
 
 def _by_era(shown: Shown, checkpoint: Checkpoint) -> Judged:
@@ -167,17 +173,28 @@ def _held(holds: bool) -> Judged:
     return Judged(YES) if holds else Judged(NO, "its signature is missing, of another key, or does not hold")
 
 
+def judge_lost_root(shown: Shown, checkpoint: Checkpoint) -> Judged:
+    """What was lost holds where a proof gives its own root all the same."""
+    try:
+        if checkpoint.size <= shown.size and shown.root_at(checkpoint.size) == checkpoint.root:
+            return Judged(YES)
+    except Unreadable as error:
+        return Judged(NO, str(error))
+    return Judged(OPEN, "it speaks of what was lost when the ledger was reopened")
+
+
 def _lost_history(shown: Shown, checkpoint: Checkpoint) -> Judged:
+    judged = judge_lost_root(shown, checkpoint)
+    if judged.result != OPEN:
+        return judged
     size = checkpoint.size
-    if size <= shown.size and shown.root_at(size) == checkpoint.root:
-        return Judged(YES)
     if shown.ran_earlier(checkpoint.origin):
         era = shown.eras.ended_by(checkpoint.origin)
         if era.old_size is not None and size > era.old_size:
             return Judged(NO, f"signed under the old origin past its end at {era.old_size}")
         if size == era.old_size and checkpoint.root != era.old_root:
             return Judged(NO, f"another root than the reopening names for size {size}")
-    return Judged(OPEN, "it speaks of what was lost when the ledger was reopened")
+    return judged
 
 
 def judge_root(shown: Shown, checkpoint: Checkpoint) -> Judged:

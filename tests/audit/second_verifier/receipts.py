@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import forms
-from .entries import Entry
+from .entries import Entry, read_entry
 from .findings import NO, OPEN, YES
 from .forms import Unreadable
 from .keys import Key
 from .notes import PROOF_HEAD, Receipt, TlogProof, read_receipt, read_tlog_proof
-from .outside import Judged, Shown, judge_root, judge_signature
-from .tree import included, leaf_hash, root_of
+from .outside import Judged, Shown, judge_lost_root, judge_root, judge_signature
+from .tree import included, root_of
 
 MAX_UNIT = 10_000
 
@@ -21,21 +21,27 @@ class Given:
     """A receipt as it was given: alone, with its one proof, or with entries and proofs of a folder, by position."""
 
     receipt: Receipt
-    entries: Mapping[int, bytes] = field(default_factory=dict)
+    entries: Mapping[int, Entry] = field(default_factory=dict)
     proofs: Mapping[int, TlogProof] = field(default_factory=dict)
 
 
-def read_given(path: Path) -> Given:
-    if path.is_dir():
-        receipt = read_receipt((path / "receipt.note").read_bytes())
-        if receipt.count > MAX_UNIT:
-            raise Unreadable(f"a receipt over {receipt.count} entries")
-        return Given(
-            receipt,
-            {p: (path / "entries" / f"{p}.json").read_bytes() for p in receipt.positions},
-            {p: read_tlog_proof((path / "proofs" / f"{p}.tlog-proof").read_bytes()) for p in receipt.positions},
-        )
-    data = path.read_bytes()
+def read_given(given: Path | bytes) -> Given:
+    """From the folder of a completed receipt, or from the bytes of a note, of its base64 or of a proof."""
+    return _read_folder(given) if isinstance(given, Path) else _read_bytes(given)
+
+
+def _read_folder(path: Path) -> Given:
+    receipt = read_receipt((path / "receipt.note").read_bytes())
+    if receipt.count > MAX_UNIT:
+        raise Unreadable(f"a receipt over {receipt.count} entries")
+    return Given(
+        receipt,
+        {p: read_entry(p, (path / "entries" / f"{p}.json").read_bytes()) for p in receipt.positions},
+        {p: read_tlog_proof((path / "proofs" / f"{p}.tlog-proof").read_bytes()) for p in receipt.positions},
+    )
+
+
+def _read_bytes(data: bytes) -> Given:
     if data.startswith(PROOF_HEAD.encode()):
         proof = read_tlog_proof(data)
         receipt = read_receipt(proof.extra)
@@ -57,13 +63,12 @@ def _demanded(receipt: Receipt, key: Key | None) -> Judged:
 def _signature(shown: Shown, receipt: Receipt) -> Judged:
     eras, origin, note = shown.eras, receipt.origin, receipt.note
     end = receipt.first + receipt.count
+    given = [key for key in shown.given if key.name == f"{origin}/issuer"]
     if origin == shown.origin:
         if receipt.first >= shown.size:
-            if note.of(eras.last.issuer):
-                return _demanded(receipt, eras.last.issuer)
-            if any(note.of(era.issuer) for era in eras.listed):
+            if any(note.of(era.issuer) for era in eras.of(origin)[:-1]):
                 return Judged(NO, "signed by keys that were given up before")
-            at_hand = shown.given
+            at_hand = [eras.last.issuer, *given]
         else:
             era = eras.at(receipt.first)
             return _demanded(receipt, era.issuer if era.origin == origin else None)
@@ -71,27 +76,21 @@ def _signature(shown: Shown, receipt: Receipt) -> Judged:
         if end <= eras.ended_by(origin).agreed_size:
             era = eras.at(receipt.first)
             return _demanded(receipt, era.issuer if era.origin == origin else None)
-        at_hand = [era.issuer for era in eras.of(origin)] + shown.given
+        at_hand = [era.issuer for era in eras.of(origin)] + given
     elif shown.skipped(origin) or (shown.yet_to_come(origin) and receipt.first >= shown.size):
-        at_hand = shown.given
+        at_hand = given
     else:
         return Judged(NO, f"of another log: {origin}")
     meant = [key for key in at_hand if note.of(key)]
     if not meant:
         return Judged(OPEN, "signed by a key that is not known")
-    return Judged(YES) if all(note.signed_by(key) for key in meant) else Judged(NO, "its signature does not hold")
+    return _demanded(receipt, meant[0])
 
 
 def _left_out(given: Given, entries: Mapping[int, Entry], size: int, streams: set[str]) -> int | None:
     """The position of an entry of the folder that the scope covers and the bundle lacks."""
-    for position, data in given.entries.items():
-        if position in entries or position >= size:
-            continue
-        try:
-            value = forms.read_canonical(data)
-        except Unreadable:
-            continue
-        if isinstance(value, dict) and value.get("stream") in streams:
+    for position, entry in given.entries.items():
+        if position not in entries and position < size and entry.stream in streams:
             return position
     return None
 
@@ -101,10 +100,12 @@ def _proof_judged(shown: Shown, given: Given, position: int, proof: TlogProof) -
     signature = judge_signature(shown, checkpoint)
     if signature.result != YES:
         return signature
-    leaf = leaf_hash(given.entries[position]) if given.entries else given.receipt.root
+    leaf = given.entries[position].leaf if given.entries else given.receipt.root
     if proof.index != position or not included(leaf, position, checkpoint.size, proof.path, checkpoint.root):
         return Judged(NO, f"its proof for position {position} does not hold")
-    return judge_root(shown, checkpoint)
+    if not shown.lost(checkpoint.origin, checkpoint.size):
+        return judge_root(shown, checkpoint)
+    return judge_lost_root(shown, checkpoint)
 
 
 def _proven(shown: Shown, given: Given) -> Judged:
@@ -123,7 +124,7 @@ def judge_receipt(
     signature = _signature(shown, receipt)
     if signature.result != YES:
         return signature
-    if given.entries and root_of([leaf_hash(data) for data in given.entries.values()]) != receipt.root:
+    if given.entries and root_of([entry.leaf for entry in given.entries.values()]) != receipt.root:
         return Judged(NO, "its entries do not give its root")
     there = [entry for position, entry in entries.items() if position in receipt.positions]
     same_time = all(entry.at == receipt.at for entry in there)

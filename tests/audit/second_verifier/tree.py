@@ -5,7 +5,7 @@ A proof with too many or too few hashes does not hold: the recursion takes exact
 
 from hashlib import sha256
 
-MAX_PATH = 64
+from .forms import MAX_PATH
 
 
 class NoProof(Exception):

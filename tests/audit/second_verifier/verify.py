@@ -11,15 +11,16 @@ from .folder import verify_folder
 
 def verify(
     target: str | Path,
+    *,
     keys: Sequence[str] = (),
-    checkpoint: str | None = None,
-    proof: str | None = None,
     witnesses: Sequence[str] = (),
-    receipts: Sequence[str] = (),
-    not_before: str | None = None,
+    checkpoint: bytes | None = None,
+    proof: bytes | None = None,
+    receipts: Sequence[Path | bytes] = (),
+    not_before: str = "",
 ) -> Findings:
-    """Judges a bundle or the folder of a completed receipt; raises WrongCall where nothing can be judged."""
-    call = read_call(keys, checkpoint, proof, witnesses, receipts, not_before)
+    """Judges with key lines, the bytes of checkpoint and proof, and receipts; raises WrongCall where nothing can be judged."""
+    call = read_call(keys, witnesses, checkpoint, proof, receipts, not_before)
     path = Path(target)
     if path.is_dir():
         if call.receipts or call.not_before is not None:
