@@ -182,6 +182,11 @@ def sign_next() -> Checkpoint | None:
     size = grow()
     if size == 0:
         return None
+    if size > ledger_size():
+        raise LedgerRefused(
+            f"The tree holds {size} leaves, but the ledger has {ledger_size()} entries: the tiles were changed, or its end was cut off.",
+            hint="See `pressmark verify-ledger`; restore the newest backup of the database. Nothing was signed.",
+        )
     kept = outside.newest() or b""
     if last is not None and _body_of(kept) != last:
         return None  # another keeper signs at this moment

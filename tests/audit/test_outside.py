@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from audit import checkpoints, notes, outside, verify_ledger
-from audit.models import Checkpoint
+from audit.models import Checkpoint, Tile
 from registry.access import services as access
 from tests.worlds.audit import AuditWorld
 
@@ -109,6 +109,16 @@ def test_a_file_that_was_set_back_is_signed_on_without_a_fault(signed: AuditWorl
     assert row is not None
     assert again == row
     assert Checkpoint.objects.filter(size=row.size).count() == 1
+
+
+def test_a_leaf_that_somebody_wrote_into_the_tiles_is_not_signed(signed: AuditWorld) -> None:
+    assert checkpoints.sign_next() is not None
+    before = sizes()
+    tile = Tile.objects.filter(level=0).order_by("-index")[0]
+    Tile.objects.filter(level=0, index=tile.index).update(hashes=bytes(tile.hashes) + b"\x07" * 32)
+    with pytest.raises(checkpoints.LedgerRefused, match="The tree holds"):
+        checkpoints.sign_next()
+    assert sizes() == before
 
 
 def test_the_newest_is_read_from_the_end_of_a_long_file(signed: AuditWorld) -> None:
