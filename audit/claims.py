@@ -82,6 +82,7 @@ class Claims:
         self._limit = _NEVER if limit is None else limit
         self._given_until = 0  # every position below is vouched for by what was handed in
         self._until = 0  # the same by anything
+        self._only_key = known.only_keys()
         self._lost_count: Counter[str] = Counter()
         self._open: list[_OpenReceipt] = []
         self._checkpoints: Iterator[_Group] = iter(())
@@ -180,8 +181,9 @@ class Claims:
         by_key: Callable[[bytes, PublicKey], _Opened],
     ) -> _Opened:
         """What the note says, signed by the key of its era or by one that was handed in. Raises NoteError."""
+        only = self._only_key.get(signer)
         try:
-            return by_era(self._known.eras, note)
+            return by_era(self._known.eras, note) if only is None else by_key(note, only)
         except notes.NoteError:
             key = self._given_key(note, signer)
             if key is None:

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -64,6 +65,12 @@ class KnownEras:
     def begins_at(self, position: int) -> bool:
         """Whether an era begins there."""
         return any(era.first == position for era in self.eras)
+
+    def only_keys(self) -> dict[str, PublicKey]:
+        """By their names, the keys beside which there was no other of that name: no position has to be looked at for those."""
+        keys = [key for era in self.eras for key in (era.keys.log, era.keys.issuer)]
+        count = Counter(key.name for key in keys)
+        return {key.name: key for key in keys if count[key.name] == 1}
 
     def is_skipped(self, origin: str) -> bool:
         """Whether it is an epoch of ours that was used and lost as a whole, so that a reopening went past it."""

@@ -49,7 +49,7 @@ class Flaw:
 
 @dataclass
 class LedgerReport:
-    """The answer. `flaws` keeps those of the lowest positions; `flaw_count` counts all."""
+    """The answer. `flaws` keeps a hundred, those of the lowest positions; `flaw_count` counts all."""
 
     size: int = 0
     root: str = ""
@@ -89,9 +89,14 @@ class LedgerReport:
             self.notices.append(sentence)
 
     def close(self) -> None:
-        """Put the flaws in order of position, and keep the first of them."""
+        """Put the flaws in order of position, and keep the first of those that tell exactly and the first of the others."""
         self.flaws.sort(key=lambda flaw: flaw._order)
-        del self.flaws[FLAWS_KEPT:]
+        if len(self.flaws) > FLAWS_KEPT:
+            exact = [flaw for flaw in self.flaws if flaw.code in _EXACT]
+            others = [flaw for flaw in self.flaws if flaw.code not in _EXACT]
+            half = FLAWS_KEPT // 2
+            kept = exact[: max(half, FLAWS_KEPT - len(others))] + others[: max(half, FLAWS_KEPT - len(exact))]
+            self.flaws = sorted(kept, key=lambda flaw: flaw._order)
 
     def document(self) -> dict[str, Any]:
         """As JSON; the members are those of docs/commands.md."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection
 
@@ -14,15 +14,8 @@ _SELECT = (
 )
 
 
-class RawEntry(NamedTuple):
-    """One row as the database hands it out: `entry` and `leaf` may be a memoryview, and whatever somebody put there by hand."""
-
-    position: int
-    stream: Any
-    stream_seq: Any
-    at: Any
-    entry: Any
-    leaf: Any
+RawEntry = tuple[int, Any, Any, Any, bytes, bytes]
+"""Position, stream, number and time as the columns have them (whatever somebody put there by hand), entry and leaf."""
 
 
 def batches(end: int, begin: int = 0) -> Iterator[list[RawEntry]]:
@@ -34,6 +27,8 @@ def batches(end: int, begin: int = 0) -> Iterator[list[RawEntry]]:
             rows = cursor.fetchall()
         if not rows:
             return
+        if not all(type(row[4]) is type(row[5]) is bytes for row in rows):
+            rows = [(*row[:4], as_bytes(row[4]), as_bytes(row[5])) for row in rows]
         yield rows
         position = rows[-1][0] + 1
 

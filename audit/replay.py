@@ -102,7 +102,7 @@ def _keep_last_images(images: LastImages) -> Iterator[Difference]:
         batch: list[tuple[str, str, int, bytes, bool]] = []
         for position, _, _, _, data, _ in rows:
             try:
-                entry = read(raw_entries.as_bytes(data), patterns)
+                entry = read(data, patterns)
             except entries.Bad as error:
                 yield Difference("audit.entry", str(position), None, str(error), position)
                 continue

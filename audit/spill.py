@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
 _CACHE_KIB = 16_000
 _GROUPS = 256
-_WAITING_LIMIT = 100_000
+_WAITING_LIMIT = 50_000
 
 
 @contextmanager
@@ -32,9 +33,9 @@ def scratch() -> Iterator[sqlite3.Connection]:
 
 
 class Spool:
-    """Records of fixed width, handed back in groups: those with the same key are in the same group, in the order they came.
+    """Records of one width, handed back in groups: equal keys, their first bytes, are in the same group, in the order they came.
 
-    A key is the first `key_bytes` of a record. A group is a small part of all of them, chosen by the hash of the key.
+    A group is a small part of all of them, chosen by the hash of the key.
     """
 
     def __init__(self, record_bytes: int, key_bytes: int) -> None:
@@ -44,11 +45,13 @@ class Spool:
         self._chunks: list[list[tuple[int, int]]] = [[] for _ in range(_GROUPS)]
         self._file: IO[bytes] | None = None
 
-    def add(self, key: bytes, rest: bytes) -> None:
-        """One more record."""
-        self._groups[hash(key) % _GROUPS].append(key + rest)
-        self._waiting += 1
-        if self._waiting == _WAITING_LIMIT:
+    def add(self, records: Sequence[bytes]) -> None:
+        """Some more records; best a thousand at once."""
+        groups, key_bytes = self._groups, self._key_bytes
+        for record in records:
+            groups[hash(record[:key_bytes]) % _GROUPS].append(record)
+        self._waiting += len(records)
+        if self._waiting >= _WAITING_LIMIT:
             self._write()
 
     def _write(self) -> None:
@@ -60,23 +63,18 @@ class Spool:
             records.clear()
         self._waiting = 0
 
-    def groups(self) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Group by group, the records as key and rest."""
-        width, split = self._record_bytes, self._key_bytes
-        for number, records in enumerate(self._groups):
-            data = b"".join([*self._read(self._chunks[number]), *records])
-            yield [(data[at : at + split], data[at + split : at + width]) for at in range(0, len(data), width)]
+    def groups(self) -> Iterator[list[bytes]]:
+        """Group by group."""
+        width = self._record_bytes
+        for records, chunks in zip(self._groups, self._chunks, strict=True):
+            data = b"".join([*self._read(chunks), *records])
+            yield [data[at : at + width] for at in range(0, len(data), width)]
 
-    def repeated(self) -> Iterator[tuple[bytes, bytes]]:
-        """Each record whose key has stood before."""
+    def repeated(self) -> Iterator[bytes]:
+        """Each record whose like has stood before."""
         for group in self.groups():
-            if len({key for key, _ in group}) == len(group):
-                continue
-            seen: set[bytes] = set()
-            for key, rest in group:
-                if key in seen:
-                    yield key, rest
-                seen.add(key)
+            if len(set(group)) < len(group):
+                yield from (record for record, count in Counter(group).items() if count > 1)
 
     def _read(self, chunks: list[tuple[int, int]]) -> Iterator[bytes]:
         for at, size in chunks:

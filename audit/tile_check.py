@@ -39,7 +39,7 @@ class _Level:
 
 
 class TreeCheck:
-    """Takes leaves one by one; `built` of them are in the stored tiles."""
+    """Takes leaves in their order; `built` of them are in the stored tiles."""
 
     def __init__(self, built: int, read: merkle.TileReader) -> None:
         self._built = built

@@ -15,9 +15,8 @@ Memory does not grow with the ledger, but for one number per stream.
 from __future__ import annotations
 
 import struct
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +29,7 @@ from audit.entries import Bad, ParsedEntry
 from audit.entry_patterns import Patterns, PlainEntry
 from audit.ledger_report import Flaw, LedgerReport
 from audit.models import Entry
+from audit.raw_entries import RawEntry
 from audit.spill import Spool, scratch
 from audit.tile_check import TreeCheck
 from registry import storage
@@ -39,6 +39,7 @@ from registry.images import record_types
 __all__ = ["Flaw", "LedgerReport", "verify"]
 _AFTER_PREFIX = len("sha256:")
 _NUMBERS = struct.Struct(">qq")
+_DIGEST_BYTES, _DIGEST_AND_SIZE = 32, 40
 
 
 def verify(
@@ -67,8 +68,8 @@ def verify(
         # the size is read after the checkpoints, so that one signed meanwhile never looks longer than the ledger
         end = checkpoints.ledger_size() if size is None else size
         with (
-            closing(Spool(16 + 8, 16)) as events,
-            closing(Spool(16 + 8, 16)) as units,
+            closing(Spool(36, 36)) as events,
+            closing(Spool(36, 36)) as units,
             closing(Spool(32 + 16, 32)) as refs,
         ):
             _Pass(report, known, claims, end, _Spools(events, units, refs)).run()
@@ -77,7 +78,7 @@ def verify(
 
 
 class _Spools(NamedTuple):
-    """What is settled when all was read: event ids and units with their positions, and documents with size and position."""
+    """What is settled when all was read: event ids, the ids of units where they begin, documents with size and position."""
 
     events: Spool
     units: Spool
@@ -85,7 +86,10 @@ class _Spools(NamedTuple):
 
 
 class _Pass:
-    """One pass over the entries; each step adds what it finds to the report and goes on."""
+    """One pass over the entries; each step adds what it finds to the report and goes on.
+
+    One entry goes through all steps before the next: its bytes are still in the processor's cache then.
+    """
 
     def __init__(
         self, report: LedgerReport, known: era_check.KnownEras, claims: Claims, end: int, spools: _Spools
@@ -98,6 +102,9 @@ class _Pass:
         self.last_seq: dict[str, int] = {}
         self.last_at = ""
         self.unit: tuple[str, ...] = ("",)
+        self.event_ids: list[bytes] = []
+        self.unit_ids: list[bytes] = []
+        self.documents: list[bytes] = []
         self.special: dict[str, Callable[[ParsedEntry, int], None]] = dict.fromkeys(era_check.KINDS, self._era)
         self.special["bundle.issued"] = self._bundle
 
@@ -107,11 +114,14 @@ class _Pass:
         if lowest is not None and lowest < 0:
             self.report.add("position", "an entry stands before the first", lowest)
         for rows in raw_entries.batches(self.end):
-            for position, stream, number, at, entry, leaf in rows:
-                if position != self.position:
-                    self._missing(position)
-                self._entry(position, (stream, number, at), raw_entries.as_bytes(entry), raw_entries.as_bytes(leaf))
-                self.position = position + 1
+            for row in rows:
+                if row[0] != self.position:
+                    self._missing(row[0])
+                self._entry(row)
+                self.position = row[0] + 1
+            for spool, batch in zip(self.spools, (self.event_ids, self.unit_ids, self.documents), strict=True):
+                spool.add(batch)
+                batch.clear()
         self.report.size = self.tree.size
         self.report.root = "sha256:" + self.tree.root().hex()
         if self.position < self.end:
@@ -123,35 +133,34 @@ class _Pass:
         self._ids_stand_once()
         self._documents()
 
+    # --- one entry ---
+
     def _missing(self, position: int) -> None:
         last = position - 1
         sentence = "the entry is missing" if last == self.position else "the entries are missing"
         self.report.add("position", sentence, self.position, last)
 
-    # --- one entry ---
-
-    def _entry(self, position: int, beside: tuple[object, object, object], data: bytes, stored_leaf: bytes) -> None:
+    def _entry(self, row: RawEntry) -> None:
+        position, stream, number, at, data, stored_leaf = row
         leaf = merkle.leaf_hash(data)
         if leaf != stored_leaf:
             self.report.add("leaf", "the stored leaf is not the hash of the entry's bytes", position)
         self.tree.append(leaf)
-        plain = self.patterns.read(data) or self._exactly(data, position)
+        entry = self.patterns.read(data) or self._exactly(data, position)
         if position >= self.claims.awaits:
-            self.claims.take(position, leaf, None if plain is None else plain.at, self.tree)
-        if plain is None:
-            if isinstance(beside[0], str) and isinstance(beside[1], int):
-                self.last_seq[beside[0]] = beside[1]  # go on from what the columns claim
+            self.claims.take(position, leaf, None if entry is None else entry.at, self.tree)
+        if entry is None:
+            if isinstance(stream, str) and isinstance(number, int):
+                self.last_seq[stream] = number  # go on from what the columns claim
             return
-        if beside != (plain.stream, plain.stream_seq, plain.at):
+        if stream != entry.stream or number != entry.stream_seq or at != entry.at:
             self.report.add("columns", "stream, number or time beside the entry differ from its bytes", position)
-        self._order(plain, position)
-        self._unit(plain, position)
-        for digest, _, size_bytes in plain.refs:
-            place = _NUMBERS.pack(size_bytes, position)
-            self.spools.documents.add(bytes.fromhex(digest[_AFTER_PREFIX:]), place)
-        special = self.special.get(plain.kind)
-        if special is not None:
-            special(entries.parse(data), position)
+        self._order(entry, position)
+        self._unit(entry, position)
+        for digest, _, size_bytes in entry.refs:
+            self.documents.append(bytes.fromhex(digest[_AFTER_PREFIX:]) + _NUMBERS.pack(size_bytes, position))
+        if entry.kind in self.special:
+            self.special[entry.kind](entries.parse(data), position)
 
     def _exactly(self, data: bytes, position: int) -> PlainEntry | None:
         """The entry by the exact readers, which say what is wrong with it; None when it is no entry."""
@@ -165,9 +174,9 @@ class _Pass:
         return entries.plain(entry, rows=False)
 
     def _order(self, entry: PlainEntry, position: int) -> None:
-        expected = self.last_seq.get(entry.stream, 0) + 1
-        if entry.stream_seq != expected:
-            sentence = f"number {entry.stream_seq} in stream {entry.stream}, where {expected} was due"
+        due = self.last_seq.get(entry.stream, 0) + 1
+        if entry.stream_seq != due:
+            sentence = f"number {entry.stream_seq} in stream {entry.stream}, where {due} was due"
             self.report.add("stream", sentence, position)
         self.last_seq[entry.stream] = entry.stream_seq
         if entry.at < self.last_at and entry.kind != era_check.CLOCK_CORRECTED:
@@ -175,11 +184,10 @@ class _Pass:
         self.last_at = entry.at
 
     def _unit(self, entry: PlainEntry, position: int) -> None:
-        place = position.to_bytes(8, "big")
-        self.spools.events.add(bytes.fromhex(entry.id.replace("-", "")), place)
+        self.event_ids.append(entry.id.encode())
         facts = (entry.unit, entry.actor, entry.at, entry.event_at, entry.request)
         if facts[0] != self.unit[0]:
-            self.spools.units.add(bytes.fromhex(entry.unit.replace("-", "")), place)
+            self.unit_ids.append(entry.unit.encode())
         elif facts != self.unit:
             self.report.add("unit", f"differs from its unit {entry.unit} in actor, time or request", position)
         self.unit = facts
@@ -201,21 +209,30 @@ class _Pass:
     # --- what is settled when all was read ---
 
     def _ids_stand_once(self) -> None:
-        for key, place in self.spools.events.repeated():
-            sentence = f"event id {uuid.UUID(bytes=key)} stands twice"
-            self.report.add("event", sentence, int.from_bytes(place, "big"))
-        for key, place in self.spools.units.repeated():
-            self.report.add("unit", f"unit {uuid.UUID(bytes=key)} is torn apart", int.from_bytes(place, "big"))
+        events = {record.decode() for record in self.spools.events.repeated()}
+        units = {record.decode() for record in self.spools.units.repeated()}
+        if not events and not units:
+            return
+        before: set[str] = set()
+        unit = ""
+        for position, entry in _ids_of(self.end, self.patterns):
+            if entry.id in events and entry.id in before:
+                self.report.add("event", f"event id {entry.id} stands twice", position)
+            if entry.unit in units and entry.unit != unit and entry.unit in before:
+                self.report.add("unit", f"unit {entry.unit} is torn apart", position)
+            before |= {entry.id, entry.unit} & (events | units)
+            unit = entry.unit
 
     def _documents(self) -> None:
         for group in self.spools.documents.groups():
-            seen: set[tuple[bytes, int]] = set()
-            for key, place in group:
-                size_bytes, position = _NUMBERS.unpack(place)
-                if (key, size_bytes) not in seen:
-                    seen.add((key, size_bytes))
-                    self._document("sha256:" + key.hex(), size_bytes, position)
-            self.report.documents_checked += len({key for key, _ in seen})
+            seen: set[bytes] = set()
+            for record in group:
+                stated = record[:_DIGEST_AND_SIZE]
+                if stated not in seen:
+                    seen.add(stated)
+                    size_bytes, position = _NUMBERS.unpack(record[_DIGEST_BYTES:])
+                    self._document("sha256:" + record[:_DIGEST_BYTES].hex(), size_bytes, position)
+            self.report.documents_checked += len({stated[:_DIGEST_BYTES] for stated in seen})
 
     def _document(self, digest: str, size_bytes: int, position: int) -> None:
         stored = storage.size_of(digest)
@@ -235,3 +252,11 @@ class _Pass:
         refs = entries.parse(raw_entries.as_bytes(data)).event["refs"]
         name = next(ref["name"] for ref in refs if ref["digest"] == digest)
         self.report.add("document", sentence.format(f"document {name} {digest}"), position)
+
+
+def _ids_of(end: int, patterns: Patterns) -> Iterator[tuple[int, PlainEntry]]:
+    """The entries that can be read, once more: only to say where an id stands again."""
+    for rows in raw_entries.batches(end):
+        for row in rows:
+            with suppress(Bad):
+                yield row[0], patterns.read(row[4]) or entries.plain(entries.parse(row[4]), rows=False)

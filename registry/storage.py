@@ -124,7 +124,7 @@ def size_of(digest: str) -> int | None:
     """How many bytes lie under that name; None when there is no such file. Quick enough to ask for each of a million."""
     name = hex_of(digest)
     try:
-        found = os.stat(f"{settings.PRESSMARK_STORE}/{name[:2]}/{name}")
+        found = os.stat(f"{settings.PRESSMARK_STORE}/{name[:2]}/{name}")  # building a Path costs more than asking
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -190,6 +190,18 @@ def test_receipts_and_checkpoint_together_name_the_first_bad_entry(house: AuditW
     assert report.first_bad_position == bad
 
 
+@pytest.mark.parametrize("exact_first", [True, False])
+def test_among_very_many_checkpoints_that_disagree_the_receipt_still_names_the_entry(exact_first: bool) -> None:
+    report = LedgerReport()
+    acts = [lambda: report.add("receipt", "of other entries", 62, 64), lambda: report.add("leaf", "not the hash", 63)]
+    acts += [lambda n=n: report.add("root", f"at {n}", 0, n) for n in range(100, 450)]
+    for do in acts if exact_first else acts[::-1]:
+        do()
+    report.close()
+    assert report.first_bad_position == 63
+    assert (report.flaw_count, len(report.flaws)) == (352, 100)
+
+
 def test_a_history_signed_anew_with_the_stolen_log_key_is_found_by_what_was_kept_outside(house: AuditWorld) -> None:
     kept = [receipt(house, f"act-{number}") for number in range(4)]
     outside = house.checkpoint().note.encode()

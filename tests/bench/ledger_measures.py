@@ -1,0 +1,154 @@
+"""What is measured on a ledger, each function in a process of its own. Import it only where Django is set up."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from audit import checkpoints, merkle, raw_entries, replay, verify_ledger
+from audit.models import Checkpoint, Entry
+from audit.tile_check import TreeCheck
+from registry.access.models import Actor
+from registry.events import Caller
+from tests.audit.acts import act
+from tests.bench.long_ledger import set_up
+
+_SEED = 7
+_POLL_SECONDS = 0.005
+_PAUSE_SECONDS = 1.5
+_LIMIT_SECONDS = 30
+
+
+class _Clock:
+    """Wall and CPU seconds of a block."""
+
+    def __enter__(self) -> _Clock:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.wall_s, self.cpu_s = time.perf_counter() - self._wall, time.process_time() - self._cpu
+
+
+def hash_only() -> dict[str, Any]:
+    """Leaf hashes and the tree, over entries that are in memory already."""
+    size, cpu_s = checkpoints.ledger_size(), 0.0
+    tree = TreeCheck(0, checkpoints.read_tile)
+    for rows in raw_entries.batches(size):
+        with _Clock() as clock:
+            for row in rows:
+                tree.append(merkle.leaf_hash(row[4]))
+        cpu_s += clock.cpu_s
+    assert tree.root() == checkpoints.tree(size).root()
+    return {"entries": size, "cpu_s": cpu_s}
+
+
+def verify() -> dict[str, Any]:
+    """verify-ledger, replay aside."""
+    with _Clock() as clock:
+        report = verify_ledger.verify()
+    assert report.ok, [str(flaw) for flaw in report.flaws[:5]]
+    return {
+        "entries": report.size, "checkpoints": report.checkpoints_checked, "documents": report.documents_checked,
+        "wall_s": clock.wall_s, "cpu_s": clock.cpu_s,
+    }  # fmt: skip
+
+
+def rebuild() -> dict[str, Any]:
+    """Replay: every table is rebuilt and compared."""
+    with _Clock() as clock:
+        told = replay.run()
+    assert not told.differences, [str(item) for item in told.differences[:5]]
+    return {"entries": checkpoints.ledger_size(), "rows": told.rows, "wall_s": clock.wall_s, "cpu_s": clock.cpu_s}
+
+
+# --- proofs ---
+
+
+def proofs(count: int) -> dict[str, Any]:
+    """Inclusion and consistency, each from a tree that has read nothing yet, and their checks."""
+    size = checkpoints.built_size()
+    root, chance = checkpoints.tree(size).root(), random.Random(_SEED)
+    positions = [chance.randrange(1, size) for _ in range(count)]
+    return {
+        "size": size,
+        "inclusion": _proved(positions, lambda tree, at: tree.inclusion_path(at), lambda at: _included(at, size, root)),
+        "consistency": _proved(positions, lambda tree, at: tree.consistency_path(at), lambda at: _consistent(at, size, root)),
+    }  # fmt: skip
+
+
+def _included(at: int, size: int, root: bytes) -> Callable[[list[bytes]], bool]:
+    leaf = bytes(Entry.objects.values_list("leaf", flat=True).get(position=at))
+    return lambda path: merkle.verify_inclusion(leaf, at, size, path, root)
+
+
+def _consistent(at: int, size: int, root: bytes) -> Callable[[list[bytes]], bool]:
+    old_root = checkpoints.tree(size).root(at)
+    return lambda path: merkle.verify_consistency(at, size, old_root, root, path)
+
+
+def _proved(
+    positions: list[int],
+    prove: Callable[[merkle.TileTree, int], list[bytes]],
+    check_at: Callable[[int], Callable[[list[bytes]], bool]],
+) -> dict[str, float]:
+    made_ms, checked_ms, hashes = [], [], 0
+    for at in positions:
+        check = check_at(at)
+        with _Clock() as clock:
+            path = prove(checkpoints.tree(), at)  # finding the size of the tree is part of it
+        made_ms.append(1000 * clock.wall_s)
+        with _Clock() as clock:
+            held = check(path)
+        checked_ms.append(1000 * clock.wall_s)
+        assert held, at
+        hashes = max(hashes, len(path))
+    return {
+        "p50_ms": statistics.median(made_ms), "p99_ms": percentile(made_ms, 99), "hashes": hashes,
+        "check_p50_ms": statistics.median(checked_ms), "check_p99_ms": percentile(checked_ms, 99),
+    }  # fmt: skip
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """The value below which so many percent of them lie."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+# --- checkpoints ---
+
+
+def install() -> dict[str, Any]:
+    """An installation with its cast, for a keeper of its own process."""
+    set_up()
+    return {}
+
+
+def delays(count: int) -> dict[str, Any]:
+    """From COMMIT until the keeper's checkpoint covers the entry, in the database and in the file outside."""
+    chance, found = random.Random(_SEED), []
+    world = _Acting(Caller(actor_id=Actor.objects.get(username="root").pk, via="cli"))
+    latest = Path(settings.PRESSMARK_CHECKPOINTS) / checkpoints.LATEST
+    for number in range(count):
+        position = act(world, f"delayed-{number}").positions[0]  # type: ignore[arg-type]
+        begun = time.perf_counter()
+        while not Checkpoint.objects.filter(size__gt=position).exists():
+            assert time.perf_counter() - begun < _LIMIT_SECONDS, "the keeper does not sign"
+            time.sleep(_POLL_SECONDS)
+        found.append(1000 * (time.perf_counter() - begun))
+        assert int(latest.read_bytes().split(b"\n")[1]) > position
+        time.sleep(chance.random() * _PAUSE_SECONDS)
+    return {"count": count, "p50_ms": statistics.median(found), "p99_ms": percentile(found, 99), "max_ms": max(found)}
+
+
+class _Acting:
+    """Just enough of a world for `act`: who acts."""
+
+    def __init__(self, root: Caller) -> None:
+        self.cast = self
+        self.root = root
