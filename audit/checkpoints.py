@@ -184,7 +184,7 @@ def sign_next() -> Checkpoint | None:
         return None
     if size > ledger_size():
         raise LedgerRefused(
-            f"The tree holds {size} leaves, but the ledger has {ledger_size()} entries: the tiles were changed, or its end was cut off.",
+            f"The tree holds {size} leaves, but the ledger has {ledger_size()} entries: tiles were changed, or the end was cut.",
             hint="See `pressmark verify-ledger`; restore the newest backup of the database. Nothing was signed.",
         )
     kept = outside.newest() or b""
