@@ -30,6 +30,7 @@ from audit.era_check import KnownEras
 from audit.eras import Era
 from audit.ledger_report import LedgerReport
 from audit.models import Checkpoint
+from audit.outside import is_whole
 from audit.raw_entries import as_bytes
 from audit.signing import PublicKey, issuer_name
 from audit.tile_check import TreeCheck
@@ -105,10 +106,11 @@ class Claims:
             )
 
     def add_file(self, path: Path) -> None:
-        """The checkpoints in our own file outside the database."""
+        """The checkpoints in our own file outside the database; a last line that a power cut tore was shown to nobody."""
         try:
             with path.open("rb") as lines:
-                for number, line in enumerate(filter(None, map(bytes.strip, lines)), 1):
+                whole = (line.strip() for line in lines if line.endswith(b"\n") or is_whole(line))
+                for number, line in enumerate(filter(None, whole), 1):
                     self.add_checkpoint(
                         f"checkpoint {number} outside the database", base64.b64decode(line, validate=True)
                     )

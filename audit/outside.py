@@ -85,7 +85,7 @@ def read_latest() -> bytes:
 def whole_lines(data: bytes) -> list[bytes]:
     """The lines that count: not empty, and the last one only if nothing but its end is missing."""
     *lines, rest = data.split(b"\n")
-    return [line for line in [*lines, *([rest] if _is_whole(rest) else [])] if line]
+    return [line for line in [*lines, *([rest] if is_whole(rest) else [])] if line]
 
 
 # --- lines ---
@@ -106,7 +106,8 @@ def _decoded(line: bytes) -> bytes:
         return line
 
 
-def _is_whole(rest: bytes) -> bool:
+def is_whole(rest: bytes) -> bool:
+    """Whether a line without its end lacks nothing else."""
     try:
         notes.parse_checkpoint_body(notes.parse_note(_decoded(rest)).text)
     except notes.NoteError:
@@ -133,7 +134,7 @@ def _mend(target: BinaryIO) -> None:
     end = target.seek(0, os.SEEK_END)
     target.seek(max(0, end - _END_BYTES))
     rest = target.read().rpartition(b"\n")[2]
-    if _is_whole(rest):
+    if is_whole(rest):
         target.write(b"\n")
     elif rest:
         target.truncate(end - len(rest))

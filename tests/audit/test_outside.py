@@ -40,6 +40,7 @@ def test_what_a_power_cut_left_of_a_line_counts_as_nothing_and_is_cut_off(signed
     before = sizes()
     half_of_the_next_line(length)
     assert sizes() == before
+    assert verify_ledger.verify().flaws == []
     checkpoints.demand_continuity()
     row = checkpoints.sign_next()
     assert row is not None
