@@ -48,6 +48,7 @@ def log_of(story: Story, positions: list[int]) -> Files:
 def lowered(case: Case) -> Iterator[Mutant]:
     """The end of each stream lowered, its tail left out or not, and everything signed again by the real issuer."""
     story = case.story
+    seen = case.outside | {"checkpoint": story.checkpoint()}  # witnesses may collude, so what was seen before is known
     below = [at for at in story.positions if at < story.scope["size"]]
     for number, end in enumerate(story.scope["ends"]):
         tail = [at for at in below if builder.in_stream(story.ledger, at, end["stream"])]
@@ -60,7 +61,7 @@ def lowered(case: Case) -> Iterator[Mutant]:
                 beside = partial(_beside_the_sealed_scope, case, canonical(scope), positions)
                 yield Mutant("lowered", f"{label}, the sealed scope stays", beside, case.outside)
                 again = partial(_history_signed_again, case, canonical(scope), positions)
-                yield Mutant("lowered", f"{label}, history signed again", again, case.outside)
+                yield Mutant("lowered", f"{label}, history signed again", again, seen)
 
 
 def _beside_the_sealed_scope(case: Case, scope: bytes, positions: list[int]) -> Files:

@@ -14,7 +14,7 @@ from .notes import Checkpoint, read_checkpoint
 from .outside import OldRoot, read_consistency
 from .tree import included
 
-_MAX_PROOFS_IN_FILE = 8_000
+MAX_PROOFS_IN_FILE = 8_000
 _PROOFS = shaped(
     proofs=listed(shaped(path=forms.hash_path, position=forms.count)),
     size=forms.integer_from(1),
@@ -69,7 +69,7 @@ def _proofs(files: Mapping[str, bytes], size: int, findings: Findings) -> list[t
             break
         with findings.readable(STREAMS, name):
             value = forms.read_canonical(files[name])
-            if not _PROOFS(value) or value["size"] != size or len(value["proofs"]) > _MAX_PROOFS_IN_FILE:
+            if not _PROOFS(value) or value["size"] != size or len(value["proofs"]) > MAX_PROOFS_IN_FILE:
                 raise Unreadable("of another shape or size, or more proofs than a file holds")
             found += [(proof["position"], [bytes.fromhex(h) for h in proof["path"]]) for proof in value["proofs"]]
     if not forms.rising([position for position, _ in found]):
