@@ -72,7 +72,10 @@ def _beside_the_sealed_scope(case: Case, scope: bytes, positions: list[int]) -> 
 
 
 def _history_signed_again(case: Case, scope: bytes, positions: list[int]) -> Files:
-    """The entry that seals the scope is rewritten as well, and the whole history signed again with the real keys."""
+    """The entry that seals the scope is rewritten as well, and the whole history signed again with the real keys.
+
+    The witnesses do not cosign a second history: what they signed is put under it.
+    """
     ledger = case.story.ledger.fork(len(case.story.ledger.entries))
     reference = ledger.store("scope", scope)
 
@@ -83,8 +86,10 @@ def _history_signed_again(case: Case, scope: bytes, positions: list[int]) -> Fil
     at = case.story.issued_at
     ledger.entries[at] = edit(ledger.entries[at], change)
     document: Any = parse_canonical(scope)
-    story = dataclasses.replace(case.story, ledger=ledger, scope=document, positions=positions)
-    return builder.sealed(story)
+    story = dataclasses.replace(case.story, ledger=ledger, scope=document, positions=positions, witnesses=[])
+    files = builder.content(story)
+    files["log/checkpoint"] += case.story.checkpoint().removeprefix(case.story.ledger.checkpoint(case.story.size))
+    return builder.sealed(story, files)
 
 
 def sealed_lies(folder: Path) -> Iterator[Mutant]:
