@@ -6,10 +6,13 @@ import argparse
 import json
 from collections.abc import Callable
 
-from tests.bench import quantization
+from tests.bench import ledger, quantization
 from tests.bench.harness import Row, table
 
-BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {"quantization": quantization.run}
+BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "ledger": ledger.run,
+    "quantization": quantization.run,
+}
 
 
 def main() -> int:

@@ -40,7 +40,8 @@ class Sizes:
     acts_of_each_writer: int
 
 
-FULL, QUICK = Sizes(rounds=11, acts=300, acts_of_each_writer=60), Sizes(rounds=3, acts=60, acts_of_each_writer=10)
+FULL = Sizes(rounds=11, acts=300, acts_of_each_writer=150)
+QUICK = Sizes(rounds=3, acts=60, acts_of_each_writer=20)
 
 
 @dataclass
@@ -55,8 +56,8 @@ class Figures:
     writers_rate: list[float] = field(default_factory=list)
 
 
-def run(quick: bool) -> list[Row]:
-    """Rows of both databases."""
+def append_rows(quick: bool) -> list[Row]:
+    """Rows of both databases. `quick`: fewer rounds of fewer acts."""
     sizes = QUICK if quick else FULL
     with tempfile.TemporaryDirectory(prefix="pressmark-bench-") as name:
         folder = Path(name)
