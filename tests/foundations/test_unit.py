@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from audit import keys, merkle, notes
+from audit import keys, merkle, notes, receipts
 from audit.models import Entry
 from registry.access import services as access
 from registry.access.models import Actor, Team
@@ -144,6 +144,19 @@ def test_the_receipt_is_signed_by_the_issuer_over_the_leaves(cast: Cast) -> None
     leaf = bytes(Entry.objects.get(position=opened.positions[0]).leaf)
     assert receipt.first == opened.positions[0]
     assert receipt.root == merkle.root([leaf])
+
+
+def test_a_receipt_is_signed_once_for_whoever_takes_it_and_never_before_commit(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed: list[int] = []
+    monkeypatch.setattr(receipts, "sign", lambda first, leaves, at: signed.append(first) or f"receipt of {first}")
+    with unit(cast.root, role="administrator") as opened:
+        emit("team.changed", cast.team, team=cast.team.pk)
+        assert opened.receipt is None
+    assert signed == []
+    assert opened.receipt == opened.receipt == f"receipt of {opened.positions[0]}"
+    assert signed == list(opened.positions)
 
 
 def test_the_caller_says_who_and_the_unit_says_when(cast: Cast) -> None:
