@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,10 @@ def lowered(case: Case) -> Iterator[Mutant]:
                 beside = partial(_beside_the_sealed_scope, case, canonical(scope), positions)
                 yield Mutant("lowered", f"{label}, the sealed scope stays", beside, case.outside)
                 again = partial(_history_signed_again, case, canonical(scope), positions)
-                yield Mutant("lowered", f"{label}, history signed again", again, seen)
+                yield Mutant("lowered", f"{label}, history signed again", again, case.outside)
+                if story.witnesses:
+                    colluding = partial(_history_signed_again, case, canonical(scope), positions, story.witnesses)
+                    yield Mutant("lowered", f"{label}, witnesses too", colluding, seen)
 
 
 def _beside_the_sealed_scope(case: Case, scope: bytes, positions: list[int]) -> Files:
@@ -71,10 +74,10 @@ def _beside_the_sealed_scope(case: Case, scope: bytes, positions: list[int]) -> 
     return builder.seal(files, manifest, case.issuer)
 
 
-def _history_signed_again(case: Case, scope: bytes, positions: list[int]) -> Files:
+def _history_signed_again(case: Case, scope: bytes, positions: list[int], colluding: Sequence[Witness] = ()) -> Files:
     """The entry that seals the scope is rewritten as well, and the whole history signed again with the real keys.
 
-    The witnesses do not cosign a second history: what they signed is put under it.
+    Witnesses that do not collude cosign no second history: what they signed is put under it.
     """
     ledger = case.story.ledger.fork(len(case.story.ledger.entries))
     reference = ledger.store("scope", scope)
@@ -86,9 +89,11 @@ def _history_signed_again(case: Case, scope: bytes, positions: list[int]) -> Fil
     at = case.story.issued_at
     ledger.entries[at] = edit(ledger.entries[at], change)
     document: Any = parse_canonical(scope)
-    story = dataclasses.replace(case.story, ledger=ledger, scope=document, positions=positions, witnesses=[])
+    facts: dict[str, Any] = {"ledger": ledger, "scope": document, "positions": positions, "witnesses": list(colluding)}
+    story = dataclasses.replace(case.story, **facts)
     files = builder.content(story)
-    files["log/checkpoint"] += case.story.checkpoint().removeprefix(case.story.ledger.checkpoint(case.story.size))
+    if not colluding:
+        files["log/checkpoint"] += case.story.checkpoint().removeprefix(case.story.ledger.checkpoint(case.story.size))
     return builder.sealed(story, files)
 
 
