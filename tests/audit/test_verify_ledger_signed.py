@@ -13,7 +13,7 @@ from audit.models import Entry
 from audit.signing import Signer
 from registry.access.models import Team
 from registry.events import emit, unit
-from tests.audit.acts import act
+from tests.audit.acts import act, write_outside
 from tests.worlds.audit import AuditWorld, rewrite_entry, tamper
 
 pytestmark = pytest.mark.db_guarantee
@@ -217,11 +217,15 @@ def test_a_history_signed_anew_with_the_stolen_log_key_is_found_by_what_was_kept
 
 
 def test_our_own_checkpoints_do_not_excuse_what_was_handed_in(house: AuditWorld) -> None:
+    """The thief signs the rewritten history at a smaller size, too: that vouches for nothing."""
+    house.teams(3)
     outside = house.checkpoint().note.encode()
     size = checkpoints.ledger_size()
     forge_everything()
-    rewrite_entry(last(), b'"via":"cli"', b'"via":"api"', leaf=True)
-    house.checkpoint()
+    rewrite_entry(last() - 2, b'"via":"cli"', b'"via":"api"', leaf=True)
+    checkpoints.grow()
+    write_outside(notes.sign_checkpoint(keys.log_signer(), size - 1, checkpoints.root_at(size - 1)))
+    assert verify_ledger.verify().checkpoints_checked == 1
     report = verify_ledger.verify(outside=[outside])
     assert [(flaw.code, flaw.position, flaw.until) for flaw in report.flaws] == [("root", 0, size - 1)]
 
