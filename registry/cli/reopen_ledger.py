@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from audit import checkpoints
 from audit import services_interventions as interventions
 from audit.models import Intervention, Ledger
+from audit.refusal import LedgerRefused
 from registry.cli import administrators
 from registry.cli.keys import tell_new_keys
+from registry.errors import Conflict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", action="append", default=[], type=Path, metavar="FILE",
         help="a checkpoint of the old origin that was kept elsewhere; may be given several times",
     )  # fmt: skip
+    parser.add_argument(
+        "--although-whole", action="store_true",
+        help="even though nothing is wrong with the ledger here; it cannot be undone",
+    )  # fmt: skip
     administrators.add_arguments(parser)
 
 
@@ -29,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     given = [path.read_bytes() for path in options.checkpoint]
     actor = administrators.first_of(options)
     reason = administrators.reason_of(options)
+    if not given and not options.although_whole:
+        _demand_trouble(copied=options.copied)
     act = interventions.reopen_ledger(actor=actor, reason=reason, copied=options.copied, given=given)
     print(f"The ledger goes on as {Ledger.objects.get(ended_at=None).origin}.")
     _tell_what_was_before(act)
@@ -40,6 +49,21 @@ def run(options: argparse.Namespace) -> int:
         tell_new_keys("Keep these two lines outside this machine. Whoever knows the old ones can follow to these:")
     print("\nBack up the folder keys/ now, apart from the rest.")
     return 0
+
+
+def _demand_trouble(*, copied: bool) -> None:
+    """Nobody ends the origin of a ledger that goes on by itself, or sets its keys aside, by trying a verb out."""
+    try:
+        checkpoints.demand_continuity()
+    except LedgerRefused:
+        return
+    if copied:
+        hint = "Run this on the copy, not here. If this is the copy, and nothing tells it from the original, add --although-whole."
+    else:
+        hint = "If an old backup was restored with its checkpoints, give a newer one that was kept elsewhere: --checkpoint FILE."
+    raise Conflict(
+        "Nothing is wrong here: the ledger stands in its place and continues its last checkpoint.", hint=hint
+    )
 
 
 def _tell_what_was_before(act: Intervention) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from audit import checkpoints, eras, keys
 from audit.models import Entry, Intervention
@@ -91,6 +92,30 @@ def test_reopen_ledger_of_a_checkpoint_that_is_not_there_names_the_file(
 ) -> None:
     assert main(["reopen-ledger", "--restored", "--checkpoint", str(tmp_path / "none"), *one]) == 1
     assert f"{tmp_path / 'none'}: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("why", "remedy"), [("--restored", "--checkpoint FILE"), ("--copied", "on the copy, not here")]
+)
+def test_reopen_ledger_of_a_ledger_that_is_whole_changes_nothing(
+    world: World, one: list[str], capsys: pytest.CaptureFixture[str], why: str, remedy: str
+) -> None:
+    """Somebody tries the verb out: no origin ends for that, and no key is set aside."""
+    world.checkpoint()
+    before = sorted(path.name for path in Path(settings.PRESSMARK_KEYS).iterdir())
+    assert main(["reopen-ledger", why, *one]) == 1
+    said = capsys.readouterr().err
+    assert "Nothing is wrong here" in said
+    assert remedy in said
+    assert not Intervention.objects.exists()
+    assert sorted(path.name for path in Path(settings.PRESSMARK_KEYS).iterdir()) == before
+
+
+def test_reopen_ledger_although_whole_is_done(world: World, one: list[str]) -> None:
+    """A copy that nothing tells from its original has no other way."""
+    world.checkpoint()
+    assert main(["reopen-ledger", "--copied", "--although-whole", *one]) == 0
+    assert Intervention.objects.get().kind == Intervention.Kind.LEDGER_COPIED
 
 
 @pytest.mark.parametrize("words", [[], ["--restored", "--copied"]])
