@@ -3,7 +3,8 @@
 Rules:
 - the same verifier answers as offline, over the uploaded file; nothing of the upload is kept;
 - only what the reader gives counts as known from outside; what this installation knows is added only when asked for, and said;
-- the page convinces nobody who does not trust this installation, and says so.
+- the page convinces nobody who does not trust this installation, and says so;
+- what was given wrongly is named by its field, and the form comes back with what was typed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ from registry.errors import Invalid
 
 BUNDLE_LIMIT_BYTES = 256 * 1024 * 1024
 _SMALL_LIMIT_BYTES = 1024 * 1024
+_LABELS = {
+    "--key": "Key lines that you know",
+    "--checkpoint": "Checkpoint that you kept",
+    "--witness": "Key lines of witnesses",
+    "--proof": "Proof to a newer checkpoint",
+    "--receipt": "Receipt",
+}
 
 
 class CheckForm(forms.Form):
@@ -58,7 +66,11 @@ class Known:
                 receipts=self.receipts,
             )  # fmt: skip
         except offline_verify.WrongCall as error:
-            raise Invalid(f"{error}.", hint="Correct what you gave beside the bundle; nothing was judged.") from None
+            option, _, what = str(error).partition(": ")
+            raise Invalid(
+                f"{_LABELS.get(option.split()[0], option)}: {what}.",
+                hint="Correct what you gave beside the bundle; nothing was judged.",
+            ) from None
 
 
 class CheckBundle(AuditPage):
@@ -68,6 +80,14 @@ class CheckBundle(AuditPage):
         return render(request, "audit/check.html", {"section": "bundles"})
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        try:
+            return render(request, "audit/check.html", self._judged(request))
+        except Invalid as problem:
+            given = {name: request.POST.get(name, "") for name in ("keys", "witnesses", "ours")}
+            context = {"section": "bundles", "problem": problem, "given": given}
+            return render(request, "audit/check.html", context, status=problem.status)
+
+    def _judged(self, request: HttpRequest) -> dict[str, Any]:
         form = CheckForm(request.POST, request.FILES)
         if not form.is_valid():
             raise Invalid("No bundle was given.", hint="Choose the zip file of a bundle and send the form again.")
@@ -80,8 +100,7 @@ class CheckBundle(AuditPage):
             verdict = known.judge(copy.name)
             if given["ours"] and verdict.tree_size:
                 verdict = _with_ours(known, verdict.tree_size).judge(copy.name)
-        context = {"name": given["bundle"].name, "ours": given["ours"], "section": "bundles", "verdict": verdict}
-        return render(request, "audit/check.html", context)
+        return {"name": given["bundle"].name, "ours": given["ours"], "section": "bundles", "verdict": verdict}
 
 
 def _known(given: dict[str, Any]) -> Known:

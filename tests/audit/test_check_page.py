@@ -106,6 +106,16 @@ def test_what_cannot_be_read_beside_the_bundle_is_named_and_nothing_is_judged(
     assert "nothing was judged" in answer.content.decode()
 
 
+def test_a_form_that_was_refused_comes_back_with_what_was_typed(officer: Client, zipped: bytes) -> None:
+    given = {"keys": "not a key", "witnesses": "w.example+1", "ours": "on"}
+    shown = officer.post(PAGE, {"bundle": SimpleUploadedFile("b.zip", zipped), **given}).content.decode()
+    assert "Key lines that you know: not a key line" in shown
+    assert ">not a key</textarea>" in shown
+    assert ">w.example+1</textarea>" in shown
+    assert 'type="checkbox" checked' in shown
+    assert "--key" not in shown
+
+
 def test_a_form_without_a_bundle_and_one_that_is_too_large_say_what_to_do(
     officer: Client, zipped: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
