@@ -179,7 +179,10 @@ def _problem(response: http.client.HTTPResponse) -> dict[str, Any]:
     try:
         problem = json.loads(data)
     except ValueError:
-        return {"detail": f"The server answered status {response.status}."}
+        return {
+            "detail": f"The server answered status {response.status}, and not in Pressmark's words.",
+            "hint": "Look at the address of the server, and at what stands between it and you.",
+        }
     return problem if isinstance(problem, dict) else {"detail": str(problem)}
 
 

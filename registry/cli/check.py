@@ -73,7 +73,7 @@ def _lines(before_start: bool) -> Iterator[Line]:
     for tick in keeper.health():
         yield (
             not tick["error"],
-            f"keeper: {tick['name']} last ran {tick['last_run_at']} {tick['error']}",
+            f"keeper: {tick['name']} last ran {tick['last_run_at']} {tick['error']}".rstrip(),
             "see the error",
         )
     yield from _anchors()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from registry.client import ApiError, Client
 from registry.errors import Invalid, Problem
 
 PENDING_SECONDS = 10.0
+_WHICH = "`pressmark receipt list` shows those that are kept; give a name of it, a file with one, or --all."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +52,8 @@ def show() -> int:
     for item in found:
         state = "completed" if item.is_complete else "not completed"
         receipt = item.receipt
-        print(f"{item.path.stem}  {receipt.at[:19]}Z  {receipt.count:>3} entries  {state}")
+        entries = "entry  " if receipt.count == 1 else "entries"
+        print(f"{item.path.stem}  {receipt.at[:19]}Z  {receipt.count:>3} {entries}  {state}")
     place = receipts_folder()
     print(f"{len(found)} in {place}" if found else f"No receipt is kept in {place} yet.", file=sys.stderr)
     return 0
@@ -79,7 +82,13 @@ def _given(text: str) -> tuple[str, Receipt]:
         if len(text) < 256 and path.is_file():
             receipt = receipts.read(path.read_bytes())
             return (path.stem if path.parent == receipts_folder() else receipt.name), receipt
-    receipt = receipts.read(text.encode())
+    if len(text) < 256 and Path(text).is_dir():
+        raise Invalid(f"{text} is a folder.", hint=_WHICH)
+    try:
+        receipt = receipts.read(text.encode())
+    except Invalid:
+        shown = text if len(text) < 80 else f"{text[:77]}..."
+        raise Invalid(f"{shown} is no kept receipt, no file, and no value of a header.", hint=_WHICH) from None
     return receipt.name, receipt
 
 
@@ -124,4 +133,17 @@ def check(arguments: Sequence[str]) -> int:
     words = list(arguments)
     if words and not Path(words[0]).exists() and (receipts_folder() / words[0]).is_dir():
         words[0] = str(receipts_folder() / words[0])
+    if words and Path(words[0]).is_file() and _is_zipped_receipt(Path(words[0])):
+        raise Invalid(
+            f"{words[0]} is the zip of a completed receipt.", hint="Unpack it, and give the folder that was in it."
+        )
     return verify.run(argparse.Namespace(arguments=words))
+
+
+def _is_zipped_receipt(path: Path) -> bool:
+    """As the page of a receipt hands it out."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/receipt.note") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False

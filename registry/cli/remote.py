@@ -62,7 +62,7 @@ def remember(server: str, token: str) -> Path:
 def split_model(reference: str) -> tuple[str, str]:
     """`team/model` in its two parts."""
     team, slash, model = reference.partition("/")
-    if not slash or not team or not model or "@" in model:
+    if not slash or not team or not model or "/" in model or "@" in model:
         raise Invalid(f"{reference!r} names no model.", hint="Write TEAM/MODEL.")
     return team, model
 

@@ -73,9 +73,9 @@ def _init(options: argparse.Namespace) -> int:
     signer.save(options.state / KEY_FILE)
     print(cosigner_of(signer).key_line)
     print(
-        f"\nThe key is {options.state / KEY_FILE}. Give the line above to the operator of the ledger, who writes it into the file"
+        f"\nThe key is {options.state / KEY_FILE}. Give the line above to the operator of the ledger, who writes it with the"
     )
-    print("PRESSMARK_WITNESSES with the address of this witness, and to everybody who checks bundles (--witness).")
+    print("address of this witness into PRESSMARK_HOME/witnesses, and to everybody who checks bundles (--witness).")
     return 0
 
 
@@ -104,7 +104,10 @@ def _status(options: argparse.Namespace) -> int:
     key = cosigner_of(Signer.load(options.state / KEY_FILE))
     print(key.key_line)
     state = State(options.state / LOGS, key)
-    for origin in state.origins():
+    origins = state.origins()
+    if not origins:
+        print("  nothing is cosigned yet")
+    for origin in origins:
         with state.locked(origin) as place:
             seen = place.read()
         print(f"  {origin}  {seen.size} entries, cosigned {_cosigned(seen.note, key)}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,43 @@ def test_a_password_file_that_is_not_there_is_named(tmp_path: Path, capsys: pyte
     words = ["login", "http://127.0.0.1:1", "--username", "ada", "--password-file", str(tmp_path / "none")]
     assert main(words) == 1
     assert f"{tmp_path / 'none'}: No such file or directory." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"), [([], "--username NAME"), (["--username", "ada"], "--password-file FILE")]
+)
+def test_a_login_without_a_terminal_names_the_option(
+    words: list[str], remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert main(["login", "http://127.0.0.1:1", *words]) == 1
+    said = capsys.readouterr().err
+    assert "There is no terminal to ask" in said
+    assert f"Give {remedy}." in said
+
+
+def test_a_model_with_a_slash_too_many_is_refused_before_the_server_is_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PRESSMARK_TOKEN", "unused")
+    assert main(["as-of", "risk/scorer/x", "--server", "http://127.0.0.1:1"]) == 1
+    assert "Write TEAM/MODEL." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["none", "."])
+def test_what_is_no_receipt_is_named(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["receipt", "complete", given]) == 1
+    said = capsys.readouterr().err
+    assert f"{given} is " in said
+    assert "pressmark receipt list" in said
+
+
+def test_a_receipt_that_is_still_zipped_is_not_called_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The verifier would answer NO to a zip that is no bundle."""
+    with zipfile.ZipFile(tmp_path / "receipt.zip", "w") as archive:
+        archive.writestr("pressmark-receipt-7/receipt.note", "")
+    assert main(["receipt", "verify", str(tmp_path / "receipt.zip")]) == 1
+    assert "Unpack it" in capsys.readouterr().err
 
 
 def test_a_remembered_login_that_is_broken_asks_for_a_new_one(

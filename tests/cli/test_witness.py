@@ -20,7 +20,7 @@ def state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert main(["witness", "init", "--name", "witness.example.org/w1", "--state", str(tmp_path / "w")]) == 0
     said = capsys.readouterr().out
     assert parse_cosigner_line(said.splitlines()[0]).name == "witness.example.org/w1"
-    assert "PRESSMARK_WITNESSES" in said
+    assert "PRESSMARK_HOME/witnesses" in said
     return tmp_path / "w"
 
 
