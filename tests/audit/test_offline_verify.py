@@ -161,6 +161,14 @@ def test_the_consistency_proof_from_the_scopes_size_may_not_be_missing(story: St
     assert_no(judge(builder.sealed(story, files)), STREAMS, f"scope's size {story.scope['size']}")
 
 
+def test_the_first_line_of_a_checkpoint_names_its_log_whatever_its_size(story: Story) -> None:
+    body = notes.parse_note(story.ledger.checkpoint()).text
+    note = notes.sign_note(body, story.ledger.issuer, story.ledger.log)
+    assert_no(
+        judge(builder.sealed(story), checkpoint=note), STREAMS, "the first signature must be the log key's, named"
+    )
+
+
 # --- receipts
 
 
@@ -255,6 +263,11 @@ def test_a_receipt_of_two_entries_outside_the_bundle_is_not_checked_by_a_proof_f
 def test_what_the_caller_hands_in_must_be_readable_or_nothing_is_judged(story: Story, outside: dict[str, Any]) -> None:
     with pytest.raises(WrongCall):
         judge(builder.sealed(story), **outside)
+
+
+def test_a_bundle_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
+    with pytest.raises(WrongCall, match="no such file"):
+        offline_verify.verify_bundle(tmp_path / "none.zip")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
