@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from audit import checkpoints
+from audit import checkpoints, cosigning, eras, past
 from audit import services_interventions as interventions
 from audit.models import Intervention, Ledger
 from audit.refusal import LedgerRefused
@@ -36,8 +37,10 @@ def run(options: argparse.Namespace) -> int:
     given = [path.read_bytes() for path in options.checkpoint]
     actor = administrators.first_of(options)
     reason = administrators.reason_of(options)
-    if not given and not options.although_whole:
-        _demand_trouble(copied=options.copied)
+    if not options.although_whole:
+        _demand_trouble(given, copied=options.copied)
+    if not given and not options.copied:  # what a witness showed of the lost history is sealed with the loss
+        cosigning.refuse_other_history(eras.read, checkpoints.root_or_none)
     act = interventions.reopen_ledger(actor=actor, reason=reason, copied=options.copied, given=given)
     print(f"The ledger goes on as {Ledger.objects.get(ended_at=None).origin}.")
     _tell_what_was_before(act)
@@ -51,11 +54,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _demand_trouble(*, copied: bool) -> None:
+def _demand_trouble(given: Sequence[bytes], *, copied: bool) -> None:
     """Nobody ends the origin of a ledger that goes on by itself, or sets its keys aside, by trying a verb out."""
     try:
         checkpoints.demand_continuity()
     except LedgerRefused:
+        return
+    ledger = Ledger.objects.get(ended_at=None)
+    before = past.read(ledger, given)
+    if before.epoch > ledger.epoch or (before.last is not None and before.last.size > before.agreed_size):
         return
     if copied:
         hint = "Run this on the copy, not here. If this is the copy, and nothing tells it from the original, add --although-whole."

@@ -111,6 +111,30 @@ def test_reopen_ledger_of_a_ledger_that_is_whole_changes_nothing(
     assert sorted(path.name for path in Path(settings.PRESSMARK_KEYS).iterdir()) == before
 
 
+def test_reopen_ledger_with_a_checkpoint_that_it_continues_changes_nothing(
+    world: World, one: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kept.note").write_text(world.checkpoint().note)
+    act(world, "later")
+    assert main(["reopen-ledger", "--restored", "--checkpoint", str(tmp_path / "kept.note"), *one]) == 1
+    assert "Nothing is wrong here" in capsys.readouterr().err
+    assert not Intervention.objects.exists()
+
+
+def test_reopen_ledger_without_what_a_witness_showed_is_refused(
+    world: World, one: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sealed without it, the end of the old origin would be the backup's, and the loss would be sealed nowhere."""
+    world.checkpoint()
+    evidence = Path(settings.PRESSMARK_CHECKPOINTS) / "other-history-7-0707070707070707.note"
+    evidence.write_bytes(lost_checkpoint(keys.log_signer(), 7))
+    assert main(["reopen-ledger", "--restored", *one]) == 1
+    assert f"--checkpoint {evidence}" in capsys.readouterr().err
+    assert not Intervention.objects.exists()
+    assert main(["reopen-ledger", "--restored", "--checkpoint", str(evidence), *one]) == 0
+    assert Intervention.objects.get().old_size == Entry.objects.count() - 1 + 7
+
+
 def test_reopen_ledger_although_whole_is_done(world: World, one: list[str]) -> None:
     """A copy that nothing tells from its original has no other way."""
     world.checkpoint()
