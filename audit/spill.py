@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-_CACHE_KIB = 16_000
+_CACHE_KIB = 4_000
 _GROUPS = 256
-_WAITING_LIMIT = 50_000
+_WAITING_LIMIT = 20_000
 
 
 @contextmanager

@@ -23,13 +23,13 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import Min
 
-from audit import checkpoints, entries, era_check, merkle, raw_entries, scope_check
+from audit import checkpoints, entries, entry_feed, era_check, raw_entries, scope_check
 from audit.claims import Claims
 from audit.entries import Bad, ParsedEntry
+from audit.entry_feed import Item
 from audit.entry_patterns import Patterns, PlainEntry
 from audit.ledger_report import Flaw, LedgerReport
 from audit.models import Entry
-from audit.raw_entries import RawEntry
 from audit.spill import Spool, scratch
 from audit.tile_check import TreeCheck
 from registry import storage
@@ -37,6 +37,7 @@ from registry.errors import Problem
 from registry.images import record_types
 
 __all__ = ["Flaw", "LedgerReport", "verify"]
+_SPOOLED_AT_ONCE = 1000
 _AFTER_PREFIX = len("sha256:")
 _NUMBERS = struct.Struct(">qq")
 _DIGEST_BYTES, _DIGEST_AND_SIZE = 32, 40
@@ -49,11 +50,13 @@ def verify(
     key_lines: Sequence[str] = (),
     outside: Iterable[bytes] = (),
     receipts: Iterable[bytes] = (),
+    beside: bool | None = None,
 ) -> LedgerReport:
     """Verify the ledger, or its first `size` entries.
 
     `key_lines`: keys known from elsewhere, one of which must be the ledger's. `outside`: checkpoint notes kept elsewhere, beside
-    those in this installation's own file of checkpoints. `receipts`: notes of receipts kept elsewhere.
+    those in this installation's own file of checkpoints. `receipts`: notes of receipts kept elsewhere. `beside`: whether a second
+    process reads ahead; None leaves it to the length of the ledger.
     """
     report = LedgerReport(documents_hashed=hash_documents)
     known = era_check.read(report, size)
@@ -72,7 +75,7 @@ def verify(
             closing(Spool(36, 36)) as units,
             closing(Spool(32 + 16, 32)) as refs,
         ):
-            _Pass(report, known, claims, end, _Spools(events, units, refs)).run()
+            _Pass(report, known, claims, end, _Spools(events, units, refs)).run(beside)
     report.close()
     return report
 
@@ -86,10 +89,7 @@ class _Spools(NamedTuple):
 
 
 class _Pass:
-    """One pass over the entries; each step adds what it finds to the report and goes on.
-
-    One entry goes through all steps before the next: its bytes are still in the processor's cache then.
-    """
+    """One pass over the entries; each step adds what it finds to the report and goes on."""
 
     def __init__(
         self, report: LedgerReport, known: era_check.KnownEras, claims: Claims, end: int, spools: _Spools
@@ -108,20 +108,19 @@ class _Pass:
         self.special: dict[str, Callable[[ParsedEntry, int], None]] = dict.fromkeys(era_check.KINDS, self._era)
         self.special["bundle.issued"] = self._bundle
 
-    def run(self) -> None:
+    def run(self, beside: bool | None) -> None:
         """Every entry, then what can only be said at the end."""
         lowest = Entry.objects.aggregate(lowest=Min("position"))["lowest"]
         if lowest is not None and lowest < 0:
             self.report.add("position", "an entry stands before the first", lowest)
-        for rows in raw_entries.batches(self.end):
-            for row in rows:
-                if row[0] != self.position:
-                    self._missing(row[0])
-                self._entry(row)
-                self.position = row[0] + 1
-            for spool, batch in zip(self.spools, (self.event_ids, self.unit_ids, self.documents), strict=True):
-                spool.add(batch)
-                batch.clear()
+        for item in entry_feed.items(self.end, self.patterns, frozenset(self.special), beside=beside):
+            if item[0] != self.position:
+                self._missing(item[0])
+            self._entry(item)
+            self.position = item[0] + 1
+            if len(self.event_ids) >= _SPOOLED_AT_ONCE:
+                self._spool()
+        self._spool()
         self.report.size = self.tree.size
         self.report.root = "sha256:" + self.tree.root().hex()
         if self.position < self.end:
@@ -135,18 +134,23 @@ class _Pass:
 
     # --- one entry ---
 
+    def _spool(self) -> None:
+        for spool, batch in zip(self.spools, (self.event_ids, self.unit_ids, self.documents), strict=True):
+            spool.add(batch)
+            batch.clear()
+
     def _missing(self, position: int) -> None:
         last = position - 1
         sentence = "the entry is missing" if last == self.position else "the entries are missing"
         self.report.add("position", sentence, self.position, last)
 
-    def _entry(self, row: RawEntry) -> None:
-        position, stream, number, at, data, stored_leaf = row
-        leaf = merkle.leaf_hash(data)
-        if leaf != stored_leaf:
+    def _entry(self, item: Item) -> None:
+        position, stream, number, at, leaf, fits, entry, data = item
+        if not fits:
             self.report.add("leaf", "the stored leaf is not the hash of the entry's bytes", position)
         self.tree.append(leaf)
-        entry = self.patterns.read(data) or self._exactly(data, position)
+        if entry is None:
+            entry = self._exactly(data or b"", position)
         if position >= self.claims.awaits:
             self.claims.take(position, leaf, None if entry is None else entry.at, self.tree)
         if entry is None:
@@ -159,7 +163,7 @@ class _Pass:
         self._unit(entry, position)
         for digest, _, size_bytes in entry.refs:
             self.documents.append(bytes.fromhex(digest[_AFTER_PREFIX:]) + _NUMBERS.pack(size_bytes, position))
-        if entry.kind in self.special:
+        if data is not None and entry.kind in self.special:
             self.special[entry.kind](entries.parse(data), position)
 
     def _exactly(self, data: bytes, position: int) -> PlainEntry | None:
