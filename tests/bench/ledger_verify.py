@@ -20,7 +20,7 @@ from tests.bench.harness import Row, at_least, at_most
 from tests.services.home import Home
 from tests.services.postgres import postgres_server
 
-_BUILD, _MEASURES = "tests.bench.long_ledger", "tests.bench.ledger_measures"
+_BUILD, _MEASURES, _DELAYS = "tests.bench.long_ledger", "tests.bench.ledger_measures", "tests.bench.ledger_delays"
 _MILLION = 1_000_000
 _KEEPER_STARTS_SECONDS = 3
 
@@ -140,11 +140,11 @@ def _proof_rows(database: str, kind: str, size: int, told: dict[str, Any], count
 
 def _checkpoint_row(database: str, count: int) -> Row:
     with _home(database) as home:
-        home.ask(_MEASURES, "install")
+        home.ask(_DELAYS, "install")
         keeper = home.start("-m", "registry.cli.main", "keeper")
         try:
             time.sleep(_KEEPER_STARTS_SECONDS)
-            told = home.ask(_MEASURES, "delays", count)
+            told = home.ask(_DELAYS, "delays", count)
         finally:
             keeper.terminate()
             keeper.wait()
