@@ -203,9 +203,9 @@ def test_a_folder_that_is_no_receipt_is_a_no_and_not_a_crash(ledger: Ledger, tmp
 def test_the_command_line_takes_a_folder(ledger: Ledger, tmp_path: Path) -> None:
     judge(tmp_path, builder.completed(ledger, UNIT), ledger)
     (tmp_path / "checkpoint").write_bytes(ledger.checkpoint())
-    (tmp_path / "keys").write_text(f"# kept\n{ledger.log.key_line} from the auditor\n")
+    (tmp_path / "known-keys").write_text(f"# kept\n{ledger.log.key_line} from the auditor\n")
     command = [sys.executable, "-I", "-S", "-W", "error", offline_verify.__file__, str(tmp_path / "receipt")]
-    known = ["--key", str(tmp_path / "keys"), "--checkpoint", str(tmp_path / "checkpoint")]
+    known = ["--key", str(tmp_path / "known-keys"), "--checkpoint", str(tmp_path / "checkpoint")]
     done = subprocess.run([*command, *known, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["receipt"]["first"] == UNIT
