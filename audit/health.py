@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views import View
 
@@ -31,7 +31,7 @@ def troubles() -> list[str]:
         ticks = {tick.name: tick for tick in Tick.objects.all()}
         ahead_seconds = ledger.seconds_ahead()
         unwitnessed = witnesses.troubles()
-    except DatabaseError:
+    except Error:
         return ["The database does not answer."]
     found = [f"{len(absent)} guards of the database are missing."] if absent else []
     if ahead_seconds > AHEAD_SECONDS:

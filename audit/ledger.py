@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 
 from audit import receipts
 from audit.ledger_postgres import CLOCK, CLOCK_KIND
@@ -80,7 +80,7 @@ def settle(connection: Any) -> None:
             cursor = connection.connection.cursor()
             cursor.execute("SELECT pressmark_settle()")
             cursor.close()
-    except DatabaseError:
+    except Error:  # a connection that is gone is an InterfaceError, which is no DatabaseError
         if not connection.in_atomic_block:
             connection.close()  # the next act of this process gets a connection that works
         raise

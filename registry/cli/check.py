@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from audit import anchors, checkpoints, health, keeper, keys, ledger, witnesses
@@ -47,7 +47,7 @@ def _lines(before_start: bool) -> Iterator[Line]:
         applied = not MigrationExecutor(connection).migration_plan(
             MigrationExecutor(connection).loader.graph.leaf_nodes()
         )
-    except DatabaseError as error:
+    except Error as error:
         yield False, f"the database does not answer: {error}", "check PRESSMARK_DATABASE_URL, then run `pressmark init`"
         return
     yield applied, f"{connection.vendor} has the tables of this version", "run `pressmark init`, or `pressmark upgrade`"

@@ -126,8 +126,10 @@ def _run(verb: Verb, words: Sequence[str]) -> int:
     if verb.needs_django:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "registry.settings")
         import django  # noqa: PLC0415  keeps the start of the other verbs light
+        from django.apps import apps  # noqa: PLC0415
 
-        django.setup()
+        if not apps.ready:  # a second time it would bind the log to whatever stands for stderr at the moment
+            django.setup()
     module = importlib.import_module(verb.module)
     parser = argparse.ArgumentParser(prog=f"pressmark {verb.name}", description=verb.about)
     module.add_arguments(parser)

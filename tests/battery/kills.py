@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.battery.writers import homes, judgement
+from tests.battery.writers import WRITERS, homes, judgement
 from tests.bench.harness import Row, at_least, at_most
 from tests.services.home import Home
 from tests.services.postgres import postgres_server
@@ -106,6 +106,14 @@ def server_stopped(sizes: Sizes) -> list[Row]:
         at_least("kills.postgresql.stops", f"{what}: stops", len(recovered_s), stops, "stops", stops),
         at_most(
             "kills.postgresql.stops.errors", f"{what}: errors of writers", len(judged["errors"]), 0, "errors", stops
+        ),
+        at_most(
+            "kills.postgresql.stops.unsigned",
+            f"{what}: told without a receipt (one for each writer and stop at most)",
+            judged["without_receipt"],
+            stops * WRITERS,
+            "units",
+            judged["told_units"],
         ),
         *judgement("kills.postgresql.stops", what, judged),
     ]

@@ -1,6 +1,7 @@
 """Writers that work at once on an installation, and are killed at it. Import it only where Django is set up.
 
-Each unit is told in a file of acknowledgements once it has returned, with its receipt. Half of the writers hold the strongest lock
+Each unit is told in a file of acknowledgements once it has returned, with its receipt; a server that stops between the commit and
+the signature leaves an act that is done and has none yet. Half of the writers hold the strongest lock
 on a team of theirs while they change it; the others put children into the teams that those hold, so that the check of their
 foreign keys has to wait. Whoever is killed leaves what was acknowledged, and must not leave half of anything.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, connection, connections
+from django.db import Error, connection, connections
 
 from audit import checkpoints, keys, outside
 from audit import services as audit
@@ -34,6 +35,7 @@ WRITERS = 8
 PEOPLE = 6
 CHILDREN = 4
 EVENTS = CHILDREN + 1
+NO_RECEIPT = "-"
 _context = multiprocessing.get_context("fork")
 
 
@@ -86,8 +88,7 @@ class Writer:
                     granted_by_id=self.caller.actor_id, created_at=opened.now,
                 )  # fmt: skip
                 emit("membership.granted", child, team=place)
-        assert opened.receipt is not None
-        receipt = base64.b64encode(opened.receipt.encode()).decode()
+        receipt = base64.b64encode((opened.receipt or "").encode()).decode() or NO_RECEIPT
         os.write(self.file, f"{opened.positions[0]} {len(opened.positions)} {opened.id} {receipt}\n".encode())
 
     def _is_strong(self) -> bool:
@@ -141,7 +142,7 @@ def _write_through_crashes(slot: int, seed: int, end: float) -> None:
     while time.time() < end and not (folder() / "stop").exists():
         try:
             writer.act()
-        except DatabaseError:
+        except Error:
             connection.close()
             time.sleep(0.02)
 
