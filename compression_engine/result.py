@@ -35,6 +35,8 @@ class Measurement:
     high: float | None = None
     spread: float | None = None
     reason: str | None = None
+    slice: Sequence[tuple[str, str]] = ()
+    """Which rows: names of columns with their values, in the order in which they narrow; empty means all."""
 
     def figure(self) -> dict[str, JSON]:
         """The figure of an evidence document."""
@@ -44,7 +46,7 @@ class Measurement:
             "metric": self.metric,
             "n": self.n,
             "reason": self.reason,
-            "slice": [],
+            "slice": [{"name": name, "value": value} for name, value in self.slice],
             "spread": _text(self.spread),
             "unit": self.unit,
             "value": _text(self.value),
