@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo "installing the pinned packages ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(TORCH_BACKEND) --no-deps -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
@@ -51,7 +51,8 @@ format: setup ## let ruff write the layout
 
 lock: setup ## resolve requirements.lock anew
 	printf 'torch==2.13.0\n' > $(VENV)/constraints.txt
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras -c $(VENV)/constraints.txt --python-version 3.11 --no-header --no-annotate -o $(VENV)/lock.txt
+	printf 'torchaudio; sys_platform == "never"\n' > $(VENV)/overrides.txt  # silero-vad asks for it to read audio files; we do not
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras -c $(VENV)/constraints.txt --override $(VENV)/overrides.txt --python-version 3.11 --no-header --no-annotate -o $(VENV)/lock.txt
 	sed 's/+cpu$$//' $(VENV)/lock.txt > requirements.lock
 	@! grep -i -E 'nvidia|cuda|triton' requirements.lock || { echo "CUDA arrived in the lock"; exit 1; }
 
