@@ -9,6 +9,7 @@ from pathlib import Path
 from compression_engine.data import Encoder
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
+from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
@@ -32,6 +33,11 @@ class Context:
     out_of_distribution: Encoder | None = None
     threads: int = 1
     rounds: int = 60
+    price_sheet: PriceSheet | None = None
+    found: Sequence[Found] = ()
+    """What the measures before this one found, in their order: cost rests on size, timing, memory and energy."""
+    run_cpu_seconds: float | None = None
+    """What making the version took, where whoever asks knows it."""
 
 
 @dataclass(frozen=True)

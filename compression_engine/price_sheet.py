@@ -1,0 +1,124 @@
+"""What computing costs the user, as data: the prices from which costs and savings are computed. Standard library only.
+
+Rules:
+- a sheet is a canonical document that its user owns; its digest stands in every figure that rests on it;
+- every member is there; only `watts_per_core` may be null; prices are decimals as text and never below zero;
+- the currency is carried through as it is: nothing is converted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+
+from compression_engine.canonical import JSON, CanonicalError, canonical, decimal_text, digest_of, parse_json
+from compression_engine.errors import EngineError
+
+PRICE_SHEET_TYPE = "pressmark/price_sheet/1"
+_PRICE = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{0,14}[1-9])?")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_COUNTS = {
+    "amortisation_months": (1, 600),
+    "predictions_per_month": (0, 10**15),
+    "replicas": (1, 1_000_000),
+}
+
+
+@dataclass(frozen=True)
+class PriceSheet:
+    """Prices in one currency. Counts are whole numbers, everything else exact decimals."""
+
+    currency: str
+    per_cpu_hour: Decimal
+    per_gib_hour_memory: Decimal
+    per_gib_month_storage: Decimal
+    per_kwh: Decimal
+    grams_co2_per_kwh: Decimal
+    predictions_per_month: int
+    replicas: int = 1
+    amortisation_months: int = 12
+    watts_per_core: Decimal | None = None
+
+    @classmethod
+    def parse(cls, data: bytes) -> PriceSheet:
+        """A sheet from any spelling of its JSON; raises EngineError (price_sheet_invalid) that names the member."""
+        document = _members(data)
+        currency = document["currency"]
+        if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+            raise _invalid(f"'currency' is {currency!r}.", "Write the three letters of ISO 4217, such as EUR.")
+        counts = {name: _count(name, document[name], *limits) for name, limits in _COUNTS.items()}
+        watts = document["watts_per_core"]
+        return cls(
+            currency=currency,
+            per_cpu_hour=_price("per_cpu_hour", document),
+            per_gib_hour_memory=_price("per_gib_hour_memory", document),
+            per_gib_month_storage=_price("per_gib_month_storage", document),
+            per_kwh=_price("per_kwh", document),
+            grams_co2_per_kwh=_price("grams_co2_per_kwh", document),
+            watts_per_core=None if watts is None else _price("watts_per_core", document),
+            **counts,
+        )
+
+    def document(self) -> dict[str, JSON]:
+        """The `pressmark/price_sheet/1` document."""
+        found: dict[str, JSON] = {"type": PRICE_SHEET_TYPE}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            found[entry.name] = decimal_text(value) if isinstance(value, Decimal) else value
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical bytes."""
+        return digest_of(canonical(self.document()))
+
+
+def read_price_sheet(path: Path) -> PriceSheet:
+    """The sheet in a file; raises EngineError (not_found, price_sheet_invalid)."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EngineError("not_found", f"There is no price sheet {path}.", "Check the path.") from error
+    return PriceSheet.parse(data)
+
+
+def price_sheet_schema() -> JSON:
+    """The JSON Schema of `pressmark/price_sheet/1`."""
+    return parse_json((resources.files("compression_engine") / "schemas" / "price_sheet-1.json").read_bytes())
+
+
+def _members(data: bytes) -> Mapping[str, JSON]:
+    try:
+        document = parse_json(data)
+    except CanonicalError as error:
+        raise _invalid(
+            f"It cannot be read: {error}.", 'Give one JSON object; prices are text, as in "0.04".'
+        ) from error
+    expected = {entry.name for entry in fields(PriceSheet)} | {"type"}
+    if not isinstance(document, Mapping) or document.get("type") != PRICE_SHEET_TYPE:
+        raise _invalid("It is no price sheet.", f'Give an object with "type": "{PRICE_SHEET_TYPE}".')
+    missing, unknown = sorted(expected - set(document)), sorted(set(document) - expected)
+    if missing or unknown:
+        what = f"It lacks {missing[0]!r}." if missing else f"It has the unknown member {unknown[0]!r}."
+        raise _invalid(what, f"It has exactly the members {', '.join(sorted(expected))}.")
+    return document
+
+
+def _price(name: str, document: Mapping[str, JSON]) -> Decimal:
+    text = document[name]
+    if not isinstance(text, str) or not _PRICE.fullmatch(text):
+        raise _invalid(f"{name!r} is {text!r}.", 'Write a decimal as text, not below zero, such as "0.04".')
+    return Decimal(text)
+
+
+def _count(name: str, value: JSON, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise _invalid(f"{name!r} is {value!r}.", f"Write a whole number from {low} to {high}.")
+    return value
+
+
+def _invalid(message: str, hint: str) -> EngineError:
+    return EngineError("price_sheet_invalid", f"The price sheet cannot be used. {message}", hint)
