@@ -33,6 +33,7 @@ class Context:
     out_of_distribution: Encoder | None = None
     threads: int = 1
     rounds: int = 60
+    memory_repeats: int = 3
     price_sheet: PriceSheet | None = None
     found: Sequence[Found] = ()
     """What the measures before this one found, in their order: cost rests on size, timing, memory and energy."""

@@ -1,0 +1,113 @@
+"""Evaluation plans: what is accepted, what is refused and why, and what a digest stands for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+
+from compression_engine.errors import EngineError
+from compression_engine.plan import MEASURE_NAMES, Plan, State, plan_schema
+
+
+def draft(**changes: Any) -> dict[str, Any]:
+    return {"type": "pressmark/evaluation_plan/1"} | changes
+
+
+FULL = draft(
+    task="classification",
+    inputs=[{"name": "x", "column": "income"}, {"name": "x", "column": "age"}],
+    label="approved",
+    classes=["no", "yes"],
+    slices=["race", "sex"],
+    protected=["race"],
+    favourable="yes",
+    sequence="person",
+    states=[{"input": "h0", "output": "h1"}],
+    measures=["quality", "fairness"],
+    batch_sizes=[1, 16],
+    modality="tabular",
+)
+
+
+def test_a_draft_is_completed_with_every_default_and_obeys_its_schema() -> None:
+    for source in (draft(), FULL):
+        document = Plan.parse(source).document()
+        jsonschema.validate(document, plan_schema())
+        assert Plan.parse(document).document() == document
+    assert Plan.parse(draft()) == Plan()
+    assert set(plan_schema()["required"]) == set(Plan().document())
+    assert tuple(plan_schema()["properties"]["measures"]["items"]["enum"]) == MEASURE_NAMES
+
+
+def test_the_digest_does_not_depend_on_how_the_draft_was_spelled() -> None:
+    full = Plan.parse(FULL)
+    assert full.states == (State("h0", "h1"),)
+    assert full.inputs == (("x", "income"), ("x", "age"))
+    assert full.columns() == ("income", "age", "approved", "person", "race", "sex")
+    assert Plan.parse(json.dumps(full.document(), indent=2)).digest() == full.digest()
+    assert Plan.parse(full.canonical()) == full
+
+
+def test_every_member_changes_the_digest() -> None:
+    plans = [Plan.parse({name: value for name, value in FULL.items() if name in ("type", "task", "slices", "classes")})]
+    for name, value in FULL.items():
+        if name not in ("type", "task", "slices", "classes", "states"):
+            plans.append(Plan.parse(plans[0].document() | {name: value}))
+    assert len({plan.digest() for plan in plans}) == len(plans)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tasks": "none"}, "'tasks'"),
+        ({"type": "pressmark/recipe/1"}, "pressmark/recipe/1"),
+        ({"task": "guessing"}, "classification, regression"),
+        ({"task": None}, "'task'"),
+        ({"max_tokens": 0}, "1 to 1000000"),
+        ({"max_tokens": True}, "'max_tokens'"),
+        ({"label": "y"}, "task is 'none'"),
+        ({"label": "y", "task": "language-model"}, "token that follows"),
+        ({"label": ""}, "'label'"),
+        ({"label": "a\nb"}, "'label'"),
+        ({"inputs": [{"name": "x"}]}, "'name':..."),
+        ({"inputs": [{"name": "x", "column": "a"}] * 2}, "twice"),
+        ({"inputs": "x"}, "'inputs'"),
+        ({"states": [{"input": "a", "output": "b"}]}, "'sequence'"),
+        ({"slices": ["a", "a"]}, "'a' twice"),
+        ({"slices": [3]}, "'slices'"),
+        ({"protected": ["race"]}, "among 'slices'"),
+        ({"blank": 0}, "task sequence"),
+        ({"measures": ["luck"]}, "no measure 'luck'"),
+        ({"batch_sizes": []}, "'batch_sizes'"),
+        ({"batch_sizes": [1, 1]}, "'batch_sizes'"),
+        ({"thread_counts": [1000]}, "1 to 256"),
+        ({"classes": ["a"], "favourable": "b"}, "'b'"),
+        ({"text": "t", "inputs": [{"name": "x", "column": "a"}]}, "keep one"),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(EngineError) as refused:
+        Plan.parse(draft(**changes))
+    assert refused.value.code == "plan_invalid"
+    assert named in f"{refused.value.message} {refused.value.hint}"
+
+
+@pytest.mark.parametrize("source", [b"", b"[]", b"\xff", b'{"type":1.5}', "\ud800", b'{"type":"a","type":"a"}', b"3"])
+def test_what_is_no_plan_is_refused(source: bytes | str) -> None:
+    with pytest.raises(EngineError) as refused:
+        Plan.parse(source)
+    assert refused.value.code == "plan_invalid"
+
+
+def test_a_plan_needs_the_standard_library_only() -> None:
+    code = (
+        "import sys; from compression_engine.plan import Plan; Plan().digest(); "
+        "print([m for m in ('numpy', 'onnx', 'onnxruntime', 'django') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
