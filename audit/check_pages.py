@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,9 +32,10 @@ _LABELS = {
     "--key": "Key lines that you know",
     "--checkpoint": "Checkpoint that you kept",
     "--witness": "Key lines of witnesses",
-    "--proof": "Proof to a newer checkpoint",
+    "--proof": "Consistency proof",
     "--receipt": "Receipt",
 }
+_OPTION = re.compile(rf"({'|'.join(_LABELS)})\b(?: FILE| \d+)?")
 
 
 class CheckForm(forms.Form):
@@ -68,9 +70,14 @@ class Known:
         except offline_verify.WrongCall as error:
             option, _, what = str(error).partition(": ")
             raise Invalid(
-                f"{_LABELS.get(option.split()[0], option)}: {what}.",
-                hint="Correct what you gave beside the bundle; nothing was judged.",
+                f"{_LABELS.get(option.split()[0], 'Bundle' if option == path else option)}: {what}.",
+                hint="Correct what you gave; nothing was judged.",
             ) from None
+
+
+def in_words_of_the_page(sentence: str) -> str:
+    """A reason or note of the verifier, with its options called as the fields of the form are."""
+    return _OPTION.sub(lambda found: f"“{_LABELS[found[1]]}”", sentence)
 
 
 class CheckBundle(AuditPage):
@@ -100,7 +107,15 @@ class CheckBundle(AuditPage):
             verdict = known.judge(copy.name)
             if given["ours"] and verdict.tree_size:
                 verdict = _with_ours(known, verdict.tree_size).judge(copy.name)
-        return {"name": given["bundle"].name, "ours": given["ours"], "section": "bundles", "verdict": verdict}
+        answers = [
+            {"name": a.name, "reasons": [in_words_of_the_page(reason) for reason in a.reasons], "result": a.result}
+            for a in verdict.answers.values()
+        ]
+        notes = [in_words_of_the_page(note) for note in verdict.notes]
+        return {
+            "answers": answers, "name": given["bundle"].name, "notes": notes, "ours": given["ours"],
+            "section": "bundles", "verdict": verdict,
+        }  # fmt: skip
 
 
 def _known(given: dict[str, Any]) -> Known:

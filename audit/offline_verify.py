@@ -1,8 +1,8 @@
 """Check a Pressmark bundle, or a completed receipt, without trusting, asking or installing anything of ours.
 
-    python offline_verify.py BUNDLE_OR_FOLDER [--key KEYLINE_OR_FILE]... [--checkpoint FILE] [--proof FILE]
-                             [--witness KEYLINE_OR_FILE]... [--receipt FILE_OR_FOLDER]...
-                             [--not-before TIME] [--json]
+    python3 offline_verify.py BUNDLE_OR_FOLDER [--key KEYLINE_OR_FILE]... [--checkpoint FILE] [--proof FILE]
+                              [--witness KEYLINE_OR_FILE]... [--receipt FILE_OR_FOLDER]...
+                              [--not-before TIME] [--json]
 
 One reason: a stranger can read this one file and know what its four answers mean. It needs Python 3.11 and its standard
 library, opens only the files it is given, and shares no code with the product, so that one mistake cannot be made twice.
@@ -175,7 +175,9 @@ DIGEST_PATTERN = re.compile(r"sha256:[0-9a-f]{64}")
 HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-DATE_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+MOMENT_PATTERN = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-5][0-9])?)?)?"
+)
 STREAM_PATTERN = re.compile(rf"instance|[a-z_]{{1,32}}:{UUID_PATTERN.pattern}")
 RECORD_PATTERN = re.compile(r"[a-z_]+\.[a-z_]+/[1-9][0-9]*")
 SEGMENT_PATTERN = re.compile(r"[A-Za-z0-9._\-+@=,()\[\] ]*[A-Za-z0-9_\-+@=,()\[\]]")
@@ -652,6 +654,9 @@ def subjects_of(payload: bytes, where: str) -> list[str]:
 
 # --- the zip in its one allowed form ----------------------------------------------------------------------------------
 
+ZIPPED_RECEIPT_PATTERN = re.compile(
+    rb"([^/]+/)?(receipt\.note|entries/(0|[1-9][0-9]*)\.json|proofs/(0|[1-9][0-9]*)\.tlog-proof)"
+)
 LOCAL, CENTRAL, END = struct.Struct("<4s5H3L2H"), struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s4H2LH")
 ZIP_DATE, ZIP_MODE, ZIP_VERSION, ZIP_MADE_BY = 0x0021, 0o100644 << 16, 20, 0x0314
 
@@ -1000,6 +1005,19 @@ def read_reopening(entry: Entry, before: str, after: str) -> Reopening:
     return Reopening(size, None if root is None else bytes.fromhex(root[7:]), agreed)
 
 
+def what_is_continued(lost: Reopening, *, copied: bool) -> str:
+    """How much of what was signed under the origin before is part of this log, in words."""
+    if lost.old_size is None:
+        return (
+            f"it continues the first {lost.agreed_size} entries; how far the old origin was signed, nobody here knows"
+        )
+    if lost.old_size == lost.agreed_size:
+        return f"it continues all {lost.old_size} entries that were known to be signed under the old origin"
+    rest = f"entries {lost.agreed_size} to {lost.old_size - 1}"
+    gone = "are of the original alone" if copied else "were signed and then lost or replaced"
+    return f"it continues the first {lost.agreed_size} of {lost.old_size} signed entries: {rest} {gone}"
+
+
 def check_known(verdict: Verdict, eras: Sequence[Era], whole: bool, given: Sequence[PublicKey]) -> None:
     """Whether a key from outside is one of the last era, or one that vouches for it through the eras between."""
     joined: list[PublicKey] = []  # keys from which every later era is vouched
@@ -1085,9 +1103,7 @@ def read_outside(
     not_before: str = "",
 ) -> Outside:
     """Raises WrongCall when one of these cannot be read."""
-    time = not_before + "T00:00:00.000000Z" if DATE_PATTERN.fullmatch(not_before) else not_before
-    if time and not TIME_PATTERN.fullmatch(time):
-        raise WrongCall(f"--not-before: {time!r} is no date (YYYY-MM-DD) and no time (YYYY-MM-DDTHH:MM:SS.ffffffZ)")
+    time = read_moment(not_before) if not_before else ""
     try:
         return Outside(
             [read_key_line(line, "--key") for line in keys],
@@ -1099,6 +1115,24 @@ def read_outside(
         )
     except Bad as error:
         raise WrongCall(str(error)) from error
+
+
+def read_moment(text: str) -> str:
+    """A date or time after ISO 8601 in the form of this format; UTC where it names no zone. Raises WrongCall."""
+    try:
+        if not MOMENT_PATTERN.fullmatch(text):
+            raise ValueError
+        moment = datetime.datetime.fromisoformat(fraction_of_six(text))
+        moment = moment.astimezone(datetime.UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        forms = "2026-03-01, 2026-03-01T12:00Z, 2026-03-01T13:00:00.5+01:00; UTC where it names no zone"
+        raise WrongCall(f"--not-before: {text!r} is no date and no time after ISO 8601 ({forms})") from None
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def fraction_of_six(text: str) -> str:
+    """The same with a fraction of six digits and a point, which is how Python reads every one of them."""
+    return re.sub(r"[.,]([0-9]+)", lambda match: "." + match[1].ljust(6, "0"), text)
 
 
 class OutsideCheck:
@@ -1119,8 +1153,10 @@ class OutsideCheck:
             with self.verdict.judging(STREAMS):
                 known = self.check_witness(key) or known
         if not known:
-            reason = "no checkpoint from outside (--checkpoint) and no witness (--witness) knows this tree;"
-            self.verdict.not_checked(STREAMS, f"{reason} the log may have been rewritten as a whole")
+            reason = "no checkpoint from outside (--checkpoint) and no witness (--witness) was given"
+            if self.outside.checkpoint or self.outside.witnesses:
+                reason = "nothing of what you gave from outside is shown yet to know this tree"
+            self.verdict.not_checked(STREAMS, f"{reason}; the log may have been rewritten as a whole")
 
     def signer(
         self, use: str, origin: str, position: int, end: int, signatures: Iterable[tuple[str, bytes]], where: str
@@ -1188,7 +1224,7 @@ class OutsideCheck:
         root = self.root_at(theirs.size)
         if root is None:
             reason = f"no proof leads from the checkpoint from outside (size {theirs.size}) to this one ({ours.size})"
-            self.verdict.not_checked(STREAMS, reason)
+            self.verdict.not_checked(STREAMS, f"{reason}; {ask_for_proof(theirs.size, ours.size)}")
             return False
         if root != theirs.root:
             raise Bad(f"--checkpoint: another root at size {theirs.size}: this log has another history")
@@ -1199,8 +1235,8 @@ class OutsideCheck:
         ours, proof = self.history.checkpoint, self.outside.proof
         rows = proof["proofs"] if proof and proof["size"] == theirs.size else []
         if not any(row["old_size"] == ours.size for row in rows):
-            reason = f"{what} is newer ({theirs.size} entries); a proof from {ours.size} is needed (--proof)"
-            self.verdict.not_checked(STREAMS, reason)
+            reason = f"{what} is newer ({theirs.size} entries) than {self.where} ({ours.size})"
+            self.verdict.not_checked(STREAMS, f"{reason}; {ask_for_proof(ours.size, theirs.size)}")
             return False
         for row in rows:
             old_root = bytes.fromhex(row["old_root"][7:])
@@ -1320,6 +1356,14 @@ def prove(history: History, value: dict[str, Any], where: str) -> None:
         history.proved[old] = old_root  # two proofs that hold cannot differ here
 
 
+def ask_for_proof(old: int, new: int) -> str:
+    """What a reader does who lacks the proof between two sizes."""
+    how = f"`pressmark prove-consistency {old} {new} --output FILE`, or GET /api/v1/ledger/consistency?old={old}&new={new}"
+    return (
+        f"ask whoever runs the log for the consistency proof from {old} to {new} ({how}) and give it with --proof FILE"
+    )
+
+
 def hashes(path: Sequence[str]) -> list[bytes]:
     return [bytes.fromhex(item) for item in path]
 
@@ -1351,15 +1395,27 @@ def verify_bundle(
     if not Path(path).exists():
         raise WrongCall(f"{path}: no such file")
     verdict = Verdict()
+    files: dict[str, memoryview] = {}
+    data = memoryview(b"")
     try:
         with Path(path).open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         files = read_zip(data, lambda reason: verdict.no(FILES, reason))
     except (OSError, ValueError, Bad) as error:
         verdict.no(FILES, f"the bundle cannot be read: {error}")
-        return verdict
-    Bundle(verdict, files, outside).check()
+    if verdict.answers[FILES].wrong and is_zipped_receipt(data):
+        raise WrongCall(f"{path}: it is the zip of a completed receipt; unpack it, and give the folder that was in it")
+    if files:
+        Bundle(verdict, files, outside).check()
     return verdict
+
+
+def is_zipped_receipt(data: memoryview) -> bool:
+    """Whether the first file in a zip is one of a completed receipt."""
+    if len(data) < LOCAL.size or data[:4] != b"PK\x03\x04":
+        return False
+    length = LOCAL.unpack(data[: LOCAL.size])[9]
+    return ZIPPED_RECEIPT_PATTERN.fullmatch(bytes(data[LOCAL.size : LOCAL.size + length])) is not None
 
 
 class Bundle:
@@ -1599,9 +1655,8 @@ class Bundle:
             self.verdict.notes.append(f"the keys before position {era.first} were revoked")
         if era.kind == REOPENED:
             lost = self.reopened[before.origin] = read_reopening(entry, before.origin, era.origin)
-            size = "an unknown size" if lost.old_size is None else lost.old_size
-            went = f"{before.origin} ended at {size} and goes on here as {era.origin} from position {era.first}"
-            self.verdict.notes.append(f"{went}; it is continued up to {lost.agreed_size}, what came after was lost")
+            went = f"{before.origin} goes on here as {era.origin} from position {era.first}"
+            self.verdict.notes.append(f"{went}; {what_is_continued(lost, copied=not era.vouched)}")
 
     def check_signatures(self, keys: Keys) -> None:
         for path, expected in {
@@ -1860,6 +1915,10 @@ def verify_receipt(
     outside = read_outside(keys, witnesses, checkpoint, proof)
     if not Path(path).is_dir():
         raise WrongCall(f"{path}: no such folder")
+    if (Path(path) / "manifest.json").exists() and not (Path(path) / "receipt.note").exists():
+        raise WrongCall(
+            f"{path}: it is an unpacked bundle; give the zip file as it was handed out, its form counts too"
+        )
     verdict = Verdict()
     try:
         receipt = CompletedReceipt(verdict, Path(path), outside)
@@ -2016,9 +2075,17 @@ def read_argument(path: str) -> bytes:
 
 def key_lines(argument: str, algorithm: int = ED25519) -> list[str]:
     """A key line itself, or the key lines in a file; empty lines, # lines and what follows white space are passed over."""
-    with contextlib.suppress(Bad):
+    try:
         return [read_key_line(argument, "", algorithm).line]
-    lines = [line.split() for line in read_argument(argument).decode("utf-8", "replace").splitlines()]
+    except Bad as error:
+        why = str(error).removeprefix(": ")
+    try:
+        data = Path(argument).read_bytes()
+    except (OSError, ValueError) as error:
+        is_file = isinstance(error, OSError) and Path(argument[:255]).exists()
+        said = f"it cannot be read ({error.strerror})" if is_file else f"no file of this name, and no key line: {why}"
+        raise WrongCall(f"{argument}: {said}") from None
+    lines = [line.split() for line in data.decode("utf-8", "replace").splitlines()]
     found = [words[0] for words in lines if words and not words[0].startswith("#")]
     if not found:
         raise WrongCall(f"{argument}: holds no key line")
@@ -2031,7 +2098,7 @@ def build_parser() -> argparse.ArgumentParser:
     known = "KEYLINE_OR_FILE"
     parser.add_argument("--key", action="append", default=[], metavar=known, help="a key you know; repeatable")
     parser.add_argument("--checkpoint", metavar="FILE", help="a checkpoint you kept outside the bundle")
-    parser.add_argument("--proof", metavar="FILE", help="consistency proof to or from that checkpoint")
+    parser.add_argument("--proof", metavar="FILE", help="consistency proof between that checkpoint and the bundle's")
     parser.add_argument(
         "--witness",
         action="append",
@@ -2042,7 +2109,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--receipt", action="append", default=[], metavar="FILE_OR_FOLDER", help="a receipt you got; repeatable"
     )
-    parser.add_argument("--not-before", default="", metavar="TIME", help="refuse a bundle that was sealed before this")
+    parser.add_argument("--not-before", default="", metavar="TIME", help="refuse a bundle that was sealed earlier")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     return parser
 

@@ -14,7 +14,15 @@ You need three things that are NOT in this bundle, for whoever made it could hav
    that name, `/issuer` and `+{issuer_key_id}+` (issuer key); an older one does, where the notes in `keys/` lead on from it;
 3. a checkpoint of the log that you kept yourself.
 
-    python verify.py BUNDLE.zip --key KEYLINE_OR_FILE --checkpoint FILE
+    python3 verify.py BUNDLE.zip --key KEYLINE_OR_FILE --checkpoint FILE
+
+BUNDLE.zip is the zip file as it was handed to you, not a folder that you unpacked it into. An equal checkpoint is compared; older ones
+are reached by the proofs in `log/consistency.json`. For a newer one, and for an older one that no proof in there begins at, "streams
+whole" stays "not checked" until you have the consistency proof between the two: the verifier says from which size to which. Ask
+whoever runs the log for it (`pressmark prove-consistency OLD NEW --output proof.json`, or
+`GET /api/v1/ledger/consistency?old=OLD&new=NEW`), and give it:
+
+    python3 verify.py BUNDLE.zip --key KEYLINE_OR_FILE --checkpoint FILE --proof proof.json
 
 A witness's key line (`--witness`) does as well as a checkpoint, where the witness signed `log/checkpoint`.
 

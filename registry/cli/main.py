@@ -79,6 +79,12 @@ VERBS = [
     ),
     Verb("compress", "registry.cli.remote_compress", "request a run on a server and watch it", needs_django=False),
     Verb("bundle", "registry.cli.remote_bundle", "issue a bundle and fetch it", needs_django=False),
+    Verb(
+        "prove-consistency",
+        "registry.cli.remote_prove_consistency",
+        "fetch the proof that the log of one size continues that of another",
+        needs_django=False,
+    ),
     Verb("show", "registry.cli.remote_show", "show a version: TEAM/MODEL@NUMBER or @ALIAS", needs_django=False),
     Verb("as-of", "registry.cli.remote_as_of", "show a model or team as the ledger says it was", needs_django=False),
     Verb("pull", "registry.cli.remote_pull", "download a version, every file checked by digest", needs_django=False),

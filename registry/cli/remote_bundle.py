@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--instance", action="store_true", help="the whole installation; needs a role in the whole of it"
     )
-    since = "a checkpoint that the recipient holds; the bundle proves that the log of today continues it"
+    since = (
+        "a checkpoint that the recipient holds; the bundle proves that the log of today continues it. For one that is newer "
+        "than a bundle they have already: `pressmark prove-consistency`"
+    )
     parser.add_argument("--since", type=Path, metavar="FILE", help=since)
     parser.add_argument("--output", type=Path, metavar="FILE", help="pressmark-bundle-ID.zip, if left out")
     add_server_arguments(parser)

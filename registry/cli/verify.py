@@ -11,11 +11,12 @@ import audit
 
 _OPTIONS = """\
   --key KEYLINE_OR_FILE      a key line that you kept outside the bundle; repeatable
-  --checkpoint FILE          a checkpoint that you kept outside the bundle
-  --proof FILE               a consistency proof between your checkpoint and the bundle's
+  --checkpoint FILE          a checkpoint that you kept outside the bundle, older, equal or newer
+  --proof FILE               a consistency proof between your checkpoint and the bundle's: for a newer one, or an older one
+                             that the bundle does not lead on from (`pressmark prove-consistency` fetches it)
   --witness KEYLINE_OR_FILE  a witness that you trust and that must have cosigned; repeatable
   --receipt FILE_OR_FOLDER   a receipt that you were given, or a completed one; repeatable
-  --not-before TIME          refuse a bundle that was sealed before this
+  --not-before TIME          refuse a bundle that was sealed before this: 2026-03-01, 2026-03-01T12:00Z (ISO 8601)
   --json                     the answers as JSON
 
 BUNDLE may also be the folder of a completed receipt.

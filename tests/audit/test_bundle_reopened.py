@@ -24,8 +24,10 @@ def test_a_restored_ledger_is_known_by_its_old_keys_and_a_copy_is_not() -> None:
             assert verdict.exit_code == 0
         else:
             assert_open(verdict, KEY, "ledger.reopened at position 10", "from outside")
-        assert f"ended at {LOST}" in " ".join(verdict.notes)
-        assert f"continued up to {BACKUP}" in " ".join(verdict.notes)
+        told = " ".join(verdict.notes)
+        assert f"it continues the first {BACKUP} of {LOST} signed entries: entries {BACKUP} to {LOST - 1}" in told
+        assert ("lost or replaced" in told) is (story.ledger.origin == RESTORED)
+        assert ("of the original alone" in told) is (story.ledger.origin == COPIED)
         assert verdict.origin == origin
 
 
@@ -96,6 +98,19 @@ def test_an_epoch_that_was_skipped_was_lost_and_is_no_no() -> None:
     assert_open(judge_story(story, checkpoint=note), STREAMS, "a key that is not here")
     known = [story.ledger.log.key_line, skipped.key_line]
     assert_open(judge_story(story, checkpoint=note, keys=known), STREAMS, "were lost")
+
+
+def test_where_nothing_was_lost_nobody_says_so() -> None:
+    story = builder.tell(acts={3: reopened_whole})
+    told = " ".join(judge_story(story).notes)
+    assert f"it continues all {LOST} entries that were known to be signed under the old origin" in told
+    assert "lost" not in told
+
+
+def reopened_whole(ledger: Ledger) -> Ledger:
+    goes_on = ledger.fork(len(ledger.entries))
+    goes_on.reopen(RESTORED, old=ledger, agreed_size=len(ledger.entries))
+    return goes_on
 
 
 def later_epoch(story: Story) -> Ledger:
@@ -171,7 +186,7 @@ def test_a_ledger_that_nothing_was_signed_for_may_be_reopened() -> None:
     edit_entry(story, story.ledger.eras[1].first, nothing)
     verdict = judge_story(story)
     assert verdict.exit_code == 0
-    assert "ended at an unknown size" in " ".join(verdict.notes)
+    assert "how far the old origin was signed, nobody here knows" in " ".join(verdict.notes)
     assert_open(judge_story(story, checkpoint=lost.checkpoint(LOST + 0)), STREAMS, "were lost")
 
 

@@ -194,7 +194,7 @@ def test_an_old_bundle_passed_off_as_new_is_refused_by_the_time_that_is_asked_fo
     assert judge_story(story, not_before="2026-01-02").exit_code == 0
     for asked in ("2026-01-03", sealed_at.replace("000000Z", "000001Z")):
         assert_no(judge_story(story, not_before=asked), STREAMS, f"it was sealed {sealed_at}", "an older bundle")
-    for wrong in ("yesterday", "2026-1-2", "2026-01-02T03:04:05Z"):
+    for wrong in ("yesterday", "2026-1-2", "2026-02-30", "2026-01-02T25:00Z"):
         with pytest.raises(WrongCall, match="--not-before"):
             judge_story(story, not_before=wrong)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,26 @@ def test_the_page_asks_for_a_login_and_is_linked_from_the_bundles(officer: Clien
     assert Client().get(PAGE).status_code == 302
     assert PAGE in officer.get("/bundles/").content.decode()
     assert officer.get(PAGE).status_code == 200
+
+
+def test_the_answers_speak_of_the_fields_of_the_form_and_not_of_a_command_line(
+    world: World, officer: Client, zipped: bytes
+) -> None:
+    world.teams(3)
+    world.checkpoint()
+    newer = SimpleUploadedFile("kept.note", checkpoints.outside_notes()[-1])
+    for given, named in (({}, "Checkpoint that you kept"), ({"checkpoint": newer}, "Consistency proof")):
+        shown = check(officer, zipped, **given)
+        assert "“Key lines that you know”" in shown
+        assert f"“{named}”" in shown
+        for option in ("--key", "--checkpoint", "--witness", "--proof", "--receipt"):
+            assert option not in shown
+
+
+def test_a_packed_receipt_is_named_as_what_it_is_under_the_name_of_its_field(officer: Client, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "receipt.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pressmark-receipt-3/entries/3.json", "{}")
+    data = (tmp_path / "receipt.zip").read_bytes()
+    answer = officer.post(PAGE, {"bundle": SimpleUploadedFile("receipt.zip", data)})
+    assert answer.status_code == 422
+    assert "Bundle: it is the zip of a completed receipt; unpack it" in answer.content.decode()

@@ -51,6 +51,26 @@ def _written_again(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def begins_like_a_receipt(path: Path) -> bool:
+    """Whether the first local header names a file of a completed receipt, at most one folder deep."""
+    with path.open("rb") as file:
+        head = file.read(30 + 65_535)
+    if len(head) < 30 or not head.startswith(b"PK\x03\x04"):
+        return False
+    (length,) = struct.unpack_from("<H", head, 26)
+    parts = head[30 : 30 + length].split(b"/")
+    if len(parts) > 1 and parts[0] and parts[-1] == b"receipt.note":
+        return len(parts) == 2
+    if len(parts) == 3 and parts[0]:
+        parts = parts[1:]
+    if len(parts) == 1:
+        return parts[0] == b"receipt.note"
+    number, dot, ending = parts[-1].partition(b".")
+    room = {b"entries": b"json", b"proofs": b"tlog-proof"}.get(parts[0])
+    plain = number.isdigit() and (number == b"0" or not number.startswith(b"0"))
+    return len(parts) == 2 and bool(dot) and ending == room and plain
+
+
 def read_zip(path: Path) -> dict[str, bytes]:
     if path.stat().st_size >= _MAX_BYTES:
         raise WrongCall(f"{path}: 2 GiB or more; zipfile writes the form of the page only below that")

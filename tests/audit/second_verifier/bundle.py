@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .archive import read_zip
+from .archive import begins_like_a_receipt, read_zip
 from .bundle_files import about_of, check_contents, read_envelope, read_manifest
 from .bundle_log import (
     Issued,
@@ -20,7 +20,7 @@ from .bundle_log import (
 from .call import Call
 from .entries import Entry
 from .eras import Era, Eras, eras_of_bundle, judge_key
-from .findings import ANSWERS, FILES, SIGNATURE, STREAMS, Findings
+from .findings import ANSWERS, FILES, SIGNATURE, STREAMS, Findings, WrongCall
 from .forms import Unreadable, read_base64
 from .keys import Key, ed25519_holds, sshsig_holds
 from .notes import Checkpoint
@@ -105,6 +105,8 @@ def verify_bundle(path: Path, call: Call) -> Findings:
     try:
         files = read_zip(path)
     except Unreadable as error:
+        if begins_like_a_receipt(path):
+            raise WrongCall(f"{path} is a receipt that was packed") from error
         findings.no(FILES, str(error))
         for answer in ANSWERS[1:]:
             findings.open(answer, "the zip could not be read")

@@ -3,11 +3,12 @@
 Rule: what cannot be read at all is a wrong call, and nothing is judged.
 """
 
+import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import forms
 from .findings import WrongCall
 from .forms import Unreadable
 from .keys import PLAIN, WITNESS, Key, read_key_line
@@ -26,12 +27,28 @@ class Call:
     not_before: str | None = None
 
 
+_MOMENT = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)"
+    r"(?:[T ](?P<clock>\d\d:\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,6}))?)?"
+    r"(?P<zone>Z|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)?)?",
+    re.ASCII,
+)
+
+
 def _not_before(given: str) -> str | None:
-    if not given or forms.time(given):
-        return given or None
-    if forms.date(given):
-        return f"{given}T00:00:00.000000Z"
-    raise Unreadable(f"{given!r} is neither a date nor a time of the form 2026-01-02T03:04:05.000000Z")
+    if not given:
+        return None
+    parts = _MOMENT.fullmatch(given)
+    try:
+        if parts is None or int(parts["minutes"] or 0) > 59 or int(parts["hours"] or 0) > 23:
+            raise ValueError
+        read = f"{parts['day']} {parts['clock'] or '00:00'}:{parts['second'] or '00'}.{parts['fraction'] or '0'}"
+        moment = datetime.datetime.strptime(read, "%Y-%m-%d %H:%M:%S.%f")
+        ahead = datetime.timedelta(hours=int(parts["hours"] or 0), minutes=int(parts["minutes"] or 0))
+        moment = moment + ahead if parts["sign"] == "-" else moment - ahead
+    except (ValueError, OverflowError):
+        raise Unreadable(f"{given!r} is neither a date nor a time") from None
+    return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 def read_call(

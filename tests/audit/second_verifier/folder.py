@@ -9,7 +9,7 @@ from typing import TypeVar
 from .call import Call
 from .entries import Entry, check_units, read_entry
 from .eras import Eras, eras_of_folder, judge_key
-from .findings import ANSWERS, FILES, SIGNATURE, STREAMS, Findings
+from .findings import ANSWERS, FILES, SIGNATURE, STREAMS, Findings, WrongCall
 from .forms import Unreadable
 from .notes import Receipt, TlogProof, read_receipt, read_tlog_proof
 from .outside import Shown, judge_outside
@@ -126,6 +126,8 @@ def _eras(folder: Folder, size: int, findings: Findings) -> Eras:
 
 def verify_folder(root: Path, call: Call) -> Findings:
     findings = Findings()
+    if (root / "manifest.json").exists() and not (root / "receipt.note").exists():
+        raise WrongCall(f"{root} is a bundle that was unpacked")
     folder = _collect(root, findings)
     if folder.note is None:
         findings.no(FILES, "receipt.note is missing")
