@@ -1,4 +1,4 @@
-"""Wiring of the application `registry`: record types, guards, what rooms do when an approval is granted."""
+"""Wiring of the application `registry`: record types, guards, what rooms know of and do for rooms below them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ class RegistryConfig(AppConfig):
         from registry.access import records as access
         from registry.catalog import records as catalog
         from registry.compression import records as compression
+        from registry.compression import standing
         from registry.monitoring import records as monitoring
         from registry.monitoring import services as monitoring_services
         from registry.oversight import records as oversight
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
         from registry.release import hooks as release_hooks
+        from registry.release import queries as release_queries
         from registry.release import records as release
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring):
             images.register_records(room.RECORDS)
         for condition in release_guards.CONDITIONS:
             guards.refuse_when(condition)
+        standing.known_by(release_queries.served, release_queries.first_approved)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         pre_migrate.connect(_drop_guards, sender=self)
 

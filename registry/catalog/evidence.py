@@ -21,6 +21,8 @@ from registry.errors import Invalid
 from registry.provenance.models import DatasetVersion, Source
 
 MEMBERS = {"environment", "figures", "kind", "method", "seed", "source", "subjects", "type"}
+SEEN_ROWS = "seen_rows"
+"""The name in an environment under which evidence says how many of its rows the version was made with."""
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 

@@ -27,24 +27,25 @@ from registry import storage
 from registry.access.models import SYSTEM_ROLE
 from registry.access.queries import system_actor
 from registry.access.services import new_text
-from registry.catalog import distributions
 from registry.catalog import services as catalog
 from registry.catalog.models import Grade, ModelVersion, VersionOrigin
-from registry.catalog.services import EvidenceSpec
 from registry.compression.heartbeat import Halt, Heartbeat, Held, Progress
-from registry.compression.job import Job
+from registry.compression.job import Job, sweep_work
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.queries import recipe_bytes
-from registry.compression.results import WorkFailed, named_evidence
+from registry.compression.results import WorkFailed
 from registry.compression.rules import Failure, needs_calibration, operations, worker_lost
+from registry.compression.subjects import evidence_spec
 from registry.compression.work import Outcome, Work, WorkHalted
 from registry.errors import Problem
 from registry.events import Caller, Ref, Unit, Via, emit, unit
-from registry.provenance.models import DatasetVersion, Source
 from registry.storage import Stored
 
 logger = logging.getLogger(__name__)
-_RELATED = ("model", "parent", "recipe", "evaluation", "calibration", "baseline", "requested_by")
+_RELATED = (
+    "model", "parent", "recipe", "evaluation__dataset", "calibration__dataset", "baseline__dataset",
+    "out_of_distribution__dataset", "base", "incumbent", "first", "requested_by",
+)  # fmt: skip
 
 
 def execute(run_id: uuid.UUID) -> bool:
@@ -60,7 +61,14 @@ def execute(run_id: uuid.UUID) -> bool:
         logger.warning("run %s: the lease was lost in attempt %s; nothing was written", run.pk, run.attempt)
     finally:
         job.remove()
+        sweep_work(_ended)
     return True
+
+
+def _ended(run_ids: list[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the runs that nobody will work on any more."""
+    going = Run.objects.filter(pk__in=run_ids, state__in=(RunState.QUEUED, RunState.RUNNING))
+    return set(run_ids) - set(going.values_list("pk", flat=True))
 
 
 def claim(run_id: uuid.UUID, token: uuid.UUID) -> Run | None:
@@ -169,27 +177,26 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
     """The one unit in which a run succeeds."""
     with unit(_system(run.requested_by_id, "worker"), role=SYSTEM_ROLE) as opened:
         mine, made = _ours(run.pk, token), outcome.result
-        values = {"log_digest": log.digest, "engine_version": made.engine_version}
+        values = {
+            "log_digest": log.digest, "engine_version": made.engine_version,
+            "result_digest": outcome.documents[-1].digest, "outputs_digest": outcome.outputs_digest,
+        }  # fmt: skip
         if not _end(mine.filter(cancel_requested_at=None), RunState.SUCCEEDED, opened.now, **values):
             raise WorkHalted(Halt.CANCELLED if mine.exists() else Halt.LOST)
         version = _derived(opened, run, outcome)
-        specs = [_spec(run, version, document) for document in outcome.evidence]
+        specs = [evidence_spec(run, version, outcome, document) for document in outcome.evidence]
         catalog.add_evidence(opened, version=version, specs=specs, created_by=run.requested_by)
         if run.kind == RunKind.COMPRESSION:
             Run.objects.filter(pk=run.pk).update(child=version)
-        refs = [_log_ref(log), Ref("engine_result", outcome.document.digest, outcome.document.size_bytes)]
-        _say(run.pk, "run.succeeded", refs)
+        _say(run.pk, "run.succeeded", [_log_ref(log), *_result_refs(outcome)])
 
 
-def _spec(run: Run, version: ModelVersion, document: dict[str, Any]) -> EvidenceSpec:
-    data = run.distribution_data if document["kind"] == distributions.KIND else run.evaluation
-    return EvidenceSpec(
-        kind=document["kind"],
-        source=Source.MEASURED,
-        document=named_evidence(document, _subjects(run, version, data)),
-        parent=run.parent if run.kind == RunKind.COMPRESSION else None,
-        dataset_version=data,
-    )
+def _result_refs(outcome: Outcome) -> list[Ref]:
+    """The result of what was made and of what was measured, and what the models answered."""
+    names = ("engine_result", "evaluation_result")
+    refs = [Ref(name, kept.digest, kept.size_bytes) for name, kept in zip(names, outcome.documents, strict=False)]
+    kept = outcome.result.outputs_file
+    return refs if kept is None else [*refs, Ref("outputs", kept["digest"], kept["size_bytes"])]
 
 
 def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
@@ -211,13 +218,6 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
         opened, model=run.model, parent=run.parent, files=(), manifest=outcome.manifest,
         requested_by=run.requested_by, operations=operations(recipe), data=used,
     )  # fmt: skip
-
-
-def _subjects(run: Run, version: ModelVersion, data: DatasetVersion) -> list[tuple[str, str]]:
-    subjects = [("version", version.digest), ("dataset", data.digest)]
-    if run.recipe is not None:
-        subjects += [("parent", run.parent.digest), ("recipe", run.recipe.digest)]
-    return subjects
 
 
 def _fail(run: Run, token: uuid.UUID, failure: Failure, log: Stored) -> None:

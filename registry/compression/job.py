@@ -1,14 +1,17 @@
 """The folder of one attempt: the recorded bytes go in, what the engine wrote comes out, and everything is thrown away after.
 
     parent/ ...            the files of the version under their manifest paths
-    data/evaluation        the rows; data/calibration and data/baseline where they were given
-    recipe.json            the recipe document
+    base/ incumbent/ first/  the files of the versions that it is compared with, where there are any
+    data/evaluation        the rows; data/calibration, baseline and out-of-distribution where they were given
+    data/seen-0 ...        rows that the version was made with, so that the engine finds them among those it is judged on
+    recipe.json plan.json  the recipe and the plan of the evaluation
     output/ result files   what the engine writes
     tmp/                   its only place for temporary files
     said.txt, told.jsonl   standard error, and what it said on standard output
 
 Rules:
 - a folder belongs to one attempt of one run; what an earlier, lost attempt left is read for the log and removed;
+- rows that were answered once outlast an attempt: they lie in `work-<run>` beside the folders until the run has ended;
 - the log has a bound: of a talkative engine the beginning and the end are kept.
 """
 
@@ -18,6 +21,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -25,17 +29,18 @@ from django.conf import settings
 from registry import storage
 from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, ModelVersion
+from registry.compression.material import rows_seen
 from registry.compression.models import Run
 from registry.compression.queries import recipe_bytes
 from registry.compression.results import WorkFailed
 from registry.compression.rules import Failure
 from registry.errors import BytesDiffer
-from registry.provenance.models import DatasetVersion
 
 WEIGHTS = "weights"
 EXTERNAL_DATA = "external_data"
 LOG_LIMIT_BYTES = 1024 * 1024
 _TAIL_BYTES = 64 * 1024
+_WORK = "work-"
 
 
 def weights_of(version: ModelVersion) -> Artifact:
@@ -59,6 +64,10 @@ class Job:
         self.parent = self.folder / "parent"
         self.output = self.folder / "output"
         self.recipe = self.folder / "recipe.json"
+        self.plan = self.folder / "plan.json"
+        self.outputs = self.folder / "outputs.safetensors"
+        self.work = root / f"{_WORK}{run.pk}"
+        self.seen: list[Path] = []
         self.said = self.folder / "said.txt"
         self.told = self.folder / "told.jsonl"
 
@@ -68,12 +77,34 @@ class Job:
         catalog.materialise(run.parent, self.parent)
         if run.recipe is not None:
             self.recipe.write_bytes(recipe_bytes(run.recipe))
+        if run.plan_digest is not None:
+            self.plan.write_bytes(storage.read_bytes(run.plan_digest))
         (self.folder / "data").mkdir()
-        _place(run.evaluation, self.data("evaluation"))
-        if run.calibration is not None:
-            _place(run.calibration, self.data("calibration"))
-        if run.baseline is not None:
-            _place(run.baseline, self.data("baseline"))
+        given = {
+            "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,
+            "out-of-distribution": run.out_of_distribution,
+        }  # fmt: skip
+        for use, dataset in given.items():
+            if dataset is not None:
+                _place(str(dataset), str(dataset.digest), self.data(use))
+        if run.evaluates:
+            self._prepare_evaluation(run)
+
+    def _prepare_evaluation(self, run: Run) -> None:
+        """Beside the version: those that it is compared with, and the rows that it saw."""
+        for role, version in compared_with(run).items():
+            if version.pk != run.parent_id:
+                (self.folder / role).mkdir()
+                catalog.materialise(version, self.folder / role)
+        for number, digest in enumerate(rows_seen(run)):
+            self.seen.append(self.data(f"seen-{number}"))
+            _place("data that the version was made with", digest, self.seen[-1])
+        self.work.mkdir(exist_ok=True, mode=0o700)
+
+    def weights_beside(self, run: Run, role: str, version: ModelVersion) -> Path:
+        """The weights of a version that is compared with: in the folder of the parent where it is the parent."""
+        folder = self.parent if version.pk == run.parent_id else self.folder / role
+        return folder / str(weights_of(version).path)
 
     def data(self, use: str) -> Path:
         """The rows for a use; the engine tells their format by their content."""
@@ -91,20 +122,33 @@ class Job:
         return _read(self.said)[-_TAIL_BYTES:].decode(errors="replace")
 
     def remove(self) -> None:
-        """Throw everything away."""
+        """Throw everything of this attempt away."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _place(dataset: DatasetVersion, target: Path) -> None:
+def compared_with(run: Run) -> dict[str, ModelVersion]:
+    """The versions that the judged one is compared with by name of their folder, beside a compression's own parent."""
+    found = {"base": run.base, "incumbent": run.incumbent, "first": run.first}
+    return {role: version for role, version in found.items() if version is not None}
+
+
+def sweep_work(ended: Callable[[list[uuid.UUID]], set[uuid.UUID]]) -> None:
+    """Remove the answered rows of runs that have ended, wherever and however they did."""
+    folders = {folder.name.removeprefix(_WORK): folder for folder in Path(settings.PRESSMARK_RUNS).glob(f"{_WORK}*")}
+    for run_id in ended([uuid.UUID(name) for name in folders]):
+        shutil.rmtree(folders[str(run_id)], ignore_errors=True)
+
+
+def _place(name: str, digest: str, target: Path) -> None:
     """A copy, so that nothing that the engine does reaches the store; BytesDiffer when the rows are not what they were."""
     hasher = hashlib.sha256()
-    with storage.open_stored(dataset.digest) as source, target.open("xb") as copy:
+    with storage.open_stored(digest) as source, target.open("xb") as copy:
         for chunk in storage.chunks_of(source):
             hasher.update(chunk)
             copy.write(chunk)
-    if f"sha256:{hasher.hexdigest()}" != dataset.digest:
+    if f"sha256:{hasher.hexdigest()}" != digest:
         raise BytesDiffer(
-            f"The stored rows of {dataset} ({dataset.digest}) have changed.",
+            f"The stored rows of {name} ({digest}) have changed.",
             hint="Restore the file from a backup; nothing was used.",
         )
 

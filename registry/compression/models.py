@@ -53,10 +53,18 @@ class RunKind(models.TextChoices):
 
 
 class Run(GovernedModel):
-    """One execution: of a recipe on a parent version, or of an evaluation. The row is the truth; a queue message only wakes."""
+    """One execution: of a recipe on a parent version, or of an evaluation. The row is the truth; a queue message only wakes.
+
+    `parent` is the version that is compressed or, for an evaluation, the one that is measured. What is compared with is fixed when
+    the run is requested: `base` (what the measured one was derived from), `incumbent` (what an alias serves) and `first` (the
+    first approved version of the line).
+    """
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
-    once = ("cancel_requested_at", "finished_at", "child", "failure_code", "failure", "log_digest", "engine_version")
+    once = (
+        "cancel_requested_at", "finished_at", "child", "failure_code", "failure", "log_digest", "engine_version",
+        "result_digest", "outputs_digest",
+    )  # fmt: skip
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="runs")
     parent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="runs")
@@ -65,6 +73,12 @@ class Run(GovernedModel):
     calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="+")
     baseline = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    out_of_distribution = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    plan_digest = DigestField(null=True, blank=True)
+    base = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    incumbent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    first = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    allow_seen = models.BooleanField(default=False)
     state = models.CharField(max_length=16, choices=RunState.choices, db_index=True)
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=3)
@@ -78,6 +92,8 @@ class Run(GovernedModel):
     failure_code = LineField(max_length=60, null=True, blank=True)
     failure = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
     log_digest = DigestField(null=True, blank=True)
+    result_digest = DigestField(null=True, blank=True)
+    outputs_digest = DigestField(null=True, blank=True)
     engine_version = LineField(max_length=40, null=True, blank=True)
     # operational: who works on it now, and how far
     owner_token = models.UUIDField(null=True, blank=True)
@@ -93,6 +109,16 @@ class Run(GovernedModel):
                 name="compression_run_recipe",
             )
         ]
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the engine evaluates a version: always in an evaluation, in a compression where a plan was given."""
+        return self.kind == RunKind.EVALUATION or self.plan_digest is not None
+
+    @property
+    def original(self) -> ModelVersion | None:
+        """What the judged version was made from: the parent of a compression, the base of an evaluation."""
+        return self.parent if self.kind == RunKind.COMPRESSION else self.base
 
     @property
     def distribution_data(self) -> DatasetVersion:

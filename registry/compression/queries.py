@@ -22,8 +22,8 @@ _REFERENCE = re.compile(r"(?P<team>[^/@]+)/(?P<slug>[^/@]+)@(?P<number>[1-9][0-9
 _LOG_LIMIT_BYTES = 2 * 1024 * 1024
 _RUN_ROWS = Run.objects.select_related(
     "model__team", "parent__model__team", "recipe__team", "evaluation__dataset__team", "calibration__dataset__team",
-    "baseline__dataset__team",
-    "requested_by", "child__model__team", "failure",
+    "baseline__dataset__team", "out_of_distribution__dataset__team",
+    "base__model__team", "incumbent__model__team", "first__model__team", "requested_by", "child__model__team", "failure",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 - RESULT.json is canonical, has the shape of its schema, and is about the bytes that the run gave to the engine: same parent file,
-  same data, same recipe; otherwise nothing of it counts;
+  same data, same recipe, same versions beside it, same plan; otherwise nothing of it counts;
 - evidence becomes ours by naming its subjects: the registry alone knows the digests of versions, datasets and recipes.
 """
 
@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 
 from registry.catalog import distributions
 from registry.compression.rules import Failure
-from registry.digests import CanonicalError, canonical, evidence_document, parse_canonical
+from registry.digests import CanonicalError, canonical, evidence_document, parse_canonical, sha256
 
 SIZE_LIMIT_BYTES = 16 * 1024 * 1024
 Document = dict[str, Any]
@@ -42,6 +42,8 @@ class Expected:
     outputs: str | None
     recipe: str | None
     data: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
+    plan: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class EngineResult:
         """Evidence documents, still without subjects."""
         return [entry["document"] for entry in self.document["evidence"]]
 
+    @property
+    def outputs_file(self) -> Document | None:
+        """digest, path and size of what the models answered row by row, where it was kept."""
+        return cast("Document | None", self.document.get("outputs_file"))
+
 
 @cache
 def _schema() -> Draft202012Validator:
@@ -78,15 +85,28 @@ def read_result(path: Path, expected: Expected) -> EngineResult:
     error = next(iter(_schema().iter_errors(document)), None)
     if error is not None:
         raise _invalid(f"{path.name}: {error.json_path}: {error.message[:200]}")
-    found = {row["role"]: row["digest"] for row in document["data"]}
-    parent = document["parent"] and document["parent"]["digest"]
-    if found != dict(expected.data) or parent != expected.parent or document["recipe_digest"] != expected.recipe:
-        raise _differs("The engine worked on other bytes than the run names.")
-    if expected.outputs is not None and document["outputs"][0]["digest"] != expected.outputs:
-        raise _differs("The engine measured another file than the run names.")
+    _check_material(document, expected)
     for evidence in document["evidence"]:
         named_evidence(evidence["document"], [])
     return EngineResult(raw, document)
+
+
+def _check_material(document: Document, expected: Expected) -> None:
+    """Every file and document that the engine says it worked on is the one that it was given, and none is left out."""
+    found = {row["role"]: row["digest"] for row in document["data"]}
+    others = {row["role"]: row["digest"] for row in document.get("others", [])}
+    parent = document["parent"] and document["parent"]["digest"]
+    if found != dict(expected.data) or parent != expected.parent or document["recipe_digest"] != expected.recipe:
+        raise _differs("The engine worked on other bytes than the run names.")
+    if others != dict(expected.others):
+        raise _differs("The engine compared with other versions than the run names.")
+    if expected.outputs is not None and document["outputs"][0]["digest"] != expected.outputs:
+        raise _differs("The engine measured another file than the run names.")
+    if expected.plan is not None and document.get("plan_digest") != expected.plan:
+        raise _differs("The engine evaluated by another plan than the run names.")
+    plan = document.get("plan")
+    if plan is not None and sha256(canonical(plan)) != document.get("plan_digest"):
+        raise _differs("The plan in the result is not the one that its digest names.")
 
 
 def read_distribution(path: Path) -> Document:

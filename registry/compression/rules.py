@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from compression_engine.recipe import Recipe
 
 _OPERATIONS = {
+    "calibrate": "converted",
     "convert": "converted",
     "distil": "distilled",
     "factorise": "factorised",

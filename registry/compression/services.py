@@ -4,7 +4,8 @@ Rules:
 - a recipe is an immutable document; the same document twice is refused and names the one that is there;
 - deriving into another team needs what downloading the parent needs: else a viewer would carry the weights off as a child;
 - a run is refused at once when it could not succeed: a recipe that does not fit, bytes that are gone, data without the use;
-- what a child is judged on must not be what it was made with.
+- what a version is judged on must not be what it was made with, unless it is said; then every figure says so;
+- a plan is an immutable document; what a version is compared with is fixed when it is asked for, not when a worker gets to it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from compression_engine.errors import RecipeError
+from compression_engine.errors import EngineError, RecipeError
+from compression_engine.plan import Plan
 from compression_engine.recipe import RECIPE_TYPE
 from compression_engine.recipe import Recipe as RecipeDocument
 from registry import storage
@@ -23,11 +25,19 @@ from registry.access.queries import get_readable
 from registry.access.services import check_slug
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.compression import queries, tasks
+from registry.compression.material import (
+    base_of,
+    check_data,
+    check_version,
+    first_of,
+    incumbent_of,
+    refuse_seen,
+)
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.rules import misfits, needs_calibration
-from registry.errors import BytesDiffer, Conflict, Invalid
+from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
-from registry.provenance.models import DatasetVersion, Source
+from registry.provenance.models import DatasetVersion
 
 _SEED_LIMIT = 2**31
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
@@ -81,13 +91,18 @@ def request_run(
     calibration: DatasetVersion | None = None,
     baseline: DatasetVersion | None = None,
     seed: int = 0,
+    plan: Mapping[str, Any] | None = None,
+    incumbent: str | None = None,
+    out_of_distribution: DatasetVersion | None = None,
+    allow_seen: bool = False,
 ) -> Run:
     """Ask for a child of `parent` by `recipe`; it becomes the next version of `model` when the run succeeds.
 
     `baseline` is the data whose distribution monitors will compare live traffic with; the evaluation data where it is left out.
+    With a `plan` the child is evaluated by it, as `request_evaluation` says.
     """
     role = permissions.require(actor, "run.request", model.team_id)
-    _check_version(actor, parent)
+    check_version(actor, parent)
     if parent.model.team_id != model.team_id:  # a child is the parent's bytes but for some rounding
         permissions.require(actor, "version.download", parent.model.team_id)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
@@ -95,21 +110,24 @@ def request_run(
     wrong = misfits(parsed, parent.format)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
-    _check_data(actor, evaluation, "evaluation")
-    if calibration is not None:
-        _check_data(actor, calibration, "calibration")
-        if calibration.digest == evaluation.digest:
-            raise Invalid(
-                "Calibration and evaluation are the same data.",
-                hint="A child must be judged on rows that it was not made with; give another dataset.",
-                code="evaluation-is-calibration",
-            )
-    elif needs_calibration(parsed):
+    _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline})
+    if calibration is None and needs_calibration(parsed):
         raise Invalid("A step of this recipe needs calibration data.", hint="Give 'calibration'.", code="data-missing")
-    if baseline is not None:
-        _check_data(actor, baseline, "baseline")
-    data = {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}
-    return _queue(actor, role, model, parent, RunKind.COMPRESSION, seed, recipe, data)
+    if plan is None and (incumbent is not None or out_of_distribution is not None):
+        raise Invalid(
+            "An incumbent and data out of distribution belong to an evaluation, which a run makes by a plan.",
+            hint="Give 'plan', or request an evaluation of the child afterwards.",
+            code="plan-missing",
+        )
+    run = Run(model=model, parent=parent, kind=RunKind.COMPRESSION, recipe=recipe, seed=seed, allow_seen=allow_seen)
+    run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
+    run.out_of_distribution = out_of_distribution
+    _check_unseen(actor, run)
+    if plan is not None:
+        run.plan_digest = _store_plan(plan)
+        run.incumbent = incumbent_of(actor, model, None, incumbent)
+        run.first = first_of(actor, model, None)
+    return _queue(actor, role, run)
 
 
 def request_evaluation(
@@ -119,77 +137,82 @@ def request_evaluation(
     evaluation: DatasetVersion,
     baseline: DatasetVersion | None = None,
     seed: int = 0,
+    plan: Mapping[str, Any] | None = None,
+    incumbent: str | None = None,
+    out_of_distribution: DatasetVersion | None = None,
+    allow_seen: bool = False,
 ) -> Run:
-    """Ask for measurements of a version as it is; they become evidence about it."""
+    """Ask for measurements of a version as it is; they become evidence about it.
+
+    It is compared with what it was derived from, with what the alias `incumbent` serves (`production`, where none is named), and
+    with the first approved version of its line: each where there is one that can be run. `plan` is a `pressmark/evaluation_plan/1`.
+    """
     role = permissions.require(actor, "run.request", version.model.team_id)
-    _check_version(actor, version)
-    _check_data(actor, evaluation, "evaluation")
-    if baseline is not None:
-        _check_data(actor, baseline, "baseline")
-    data = {"evaluation": evaluation, "calibration": None, "baseline": baseline}
-    return _queue(actor, role, version.model, version, RunKind.EVALUATION, seed, None, data)
+    check_version(actor, version)
+    _check_uses(actor, {"evaluation": evaluation, "baseline": baseline})
+    model = version.model
+    run = Run(model=model, parent=version, kind=RunKind.EVALUATION, seed=seed, allow_seen=allow_seen)
+    run.evaluation, run.baseline, run.out_of_distribution = evaluation, baseline, out_of_distribution
+    _check_unseen(actor, run)
+    run.plan_digest = None if plan is None else _store_plan(plan)
+    run.base = base_of(actor, version)
+    run.incumbent = incumbent_of(actor, model, version, incumbent)
+    run.first = first_of(actor, model, version)
+    return _queue(actor, role, run)
 
 
-def _queue(
-    actor: Caller,
-    role: str,
-    model: RegisteredModel,
-    parent: ModelVersion,
-    kind: RunKind,
-    seed: int,
-    recipe: Recipe | None,
-    data: Mapping[str, DatasetVersion | None],
-) -> Run:
-    if not 0 <= seed < _SEED_LIMIT:
-        raise Invalid(f"The seed {seed} is not allowed.", hint=f"Use a whole number from 0 to {_SEED_LIMIT - 1}.")
+def _check_unseen(actor: Caller, run: Run) -> None:
+    """The rows to judge by are none that the version, or what it is made from, was made with."""
+    strange = run.out_of_distribution
+    if strange is not None:
+        check_data(actor, strange, "evaluation")
+        if strange.digest == run.evaluation.digest:
+            raise Invalid(
+                "The data out of distribution are the evaluation data.",
+                hint="Give rows of another kind than those that the model is made for.",
+                code="out-of-distribution-is-evaluation",
+            )
+    if not run.allow_seen:
+        refuse_seen(run.parent, [run.evaluation, strange])
+
+
+def _store_plan(document: Mapping[str, Any]) -> str:
+    try:
+        parsed = Plan.parse(document)
+    except EngineError as error:
+        raise Invalid(error.message, hint=error.hint, code=error.code.replace("_", "-")) from None
+    return storage.store_bytes(parsed.canonical()).digest
+
+
+def _check_uses(actor: Caller, data: Mapping[str, DatasetVersion | None]) -> None:
+    for use, dataset in data.items():
+        if dataset is not None:
+            check_data(actor, dataset, use)
+    evaluation, calibration = data["evaluation"], data.get("calibration")
+    if evaluation is not None and calibration is not None and calibration.digest == evaluation.digest:
+        raise Invalid(
+            "Calibration and evaluation are the same data.",
+            hint="A child must be judged on rows that it was not made with; give another dataset.",
+            code="evaluation-is-calibration",
+        )
+
+
+def _queue(actor: Caller, role: str, run: Run) -> Run:
+    if not 0 <= run.seed < _SEED_LIMIT:
+        raise Invalid(f"The seed {run.seed} is not allowed.", hint=f"Use a whole number from 0 to {_SEED_LIMIT - 1}.")
     with unit(actor, role=role) as opened:
-        model = RegisteredModel.objects.select_for_update(no_key=True).get(pk=model.pk)
+        model = RegisteredModel.objects.select_for_update(no_key=True).get(pk=run.model_id)
         if model.ended_at is not None:
             raise Conflict("This model has ended; nothing is added to it.", hint="Use another model.")
-        run = Run.objects.create(
-            model=model, parent=parent, kind=kind, recipe=recipe, **data,
-            state=RunState.QUEUED, seed=seed, requested_by_id=actor.actor_id, requested_at=opened.now,
-            heartbeat_at=opened.now,
-        )  # fmt: skip
-        emit("run.requested", run, team=model.team_id)
+        run.state, run.requested_by_id = RunState.QUEUED, actor.actor_id
+        run.requested_at = run.heartbeat_at = opened.now
+        run.save(force_insert=True)
+        refs = (
+            [Ref("plan", run.plan_digest, storage.path_of(run.plan_digest).stat().st_size)] if run.plan_digest else []
+        )
+        emit("run.requested", run, team=model.team_id, refs=refs)
         opened.after_commit.append(partial(tasks.wake, run.pk))
         return run
-
-
-def _check_version(actor: Caller, version: ModelVersion) -> None:
-    """The caller may read it, and all its bytes are here."""
-    get_readable(ModelVersion.objects.all(), actor, team="model__team", pk=version.pk)
-    weights = 0
-    for artifact in version.artifacts.all():
-        weights += artifact.role == "weights"
-        if version.purged_at is not None or not storage.is_stored(artifact.digest):
-            raise BytesDiffer(
-                f"The bytes of {artifact.path} are not stored here any more.",
-                hint="They were purged or lost; restore them, or choose another version.",
-            )
-    if weights != 1:
-        raise Invalid(
-            f"The version has {weights} files of weights; the engine takes models of one file.",
-            hint="Register the model with its weights in one file.",
-            code="weights-not-single",
-        )
-
-
-def _check_data(actor: Caller, dataset: DatasetVersion, use: str) -> None:
-    """The caller may read it, it is declared for this use, and its bytes are here."""
-    get_readable(DatasetVersion.objects.all(), actor, team="dataset__team", pk=dataset.pk)
-    if use not in dataset.uses:
-        raise Invalid(
-            f"{dataset} is not registered for {use}; its uses are: {', '.join(dataset.uses)}.",
-            hint=f"Register a version of the data with the use {use!r}.",
-            code="use-not-registered",
-        )
-    if dataset.source != Source.MEASURED or dataset.purged_at is not None or not storage.is_stored(dataset.digest):
-        raise Invalid(
-            f"The rows of {dataset} are not stored here.",
-            hint="A run needs rows; upload them and register a version of the dataset with their digest.",
-            code="data-missing",
-        )
 
 
 def cancel_run(*, actor: Caller, run: Run) -> Run:

@@ -1,13 +1,14 @@
 """Carries out a claimed run: calls the engine, checks what it wrote, and stores the bytes. No row is written here.
 
-A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`.
+A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`. A
+compression with a plan is all three.
 Whatever ends it early is raised: WorkFailed with a reason, or WorkHalted when the run may not go on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from registry.catalog.manifest import FileSpec, Manifest, check_manifest
 from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.child import EngineProcess, Limits
 from registry.compression.heartbeat import Halt, Heartbeat
-from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, weights_of
+from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
 from registry.compression.models import Run, RunKind
 from registry.compression.results import (
     EngineResult,
@@ -46,12 +47,21 @@ class WorkHalted(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out: the result, the manifest of the child (None for an evaluation), evidence without subjects."""
+    """What came out: the last result, the manifest of the child (None for an evaluation), evidence without subjects."""
 
     result: EngineResult
-    document: Stored
+    documents: list[Stored]
+    """The results as they are kept: of a compression with a plan two, what was made and what was measured."""
     manifest: Manifest | None
     evidence: list[dict[str, Any]]
+    evaluated: frozenset[str]
+    """The kinds of evidence that came from the answers of all models, row by row."""
+
+    @property
+    def outputs_digest(self) -> str | None:
+        """Of what the models answered, row by row."""
+        kept = self.result.outputs_file
+        return None if kept is None else str(kept["digest"])
 
 
 class Work:
@@ -83,25 +93,69 @@ class Work:
         self._call(arguments)
         result = read_result(job.output / "RESULT.json", Expected(weights.digest, None, run.recipe.digest, data))
         child = job.output / result.output["path"]
+        judged = self._measure(child, result.output["digest"], self._beside()) if run.evaluates else None
         observed = self._observe(child, original)
         self._store_file(child, result.output["digest"])
         manifest = check_manifest(_files(run.parent, weights, result.output["digest"]))
-        return self._outcome(result, manifest, observed)
+        return self._outcome([result] if judged is None else [result, judged], manifest, observed)
 
     def _evaluate(self) -> Outcome:
-        run, job = self._run, self._job
-        weights = weights_of(run.parent)
-        measured, target = job.parent / weights.path, job.folder / "RESULT.json"
-        arguments = ["evaluate", measured, "--data", job.data("evaluation"), "--output", target]
-        self._call([*arguments, "--seed", run.seed, "--threads", 1])
-        data = {"evaluation": run.evaluation.digest}
-        result = read_result(target, Expected(None, weights.digest, None, data))
-        observed = self._observe(measured, None)
-        return self._outcome(result, None, observed)
+        weights = weights_of(self._run.parent)
+        measured = self._job.parent / weights.path
+        beside = self._beside()
+        result = self._measure(measured, weights.digest, beside)
+        original = beside["parent"][0] if "parent" in beside else None
+        return self._outcome([result], None, self._observe(measured, original))
 
-    def _outcome(self, result: EngineResult, manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
-        evidence = [*result.evidence, distribution_evidence(observed, result)]
-        return Outcome(result, storage.store_bytes(result.raw), manifest, evidence)
+    def _beside(self) -> dict[str, tuple[Path, str]]:
+        """The weights that an evaluation is compared with, by the engine's role: where they lie, and their digest."""
+        run, job = self._run, self._job
+        found = {} if run.original is None else {"parent": run.original}
+        found |= {role: version for role, version in compared_with(run).items() if role != "base"}
+        return {
+            role: (job.weights_beside(run, "base" if role == "parent" else role, version), weights_of(version).digest)
+            for role, version in found.items()
+        }
+
+    def _measure(self, measured: Path, digest: str, beside: Mapping[str, tuple[Path, str]]) -> EngineResult:
+        """One call of `evaluate` on these weights, beside every version that they are compared with."""
+        run, job = self._run, self._job
+        target = job.folder / "RESULT.json"
+        arguments: list[object] = ["evaluate", measured, "--data", job.data("evaluation"), "--output", target]
+        arguments += ["--seed", run.seed, "--threads", 1]
+        data = {"evaluation": run.evaluation.bound_digest}
+        for role, (path, _) in beside.items():
+            arguments += [f"--{role}", path]
+        if run.plan_digest is not None:
+            arguments += ["--plan", job.plan, "--outputs", job.outputs, "--work", job.work]
+        if run.out_of_distribution is not None:
+            data["out-of-distribution"] = run.out_of_distribution.bound_digest
+            arguments += ["--out-of-distribution", job.data("out-of-distribution")]
+        if job.seen:
+            arguments += ["--seen", *job.seen]
+        if run.allow_seen:
+            arguments += ["--allow-seen"]
+        self._call(arguments)
+        digests = {role: found for role, (_, found) in beside.items()}
+        expected = Expected(digests.pop("parent", None), digest, None, data, digests, run.plan_digest)
+        result = read_result(target, expected)
+        if result.outputs_file is not None:
+            self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])
+        return result
+
+    def _outcome(self, results: list[EngineResult], manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
+        """`results`: of a compression the one of `compress`, then the one of `evaluate`, whose figures stand for both."""
+        last = results[-1]
+        evaluated = frozenset(document["kind"] for document in last.evidence)
+        made = [document for result in results[:-1] for document in result.evidence]
+        kept = [document for document in made if document["kind"] not in evaluated]
+        return Outcome(
+            result=last,
+            documents=[storage.store_bytes(result.raw) for result in results],
+            manifest=manifest,
+            evidence=[*kept, *last.evidence, distribution_evidence(observed, last)],
+            evaluated=evaluated if self._run.evaluates else frozenset(),
+        )
 
     def _observe(self, measured: Path, original: Path | None) -> dict[str, Any]:
         target = self._job.folder / "distribution.json"

@@ -147,6 +147,16 @@ def status_of(approval: Approval, at: datetime.datetime | None = None) -> rules.
     return rules.status(request, acts, now, at or rules.with_all_acts(timezone.now(), acts))
 
 
+def first_approved(model: RegisteredModel) -> ModelVersion | None:
+    """The version of the model whose approval had all its grants first, whatever came of it since."""
+    found = []
+    for approval in _approvals().filter(model=model):
+        granted = sorted(d.decided_at for d in approval.decisions.all() if d.kind == rules.GRANTED)
+        if len(granted) >= approval.required:
+            found.append((granted[approval.required - 1], approval.pk, approval.version))
+    return min(found, key=lambda item: item[:2])[2] if found else None
+
+
 def approval_status(approval: Approval, at: datetime.datetime | None = None) -> str:
     """requested, returned, withdrawn, granted, rejected, stale, expired or revoked: computed, never stored."""
     return status_of(approval, at).word
@@ -190,6 +200,12 @@ def incumbent(model: RegisteredModel, alias_slug: str) -> AliasAssignment | None
     """The move that says what the alias serves now; None before the first promotion and while suspended."""
     newest = _assignments(model, alias_slug).first()
     return newest if newest is not None and newest.version_id is not None else None
+
+
+def served(model: RegisteredModel, alias_slug: str) -> ModelVersion | None:
+    """What the alias serves now."""
+    move = incumbent(model, alias_slug)
+    return None if move is None else move.version
 
 
 def alias_history(model: RegisteredModel, alias_slug: str) -> list[AliasAssignment]:

@@ -11,7 +11,7 @@ import pytest
 
 from registry.compression import results
 from registry.compression.results import Expected, WorkFailed
-from registry.digests import canonical
+from registry.digests import canonical, sha256
 
 
 def digest(character: str) -> str:
@@ -72,6 +72,60 @@ def test_a_result_about_other_bytes_does_not_count(tmp_path: Path, change: Calla
     change(other)
     with pytest.raises(WorkFailed) as failed:
         read(tmp_path, other)
+    assert failed.value.failure.code == "bytes_differ"
+
+
+EVALUATED: dict[str, Any] = {
+    **RESULT,
+    "command": "evaluate",
+    "data": [
+        {"broken": [], "digest": digest("d"), "role": "evaluation", "rows": 3},
+        {"broken": ["row 2: no number"], "digest": digest("9"), "role": "out-of-distribution", "rows": 2},
+    ],
+    "others": [
+        {"digest": digest("1"), "path": "model.onnx", "role": "incumbent", "size_bytes": 7},
+        {"digest": digest("2"), "path": "model.onnx", "role": "first", "size_bytes": 7},
+    ],
+    "outputs_file": {"digest": digest("3"), "path": "outputs.safetensors", "size_bytes": 99},
+    "plan": {"type": "pressmark/evaluation_plan/1"},
+    "plan_digest": sha256(canonical({"type": "pressmark/evaluation_plan/1"})),
+    "recipe": None, "recipe_digest": None,
+}  # fmt: skip
+JUDGED = Expected(
+    digest("a"), digest("c"), None, {"evaluation": digest("d"), "out-of-distribution": digest("9")},
+    {"incumbent": digest("1"), "first": digest("2")}, EVALUATED["plan_digest"],
+)  # fmt: skip
+
+
+def test_an_evaluation_counts_that_is_about_every_version_plan_and_row_it_was_given(tmp_path: Path) -> None:
+    found = read(tmp_path, EVALUATED, JUDGED)
+    assert found.outputs_file is not None
+    assert found.outputs_file["digest"] == digest("3")
+    assert read(tmp_path, RESULT).outputs_file is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(others=[]),
+        lambda d: d["others"].pop(),
+        lambda d: d["others"][0].update(digest=digest("f")),
+        lambda d: d["others"][0].update(role="first") or d["others"][1].update(role="incumbent"),
+        lambda d: d["data"].pop(),
+        lambda d: d["data"][1].update(digest=digest("d")),
+        lambda d: d.update(plan_digest=digest("f")),
+        lambda d: d.update(plan_digest=None, plan=None),
+        lambda d: d["plan"].update(task="none"),
+        lambda d: d["outputs"][0].update(digest=digest("f")),
+    ],
+)
+def test_an_evaluation_of_other_versions_rows_or_by_another_plan_does_not_count(
+    tmp_path: Path, change: Callable[[dict[str, Any]], Any]
+) -> None:
+    other = deepcopy(EVALUATED)
+    change(other)
+    with pytest.raises(WorkFailed) as failed:
+        read(tmp_path, other, JUDGED)
     assert failed.value.failure.code == "bytes_differ"
 
 

@@ -1,0 +1,64 @@
+"""What a run's evidence is about: the digests of versions, data and documents that each document of it names.
+
+Rules:
+- every document names version, data and, where one stood beside, the parent; a compression also its recipe;
+- what came from the answers of all models names those answers (`outputs`), so that its figures can be computed again;
+- a kind that ends in `-incumbent` or `-first` compares with that version and names it in the role incumbent: the first approved
+  version of a line is its first incumbent;
+- rows that the version was made with are said in the environment (`seen_rows`): by the engine where it found them among the rows,
+  here where the whole data stand in the lineage.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry.catalog import distributions
+from registry.catalog.evidence import SEEN_ROWS, EvidenceSpec
+from registry.catalog.models import ModelVersion
+from registry.compression.material import seen_by
+from registry.compression.models import Run
+from registry.compression.results import named_evidence
+from registry.compression.work import Outcome
+from registry.provenance.models import Source
+
+INCUMBENT_KINDS = {"-incumbent": "incumbent", "-first": "first"}
+"""How a kind ends that compares with another version than the parent, and the column of the run that names it."""
+
+
+def evidence_spec(run: Run, version: ModelVersion, outcome: Outcome, document: dict[str, Any]) -> EvidenceSpec:
+    """A document of a run with its subjects, and the rows that it speaks about."""
+    kind = document["kind"]
+    counted = kind == distributions.KIND
+    data = run.distribution_data if counted else run.evaluation
+    subjects = [("version", version.digest), ("dataset", data.bound_digest)]
+    beside = beside_in(run, kind)
+    parent = run.original if beside is None else None
+    if parent is not None:
+        subjects.append(("parent", parent.digest))
+    if beside is not None:
+        subjects.append(("incumbent", beside.digest))
+    if run.recipe is not None:
+        subjects.append(("recipe", run.recipe.digest))
+    if kind == "out-of-distribution" and run.out_of_distribution is not None:
+        subjects.append(("dataset", run.out_of_distribution.bound_digest))
+    if kind in outcome.evaluated and outcome.outputs_digest is not None:
+        subjects.append(("outputs", outcome.outputs_digest))
+    said = document if counted else _with_seen_rows(run, outcome, document)
+    return EvidenceSpec(kind, Source.MEASURED, named_evidence(said, subjects), parent, data)
+
+
+def beside_in(run: Run, kind: str) -> ModelVersion | None:
+    """The version other than the parent that evidence of this kind compares with."""
+    column = next((column for ending, column in INCUMBENT_KINDS.items() if kind.endswith(ending)), None)
+    return None if column is None else getattr(run, column)
+
+
+def _with_seen_rows(run: Run, outcome: Outcome, document: dict[str, Any]) -> dict[str, Any]:
+    said = any(row["name"] == SEEN_ROWS for row in document["environment"])
+    digest = run.evaluation.bound_digest
+    if said or not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
+        return document
+    rows = next(row["rows"] for row in outcome.result.document["data"] if row["role"] == "evaluation")
+    environment = [*document["environment"], {"name": SEEN_ROWS, "value": str(rows)}]
+    return {**document, "environment": environment}
