@@ -1,0 +1,63 @@
+"""Quality of a causal language model: perplexity and how often its first choice is the next token, also by context length.
+
+Perplexity is exp of the mean negative log probability (nats) over all predicted tokens. Intervals come from resamples of whole
+rows, since tokens of one text are not independent; n counts rows, the sentence says how many tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compression_engine.measure import scores
+from compression_engine.measure.intervals import Floats
+from compression_engine.measure.language import Tokens, context_bins, tokens_of
+from compression_engine.measure.quality import resampled
+from compression_engine.outputs import Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+
+_METRICS = {
+    "perplexity": (scores.TOKEN_NLL, "ratio"),
+    "token_accuracy": (scores.TOKEN_CORRECT, "share"),
+}
+
+
+def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> list[Measurement]:
+    """Both figures over all tokens, then by the number of tokens that the model had seen before."""
+    fields = outputs.models[role]
+    found = []
+    for metric, (field, unit) in _METRICS.items():
+        tokens = tokens_of(fields[field])
+        found.append(_figure(metric, unit, tokens, None, seed, who))
+        bins = context_bins(tokens)
+        if len(bins) > 1:
+            found += [_figure(metric, unit, tokens, span, seed, who) for span in bins]
+    return found
+
+
+def _figure(metric: str, unit: str, tokens: Tokens, span: tuple[int, int] | None, seed: int, who: str) -> Measurement:
+    sums, counts = tokens.sums(span)
+    there = counts > 0
+    n, total = int(there.sum()), int(counts.sum())
+    where = () if span is None else (("context_tokens", f"{span[0]}-{span[1]}"),)
+    after = "" if span is None else f" after {span[0]} to {span[1]} tokens"
+    if total == 0:
+        plain = f"{who} has no {metric.replace('_', ' ')}: no row has a token to predict."
+        return Measurement(metric, None, unit, 0, plain, reason="no row has a token to predict", slice=where)
+    figure = _perplexity if metric == "perplexity" else _share
+    value = float(figure(sums.sum(keepdims=True), counts.sum(keepdims=True).astype(np.float64))[0])
+    low, high = resampled.interval_of_means([sums[there], counts[there].astype(np.float64)], figure, seed)
+    reason = resampled.TOO_FEW if low is None else None
+    if metric == "perplexity":
+        plain = f"{who} has a perplexity of {value:.4g}{after} ({total} tokens of {n} rows; 1 is perfect)."
+    else:
+        plain = f"{who} chooses the next token{after} rightly for {value:.1%} of {total} tokens of {n} rows."
+    return Measurement(metric, value, unit, n, plain, low, high, reason=reason, slice=where)
+
+
+def _perplexity(losses: Floats, counts: Floats) -> Floats:
+    return np.exp(losses / counts)
+
+
+def _share(hits: Floats, counts: Floats) -> Floats:
+    return np.asarray(hits / counts)

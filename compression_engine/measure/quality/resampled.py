@@ -1,0 +1,96 @@
+"""Intervals of figures that are no plain means, from 2,000 resamples of whole rows.
+
+Rules:
+- a row is drawn with everything that belongs to it, so that paired and clustered values (tokens of a text) stay together;
+- rows of one sequence depend on each other, so whole sequences are drawn where there are any;
+- figures that depend on rows through counts alone are resampled as counts (the multinomial law of the same bootstrap);
+- memory is bounded by blocks and does not grow with the number of resamples.
+Sources: percentile bootstrap (Efron 1979), of clusters (Davison and Hinkley 1997, 3.8); Wilson's interval of a share (1927).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression_engine.measure.intervals import Floats, share_interval
+
+RESAMPLES = 2000
+_BLOCK_ENTRIES = 2_000_000
+_ENDS = (0.025, 0.975)
+_LEAST_USABLE = 0.95
+Figure = Callable[..., Floats]
+Interval = tuple[float | None, float | None]
+Clusters = NDArray[np.int64] | None
+"""The number of the sequence of each row, [rows]; None where rows stand alone."""
+NO_INTERVAL: Interval = (None, None)
+TOO_FEW = "one row or one sequence gives no interval"
+
+
+def interval_of_means(columns: Sequence[Floats], figure: Figure, seed: int, clusters: Clusters = None) -> Interval:
+    """Interval of `figure(mean of column 1, mean of column 2, ...)`; columns [rows], given to `figure` as [resamples].
+
+    Resamples for which the figure is not defined are left out; the interval is open where they are more than 5 %.
+    """
+    sizes = np.ones(len(columns[0]))
+    if clusters is not None:
+        places = np.unique(clusters, return_inverse=True)[1]
+        columns = [np.bincount(places, weights=column).astype(np.float64) for column in columns]
+        sizes = np.bincount(places).astype(np.float64)
+    if len(sizes) < 2:
+        return NO_INTERVAL
+    generator = np.random.default_rng(seed)
+    found = []
+    for count in _blocks(len(sizes)):
+        drawn = generator.integers(0, len(sizes), size=(count, len(sizes)))
+        rows = sizes[drawn].sum(axis=1)
+        found.append(figure(*(column[drawn].sum(axis=1) / rows for column in columns)))
+    return _ends(np.concatenate(found))
+
+
+def interval_of_counts(codes: NDArray[np.intp], figure: Figure, seed: int, clusters: Clusters = None) -> Interval:
+    """Interval of a figure of how often each code occurs: `codes` [rows] from 0, `figure` takes counts [resamples, codes]."""
+    width = int(codes.max()) + 1
+    places = np.zeros(len(codes), np.intp) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    units = len(codes) if clusters is None else int(places.max()) + 1
+    if units < 2:
+        return NO_INTERVAL
+    generator = np.random.default_rng(seed)
+    tables = np.zeros((int(places.max()) + 1, width), dtype=np.int64)
+    np.add.at(tables, (places, codes), 1)
+    found = []
+    for count in _blocks(max(units if clusters is not None else 0, width)):
+        if clusters is None:
+            drawn = generator.multinomial(units, tables[0] / units, size=count)
+        else:
+            drawn = generator.multinomial(units, np.full(units, 1 / units), size=count) @ tables
+        found.append(figure(drawn))
+    return _ends(np.concatenate(found))
+
+
+def interval_of_mean(values: Floats, seed: int, clusters: Clusters = None) -> Interval:
+    """Interval of a mean."""
+    return interval_of_means([values], lambda mean: mean, seed, clusters)
+
+
+def interval_of_share(hits: NDArray[np.bool_], seed: int, clusters: Clusters = None) -> Interval:
+    """Wilson's interval of a share of rows; where rows belong to sequences, from resamples of these."""
+    if clusters is None:
+        return share_interval(int(hits.sum()), len(hits))
+    return interval_of_mean(hits.astype(np.float64), seed, clusters)
+
+
+def _ends(resampled: Floats) -> Interval:
+    usable = resampled[np.isfinite(resampled)]
+    if len(usable) < _LEAST_USABLE * len(resampled):
+        return NO_INTERVAL
+    low, high = np.quantile(usable, _ENDS)
+    return float(low), float(high)
+
+
+def _blocks(width: int) -> Iterator[int]:
+    size = max(1, min(RESAMPLES, _BLOCK_ENTRIES // max(1, width)))
+    for start in range(0, RESAMPLES, size):
+        yield min(size, RESAMPLES - start)

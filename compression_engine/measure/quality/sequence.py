@@ -1,0 +1,44 @@
+"""Quality of a recogniser of sequences: character error rate and exact matches of what is decoded.
+
+The rate is the sum of edits over the sum of lengths of the labels (it may pass 1); frames are not judged, since most of them
+are blank and agree in a model that reads nothing. Intervals: resamples of whole rows; Wilson's for the share of exact matches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compression_engine.measure import scores
+from compression_engine.measure.intervals import Floats, share_interval
+from compression_engine.measure.quality import resampled
+from compression_engine.outputs import Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+
+
+def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> list[Measurement]:
+    """Both figures of one model."""
+    found = scores.per_sample(outputs, role, plan)
+    hits, n = int(found["exact_match"].sum()), len(found["exact_match"])
+    low, high = share_interval(hits, n)
+    plain = f"{who} reads {hits} of {n} rows without an error ({hits / n:.1%})."
+    return [
+        _error_rate(found["edit_distance"], found["label_length"], seed, who),
+        Measurement("exact_match", hits / n, "share", n, plain, low, high),
+    ]
+
+
+def _error_rate(edits: Floats, lengths: Floats, seed: int, who: str) -> Measurement:
+    n, symbols = len(edits), int(lengths.sum())
+    if symbols == 0:
+        plain = f"{who} has no error rate: the labels of all {n} rows are empty."
+        return Measurement("character_error_rate", None, "ratio", n, plain, reason="all labels are empty")
+    value = float(edits.sum() / symbols)
+    low, high = resampled.interval_of_means([edits, lengths], _ratio, seed)
+    plain = f"{who} makes {int(edits.sum())} errors in {symbols} symbols of {n} rows ({value:.2%})."
+    reason = resampled.TOO_FEW if low is None else None
+    return Measurement("character_error_rate", value, "ratio", n, plain, low, high, reason=reason)
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))

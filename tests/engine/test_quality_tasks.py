@@ -1,0 +1,117 @@
+"""Quality of numbers, embeddings and sequences: scikit-learn's figures, edit distances of decoded strings, what has no figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compression_engine.measure import quality
+from compression_engine.outputs import Field, Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+from tests.engine import answered
+
+SPELLED = Plan(task="sequence", classes=("_", "a", "b", "c"), blank=0)
+
+
+def measured(outputs: Outputs, plan: Plan) -> dict[str, Measurement]:
+    (found,) = quality.measure(answered.context(outputs, plan))
+    return answered.by_name(list(found.measurements))
+
+
+def value(entry: Measurement) -> float:
+    assert entry.value is not None
+    return entry.value
+
+
+@pytest.mark.parametrize("entries", [1, 3])
+def test_errors_of_numbers_are_scikit_learns(entries: int) -> None:
+    from sklearn import metrics
+
+    generator = np.random.default_rng(0)
+    right = generator.normal(size=(200, entries)) * np.arange(1, entries + 1)
+    outputs = answered.of({"version": right + 0.3 * generator.normal(size=right.shape), "parent": right * 0.9}, right)
+    found = measured(outputs, Plan(task="regression"))
+    for role, prefix in (("version", ""), ("parent", "parent_")):
+        answer = outputs.answer(role).values.astype(np.float64)
+        expected = {
+            "mean_absolute_error": metrics.mean_absolute_error(right, answer),
+            "root_mean_squared_error": metrics.root_mean_squared_error(right, answer),
+            "r2": metrics.r2_score(right, answer),
+        }
+        for name, figure in expected.items():
+            entry = found[prefix + name]
+            assert value(entry) == pytest.approx(figure, abs=1e-9)
+            assert entry.low is not None
+            assert entry.high is not None
+            assert entry.low <= value(entry) <= entry.high
+            assert entry.high - entry.low < 0.5 * max(1.0, value(entry))
+
+
+def test_labels_that_do_not_vary_have_no_share_explained() -> None:
+    found = measured(answered.of({"version": np.arange(4.0)[:, None]}, np.ones(4)), Plan(task="regression"))
+    assert (found["r2"].value, found["r2"].reason) == (None, "the labels do not vary")
+    assert value(found["mean_absolute_error"]) == 1.0
+
+
+def test_recall_counts_rows_that_find_one_of_their_label() -> None:
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 5)
+    centres = generator.normal(size=(12, 32))
+    rows = centres[groups] + 1.3 * generator.normal(size=(60, 32))
+    found = measured(answered.of({"version": rows, "parent": centres[groups]}, groups), Plan(task="embedding"))
+    unit = rows.astype(np.float32).astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -2)
+    order = np.argsort(-similarity, axis=1)
+    for rank in (1, 5, 10):
+        expected = np.mean([(groups[order[i, :rank]] == groups[i]).any() for i in range(60)])
+        assert value(found[f"recall_at_{rank}"]) == pytest.approx(expected)
+    assert 0.3 < value(found["recall_at_1"]) < value(found["recall_at_10"]) <= 1
+    assert found["parent_recall_at_1"].value == 1
+    alone = np.arange(60)
+    nothing = measured(answered.of({"version": rows}, alone), Plan(task="embedding"))["recall_at_5"]
+    assert nothing.value == 0
+    assert "60 have a label of their own" in nothing.plain
+
+
+def spoken(words: list[str], spoiled: dict[int, str]) -> Field:
+    """Frames that read as the words, each symbol twice and parted by blanks; some rows read as something else."""
+    rows = []
+    for index, word in enumerate(words):
+        symbols = [0]
+        for letter in spoiled.get(index, word):
+            symbols += [SPELLED.classes.index(letter)] * 2 + [0, 0, 0]
+        rows.append((np.eye(4)[symbols] * 4).astype(np.float32))
+    return answered.ragged(rows)
+
+
+def test_the_error_rate_is_edits_over_length_of_labels() -> None:
+    words = ["abc", "aab", "c", "bbbb"]
+    spoiled = {0: "ab", 3: "babab"}
+    models = {"version": {"answer": spoken(words, spoiled)}, "parent": {"answer": spoken(words, {})}}
+    found = measured(Outputs(models, Field(np.array(words))), SPELLED)
+    assert value(found["character_error_rate"]) == pytest.approx((1 + 2) / 11)
+    assert value(found["exact_match"]) == 0.5
+    assert found["parent_character_error_rate"].value == 0
+    assert found["character_error_rate"].n == 4
+    low, high = found["character_error_rate"].low, found["character_error_rate"].high
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < 3 / 11 < high
+
+
+def test_an_error_rate_may_pass_one_and_needs_a_label_that_is_not_empty() -> None:
+    long = Outputs({"version": {"answer": spoken(["a"], {0: "abc"})}}, Field(np.array(["b"])))
+    assert value(measured(long, SPELLED)["character_error_rate"]) == 2.0
+    empty = Outputs({"version": {"answer": spoken(["a"], {})}}, Field(np.array([""])))
+    assert measured(empty, SPELLED)["character_error_rate"].reason == "all labels are empty"
+
+
+def test_without_a_blank_every_frame_is_a_symbol() -> None:
+    answer = np.eye(3)[[[0, 0, 1], [2, 2, 2]]]
+    outputs = answered.of({"version": answer}, np.array([[0, 0, 1], [2, 1, 2]]))
+    found = measured(outputs, Plan(task="sequence", classes=("x", "y", "z")))
+    assert value(found["character_error_rate"]) == pytest.approx(1 / 6)
+    assert value(found["exact_match"]) == 0.5
