@@ -58,23 +58,30 @@ class DownloadFile(APIView):
 
 
 def send(artifact: Artifact, range_header: str | None, if_range: str | None) -> StreamingHttpResponse:
-    """The answer with the bytes, or the part that was asked for."""
-    etag = f'"{artifact.digest}"'
+    """The answer with the bytes of a file of a version, or the part that was asked for."""
+    name = PurePosixPath(artifact.path).name  # the rules of paths leave nothing in it that could break the header
+    return send_stored(artifact.digest, artifact.size_bytes, name, range_header, if_range)
+
+
+def send_stored(
+    digest: str, size_bytes: int, name: str, range_header: str | None, if_range: str | None
+) -> StreamingHttpResponse:
+    """The answer with stored bytes under a plain file name, or the part that was asked for."""
+    etag = f'"{digest}"'
     asked = range_header if if_range in (None, etag) else None
-    part = _part(asked, artifact.size_bytes)
-    first, last = part or (0, artifact.size_bytes - 1)
-    source = storage.open_stored(artifact.digest)
+    part = _part(asked, size_bytes)
+    first, last = part or (0, size_bytes - 1)
+    source = storage.open_stored(digest)
     response = StreamingHttpResponse(_Bytes(source, first, last), content_type="application/octet-stream")
     response.status_code = 200 if part is None else 206
     if part is not None:
-        response["Content-Range"] = f"bytes {first}-{last}/{artifact.size_bytes}"
-    name = PurePosixPath(artifact.path).name  # the rules of paths leave nothing in it that could break the header
+        response["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"
     response["Content-Length"] = str(last - first + 1)
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Accept-Ranges"] = "bytes"
     response["ETag"] = etag
-    response["Pressmark-Digest"] = artifact.digest
-    response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(hex_of(artifact.digest))).decode()}:"
+    response["Pressmark-Digest"] = digest
+    response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(hex_of(digest))).decode()}:"
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-transform"
     return response

@@ -13,7 +13,7 @@ from compression_engine.recipe import shipped_recipes
 from registry.access.http import Command, Query, keyset_page
 from registry.access.queries import get_team
 from registry.catalog import queries as catalog
-from registry.catalog.models import Evidence, ModelVersion
+from registry.catalog.models import Evidence
 from registry.compression import queries, services
 from registry.compression.models import Recipe, Run, RunState
 from registry.digests import time_text
@@ -47,6 +47,12 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "evaluation": names.reference(row.evaluation),
         "calibration": names.reference(row.calibration),
         "baseline": names.reference(row.baseline),
+        "out_of_distribution": names.reference(row.out_of_distribution),
+        "base": names.reference(row.base),
+        "incumbent": names.reference(row.incumbent),
+        "first": names.reference(row.first),
+        "plan_digest": row.plan_digest,
+        "allow_seen": row.allow_seen,
         "seed": row.seed,
         "attempt": row.attempt,
         "max_attempts": row.max_attempts,
@@ -61,6 +67,8 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "finished_at": time_text(row.finished_at) if row.finished_at else None,
         "engine_version": row.engine_version,
         "log_digest": row.log_digest,
+        "result_digest": row.result_digest,
+        "outputs_digest": row.outputs_digest,
     }
 
 
@@ -70,7 +78,7 @@ def evidence_body(row: Evidence) -> dict[str, Any]:
     return {"id": str(row.pk), "kind": row.kind, "digest": row.digest, "document": document}
 
 
-def _dataset(caller: Caller, ref: str | None) -> DatasetVersion | None:
+def dataset_of(caller: Caller, ref: str | None) -> DatasetVersion | None:
     return provenance.get_dataset_version(caller, ref) if ref else None
 
 
@@ -123,7 +131,33 @@ class ListShippedRecipes(Query):
         return {"items": items, "next": None}
 
 
-class RequestRunInput(serializers.Serializer[Any]):
+class EvaluationMembers(serializers.Serializer[Any]):
+    """What an evaluation may be asked for, beside a version and its rows."""
+
+    plan = serializers.DictField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="pressmark/evaluation_plan/1; all but 'type' may be left out.",
+    )
+    incumbent = serializers.CharField(
+        required=False,
+        allow_null=True,
+        default=None,
+        max_length=63,
+        help_text="The alias whose version stands beside this one; 'production' where nothing is said.",
+    )
+    out_of_distribution = serializers.CharField(
+        required=False, allow_null=True, default=None, help_text="Rows of another kind: team/dataset@3"
+    )
+    allow_seen = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Judge also on rows that the version was made with; every figure says so.",
+    )
+
+
+class RequestRunInput(EvaluationMembers):
     parent = serializers.CharField(  # type: ignore[assignment]  # a field, not the attribute
         help_text="The version to compress: team/model@7, or @sha256: and 12 to 64 hex."
     )
@@ -159,39 +193,12 @@ class RequestRun(Command, Query):
             parent=catalog.get_version(caller, data["parent"]),
             recipe=queries.get_recipe(caller, data["recipe"]),
             evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
-            calibration=_dataset(caller, data["calibration"]),
-            baseline=_dataset(caller, data["baseline"]),
-            seed=data["seed"],
+            calibration=dataset_of(caller, data["calibration"]),
+            baseline=dataset_of(caller, data["baseline"]),
+            out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
+            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen")},
         )
         return run_body(queries.get_run(caller, run.pk), caller)
-
-
-class RequestEvaluationInput(serializers.Serializer[Any]):
-    evaluation = serializers.CharField(help_text="team/dataset@3, registered for evaluation.")
-    baseline = serializers.CharField(required=False, allow_null=True, default=None)
-    seed = serializers.IntegerField(required=False, default=0, min_value=0)
-
-
-@extend_schema_view(
-    post=extend_schema(operation_id="request_evaluation", request=RequestEvaluationInput, responses={201: dict})
-)
-class RequestEvaluation(Command):
-    """A run that measures a version as it is."""
-
-    input = RequestEvaluationInput
-
-    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        version = _version(caller, **kwargs)
-        evaluation = provenance.get_dataset_version(caller, data["evaluation"])
-        baseline = _dataset(caller, data["baseline"])
-        run = services.request_evaluation(
-            actor=caller, version=version, evaluation=evaluation, baseline=baseline, seed=data["seed"]
-        )
-        return run_body(queries.get_run(caller, run.pk), caller)
-
-
-def _version(caller: Caller, team: str, model: str, number: int) -> ModelVersion:
-    return catalog.get_version(caller, f"{team}/{model}@{number}")
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_run", responses={200: dict}))

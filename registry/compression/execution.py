@@ -179,12 +179,12 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
         mine, made = _ours(run.pk, token), outcome.result
         values = {
             "log_digest": log.digest, "engine_version": made.engine_version,
-            "result_digest": outcome.documents[-1].digest, "outputs_digest": outcome.outputs_digest,
+            "result_digest": outcome.documents[-1].digest, "outputs_digest": made.outputs_digest,
         }  # fmt: skip
         if not _end(mine.filter(cancel_requested_at=None), RunState.SUCCEEDED, opened.now, **values):
             raise WorkHalted(Halt.CANCELLED if mine.exists() else Halt.LOST)
         version = _derived(opened, run, outcome)
-        specs = [evidence_spec(run, version, outcome, document) for document in outcome.evidence]
+        specs = [evidence_spec(run, version, made, document) for document in outcome.evidence]
         catalog.add_evidence(opened, version=version, specs=specs, created_by=run.requested_by)
         if run.kind == RunKind.COMPRESSION:
             Run.objects.filter(pk=run.pk).update(child=version)

@@ -6,14 +6,17 @@ import re
 import uuid
 from typing import Any, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from registry import storage
 from registry.access.models import Team
 from registry.access.queries import get_readable, readable, readable_team_ids
+from registry.catalog import distributions
 from registry.catalog.models import Evidence, ModelVersion, RegisteredModel
-from registry.compression.models import Recipe, Run, RunState
-from registry.digests import parse_canonical
+from registry.compression.models import Recipe, Run, RunKind, RunState
+from registry.compression.results import EngineResult
+from registry.compression.subjects import evidence_spec
+from registry.digests import canonical, parse_canonical, sha256
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
@@ -25,6 +28,11 @@ _RUN_ROWS = Run.objects.select_related(
     "baseline__dataset__team", "out_of_distribution__dataset__team",
     "base__model__team", "incumbent__model__team", "first__model__team", "requested_by", "child__model__team", "failure",
 )  # fmt: skip
+
+
+def run_rows() -> QuerySet[Run]:
+    """Runs with everything that they name."""
+    return _RUN_ROWS.all()
 
 
 def recipes_of_team(caller: Caller, team: Team) -> QuerySet[Recipe]:
@@ -69,12 +77,32 @@ def run_log(run: Run) -> str:
     return storage.read_bytes(run.log_digest, limit_bytes=_LOG_LIMIT_BYTES).decode(errors="replace")
 
 
+def judged_version(run: Run) -> ModelVersion | None:
+    """The version that the evidence of the run is about: the child, or the one that was measured."""
+    return run.parent if run.kind == RunKind.EVALUATION else run.child
+
+
+def result_of(run: Run) -> EngineResult | None:
+    """What the engine said last in this run: for an evaluation the figures, the rows and the broken ones."""
+    if run.result_digest is None:
+        return None
+    raw = storage.read_bytes(run.result_digest)
+    return EngineResult(raw, cast(dict[str, Any], parse_canonical(raw)))
+
+
 def evidence_of_run(run: Run) -> list[Evidence]:
-    """The evidence that the run brought: written in the unit in which it succeeded."""
-    if run.state != RunState.SUCCEEDED or run.finished_at is None:
+    """The evidence of the run: what it brought in the unit in which it succeeded, and what it measured again to the byte."""
+    version, result = judged_version(run), result_of(run)
+    if run.state != RunState.SUCCEEDED or version is None:
         return []
-    version_id = run.child_id or run.parent_id
-    return list(Evidence.objects.filter(version_id=version_id, created_at=run.finished_at).order_by("kind", "pk"))
+    again = [] if result is None else [evidence_spec(run, version, result, row).document for row in result.evidence]
+    digests = [sha256(canonical(document)) for document in again]
+    brought = Q(created_at=run.finished_at) | Q(digest__in=digests)
+    rows = list(Evidence.objects.filter(brought, version=version).order_by("kind", "pk"))
+    if all(row.kind != distributions.KIND for row in rows):  # the same counts over the same rows stood there already
+        counted = Evidence.objects.filter(version=version, kind=distributions.KIND, created_at__lt=run.finished_at)
+        rows += counted.filter(dataset_version__digest=run.distribution_data.digest).order_by("-created_at", "-pk")[:1]
+    return sorted(rows, key=lambda row: (row.kind, row.pk))
 
 
 Material = ModelVersion | DatasetVersion | Recipe

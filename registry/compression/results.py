@@ -72,6 +72,11 @@ class EngineResult:
         """digest, path and size of what the models answered row by row, where it was kept."""
         return cast("Document | None", self.document.get("outputs_file"))
 
+    @property
+    def outputs_digest(self) -> str | None:
+        """Of what the models answered; only an evaluation keeps it."""
+        return None if self.outputs_file is None else str(self.outputs_file["digest"])
+
 
 @cache
 def _schema() -> Draft202012Validator:

@@ -18,16 +18,15 @@ from registry.catalog.evidence import SEEN_ROWS, EvidenceSpec
 from registry.catalog.models import ModelVersion
 from registry.compression.material import seen_by
 from registry.compression.models import Run
-from registry.compression.results import named_evidence
-from registry.compression.work import Outcome
+from registry.compression.results import EngineResult, named_evidence
 from registry.provenance.models import Source
 
 INCUMBENT_KINDS = {"-incumbent": "incumbent", "-first": "first"}
 """How a kind ends that compares with another version than the parent, and the column of the run that names it."""
 
 
-def evidence_spec(run: Run, version: ModelVersion, outcome: Outcome, document: dict[str, Any]) -> EvidenceSpec:
-    """A document of a run with its subjects, and the rows that it speaks about."""
+def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, document: dict[str, Any]) -> EvidenceSpec:
+    """A document of a run with its subjects, and the rows that it speaks about. `result`: the run's last, which measured."""
     kind = document["kind"]
     counted = kind == distributions.KIND
     data = run.distribution_data if counted else run.evaluation
@@ -42,9 +41,9 @@ def evidence_spec(run: Run, version: ModelVersion, outcome: Outcome, document: d
         subjects.append(("recipe", run.recipe.digest))
     if kind == "out-of-distribution" and run.out_of_distribution is not None:
         subjects.append(("dataset", run.out_of_distribution.bound_digest))
-    if kind in outcome.evaluated and outcome.outputs_digest is not None:
-        subjects.append(("outputs", outcome.outputs_digest))
-    said = document if counted else _with_seen_rows(run, outcome, document)
+    if result.outputs_digest is not None and kind in {evaluated["kind"] for evaluated in result.evidence}:
+        subjects.append(("outputs", result.outputs_digest))
+    said = document if counted else _with_seen_rows(run, result, document)
     return EvidenceSpec(kind, Source.MEASURED, named_evidence(said, subjects), parent, data)
 
 
@@ -54,11 +53,11 @@ def beside_in(run: Run, kind: str) -> ModelVersion | None:
     return None if column is None else getattr(run, column)
 
 
-def _with_seen_rows(run: Run, outcome: Outcome, document: dict[str, Any]) -> dict[str, Any]:
+def _with_seen_rows(run: Run, result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:
     said = any(row["name"] == SEEN_ROWS for row in document["environment"])
     digest = run.evaluation.bound_digest
     if said or not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
         return document
-    rows = next(row["rows"] for row in outcome.result.document["data"] if row["role"] == "evaluation")
+    rows = next(row["rows"] for row in result.document["data"] if row["role"] == "evaluation")
     environment = [*document["environment"], {"name": SEEN_ROWS, "value": str(rows)}]
     return {**document, "environment": environment}

@@ -5,17 +5,18 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.compression import api as views
+from registry.compression import evaluation_api as evaluations
+
+_EVALUATIONS = "teams/<str:team>/models/<str:model>/versions/<int:number>/evaluations"
 
 api: list[URLPattern] = [
     path("recipes/shipped", views.ListShippedRecipes.as_view(), name="list-shipped-recipes"),
     path("teams/<str:team>/recipes", views.PublishRecipe.as_view(), name="publish-recipe"),
     path("teams/<str:team>/recipes/<str:recipe>", views.ShowRecipe.as_view(), name="show-recipe"),
     path("teams/<str:team>/models/<str:model>/runs", views.RequestRun.as_view(), name="request-run"),
-    path(
-        "teams/<str:team>/models/<str:model>/versions/<int:number>/evaluations",
-        views.RequestEvaluation.as_view(),
-        name="request-evaluation",
-    ),
+    path(_EVALUATIONS, evaluations.RequestEvaluation.as_view(), name="request-evaluation"),
+    path(f"{_EVALUATIONS}/<uuid:run>", evaluations.ShowEvaluation.as_view(), name="show-evaluation"),
+    path(f"{_EVALUATIONS}/<uuid:run>/outputs", evaluations.DownloadOutputs.as_view(), name="download-outputs"),
     path("runs/<uuid:run>", views.ShowRun.as_view(), name="show-run"),
     path("runs/<uuid:run>/log", views.ShowRunLog.as_view(), name="show-run-log"),
     path("runs/<uuid:run>/cancel", views.CancelRun.as_view(), name="cancel-run"),

@@ -54,14 +54,6 @@ class Outcome:
     """The results as they are kept: of a compression with a plan two, what was made and what was measured."""
     manifest: Manifest | None
     evidence: list[dict[str, Any]]
-    evaluated: frozenset[str]
-    """The kinds of evidence that came from the answers of all models, row by row."""
-
-    @property
-    def outputs_digest(self) -> str | None:
-        """Of what the models answered, row by row."""
-        kept = self.result.outputs_file
-        return None if kept is None else str(kept["digest"])
 
 
 class Work:
@@ -146,7 +138,7 @@ class Work:
     def _outcome(self, results: list[EngineResult], manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
         """`results`: of a compression the one of `compress`, then the one of `evaluate`, whose figures stand for both."""
         last = results[-1]
-        evaluated = frozenset(document["kind"] for document in last.evidence)
+        evaluated = {document["kind"] for document in last.evidence}
         made = [document for result in results[:-1] for document in result.evidence]
         kept = [document for document in made if document["kind"] not in evaluated]
         return Outcome(
@@ -154,7 +146,6 @@ class Work:
             documents=[storage.store_bytes(result.raw) for result in results],
             manifest=manifest,
             evidence=[*kept, *last.evidence, distribution_evidence(observed, last)],
-            evaluated=evaluated if self._run.evaluates else frozenset(),
         )
 
     def _observe(self, measured: Path, original: Path | None) -> dict[str, Any]:
