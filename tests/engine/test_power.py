@@ -1,0 +1,38 @@
+"""The smallest loss that could have been seen: simulated losses of that size are seen four times in five."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compression_engine.measure.flips import mcnemar
+from compression_engine.measure.power import smallest_mean_loss, smallest_share_loss
+
+
+@pytest.mark.parametrize(("n", "discordance"), [(1000, 0.05), (400, 0.2), (5000, 0.02)])
+def test_a_loss_of_the_smallest_size_is_seen_four_times_in_five(n: int, discordance: float) -> None:
+    loss = smallest_share_loss(round(discordance * n), n)
+    assert loss is not None
+    lost, won = (discordance + loss) / 2, (discordance - loss) / 2
+    drawn = np.random.default_rng(0).multinomial(n, [lost, won, 1 - lost - won], size=1500)
+    seen = np.mean([mcnemar(int(a), int(b)) <= 0.05 for a, b, _ in drawn])
+    assert 0.75 <= seen <= 0.86
+
+
+def test_where_nothing_flips_the_exact_test_sets_the_least_loss() -> None:
+    loss = smallest_share_loss(0, 1000)
+    assert loss is not None
+    drawn = np.random.default_rng(1).binomial(1000, loss, size=1500)
+    assert 0.77 <= np.mean([mcnemar(int(lost), 0) <= 0.05 for lost in drawn]) <= 0.83
+
+
+def test_five_rows_show_nothing_and_more_rows_show_smaller_losses() -> None:
+    assert smallest_share_loss(5, 5) is None
+    found = [smallest_share_loss(n // 20, n) for n in (100, 1000, 10000)]
+    assert found == sorted(found, key=lambda loss: -(loss or 0))
+
+
+def test_a_mean_that_falls_by_the_smallest_loss_is_seen_four_times_in_five() -> None:
+    generator = np.random.default_rng(2)
+    means = generator.normal(-smallest_mean_loss(0.1), 0.1, size=4000)
+    assert 0.77 <= np.mean(np.abs(means) > 1.96 * 0.1) <= 0.83
