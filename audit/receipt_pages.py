@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import zipfile
+from contextlib import suppress
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from audit import notes, receipt_proofs
+from audit import notes, queries, receipt_proofs
 from audit.pages import AuditPage
 from registry.access.receipts import kept_receipt
 from registry.errors import NotFound, Problem
+
+_ENTRIES_SHOWN = 10
 
 
 class _ReceiptPage(AuditPage):
@@ -36,8 +39,17 @@ class ReceiptPage(_ReceiptPage):
         except Problem as refused:
             refusal = refused
         receipt = notes.parse_receipt_body(notes.parse_note(note).text)
-        context = {"note": note.decode(), "receipt": receipt, "refusal": refusal}
+        context = {"acts": self.acts(receipt), "note": note.decode(), "receipt": receipt, "refusal": refusal}
         return render(request, "audit/receipt.html", context)
+
+    def acts(self, receipt: notes.Receipt) -> list[tuple[int, str]]:
+        """Position and kind of the entries that it is for, the first of them, as far as the reader may see them."""
+        found = []
+        for position in range(receipt.first, receipt.first + min(receipt.count, _ENTRIES_SHOWN)):
+            with suppress(NotFound, ValueError, KeyError, TypeError):
+                entry = queries.get_entry(self.caller(), position)
+                found.append((position, str(queries.read_entry(entry)["event"]["kind"])))
+        return found
 
 
 class DownloadReceipt(_ReceiptPage):

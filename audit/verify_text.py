@@ -16,10 +16,10 @@ You need three things that are NOT in this bundle, for whoever made it could hav
 
     python3 verify.py BUNDLE.zip --key KEYLINE_OR_FILE --checkpoint FILE
 
-BUNDLE.zip is the zip file as it was handed to you, not a folder that you unpacked it into. An equal checkpoint is compared; older ones
-are reached by the proofs in `log/consistency.json`. For a newer one, and for an older one that no proof in there begins at, "streams
-whole" stays "not checked" until you have the consistency proof between the two: the verifier says from which size to which. Ask
-whoever runs the log for it (`pressmark prove-consistency OLD NEW --output proof.json`, or
+BUNDLE.zip is the zip file as it was handed to you, not a folder that you unpacked it into. An equal checkpoint is compared;
+older ones are reached by the proofs in `log/consistency.json`. For a newer one, and for an older one that no proof in there
+begins at, "streams whole" stays "not checked" until you have the consistency proof between the two: the verifier says from
+which size to which. Ask whoever runs the log for it (`pressmark prove-consistency OLD NEW --output proof.json`, or
 `GET /api/v1/ledger/consistency?old=OLD&new=NEW`), and give it:
 
     python3 verify.py BUNDLE.zip --key KEYLINE_OR_FILE --checkpoint FILE --proof proof.json

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 
 from registry.cli.refusals import explain
@@ -139,6 +140,8 @@ def _run(verb: Verb, words: Sequence[str]) -> int:
     module = importlib.import_module(verb.module)
     parser = argparse.ArgumentParser(prog=f"pressmark {verb.name}", description=verb.about)
     module.add_arguments(parser)
+    # what receipts are kept under: the verb and what it is about, without options, whose values may be anybody's words
+    parser.set_defaults(said=" ".join([verb.name, *takewhile(lambda word: not word.startswith("-"), words)]))
     options = parser.parse_args(words)
     if verb.needs_installation:
         _demand_installation()

@@ -23,7 +23,7 @@ _WHICH = "`pressmark receipt list` shows those that are kept; give a name of it,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     acts = parser.add_subparsers(dest="act", metavar="ACT", required=True)
-    acts.add_parser("list", help="the receipts that verbs got, and which of them stand alone")
+    acts.add_parser("list", help="the receipts that verbs got, for which act, and which of them stand alone")
     about = "fetch the entries, proofs and keys notes, so that nothing of the server is needed from then on"
     complete = acts.add_parser("complete", help=about, description=about)
     complete.add_argument("receipt", nargs="?", metavar="FILE_OR_HEADER", help="a file with it, or the header's value")
@@ -53,7 +53,8 @@ def show() -> int:
         state = "completed" if item.is_complete else "not completed"
         receipt = item.receipt
         entries = "entry  " if receipt.count == 1 else "entries"
-        print(f"{item.path.stem}  {receipt.at[:19]}Z  {receipt.count:>3} {entries}  {state}")
+        act = f"  {item.act}" if item.act else ""
+        print(f"{item.path.stem}  {receipt.at[:19]}Z  {receipt.count:>3} {entries}  {state:<13}{act}".rstrip())
     place = receipts_folder()
     print(f"{len(found)} in {place}" if found else f"No receipt is kept in {place} yet.", file=sys.stderr)
     return 0

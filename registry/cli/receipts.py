@@ -3,6 +3,7 @@
 Rules:
 - a receipt is kept before anything else is done with the answer, named by origin and first position; another one at the same place
   never replaces it, for two that differ prove that history was rewritten;
+- beside it stand the words of the verb that got it, for the list alone: they prove nothing;
 - a receipt that cannot be kept is printed: the act is committed, and its receipt must not be lost;
 - what a server answers is judged by the offline verifier before it counts as completed.
 """
@@ -10,11 +11,13 @@ Rules:
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,10 @@ TYPE = "pressmark/receipt/1"
 _ORIGIN = re.compile(r"pressmark/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([1-9][0-9]{0,8})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 _SUFFIX = ".note"
+_SAID_SUFFIX = ".act"
+_SAID_LIMIT = 200
+_KINDS_SHOWN = 3
+_KINDS_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -78,10 +85,15 @@ def _none(why: str) -> Invalid:
 # --- keeping ---
 
 
-def keep(header: str) -> None:
-    """Keep the value of `Pressmark-Receipt`, and say where in one line; never an error, for the act is committed."""
+def keep(header: str, *, said: str = "") -> None:
+    """Keep the value of `Pressmark-Receipt`, and say where in one line; never an error, for the act is committed.
+
+    `said`: the verb and what it was about, so that the list can tell which act a receipt is for.
+    """
     try:
         path = store(read(header.encode()))
+        if said:
+            write_private(path.with_suffix(_SAID_SUFFIX), said[:_SAID_LIMIT].encode())
     except (Invalid, OSError) as error:
         print(f"the receipt could not be kept ({error}); here it is:\n{header}", file=sys.stderr)
         return
@@ -115,6 +127,22 @@ class Kept:
     @property
     def is_complete(self) -> bool:
         return self.folder.is_dir()
+
+    @property
+    def act(self) -> str:
+        """What the receipt is for: the words that got it, and the kinds of its entries where they are here; "" if unknown."""
+        said = ""
+        with suppress(OSError):
+            said = self.path.with_suffix(_SAID_SUFFIX).read_text("utf-8", "replace")
+        kinds = list(dict.fromkeys(self._kinds()))
+        shown = ", ".join(kinds[:_KINDS_SHOWN]) + (" ..." if len(kinds) > _KINDS_SHOWN else "")
+        told = f"{said} ({shown})" if said and shown else said or shown
+        return "".join(character if character.isprintable() else " " for character in told)
+
+    def _kinds(self) -> Iterator[str]:
+        for position in range(self.receipt.first, self.receipt.first + min(self.receipt.count, _KINDS_LOOKED_AT)):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                yield str(json.loads((self.folder / "entries" / f"{position}.json").read_bytes())["event"]["kind"])
 
 
 def kept() -> Iterator[Kept]:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,13 @@ def client_of(options: argparse.Namespace) -> Client:
     token = token or os.environ.get("PRESSMARK_TOKEN") or remembered.get("token")
     if not server or not token:
         raise Invalid("No server and token are known.", hint="Run `pressmark login SERVER` once.")
-    return connect(server, token)
+    return connect(server, token, said=getattr(options, "said", ""))
 
 
-def connect(server: str, token: str | None = None) -> Client:
-    """A client, or a plain word on an address that is none."""
+def connect(server: str, token: str | None = None, *, said: str = "") -> Client:
+    """A client, or a plain word on an address that is none. `said`: the words under which its receipts are kept."""
     try:
-        return Client(server, token, keep=keep)
+        return Client(server, token, keep=partial(keep, said=said))
     except ValueError:
         raise Invalid(f"{server!r} is no address of a server.", hint="Write it like http://127.0.0.1:8000.") from None
 

@@ -56,7 +56,7 @@ def test_a_verb_keeps_the_receipt_of_its_act_for_this_user_alone(
     receipt = notes.open_receipt(path.read_bytes(), keys.issuer_signer().public)
     assert path.name == f"{INSTANCE}-1-{receipt.first}.note"
     assert b'"model.registered"' in bytes(Entry.objects.get(position=receipt.first).entry)
-    assert not [p for p in path.parent.iterdir() if p != path]
+    assert [p.name for p in path.parent.iterdir() if p != path] == [path.with_suffix(".act").name]
 
 
 def test_a_receipt_that_differs_from_one_at_its_place_never_replaces_it(configuration: Path) -> None:
@@ -118,7 +118,8 @@ def test_a_receipt_is_completed_and_believed_after_everything_of_ours_is_gone(
     checkpoints.sign_next()
     (note,) = kept(configuration)
     assert main(["receipt", "list"]) == 0
-    assert "not completed" in capsys.readouterr().out
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line.endswith("not completed  register-model search/kept")
     assert main(["receipt", "complete", str(note)]) == 0
     folder = note.with_suffix("")
     assert f"{folder}\n" in capsys.readouterr().out
@@ -128,7 +129,8 @@ def test_a_receipt_is_completed_and_believed_after_everything_of_ours_is_gone(
     ]  # fmt: skip
     assert all(p.stat().st_mode & 0o077 == 0 for p in folder.rglob("*") if p.is_file())
     assert main(["receipt", "list"]) == 0
-    assert "not completed" not in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("  completed      register-model search/kept (model.registered)")
     known = known_outside(tmp_path)
     assert main(["receipt", "verify", note.stem, *known]) == 0
     assert main(["receipt", "verify", str(folder)]) == 3
@@ -198,7 +200,7 @@ def test_an_answer_of_the_server_that_does_not_prove_the_receipt_is_not_written(
     said = capsys.readouterr().err
     assert "does not prove this receipt" in said
     assert "another root" in said
-    assert [p.name for p in note.parent.iterdir()] == [note.name]
+    assert sorted(p.name for p in note.parent.iterdir()) == [note.with_suffix(".act").name, note.name]
 
 
 @pytest.mark.parametrize("answer", [{}, {"keys": 3}, {"keys": [{"first": "x", "note": ""}], "entries": []}])
@@ -207,6 +209,24 @@ def test_an_answer_that_cannot_be_read_is_said(answer: dict[str, object], tmp_pa
     with pytest.raises(Conflict, match="cannot be read"):
         receipts.write_completed(answer, receipts.read(note), tmp_path / "folder")
     assert list(tmp_path.glob("*folder*")) == []
+
+
+def test_the_list_knows_the_act_of_an_older_receipt_by_its_entries_and_says_nothing_where_it_does_not(
+    pressmark: Pressmark, configuration: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pressmark("ada", "register-model", "search/kept", "--title", "Typed by a person") == 0
+    (note,) = kept(configuration)
+    said = note.with_suffix(".act")
+    assert said.read_text() == "register-model search/kept"
+    assert said.stat().st_mode & 0o777 == 0o600
+    said.unlink()
+    assert main(["receipt", "list"]) == 0
+    assert capsys.readouterr().out.endswith("not completed\n")
+    checkpoints.sign_next()
+    assert main(["receipt", "complete", "--all"]) == 0
+    capsys.readouterr()
+    assert main(["receipt", "list"]) == 0
+    assert capsys.readouterr().out.endswith("completed      model.registered\n")
 
 
 @pytest.mark.parametrize("words", [["complete"], ["complete", "--all", "x"]])

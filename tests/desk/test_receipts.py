@@ -63,7 +63,9 @@ def test_the_completed_receipt_is_offered_once_a_checkpoint_is_past_it_and_stand
         assert "Nothing was changed" not in pending
         assert omar.get(f"{address}receipt.zip").status_code == 503
     world.checkpoint()
-    assert "receipt.zip" in omar.get(address).content.decode()
+    page = omar.get(address).content.decode()
+    assert "receipt.zip" in page
+    assert f'<dt>Position {first}</dt><dd><a href="/ledger/{first}/">approval.granted</a></dd>' in page
     packed = omar.get(f"{address}receipt.zip").content
     zipfile.ZipFile(io.BytesIO(packed)).extractall(tmp_path)
     checkpoint = Checkpoint.objects.order_by("-size")[0].note.encode()
