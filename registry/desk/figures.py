@@ -12,42 +12,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-Figure = Mapping[str, Any]
+from registry.desk.metrics import name_of
 
-NAMES = {
-    "size_bytes": "Size of the files",
-    "size_ratio": "Times smaller than the parent",
-    "cosine_mean": "Cosine to the parent's output, mean",
-    "cosine_min": "Cosine to the parent's output, worst row",
-    "cosine_p05": "Cosine to the parent's output, 5th percentile",
-    "max_abs_difference": "Largest difference in any output",
-    "nearest_neighbour_kept": "Rows that keep their nearest neighbour",
-    "top1_agreement": "Rows that keep their first answer",
-    "batch_difference_max": "Largest difference, alone against in a batch",
-    "latency_p50_ms": "Latency, median",
-    "latency_p95_ms": "Latency, 95th percentile",
-    "latency_ratio": "Latency against the parent's",
-    "peak_memory_bytes": "Peak memory of the process",
-    "model_memory_bytes": "Memory that the model adds",
-    "peak_memory_ratio": "Peak memory against the parent's",
-    "output_mean": "Outputs, mean",
-    "output_spread": "Outputs, spread",
-    "output_norm_mean": "Outputs, mean norm",
-}
-KINDS = {
-    "size": "Size",
-    "fidelity": "Same answers as the parent",
-    "timing": "Speed",
-    "memory": "Memory",
-    "outputs": "Outputs",
-    "structure": "Structure of the files",
-    "distribution": "Distribution of inputs and outputs",
-    "baseline": "Baseline",
-}
-_KIND_ORDER = ("size", "fidelity", "timing", "memory", "outputs")
-FORMATS = {"onnx": "ONNX", "safetensors": "safetensors", "pt2": "PyTorch export"}
+Figure = Mapping[str, Any]
+Where = tuple[tuple[str, str], ...]
+"""A slice: names of columns with their values; empty is the whole."""
+MINUS = "−"
+DETECTABLE = "smallest_detectable_loss"
+
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
-_SUFFIXES = {"millisecond": " ms", "ratio": " ×", "second": " s"}
+_SUFFIXES = {
+    "millisecond": " ms", "ratio": " ×", "second": " s", "per_second": " a second", "joule": " J", "nat": " nats",
+}  # fmt: skip
+_CURRENCY = "currency:"
+_LEAST_CHANCE = Decimal("0.0001")
+_NO_SPREAD_UNIT = ("cosine", "probability")
 
 
 @dataclass(frozen=True)
@@ -65,6 +44,7 @@ class Row:
     spread: str
     reason: str
     figure: Figure
+    parent: Figure | None = None
 
 
 def size_text(size_bytes: int | Decimal | None) -> str:
@@ -89,7 +69,50 @@ def value_text(value: str | None, unit: str) -> str:
         return f"{exact * 100:.1f} %"
     if unit == "cosine":
         return _cosine(exact)
+    if unit == "probability":
+        return "below 0.0001" if exact < _LEAST_CHANCE else rounded(exact)
+    if unit.startswith(_CURRENCY):
+        return f"{exact:,.2f} {unit.removeprefix(_CURRENCY)}"
     return rounded(exact) + _SUFFIXES.get(unit, "")
+
+
+def difference_text(value: str | None, unit: str, *, bare: bool = False) -> str:
+    """A difference with its sign; shares in points of a hundred. `bare` leaves the sign out."""
+    if value is None:
+        return "not measured"
+    exact = Decimal(value)
+    sign = "" if bare or exact == 0 else ("+" if exact > 0 else MINUS)
+    if unit == "share":
+        return f"{sign}{abs(exact) * 100:.1f} points"
+    return sign + value_text(format(abs(exact), "f"), unit)
+
+
+def count_text(n: int | None) -> str:
+    """A number of rows, in groups of three."""
+    return "" if n is None else f"{n:,}"
+
+
+def is_difference(metric: str) -> bool:
+    """Whether a metric is version minus another, or how a gap between groups changed: its sign speaks."""
+    return metric.endswith(("_difference", "_gap_change")) and metric != "max_abs_difference"
+
+
+def text_of(figure: Figure) -> str:
+    """The value of a figure, as people read it."""
+    metric, value, unit = figure["metric"], figure["value"], figure["unit"]
+    if metric == DETECTABLE:
+        return difference_text(value, unit, bare=True)
+    return difference_text(value, unit) if is_difference(metric) else value_text(value, unit)
+
+
+def where_of(figure: Figure) -> Where:
+    """The slice of a figure."""
+    return tuple((part["name"], part["value"]) for part in figure["slice"])
+
+
+def where_text(where: Where) -> str:
+    """A slice in words: a slice that was found names its own rule."""
+    return ", ".join(value if name == "found" else f"{name} {value}" for name, value in where)
 
 
 def _cosine(value: Decimal) -> str:
@@ -114,51 +137,45 @@ def interval_text(figure: Figure) -> str:
     low, high, unit = figure["low"], figure["high"], figure["unit"]
     if low is None or high is None:
         return ""
-    least, most = value_text(low, unit), value_text(high, unit)
+    if is_difference(figure["metric"]):
+        return _span(difference_text(low, unit), difference_text(high, unit), " to ")
+    return _span(value_text(low, unit), value_text(high, unit), " – ")
+
+
+def _span(least: str, most: str, between: str) -> str:
+    """Two ends that name their unit once."""
     number, _, of = least.rpartition(" ")
-    return f"{number} – {most}" if of and most.endswith(f" {of}") else f"{least} – {most}"
-
-
-def name_of(metric: str) -> str:
-    """A metric in words; one that we do not know keeps its own name."""
-    return NAMES.get(metric, metric.replace("_", " ").capitalize())
-
-
-def kind_name(kind: str) -> str:
-    """A kind of evidence in words."""
-    return KINDS.get(kind, kind.replace("_", " ").replace("-", " ").capitalize())
-
-
-def kind_order(kind: str) -> tuple[int, str]:
-    """Size first, then how same, how fast, how much memory, then the rest by name."""
-    return (_KIND_ORDER.index(kind) if kind in _KIND_ORDER else len(_KIND_ORDER), kind)
+    return f"{number if of and most.endswith(f' {of}') else least}{between}{most}"
 
 
 def rows_of(figures: Sequence[Figure]) -> list[Row]:
     """The figures of one document as rows; `parent_*` figures stand beside the child's instead of in a row of their own."""
-    overall = {f["metric"]: f for f in figures if not f["slice"]}
+    known = {(f["metric"], where_of(f)): f for f in figures}
     rows = []
     for figure in figures:
-        metric = figure["metric"]
-        if metric.startswith("parent_") and metric.removeprefix("parent_") in overall:
+        metric, where = figure["metric"], where_of(figure)
+        if metric.startswith("parent_") and (metric.removeprefix("parent_"), where) in known:
             continue
-        rows.append(_row(figure, overall.get(f"parent_{metric}") if not figure["slice"] else None))
+        rows.append(row_of(figure, known.get((f"parent_{metric}", where))))
     return rows
 
 
-def _row(figure: Figure, parent: Figure | None) -> Row:
-    unit = figure["unit"]
-    where = ", ".join(f"{part['name']} {part['value']}" for part in figure["slice"])
+def row_of(figure: Figure, parent: Figure | None = None) -> Row:
+    """One figure, with the parent's beside it where there is one."""
+    unit, where = figure["unit"], where_text(where_of(figure))
     return Row(
         metric=figure["metric"],
         name=name_of(figure["metric"]) + (f" ({where})" if where else ""),
-        shown=value_text(figure["value"], unit),
+        shown=text_of(figure),
         exact="" if figure["value"] is None else f"{figure['value']} {unit}",
         interval=interval_text(figure),
         parent_shown="" if parent is None else value_text(parent["value"], unit),
         parent_exact="" if parent is None or parent["value"] is None else f"{parent['value']} {unit}",
         n=figure["n"],
-        spread="" if figure["spread"] is None else value_text(figure["spread"], "" if unit == "cosine" else unit),
+        spread=""
+        if figure["spread"] is None
+        else value_text(figure["spread"], "" if unit in _NO_SPREAD_UNIT else unit),
         reason=figure["reason"] or "",
         figure=figure,
+        parent=parent,
     )

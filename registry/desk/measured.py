@@ -19,9 +19,12 @@ from registry.catalog.distributions import KIND as DISTRIBUTION
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_documents
 from registry.catalog.sentences import sentence
-from registry.desk import figures, svg
+from registry.compression.models import Run
+from registry.desk import figures, metrics, svg
 
 STRUCTURE = "structure"
+WORST_SLICE = "worst_slice_difference"
+BRIEF_ROWS = 12
 Limits = Mapping[tuple[str, str], tuple[str, str]]
 """(kind, metric) -> (comparator, limit), from the policy that judges the version."""
 
@@ -45,11 +48,43 @@ class Measured:
     method: str
     rows: Sequence[FigureView]
     environment: Sequence[Mapping[str, str]]
+    plain: Sequence[str] = ()
+    """One sentence for each figure of the document, in its order."""
+    run: Run | None = None
+    """The run that brought it, where the reader may see it."""
+    extra: Sequence[tuple[str, str]] = ()
+    """What of the environment only this document says."""
 
     @property
     def compares(self) -> bool:
         """Whether a parent stands beside."""
         return any(view.row.parent_shown for view in self.rows)
+
+    @property
+    def spreads(self) -> bool:
+        """Whether a spread is known of any figure."""
+        return any(view.row.spread for view in self.rows)
+
+    @property
+    def overall(self) -> list[FigureView]:
+        """The figures over all rows."""
+        return [view for view in self.rows if not view.row.figure["slice"]]
+
+    @property
+    def sliced(self) -> list[FigureView]:
+        """The figures of parts."""
+        return [view for view in self.rows if view.row.figure["slice"]]
+
+    @property
+    def brief(self) -> list[FigureView]:
+        """What a page on which this is one of many shows: the whole, and the worst part where the document names one."""
+        named = [view for view in self.sliced if view.row.metric == WORST_SLICE]
+        return [*self.overall, *named] or list(self.rows[:BRIEF_ROWS])
+
+    @property
+    def left_out(self) -> int:
+        """How many figures `brief` does not show."""
+        return len(self.rows) - len(self.brief)
 
 
 @dataclass(frozen=True)
@@ -68,8 +103,9 @@ class Evidences:
         return next(found, None)
 
 
-def measured_of(version: ModelVersion, limits: Limits) -> Evidences:
-    """Everything that is known about a version from its evidence."""
+def measured_of(version: ModelVersion, limits: Limits, runs: Sequence[Run] = ()) -> Evidences:
+    """Everything that is known about a version from its evidence; `runs` are those that may have brought it."""
+    by_moment = {run.finished_at: run for run in runs}  # evidence is written in the unit in which its run ends
     seen: set[tuple[str, str]] = set()
     newest: list[Measured] = []
     earlier: list[Evidence] = []
@@ -82,8 +118,8 @@ def measured_of(version: ModelVersion, limits: Limits) -> Evidences:
         if row.kind == DISTRIBUTION:
             others.append(row)
         else:
-            newest.append(_measured(len(newest), row, document, limits))
-    newest.sort(key=lambda m: figures.kind_order(m.evidence.kind))
+            newest.append(measured_document(len(newest), row, document, limits, (), by_moment.get(row.created_at)))
+    newest.sort(key=lambda m: metrics.kind_order(m.evidence.kind))
     shown = [m for m in newest if m.evidence.kind != STRUCTURE]
     return Evidences(
         measured=[m for m in shown if m.evidence.source == "measured"],
@@ -94,22 +130,31 @@ def measured_of(version: ModelVersion, limits: Limits) -> Evidences:
     )
 
 
-def _measured(index: int, row: Evidence, document: Mapping[str, Any], limits: Limits) -> Measured:
+def measured_document(
+    index: int, row: Evidence, document: Mapping[str, Any], limits: Limits, common: Sequence[tuple[str, str]] = (),
+    run: Run | None = None,
+) -> Measured:  # fmt: skip
+    """One document as a table; `index` is unique on the page, `common` is what of its environment is said elsewhere."""
     rows = figures.rows_of(document["figures"])
     method = document["method"]
+    said = [(part["name"], part["value"]) for part in document["environment"]]
     return Measured(
         evidence=row,
-        name=figures.kind_name(row.kind),
+        name=metrics.kind_name(row.kind),
         method=f"{method['name']} {method['version']}",
         rows=[_view(f"figure-{index}-{i}", found, row.kind, limits) for i, found in enumerate(rows)],
         environment=document["environment"],
+        plain=[sentence(figure, row.kind) for figure in document["figures"]],
+        run=run,
+        extra=[part for part in said if part not in common],
     )
 
 
 def _view(name: str, row: figures.Row, kind: str, limits: Limits) -> FigureView:
     comparator, limit = limits.get((kind, row.metric), ("", ""))
     said = sentence({**row.figure, "n": None, "low": None, "high": None}, kind)  # those stand in columns of their own
-    drawing = _drawing(name, row, said, limit) if row.interval or limit else ""
+    whole = not row.figure["slice"]
+    drawing = _drawing(name, row, said, limit) if whole and (row.interval or limit) else ""
     words = {"at_least": "at least", "at_most": "at most"}
     written = f"{words[comparator]} {figures.value_text(limit, row.figure['unit'])}" if limit else ""
     return FigureView(row, said, mark_safe(drawing), written)  # noqa: S308  svg escapes everything that came from data
@@ -119,7 +164,8 @@ def _drawing(name: str, row: figures.Row, said: str, limit: str) -> str:
     value, low, high = row.figure["value"], row.figure["low"], row.figure["high"]
     if value is None:
         return ""
-    return svg.interval(name, said, Decimal(value), _decimal(low), _decimal(high), _decimal(limit or None))
+    parent = None if row.parent is None else _decimal(row.parent["value"])
+    return svg.interval(name, said, Decimal(value), _decimal(low), _decimal(high), _decimal(limit or None), parent)
 
 
 def _decimal(value: str | None) -> Decimal | None:

@@ -31,6 +31,13 @@ class Steps:
     recipe: Sequence[Any]
     files: Sequence[Artifact]
     measured_by: Sequence[Run]
+    """Runs that only measured it, newest first."""
+
+    @property
+    def evaluations(self) -> list[Run]:
+        """Every run that brought evidence about it, newest first."""
+        made = [self.run] if self.run is not None else []
+        return sorted([*self.measured_by, *made], key=lambda run: run.pk, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -89,11 +96,12 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
     """The story of a version that the caller may see."""
     allowed = allowed_of(version)
     stream = f"model:{version.model_id}"
+    steps = _steps(caller, version)
     return Story(
         version=version,
         origins=origins_of(caller, version),
-        steps=_steps(caller, version),
-        evidence=measured_of(version, limits_of(allowed.policy)),
+        steps=steps,
+        evidence=measured_of(version, limits_of(allowed.policy), steps.evaluations),
         evidence_set=evidence_set(version)[0],
         allowed=allowed,
         live=_live(caller, version),

@@ -49,10 +49,16 @@ def drawing(name: str, title: str, finding: str, size: tuple[float, float], part
 
 
 def interval(
-    name: str, finding: str, value: Decimal, low: Decimal | None, high: Decimal | None, limit: Decimal | None = None
+    name: str,
+    finding: str,
+    value: Decimal,
+    low: Decimal | None,
+    high: Decimal | None,
+    limit: Decimal | None = None,
+    parent: Decimal | None = None,
 ) -> str:
-    """A value as a dot on its interval, with the limit that it is held against as a dashed line."""
-    marks = [m for m in (value, low, high, limit) if m is not None]
+    """A value as a dot on its interval, with the limit that it is held against as a dashed line, the parent's as a ring."""
+    marks = [m for m in (value, low, high, limit, parent) if m is not None]
     least, most = min(marks), max(marks)
     width = most - least
 
@@ -69,6 +75,8 @@ def interval(
         ]
     if limit is not None:
         parts.append(element("line", x1=x(limit), x2=x(limit), y1=2, y2=INTERVAL_HEIGHT - 2, class_="d-limit"))
+    if parent is not None:
+        parts.append(element("circle", cx=x(parent), cy=middle, r=4, class_="d-ring"))
     parts.append(element("circle", cx=x(value), cy=middle, r=4, class_="d-value"))
     return drawing(name, "Value with its interval", finding, (INTERVAL_WIDTH, INTERVAL_HEIGHT), parts, "img")
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
-from registry.desk.pages import approvals, catalog, data, home, incidents, monitors, moves, requests, runs, story
+from registry.desk.pages import (
+    approvals,
+    catalog,
+    data,
+    evaluations,
+    home,
+    incidents,
+    monitors,
+    moves,
+    requests,
+    runs,
+    story,
+)  # fmt: skip
 
 
 class NameConverter:
@@ -40,6 +52,12 @@ _PAGES = [
     path(f"{_ALIAS}suspend/", moves.Suspend.as_view(), name="suspend"),
     path(_VERSION, story.VersionPage.as_view(), name="version"),
     path(f"{_VERSION}evidence/<uuid:evidence>/", story.EvidenceDocument.as_view(), name="evidence-document"),
+    path(f"{_VERSION}evaluations/<uuid:run>/", evaluations.EvaluationPage.as_view(), name="evaluation"),
+    path(
+        f"{_VERSION}evaluations/<uuid:run>/evaluation.json",
+        evaluations.EvaluationJSON.as_view(),
+        name="evaluation-json",
+    ),
     path(f"{_VERSION}request-run/", requests.RequestRun.as_view(), name="request-run"),
     path(f"{_VERSION}request-approval/", approvals.RequestApproval.as_view(), name="request-approval"),
     path(f"{_VERSION}evaluate-gate/", approvals.EvaluateGate.as_view(), name="evaluate-gate"),

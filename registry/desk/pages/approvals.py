@@ -14,6 +14,7 @@ from registry.access.http import keyset_page
 from registry.catalog import queries as catalog
 from registry.desk.addresses import reference, version_url
 from registry.desk.allowed import allowed_of, limits_of, rules_of, waivable_rules, waiver_state
+from registry.desk.evaluations import evaluation_runs
 from registry.desk.forms import AliasField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
@@ -46,12 +47,14 @@ class ApprovalPage(Page):
         approval = queries.get_approval(caller, kwargs["approval"])
         version, team_id = approval.version, approval.model.team_id
         incumbent = queries.incumbent(approval.model, approval.alias)
+        evaluations = evaluation_runs(caller, version)
         return {
             "approval": approval,
             "now": queries.status_of(approval),
             "model": approval.model,
             "version": version,
-            "evidence": measured_of(version, limits_of(approval.policy)),
+            "evidence": measured_of(version, limits_of(approval.policy), evaluations),
+            "evaluations": evaluations,
             "rules": rules_of(approval.verdict),
             "waivers": [(row, waiver_state(row)) for row in queries.waivers_of(version)],
             "incumbent": incumbent,

@@ -21,7 +21,11 @@ from registry.events import Caller
 
 STAGES = {
     "read": "Reading the parent", "compress": "Compressing", "check": "Checking the output", "size": "Measuring size",
-    "fidelity": "Comparing answers", "latency": "Measuring speed", "memory": "Measuring memory",
+    "fidelity": "Comparing answers", "latency": "Measuring speed", "timing": "Measuring speed",
+    "memory": "Measuring memory", "answer": "Asking the models", "quality": "Scoring answers",
+    "comparison": "Comparing row by row", "fairness": "Comparing groups", "calibration": "Holding confidence against truth",
+    "robustness": "Corrupting inputs", "out-of-distribution": "Asking about other data", "energy": "Measuring energy",
+    "cost": "Reckoning the cost",
     "observe": "Counting the baseline", "write": "Writing the output",
 }  # fmt: skip
 
@@ -65,6 +69,7 @@ class RunPage(Page):
             "in_work": run.state in queries.IN_WORK,
             "progress": progress_of(run),
             "steps": recipe_steps(run),
+            "measured": (run.child or run.parent) if run.state == RunState.SUCCEEDED else None,
             "may_cancel": permissions.may(caller.actor_id, "run.cancel", run.model.team_id),
         }
 

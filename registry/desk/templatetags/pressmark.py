@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from registry.access.http import caller_of
 from registry.catalog.models import ModelVersion
 from registry.compression.queries import Material, Names
-from registry.desk import figures
+from registry.desk import figures, metrics
 
 register = template.Library()
 _NOT_IN_A_CLASS = re.compile(r"[^a-z0-9-]+")
@@ -120,15 +120,21 @@ def exact_size(value: int | None) -> str:
 
 
 @register.filter
+def count(value: int | None) -> str:
+    """A number of rows, in groups of three."""
+    return figures.count_text(value)
+
+
+@register.filter
 def kind_name(value: str) -> str:
     """A kind of evidence in words."""
-    return figures.kind_name(value)
+    return metrics.kind_name(value)
 
 
 @register.filter
 def format_name(value: str) -> str:
     """A file format as people write it."""
-    return figures.FORMATS.get(value, value)
+    return metrics.FORMATS.get(value, value)
 
 
 @register.filter

@@ -1,0 +1,290 @@
+"""A version against another model, row by row: the overall difference, slices with the worst first, and where lost rows went.
+
+Rules:
+- a difference counts as lost or won where its interval leaves out zero, and for a slice where its corrected p is below 5 % too;
+- slices that count stand first, then the others; among them the greatest loss first;
+- every line has n and interval, and says so where it has none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.utils.safestring import SafeString, mark_safe
+
+from registry.catalog.models import ModelVersion
+from registry.desk import svg_evaluation as svg
+from registry.desk.evaluations.record import WHO, Record, Sheet
+from registry.desk.figures import (
+    Figure,
+    Where,
+    difference_text,
+    interval_text,
+    value_text,
+    where_of,
+    where_text,
+)  # fmt: skip
+from registry.desk.metrics import LEADING, lower_is_better, name_of
+
+DRAWN_SLICES = 16
+DRAWN_CLASSES = 10
+_SIGNIFICANT = Decimal("0.05")
+_DIFFERENCE = "_difference"
+_WORST = "worst_slice_difference"
+_CLAIMS = {"lost": "lost", "won": "won", "unclear": "could be chance"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Version minus the other, over all rows or a slice. `state` is lost, won or unclear."""
+
+    figure: Figure
+    where: Where
+    name: str
+    state: str
+    chance: str
+    """The corrected p in words; empty where there is none."""
+    lost: str = ""
+    won: str = ""
+    detectable: str = ""
+
+    @property
+    def shown(self) -> str:
+        return difference_text(self.figure["value"], self.figure["unit"])
+
+    @property
+    def size(self) -> str:
+        """How much, without sign."""
+        return difference_text(self.figure["value"], self.figure["unit"], bare=True)
+
+    @property
+    def interval(self) -> str:
+        return interval_text(self.figure)
+
+    @property
+    def exact(self) -> str:
+        return f"{self.figure['value']} {self.figure['unit']}"
+
+    @property
+    def n(self) -> int | None:
+        n: int | None = self.figure["n"]
+        return n
+
+    @property
+    def claim(self) -> str:
+        return _CLAIMS[self.state]
+
+    @property
+    def loss(self) -> Decimal:
+        """How much worse, whichever way the metric counts."""
+        value = Decimal(self.figure["value"])
+        return value if lower_is_better(self.figure["metric"]) else -value
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Rows that were right before and are wrong now, and the other way."""
+
+    lost: Figure | None
+    won: Figure | None
+    chance: str
+    drawing: SafeString
+    destinations: Sequence[tuple[str, str, str, int | None]]
+    """(right answer, answer now, share, n), the most frequent first."""
+
+    @property
+    def n(self) -> int | None:
+        """How many rows were compared."""
+        return next((f["n"] for f in (self.lost, self.won) if f is not None), None)
+
+    @property
+    def lost_text(self) -> str:
+        return _with_interval(self.lost)
+
+    @property
+    def won_text(self) -> str:
+        return _with_interval(self.won)
+
+
+@dataclass(frozen=True)
+class Against:
+    """One comparison."""
+
+    role: str
+    who: str
+    other: ModelVersion | None
+    digest: str
+    metric: str
+    overall: Difference | None
+    slices: Sequence[Difference]
+    drawing: SafeString
+    drawn: int
+    flips: Flips | None
+    detectable: str
+
+    @property
+    def metric_name(self) -> str:
+        return name_of(self.metric)
+
+    @property
+    def worst(self) -> Difference | None:
+        """The slice that lost most, among those that count if any does."""
+        return next((slice_ for slice_ in self.slices if slice_.loss > 0), None)
+
+
+def against(record: Record, role: str) -> Against | None:
+    """The comparison with one other model; None where there is none."""
+    sheet = record.sheet(f"comparison-{role}")
+    metric = leading_metric(sheet)
+    if metric is None:
+        return None
+    found = sheet.get(metric + _DIFFERENCE)
+    overall = _difference(sheet, found, metric) if found else None
+    slices = _slices(sheet, metric)
+    detectable = sheet.get("smallest_detectable_loss")
+    return Against(
+        role=role,
+        who=WHO[role],
+        other=record.others.get(role),
+        digest=record.subject(role),
+        metric=metric,
+        overall=overall,
+        slices=slices,
+        drawing=mark_safe(_forest(role, metric, overall, slices)),  # noqa: S308  svg escapes everything that came from data
+        drawn=min(len(slices), DRAWN_SLICES),
+        flips=_flips(role, sheet),
+        detectable="" if detectable is None else difference_text(detectable["value"], detectable["unit"], bare=True),
+    )
+
+
+def leading_metric(sheet: Sheet) -> str | None:
+    """The metric that speaks for a comparison."""
+    ends = [f["metric"] for f in sheet.figures if f["metric"].endswith(_DIFFERENCE) and f["metric"] != _WORST]
+    known = dict.fromkeys(m.removesuffix(_DIFFERENCE) for m in ends)
+    return next((metric for metric in LEADING if metric in known), next(iter(known), None))
+
+
+def _slices(sheet: Sheet, metric: str) -> list[Difference]:
+    found = [_difference(sheet, figure, metric) for figure in sheet.sliced(metric + _DIFFERENCE)]
+    return sorted(found, key=lambda d: ({"lost": 0, "unclear": 1, "won": 2}[d.state], -d.loss, d.where))
+
+
+def _difference(sheet: Sheet, figure: Figure, metric: str) -> Difference:
+    where = where_of(figure)
+    chance = sheet.get("adjusted_p", where) or sheet.get(f"{metric}_adjusted_p", where)
+
+    def beside(name: str) -> str:
+        found = sheet.get(name, where)
+        return "" if found is None else value_text(found["value"], found["unit"])
+
+    detectable = sheet.get("smallest_detectable_loss", where)
+    return Difference(
+        figure=figure,
+        where=where,
+        name=where_text(where) or "all rows",
+        state=_state(figure, chance),
+        chance="" if chance is None else value_text(chance["value"], "probability"),
+        lost=beside("flips_lost"),
+        won=beside("flips_won"),
+        detectable="" if detectable is None else difference_text(detectable["value"], detectable["unit"], bare=True),
+    )
+
+
+def _state(figure: Figure, chance: Figure | None) -> str:
+    """Whether the difference can be told from none."""
+    if chance is not None and Decimal(chance["value"]) >= _SIGNIFICANT:
+        return "unclear"
+    low, high = figure["low"], figure["high"]
+    if low is None or high is None:
+        return "unclear" if chance is None else _side(figure)
+    return "unclear" if Decimal(low) <= 0 <= Decimal(high) else _side(figure)
+
+
+def _side(figure: Figure) -> str:
+    value = Decimal(figure["value"])
+    worse = value > 0 if lower_is_better(figure["metric"]) else value < 0
+    return "lost" if worse else "won"
+
+
+# --- drawn ------------------------------------------------------------------------------------------------------------
+
+
+def _forest(role: str, metric: str, overall: Difference | None, slices: Sequence[Difference]) -> str:
+    rows = [*([overall] if overall else []), *slices[:DRAWN_SLICES]]
+    if not rows:
+        return ""
+    marks = [_mark(row) for row in rows]
+    ends = [float(e) for m in marks for e in (m.value, m.low, m.high) if e is not None]
+    unit = rows[0].figure["unit"]
+    places = svg.ticks([0.0, *ends])
+    axis = svg.Axis(
+        f"{name_of(metric)}: this version minus {WHO[role]}, with 95 % intervals",
+        [(place, tick_text(place, unit)) for place in places],
+    )
+    lost = [row.name for row in slices if row.state == "lost"]
+    finding = f"Lost beyond chance: {', '.join(lost)}." if lost else "No slice lost beyond chance."
+    worse = lower_is_better(metric)
+    return svg.forest(f"forest-{role}", finding, marks, axis, reverse=worse, sides=("worse", "better"))
+
+
+def tick_text(place: float, unit: str) -> str:
+    """A place on an axis of differences: shares in points, without a needless nought behind the point."""
+    said = difference_text(format(Decimal(repr(place)), "f"), unit).removesuffix(" points")
+    return said.removesuffix(".0")
+
+
+def _mark(row: Difference) -> svg.Mark:
+    low, high = row.figure["low"], row.figure["high"]
+    beside = [f"n {row.n:,}" if row.n is not None else "n not given", *([f"p {row.chance}"] if row.chance else [])]
+    return svg.Mark(
+        label=row.name,
+        value=float(row.figure["value"]),
+        low=None if low is None else float(low),
+        high=None if high is None else float(high),
+        beside=" · ".join(beside),
+        state=row.state,
+    )
+
+
+def _flips(role: str, sheet: Sheet) -> Flips | None:
+    lost, won, chance = (sheet.get(metric) for metric in ("flips_lost", "flips_won", "mcnemar_p"))
+    if lost is None and won is None:
+        return None
+    moved = [(dict(where_of(f)), f) for f in sheet.sliced("flips_from_to", "from", "to")]
+    moved.sort(key=lambda item: (-Decimal(item[1]["value"]), item[0]["from"], item[0]["to"]))
+    return Flips(
+        lost=lost,
+        won=won,
+        chance="" if chance is None else value_text(chance["value"], "probability"),
+        drawing=mark_safe(_bubbles(role, [(w["from"], w["to"], float(f["value"])) for w, f in moved])),  # noqa: S308  escaped
+        destinations=[(w["from"], w["to"], value_text(f["value"], f["unit"]), f["n"]) for w, f in moved],
+    )
+
+
+def _bubbles(role: str, moved: Sequence[tuple[str, str, float]]) -> str:
+    """The classes between which most rows moved, in their own order."""
+    weight: dict[str, float] = defaultdict(float)
+    for source, target, share in moved:
+        weight[source] += share
+        weight[target] += share
+    kept = sorted(sorted(weight, key=lambda name: (-weight[name], name))[:DRAWN_CLASSES], key=_natural)
+    if len(kept) < 2:
+        return ""
+    place = {name: index for index, name in enumerate(kept)}
+    cells = [(place[s], place[t], share) for s, t, share in moved if s in place and t in place]
+    source, target, _ = moved[0]
+    return svg.bubbles(f"flips-{role}", f"Most often rows of {source} became {target}.", kept, kept, cells)
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    return (0, int(name), "") if name.isdigit() else (1, 0, name)
+
+
+def _with_interval(figure: Figure | None) -> str:
+    if figure is None:
+        return "not measured"
+    interval = interval_text(figure)
+    return value_text(figure["value"], figure["unit"]) + (f" ({interval})" if interval else "")

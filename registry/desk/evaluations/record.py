@@ -1,0 +1,151 @@
+"""The evidence of one run, ready to be asked: documents by kind, figures by metric and slice.
+
+Rules:
+- only what the run itself brought stands here; older or newer evidence of the version is another evaluation's;
+- who the other models are is told by the documents' subjects, and named only for readers who may see them;
+- data that training or calibration saw is marked by the documents' environment, and never overlooked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry import storage
+from registry.catalog.models import Evidence, ModelVersion
+from registry.catalog.queries import evidence_body
+from registry.compression.models import Run, RunKind, RunState
+from registry.compression.queries import evidence_of_run
+from registry.desk import queries
+from registry.desk.figures import Figure, Where, where_of
+from registry.desk.metrics import kind_order
+from registry.digests import CanonicalError, parse_canonical
+from registry.errors import NotFound
+from registry.events import Caller
+
+PARENT, INCUMBENT, FIRST = "parent", "incumbent", "first"
+OTHERS = (PARENT, INCUMBENT, FIRST)
+WHO = {PARENT: "its parent", INCUMBENT: "the incumbent", FIRST: "the first approved version"}
+_SEEN = ("seen_rows", "seen_data")
+_NONE_SEEN = ("", "0", "false", "no", "none")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One evidence document of the run."""
+
+    row: Evidence
+    body: Mapping[str, Any]
+
+    @property
+    def figures(self) -> Sequence[Figure]:
+        figures: Sequence[Figure] = self.body["figures"]
+        return figures
+
+    def environment(self, name: str) -> str:
+        """What the environment says under a name; empty where it says nothing."""
+        return next((str(part["value"]) for part in self.body["environment"] if part["name"] == name), "")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The figures of one kind, in the order of the document."""
+
+    figures: Sequence[Figure] = ()
+
+    def get(self, metric: str, where: Where = ()) -> Figure | None:
+        """One figure; None where there is none, or none with a value."""
+        found = (f for f in self.figures if f["metric"] == metric and where_of(f) == where)
+        return next((f for f in found if f["value"] is not None), None)
+
+    def sliced(self, metric: str, *names: str) -> list[Figure]:
+        """The figures of a metric in slices, with a value; `names` are the columns that the slice must be of."""
+        rows = (f for f in self.figures if f["metric"] == metric and f["slice"] and f["value"] is not None)
+        return [f for f in rows if not names or tuple(name for name, _ in where_of(f)) == names]
+
+    def __bool__(self) -> bool:
+        return bool(self.figures)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A succeeded run with everything that it measured about one version."""
+
+    run: Run
+    version: ModelVersion
+    documents: Sequence[Document]
+    others: Mapping[str, ModelVersion] = field(default_factory=dict)
+    """The other models, by role, that the reader may know by name."""
+    plan: Mapping[str, Any] | None = None
+
+    def sheet(self, kind: str) -> Sheet:
+        """All figures of a kind; an empty sheet where it was not measured."""
+        return Sheet([figure for d in self.documents if d.row.kind == kind for figure in d.figures])
+
+    @property
+    def kinds(self) -> set[str]:
+        return {document.row.kind for document in self.documents}
+
+    @property
+    def seen(self) -> str:
+        """How many rows training or calibration saw, as the documents say it; empty where none is said to be."""
+        said = (document.environment(name) for document in self.documents for name in _SEEN)
+        return next((value for value in said if value.lower() not in _NONE_SEEN), "")
+
+    @property
+    def plan_digest(self) -> str:
+        return next((d.environment("plan") for d in self.documents if d.environment("plan")), "")
+
+    def subject(self, role: str) -> str:
+        """The digest of another model, whoever may know its name."""
+        kind = f"-{role}" if role != PARENT else ""
+        for document in self.documents:
+            if kind and not document.row.kind.endswith(kind):
+                continue
+            for subject in document.body["subjects"]:
+                if subject["role"] == (PARENT if role == PARENT else INCUMBENT):
+                    return str(subject["digest"])
+        return ""
+
+
+def record_of(caller: Caller, version: ModelVersion, run: Run) -> Record:
+    """What a run that the caller may see measured about the version; NotFound when it measured none of it."""
+    if run.state != RunState.SUCCEEDED or subject_of(run) != version.pk:
+        raise NotFound(f"This run is no evaluation of {version}, or it has not ended.")
+    documents = [Document(row, evidence_body(row)) for row in evidence_of_run(run)]
+    documents.sort(key=lambda document: kind_order(document.row.kind))
+    found = Record(run, version, documents)
+    return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest))
+
+
+def subject_of(run: Run) -> Any:
+    """The key of the version that a run measured: its child, or for an evaluation the version itself."""
+    return run.child_id if run.kind == RunKind.COMPRESSION else run.parent_id
+
+
+def evaluation_runs(caller: Caller, version: ModelVersion) -> list[Run]:
+    """The runs that measured a version, newest first."""
+    rows = queries.runs(caller).filter(model=version.model_id, state=RunState.SUCCEEDED)
+    return [run for run in rows if subject_of(run) == version.pk]
+
+
+def _others(caller: Caller, record: Record) -> dict[str, ModelVersion]:
+    digests = {role: record.subject(role) for role in OTHERS}
+    rows = queries.versions(caller).filter(digest__in=[digest for digest in digests.values() if digest])
+    by_digest: dict[str, ModelVersion] = {}
+    for row in rows:  # the same bytes may stand in several models: the version's own model comes first
+        if row.digest not in by_digest or row.model_id == record.version.model_id:
+            by_digest[row.digest] = row
+    return {role: by_digest[digest] for role, digest in digests.items() if digest in by_digest}
+
+
+def _plan(digest: str) -> Mapping[str, Any] | None:
+    """The plan's document, where its bytes are here."""
+    if not digest.startswith("sha256:") or not storage.is_stored(digest):
+        return None
+    try:
+        document = parse_canonical(storage.read_bytes(digest))
+    except CanonicalError:
+        return None
+    return document if isinstance(document, dict) else None

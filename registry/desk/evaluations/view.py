@@ -1,0 +1,179 @@
+"""An evaluation as its page shows it: the first lines, then worst first, then every figure, and what was not measured.
+
+Rules:
+- every figure of the run stands somewhere on the page, whether a drawing was made for it or not;
+- a kind that was not measured is named, with what it would have needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.safestring import SafeString, mark_safe
+
+from registry.catalog.models import Evidence, ModelVersion
+from registry.catalog.queries import evidence_body
+from registry.compression.models import Run
+from registry.desk import svg_evaluation as svg
+from registry.desk.evaluations import curves
+from registry.desk.evaluations.against import Against, against, tick_text
+from registry.desk.evaluations.missing import Missing, missing_of
+from registry.desk.evaluations.record import OTHERS, WHO, Document, Record, Sheet, record_of
+from registry.desk.evaluations.said import Said, said_of
+from registry.desk.figures import row_of, where_of, where_text
+from registry.desk.measured import Measured, measured_document
+from registry.desk.metrics import name_of
+from registry.events import Caller
+
+TARGET = "target"
+COMPARISON, FIDELITY = "comparison", "fidelity"
+_GAP_CHANGE = "_gap_change"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that the page and its JSON show."""
+
+    record: Record
+    said: Said
+    comparisons: Sequence[Against]
+    beside: curves.Table
+    documents: Sequence[Measured]
+    gaps: SafeString
+    reliability: curves.Curves | None
+    severities: curves.Curves | None
+    latencies: curves.Curves | None
+    target: Measured | None
+    environment: Sequence[tuple[str, str]]
+    missing: Sequence[Missing]
+
+    def _kind(self, kind: str) -> Measured | None:
+        return next((d for d in self.documents if d.evidence.kind == kind), None)
+
+    @property
+    def main(self) -> Against | None:
+        return next(iter(self.comparisons), None)
+
+    @property
+    def quality(self) -> Measured | None:
+        return self._kind("quality")
+
+    @property
+    def fairness(self) -> Measured | None:
+        return self._kind("fairness")
+
+    @property
+    def calibration(self) -> Measured | None:
+        return self._kind("calibration")
+
+    @property
+    def robustness(self) -> Measured | None:
+        return self._kind("robustness")
+
+    @property
+    def out_of_distribution(self) -> Measured | None:
+        return self._kind("out-of-distribution")
+
+    @property
+    def same(self) -> list[Measured]:
+        """How alike the answers are, against each other model."""
+        return [d for d in self.documents if d.evidence.kind.partition("-")[0] == FIDELITY]
+
+    @property
+    def costs(self) -> list[Measured]:
+        """Size, speed, memory, energy and money, in this order."""
+        return [d for d in self.documents if d.evidence.kind in ("size", "timing", "memory", "energy", "cost")]
+
+    @property
+    def rest(self) -> list[Measured]:
+        """Kinds that have no part of the page of their own."""
+        own = {"quality", "fairness", "calibration", "robustness", "out-of-distribution", "distribution"}
+        shown = {d.evidence.pk for d in [*self.same, *self.costs]}
+        kinds = (d for d in self.documents if not d.evidence.kind.startswith(COMPARISON))
+        return [d for d in kinds if d.evidence.kind not in own and d.evidence.pk not in shown]
+
+
+def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation:
+    """The evaluation of a version by a run, both visible to the caller; NotFound where the run measured another one."""
+    record = record_of(caller, version, run)
+    comparisons = [found for role in OTHERS if (found := against(record, role)) is not None]
+    timing = record.sheet("timing")
+    common = _common(record.documents)
+    return Evaluation(
+        record=record,
+        said=said_of(comparisons, record.sheet("fidelity"), record.sheet("size"), timing, record.sheet("cost")),
+        comparisons=comparisons,
+        beside=_beside(record),
+        documents=[measured_document(i, d.row, d.body, {}, common) for i, d in enumerate(record.documents)],
+        gaps=_gaps(record.sheet("fairness")),
+        reliability=curves.reliability(record.sheet("calibration")),
+        severities=curves.severities(record.sheet("robustness")),
+        latencies=curves.latencies(timing),
+        target=_target(version),
+        environment=common,
+        missing=missing_of(record),
+    )
+
+
+def _common(documents: Sequence[Document]) -> list[tuple[str, str]]:
+    """What every document says about where it was measured, in the order of the first."""
+    said = [{(part["name"], part["value"]) for part in d.body["environment"]} for d in documents]
+    if not said:
+        return []
+    kept = set.intersection(*said)
+    parts = [(part["name"], part["value"]) for part in documents[0].body["environment"]]
+    return [part for part in dict.fromkeys(parts) if part in kept]
+
+
+def _beside(record: Record) -> curves.Table:
+    """The overall figures of all comparisons, one column for each other model."""
+    sheets = {role: _against_sheet(record, role) for role in OTHERS}
+    sheets = {role: sheet for role, sheet in sheets.items() if sheet}
+    overall = (f["metric"] for sheet in sheets.values() for f in sheet.figures if not f["slice"])
+    metrics = [m for m in dict.fromkeys(overall) if not m.startswith("parent_")]
+    lines = [curves.Line(name_of(m), [_with_n(sheet, m) for sheet in sheets.values()]) for m in metrics]
+    return curves.Table.of([WHO[role] for role in sheets], [line for line in lines if any(c.shown for c in line.cells)])
+
+
+def _against_sheet(record: Record, role: str) -> Sheet:
+    kind = FIDELITY if role == "parent" else f"{FIDELITY}-{role}"
+    return Sheet([*record.sheet(f"{COMPARISON}-{role}").figures, *record.sheet(kind).figures])
+
+
+def _with_n(sheet: Sheet, metric: str) -> curves.Cell:
+    figure = sheet.get(metric)
+    if figure is None:
+        return curves.Cell("")
+    row = row_of(figure)
+    parts = [row.interval, f"n {row.n:,}" if row.n is not None else ""]
+    return curves.Cell(row.shown, "; ".join(p for p in parts if p), row.exact)
+
+
+def _gaps(sheet: Sheet) -> SafeString:
+    """How the gaps between groups changed against the parent, drawn; empty where it is not known."""
+    found = [f for f in sheet.figures if f["metric"].endswith(_GAP_CHANGE) and f["value"] is not None]
+    if not found:
+        return mark_safe("")
+    marks = []
+    for figure in found[:16]:
+        low, high = (None if figure[end] is None else float(figure[end]) for end in ("low", "high"))
+        state = "unclear" if low is None or high is None or low <= 0 <= high else ("lost" if low > 0 else "won")
+        where = where_text(where_of(figure))
+        name = name_of(figure["metric"].removesuffix(_GAP_CHANGE))
+        n = "n not given" if figure["n"] is None else f"n {figure['n']:,}"
+        marks.append(svg.Mark(f"{where}: {name}" if where else name, float(figure["value"]), low, high, n, state))
+    ends = [e for m in marks for e in (m.value, m.low, m.high) if e is not None]
+    unit = found[0]["unit"]
+    places = [(place, tick_text(place, unit)) for place in svg.ticks([0.0, *ends])]
+    grown = [mark.label for mark in marks if mark.state == "lost"]
+    finding = f"Gaps that grew: {', '.join(grown)}." if grown else "No gap between groups grew beyond chance."
+    axis = svg.Axis("change of the gap against the parent, with 95 % intervals", places)
+    drawn = svg.forest("gaps", finding, marks, axis, reverse=True, sides=("wider gap", "narrower gap"))
+    return mark_safe(drawn)  # noqa: S308  svg_evaluation escapes everything that came from data
+
+
+def _target(version: ModelVersion) -> Measured | None:
+    """The newest measurement from a serving host; it is no part of the run."""
+    row = Evidence.objects.filter(version=version, kind=TARGET).order_by("-created_at", "-id").first()
+    return None if row is None else measured_document(900, row, evidence_body(row), {}, [])

@@ -1,0 +1,158 @@
+"""The form behind a run: which recipe on which data, and how its outcome is to be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.datastructures import MultiValueDict
+
+from registry.access.queries import readable
+from registry.catalog.models import ModelVersion
+from registry.compression.models import Recipe
+from registry.desk import queries
+from registry.desk.plans import MAX_CHARACTERS, TASKS, PlanError, draft_of
+from registry.events import Caller
+from registry.provenance.models import DatasetVersion
+from registry.release.models import Alias
+
+ONLY_MEASURE = "measure"
+DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution")
+WORK_FIELDS = ("recipe", "evaluation", "calibration", "baseline", "seed")
+PLAN_FIELDS = ("task", "label", "slices", "protected")
+DOCUMENT_FIELDS = ("plan", "plan_file")
+BESIDE_FIELDS = ("incumbent", "out_of_distribution", "allow_seen")
+
+
+class RunForm(forms.Form):
+    """The choices are what this caller may use for this version."""
+
+    recipe = forms.ChoiceField(label="What to do")
+    evaluation = forms.ChoiceField(
+        label="Evaluation data", help_text="What the outcome is measured on. It must not be the calibration data."
+    )
+    calibration = forms.ChoiceField(
+        label="Calibration data", required=False, help_text="Only for recipes that look at data while they compress."
+    )
+    baseline = forms.ChoiceField(
+        label="Baseline data", required=False,
+        help_text="What live traffic will be compared with. Left out, it is the evaluation data.",
+    )  # fmt: skip
+    seed = forms.IntegerField(
+        min_value=0, max_value=2**31 - 1, initial=0, help_text="The same seed gives the same bytes."
+    )
+    task = forms.ChoiceField(
+        label="What the model does",
+        required=False,
+        choices=[("", "no plan: size, speed and same answers only"), *TASKS.items()],
+    )
+    label = forms.CharField(
+        label="Column of labels", required=False, max_length=200,
+        help_text="What is right for a row. Without it nobody knows which answers are right, only which are the same.",
+    )  # fmt: skip
+    slices = forms.CharField(
+        label="Columns of groups", required=False, max_length=4000,
+        help_text="Parted by commas. Each value is compared apart, so that an average hides nobody.",
+    )  # fmt: skip
+    protected = forms.CharField(
+        label="Protected groups", required=False, max_length=4000,
+        help_text="Those columns between whose values fairness is compared.",
+    )  # fmt: skip
+    plan = forms.CharField(
+        label="A whole plan, pasted", required=False, max_length=MAX_CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text="JSON, pressmark/evaluation_plan/1: everything that the fields above do not say.",
+    )  # fmt: skip
+    plan_file = forms.FileField(label="Or as a file", required=False, widget=forms.FileInput(attrs={"accept": ".json"}))
+    incumbent = forms.ChoiceField(
+        label="Compare with what is served by", required=False, help_text="The version that it would take the place of."
+    )
+    out_of_distribution = forms.ChoiceField(
+        label="Data of another kind", required=False,
+        help_text="Rows that the model was not made for: does it notice?",
+    )  # fmt: skip
+    allow_seen = forms.BooleanField(
+        label="Allow rows that training or calibration saw", required=False,
+        help_text="Every figure is then marked, and gates do not accept it.",
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, Any]:
+        """The fields, with `draft`: the plan that they make, or None."""
+        data: dict[str, Any] = super().clean() or {}
+        try:
+            document = data.get("plan", "") or _text_of(data.get("plan_file"))
+            data["draft"] = draft_of({name: data.get(name, "") for name in PLAN_FIELDS}, document)
+        except PlanError as error:
+            self.add_error("plan", str(error))
+        return data
+
+    @property
+    def parts(self) -> list[tuple[str, str, list[forms.BoundField]]]:
+        """The fields under their headings."""
+        named = [
+            ("What to run", "", WORK_FIELDS),
+            ("How to evaluate", "What labels and groups are makes the difference between “the same” and “right”.", PLAN_FIELDS),
+            ("What to compare with", "The parent and the first approved version stand beside it by themselves.", BESIDE_FIELDS),
+        ]  # fmt: skip
+        return [(title, about, [self[name] for name in names]) for title, about, names in named]
+
+    @property
+    def document(self) -> list[forms.BoundField]:
+        """The fields for those who bring a plan of their own."""
+        return [self[name] for name in DOCUMENT_FIELDS]
+
+
+def run_form(
+    caller: Caller,
+    version: ModelVersion,
+    data: Mapping[str, str] | None,
+    files: MultiValueDict[str, UploadedFile[bytes]] | None = None,
+) -> RunForm:
+    """The form with the choices of this caller for this version."""
+    form = RunForm(data, files)
+    evaluation = _data(caller, "evaluation")
+    choices = {
+        "recipe": _recipes(caller),
+        "evaluation": evaluation,
+        "calibration": [("", "none"), *_data(caller, "calibration")],
+        "baseline": [("", "the evaluation data"), *_data(caller, "baseline")],
+        "out_of_distribution": [("", "none"), *evaluation],
+        "incumbent": _aliases(version),
+    }
+    for name, offered in choices.items():
+        form.fields[name].choices = offered  # type: ignore[attr-defined]
+    return form
+
+
+def _text_of(file: UploadedFile[bytes] | None) -> str:
+    if file is None:
+        return ""
+    if file.size is None or file.size > MAX_CHARACTERS:
+        raise PlanError(f"The file has more than {MAX_CHARACTERS:,} bytes; a plan is a short document, not the data.")
+    try:
+        return bytes(file.read()).decode()
+    except UnicodeDecodeError:
+        raise PlanError("The file is no text in UTF-8; give the plan as JSON.") from None
+
+
+def _recipes(caller: Caller) -> list[tuple[str, str]]:
+    rows = readable(Recipe.objects.filter(ended_at=None), caller).select_related("team").order_by("slug", "-number")
+    compress = [(str(row.pk), f"Compress by {row.team}/{row}") for row in rows[: queries.LIST_ROWS]]
+    return [*compress, (ONLY_MEASURE, "Only measure this version as it is")]
+
+
+def _data(caller: Caller, use: str) -> list[tuple[str, str]]:
+    rows = readable(DatasetVersion.objects.filter(source="measured", purged_at=None), caller, team="dataset__team")
+    rows = rows.select_related("dataset__team").order_by("dataset__slug", "-number")
+    return [
+        (str(row.pk), f"{row.dataset.team}/{row}" + (f", {row.row_count} rows" if row.row_count else ""))
+        for row in rows[: queries.LIST_ROWS]
+        if use in row.uses
+    ]
+
+
+def _aliases(version: ModelVersion) -> list[tuple[str, str]]:
+    names = Alias.objects.filter(model=version.model_id).order_by("slug").values_list("slug", flat=True)
+    return [("", "production, where it serves another version"), *((name, name) for name in names)]
