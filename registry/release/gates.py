@@ -11,106 +11,30 @@ No Django, no clock, no reading: the same policy and inputs give the same result
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
 from typing import Any, Literal
 
+from registry.release.evidence_checks import evidence_present, figure, short, target_evidence
+from registry.release.gate_facts import (
+    AncestorInput,
+    DatasetInput,
+    EdgeInput,
+    EvidenceInput,
+    Finding,
+    GateInputs,
+    TermInput,
+    WaiverInput,
+)
 from registry.release.policy_language import PolicyRules, Rule
+
+__all__ = [
+    "CHECKS", "GRADES", "AncestorInput", "DatasetInput", "EdgeInput", "EvidenceInput", "Finding", "GateInputs", "GateResult",
+    "RuleResult", "TermInput", "WaiverInput", "judge", "short",
+]  # fmt: skip
 
 Answer = Literal["passed", "waived", "blocked", "not-applicable"]
 GRADES = ("declared", "executed", "re-derived")
-
-
-@dataclass(frozen=True)
-class EvidenceInput:
-    """One evidence document about the version."""
-
-    kind: str
-    source: str
-    digest: str
-    version_digest: str
-    created_at: datetime.datetime
-    figures: Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class TermInput:
-    """What the whole lineage says about one term, and who decides it."""
-
-    answer: str
-    decided_by: str
-
-
-@dataclass(frozen=True)
-class EdgeInput:
-    """One edge to a parent version."""
-
-    parent_digest: str
-    role: str
-    grade: str
-
-
-@dataclass(frozen=True)
-class DatasetInput:
-    """One dataset version that an edge of the lineage names."""
-
-    reference: str
-    digest: str
-    licence: str
-    licence_known: bool
-    origin_known: bool
-
-
-@dataclass(frozen=True)
-class WaiverInput:
-    """A signed exception."""
-
-    id: str
-    rule: str
-    rule_digest: str
-    version_digest: str
-    signed_by: str
-    expires_at: datetime.datetime
-    ended_at: datetime.datetime | None
-
-
-@dataclass(frozen=True)
-class AncestorInput:
-    """An ancestor, and whether it holds (or held) a granted approval that was not revoked."""
-
-    reference: str
-    digest: str
-    approved: bool
-
-
-@dataclass(frozen=True)
-class GateInputs:
-    """Everything that the rules may look at."""
-
-    version_digest: str
-    origin: str
-    at: datetime.datetime
-    tier: str | None
-    use_case: str | None
-    training_data: str
-    structure: Sequence[str]
-    evidence: Sequence[EvidenceInput]
-    terms: Mapping[str, TermInput]
-    edges: Sequence[EdgeInput]
-    datasets: Sequence[DatasetInput]
-    ancestors: Sequence[AncestorInput]
-    waivers: Sequence[WaiverInput]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Whether one check holds, why, and from what."""
-
-    holds: bool
-    reason: str
-    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,74 +100,6 @@ def _waiver_for(rule: Rule, inputs: GateInputs) -> tuple[WaiverInput | None, str
 
 
 # --- the checks ---
-
-
-def _newest(inputs: GateInputs, kind: str, *, measured: bool) -> EvidenceInput | None:
-    fitting = [
-        e
-        for e in inputs.evidence
-        if e.kind == kind and e.version_digest == inputs.version_digest and (e.source == "measured" or not measured)
-    ]
-    return max(fitting, key=lambda e: (e.created_at, e.digest)) if fitting else None
-
-
-def _evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
-    kind, measured = parameters["kind"], parameters["source"] == "measured"
-    found = _newest(inputs, kind, measured=measured)
-    if found is None:
-        declared = measured and _newest(inputs, kind, measured=False) is not None
-        only = " There is a declared one, which does not count as measured." if declared else ""
-        wanted = "measured evidence" if measured else "evidence"
-        return Finding(False, f"There is no {wanted} of kind '{kind}' for this version.{only}")
-    age_days = (inputs.at - found.created_at).days
-    limit = parameters["max_age_days"]
-    if limit is not None and inputs.at - found.created_at > datetime.timedelta(days=limit):
-        return Finding(
-            False,
-            f"The newest evidence of kind '{kind}' is {age_days} days old; at most {limit} are allowed.",
-            (found.digest,),
-        )
-    return Finding(True, f"Evidence of kind '{kind}' ({found.source}) is {_days(age_days)} old.", (found.digest,))
-
-
-def _figure(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
-    kind, metric = parameters["kind"], parameters["metric"]
-    found = _newest(inputs, kind, measured=True)
-    if found is None:
-        return Finding(False, f"'{metric}' was not measured for this version: evidence of kind '{kind}' is missing.")
-    every = parameters["slices"] == "every"
-    figures = [f for f in found.figures if f["metric"] == metric and (every or not f["slice"])]
-    if not figures:
-        return Finding(False, f"The evidence of kind '{kind}' holds no figure '{metric}'.", (found.digest,))
-    judged = [_one_figure(parameters, figure) for figure in figures]
-    failing = [reason for holds, reason in judged if not holds]
-    if failing:
-        return Finding(False, failing[0], (found.digest,))
-    reason = judged[0][1] if len(judged) == 1 else f"'{metric}' keeps its limit in all {len(judged)} slices."
-    return Finding(True, reason, (found.digest,))
-
-
-def _one_figure(parameters: Mapping[str, Any], figure: Mapping[str, Any]) -> tuple[bool, str]:
-    metric, bound = parameters["metric"], parameters["bound"]
-    where = "".join(f" for {s['name']} = {s['value']}" for s in figure["slice"])
-    if figure["value"] is None:
-        return False, f"'{metric}'{where} has no value: {figure['reason']}."
-    n, least = figure["n"], parameters["minimum_n"]
-    if least and (n is None or n < least):
-        return (
-            False,
-            f"'{metric}'{where} rests on {n if n is not None else 'an unknown number of'} samples; {least} are needed.",
-        )
-    value = figure["value"] if bound == "point" else figure[bound]
-    if value is None:
-        return False, f"'{metric}'{where} has no {bound} end of its interval, which the rule asks for."
-    at_least = parameters["comparator"] == "at_least"
-    limit = parameters["limit"]
-    holds = Decimal(value) >= Decimal(limit) if at_least else Decimal(value) <= Decimal(limit)
-    end = "" if bound == "point" else f" at the {bound} end of its interval"
-    asked = f"at {'least' if at_least else 'most'} {limit}"
-    verb = "is" if holds else "is only" if at_least else "is as much as"
-    return holds, f"'{metric}'{where} {verb} {short(value)}{end}; {asked} is asked."
 
 
 def _terms(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
@@ -322,8 +178,9 @@ def _parent_rollback_target(parameters: Mapping[str, Any], inputs: GateInputs) -
 
 
 CHECKS: dict[str, Callable[[Mapping[str, Any], GateInputs], Finding]] = {
-    "evidence_present": _evidence_present,
-    "figure": _figure,
+    "evidence_present": evidence_present,
+    "figure": figure,
+    "target_evidence": target_evidence,
     "terms": _terms,
     "training_data": _training_data,
     "lineage_grade": _lineage_grade,
@@ -332,15 +189,3 @@ CHECKS: dict[str, Callable[[Mapping[str, Any], GateInputs], Finding]] = {
     "structure_checked": _structure_checked,
     "parent_rollback_target": _parent_rollback_target,
 }
-
-
-def short(value: str) -> str:
-    """A decimal with at most five significant digits, for reading; never used to decide."""
-    with localcontext() as context:
-        context.prec = 5
-        text = format(+Decimal(value), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _days(count: int) -> str:
-    return "less than a day" if count < 1 else "1 day" if count == 1 else f"{count} days"

@@ -52,6 +52,7 @@ def _evidence(version: ModelVersion) -> list[gates.EvidenceInput]:
             version_digest=row.version_digest,
             created_at=row.created_at,
             figures=document["figures"],
+            environment={str(fact["name"]): str(fact["value"]) for fact in document["environment"]},
         )
         for row, document in catalog.evidence_documents(version)
     ]

@@ -154,6 +154,88 @@ def test_one_bad_slice_blocks_where_every_slice_counts() -> None:
     assert "race = 1" in found.reason
 
 
+# --- rows that the version had seen ---
+
+
+def seen(rows: str, **members: Any) -> gates.EvidenceInput:
+    return replace(fidelity().evidence[0], environment={"seen_rows": rows}, **members)
+
+
+def test_a_figure_over_rows_that_the_version_had_seen_does_not_count_and_the_reason_says_so() -> None:
+    found = answer("figure", inputs(evidence=[seen("12")]), **FIGURE)
+    assert (found.answer, found.inputs) == ("blocked", (DOCUMENT,))
+    assert "had seen 12 rows" in found.reason
+    assert answer("figure", inputs(evidence=[seen("0")]), **FIGURE).answer == "passed"
+
+
+def test_a_rule_may_accept_rows_that_were_seen() -> None:
+    given = inputs(evidence=[seen("12")])
+    assert answer("figure", given, **FIGURE, seen_rows="accepted").answer == "passed"
+    assert answer("figure", given, **FIGURE, seen_rows="refused").answer == "blocked"
+
+
+def test_a_newer_figure_over_seen_rows_does_not_stand_in_for_an_older_one_over_fresh_rows() -> None:
+    fresh = fidelity(low="0.5").evidence[0]
+    found = answer("figure", inputs(evidence=[fresh, seen("1", created_at=NOW)]), **FIGURE)
+    assert (found.answer, "is only 0.5" in found.reason) == ("blocked", True)
+
+
+# --- target_evidence ---
+
+THERE = {"settings_digest": sha256(b"two threads"), "host_digest": sha256(b"edge box")}
+ASKED: dict[str, Any] = {
+    "max_age_days": 30, **THERE,
+    "limits": [{"metric": "latency_p95_ms", "comparator": "at_most", "limit": "20", "bound": "high"}],
+}  # fmt: skip
+
+
+def on_target(value: str = "12", **members: Any) -> gates.EvidenceInput:
+    latency = figure("latency_p95_ms", value, low="11", high=value)
+    return evidence("target", latency, **{"source": "declared", "environment": THERE, **members})
+
+
+def test_a_measurement_on_the_target_as_it_was_asked_for_passes_and_is_named() -> None:
+    found = answer("target_evidence", inputs(evidence=[on_target()]), **ASKED)
+    assert (found.answer, found.inputs) == ("passed", (DOCUMENT,))
+    anywhere = {"max_age_days": None, "settings_digest": None, "host_digest": None, "limits": []}
+    assert answer("target_evidence", inputs(evidence=[on_target(environment={})]), **anywhere).answer == "passed"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "Nothing was measured for this version on the host"),
+        ([on_target(version_digest=OTHER)], "Nothing was measured"),
+        ([evidence("timing", figure("latency_p95_ms", "12"))], "Nothing was measured"),
+        ([on_target(created_at=NOW - 31 * DAY)], "31 days ago"),
+        ([on_target(environment={**THERE, "settings_digest": OTHER})], "other serving settings"),
+        ([on_target(environment={**THERE, "host_digest": OTHER})], "other host"),
+        ([on_target(environment={})], "other serving settings (unknown)"),
+        ([on_target("21")], "On its target, 'latency_p95_ms' is as much as 21"),
+        ([replace(on_target(), figures=[figure("latency_p50_ms", "3")])], "holds no figure 'latency_p95_ms'"),
+    ],
+)
+def test_a_target_that_was_not_measured_or_lately_or_so_or_within_limits_blocks(given: list[Any], said: str) -> None:
+    found = answer("target_evidence", inputs(evidence=given), **ASKED)
+    assert found.answer == "blocked"
+    assert said in found.reason
+
+
+def test_a_newer_measurement_under_other_settings_makes_the_one_that_was_asked_for_stale() -> None:
+    newer = on_target(created_at=NOW, environment={**THERE, "settings_digest": OTHER})
+    assert answer("target_evidence", inputs(evidence=[on_target(), newer]), **ASKED).answer == "blocked"
+    assert (
+        answer("target_evidence", inputs(evidence=[newer, on_target(created_at=NOW + DAY)]), **ASKED).answer == "passed"
+    )
+
+
+def test_what_the_target_measured_is_no_measurement_of_ours() -> None:
+    given = inputs(evidence=[on_target()])
+    there = {**FIGURE, "kind": "target", "metric": "latency_p95_ms", "comparator": "at_most", "limit": "20"}
+    assert answer("figure", given, **there).answer == "blocked"
+    assert answer("evidence_present", given, **{**PRESENT, "kind": "target"}).answer == "blocked"
+
+
 # --- terms, data, lineage, use case, structure, roll-back ---
 
 TERMS = {"term": "commercial_use", "allowed": ["allowed", "conditions"]}

@@ -40,7 +40,9 @@ def test_a_higher_tier_asks_for_more() -> None:
 
 def test_every_check_of_the_language_is_carried_out_by_the_gate() -> None:
     assert sorted(checks()) == sorted(gates.CHECKS)
-    assert {r["check"] for r in POLICIES["high"]["rules"]} == set(checks())
+    assert {r["check"] for r in POLICIES["high"]["rules"]} == set(checks()) - {
+        "target_evidence"
+    }  # hosts differ: yours to ask
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""What a gate may look at about one version, and what a check answers. Plain values: no Django, no clock, no reading."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EvidenceInput:
+    """One evidence document about the version."""
+
+    kind: str
+    source: str
+    digest: str
+    version_digest: str
+    created_at: datetime.datetime
+    figures: Sequence[Mapping[str, Any]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TermInput:
+    """What the whole lineage says about one term, and who decides it."""
+
+    answer: str
+    decided_by: str
+
+
+@dataclass(frozen=True)
+class EdgeInput:
+    """One edge to a parent version."""
+
+    parent_digest: str
+    role: str
+    grade: str
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """One dataset version that an edge of the lineage names."""
+
+    reference: str
+    digest: str
+    licence: str
+    licence_known: bool
+    origin_known: bool
+
+
+@dataclass(frozen=True)
+class WaiverInput:
+    """A signed exception."""
+
+    id: str
+    rule: str
+    rule_digest: str
+    version_digest: str
+    signed_by: str
+    expires_at: datetime.datetime
+    ended_at: datetime.datetime | None
+
+
+@dataclass(frozen=True)
+class AncestorInput:
+    """An ancestor, and whether it holds (or held) a granted approval that was not revoked."""
+
+    reference: str
+    digest: str
+    approved: bool
+
+
+@dataclass(frozen=True)
+class GateInputs:
+    """Everything that the rules may look at."""
+
+    version_digest: str
+    origin: str
+    at: datetime.datetime
+    tier: str | None
+    use_case: str | None
+    training_data: str
+    structure: Sequence[str]
+    evidence: Sequence[EvidenceInput]
+    terms: Mapping[str, TermInput]
+    edges: Sequence[EdgeInput]
+    datasets: Sequence[DatasetInput]
+    ancestors: Sequence[AncestorInput]
+    waivers: Sequence[WaiverInput]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether one check holds, why, and from what."""
+
+    holds: bool
+    reason: str
+    inputs: tuple[str, ...] = ()
