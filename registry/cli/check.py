@@ -74,7 +74,7 @@ def _lines(before_start: bool) -> Iterator[Line]:
         yield (
             not tick["error"],
             f"keeper: {tick['name']} last ran {tick['last_run_at']} {tick['error']}".rstrip(),
-            "see the error",
+            "the error says why; the keeper tries again by itself, and its log has more",
         )
     yield from _anchors()
     yield from _witnesses()
@@ -88,7 +88,7 @@ def _anchors() -> Iterator[Line]:
         return
     for state in states:
         said = f"anchor: {state.name} ({state.kind}) holds the checkpoint over {state.size} entries"
-        yield not state.error, f"{said}{f'; {state.error}' if state.error else ''}", "see the error"
+        yield not state.error, f"{said}{f'; {state.error}' if state.error else ''}", _remedy_of_anchor(state)
 
 
 def _witnesses() -> Iterator[Line]:
@@ -96,8 +96,42 @@ def _witnesses() -> Iterator[Line]:
         yield False, sentence, "write KEYLINE URL on each line, the key line as `pressmark witness init` printed it"
     for state in witnesses.states(Checkpoint.objects.order_by("-size").first()):
         said = f"witness: {state.listed.name} cosigned {state.size} entries"
-        remedy = f"see whether it runs at {state.listed.url}, and `pressmark witness status` there"
+        remedy = f"{_remedy_of_witness(state.trouble)} It is asked at {state.listed.url}"
         yield not state.trouble, f"{said}{f'; it {state.trouble}' if state.trouble else ''}", remedy
+
+
+def _remedy_of_anchor(state: anchors.State) -> str:
+    """The keeper tries again every hour; what a person does meanwhile depends on where the anchor is."""
+    if "does not continue" in state.error:
+        return (
+            "compare the two: this ledger was rewritten or restored, a copy uses the same anchor, or the anchor was changed. "
+            "Run `pressmark verify-ledger --checkpoint FILE` with the checkpoint that lies there; stop the keeper until you know"
+        )
+    ways = {
+        "folder": "see that the folder is mounted and can be written by the keeper's user",
+        "git": "run `git push` by hand as the keeper's user, and see key, address and rights",
+        "rfc3161": "see that the address of the authority answers and that the file of its certificates is the right one",
+    }
+    way = ways.get(state.kind, "see the documentation of the package that brings this kind")
+    return f"{way}; the keeper tries again at its next turn. The line is in {settings.PRESSMARK_ANCHORS}"
+
+
+_REMEDIES_OF_WITNESSES = {
+    "does not know this ledger": "Give its operator the log key line that `pressmark keys` prints.",
+    "does not know the log key in force": "Give its operator the line that `pressmark keys` prints; after a rotation beside the old one.",
+    "does not continue": "Stop the keeper, and see `When the ledger is refused` in the documentation of operations.",
+    "forgot what it cosigned": "Its operator makes a new key in another folder; put the new line into the file of witnesses.",
+    "has a clock": "Compare both clocks, and set the wrong one right.",
+    "shows nothing that this ledger's key signed": "Ask its operator what it holds (`pressmark witness status`); after a restore "
+    "stop the keeper first.",
+    "with something else than its cosignature": "Compare the key line in the file of witnesses with what its `init` printed.",
+    "cannot trust or keep its own state": "Its operator looks at its log and its disk.",
+}
+
+
+def _remedy_of_witness(trouble: str) -> str:
+    otherwise = "See whether it runs, and `pressmark witness status` there; the ledger goes on without it meanwhile."
+    return next((remedy for part, remedy in _REMEDIES_OF_WITNESSES.items() if part in trouble), otherwise)
 
 
 def _guarded(act: Callable[[], object], said: str) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ from registry.client import ApiError, Client
 from registry.errors import Conflict, Invalid
 
 PENDING_SECONDS = 60
+SILENT_SECONDS = 5
 _CHECKPOINT_LIMIT_BYTES = 1024 * 1024
+_KEEPER = (
+    "Is the keeper running? On the server's machine `pressmark keeper` starts it, `pressmark serve` all that is needed; "
+    "/health/ and `pressmark check` say why it does not sign."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,18 +74,23 @@ def issue(client: Client, subject: str | None, body: dict[str, Any]) -> dict[str
 
 def fetch(client: Client, bundle_id: str, target: Path, timeout: float) -> str:
     """Download it as soon as the keeper has signed a checkpoint past it; answers the digest, checked while it arrived."""
-    deadline = time.monotonic() + timeout
+    begun, told = time.monotonic(), False
     while True:
         try:
             return client.download(f"bundles/{bundle_id}/bundle.zip", target)
         except ApiError as error:
             if not str(error.problem.get("type", "")).endswith(":pending"):
                 raise
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - begun
+            if waited > timeout:
                 raise Conflict(
                     f"No checkpoint covered the bundle within {timeout:.0f} s; it is issued all the same.",
-                    hint=f"Is the keeper running? The bundle can be had later, on its page /bundles/{bundle_id}/.",
+                    hint=f"{_KEEPER} The bundle can be had later, on its page /bundles/{bundle_id}/.",
                 ) from None
+            if waited > SILENT_SECONDS and not told:
+                told = True
+                print(f"Waiting for the keeper to sign a checkpoint past it, {timeout:.0f} s at most.", file=sys.stderr)
+                print(f"  {_KEEPER}", file=sys.stderr)
         time.sleep(0.5)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from audit import checkpoints, eras, keys
-from audit.models import Entry, Intervention
+from audit import checkpoints, eras, keys, seat
+from audit.models import Entry, Intervention, Ledger
 from registry.access import services as access
 from registry.access.models import ActorKind
 from registry.cli.main import main
@@ -158,8 +158,27 @@ def test_correct_clock_with_a_clock_that_is_right_says_so(two: list[str], capsys
 
 
 def test_confirm_move_warns_of_the_old_place(one: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    origin = Ledger.objects.get(ended_at=None).origin
+    seat.take(origin)
     assert main(["confirm-move", *one[:4]]) == 0
-    assert "must never run at the old place again" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Nothing had moved" in said
+    assert "old place" not in said
+    place = Path(settings.PRESSMARK_CHECKPOINTS) / seat.FILE
+    here = json.loads(place.read_text())
+    for change, told in (
+        ({"path": "/before"}, f"Moved: it was used at /before, now it is at {here['path']}."),
+        ({"path": "/before", "host": "sha256:0"}, "on another host."),
+        ({"host": "sha256:0"}, f"Moved: it was used at {here['path']} on another host, now on this one."),
+    ):
+        place.write_text(json.dumps(here | change))
+        assert main(["confirm-move", *one[:4]]) == 0
+        said = capsys.readouterr().out
+        assert told in said
+        assert "must never run at the old place again" in said
+    place.unlink()
+    assert main(["confirm-move", *one[:4]]) == 0
+    assert "nothing said where it was used before" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)

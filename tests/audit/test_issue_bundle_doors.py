@@ -300,9 +300,13 @@ def test_without_a_keeper_the_verb_ends_and_says_where_the_bundle_will_be(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(remote_bundle, "PENDING_SECONDS", 0.2)
+    monkeypatch.setattr(remote_bundle, "PENDING_SECONDS", 1.2)
+    monkeypatch.setattr(remote_bundle, "SILENT_SECONDS", 0.1)
     assert words("bundle", f"{told[1][0].model}", "--output", "none.zip") == 1
     error = capsys.readouterr().err
-    assert "issued all the same" in error
+    assert error.count("Waiting for the keeper to sign a checkpoint past it, 1 s at most.") == 1
+    waits, gives_up = error.split("issued all the same")
+    assert "`pressmark keeper` starts it" in waits
+    assert "`pressmark keeper` starts it" in gives_up
     assert f"/bundles/{Bundle.objects.get().pk}/" in error
     assert not (tmp_path / "none.zip").exists()
