@@ -65,7 +65,7 @@ class Outputs:
     """Numeric columns of the rows that a slice finder may cut by; [rows]."""
 
     def __len__(self) -> int:
-        return len(self.models[VERSION][ANSWER])
+        return len(next(iter(self.models[VERSION].values())))
 
     def answer(self, role: str) -> Field:
         """A model's own output; KeyError where that model was not run."""

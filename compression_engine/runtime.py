@@ -40,6 +40,7 @@ class Model:
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.what = what
+        self.path = path
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -62,7 +63,8 @@ class Model:
                 raise DataError("data_does_not_fit", f"The input {entry.name!r} is a {entry.type}.", hint)
             first = entry.shape[0] if entry.shape else None
             fixed = first if isinstance(first, int) and first > 0 else None
-            found.append(ModelInput(entry.name, np.dtype(_DTYPES[entry.type]), fixed))
+            shape = None if entry.shape is None else tuple(entry.shape)
+            found.append(ModelInput(entry.name, np.dtype(_DTYPES[entry.type]), fixed, shape))
         return found
 
     def run(self, feed: Feed) -> list[Array]:
@@ -90,21 +92,50 @@ class Batch:
         return [output[row].reshape(-1) for row in range(self.count)]
 
 
-def batches(encoder: Encoder, rows: int | None = None) -> Iterator[Batch]:
+def batches(encoder: Encoder, rows: int | None = None, *, start: int = 0) -> Iterator[Batch]:
     """The rows in their order, 16 at a time, or as many as the model's fixed first dimension wants."""
     total = len(encoder.rows) if rows is None else min(rows, len(encoder.rows))
     size = encoder.fixed_rows or BATCH_ROWS
-    for start in range(0, total, size):
-        indices = list(range(start, min(start + size, total)))
-        count = len(indices)
-        if encoder.fixed_rows:
-            indices += [indices[-1]] * (size - count)
-        yield Batch(encoder.batch(indices), count)
+    for first in range(start, total, size):
+        yield batch_at(encoder, list(range(first, min(first + size, total))))
+
+
+def batch_at(encoder: Encoder, indices: list[int]) -> Batch:
+    """These rows together; a fixed first dimension is filled up with the last of them."""
+    count = len(indices)
+    if encoder.fixed_rows:
+        indices = indices + [indices[-1]] * (encoder.fixed_rows - count)
+    return Batch(encoder.batch(indices), count)
+
+
+def batch_rows(batch: Batch, output: Array) -> Array | list[Array]:
+    """The rows of an output, in their shape where all have one, flat without padding where they differ."""
+    mask = batch.feed.get("attention_mask")
+    if mask is not None and output.ndim >= 3 and output.shape[1] == mask.shape[1]:
+        return batch.rows(output)
+    return output[: batch.count]
+
+
+def judged_output(model: Model, batch: Batch, name: str | None) -> int:
+    """Which output is judged: the one of this name, else the first that `primary_output` finds; raises DataError."""
+    if name is None:
+        return primary_output(model, batch)
+    if name not in model.output_names:
+        hint = f"It gives: {', '.join(model.output_names)}."
+        raise DataError("data_does_not_fit", f"{model.what} has no output {name!r}.", hint)
+    index = model.output_names.index(name)
+    output = model.run(batch.feed)[index]
+    if output.ndim < 1 or output.shape[0] < batch.count or output.dtype.kind not in "biuf":
+        hint = "Name an output of numbers whose first axis is rows."
+        raise DataError(
+            "data_does_not_fit", f"The output {name!r} of {model.what.lower()} has no entry for each row.", hint
+        )
+    return index
 
 
 def primary_output(model: Model, batch: Batch) -> int:
     """Which output is compared: the first that is made of floats and has one entry a row."""
-    expected = len(next(iter(batch.feed.values())))
+    expected = max((len(array) for array in batch.feed.values() if array.ndim), default=1)
     for index, output in enumerate(model.run(batch.feed)):
         if np.issubdtype(output.dtype, np.floating) and output.ndim >= 1 and output.shape[0] == expected:
             return index

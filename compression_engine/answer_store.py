@@ -1,0 +1,163 @@
+"""The folder into which answers go row by row, so that a run that is killed goes on where it stopped.
+
+    state.json    whose answers these are, how many rows are whole, and how many bytes of each file that is
+    <n>.values    one field of one model: the rows' arrays, one after the other
+    <n>.sizes     the number of entries of each row, 64-bit
+
+Rules:
+- a row counts once `state.json` says so; it is replaced by a rename, and what lies beyond its numbers is cut off;
+- answers of other models, rows or plans are never continued: the folder is refused (work_differs);
+- what is written does not depend on where it stopped, or on the clock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from compression_engine.errors import EngineError
+from compression_engine.outputs import Array, Field
+
+_STATE = "state.json"
+_TYPE = "pressmark/answers_in_work/1"
+_SECONDS_BETWEEN_SAVES = 0.25
+_SIZE_BYTES = 8
+Answers = Mapping[str, Mapping[str, Array | Sequence[Array]]]
+"""By role and field: [rows, ...], or one array for each row where they differ in shape."""
+
+
+@dataclass
+class _Part:
+    """One field of one model: its files and what is known of its rows."""
+
+    role: str
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] | None
+    """The shape of every row; None once two rows differ."""
+    values: IO[bytes]
+    sizes: IO[bytes]
+
+    def append(self, rows: Array | Sequence[Array]) -> None:
+        for block in [rows] if isinstance(rows, np.ndarray) else [row[None] for row in rows]:
+            if block.dtype != self.dtype:
+                hint = "This is a fault of the model: export it again."
+                message = f"The answers {self.name!r} of the {self.role} change their type from batch to batch."
+                raise EngineError("output_does_not_run", message, hint)
+            if block.shape[1:] != self.shape:
+                self.shape = None
+            self.values.write(np.ascontiguousarray(block, dtype=self.dtype.newbyteorder("<")).tobytes())
+            size = int(np.prod(block.shape[1:], dtype=np.int64))
+            self.sizes.write(np.full(len(block), size, dtype="<i8").tobytes())
+
+    def record(self, rows: int) -> dict[str, Any]:
+        self.values.flush()
+        self.sizes.flush()
+        shape = None if self.shape is None else list(self.shape)
+        return {
+            "dtype": self.dtype.str, "name": self.name, "role": self.role, "shape": shape,
+            "sizes_bytes": rows * _SIZE_BYTES, "values_bytes": self.values.tell(),
+        }  # fmt: skip
+
+    def field(self, rows: int, values: Path, sizes: Path) -> Field:
+        if self.shape is not None:
+            return Field(_mapped(values, self.dtype, (rows, *self.shape)))
+        counts = _mapped(sizes, np.dtype("<i8"), (rows,))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Field(_mapped(values, self.dtype, (int(offsets[-1]),)), offsets)
+
+
+class AnswerStore:
+    """Answers of several models to the same rows, in a folder."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._parts: list[_Part] = []
+        self._saved_at = time.monotonic()
+        self.rows = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / _STATE).exists():
+            self._open()
+
+    def append(self, answers: Answers, rows: int) -> None:
+        """Adds the answers of so many rows; now and then writes down how far it is."""
+        if not self._parts:
+            self._begin(answers)
+        for part in self._parts:
+            part.append(answers[part.role][part.name])
+        self.rows += rows
+        if time.monotonic() - self._saved_at >= _SECONDS_BETWEEN_SAVES:
+            self.save()
+
+    def save(self) -> None:
+        """Writes down which rows are whole."""
+        fields = [part.record(self.rows) for part in self._parts]
+        state = {"fields": fields, "identity": self._identity, "rows": self.rows, "type": _TYPE}
+        partial = self._folder / f"{_STATE}.partial"
+        partial.write_text(json.dumps(state), encoding="utf-8")
+        os.replace(partial, self._folder / _STATE)
+        self._saved_at = time.monotonic()
+
+    def close(self) -> dict[str, dict[str, Field]]:
+        """All answers, mapped from their files, by role and field."""
+        self.save()
+        found: dict[str, dict[str, Field]] = {}
+        for number, part in enumerate(self._parts):
+            part.values.close()
+            part.sizes.close()
+            found.setdefault(part.role, {})[part.name] = part.field(self.rows, *self._paths(number))
+        return found
+
+    def abandon(self) -> None:
+        """Closes the files; what was saved stays for the next run."""
+        for part in self._parts:
+            part.values.close()
+            part.sizes.close()
+
+    def _begin(self, answers: Answers) -> None:
+        for role, fields in answers.items():
+            for name, rows in fields.items():
+                first = rows[0]
+                values, sizes = (path.open("wb") for path in self._paths(len(self._parts)))
+                self._parts.append(_Part(role, name, first.dtype, first.shape, values, sizes))
+
+    def _open(self) -> None:
+        hint = "Give another folder, or delete this one to start from the first row."
+        try:
+            state = json.loads((self._folder / _STATE).read_bytes())
+            known = state["type"] == _TYPE and state["identity"] == self._identity
+            if not known:
+                message = f"{self._folder} holds answers of other models, rows or another plan."
+                raise EngineError("work_differs", message, hint)
+            for number, entry in enumerate(state["fields"]):
+                self._parts.append(self._continued(number, entry))
+            self.rows = int(state["rows"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EngineError("work_differs", f"{self._folder} cannot be continued: {error}.", hint) from error
+
+    def _continued(self, number: int, entry: Mapping[str, Any]) -> _Part:
+        files = []
+        for path, length in zip(self._paths(number), (entry["values_bytes"], entry["sizes_bytes"]), strict=True):
+            if path.stat().st_size < length:
+                raise ValueError(f"{path.name} is shorter than it was")
+            os.truncate(path, length)
+            files.append(path.open("ab"))
+        shape = None if entry["shape"] is None else tuple(entry["shape"])
+        return _Part(entry["role"], entry["name"], np.dtype(entry["dtype"]), shape, *files)
+
+    def _paths(self, number: int) -> tuple[Path, Path]:
+        return self._folder / f"{number}.values", self._folder / f"{number}.sizes"
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    if path.stat().st_size == 0:
+        return np.empty(shape, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=shape)
