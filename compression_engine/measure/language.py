@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from compression_engine.errors import DataError
 from compression_engine.measure.divergence import jensen_shannon, kullback_leibler, log_softmax, logarithms
+from compression_engine.measure.figures import doubling_spans
 from compression_engine.measure.intervals import Floats
 from compression_engine.measure.scores import TOKEN_CORRECT, TOKEN_NLL
 from compression_engine.outputs import ANSWER, VERSION, Array, Field
@@ -24,7 +25,6 @@ from compression_engine.plan import Plan
 
 TOP1 = "top1"
 _IDS, _MASK = "input_ids", "attention_mask"
-_FIRST_BIN = 32
 
 
 def kl_to(role: str) -> str:
@@ -109,12 +109,7 @@ def tokens_of(field: Field) -> Tokens:
 
 def context_bins(tokens: Tokens) -> list[tuple[int, int]]:
     """1-32, 33-64, 65-128 and so on, doubling, as far as there are tokens."""
-    longest = int(tokens.context.max(initial=0))
-    bins, low, high = [], 1, _FIRST_BIN
-    while low <= longest:
-        bins.append((low, high))
-        low, high = high + 1, high * 2
-    return bins
+    return doubling_spans(int(tokens.context.max(initial=0)))
 
 
 def _alone(logs: Floats, ids: Array) -> dict[str, Array]:

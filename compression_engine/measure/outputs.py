@@ -1,35 +1,56 @@
-"""What a model's answers look like when there is no parent to compare them with."""
+"""What a model's answers look like when there is no other model to compare them with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from compression_engine.data import Encoder
-from compression_engine.measure.fidelity import UNIT, batch_difference
+from compression_engine.data import Array, Encoder
+from compression_engine.measure import invariance
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.figures import UNIT
 from compression_engine.measure.intervals import bootstrap_mean, deviation
+from compression_engine.outputs import VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model, answers, batches, primary_output
 
+KIND = "outputs"
 METHOD = "answers_described"
+
+
+def measure(context: Context) -> list[Found]:
+    """The version's answers by themselves, and, with the model at hand, whether they depend on the batch."""
+    answer = context.outputs.answer(VERSION)
+    described = _described((answer.row(index) for index in range(len(answer))), context.seed)
+    context.progress("fidelity", len(answer), len(answer), "answers described")
+    return [Found(KIND, METHOD, described + invariance.measured(context), context.seed)]
 
 
 def measure_outputs(model: Model, encoder: Encoder, seed: int, progress: Progress) -> list[Measurement]:
     """Mean, spread and length of the answers, and whether a row is answered the same alone and in a batch."""
     output = primary_output(model, next(batches(encoder, 1)))
-    found = [answer.astype(np.float64) for answer in answers(model, encoder, output, progress, "fidelity")]
+    measured = _described(answers(model, encoder, output, progress, "fidelity"), seed)
+    measured.append(invariance.batch_difference(model, encoder, output, "batch_difference_max", "The model"))
+    progress("fidelity", len(encoder.rows), len(encoder.rows), "answers described")
+    return measured
+
+
+def _described(rows: Iterable[Array], seed: int) -> list[Measurement]:
+    wide = (row.astype(np.float64) for row in rows)
+    found = np.array([(row.mean(), row.std(), np.sqrt(np.square(row).sum())) for row in wide])
     n = len(found)
     columns = {
-        "output_mean": (np.array([row.mean() for row in found]), "The mean entry of an answer is {:.4g}"),
-        "output_spread": (np.array([row.std() for row in found]), "The entries of an answer spread by {:.4g}"),
-        "output_norm_mean": (np.array([np.linalg.norm(row) for row in found]), "An answer has the length {:.4g}"),
+        "output_mean": "The mean entry of an answer is {:.4g}",
+        "output_spread": "The entries of an answer spread by {:.4g}",
+        "output_norm_mean": "An answer has the length {:.4g}",
     }
     measured = []
-    for metric, (values, words) in columns.items():
-        interval = bootstrap_mean(values, seed) or (None, None)
-        mean = float(values.mean())
-        plain = f"{words.format(mean)} on average over {n} rows."
-        measured.append(Measurement(metric, mean, UNIT, n, plain, interval[0], interval[1], deviation(values)))
-    measured.append(batch_difference(model, encoder, output, "batch_difference_max", "The model"))
-    progress("fidelity", n, n, "answers described")
+    for (metric, words), values in zip(columns.items(), found.T, strict=True):
+        low, high = bootstrap_mean(values, seed) or (None, None)
+        value = float(values.mean())
+        reason = None if low is not None else "one row gives no interval"
+        plain = f"{words.format(value)} on average over {n} rows."
+        measured.append(Measurement(metric, value, UNIT, n, plain, low, high, deviation(values), reason))
     return measured

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure import scores
+from compression_engine.measure import bootstrap, scores
 from compression_engine.measure.intervals import Floats, deviation
-from compression_engine.measure.quality import auroc, resampled
+from compression_engine.measure.quality import auroc
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -66,7 +66,7 @@ def differences(outputs: Outputs, other: str, plan: Plan, seed: int) -> list[Mea
     if areas[0] is not None and areas[1] is not None:
         value = areas[0].value - areas[1].value
         plain = f"The area under the ROC curve differs from the {_OTHERS[other]}'s by {value:+.4f} ({len(right)} rows)."
-        ends = auroc.difference_interval(areas[0], areas[1], right, clusters) or resampled.NO_INTERVAL
+        ends = auroc.difference_interval(areas[0], areas[1], right, clusters) or bootstrap.NO_INTERVAL
         found.append(_measured("auroc_difference", value, "share", len(right), plain, ends, _LONE_CLASS))
     return found
 
@@ -93,8 +93,8 @@ FIGURES_OF_COUNTS: dict[str, CountsFigure] = {"balanced_accuracy": balanced_accu
 
 
 def _of_counts(
-    right: Classes, answers: list[Classes], figure: CountsFigure, seed: int, clusters: resampled.Clusters
-) -> tuple[float, resampled.Interval]:
+    right: Classes, answers: list[Classes], figure: CountsFigure, seed: int, clusters: bootstrap.Clusters
+) -> tuple[float, bootstrap.Interval]:
     """A figure of right answers, labels and answers by class; of two models its difference, the answers of a row together."""
     classes, compact = np.unique(np.stack([right, *answers]), return_inverse=True)
     cells, codes = np.unique(compact.reshape(len(answers) + 1, -1), axis=1, return_inverse=True)
@@ -109,7 +109,7 @@ def _of_counts(
 
     codes = codes.reshape(-1)
     value = of(np.bincount(codes)[None, :])
-    return float(value[0]), resampled.interval_of_counts(codes, of, seed, clusters)
+    return float(value[0]), bootstrap.interval_of_counts(codes, of, seed, clusters)
 
 
 def _by_class(counts: Counts, classes: Classes, count: int) -> Counts:
@@ -127,32 +127,32 @@ def _mean_where(parts: Counts, wholes: Counts) -> Floats:
     return np.asarray(shares.sum(axis=1) / there.sum(axis=1))
 
 
-def _area(probabilities: Floats, right: Classes, clusters: resampled.Clusters, who: str) -> Measurement:
+def _area(probabilities: Floats, right: Classes, clusters: bootstrap.Clusters, who: str) -> Measurement:
     found = auroc.area(probabilities, right)
     n = len(right)
     if found is None:
         plain = f"{who} has no area under the ROC curve: all {n} rows have the same label."
         return Measurement("auroc", None, "share", n, plain, reason="all rows have the same label")
-    ends = auroc.interval(found, right, clusters) or resampled.NO_INTERVAL
+    ends = auroc.interval(found, right, clusters) or bootstrap.NO_INTERVAL
     left_out = probabilities.shape[1] - found.classes if probabilities.shape[1] > 2 else 0
     note = f"; {left_out} classes without rows are left out" if left_out else ""
     plain = f"{who} ranks a row of a class above one of another in {found.value:.2%} of the cases ({n} rows{note})."
     return _measured("auroc", found.value, "share", n, plain, ends, _PERFECT)
 
 
-def _log_loss(probabilities: Floats, right: Classes, seed: int, clusters: resampled.Clusters, who: str) -> Measurement:
+def _log_loss(probabilities: Floats, right: Classes, seed: int, clusters: bootstrap.Clusters, who: str) -> Measurement:
     own = probabilities[np.arange(len(right)), right]
     losses = -np.log(np.clip(own, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY))
     value = float(losses.mean())
     plain = f"{who} has a log loss of {value:.4f} nats on {len(right)} rows (0 is perfect)."
-    ends = resampled.interval_of_mean(losses, seed, clusters)
+    ends = bootstrap.interval_of_mean(losses, seed, clusters)
     return _measured("log_loss", value, "nat", len(right), plain, ends, spread=deviation(losses))
 
 
-def _share(metric: str, hits: NDArray[np.bool_], seed: int, clusters: resampled.Clusters, words: str) -> Measurement:
+def _share(metric: str, hits: NDArray[np.bool_], seed: int, clusters: bootstrap.Clusters, words: str) -> Measurement:
     count, n = int(hits.sum()), len(hits)
     plain = f"{words} {count} of {n} rows ({count / n:.1%})."
-    return _measured(metric, count / n, "share", n, plain, resampled.interval_of_share(hits, seed, clusters))
+    return _measured(metric, count / n, "share", n, plain, bootstrap.interval_of_share(hits, seed, clusters))
 
 
 def _measured(
@@ -161,8 +161,8 @@ def _measured(
     unit: str,
     n: int,
     plain: str,
-    ends: resampled.Interval,
-    reason: str = resampled.TOO_FEW,
+    ends: bootstrap.Interval,
+    reason: str = bootstrap.TOO_FEW,
     spread: float | None = None,
 ) -> Measurement:
     missing = None if None not in ends else reason

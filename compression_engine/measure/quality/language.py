@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression_engine.measure import scores
+from compression_engine.measure import bootstrap, scores
 from compression_engine.measure.intervals import Floats
 from compression_engine.measure.language import Tokens, context_bins, tokens_of
-from compression_engine.measure.quality import resampled
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -46,8 +45,8 @@ def _figure(metric: str, unit: str, tokens: Tokens, span: tuple[int, int] | None
         return Measurement(metric, None, unit, 0, plain, reason="no row has a token to predict", slice=where)
     figure = _perplexity if metric == "perplexity" else _share
     value = float(figure(sums.sum(keepdims=True), counts.sum(keepdims=True).astype(np.float64))[0])
-    low, high = resampled.interval_of_means([sums[there], counts[there].astype(np.float64)], figure, seed)
-    reason = resampled.TOO_FEW if low is None else None
+    low, high = bootstrap.interval_of_means([sums[there], counts[there].astype(np.float64)], figure, seed)
+    reason = bootstrap.TOO_FEW if low is None else None
     if metric == "perplexity":
         plain = f"{who} has a perplexity of {value:.4g}{after} ({total} tokens of {n} rows; 1 is perfect)."
     else:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression_engine.measure import scores
+from compression_engine.measure import bootstrap, scores
 from compression_engine.measure.intervals import Floats, deviation
-from compression_engine.measure.quality import resampled
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -25,8 +24,8 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> lis
     n = len(errors)
     absolute = np.abs(errors).mean(axis=1)
     mean = float(absolute.mean())
-    low, high = resampled.interval_of_mean(absolute, seed, outputs.sequences)
-    reason = resampled.TOO_FEW if low is None else None
+    low, high = bootstrap.interval_of_mean(absolute, seed, outputs.sequences)
+    reason = bootstrap.TOO_FEW if low is None else None
     plain = f"{who} is off by {mean:.4g} on average ({n} rows)."
     return [
         Measurement("mean_absolute_error", mean, UNIT, n, plain, low, high, deviation(absolute), reason),
@@ -35,7 +34,7 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> lis
     ]
 
 
-def _root(errors: Floats, seed: int, clusters: resampled.Clusters, who: str) -> Measurement:
+def _root(errors: Floats, seed: int, clusters: bootstrap.Clusters, who: str) -> Measurement:
     squares = np.square(errors)
     value = float(_mean_root(*squares.mean(axis=0)))
     low, high, reason = _interval(list(squares.T), _mean_root, errors.shape[1], seed, clusters)
@@ -43,7 +42,7 @@ def _root(errors: Floats, seed: int, clusters: resampled.Clusters, who: str) -> 
     return Measurement("root_mean_squared_error", value, UNIT, len(errors), plain, low, high, reason=reason)
 
 
-def _determination(errors: Floats, right: Floats, seed: int, clusters: resampled.Clusters, who: str) -> Measurement:
+def _determination(errors: Floats, right: Floats, seed: int, clusters: bootstrap.Clusters, who: str) -> Measurement:
     centred = right - right.mean(axis=0)
     entries, n = right.shape[1], len(right)
     if n < 2 or not bool((np.square(centred).sum(axis=0) > 0).all()):
@@ -68,9 +67,9 @@ def _mean_root(*means: Floats) -> Floats:
 
 
 def _interval(
-    columns: list[Floats], figure: resampled.Figure, entries: int, seed: int, clusters: resampled.Clusters
+    columns: list[Floats], figure: bootstrap.Figure, entries: int, seed: int, clusters: bootstrap.Clusters
 ) -> tuple[float | None, float | None, str | None]:
     if entries > _ENTRIES_MAX:
         return None, None, f"no interval for more than {_ENTRIES_MAX} numbers a row"
-    low, high = resampled.interval_of_means(columns, figure, seed, clusters)
-    return low, high, resampled.TOO_FEW if low is None else None
+    low, high = bootstrap.interval_of_means(columns, figure, seed, clusters)
+    return low, high, bootstrap.TOO_FEW if low is None else None

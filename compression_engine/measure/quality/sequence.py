@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression_engine.measure import scores
+from compression_engine.measure import bootstrap, scores
 from compression_engine.measure.intervals import Floats, share_interval
-from compression_engine.measure.quality import resampled
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -34,9 +33,9 @@ def _error_rate(edits: Floats, lengths: Floats, seed: int, who: str) -> Measurem
         plain = f"{who} has no error rate: the labels of all {n} rows are empty."
         return Measurement("character_error_rate", None, "ratio", n, plain, reason="all labels are empty")
     value = float(edits.sum() / symbols)
-    low, high = resampled.interval_of_means([edits, lengths], _ratio, seed)
+    low, high = bootstrap.interval_of_means([edits, lengths], _ratio, seed)
     plain = f"{who} makes {int(edits.sum())} errors in {symbols} symbols of {n} rows ({value:.2%})."
-    reason = resampled.TOO_FEW if low is None else None
+    reason = bootstrap.TOO_FEW if low is None else None
     return Measurement("character_error_rate", value, "ratio", n, plain, low, high, reason=reason)
 
 

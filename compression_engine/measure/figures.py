@@ -1,0 +1,100 @@
+"""Figures that several measures make alike: a share of rows, a mean over rows, cosines, spans that double.
+
+Where rows belong to sequences (`clusters`) the intervals are made for whole sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression_engine.measure import bootstrap
+from compression_engine.measure.bootstrap import Clusters
+from compression_engine.measure.intervals import (
+    Floats,
+    bootstrap_mean,
+    deviation,
+    quantile_interval,
+    rarer_than,
+)
+from compression_engine.result import Measurement
+
+UNIT = "output_unit"
+OTHERS: Mapping[str, str] = {"parent": "original", "incumbent": "incumbent", "first": "first approved version"}
+"""How a sentence calls another model."""
+_FIRST_SPAN = 32
+
+
+def share(metric: str, hits: NDArray[np.bool_], clusters: Clusters, seed: int, what: str) -> Measurement:
+    """A share of rows with Wilson's interval, or one from whole sequences."""
+    low, high = bootstrap.interval_of_share(hits, seed, clusters)
+    count, n = int(hits.sum()), len(hits)
+    reason = None if low is not None else bootstrap.TOO_FEW
+    return Measurement(metric, count / n, "share", n, f"{count} of {n} rows {what}.", low, high, reason=reason)
+
+
+def mean(metric: str, values: Floats, unit: str, clusters: Clusters, seed: int, words: str) -> Measurement:
+    """A mean over rows with its interval; `words` has a place for the value and one for n."""
+    value = float(values.mean())
+    low, high = bootstrap.interval_of_mean(values, seed, clusters)
+    reason = None if low is not None else bootstrap.TOO_FEW
+    plain = words.format(value, len(values))
+    return Measurement(metric, value, unit, len(values), plain, low, high, deviation(values), reason)
+
+
+def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) -> list[Measurement]:
+    """Mean, least and 5 % quantile of the rows' cosines."""
+    n, other = len(cosines), OTHERS[role]
+    average, least, low_quantile = float(cosines.mean()), float(cosines.min()), float(np.quantile(cosines, 0.05))
+    interval = bootstrap_mean(cosines, seed) if clusters is None else None
+    low, high = interval or bootstrap.interval_of_mean(cosines, seed, clusters)
+    quantile_low, quantile_high = quantile_interval(cosines, 0.05)
+    open_end = quantile_low is None or quantile_high is None
+    return [
+        Measurement(
+            "cosine_mean",
+            average,
+            "cosine",
+            n,
+            f"On {n} rows the answers agree with the {other}'s to {average:.4f} on average (1 is identical).",
+            low=low,
+            high=high,
+            spread=deviation(cosines),
+            reason=None if low is not None else "one row gives no interval",
+        ),
+        Measurement(
+            "cosine_min",
+            least,
+            "cosine",
+            n,
+            f"The least agreement of any of the {n} rows is {least:.4f}; with 95 % confidence at most "
+            f"{100 * rarer_than(n):.1f} % of such rows agree less.",
+            reason="the least value of a sample has no interval; the sentence says how rare lower ones are",
+        ),
+        Measurement(
+            "cosine_p05",
+            low_quantile,
+            "cosine",
+            n,
+            f"19 of 20 rows agree to {low_quantile:.4f} or better.",
+            low=quantile_low,
+            high=quantile_high,
+            reason=f"{n} rows do not bound both ends" if open_end else None,
+        ),
+    ]
+
+
+def doubling_spans(longest: int) -> list[tuple[int, int]]:
+    """1-32, 33-64, 65-128 and so on, doubling, as far as there is anything; ends included."""
+    spans, low, high = [], 1, _FIRST_SPAN
+    while low <= longest:
+        spans.append((low, high))
+        low, high = high + 1, high * 2
+    return spans
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """above / below; NaN where nothing is below."""
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
