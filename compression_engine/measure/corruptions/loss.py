@@ -1,0 +1,145 @@
+"""What damage costs a version, and what it costs it beyond its parent: figures by corruption and severity, and their means.
+
+Rules:
+- figures of a corruption are means over its severities, those without a slice over everything: each row counts once, with
+  the mean of what it got, so that an interval never takes the same row for many;
+- a difference is version minus parent on the same damaged rows; the excess loss is what the version loses by the damage
+  beyond what the parent loses, above zero where it loses more;
+- shares of independent rows have Wilson's interval, their differences Tango's; all else is resampled, by sequences where
+  rows belong to some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compression_engine.measure.intervals import Floats, paired_share_interval, share_interval
+from compression_engine.measure.resampling import studentised_intervals, summed, units_of
+from compression_engine.outputs import PARENT, VERSION, Array
+from compression_engine.result import Measurement
+
+Cell = tuple[str, int]
+"""A corruption and its severity."""
+Limits = tuple[float, float] | None
+OWN, OTHERS, DIFFERENCE, EXCESS = "own", "parent", "difference", "excess"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One value a row: `damaged` by cell and role, `clean` by role where the score has a meaning on undamaged rows."""
+
+    metric: str
+    unit: str
+    higher_is_better: bool
+    damaged: Mapping[Cell, Mapping[str, Floats]]
+    clean: Mapping[str, Floats] | None
+    sequences: Array | None = None
+
+
+@dataclass(frozen=True)
+class _Series:
+    """A figure to be: what it is of which rows, and one value for each."""
+
+    what: str
+    slice: tuple[tuple[str, str], ...]
+    values: Floats
+
+
+def figures(scored: Scored, seed: int) -> list[Measurement]:
+    """All figures: first the means over everything, then corruption by corruption."""
+    series = [entry for where, cells in _slices(scored) for entry in _series(scored, where, cells)]
+    return [
+        _measurement(scored, entry, limits) for entry, limits in zip(series, _limits(scored, series, seed), strict=True)
+    ]
+
+
+def _slices(scored: Scored) -> list[tuple[tuple[tuple[str, str], ...], list[Cell]]]:
+    cells = list(scored.damaged)
+    found: list[tuple[tuple[tuple[str, str], ...], list[Cell]]] = [((), cells)]
+    for name in dict.fromkeys(name for name, _ in cells):
+        own = [cell for cell in cells if cell[0] == name]
+        found.append(((("corruption", name),), own))
+        found += [((("corruption", name), ("severity", str(cell[1]))), [cell]) for cell in own]
+    return found
+
+
+def _series(scored: Scored, where: tuple[tuple[str, str], ...], cells: Sequence[Cell]) -> list[_Series]:
+    means = {role: np.mean([scored.damaged[cell][role] for cell in cells], axis=0) for role in scored.damaged[cells[0]]}
+    found = [_Series(OWN, where, means[VERSION])]
+    if PARENT not in means:
+        return found
+    found += [_Series(OTHERS, where, means[PARENT]), _Series(DIFFERENCE, where, means[VERSION] - means[PARENT])]
+    if scored.clean is not None:
+        sign = 1 if scored.higher_is_better else -1
+        lost = {role: sign * (scored.clean[role] - means[role]) for role in (VERSION, PARENT)}
+        found.append(_Series(EXCESS, where, lost[VERSION] - lost[PARENT]))
+    return found
+
+
+def _limits(scored: Scored, series: Sequence[_Series], seed: int) -> list[Limits]:
+    """The interval of each figure; those that need resampling all from the same draws."""
+    units = units_of(len(series[0].values), scored.sequences, seed)
+    count = len(series[0].values) if units is None else int(units.max()) + 1
+    counted = {place: _counted(entry) for place, entry in enumerate(series) if scored.sequences is None}
+    ones = summed(np.ones(len(series[0].values)), units, count)
+    drawn = [place for place in range(len(series)) if counted.get(place) is None]
+
+    def pairs(place: int) -> Callable[[], tuple[Floats, Floats]]:
+        return lambda: (summed(series[place].values, units, count), ones)
+
+    found = studentised_intervals([pairs(place) for place in drawn], count, seed)
+    limits = counted | dict(zip(drawn, found, strict=True))
+    return [limits[place] for place in range(len(series))]
+
+
+def _counted(entry: _Series) -> Limits:
+    """The exact interval of a share or of a difference of shares; None for anything else."""
+    values, n = entry.values, len(entry.values)
+    if entry.what in (OWN, OTHERS) and bool(np.isin(values, (0, 1)).all()):
+        return share_interval(int(values.sum()), n)
+    if entry.what == DIFFERENCE and bool(np.isin(values, (-1, 0, 1)).all()):
+        return paired_share_interval(int((values < 0).sum()), int((values > 0).sum()), n)
+    return None
+
+
+def _measurement(scored: Scored, entry: _Series, limits: Limits) -> Measurement:
+    metric, value = scored.metric, float(entry.values.mean())
+    name = {
+        OWN: metric,
+        OTHERS: f"parent_{metric}",
+        DIFFERENCE: f"{metric}_difference",
+        EXCESS: f"{metric}_excess_loss",
+    }[entry.what]
+    reason = None
+    if limits is None:
+        reason = "no two rows differ in it" if not np.ptp(entry.values) else "too few rows differ in it to bound it"
+    plain = f"{_where(entry.slice)} {_said(scored, entry.what, value, limits)}."
+    low, high = limits or (None, None)
+    n = len(entry.values)
+    return Measurement(name, value, scored.unit, n, plain, low=low, high=high, reason=reason, slice=entry.slice)
+
+
+def _where(where: Sequence[tuple[str, str]]) -> str:
+    named = dict(where)
+    if not named:
+        return "Over all kinds and degrees of damage,"
+    kind = named["corruption"].replace("_", " ")
+    return f"Under {kind} of severity {named['severity']}," if "severity" in named else f"Under {kind},"
+
+
+def _said(scored: Scored, what: str, value: float, limits: Limits) -> str:
+    metric = scored.metric.replace("_", " ")
+    if what in (OWN, OTHERS):
+        return f"{'the model' if what == OWN else 'the original'} has a mean {metric} of {value:.4f}"
+    if limits is None or limits[0] <= 0 <= limits[1]:
+        shown = (
+            "is not shown to differ from the original's" if what == DIFFERENCE else "is not shown to lose more or less"
+        )
+        return f"its {metric} {shown} ({value:+.4f})" if what == DIFFERENCE else f"the model {shown} than the original"
+    if what == DIFFERENCE:
+        better = (value > 0) == scored.higher_is_better
+        return f"its {metric} is {'better' if better else 'worse'} than the original's by {abs(value):.4f}"
+    return f"the damage costs the model {abs(value):.4f} {'more' if value > 0 else 'less'} {metric} than the original"

@@ -1,0 +1,242 @@
+"""Robustness: what damage costs a version beyond its parent, on the same damaged rows of real models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from compression_engine.data import Encoder, Rows
+from compression_engine.measure import robustness
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.corruptions.damaging import modality_of
+from compression_engine.measure.robustness import answered
+from compression_engine.plan import Plan, State
+from compression_engine.result import Measurement
+from compression_engine.runtime import Model
+from tests.engine import nets
+
+PLAN = Plan(task="classification", label="y", modality="tabular", scores="logits")
+FEATURES, CLASSES = 6, 3
+
+
+def classifier(*, seen_range: float | None = None, shift: float = 0.0) -> onnx.ModelProto:
+    """x [rows, 6] -> class means as logits. With `seen_range`, what lies further out than the rows do turns it round."""
+    nodes = [helper.make_node("MatMul", ["x", "means"], ["clean"])]
+    tensors: dict[str, Any] = {"means": means().T.astype(np.float32)}
+    if seen_range is not None:
+        nodes += [
+            helper.make_node("Abs", ["x"], ["size"]),
+            helper.make_node("ReduceMax", ["size"], ["largest"], axes=[1], keepdims=1),
+            helper.make_node("Greater", ["largest", "edge"], ["outside"]),
+            helper.make_node("Neg", ["clean"], ["turned"]),
+            helper.make_node("Where", ["outside", "turned", "clean"], ["felt"]),
+        ]
+        tensors["edge"] = np.array(seen_range, dtype=np.float32)
+    tensors["bias"] = np.array([shift, 0, 0], dtype=np.float32)
+    nodes.append(helper.make_node("Add", ["felt" if seen_range is not None else "clean", "bias"], ["y"]))
+    ports = ({"x": (TensorProto.FLOAT, ["n", FEATURES])}, {"y": (TensorProto.FLOAT, ["n", CLASSES])})
+    return nets.model(nodes, tensors, *ports)
+
+
+def means() -> np.ndarray[Any, Any]:
+    return 2 * np.random.default_rng(8).normal(size=(CLASSES, FEATURES))
+
+
+def data(count: int = 400) -> Rows:
+    generator = np.random.default_rng(5)
+    labels = generator.integers(0, CLASSES, count)
+    x = np.clip(means()[labels] * 0.5 + generator.normal(size=(count, FEATURES)), -6, 6).astype(np.float32)
+    return Rows("sha256:" + "0" * 64, (), {"x": x}, (), {"y": labels})
+
+
+def context(
+    folder: Path, rows: Rows, version: onnx.ModelProto, parent: onnx.ModelProto | None = None, plan: Plan = PLAN
+) -> Context:
+    saved = {"version": nets.save(version, folder, "version.onnx")}
+    if parent is not None:
+        saved["parent"] = nets.save(parent, folder, "parent.onnx")
+    models = {role: Model(path, 1) for role, path in saved.items()}
+    encoder = Encoder(rows, models["version"].inputs(), None, plan)
+    outputs = answered(models, encoder, plan)
+    return Context(outputs, plan, seed=2, models=models, paths=saved, encoder=encoder)
+
+
+def overall(found: list[Found]) -> dict[str, Measurement]:
+    return {entry.metric: entry for entry in found[0].measurements if not entry.slice}
+
+
+def at(found: list[Found], metric: str, corruption: str, severity: int) -> Measurement:
+    wanted = (("corruption", corruption), ("severity", str(severity)))
+    return next(entry for entry in found[0].measurements if entry.metric == metric and tuple(entry.slice) == wanted)
+
+
+def test_a_fault_beyond_the_range_of_the_rows_is_an_excess_loss_under_damage(tmp_path: Path) -> None:
+    rows = data()
+    given = context(tmp_path, rows, classifier(seen_range=6.01), classifier())
+    assert np.array_equal(given.outputs.answer("version").values, given.outputs.answer("parent").values)
+    found = robustness.measure(given)
+    excess = overall(found)["accuracy_excess_loss"]
+    assert excess.low > 0.02
+    assert "more accuracy than the original" in excess.plain
+    assert at(found, "accuracy_difference", "wrong_unit", 5).high < -0.1
+    assert at(found, "accuracy_difference", "missing_values", 5).value == 0
+
+
+def test_a_version_that_is_worse_everywhere_loses_no_more_by_damage(tmp_path: Path) -> None:
+    given = context(tmp_path, data(), classifier(shift=9.0), classifier())
+    found = overall(robustness.measure(given))
+    assert found["accuracy_difference"].high < -0.05
+    assert found["accuracy_excess_loss"].low <= 0
+
+
+def test_a_model_against_itself_shows_no_difference_under_any_damage(tmp_path: Path) -> None:
+    found = robustness.measure(context(tmp_path, data(200), classifier(), classifier()))
+    differences = [entry for entry in found[0].measurements if entry.metric == "accuracy_difference"]
+    assert len(differences) == 1 + 4 + 4 * 5
+    assert {entry.value for entry in differences} == {0.0}
+    single = at(found, "accuracy_difference", "jitter", 3)
+    assert single.low < 0 < single.high  # no row differs, and the interval still says what could have been missed
+
+
+def test_accuracy_falls_with_the_severity_and_is_that_of_the_damaged_rows(tmp_path: Path) -> None:
+    rows = data()
+    found = robustness.measure(context(tmp_path, rows, classifier()))
+    falling = [at(found, "accuracy", "jitter", severity).value for severity in range(1, 6)]
+    assert falling[0] > falling[4]
+    assert not any(entry.metric.startswith("parent_") for entry in found[0].measurements)
+    logits = rows.arrays["x"] @ means().T
+    whole = (logits.argmax(axis=1) == rows.columns["y"]).mean()
+    assert falling[0] == pytest.approx(whole, abs=0.03)
+    assert all(entry.low <= entry.value <= entry.high for entry in found[0].measurements if entry.low is not None)
+
+
+def test_without_labels_it_says_whether_a_model_keeps_to_its_own_choice(tmp_path: Path) -> None:
+    plan = Plan(task="classification", modality="tabular", scores="logits")
+    found = robustness.measure(context(tmp_path, data(), classifier(seen_range=6.01), classifier(), plan))
+    figures = overall(found)
+    assert set(figures) == {"agreement", "parent_agreement", "agreement_difference"}
+    assert figures["agreement_difference"].high < 0
+    assert at(found, "agreement", "wrong_unit", 5).value < at(found, "parent_agreement", "wrong_unit", 5).value
+
+
+def test_answers_that_are_no_classes_are_compared_by_cosine_and_single_numbers_by_their_shift(tmp_path: Path) -> None:
+    found = overall(robustness.measure(context(tmp_path, data(60), classifier(), plan=Plan(modality="tabular"))))
+    assert found["cosine"].unit == "cosine"
+    assert 0 < found["cosine"].value < 1
+    one = nets.model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        {"w": np.ones((FEATURES, 1), dtype=np.float32)},
+        {"x": (TensorProto.FLOAT, ["n", FEATURES])},
+        {"y": (TensorProto.FLOAT, ["n", 1])},
+    )
+    shifts = robustness.measure(context(tmp_path, data(60), one, one, Plan(task="regression", modality="tabular")))
+    assert at(shifts, "answer_shift", "jitter", 5).value > at(shifts, "answer_shift", "jitter", 1).value > 0
+    labelled = Plan(task="regression", label="y", modality="tabular")
+    errors = overall(robustness.measure(context(tmp_path, data(60), one, one, labelled)))
+    assert errors["absolute_error"].unit == "output_unit"
+    assert errors["absolute_error_excess_loss"].value == 0
+
+
+def test_the_same_seed_damages_alike_and_another_seed_otherwise(tmp_path: Path) -> None:
+    given = context(tmp_path, data(120), classifier(), classifier(seen_range=6.01))
+    first, second = ([entry.figure() for entry in robustness.measure(given)[0].measurements] for _ in range(2))
+    assert first == second
+    other = Context(given.outputs, PLAN, seed=3, models=given.models, paths=given.paths, encoder=given.encoder)
+    assert [entry.figure() for entry in robustness.measure(other)[0].measurements] != first
+
+
+def test_rows_are_bounded_and_counted(tmp_path: Path) -> None:
+    given = context(tmp_path, data(2000), classifier())
+    found = robustness.measure(given)
+    assert {entry.n for entry in found[0].measurements} == {800}  # 20,000 runs over 5 corruptions of 5 severities
+    assert ("corrupted_rows", "800") in found[0].facts
+
+
+def test_images_are_recognised_and_damaged(tmp_path: Path) -> None:
+    rows = Rows("sha256:" + "1" * 64, (), nets.rows_for("images", 30) | {}, ())
+    plan = Plan(task="classification", scores="logits")
+    net = nets.convolution()
+    net.graph.input[0].name = "x"
+    net.graph.node[0].input[0] = "x"
+    found = robustness.measure(context(tmp_path, rows, net, net, plan))
+    kinds = {dict(entry.slice).get("corruption") for entry in found[0].measurements}
+    assert {"gaussian_noise", "jpeg", "pixelate"} <= kinds
+    assert ("modality", "image") in found[0].facts
+
+
+def test_recurrent_models_are_damaged_along_whole_sequences(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Add", ["mean", "state"], ["next"]),
+        helper.make_node("Concat", ["next", "mean"], ["y"], axis=1),
+    ]
+    ports = (
+        {"x": (TensorProto.FLOAT, ["n", 300]), "state": (TensorProto.FLOAT, ["n", 1])},
+        {"y": (TensorProto.FLOAT, ["n", 2]), "next": (TensorProto.FLOAT, ["n", 1])},
+    )
+    net = nets.model(nodes, {}, *ports)
+    generator = np.random.default_rng(0)
+    sounds = np.clip(generator.normal(scale=0.2, size=(60, 300)), -1, 1).astype(np.float32)
+    rows = Rows("sha256:" + "2" * 64, (), {"x": sounds}, (), {"part": np.repeat(np.arange(6), 10)})
+    plan = Plan(
+        task="classification", sequence="part", states=(State("state", "next"),), scores="logits", modality="audio"
+    )
+    found = robustness.measure(context(tmp_path, rows, net, net, plan))
+    figures = overall(found)
+    assert figures["agreement"].n == 60
+    assert {dict(entry.slice).get("corruption") for entry in found[0].measurements} >= {"white_noise", "narrow_band"}
+
+
+def test_what_cannot_be_damaged_is_said_and_not_passed_over(tmp_path: Path) -> None:
+    plan = Plan(task="classification", label="y", modality="text", scores="logits")
+    found = robustness.measure(context(tmp_path, data(40), classifier(), plan=plan))
+    assert [entry.value for entry in found[0].measurements] == [None]
+    assert "no texts" in str(found[0].measurements[0].reason)
+    plan = Plan(task="classification", label="y", modality="image", scores="logits")
+    found = robustness.measure(context(tmp_path, data(40), classifier(), plan=plan))
+    assert "no input of the rows lies like an image" in str(found[0].measurements[0].reason)
+
+
+def test_it_does_not_apply_without_models(tmp_path: Path) -> None:
+    given = context(tmp_path, data(40), classifier())
+    assert robustness.measure(Context(given.outputs, PLAN)) == []
+
+
+def test_rows_answered_with_nan_under_damage_are_left_out_and_counted(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Sqrt", ["m"], ["y"])]
+    ports = ({"x": (TensorProto.FLOAT, ["n", FEATURES])}, {"y": (TensorProto.FLOAT, ["n", 1])})
+    root = nets.model(nodes, {"w": np.ones((FEATURES, 1), dtype=np.float32)}, *ports)
+    rows = data(80)
+    positive = Rows(rows.digest, (), {"x": np.abs(rows.arrays["x"]) / 10 + 0.01}, (), rows.columns)
+    plan = Plan(task="regression", label="y", modality="tabular")
+    found = robustness.measure(context(tmp_path, positive, root, plan=plan))
+    lost = int(dict(found[0].facts)["rows_answered_with_nan"])
+    assert 0 < lost < 80
+    assert {entry.n for entry in found[0].measurements} == {80 - lost}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "texts", "wanted"),
+    [
+        ({}, ("one", "two"), "text"),
+        ({"x": np.zeros((2, 3, 8, 8), np.float32)}, (), "image"),
+        ({"x": np.zeros((2, 9, 8), np.uint8)}, (), "image"),
+        ({"x": np.sin(np.arange(1000)).reshape(2, 500)}, (), "audio"),
+        ({"x": np.random.default_rng(0).normal(size=(2, 500))}, (), "tabular"),
+        ({"x": np.zeros(4)}, (), "tabular"),
+        ({"input_ids": np.zeros((2, 9), np.int64)}, (), None),
+    ],
+)
+def test_the_kind_of_input_is_looked_at_where_the_plan_says_nothing(
+    arrays: dict[str, Any], texts: tuple[str, ...], wanted: str | None
+) -> None:
+    class Held:
+        rows = Rows("", texts, arrays, ())
+
+    assert modality_of(Held(), Plan()) == wanted  # type: ignore[arg-type]
+    assert modality_of(Held(), Plan(modality="audio")) == "audio"  # type: ignore[arg-type]
