@@ -42,6 +42,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "version.register": _ENGINEERS,
     "version.download": _EVERYBODY - {Role.VIEWER},
     "evidence.attach": _ENGINEERS,
+    "target_measurement.record": _OPERATORS,
     "recipe.publish": _ENGINEERS,
     "run.request": _ENGINEERS,
     "run.cancel": _ENGINEERS | _OPERATORS,

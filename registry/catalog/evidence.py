@@ -3,7 +3,8 @@
 Rules:
 - the document is `pressmark/evidence/1`, canonical, without time and id;
 - its subject in the role version is the digest of the version that it is attached to; a named parent or dataset fits its subject;
-- from outside evidence is declared; measured is what our own engine measured.
+- from outside evidence is declared; measured is what our own engine measured;
+- the kind `target` is kept for what `pressmark measure` pushed, so that nobody writes it by hand.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from registry.provenance.models import DatasetVersion, Source
 MEMBERS = {"environment", "figures", "kind", "method", "seed", "source", "subjects", "type"}
 SEEN_ROWS = "seen_rows"
 """The name in an environment under which evidence says how many of its rows the version was made with."""
+TARGET_KIND = "target"
+"""What our own program measured where a model is served; it comes by a door of its own."""
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 

@@ -11,6 +11,8 @@ from django.db.models import QuerySet
 
 from registry import storage
 from registry.access.queries import get_readable, readable, readable_team_ids
+from registry.catalog import targets
+from registry.catalog.evidence import TARGET_KIND
 from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors, terms_along
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
 from registry.catalog.terms import EffectiveTerms
@@ -22,7 +24,7 @@ from registry.provenance import queries as provenance
 __all__ = [
     "Ancestry", "Lineage", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure",
     "get_artifact", "get_model", "get_version", "lineage", "load_ancestors", "materialise", "models", "rehash_version",
-    "usable_digests", "version_document", "versions",
+    "target_measurements", "usable_digests", "version_document", "versions",
 ]  # fmt: skip
 
 
@@ -155,6 +157,14 @@ def evidence_body(row: Evidence) -> dict[str, Any]:
     body = parse_canonical(storage.read_bytes(row.digest))
     assert isinstance(body, dict)
     return body
+
+
+def target_measurements(version: ModelVersion) -> list[tuple[Evidence, dict[str, Any], str | None]]:
+    """What was measured where the version is served, newest first, each with why it is stale."""
+    rows = list(version.evidence.filter(kind=TARGET_KIND).order_by("-created_at", "-id"))
+    documents = [evidence_body(row) for row in rows]
+    environments = [{fact["name"]: fact["value"] for fact in document["environment"]} for document in documents]
+    return list(zip(rows, documents, targets.staleness(environments), strict=True))
 
 
 def figure(version: ModelVersion, kind: str, metric: str, *, source: str = "measured") -> dict[str, Any] | None:

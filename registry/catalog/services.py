@@ -14,7 +14,7 @@ from registry.access.queries import readable_team_ids
 from registry.access.services import check_slug, new_text
 from registry.catalog import queries
 from registry.catalog.edges import EdgeSpec, check_edges
-from registry.catalog.evidence import EvidenceSpec, check_evidence, structure_evidence
+from registry.catalog.evidence import TARGET_KIND, EvidenceSpec, check_evidence, structure_evidence
 from registry.catalog.manifest import FileSpec, Manifest, check_manifest
 from registry.catalog.models import (
     Artifact,
@@ -311,6 +311,12 @@ def attach_evidence(*, actor: Caller, version: ModelVersion, document: dict[str,
             "Evidence from outside is declared; measured is what our own engine measured.",
             hint="Set 'source' to 'declared', or request an evaluation run.",
             code="evidence-measured",
+        )
+    if document.get("kind") == TARGET_KIND:
+        raise Invalid(
+            f"Evidence of kind '{TARGET_KIND}' is what `pressmark measure` measured on a serving host.",
+            hint="Measure there and push it, or declare it under another kind.",
+            code="evidence-target",
         )
     spec = EvidenceSpec(str(document.get("kind")), Source.DECLARED.value, document)
     digest = sha256(check_evidence(spec, version.digest))

@@ -1,0 +1,44 @@
+"""The JSON door for what was measured where a model is served (`pressmark measure --push`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry.access.http import Command, Query
+from registry.catalog import queries
+from registry.catalog.api import evidence_body, version_of
+from registry.catalog.services_targets import record_target_measurement
+from registry.events import Caller
+from registry.provenance.api import jsonable
+
+
+class RecordTargetMeasurement(Query, Command):
+    """What was measured on serving hosts, newest first, each with why it is stale; one more, as `pressmark measure` wrote it."""
+
+    @extend_schema(operation_id="target_measurements", responses={200: dict})
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        return super().get(request, **kwargs)
+
+    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
+        found = queries.target_measurements(version_of(caller, kwargs))
+        return {
+            "items": [{**evidence_body(row, document), "stale": stale} for row, document, stale in found],
+            "next": None,
+        }
+
+    @extend_schema(operation_id="record_target_measurement", request=OpenApiTypes.OBJECT, responses={201: dict})
+    def post(self, request: Request, **kwargs: Any) -> Response:
+        return super().post(request, **kwargs)
+
+    def _read(self, request: Request) -> Mapping[str, Any]:
+        return {"document": request.data}  # the body is the document
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        row = record_target_measurement(actor=caller, version=version_of(caller, kwargs), document=data["document"])
+        return jsonable(evidence_body(row, queries.evidence_body(row)))

@@ -1,0 +1,87 @@
+"""What our own program measured on the host that serves a model, made evidence about a version. Pure: no Django.
+
+Rules:
+- the document is `pressmark/target_measurement/1`: canonical, of the shape of its schema, and its digests of host, serving settings
+  and plan are those of what it says about them;
+- it is evidence of kind `target` and declared: the program is ours, the host and whoever pushed are not our worker. What is
+  known of the host and of how the model is served stands in the environment (`host_...`, `serving_...`), and both digests;
+- a newer measurement of the same version on another host, or under other settings, makes it stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from registry.catalog.evidence import SEEN_ROWS, TARGET_KIND
+from registry.digests import CanonicalError, canonical, sha256
+from registry.errors import Invalid
+
+TYPE = "pressmark/target_measurement/1"
+HOST_DIGEST, SETTINGS_DIGEST = "host_digest", "settings_digest"
+Document = Mapping[str, Any]
+
+
+@cache
+def _schema() -> Draft202012Validator:
+    text = (resources.files("compression_engine") / "schemas" / "target_measurement-1.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def check_document(document: Any) -> Document:
+    """The document, or Invalid with the member that is wrong."""
+    if not isinstance(document, Mapping) or document.get("type") != TYPE:
+        raise _wrong(f"The body is no {TYPE}.")
+    try:
+        canonical(document)
+    except CanonicalError as error:
+        raise _wrong(f"The measurement breaks a rule: {error}.") from None
+    flaw = next(iter(_schema().iter_errors(document)), None)
+    if flaw is not None:
+        raise _wrong(f"{flaw.json_path}: {flaw.message[:200]}.")
+    for what in ("host", "settings", "plan"):
+        said, found = document[f"{what}_digest"], document[what]
+        if said != (None if found is None else sha256(canonical(found))):
+            raise _wrong(f"The {what} in the measurement is not what its digest names.")
+    return document
+
+
+def evidence_document(document: Document, subjects: Sequence[tuple[str, str]], seen_rows: int) -> dict[str, Any]:
+    """The evidence about these (role, digest) subjects; `seen_rows` of the rows are rows that the version was made with."""
+    inner = document["evidence"][0]["document"]
+    facts = [(row["name"], row["value"]) for row in inner["environment"]]
+    facts += [(f"host_{row['name']}", row["value"]) for row in document["host"]]
+    facts += [(f"serving_{row['name']}", row["value"]) for row in document["settings"]]
+    facts += [(name, document[name]) for name in (HOST_DIGEST, SETTINGS_DIGEST)]
+    if seen_rows:
+        facts.append((SEEN_ROWS, str(seen_rows)))
+    return {
+        **inner,
+        "environment": [{"name": name, "value": value} for name, value in sorted(facts)],
+        "kind": TARGET_KIND,
+        "source": "declared",
+        "subjects": sorted(({"digest": digest, "role": role} for role, digest in set(subjects)), key=canonical),
+    }
+
+
+def staleness(environments: Sequence[Mapping[str, str]]) -> list[str | None]:
+    """For measurements of one version, newest first: why each is stale, or None while it stands."""
+    found: list[str | None] = []
+    for number, mine in enumerate(environments):
+        others = environments[:number]
+        if any(other.get(HOST_DIGEST) != mine.get(HOST_DIGEST) for other in others):
+            found.append("It was measured on another host since.")
+        elif any(other.get(SETTINGS_DIGEST) != mine.get(SETTINGS_DIGEST) for other in others):
+            found.append("It was measured under other serving settings since.")
+        else:
+            found.append(None)
+    return found
+
+
+def _wrong(detail: str) -> Invalid:
+    return Invalid(detail, hint="Send what `pressmark measure` wrote, unchanged.", code="target-measurement")
