@@ -19,30 +19,21 @@ from pathlib import Path
 
 import onnx
 
-from compression_engine.canonical import JSON, digest_of_stream
-from compression_engine.data import Encoder, Rows, read_rows
+from compression_engine.canonical import JSON
+from compression_engine.data import read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import DataError, EngineError, OutputRefused, RecipeError
+from compression_engine.evaluation import Beside, judge
+from compression_engine.evaluation import Settings as Settings
 from compression_engine.formats import onnx_io
-from compression_engine.inspect import Inspection
-from compression_engine.measure import fidelity, latency, memory, outputs, size
 from compression_engine.methods.int8_weights import Report
+from compression_engine.opening import ModelFile, model_file
+from compression_engine.opening import open_pair as open_pair
+from compression_engine.outputs import PARENT, VERSION
+from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe
-from compression_engine.result import RESULT_NAME, Evidence, Result
-from compression_engine.runtime import Model, batches
-
-TOKENIZER_NAME = "tokenizer.json"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to measure: threads of the runtime, rounds of latency, repeats of memory, seed of intervals."""
-
-    seed: int = 0
-    threads: int = 1
-    rounds: int = latency.ROUNDS
-    memory_repeats: int = memory.REPEATS
+from compression_engine.result import RESULT_NAME, Result
 
 
 @dataclass(frozen=True)
@@ -60,6 +51,8 @@ def compress(
     evaluation: Path | None,
     output_folder: Path,
     calibration: Path | None = None,
+    plan: Plan | None = None,
+    beside: Beside | None = None,
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> Result:
@@ -73,7 +66,7 @@ def compress(
         hint = "Give evaluation rows: an output counts only after it ran on real inputs."
         raise DataError("data_missing", "There are no rows to run the compressed model on.", hint)
     progress("read", 0, 1, "reading the parent")
-    rows, extra = read_rows(evaluation), read_rows(calibration) if calibration else None
+    rows, extra = read_rows(evaluation, plan), read_rows(calibration) if calibration else None
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     with new_folder(output_folder) as folder:
@@ -81,7 +74,8 @@ def compress(
         made = make(loaded, recipe, progress)
         digest = onnx_io.save(made.model, path)
         _check_smaller(path.stat().st_size, loaded.size_bytes)
-        evidence = _measure_child(path, loaded, rows, settings, progress)
+        files = {VERSION: model_file(path), PARENT: ModelFile(loaded.path, loaded.digest, loaded.size_bytes, ())}
+        judged = judge(files, rows, plan, beside or Beside(), settings, progress)
         result = Result(
             command="compress",
             seed=settings.seed,
@@ -89,8 +83,10 @@ def compress(
             outputs=[_file_record(path, digest) | {"role": "weights"}],
             parent=_parent_record(loaded),
             recipe=recipe,
-            data=_data_records(rows, extra),
-            evidence=evidence,
+            data=judged.data(extra),
+            evidence=judged.evidence,
+            plan=plan,
+            outputs_file=judged.outputs_file,
             steps=made.steps,
             tensors=onnx_io.tensor_digests(made.model),
             graph_digest=onnx_io.graph_digest(made.model),
@@ -127,93 +123,6 @@ def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress) -> Made:
     return Made(model, steps)
 
 
-def evaluate(
-    child: Path,
-    *,
-    data: Path,
-    parent: Path | None = None,
-    settings: Settings | None = None,
-    progress: Progress = silent,
-) -> Result:
-    """Measures a model, against its parent where one is given; compresses nothing and writes nothing."""
-    settings = settings or Settings()
-    progress("read", 0, 1, "reading the rows")
-    rows = read_rows(data)
-    child_path = onnx_io.weights_file(child)
-    inspection = _inspected(child_path)
-    digest, size_bytes = _digest_and_size(child_path, inspection.external_files)
-    if parent is None:
-        evidence = _measure_alone(child_path, size_bytes, rows, settings, progress)
-        parent_record = None
-    else:
-        loaded = onnx_io.load(onnx_io.weights_file(parent))
-        evidence = _measure_child(child_path, loaded, rows, settings, progress, size_bytes)
-        parent_record = _parent_record(loaded)
-    return Result(
-        command="evaluate",
-        seed=settings.seed,
-        environment=environment(settings.threads),
-        outputs=[{"digest": digest, "path": child_path.name, "role": "weights", "size_bytes": size_bytes}],
-        parent=parent_record,
-        data=_data_records(rows, None),
-        evidence=evidence,
-    )
-
-
-def open_pair(child: Path, parent: Path | None, rows: Rows, threads: int) -> tuple[Model, Model | None, Encoder]:
-    """Opens a model and its parent, and the rows in the form that both take; raises EngineError."""
-    original = None if parent is None else Model(parent, threads, what="The original")
-    model = Model(child, threads, what="The model" if parent is None else "The compressed model")
-    if original is not None and model.signature != original.signature:
-        hint = "A child takes and gives what its parent does; compare it with the model that it came from."
-        raise OutputRefused("output_does_not_run", "Inputs or outputs differ from the original's.", hint)
-    folders = [child.parent] if parent is None else [child.parent, parent.parent]
-    found = (folder / TOKENIZER_NAME for folder in folders)
-    tokenizer = next((path for path in found if path.is_file()), None)
-    return model, original, Encoder(rows, model.inputs(), tokenizer)
-
-
-def _measure_child(
-    path: Path,
-    parent: onnx_io.Loaded,
-    rows: Rows,
-    settings: Settings,
-    progress: Progress,
-    size_bytes: int | None = None,
-) -> list[Evidence]:
-    progress("check", 0, 1, "opening the compressed model and its parent")
-    child, original, encoder = open_pair(path, parent.path, rows, settings.threads)
-    assert original is not None
-    child.run(next(batches(encoder, 1)).feed)
-    progress("check", 1, 1, "it loads and runs")
-    sizes = size.measure_size(size_bytes or path.stat().st_size, parent.size_bytes)
-    progress("size", 1, 1, sizes[-1].plain)
-    agreement = fidelity.measure_fidelity(child, original, encoder, settings.seed, progress)
-    timing = latency.measure_latency(child, original, encoder, settings.rounds, settings.threads, progress)
-    peaks = memory.measure_memory(path, parent.path, encoder, settings.memory_repeats, settings.threads, progress)
-    facts = environment(settings.threads, encoder.preprocessing)
-    return [
-        Evidence("size", size.METHOD, None, facts, sizes),
-        Evidence("fidelity", fidelity.METHOD, settings.seed, facts, agreement),
-        Evidence("timing", latency.METHOD, None, facts, timing),
-        Evidence("memory", memory.METHOD, None, facts, peaks),
-    ]
-
-
-def _measure_alone(path: Path, size_bytes: int, rows: Rows, settings: Settings, progress: Progress) -> list[Evidence]:
-    model, _, encoder = open_pair(path, None, rows, settings.threads)
-    facts = environment(settings.threads, encoder.preprocessing)
-    described = outputs.measure_outputs(model, encoder, settings.seed, progress)
-    timing = latency.measure_latency(model, None, encoder, settings.rounds, settings.threads, progress)
-    peaks = memory.measure_memory(path, None, encoder, settings.memory_repeats, settings.threads, progress)
-    return [
-        Evidence("size", size.METHOD, None, facts, size.measure_size(size_bytes, None)),
-        Evidence("outputs", outputs.METHOD, settings.seed, facts, described),
-        Evidence("timing", latency.METHOD, None, facts, timing),
-        Evidence("memory", memory.METHOD, None, facts, peaks),
-    ]
-
-
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """A folder to write in that becomes `target` at the end, or vanishes when anything goes wrong."""
@@ -244,28 +153,9 @@ def _nothing_to_do(number: int, method: str, report: Report) -> RecipeError:
     return RecipeError("nothing_to_compress", f"Step {number}: {method} found nothing to change.{why}", hint)
 
 
-def _inspected(path: Path) -> Inspection:
-    inspection = onnx_io.inspect_model(path)
-    if inspection.format != "onnx":
-        message = f"{path.name} is {inspection.format}; this version runs ONNX."
-        raise EngineError("format_unknown", message, "Export the model to ONNX.")
-    return inspection
-
-
-def _digest_and_size(path: Path, external_files: tuple[str, ...]) -> tuple[str, int]:
-    with path.open("rb") as file:
-        digest = digest_of_stream(file)
-    return digest, path.stat().st_size + sum((path.parent / name).stat().st_size for name in external_files)
-
-
 def _file_record(path: Path, digest: str) -> dict[str, JSON]:
     return {"digest": digest, "path": path.name, "size_bytes": path.stat().st_size}
 
 
 def _parent_record(loaded: onnx_io.Loaded) -> dict[str, JSON]:
     return {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
-
-
-def _data_records(evaluation: Rows, calibration: Rows | None) -> list[dict[str, JSON]]:
-    found = [evaluation.record("evaluation")]
-    return found if calibration is None else [calibration.record("calibration"), *found]

@@ -11,44 +11,80 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from compression_engine.data import Encoder
+from compression_engine.data import Encoder, Feed
 from compression_engine.errors import EngineError
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.feeds import typical_batch
 from compression_engine.measure.intervals import Floats, quartile_range
+from compression_engine.measure.timing_figures import Slice, prefix_of
+from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model, batches
 
 METHOD = "peak_of_a_fresh_process"
 REPEATS = 3
+_ROUNDS_FOR_REPEATS = 25
 _SECONDS_MAX = 600
+_WHO = {
+    VERSION: "Serving the model",
+    PARENT: "Serving the original",
+    "incumbent": "Serving the version in service",
+    "first": "Serving the first version",
+}
 _STATUS = Path("/proc/self/status")
+
+
+def measure(context: Context) -> list[Found]:
+    """Peaks of all models at hand for a batch of the engine's own size, and for each batch size that the plan names."""
+    if not context.paths or context.encoder is None:
+        return []
+    encoder, repeats = context.encoder, REPEATS if context.rounds >= _ROUNDS_FOR_REPEATS else 1
+    paths = {role: context.paths[role] for role in ROLES if role in context.paths}
+    found = _measured(paths, next(batches(encoder)).feed, repeats, context.threads, context.progress)
+    if context.plan.batch_sizes != (1,) and encoder.fixed_rows is None:
+        for rows in dict.fromkeys(context.plan.batch_sizes):
+            where = (("batch", str(rows)),)
+            feed = typical_batch(encoder, rows).feed
+            found += _measured(paths, feed, repeats, context.threads, context.progress, where)
+    return [Found("memory", METHOD, found)]
 
 
 def measure_memory(
     child: Path, parent: Path | None, encoder: Encoder, repeats: int, threads: int, progress: Progress
 ) -> list[Measurement]:
     """Median peak of the process, and of what the model adds; raises EngineError (measurement_failed)."""
+    paths = {VERSION: child} if parent is None else {VERSION: child, PARENT: parent}
+    return _measured(paths, next(batches(encoder)).feed, repeats, threads, progress)
+
+
+def _measured(
+    paths: Mapping[str, Path], feed: Feed, repeats: int, threads: int, progress: Progress, where: Slice = ()
+) -> list[Measurement]:
     if not _STATUS.is_file():
         reason = "this system does not tell the peak of a process"
-        return [Measurement("peak_memory_bytes", None, "byte", 0, "Memory was not measured here.", reason=reason)]
-    models = [child] if parent is None else [child, parent]
-    peaks = np.empty((repeats, len(models), 2))
+        plain = "Memory was not measured here."
+        return [Measurement("peak_memory_bytes", None, "byte", 0, plain, reason=reason, slice=where)]
+    peaks = np.empty((repeats, len(paths), 2))
     with tempfile.TemporaryDirectory(prefix="pressmark-memory-") as folder:
-        feed = Path(folder) / "feed.npz"
-        np.savez(feed, allow_pickle=False, **next(batches(encoder)).feed)
+        kept = Path(folder) / "feed.npz"
+        np.savez(kept, allow_pickle=False, **feed)
         for number in range(repeats):
             progress("memory", number, repeats, "measuring fresh processes in turns")
-            for index, model in enumerate(models):
-                peaks[number, index] = _probe(model, feed, threads)
+            for index, path in enumerate(paths.values()):
+                peaks[number, index] = _probe(path, kept, threads)
     progress("memory", repeats, repeats, "measured")
-    found = _figures("", peaks[:, 0], "Serving the model")
-    if parent is not None:
-        found += _figures("parent_", peaks[:, 1], "Serving the original")
-        found.append(_ratio(peaks[:, 0, 0] / peaks[:, 1, 0]))
+    by_role = {role: peaks[:, index] for index, role in enumerate(paths)}
+    found = []
+    for role, measured in by_role.items():
+        found += _figures(prefix_of(role), measured, _WHO[role], where)
+        if role != VERSION:
+            found.append(_ratio(role, by_role[VERSION][:, 0] / measured[:, 0], where))
     return found
 
 
@@ -77,7 +113,7 @@ def _probe(model: Path, feed: Path, threads: int) -> tuple[float, float]:
         ) from error
 
 
-def _figures(prefix: str, peaks: Floats, who: str) -> list[Measurement]:
+def _figures(prefix: str, peaks: Floats, who: str, where: Slice) -> list[Measurement]:
     n = len(peaks)
     texts = (
         ("peak_memory_bytes", "takes {} of memory in all, runtime included"),
@@ -90,18 +126,18 @@ def _figures(prefix: str, peaks: Floats, who: str) -> list[Measurement]:
         plain = f"{who} {words.format(f'{value / 1e6:.0f} MB')} (peak, {n} fresh process{'es' if n > 1 else ''})."
         low, high = int(values.min()), int(values.max())
         reason = f"low and high are the least and the largest of {n} runs"
-        found.append(Measurement(prefix + metric, value, "byte", n, plain, low, high, quartile_range(values), reason))
+        spread = quartile_range(values)
+        found.append(Measurement(prefix + metric, value, "byte", n, plain, low, high, spread, reason, where))
     return found
 
 
-def _ratio(ratios: Floats) -> Measurement:
-    value = float(np.median(ratios))
-    plain = f"It needs {value:.2f} times the memory that serving the original needs."
-    reason = f"low and high are the least and the largest of {len(ratios)} runs"
-    low, high = float(ratios.min()), float(ratios.max())
-    return Measurement(
-        "peak_memory_ratio", value, "ratio", len(ratios), plain, low, high, quartile_range(ratios), reason
-    )
+def _ratio(role: str, ratios: Floats, where: Slice) -> Measurement:
+    value, n = float(np.median(ratios)), len(ratios)
+    plain = f"It needs {value:.2f} times the memory that {_WHO[role][0].lower()}{_WHO[role][1:]} needs."
+    reason = f"low and high are the least and the largest of {n} runs"
+    low, high, spread = float(ratios.min()), float(ratios.max()), quartile_range(ratios)
+    metric = "peak_memory_ratio" if role == PARENT else f"{role}_peak_memory_ratio"
+    return Measurement(metric, value, "ratio", n, plain, low, high, spread, reason, where)
 
 
 def _status_bytes(field: str) -> int:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from compression_engine.canonical import canonical, parse_canonical
-from compression_engine.data import Feed, read_rows
+from compression_engine.data import read_rows
 from compression_engine.errors import OutputRefused
 from compression_engine.measure.fidelity import cosine_rows, measure_fidelity
 from compression_engine.measure.intervals import bootstrap_mean, quantile_interval, rarer_than, share_interval
-from compression_engine.measure.latency import measure_latency
-from compression_engine.measure.memory import measure_memory
 from compression_engine.measure.size import measure_size
 from compression_engine.pipeline import open_pair
 from compression_engine.progress import silent
 from compression_engine.result import Evidence, Measurement
-from compression_engine.runtime import Model
 from tests.engine import nets
 
 
@@ -136,55 +132,3 @@ def test_an_answer_that_depends_on_its_batch_is_caught(tmp_path: Path) -> None:
     worst = found["batch_difference_max"].value
     assert worst is not None
     assert worst > 0.1
-
-
-class Sleeper(Model):
-    """A model that takes a known time longer."""
-
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__(path, 1)
-        self.seconds = seconds
-
-    def run(self, feed: Feed) -> list[np.ndarray]:
-        time.sleep(self.seconds)
-        return super().run(feed)
-
-
-def test_a_model_that_takes_half_the_time_is_measured_so(mlp_folder: Path) -> None:
-    path = mlp_folder / "model.onnx"
-    _, _, encoder = open_pair(path, None, read_rows(mlp_folder / "rows.npz"), 1)
-    fast, slow = Sleeper(path, 0.004), Sleeper(path, 0.008)
-    found = {entry.metric: entry for entry in measure_latency(fast, slow, encoder, 25, 1, silent)}
-    ratio = found["latency_ratio"]
-    assert ratio.value == pytest.approx(0.5, abs=0.12)
-    assert ratio.n == 25
-    assert ratio.low is not None
-    assert ratio.high is not None
-    assert ratio.value is not None
-    assert ratio.low <= ratio.value <= ratio.high
-    assert "faster" in ratio.plain
-    assert found["latency_p50_ms"].value == pytest.approx(4.2, abs=1.5)
-
-
-def test_memory_of_a_larger_model_is_larger(tmp_path: Path) -> None:
-    from onnx import TensorProto, helper
-
-    paths = []
-    for name, width in (("small", 64), ("large", 4096)):
-        nodes = [
-            helper.make_node("MatMul", ["x", "w"], ["h"]),
-            helper.make_node("ReduceSum", ["h", "axis"], ["y"], keepdims=1),
-        ]
-        tensors = {"w": np.zeros((64, width * 40), dtype=np.float32), "axis": np.array([1])}
-        ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 1])})
-        paths.append(nets.save(nets.model(nodes, tensors, *ports), tmp_path / name))
-    rows = read_rows(nets.save_rows(nets.rows_for("x", 4), tmp_path / "rows.npz"))
-    _, _, encoder = open_pair(paths[1], None, rows, 1)
-    found = {entry.metric: entry for entry in measure_memory(paths[1], paths[0], encoder, 1, 1, silent)}
-    large, small = found["model_memory_bytes"].value, found["parent_model_memory_bytes"].value
-    assert large is not None
-    assert small is not None
-    assert large - small > 30_000_000  # its weights alone are 42 MB, the other's 0.7 MB
-    ratio = found["peak_memory_ratio"].value
-    assert ratio is not None
-    assert ratio > 1.2

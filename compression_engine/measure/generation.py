@@ -1,0 +1,145 @@
+"""What one more token costs a language model: with its cache of keys and values, and without, at one length of context.
+
+Rules:
+- without a cache the whole context runs again for every token; with one, a single token runs beside what was kept;
+- a cache is known by its names, as exporters write them: inputs `past_key_values.*` or `past.*`, outputs `present.*`;
+- a model without such inputs has no figure with a cache, and says so; the row is the one of median length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from compression_engine.data import Encoder, Feed
+from compression_engine.measure.feeds import typical_batch
+from compression_engine.measure.opening import Opener
+from compression_engine.measure.rounds import Budget, Call, Turns, paired_ratios, run_in_turns
+from compression_engine.measure.timing_figures import MILLISECOND, NAMES, latency_ratio, prefix_of, quantile_figure
+from compression_engine.outputs import PARENT, ROLES, VERSION
+from compression_engine.progress import Progress
+from compression_engine.result import Measurement
+from compression_engine.runtime import Model
+
+_PAST = ("past_key_values.", "past.")
+_PRESENT = ("present.", "present_key_values.")
+_SWITCH = "use_cache_branch"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One way to get the next token: the inputs that it runs with."""
+
+    role: str
+    cache: str
+    feed: Feed
+
+
+def measure_generation(
+    models: Mapping[str, Model],
+    paths: Mapping[str, Path],
+    encoder: Encoder,
+    budget: Budget,
+    threads: int,
+    threads_open: int,
+    progress: Progress,
+) -> list[Measurement]:
+    """Milliseconds for the next token by role and cache, what the cache saves, and ratios to the other models."""
+    whole = typical_batch(encoder)
+    tokens = _token_count(whole.feed)
+    if tokens is None:
+        return []
+    ordered = {role: models[role] for role in ROLES if role in models}
+    steps: dict[str, list[Step]] = {}
+    for role, model in ordered.items():
+        kept = step_with_cache(model, whole.feed, tokens)
+        steps[role] = [Step(role, "without", whole.feed), *([] if kept is None else [Step(role, "with", kept)])]
+    opener = Opener(ordered, paths, threads, threads_open, lambda role, model: _calls(model, steps[role]))
+    turns = run_in_turns(opener, budget, progress, "generation")
+    flat = [step for role in ordered for step in steps[role]]
+    by_step = {(step.role, step.cache): found for step, found in zip(flat, turns, strict=True)}
+    return [entry for role in ordered for entry in _figures(role, by_step, tokens)]
+
+
+def step_with_cache(model: Model, feed: Feed, tokens: int) -> Feed | None:
+    """The inputs of one further token after this context, with the cache that the model itself made; None without one."""
+    outputs = dict(zip(model.output_names, model.run(feed), strict=True))
+    inputs = {entry.name: entry for entry in model.inputs()}
+    step: Feed = {}
+    for name in inputs:
+        if name.startswith(_PAST):
+            found = next((outputs[other] for other in _names_of_present(name) if other in outputs), None)
+            if found is None:
+                return None
+            step[name] = found
+    if not step:
+        return None
+    rows = len(feed["input_ids"])
+    for name, entry in inputs.items():
+        if name == "input_ids":
+            step[name] = feed[name][:, -1:]
+        elif name == "attention_mask":
+            step[name] = np.ones((rows, tokens + 1), dtype=entry.dtype)
+        elif name == "position_ids":
+            step[name] = np.full((rows, 1), tokens, dtype=entry.dtype)
+        elif name == _SWITCH:
+            step[name] = np.ones_like(feed[name])
+        elif name not in step:
+            step[name] = feed[name]
+    return step
+
+
+def _names_of_present(past: str) -> list[str]:
+    rest = next(past.removeprefix(prefix) for prefix in _PAST if past.startswith(prefix))
+    return [prefix + rest for prefix in _PRESENT]
+
+
+def _token_count(feed: Feed) -> int | None:
+    ids = feed.get("input_ids")
+    return None if ids is None or ids.ndim != 2 else int(ids.shape[1])
+
+
+def _calls(model: Model, steps: Sequence[Step]) -> list[Call]:
+    return [_running(model, step.feed) for step in steps]
+
+
+def _running(model: Model, feed: Feed) -> Call:
+    return lambda: model.run(feed)
+
+
+def _figures(role: str, turns: Mapping[tuple[str, str], Turns], tokens: int) -> list[Measurement]:
+    prefix, found = prefix_of(role), []
+    for cache in ("without", "with"):
+        where = (("cache", cache), ("context_tokens", str(tokens)))
+        taken = turns.get((role, cache))
+        if taken is None:
+            reason = "the model has no inputs past_key_values.* with outputs present.*"
+            plain = f"{NAMES[role]} keeps no cache."
+            found.append(
+                Measurement(f"{prefix}token_latency_p50_ms", None, MILLISECOND, 0, plain, reason=reason, slice=where)
+            )
+            continue
+        who = f"{NAMES[role]} gives the next token after {tokens} tokens {cache} a cache"
+        found.append(quantile_figure(f"{prefix}token_latency_p50_ms", taken, 0.5, who, "in the median", where))
+        if role != VERSION and (VERSION, cache) in turns:
+            ratios = paired_ratios(turns[VERSION, cache], taken)
+            name = "token_latency_ratio" if role == PARENT else f"{role}_token_latency_ratio"
+            words = f"the next token {cache} a cache"
+            found.append(latency_ratio(name, ratios, words, NAMES[role].lower(), where))
+    if (role, "with") in turns:
+        found += _saving(prefix, turns[role, "without"], turns[role, "with"], NAMES[role], tokens)
+    return found
+
+
+def _saving(prefix: str, without: Turns, kept: Turns, who: str, tokens: int) -> list[Measurement]:
+    where = (("context_tokens", str(tokens)),)
+    filled = quantile_figure(
+        f"{prefix}prefill_latency_p50_ms", without, 0.5, f"{who} reads {tokens} tokens", "in the median", where
+    )
+    ratio = latency_ratio(
+        f"{prefix}cache_latency_ratio", paired_ratios(kept, without), "a token with its cache", "without it", where
+    )
+    return [filled, ratio]

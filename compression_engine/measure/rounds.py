@@ -1,0 +1,199 @@
+"""Runs several things in turns and says how long each took, so that a busy machine slows all of them alike.
+
+Rules:
+- each round runs everything once, in alternating order; what is very fast runs several times a round, the first time unmeasured;
+- every call is timed by itself (wall clock): quantiles of latency are of what happened, load of the machine included;
+- comparisons are of undisturbed time: where other programs took the processor away during a turn (involuntary context
+  switches, getrusage(2)), its processor time stands in, since what is missing to the wall clock was spent on somebody else;
+- rounds go on beyond the number asked for until the comparison is known to 1 % and the 99 % quantile is bounded, or until the
+  budget is spent; fewer than 25 rounds are never extended;
+- things are opened afresh now and then, since where a model happens to lie in memory makes it some percent faster or slower.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from compression_engine.measure.intervals import Floats, quantile_interval
+from compression_engine.progress import Progress, silent
+
+Call = Callable[[], object]
+Opener = Callable[[], Sequence[Call]]
+
+ROUNDS = 60
+ROUNDS_FOR_P99 = 368
+"""The fewest observations whose largest bounds the 99 % quantile from above with 97.5 % confidence: 0.99^368 < 0.025."""
+_ROUNDS_EXTENDED_FROM = 25
+_ROUNDS_FACTOR_MAX = 20
+_LOOK_EVERY = 20
+_HALF_WIDTH = 0.01
+_WARM_UP = 5
+_TURN_SECONDS = 0.001
+_CALLS_MAX = 50
+_CALM_SHARE = 0.5
+_OPENING_SHARE = 1 / 8
+_OPENING_SECONDS = 0.6  # until it was measured: what is open already is taken first
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many rounds at least, and how many seconds all of them may take when they are extended."""
+
+    rounds: int = ROUNDS
+    seconds: float = 20.0
+
+    @property
+    def rounds_max(self) -> int:
+        """The most rounds."""
+        return self.rounds * _ROUNDS_FACTOR_MAX if self.rounds >= _ROUNDS_EXTENDED_FROM else self.rounds
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What the turns of one thing took, in seconds a call.
+
+    `calls` [rounds, calls a turn] are single calls by the wall clock; `processor` [rounds] is processor time of all threads;
+    `undisturbed` [rounds] is what comparisons use; `lost_share` the share of turns that lost the processor to others.
+    """
+
+    calls: Floats
+    processor: Floats
+    undisturbed: Floats
+    lost_share: float
+
+    def quantile(self, share: float) -> tuple[float, float | None, float | None]:
+        """A quantile of single calls with its interval.
+
+        Calls of one turn resemble each other, so the interval is as wide as if each turn had given one observation.
+        """
+        ranks = quantile_interval(np.arange(1.0, len(self.calls) + 1), share)
+        ends = [None if rank is None else self._at(rank) for rank in ranks]
+        return float(np.quantile(self.calls, share)), ends[0], ends[1]
+
+    def _at(self, rank: float) -> float:
+        n = len(self.calls)
+        return float(np.quantile(self.calls, (rank - 1) / (n - 1) if n > 1 else 0.5))
+
+
+@dataclass(frozen=True)
+class _Turn:
+    calls: list[float]
+    processor: float
+    taken_away: int
+    waited: int
+
+
+@dataclass
+class _Table:
+    """Turns of every thing, round by round."""
+
+    rounds: list[list[_Turn]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rounds)
+
+    def turns(self) -> list[Turns]:
+        columns = [[entry[index] for entry in self.rounds] for index in range(len(self.rounds[0]))]
+        calls = [np.array([turn.calls for turn in column]) for column in columns]
+        processor = [np.array([turn.processor for turn in column]) for column in columns]
+        lost = [np.array([turn.taken_away > 0 for turn in column]) for column in columns]
+        waited = [np.array([turn.waited > 0 for turn in column]) for column in columns]
+        walls = [np.median(found, axis=1) for found in calls]
+        shared = float(np.median(np.concatenate(walls) / np.maximum(np.concatenate(processor), 1e-9)))
+        found = []
+        for index, wall in enumerate(walls):
+            calm = ~lost[index]
+            stretch = shared
+            if calm.mean() >= _CALM_SHARE:
+                stretch = float(np.median(wall[calm] / np.maximum(processor[index][calm], 1e-9)))
+            instead = np.where(waited[index], processor[index] * stretch, processor[index])
+            undisturbed = np.where(calm, wall, instead)
+            found.append(Turns(calls[index], processor[index], undisturbed, float(lost[index].mean())))
+        return found
+
+
+def run_in_turns(
+    open_things: Opener, budget: Budget, progress: Progress = silent, stage: str = "latency"
+) -> list[Turns]:
+    """Opens things to call and runs them in turns; the first is what the others are compared with."""
+    things, opening = open_things(), _OPENING_SECONDS
+    counts = [_calls_a_turn(thing) for thing in things]
+    table = _Table()
+    start = opened = time.perf_counter()
+    while not _enough(table, budget, start + budget.seconds):
+        if _worth_opening(time.perf_counter() - opened, opening) and len(table) < budget.rounds_max:
+            things = ()  # what is open is closed before the same is opened again
+            begun = time.perf_counter()
+            things = open_things()
+            for thing in things:
+                _warm(thing)
+            opened = time.perf_counter()
+            opening = opened - begun
+        progress(stage, min(len(table), budget.rounds - 1), budget.rounds, "measuring in turns")
+        table.rounds.append(_round(things, counts, backwards=len(table) % 2 == 1))
+    progress(stage, budget.rounds, budget.rounds, f"measured in {len(table)} rounds")
+    return table.turns()
+
+
+def paired_ratios(ours: Turns, theirs: Turns) -> Floats:
+    """Undisturbed time of ours over theirs, round by round."""
+    return ours.undisturbed / theirs.undisturbed
+
+
+def _round(things: Sequence[Call], counts: Sequence[int], *, backwards: bool) -> list[_Turn]:
+    order = list(range(len(things)))
+    measured = {index: _turn(things[index], counts[index]) for index in (reversed(order) if backwards else order)}
+    return [measured[index] for index in order]
+
+
+def _turn(thing: Call, count: int) -> _Turn:
+    if count > 1:
+        thing()  # what ran before it has filled the caches with its own weights
+    before, processor = resource.getrusage(resource.RUSAGE_SELF), time.process_time()
+    calls = [_timed(thing) for _ in range(count)]
+    spent, after = time.process_time() - processor, resource.getrusage(resource.RUSAGE_SELF)
+    return _Turn(calls, spent / count, after.ru_nivcsw - before.ru_nivcsw, after.ru_nvcsw - before.ru_nvcsw)
+
+
+def _timed(thing: Call) -> float:
+    start = time.perf_counter()
+    thing()
+    return time.perf_counter() - start
+
+
+def _warm(thing: Call) -> None:
+    for _ in range(_WARM_UP):
+        thing()
+
+
+def _calls_a_turn(thing: Call) -> int:
+    _warm(thing)
+    seconds = min(_timed(thing) for _ in range(3))
+    return min(_CALLS_MAX, max(1, round(_TURN_SECONDS / max(seconds, 1e-7))))
+
+
+def _worth_opening(since_seconds: float, opening_seconds: float) -> bool:
+    return opening_seconds <= since_seconds * _OPENING_SHARE and since_seconds >= 1
+
+
+def _enough(table: _Table, budget: Budget, end: float) -> bool:
+    done = len(table)
+    if done < budget.rounds:
+        return False
+    if done >= budget.rounds_max or time.perf_counter() >= end:
+        return True
+    if done < ROUNDS_FOR_P99 or done % _LOOK_EVERY:
+        return False
+    found = table.turns()
+    compared = [paired_ratios(found[0], other) for other in found[1:]] or [found[0].undisturbed]
+    return all(_known(values) for values in compared)
+
+
+def _known(values: Floats) -> bool:
+    low, high = quantile_interval(values, 0.5)
+    return low is not None and high is not None and (high - low) / 2 <= _HALF_WIDTH * float(np.median(values))

@@ -1,0 +1,148 @@
+"""Timing: what is twice as fast is measured so, load is not mistaken for slowness, every setting of the plan has its figures."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from compression_engine.data import Encoder, Feed, read_rows
+from compression_engine.measure import timing
+from compression_engine.measure.context import Context
+from compression_engine.measure.rounds import Budget, Turns, _Table, _Turn, run_in_turns
+from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
+from compression_engine.plan import Plan
+from compression_engine.progress import silent
+from compression_engine.result import Measurement
+from compression_engine.runtime import Model
+from tests.engine import nets
+
+EMPTY = Outputs({VERSION: {ANSWER: Field(np.zeros((1, 1)))}})
+
+
+class Sleeper(Model):
+    """A model that takes a known time longer."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__(path, 1)
+        self.seconds = seconds
+
+    def run(self, feed: Feed) -> list[np.ndarray]:
+        time.sleep(self.seconds)
+        return super().run(feed)
+
+
+@pytest.fixture
+def encoder(mlp_folder: Path) -> Encoder:
+    return Encoder(read_rows(mlp_folder / "rows.npz"), Model(mlp_folder / "model.onnx", 1).inputs(), None)
+
+
+def by_name(found: list[Measurement]) -> dict[str, Measurement]:
+    return {entry.metric: entry for entry in found}
+
+
+def test_a_model_that_takes_half_the_time_is_measured_so(mlp_folder: Path, encoder: Encoder) -> None:
+    path = mlp_folder / "model.onnx"
+    fast, slow = Sleeper(path, 0.004), Sleeper(path, 0.008)
+    models = {"version": fast, "parent": slow, "incumbent": fast}
+    setting = timing.Setting(1, 1)
+    found = by_name(timing.measure_setting(models, {}, encoder, setting, Budget(25, 0.3), 1, silent))
+    ratio = found["latency_ratio"]
+    assert ratio.value == pytest.approx(0.5, abs=0.12)
+    assert ratio.n == 25
+    assert None not in (ratio.low, ratio.high)
+    assert ratio.low <= ratio.value <= ratio.high  # type: ignore[operator]
+    assert "faster than the original" in ratio.plain
+    assert found["latency_p50_ms"].value == pytest.approx(4.2, abs=1.5)
+    assert found["incumbent_latency_ratio"].value == pytest.approx(1, abs=0.2)
+    assert found["throughput_per_second"].value == pytest.approx(1000 / found["latency_p50_ms"].value)  # type: ignore[operator]
+    assert found["latency_p99_ms"].high is None
+    assert "do not bound" in (found["latency_p99_ms"].reason or "")
+
+
+def test_processor_time_is_what_is_burnt_and_not_what_is_waited(mlp_folder: Path, encoder: Encoder) -> None:
+    sleeper = Sleeper(mlp_folder / "model.onnx", 0.005)
+    found = by_name(timing.measure_latency(sleeper, None, encoder, 5, 1, silent))
+    assert found["cpu_time_ms"].value < 2 < 5 <= found["latency_p50_ms"].value  # type: ignore[operator]
+
+
+def turns(rows: list[tuple[float, float, int, int]]) -> list[Turns]:
+    """Turns of one thing from (wall, processor, times the processor was taken away, times it waited)."""
+    return _Table([[_Turn([wall], processor, taken, waited)] for wall, processor, taken, waited in rows]).turns()
+
+
+def test_time_that_went_to_other_programs_is_not_held_against_a_model() -> None:
+    calm, lost = (0.010, 0.010, 0, 0), (0.034, 0.011, 3, 0)
+    (found,) = turns([calm] * 6 + [lost] * 4)
+    assert found.undisturbed.tolist() == pytest.approx([0.010] * 6 + [0.011] * 4)
+    assert found.lost_share == pytest.approx(0.4)
+    assert found.quantile(0.95)[0] == pytest.approx(0.034)  # what happened stays in the quantiles
+
+
+def test_what_waits_by_itself_is_stretched_as_its_calm_turns_are() -> None:
+    calm, lost = (0.010, 0.005, 0, 2), (0.050, 0.006, 1, 2)
+    (found,) = turns([calm] * 6 + [lost] * 2)
+    assert found.undisturbed.tolist() == pytest.approx([0.010] * 6 + [0.012] * 2)
+
+
+def test_rounds_go_on_until_the_answer_is_known_or_the_budget_is_spent() -> None:
+    steady = run_in_turns(lambda: [lambda: sum(range(2000)), lambda: sum(range(2000))], Budget(25, 30))
+    assert 368 <= len(steady[0].calls) <= 500
+    slow = run_in_turns(lambda: [lambda: time.sleep(0.002)], Budget(25, 0.2))
+    assert 25 <= len(slow[0].calls) < 200
+    assert len(run_in_turns(lambda: [lambda: None], Budget(24, 30))[0].calls) == 24
+
+
+def test_the_interval_of_a_quantile_counts_a_turn_once_however_many_calls_it_had() -> None:
+    values = np.repeat(np.arange(1.0, 61.0)[:, None], 50, axis=1)
+    once = Turns(values[:, :1], values[:, 0], values[:, 0], 0.0).quantile(0.5)
+    often = Turns(values, values[:, 0], values[:, 0], 0.0).quantile(0.5)
+    assert often[1:] == pytest.approx(once[1:], abs=0.6)
+
+
+def test_every_batch_size_meets_every_thread_count_and_the_first_stands_for_gates(
+    mlp_folder: Path, encoder: Encoder
+) -> None:
+    path = mlp_folder / "model.onnx"
+    model = Model(path, 1)
+    plan = Plan(batch_sizes=(1, 8), thread_counts=(1, 2))
+    roles = {"version": model, "parent": Model(path, 1)}
+    context = Context(EMPTY, plan, models=roles, paths={"version": path, "parent": path}, encoder=encoder, rounds=5)
+    (found,) = timing.measure(context)
+    assert found.kind == "timing"
+    assert dict(found.facts)["threads_pinned"] == "1 2"
+    p50 = [entry for entry in found.measurements if entry.metric == "latency_p50_ms"]
+    assert [tuple(entry.slice) for entry in p50] == [
+        (),
+        (("batch", "8"), ("threads", "1")),
+        (("batch", "1"), ("threads", "2")),
+        (("batch", "8"), ("threads", "2")),
+    ]
+    throughput = {e.slice: e.value for e in found.measurements if e.metric == "throughput_per_second"}
+    assert throughput[("batch", "8"), ("threads", "1")] > 2 * throughput[()]  # type: ignore[operator]
+
+
+def test_threads_that_run_are_measured_where_the_plan_names_none(encoder: Encoder) -> None:
+    assert timing.settings_of(Context(EMPTY, Plan(), threads=2)) == [timing.Setting(1, 2)]
+
+
+def test_nothing_is_timed_where_only_answers_are_at_hand() -> None:
+    assert timing.measure(Context(EMPTY, Plan())) == []
+
+
+def test_a_model_that_takes_a_fixed_number_of_rows_says_so_for_the_others(tmp_path: Path) -> None:
+    ports = ({"x": (TensorProto.FLOAT, [4, 64])}, {"y": (TensorProto.FLOAT, [4, 64])})
+    net = nets.model([helper.make_node("Relu", ["x"], ["y"])], {}, *ports)
+    path = nets.save(net, tmp_path)
+    model = Model(path, 1)
+    rows = read_rows(nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz"))
+    encoder = Encoder(rows, model.inputs(), None)
+    context = Context(EMPTY, Plan(batch_sizes=(4, 8)), models={"version": model}, encoder=encoder, rounds=3)
+    (found,) = timing.measure(context)
+    assert "a batch of 4 rows" in found.measurements[0].plain
+    refused = next(entry for entry in found.measurements if entry.slice)
+    assert refused.value is None
+    assert refused.reason == "the model takes exactly 4 rows at a time"
