@@ -1,0 +1,231 @@
+"""Whether a classifier's confidence tells rows of its own kind from rows of another, beside its parent.
+
+Rules:
+- two scores of a row, higher for its own kind: the largest probability (Hendrycks and Gimpel 2017), and from logits the
+  negative energy, the logarithm of the sum of their exponentials (Liu, Wang, Owens and Li 2020);
+- the area under the curve is the share of pairs of an own and a foreign row that the score puts in order, ties half; its
+  interval is DeLong's (1988) on the scale of log-odds, clustered by sequences (Obuchowski 1997) where rows belong to some;
+- the rate of false alarms is turned round, as the field tells it: the share of foreign rows still taken for own ones when 95 %
+  of the own ones are; its interval is the bootstrap's, drawn exactly as order statistics and counts;
+- foreign rows beyond 5,000 are represented by evenly spaced ones; rows without a finite score are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from compression_engine.data import Encoder
+from compression_engine.measure import scores
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.intervals import Z95, Floats
+from compression_engine.measure.resampling import RESAMPLES
+from compression_engine.measure.robustness import answered
+from compression_engine.outputs import PARENT, VERSION, Array, Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+
+METHOD = "own_and_foreign_rows_told_apart"
+KIND = STAGE = "out-of-distribution"
+MAX_PROBABILITY, ENERGY = "max_probability", "energy"
+_KEPT = 0.95
+_ROWS_MOST = 5000
+_OUTSIDE = 0.025
+_WORDS = {MAX_PROBABILITY: "largest probability", ENERGY: "energy"}
+
+
+@dataclass(frozen=True)
+class Area:
+    """The area under the curve, and for each own and foreign row the share of the other kind that it is in order with."""
+
+    value: float
+    own: Floats
+    foreign: Floats
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Scores of own and of foreign rows, with the sequences that they belong to."""
+
+    own: Floats
+    foreign: Floats
+    own_sequences: Array | None
+    foreign_sequences: Array | None
+
+
+def measure(context: Context) -> list[Found]:
+    """AUROC and false-alarm rate of both scores for version and parent; needs models, foreign rows and classes.
+
+    Units: probability for areas (of putting a pair in order), share for rates; n counts own and foreign rows together.
+    """
+    foreign_rows, plan = context.out_of_distribution, context.plan
+    if foreign_rows is None or VERSION not in context.models or plan.task != "classification":
+        return []
+    models = {role: context.models[role] for role in (VERSION, PARENT) if role in context.models}
+    context.progress(STAGE, 0, 1, "answering rows of another kind")
+    without_labels = replace(plan, label=None)
+    foreign = answered(models, _bounded(foreign_rows, plan), without_labels)
+    context.progress(STAGE, 1, 1, "rows of another kind answered")
+    # how scores are to be read is decided by the rows of the model's own kind
+    given = scores.are_probabilities(context.outputs, plan)
+    plan = replace(without_labels, scores="probabilities" if given else "logits")
+    found = []
+    for score in [MAX_PROBABILITY] if given else [MAX_PROBABILITY, ENERGY]:
+        sides = _sides(context.outputs, foreign, score, list(models), plan)
+        if sides is None:
+            reason = "no row of one kind has a finite score for every model"
+            plain = f"By its {_WORDS[score]} nothing can be told: {reason}."
+            found.append(Measurement(f"auroc_{score}", None, "probability", 0, plain, reason=reason))
+            continue
+        found += _figures(score, sides, context.seed)
+    facts = [("foreign_data", foreign_rows.rows.digest), ("foreign_rows", str(len(foreign)))]
+    return [Found(KIND, METHOD, found, seed=context.seed, facts=facts)]
+
+
+def area(own: Floats, foreign: Floats) -> Area:
+    """The share of pairs in order, and its placements (DeLong, DeLong and Clarke-Pearson 1988)."""
+
+    def below(values: Floats, others: Floats) -> Floats:
+        ordered = np.sort(others)
+        strictly = np.searchsorted(ordered, values, side="left")
+        shares: Floats = (strictly + np.searchsorted(ordered, values, side="right")) / (2 * len(others))
+        return shares
+
+    of_own = below(own, foreign)
+    return Area(float(of_own.mean()), of_own, 1 - below(foreign, own))
+
+
+def area_interval(found: Area, sides: _Sides) -> tuple[float, float] | None:
+    """DeLong's interval on the scale of log-odds; None where every pair is in order, or none, or the spread is unknown."""
+    variance = _variance(found.own, sides.own_sequences) + _variance(found.foreign, sides.foreign_sequences)
+    if not 0 < found.value < 1 or not variance > 0:
+        return None
+    middle = math.log(found.value / (1 - found.value))
+    half = Z95 * math.sqrt(variance) / (found.value * (1 - found.value))
+    return 1 / (1 + math.exp(half - middle)), 1 / (1 + math.exp(-half - middle))
+
+
+def false_alarms(own: Floats, foreign: Floats) -> float:
+    """The share of foreign rows whose score is at least that which 95 % of the own rows reach."""
+    return float((foreign >= np.sort(own)[_rank(len(own)) - 1]).mean())
+
+
+def false_alarms_interval(own: Floats, foreign: Floats, seed: int) -> tuple[float, float]:
+    """The percentile bootstrap of both samples.
+
+    The k-th least of n rows drawn again is the row at ceil(n U), U the k-th least of n uniform numbers: a beta variable. How
+    many of m foreign rows drawn again reach it is a binomial one.
+    """
+    generator = np.random.default_rng(seed)
+    n, rank = len(own), _rank(len(own))
+    places = np.ceil(n * generator.beta(rank, n - rank + 1, size=RESAMPLES)).astype(np.intp).clip(1, n)
+    reached = np.sort(foreign)
+    shares = 1 - np.searchsorted(reached, np.sort(own)[places - 1], side="left") / len(foreign)
+    drawn = generator.binomial(len(foreign), shares) / len(foreign)
+    low, high = np.quantile(drawn, [_OUTSIDE, 1 - _OUTSIDE])
+    return float(low), float(high)
+
+
+def _rank(rows: int) -> int:
+    """The rank, from the least, of the score that 95 % of the rows reach."""
+    return math.floor((1 - _KEPT) * rows + 1e-9) + 1
+
+
+def _variance(placements: Floats, sequences: Array | None) -> float:
+    """The variance of the mean of placements, over rows or over whole sequences."""
+    residuals = placements - placements.mean()
+    if sequences is not None:
+        numbers = np.unique(sequences, return_inverse=True)[1].reshape(-1)
+        residuals = np.bincount(numbers, weights=residuals)
+    units = len(residuals)
+    if units < 2:
+        return math.nan
+    return float((residuals**2).sum()) / len(placements) ** 2 * units / (units - 1)
+
+
+def _bounded(encoder: Encoder, plan: Plan) -> Encoder:
+    rows = len(encoder.rows)
+    if rows <= _ROWS_MOST:
+        return encoder
+    if plan.sequence is not None:
+        return encoder.only(np.arange(_ROWS_MOST))
+    return encoder.only(np.unique(np.linspace(0, rows - 1, _ROWS_MOST).astype(np.int64)))
+
+
+def _sides(own: Outputs, foreign: Outputs, score: str, roles: list[str], plan: Plan) -> dict[str, _Sides] | None:
+    """The scores of every model, on the rows that have a finite one from all; None where one kind has no such row."""
+    parts = []
+    for outputs in (own, foreign):
+        values = {role: _scored(outputs, role, score, plan) for role in roles}
+        good = np.isfinite(list(values.values())).all(axis=0)
+        if not good.any():
+            return None
+        sequences = None if outputs.sequences is None else outputs.sequences[good]
+        parts.append(({role: found[good] for role, found in values.items()}, sequences))
+    (ours, our_sequences), (theirs, their_sequences) = parts
+    return {role: _Sides(ours[role], theirs[role], our_sequences, their_sequences) for role in roles}
+
+
+def _scored(outputs: Outputs, role: str, score: str, plan: Plan) -> Floats:
+    if score == MAX_PROBABILITY:
+        return np.asarray(scores.probabilities(outputs, role, plan).max(axis=1))
+    logits = scores.matrix(outputs.answer(role), "scores").astype(np.float64)
+    if logits.shape[1] == 1:
+        logits = np.hstack([np.zeros_like(logits), logits])
+    largest = logits.max(axis=1)
+    return np.asarray(largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)))
+
+
+def _figures(score: str, sides: Mapping[str, _Sides], seed: int) -> list[Measurement]:
+    areas = {role: area(found.own, found.foreign) for role, found in sides.items()}
+    found = []
+    for role, side in sides.items():
+        found += _of_model(score, role, side, areas[role], seed)
+    if PARENT in sides:
+        found.append(_difference(score, sides[VERSION], areas))
+    return found
+
+
+def _of_model(score: str, role: str, side: _Sides, found: Area, seed: int) -> list[Measurement]:
+    prefix = "" if role == VERSION else f"{role}_"
+    who = "the model" if role == VERSION else "the original"
+    n = len(side.own) + len(side.foreign)
+    limits = area_interval(found, side)
+    reason = None if limits else "all pairs are in one order, or too few rows to tell the spread"
+    low, high = limits or (None, None)
+    plain = (
+        f"By its {_WORDS[score]} {who} puts {100 * found.value:.1f} % of pairs of an own and a foreign row in order "
+        f"({len(side.own)} own, {len(side.foreign)} foreign; 50 % is chance)."
+    )
+    measured = [
+        Measurement(f"{prefix}auroc_{score}", found.value, "probability", n, plain, low=low, high=high, reason=reason)
+    ]
+    rate = false_alarms(side.own, side.foreign)
+    low, high = false_alarms_interval(side.own, side.foreign, seed)
+    reason = None
+    if side.own_sequences is not None:
+        low, high, reason = None, None, "rows of one sequence depend on each other"
+    plain = f"When {who} takes 95 % of its own rows for such by {_WORDS[score]}, it takes {100 * rate:.1f} % of foreign ones too."
+    measured.append(Measurement(f"{prefix}fpr95_{score}", rate, "share", n, plain, low=low, high=high, reason=reason))
+    return measured
+
+
+def _difference(score: str, side: _Sides, areas: Mapping[str, Area]) -> Measurement:
+    """Version minus parent on the same rows; the interval pairs the placements."""
+    ours, theirs = areas[VERSION], areas[PARENT]
+    value = ours.value - theirs.value
+    variance = _variance(ours.own - theirs.own, side.own_sequences)
+    variance += _variance(ours.foreign - theirs.foreign, side.foreign_sequences)
+    n, low, high, reason = len(side.own) + len(side.foreign), None, None, None
+    if variance > 0:
+        low, high = value - Z95 * math.sqrt(variance), value + Z95 * math.sqrt(variance)
+    else:
+        reason = "no row is placed otherwise by the two models" if variance == 0 else "one sequence gives no spread"
+    clear = low is not None and high is not None and not low <= 0 <= high
+    told = ("tells" if clear else "is not shown to tell") + " foreign rows "
+    told += "better or worse" if not clear else "better" if value > 0 else "worse"
+    plain = f"By its {_WORDS[score]} the model {told} than the original ({100 * value:+.1f} points)."
+    return Measurement(f"auroc_{score}_difference", value, "probability", n, plain, low=low, high=high, reason=reason)
