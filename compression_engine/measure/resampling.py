@@ -35,7 +35,7 @@ Counts = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Ratio:
-    """sum(values) / sum(weights) over units, its standard error by linearisation, and how many units carry weight."""
+    """sum(values) / sum(weights) over units, its standard error by linearisation, and how many units are part of it."""
 
     value: float
     error: float | None
@@ -53,10 +53,10 @@ def bootstrap_counts(tables: Whole, seed: int, resamples: int = RESAMPLES) -> Wh
 
 
 def ratio_of(values: Floats, weights: Floats) -> Ratio:
-    """The ratio of two sums over units; no error for fewer than two units that carry weight."""
-    carrying = weights != 0
+    """The ratio of two sums over units; no error for fewer than two units."""
+    carrying = (weights != 0) | (values != 0)
     units, total = int(carrying.sum()), float(weights.sum())
-    if not units:
+    if not total:
         return Ratio(math.nan, None, 0)
     value = float(values.sum()) / total
     if units < 2:
@@ -91,8 +91,8 @@ def studentised_intervals(
 ) -> list[tuple[float, float] | None]:
     """95 % intervals of sum(values) / sum(weights) of each slice, all from the same draws of units.
 
-    A slice gives its (values, weights) [units] when asked, so that only a few stand in memory. None where the units that
-    carry weight are fewer than two, do not differ, or so few differ that an end is not bounded.
+    A slice gives its (values, weights) [units] when asked, so that only a few stand in memory. None where the units of a
+    slice are fewer than two, do not differ, or so few differ that an end is not bounded.
     """
     if not slices or not units:
         return [None] * len(slices)
@@ -134,7 +134,7 @@ def _weighted_sums(counts: Counts, chunk: Sequence[tuple[Floats, Floats]]) -> Fl
     """Sums of values, weights, values squared, values times weights and weights squared: [slices, 5, resamples]."""
     from scipy.sparse import csr_array
 
-    plain = all(bool(((weights == 0) | (weights == 1)).all()) for _, weights in chunk)
+    plain = all(bool(((weights == 1) | ((weights == 0) & (values == 0))).all()) for values, weights in chunk)
     kept = _COLUMNS - 2 if plain else _COLUMNS
     places, entries, scales = _fixed_point(chunk, kept)
     ends = np.cumsum([0] + [len(part) for part in places])
@@ -153,10 +153,10 @@ def _weighted_sums(counts: Counts, chunk: Sequence[tuple[Floats, Floats]]) -> Fl
 def _fixed_point(
     chunk: Sequence[tuple[Floats, Floats]], kept: int
 ) -> tuple[list[NDArray[np.intp]], list[Floats], list[float]]:
-    """The first `kept` columns of each slice: units that carry weight, their entries as whole numbers, what one is worth."""
+    """The first `kept` columns of each slice: its units, their entries as whole numbers, what one is worth."""
     places, entries, scales = [], [], []
     for values, weights in chunk:
-        carrying = np.flatnonzero(weights)
+        carrying = np.flatnonzero((weights != 0) | (values != 0))
         v, w = values[carrying], weights[carrying]
         for column in (v, w, v * v, v * w, w * w)[:kept]:
             scale = math.ldexp(1.0, math.frexp(float(np.abs(column).max(initial=0.0)) or 1.0)[1] - _BITS)

@@ -1,0 +1,118 @@
+"""What the version lost and won against each other model on the same rows: overall, by slice, worst slice first, and where to.
+
+Rules:
+- each other model (parent, incumbent, first) has evidence of its own: children that each stay close to their parent may
+  still lose, all together, against the first of their line;
+- every slice that was tested counts for the correction (Holm, one-sided against a loss; Benjamini and Hochberg beside it);
+- slices are ranked by the loss that is certain, so that a small noisy slice does not hide a large sure one; the interval of
+  the worst one allows for having been picked (Bonferroni);
+- every comparison says the smallest loss that it could have seen.
+Sources: in paired, flips, slicing, power and multiplicity, where each is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from compression_engine.measure import scores, told
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.destinations import destination_figures
+from compression_engine.measure.multiplicity import benjamini_hochberg, holm
+from compression_engine.measure.paired import Compared, Pair, compare
+from compression_engine.measure.slicing import Slice, answer_slices, chosen, declared_slices, found_slices
+from compression_engine.outputs import VERSION, Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+
+METHOD = "paired_comparison"
+_ERROR_RATE = "character_error_rate"
+_FIRST = {
+    "classification": "accuracy",
+    "regression": "absolute_error",
+    "embedding": "recall_at_1",
+    "sequence": _ERROR_RATE,
+    "language-model": "token_nll",
+}
+"""The metric of a task by which slices are tested; the others are compared on all rows."""
+_UNITS = {"absolute_error": "output_unit", "squared_error": "output_unit_squared", "token_nll": "nat"}
+
+
+def measure(context: Context) -> list[Found]:
+    """One comparison for each other model; none where the rows have no labels."""
+    found = []
+    for role in context.outputs.others:
+        pairs = pairs_with(context.outputs, role, context.plan)
+        if pairs:
+            found.append(_compared_with(context, role, pairs))
+    return found
+
+
+def pairs_with(outputs: Outputs, role: str, plan: Plan) -> list[Pair]:
+    """The metrics of the task for the version and another model, the one that slices are tested by first."""
+    ours, theirs = (scores.per_sample(outputs, who, plan) for who in (VERSION, role))
+    if not ours or not len(outputs):
+        return []
+    pairs = [
+        Pair(
+            metric,
+            _UNITS.get(metric, "share"),
+            scores.higher_is_better[metric],
+            ours[metric],
+            theirs[metric],
+            sequences=outputs.sequences,
+        )
+        for metric in ours
+        if metric in scores.higher_is_better and metric != "edit_distance"
+    ]
+    if "edit_distance" in ours and ours["label_length"].any():
+        distances = ours["edit_distance"], theirs["edit_distance"]
+        pairs.append(Pair(_ERROR_RATE, "share", False, *distances, ours["label_length"], outputs.sequences))
+    return sorted(pairs, key=lambda pair: pair.metric != _FIRST.get(plan.task))
+
+
+def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
+    outputs, plan, seed = context.outputs, context.plan, context.seed
+    pair = pairs[0]
+    candidates = declared_slices(outputs) + answer_slices(outputs, role, plan) + found_slices(outputs, pair.loss, seed)
+    slices, left_out = chosen(candidates)
+    members = [lambda: np.ones(len(outputs), dtype=bool), *(entry.member for entry in slices)]
+    overall, *by_slice = compare(pair, members, seed)
+    figures = told.comparison(pair, overall, role)
+    for other in pairs[1:]:
+        figures += told.comparison(other, compare(other, members[:1], seed)[0], role, first=False)
+    figures += _sliced(pair, slices, by_slice, role)
+    figures += destination_figures(outputs, role, plan)
+    context.progress("comparison", len(outputs), len(outputs), f"compared with {told.NAMES[role]}")
+    facts = _facts(pair, len(slices), left_out)
+    return Found(f"comparison-{role}", METHOD, figures, seed, facts=tuple(sorted(facts.items())))
+
+
+def _sliced(pair: Pair, slices: Sequence[Slice], compared: Sequence[Compared], role: str) -> list[Measurement]:
+    """Figures of slices, the worst first, after how many lost and which is the worst."""
+    tested = [(entry, found) for entry, found in zip(slices, compared, strict=True) if found.p_loss is not None]
+    if not tested:
+        return []
+    p_values = [found.p_loss if found.p_loss is not None else 1.0 for _, found in tested]
+    corrected, discovered = holm(p_values), benjamini_hochberg(p_values)
+    order = sorted(range(len(tested)), key=lambda place: (-tested[place][1].certain_loss, corrected[place]))
+    figures = told.slices_lost(corrected, discovered)
+    worst, found = tested[order[0]]
+    figures.append(told.worst_slice(pair, worst.name, found, corrected[order[0]], len(tested), role))
+    for place in order:
+        entry, found = tested[place]
+        figures += told.comparison(pair, found, role, entry.name)
+        figures.append(told.adjusted(pair, entry.name, found, corrected[place], len(tested)))
+    return figures
+
+
+def _facts(pair: Pair, tested: int, left_out: int) -> Mapping[str, str]:
+    facts = {
+        "correction": "Holm over all slices, one-sided against a loss",
+        "slices_left_out": str(left_out),
+        "slices_tested": str(tested),
+    }
+    if pair.sequences is not None:
+        facts["resampled"] = "whole sequences"
+    return facts

@@ -1,0 +1,97 @@
+"""Where lost rows go, and which answers the version gives more or less often: what a backdoor or a collapsed class shows.
+
+Rows of one sequence depend on each other: their shares are told, without intervals and without a judgement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression_engine.measure import scores, told
+from compression_engine.measure.flips import Destination, doubts, judge_destinations, most_frequent_pairs
+from compression_engine.measure.intervals import paired_share_interval, share_interval
+from compression_engine.measure.slicing import class_name
+from compression_engine.outputs import VERSION, Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+
+_SHOWN = 10
+
+
+def destination_figures(outputs: Outputs, role: str, plan: Plan) -> list[Measurement]:
+    """For classifiers with labels: the most frequent flips, the most suspicious destination, the change of each answer."""
+    if plan.task != "classification" or outputs.labels is None:
+        return []
+    ours, theirs = (scores.predicted(outputs, who, plan) for who in (VERSION, role))
+    right = scores.labels(outputs, plan)
+    lost = np.flatnonzero((theirs == right) & (ours != right))
+    figures = _pairs(theirs[lost], ours[lost], plan)
+    if len(lost) and outputs.sequences is None:
+        expected = doubts(scores.probabilities(outputs, role, plan)[lost], right[lost])
+        figures += _destination(judge_destinations(ours[lost], expected), int(expected.shape[1]), len(lost), plan)
+    figures += _shifts(ours, theirs, role, plan)
+    return figures if outputs.sequences is None else [_unbounded(figure) for figure in figures]
+
+
+def _unbounded(figure: Measurement) -> Measurement:
+    return replace(figure, low=None, high=None, reason="rows of one sequence depend on each other")
+
+
+def _pairs(sources: NDArray[np.intp], targets: NDArray[np.intp], plan: Plan) -> list[Measurement]:
+    figures = []
+    for source, target, count in most_frequent_pairs(sources, targets)[:_SHOWN]:
+        name = (("from", class_name(plan, source)), ("to", class_name(plan, target)))
+        low, high = share_interval(count, len(sources))
+        plain = f"{count} of {len(sources)} lost rows go from {name[0][1]} to {name[1][1]}."
+        share = count / len(sources)
+        figures.append(Measurement("flips_from_to", share, "share", len(sources), plain, low, high, slice=name))
+    return figures
+
+
+def _destination(judged: list[Destination], classes: int, lost: int, plan: Plan) -> list[Measurement]:
+    if not judged:
+        reason = "with two classes there is one place to go; the slices by answer say who pays"
+        plain = f"Where the {lost} lost rows go says nothing: there are {classes} classes."
+        return [Measurement("flip_destination_p", None, "probability", lost, plain, reason=reason)]
+    first = judged[0]
+    name = (("to", class_name(plan, first.to)),)
+    low, high = share_interval(first.count, lost)
+    strange = "more than ordinary losses do" if first.p <= told.LEVEL else "as ordinary losses may"
+    plain = (
+        f"{first.count} of {lost} lost rows go to {name[0][1]}, {strange}: by the doubts of the other model "
+        f"{100 * first.expected:.0f} % would (p = {first.p:.3g} for an excess beyond ten points)."
+    )
+    doubted = (
+        f"By the doubts of the other model {100 * first.expected:.1f} % of the lost rows would go to {name[0][1]}."
+    )
+    spread_reason = "an expectation on the rows that were lost"
+    p_reason = "a p-value has no interval"
+    return [
+        Measurement("flip_destination_share", first.count / lost, "share", lost, plain, low, high, slice=name),
+        Measurement(
+            "flip_destination_expected", first.expected, "share", lost, doubted, reason=spread_reason, slice=name
+        ),
+        Measurement("flip_destination_p", first.p, "probability", lost, plain, reason=p_reason, slice=name),
+    ]
+
+
+def _shifts(ours: NDArray[np.intp], theirs: NDArray[np.intp], role: str, plan: Plan) -> list[Measurement]:
+    """How much more or less often a class is answered, the largest changes first."""
+    n, found = len(ours), []
+    for index in np.union1d(ours, theirs):
+        more, less = int(((ours == index) & (theirs != index)).sum()), int(((ours != index) & (theirs == index)).sum())
+        found.append((int(index), more, less))
+    figures = []
+    for index, more, less in sorted(found, key=lambda entry: (-abs(entry[1] - entry[2]), entry[0]))[:_SHOWN]:
+        low, high = paired_share_interval(less, more, n)
+        name = (("answer", class_name(plan, index)),)
+        share = (more - less) / n
+        plain = (
+            f"{name[0][1]} is answered {more} times where {told.NAMES[role]} answers otherwise, "
+            f"and {less} times the other way round, of {n} rows."
+        )
+        figures.append(Measurement("answer_share_difference", share, "share", n, plain, low, high, slice=name))
+    return figures

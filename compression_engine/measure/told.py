@@ -1,0 +1,159 @@
+"""Figures of comparisons with the sentences that say them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from compression_engine.measure.intervals import share_interval
+from compression_engine.measure.paired import Compared, Pair
+from compression_engine.measure.slicing import ANSWERED, CONFIDENCE, FOUND
+from compression_engine.outputs import FIRST, INCUMBENT, PARENT
+from compression_engine.result import Measurement
+
+NAMES = {PARENT: "the original", INCUMBENT: "what is served now", FIRST: "the first approved version"}
+LEVEL = 0.05
+_WORDS = {
+    "absolute_error": "absolute error",
+    "accuracy": "accuracy",
+    "character_error_rate": "character error rate",
+    "exact_match": "exact matches",
+    "recall_at_1": "recall at 1",
+    "squared_error": "squared error",
+    "token_accuracy": "accuracy of tokens",
+    "token_nll": "negative log-likelihood a token",
+}
+Name = Sequence[tuple[str, str]]
+
+
+def comparison(pair: Pair, found: Compared, role: str, name: Name = (), first: bool = True) -> list[Measurement]:
+    """Difference, flips, chance and power on the rows of one slice, or on all; `first`: the metric that slices are tested by."""
+    figures = [_difference(pair, found, role, name)]
+    if found.flips is not None:
+        figures += _flips(found, role, name)
+    figures.append(_chance(pair, found, name))
+    figures.append(_smallest(pair, found, name, first))
+    return figures
+
+
+def worst_slice(pair: Pair, name: Name, found: Compared, adjusted_p: float, tested: int, role: str) -> Measurement:
+    """The slice whose certain loss is the largest."""
+    low, high = found.simultaneous(tested)
+    sure = adjusted_p <= LEVEL
+    judged = "a loss that chance does not explain" if sure else "no loss that chance could not explain"
+    plain = (
+        f"Of {tested} slices {where(name)} fares worst against {NAMES[role]}: {_WORDS[pair.metric]} "
+        f"{_signed(found.difference, pair.unit)} on {found.n} rows, {judged} (p = {adjusted_p:.3g} after correction)."
+    )
+    return _figure("worst_slice_difference", found, pair.unit, plain, low, high, name)
+
+
+def adjusted(pair: Pair, name: Name, found: Compared, p: float, tested: int) -> Measurement:
+    """The p-value of a loss in a slice, corrected for all slices."""
+    plain = f"{where(name)}: p = {p:.3g} against a loss of {_WORDS[pair.metric]}, corrected for {tested} slices."
+    return Measurement("adjusted_p", p, "probability", found.n, plain, reason=_P_REASON, slice=tuple(name))
+
+
+def slices_lost(corrected: Sequence[float], discovered: Sequence[float]) -> list[Measurement]:
+    """Which share of the slices lost, by either correction."""
+    n, figures = len(corrected), []
+    for metric, values, words in (
+        ("slices_lost", corrected, "with at most 5 % chance that any of them is named wrongly (Holm)"),
+        ("slices_lost_false_discovery", discovered, "of which at most 5 % are named wrongly (Benjamini and Hochberg)"),
+    ):
+        count = sum(value <= LEVEL for value in values)
+        reason = "a count of findings has no interval"
+        figures.append(
+            Measurement(metric, count / n, "share", n, f"{count} of {n} slices lost, {words}.", reason=reason)
+        )
+    return figures
+
+
+def where(name: Name) -> str:
+    """A slice in words."""
+    return ", ".join(_where(column, value) for column, value in name) or "all rows"
+
+
+def _where(column: str, value: str) -> str:
+    role, _, what = column.rpartition("_")
+    if column == FOUND:
+        return value
+    if role in NAMES and what == ANSWERED:
+        return f"{NAMES[role]} answers {value}"
+    if role in NAMES and what == CONFIDENCE:
+        return f"{value} of confidence of {NAMES[role]}"
+    return f"{column} = {value}"
+
+
+_P_REASON = "a p-value has no interval"
+
+
+def _difference(pair: Pair, found: Compared, role: str, name: Name) -> Measurement:
+    limits = ""
+    if found.low is not None and found.high is not None:
+        limits = f" (95 % between {_signed(found.low, pair.unit)} and {_signed(found.high, pair.unit)})"
+    plain = (
+        f"{_of(name)}{_WORDS[pair.metric]} is {_signed(found.difference, pair.unit)} against {NAMES[role]} "
+        f"on {found.n} rows{limits}."
+    )
+    return _figure(f"{pair.metric}_difference", found, pair.unit, plain, found.low, found.high, name)
+
+
+def _figure(
+    metric: str, found: Compared, unit: str, plain: str, low: float | None, high: float | None, name: Name
+) -> Measurement:
+    reason = None if low is not None else "too few rows differ to bound the difference"
+    n, spread = found.n, found.spread
+    return Measurement(metric, found.difference, unit, n, plain, low, high, spread, reason, tuple(name))
+
+
+def _flips(found: Compared, role: str, name: Name) -> list[Measurement]:
+    assert found.flips is not None
+    figures = []
+    for metric, count, words in (
+        ("flips_lost", found.flips.lost, f"{NAMES[role]} answers right and this model wrong"),
+        ("flips_won", found.flips.won, f"{NAMES[role]} answers wrong and this model right"),
+    ):
+        low, high = share_interval(count, found.n)
+        plain = f"{_of(name)}{count} of {found.n} rows {words}."
+        figures.append(
+            Measurement(metric, count / found.n, "share", found.n, plain, low, high, None, None, tuple(name))
+        )
+    return figures
+
+
+def _chance(pair: Pair, found: Compared, name: Name) -> Measurement:
+    metric = "mcnemar_p" if found.flips is not None else f"{pair.metric}_difference_p"
+    if found.p is None:
+        reason = "one row or one sequence shows no chance"
+        return Measurement(
+            metric, None, "probability", found.n, "Chance cannot be judged.", None, None, None, reason, name
+        )
+    plain = f"{_of(name)}if both models were alike, a difference as large would come about with p = {found.p:.3g}."
+    return Measurement(metric, found.p, "probability", found.n, plain, None, None, None, _P_REASON, tuple(name))
+
+
+def _smallest(pair: Pair, found: Compared, name: Name, first: bool) -> Measurement:
+    metric = "smallest_detectable_loss" if first else f"{pair.metric}_smallest_detectable_loss"
+    reason = "so few rows show no loss at all"
+    if found.smallest is None:
+        plain = f"{_of(name)}no loss could have been seen on {found.n} rows."
+        return Measurement(metric, None, pair.unit, found.n, plain, reason=reason, slice=tuple(name))
+    plain = (
+        f"{_of(name)}a loss of {_size(found.smallest, pair.unit)} of {_WORDS[pair.metric]} "
+        f"would be seen four times in five on such {found.n} rows; a smaller one may hide."
+    )
+    reason = "it follows from the rows and the flips among them"
+    return Measurement(metric, found.smallest, pair.unit, found.n, plain, reason=reason, slice=tuple(name))
+
+
+def _of(name: Name) -> str:
+    return f"{where(name)}: " if name else ""
+
+
+def _signed(value: float, unit: str) -> str:
+    sign = "+" if value > 0 else "-" if value < 0 else ""
+    return f"{sign}{_size(abs(value), unit)}"
+
+
+def _size(value: float, unit: str) -> str:
+    return f"{100 * value:.2f} points" if unit == "share" else f"{value:.4g}"
