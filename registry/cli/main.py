@@ -79,6 +79,9 @@ VERBS = [
         "register-version", "registry.cli.remote_register_version", "upload a folder as a version", needs_django=False
     ),
     Verb("compress", "registry.cli.remote_compress", "request a run on a server and watch it", needs_django=False),
+    Verb(
+        "evaluate", "registry.cli.remote_evaluate", "measure a version on a server, beside others", needs_django=False
+    ),
     Verb("bundle", "registry.cli.remote_bundle", "issue a bundle and fetch it", needs_django=False),
     Verb(
         "prove-consistency",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import Any
 
 from registry.cli.remote import add_server_arguments, client_of, show_progress, split_model, split_version
 from registry.client import ApiError, Client
+from registry.errors import Invalid
 
 FINISHED = {"succeeded", "failed", "cancelled"}
 
@@ -18,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", metavar="TEAM/DATASET@N")
     parser.add_argument(
         "--baseline", metavar="TEAM/DATASET@N", help="rows that monitors compare with; the evaluation's, if left out"
+    )
+    parser.add_argument(
+        "--plan", type=Path, metavar="FILE", help="evaluate the child by it, as `pressmark evaluate` does"
     )
     parser.add_argument(
         "--into", metavar="TEAM/MODEL", help="the model that receives the child; the parent's, if left out"
@@ -40,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
         "calibration": options.calibration,
         "baseline": options.baseline,
         "seed": options.seed,
+        "plan": None if options.plan is None else read_plan(options.plan),
     }
     requested = client.post(f"teams/{into_team}/models/{into_model}/runs", body)
     print(f"Run {requested['id']} is queued.")
@@ -63,6 +70,17 @@ def watch(client: Client, run_id: str, timeout: float = 7200) -> dict[str, Any]:
 
     finished: dict[str, Any] = client.wait_for(f"runs/{run_id}", lambda s: s["state"] in FINISHED, seen, timeout)
     return finished
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """A plan from a file; the server says which member of it is wrong."""
+    try:
+        plan = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise Invalid(f"{path} is no JSON: {error}.", hint="Write the plan as one JSON object.") from None
+    if not isinstance(plan, dict):
+        raise Invalid(f"{path} holds no JSON object.", hint="Write the plan as one JSON object.")
+    return plan
 
 
 def publish_shipped(client: Client, team: str, name: str) -> str:

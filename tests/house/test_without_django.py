@@ -16,6 +16,7 @@ LIGHT = [
     "registry.cli.remote_login",
     "registry.cli.remote_register_version",
     "registry.cli.remote_compress",
+    "registry.cli.remote_evaluate",
     "registry.cli.remote_show",
     "registry.cli.remote_as_of",
     "registry.cli.remote_pull",

@@ -1,0 +1,86 @@
+"""`pressmark evaluate TEAM/MODEL@N`: request an evaluation by a plan, watch it, and say what it found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from registry.cli.remote import add_server_arguments, client_of, split_version
+from registry.cli.remote_compress import read_plan, watch
+from registry.cli.remote_show import resolve
+from registry.errors import Invalid
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", metavar="TEAM/MODEL@N", help="a number, an alias, or sha256:...")
+    parser.add_argument(
+        "--data", required=True, metavar="DATASET@N", help="the rows to judge by; TEAM/DATASET@N of another team"
+    )
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="pressmark/evaluation_plan/1 as JSON")
+    parser.add_argument("--incumbent", metavar="ALIAS", help="compare with what it serves; production, if left out")
+    parser.add_argument("--out-of-distribution", metavar="DATASET@N", help="rows of another kind")
+    parser.add_argument("--baseline", metavar="DATASET@N", help="rows that monitors compare with")
+    parser.add_argument(
+        "--allow-seen", action="store_true", help="also on rows that the version was made with; every figure says so"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wait", action="store_true", help="watch it to its end and say what it found")
+    parser.add_argument(
+        "--outputs", type=Path, metavar="FILE", help="with --wait: fetch what the models answered, row by row"
+    )
+    parser.add_argument("--json", action="store_true", help="with --wait: everything that was found, as JSON")
+    add_server_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 0 when it is requested or, with --wait, when it has succeeded."""
+    if (options.outputs or options.json) and not options.wait:
+        raise Invalid("--outputs and --json need what an evaluation found.", hint="Add --wait.")
+    plan = None if options.plan is None else read_plan(options.plan)
+    client = client_of(options)
+    version = resolve(client, options.version)
+    team, model, _ = split_version(version["ref"])
+    path = f"teams/{team}/models/{model}/versions/{version['number']}/evaluations"
+    named = {
+        "evaluation": options.data,
+        "baseline": options.baseline,
+        "out_of_distribution": options.out_of_distribution,
+    }
+    body = {use: name if name is None or "/" in name else f"{team}/{name}" for use, name in named.items()}
+    asked = {"plan": plan, "incumbent": options.incumbent, "allow_seen": options.allow_seen, "seed": options.seed}
+    requested = client.post(path, {**body, **asked})
+    if not options.wait:
+        print(f"Evaluation {requested['id']} of {version['ref']} is queued.")
+        return 0
+    finished = watch(client, requested["id"])
+    if finished["state"] != "succeeded":
+        print(f"The evaluation {finished['state']}: {finished['failure_code'] or ''} {finished['failure'] or ''}")
+        return 1
+    found = client.get(f"{path}/{requested['id']}")
+    if options.outputs:
+        client.download(f"{path}/{requested['id']}/outputs", options.outputs, found["run"]["outputs_digest"])
+    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(_told(found)))
+    return 0
+
+
+def _told(found: dict[str, Any]) -> list[str]:
+    """What a person reads: against what, on which rows, and the figures over all rows; the slices are on the page."""
+    beside = [f"{role} {other['reference']}" for role, other in found["compared_with"].items() if other]
+    lines = [f"{found['version']} on {found['n']} rows, beside {', '.join(beside) or 'no other version'}"]
+    for data in found["data"]:
+        if data["broken"]:
+            lines.append(f"{len(data['broken'])} rows of {data['reference']} could not be used: {data['broken'][0]}")
+    if found["seen"]["rows"]:
+        lines.append(
+            f"The version had seen {found['seen']['rows']} of these rows when it was made: no gate takes these figures."
+        )
+    for evidence in found["evidence"]:
+        whole = [figure["sentence"] for figure in evidence["figures"] if not figure["slice"]]
+        parts = len(evidence["figures"]) - len(whole)
+        lines += [
+            f"{evidence['kind']}{f' (and {parts} figures of parts)' if parts else ''}",
+            *(f"  {s}" for s in whole),
+        ]
+    return lines

@@ -1,0 +1,113 @@
+"""`pressmark evaluate` over a real server: what it asks for, what it refuses, and what it says when a worker is done."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from registry.compression import execution
+from registry.compression.models import Run
+from tests.cli.conftest import Pressmark
+from tests.world import World
+
+Said = pytest.CaptureFixture[str]
+
+
+def plan_file(tmp_path: Path, text: str | None = None) -> str:
+    path = tmp_path / "plan.json"
+    path.write_text(
+        text if text is not None else json.dumps({"type": "pressmark/evaluation_plan/1", "task": "embedding"})
+    )
+    return str(path)
+
+
+class WorkerBeside:
+    """Works on the first run that is queued, as the worker of an installation does."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and not (run := Run.objects.filter(state="queued").first()):
+                time.sleep(0.1)
+            assert run is not None
+            execution.execute(run.pk)
+        finally:
+            connections.close_all()
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+def test_an_evaluation_is_requested_by_a_plan(
+    pressmark: Pressmark, served: World, tmp_path: Path, capsys: Said
+) -> None:
+    version, rows = served.version(), served.arrays_dataset()
+    strange = served.arrays_dataset(seed=99)
+    words = ["--data", str(rows), "--out-of-distribution", served.reference(strange), "--plan", plan_file(tmp_path)]
+    assert pressmark("ada", "evaluate", str(version), *words, "--seed", "5") == 0
+    run = Run.objects.get()
+    assert f"Evaluation {run.pk} of {version} is queued." in capsys.readouterr().out
+    assert (run.evaluation, run.out_of_distribution, run.seed, run.kind) == (rows, strange, 5, "evaluation")
+    assert run.plan_digest is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--plan", "{plan}"], "no JSON"),
+        (["--plan", "{missing}"], "No such file"),
+        (["--incumbent", "nowhere"], "serves nothing now"),
+        (["--json"], "Add --wait"),
+        (["--data", "nothing@9"], "no such dataset version"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_plain_words(
+    pressmark: Pressmark, served: World, tmp_path: Path, capsys: Said, words: list[str], said: str
+) -> None:
+    version, rows = served.version(), served.arrays_dataset()
+    places = {"{plan}": plan_file(tmp_path, "not json"), "{missing}": str(tmp_path / "nowhere.json")}
+    given = [places.get(word, word) for word in words]
+    assert pressmark("ada", "evaluate", str(version), "--data", str(rows), *given) == 1
+    assert said in capsys.readouterr().err
+    assert not Run.objects.exists()
+
+
+def test_rows_that_the_version_was_made_with_are_refused_but_where_it_is_said(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    rows = served.arrays_dataset(uses=("calibration", "evaluation"))
+    child = served.derived_version(served.version(), data=[rows])
+    assert pressmark("ada", "evaluate", str(child), "--data", str(rows)) == 1
+    assert "made with" in capsys.readouterr().err
+    assert pressmark("ada", "evaluate", str(child), "--data", str(rows), "--allow-seen") == 0
+    assert Run.objects.get().allow_seen
+
+
+def test_waiting_for_it_says_against_what_and_every_figure_over_all_rows(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    version, rows = served.version(), served.arrays_dataset()
+    worker = WorkerBeside()
+    assert pressmark("ada", "evaluate", str(version), "--data", str(rows), "--wait") == 0
+    worker.join()
+    said = capsys.readouterr().out
+    assert f"{version} on 64 rows, beside no other version" in said
+    assert "The weights take" in said
+
+
+def test_a_failure_is_said_with_its_reason(pressmark: Pressmark, served: World, capsys: Said) -> None:
+    version, words = served.version(), served.dataset_version([{"text": "no arrays at all"}])
+    worker: Any = WorkerBeside()
+    assert pressmark("ada", "evaluate", str(version), "--data", str(words), "--wait") == 1
+    worker.join()
+    assert "The evaluation failed:" in capsys.readouterr().out
