@@ -7,6 +7,7 @@ Rules:
   reopening must have sealed it as the last of what was lost;
 - what a witness shows to be signed under this origin must be part of this ledger as well (`audit.cosigning`);
 - a ledger that is refused is not signed, and the reason is kept for the health page;
+- the tree that is signed is the one that the entries' leaves give, whatever its tiles say;
 - what is signed is on disk in the database before;
 - the note goes to the file outside the database first (synced), then to the witnesses, then to its row, which keeps the
   cosignatures that came in time and never changes;
@@ -194,6 +195,7 @@ def sign_next() -> Checkpoint | None:
         _store_missing(last, kept)
         return None
     built, signer = tree(size), log_signer(size - 1)
+    _demand_tiles_of_entries(0 if last is None else last.size, built)
     if last is not None and cosigning.PANEL.unheard():
         cosigning.PANEL.look(question(kept, last, built))
         cosigning.refuse_other_history(_eras, root_or_none)
@@ -204,6 +206,26 @@ def sign_next() -> Checkpoint | None:
     if not outside.append(note):
         return None  # another keeper signed on while this one slept
     return _store(size, built.root(), _cosigned(note, built))
+
+
+def _demand_tiles_of_entries(signed: int, built: merkle.TileTree) -> None:
+    """What is signed is the root over the entries' leaves: tiles that were changed since they grew are not signed.
+
+    `signed`: the size of the checkpoint that the tiles were compared with already; only the leaves from there on are read.
+    """
+    try:
+        frontier = tree(signed).frontier()
+        leaves = Entry.objects.filter(position__gte=signed, position__lt=built.size).order_by("position")
+        for leaf in leaves.values_list("leaf", flat=True).iterator(chunk_size=_BATCH_LEAVES):
+            frontier.append(bytes(leaf))
+        holds = frontier.size == built.size and frontier.root() == built.root()
+    except (merkle.MerkleError, Tile.DoesNotExist):
+        holds = False
+    if not holds:
+        raise LedgerRefused(
+            f"The stored tree over {built.size} entries is not the one that the entries give: a tile was changed or is missing.",
+            hint="See `pressmark verify-ledger`, which names it; restore the newest backup of the database. Nothing was signed.",
+        )
 
 
 def _body_of(note: bytes) -> notes.Checkpoint:

@@ -54,7 +54,10 @@ class Moment:
     def sentence(self) -> str:
         """The line that every answer carries."""
         still = ", which is open" if self.is_open else ""
-        return f"As of position {self.position} of {self.last}{still}, {readable(self.time)}, read from the ledger."
+        told = f"As of position {self.position} of {self.last}{still}, {readable(self.time)}, read from the ledger."
+        if _POSITION.fullmatch(self.asked) and int(self.asked) < self.position:
+            told += f" Position {int(self.asked)} stands inside an act that ends at {self.position}; acts count whole."
+        return told
 
 
 def readable(time: str) -> str:

@@ -54,7 +54,7 @@ class _Judge:
 
 
 def read(ledger: Ledger, given: Sequence[bytes] = ()) -> Past:
-    """`given`: checkpoints that somebody kept elsewhere. Invalid when one of them is no checkpoint of this instance."""
+    """`given`: checkpoints that somebody kept elsewhere. Invalid when one is of another instance or of an ended origin."""
     judge = _Judge([era.keys.log for era in reversed(eras.read())] + keys.log_keys_here())
     outside = every()
     elsewhere = [_given(ledger, note) for note in given]
@@ -82,7 +82,14 @@ def _given(ledger: Ledger, note: bytes) -> _Claim:
     claim = next(_claims([note]), None)
     if claim is None:
         raise Invalid("That is no checkpoint.", hint="Give the note as it was handed out: three lines and a signature.")
-    if not _epoch(ledger, claim.checkpoint.origin):
+    epoch = _epoch(ledger, claim.checkpoint.origin)
+    if 0 < epoch < ledger.epoch:
+        raise Invalid(
+            f"That checkpoint is of {claim.checkpoint.origin}, which ended when the ledger was reopened as {ledger.origin}.",
+            hint=f"How the old origin ended is sealed already. Give the newest checkpoint of {ledger.origin} that anybody kept, "
+            "or leave it out. Whether this ledger continues an old one, `pressmark verify-ledger --checkpoint FILE` says.",
+        )
+    if not epoch:
         raise Invalid(
             f"That checkpoint is of {claim.checkpoint.origin}, this ledger is {ledger.origin}.",
             hint="Give a checkpoint of this installation.",

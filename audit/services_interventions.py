@@ -6,7 +6,8 @@ Rules:
 - a keys note names its own position, so the head of the ledger is held while it is made;
 - key files and note are written before COMMIT; a file that no committed row names signs nothing, and the next act sets it aside;
 - a rotation is signed by old and new keys, and so is a restored ledger that is reopened; a revocation and a copy by the new alone;
-- private keys that are revoked, or belong to the instance that this one was copied from, are set aside once the act is committed.
+- private keys that are revoked, or belong to the instance that this one was copied from, are set aside once the act is committed;
+- what a kill after COMMIT leaves undone is finished by the keeper, or by the same verb again; it is never done a second time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from audit import checkpoints, keys, ledger, notes, past, seat
+from audit import checkpoints, eras, keys, ledger, notes, past, seat
 from audit.models import Intervention, Key, Ledger
 from audit.past import Past
 from audit.refusal import LedgerRefused
@@ -89,6 +90,21 @@ def reopen_ledger(
         emit("ledger.reopened", act, text, old, new, *key_rows, team=None, refs=[ref, *refs])
         opened.after_commit += [lambda: seat.take(origin), lambda: keys.set_spent_aside(str(instance))]
         return act
+
+
+def finish_reopening(*, actor: Caller, copied: bool) -> Intervention | None:
+    """What an attempt left undone that was killed after its COMMIT: the seat, the old keys set aside. None when nothing is open.
+
+    Whoever signs first under a new origin takes its seat; so while the seat is still of an origin before, nothing was signed.
+    """
+    permissions.require(actor, "ledger.reopen", None)
+    origins, taken = list(dict.fromkeys(era.origin for era in eras.read())), seat.taken_or_none()
+    act = Intervention.objects.filter(kind__in=[Kind.LEDGER_COPIED, Kind.LEDGER_RESTORED]).order_by("-id").first()
+    if act is None or taken is None or taken.origin not in origins[:-1] or copied != (act.kind == Kind.LEDGER_COPIED):
+        return None
+    seat.take(origins[-1])
+    keys.set_spent_aside(str(_ledger().instance))
+    return act
 
 
 def correct_clock(*, actor: Caller, agreed_by: Actor, reason: str) -> Intervention:

@@ -118,7 +118,8 @@ def _remedy_of_anchor(state: anchors.State) -> str:
 
 _REMEDIES_OF_WITNESSES = {
     "does not know this ledger": "Give its operator the log key line that `pressmark keys` prints.",
-    "does not know the log key in force": "Give its operator the line that `pressmark keys` prints; after a rotation beside the old one.",
+    "does not know the log key in force": "Give its operator the line that `pressmark keys` prints, "
+    "after a rotation beside the old one.",
     "does not continue": "Stop the keeper, and see `When the ledger is refused` in the documentation of operations.",
     "forgot what it cosigned": "Its operator makes a new key in another folder; put the new line into the file of witnesses.",
     "has a clock": "Compare both clocks, and set the wrong one right.",

@@ -36,22 +36,32 @@ def run(options: argparse.Namespace) -> int:
     """One administrator."""
     given = [path.read_bytes() for path in options.checkpoint]
     actor = administrators.first_of(options)
+    finished = interventions.finish_reopening(actor=actor, copied=options.copied)
+    if finished is not None:
+        print("It was reopened already, by an attempt that was interrupted; what was left to do is done now.")
+        _tell(finished)
+        return 0
     reason = administrators.reason_of(options)
     if not options.although_whole:
         _demand_trouble(given, copied=options.copied)
     if not given and not options.copied:  # what a witness showed of the lost history is sealed with the loss
         cosigning.refuse_other_history(eras.read, checkpoints.root_or_none)
     act = interventions.reopen_ledger(actor=actor, reason=reason, copied=options.copied, given=given)
+    _tell(act)
+    return 0
+
+
+def _tell(act: Intervention) -> None:
+    """What it is now, what was before, and the new keys."""
     print(f"The ledger goes on as {Ledger.objects.get(ended_at=None).origin}.")
     _tell_what_was_before(act)
-    if options.copied:
+    if act.kind == Intervention.Kind.LEDGER_COPIED:
         tell_new_keys(
             "Nobody vouches for the new keys. Tell everybody who checks bundles of this copy these two lines:"
         )
     else:
         tell_new_keys("Keep these two lines outside this machine. Whoever knows the old ones can follow to these:")
     print("\nBack up the folder keys/ now, apart from the rest.")
-    return 0
 
 
 def _demand_trouble(given: Sequence[bytes], *, copied: bool) -> None:

@@ -1,7 +1,7 @@
 """Run as a script inside an installation of its own: does what its words say, and prints a line of JSON for each.
 
 python -m tests.audit.home_acts act act sign          two entries, then the keeper's signature
-Words: act, sign, rotate, revoke; `die-before-commit` and `die-after-commit` make the next rotation or revocation a SIGKILL there;
+Words: act, sign, rotate, revoke, reopen, copied; `die-before-commit` and `die-after-commit` make the next of these a SIGKILL there;
 `wait` reads a line of standard input before going on, and `slow` makes the next unit do so before its COMMIT; `look` says which
 issuer key this process would sign with, and `trusting` makes it look again only when it must.
 """
@@ -20,7 +20,8 @@ import django
 def main(words: list[str]) -> None:
     django.setup()
     doing = {
-        "act": _act, "sign": _sign, "rotate": _rotate, "revoke": _revoke, "wait": sys.stdin.readline,
+        "act": _act, "sign": _sign, "rotate": _rotate, "revoke": _revoke, "reopen": _reopen, "copied": _copied,
+        "wait": sys.stdin.readline,
         "die-before-commit": _die_before_commit, "die-after-commit": _die_after_commit,
         "slow": _slow, "look": _look, "trusting": _trusting,
     }  # fmt: skip
@@ -76,6 +77,16 @@ def _revoke() -> str:
 
     second = Actor.objects.get(username="rhea")
     return str(services_interventions.revoke_keys(actor=_caller(), agreed_by=second, reason="They were stolen.").pk)
+
+
+def _reopen(*, copied: bool = False) -> str:
+    from audit import services_interventions
+
+    return str(services_interventions.reopen_ledger(actor=_caller(), reason="It must go on.", copied=copied).pk)
+
+
+def _copied() -> str:
+    return _reopen(copied=True)
 
 
 def _slow() -> None:

@@ -71,6 +71,8 @@ def test_a_position_inside_an_act_stands_for_the_whole_act(world: World) -> None
     for entry in unit:
         found = moments.resolve(position=str(entry.position))
         assert (found.position, found.time) == (last, unit[0].at)
+        inside = f" Position {entry.position} stands inside an act that ends at {last}; acts count whole."
+        assert found.sentence.endswith(inside) is (entry.position < last)
     assert moments.before_act(last) == last - 3
     assert moments.resolve(position=str(last - 3)).position == last - 3
     assert moments.before_act(0) is None

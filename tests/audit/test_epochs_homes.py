@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,53 @@ def test_a_revocation_killed_after_its_commit_is_finished_by_the_keeper(home: Ho
     act, _ = home.acts("act", "sign")
     assert act["era"] == act["position"] - 1
     assert home.pressmark("check", "--before-start").returncode == 0
+
+
+@pytest.mark.parametrize("how", ["--restored", "--copied"])
+def test_a_reopening_killed_after_its_commit_is_finished_by_the_same_verb_and_done_once(home: Home, how: str) -> None:
+    home.acts("act", "sign")
+    old = seat_of(home)["origin"]
+    assert home.acts("die-after-commit", "copied" if how == "--copied" else "reopen") == [None]
+    assert seat_of(home)["origin"] == old
+    told = home.pressmark("reopen-ledger", how, *home.administrator())
+    assert told.returncode == 0, told.stderr
+    assert "It was reopened already, by an attempt that was interrupted" in told.stdout
+    origin = seat_of(home)["origin"]
+    assert origin.endswith("/2")
+    assert f"{origin}+" in told.stdout, "the new key lines are told"
+    assert ("log.key" in key_files(home)) is (how == "--restored")
+    assert home.acts("act", "sign")[-1]["origin"] == origin
+    again = home.pressmark("reopen-ledger", how, *home.administrator())
+    assert again.returncode == 1
+    assert "Nothing is wrong here" in again.stderr
+    assert home.pressmark("keys").stdout.count(" from position ") == 2
+    is_in_order(home)
+
+
+@pytest.mark.parametrize("how", ["reopen", "copied"])
+def test_a_reopening_killed_after_its_commit_is_finished_by_the_keeper(home: Home, how: str) -> None:
+    home.acts("act", "sign")
+    home.acts("die-after-commit", how)
+    keeper = home.keeper()
+    home.wait_for(lambda: seat_of(home)["origin"].endswith("/2"), seconds=30)
+    home.wait_for(lambda: ("log.key" in key_files(home)) is (how == "reopen"), seconds=30)
+    home.kill(keeper)
+    done = home.pressmark("reopen-ledger", "--copied" if how == "copied" else "--restored", *home.administrator())
+    assert (done.returncode, "Nothing is wrong here" in done.stderr) == (1, True)
+    is_in_order(home)
+
+
+def test_a_reopening_killed_before_its_commit_has_not_happened(home: Home) -> None:
+    home.acts("act", "sign", "die-before-commit", "reopen")
+    assert home.pressmark("keys").stdout.count(" from position ") == 1
+    done = home.pressmark("reopen-ledger", "--restored", "--although-whole", *home.administrator())
+    assert done.returncode == 0, done.stderr
+    assert home.acts("act", "sign")[-1]["origin"].endswith("/2")
+    is_in_order(home)
+
+
+def seat_of(home: Home) -> dict[str, str]:
+    return json.loads((home.home / "checkpoints" / "seat.json").read_text())  # type: ignore[no-any-return]
 
 
 # --- other processes ---

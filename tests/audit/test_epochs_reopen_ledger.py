@@ -199,6 +199,16 @@ def test_a_checkpoint_of_another_instance_is_not_taken(world: World) -> None:
     assert files() == ["issuer.key", "log.key"]
 
 
+def test_a_checkpoint_of_an_origin_that_ended_says_nothing_about_the_present_one(world: World) -> None:
+    early = world.checkpoint()
+    world.reopen_ledger()
+    world.checkpoint()
+    with pytest.raises(Invalid, match=r"which ended when the ledger was reopened as .*/2") as refused:
+        world.reopen_ledger(given=[early.note.encode()])
+    assert "verify-ledger --checkpoint" in refused.value.hint
+    assert eras.read()[-1].origin.endswith("/2")
+
+
 def test_a_copy_takes_a_new_instance_and_nobody_vouches_for_its_keys(world: World) -> None:
     signed = world.checkpoint()
     old = {keys.log_signer().public.key_id, keys.issuer_signer().public.key_id}
