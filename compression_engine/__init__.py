@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compression_engine.errors import EngineError as EngineError
+    from compression_engine.evaluation import evaluate as evaluate
     from compression_engine.inspect import Inspection as Inspection
     from compression_engine.inspect import inspect_file as inspect_file
     from compression_engine.pipeline import compress as compress
-    from compression_engine.pipeline import evaluate as evaluate
+    from compression_engine.plan import Plan as Plan
     from compression_engine.recipe import Recipe as Recipe
     from compression_engine.recipe import Step as Step
     from compression_engine.result import Measurement as Measurement
@@ -22,11 +23,12 @@ _HOMES = {
     "Inspection": "inspect",
     "METHODS": "methods",
     "Measurement": "result",
+    "Plan": "plan",
     "Recipe": "recipe",
     "Result": "result",
     "Step": "recipe",
     "compress": "pipeline",
-    "evaluate": "pipeline",
+    "evaluate": "evaluation",
     "inspect_file": "inspect",
 }
 

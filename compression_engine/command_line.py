@@ -22,6 +22,7 @@ from compression_engine.canonical import JSON, CanonicalError, canonical, parse_
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
 from compression_engine.methods import METHODS
+from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, shipped_recipes
 
 _QUICK_ROUNDS = 9
@@ -115,6 +116,8 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         calibration=options.calibration,
         evaluation=options.evaluation,
         output_folder=options.output,
+        plan=_plan(options.plan),
+        beside=_beside(options),
         settings=_settings(options, recipe.seed),
         progress=speaker.progress,
     )
@@ -122,16 +125,30 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
 
 
 def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
-    from compression_engine.pipeline import evaluate
+    from compression_engine.evaluation import evaluate
 
-    _refuse_existing(options.output)
+    for target in filter(None, (options.output, options.outputs)):
+        _refuse_existing(target)
     result = evaluate(
         options.child,
         parent=options.parent,
+        incumbent=options.incumbent,
+        first=options.first,
         data=options.data,
+        plan=_plan(options.plan),
+        beside=_beside(options),
         settings=_settings(options, 0),
         progress=speaker.progress,
     )
+    _write(options.output, result.canonical())
+    return _measured(result, options.output)
+
+
+def _figures(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    from compression_engine.figures import recompute
+
+    _refuse_existing(options.output)
+    result = recompute(options.outputs, measures=options.measure, progress=speaker.progress)
     _write(options.output, result.canonical())
     return _measured(result, options.output)
 
@@ -140,7 +157,7 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
     from compression_engine.data import read_rows
     from compression_engine.formats.onnx_io import inspect_model, weights_file
     from compression_engine.measure.distribution import measure_distribution, parse_bins
-    from compression_engine.pipeline import open_pair
+    from compression_engine.opening import open_pair
 
     _refuse_existing(options.output)
     bins = None if options.bins is None else parse_bins(_json_file(options.bins, "data_does_not_fit"))
@@ -196,8 +213,26 @@ def _recipe(source: str) -> Recipe:
     return Recipe.parse(path.read_bytes())
 
 
+def _plan(path: Path | None) -> Plan | None:
+    return None if path is None else Plan.parse(_bytes(path))
+
+
+def _beside(options: argparse.Namespace) -> Any:
+    from compression_engine.evaluation import Beside
+    from compression_engine.price_sheet import PriceSheet
+
+    return Beside(
+        out_of_distribution=options.out_of_distribution,
+        outputs=options.outputs,
+        work=options.work,
+        price_sheet=None if options.price_sheet is None else PriceSheet.parse(_bytes(options.price_sheet)),
+        seen=options.seen,
+        allow_seen=options.allow_seen,
+    )
+
+
 def _settings(options: argparse.Namespace, seed: int) -> Any:
-    from compression_engine.pipeline import Settings
+    from compression_engine.evaluation import Settings
 
     chosen = seed if options.seed is None else options.seed
     if options.quick:
@@ -213,11 +248,16 @@ def _measured(result: Any, path: Path) -> tuple[Answer, str]:
 
 def _json_file(path: Path, code: str) -> JSON:
     try:
-        return parse_json(path.read_bytes())
-    except OSError as error:
-        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error
+        return parse_json(_bytes(path))
     except CanonicalError as error:
         raise EngineError(code, f"{path.name}: {error}.", "Give a JSON file.") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error
 
 
 def _refuse_existing(path: Path) -> None:
@@ -268,10 +308,19 @@ def _parser() -> argparse.ArgumentParser:
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
     judged.add_argument("child", type=Path, metavar="CHILD")
-    judged.add_argument("--parent", type=Path)
+    for role, meaning in (
+        ("parent", "what it was made from"),
+        ("incumbent", "what is served now"),
+        ("first", "the first approved version of the line"),
+    ):
+        judged.add_argument(f"--{role}", type=Path, help=meaning)
     judged.add_argument("--data", type=Path, required=True, metavar="FILE")
     judged.add_argument("--output", type=Path, required=True, metavar="RESULT.json")
     _measuring(judged)
+    again = command("figures", _figures, "Compute figures again from stored answers, without a model.")
+    again.add_argument("outputs", type=Path, metavar="OUTPUTS.safetensors")
+    again.add_argument("--measure", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
+    again.add_argument("--output", type=Path, required=True, metavar="RESULT.json")
     watched = command("observe", _observe, "Count how inputs and answers are distributed.")
     watched.add_argument("child", type=Path, metavar="CHILD")
     watched.add_argument("--parent", type=Path)
@@ -292,4 +341,13 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_natural(0, 2**32 - 1))
     parser.add_argument("--threads", type=_natural(1, 256), default=1)
     parser.add_argument("--rounds", type=_natural(3, 10_000), default=60, help="rounds of latency (60)")
+    parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="task, columns and measures")
+    parser.add_argument("--out-of-distribution", type=Path, metavar="FILE", help="rows of another kind")
+    parser.add_argument("--outputs", type=Path, metavar="OUTPUTS.safetensors", help="keep every answer in this file")
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="go on here after the work was killed")
+    parser.add_argument("--price-sheet", type=Path, metavar="SHEET.json")
+    parser.add_argument(
+        "--seen", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="rows of training"
+    )
+    parser.add_argument("--allow-seen", action="store_true", help="evaluate on such rows all the same, and say so")
     parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")

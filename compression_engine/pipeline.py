@@ -2,7 +2,8 @@
 
 Rules:
 - the parent is inspected before it is parsed; it is never changed;
-- an output counts only after it loads, takes and gives what the parent does, runs on real rows, differs and is smaller;
+- an output counts only after it loads, takes and gives what the parent does, runs on real rows, differs and is smaller (unless
+  no step of the recipe is there to save bytes);
 - the same parent, recipe and seed give the same bytes; what is measured is kept apart from what is made;
 - an output folder appears whole, by a rename, or not at all.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import onnx
 
+from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON
 from compression_engine.data import read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
@@ -27,12 +29,12 @@ from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.formats import onnx_io
 from compression_engine.methods.int8_weights import Report
-from compression_engine.opening import ModelFile, model_file
+from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_file
 from compression_engine.opening import open_pair as open_pair
 from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
-from compression_engine.recipe import Recipe
+from compression_engine.recipe import Recipe, Step
 from compression_engine.result import RESULT_NAME, Result
 
 
@@ -66,14 +68,16 @@ def compress(
         hint = "Give evaluation rows: an output counts only after it ran on real inputs."
         raise DataError("data_missing", "There are no rows to run the compressed model on.", hint)
     progress("read", 0, 1, "reading the parent")
-    rows, extra = read_rows(evaluation, plan), read_rows(calibration) if calibration else None
+    rows, material = read_rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
+    extra = material.rows if material else read_rows(calibration) if calibration else None
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     with new_folder(output_folder) as folder:
         path = folder / loaded.path.name
-        made = make(loaded, recipe, progress)
+        made = make(loaded, recipe, progress, material)
         digest = onnx_io.save(made.model, path)
-        _check_smaller(path.stat().st_size, loaded.size_bytes)
+        if any(step.spec.shrinks for step in recipe.steps):
+            _check_smaller(path.stat().st_size, loaded.size_bytes)
         files = {VERSION: model_file(path), PARENT: ModelFile(loaded.path, loaded.digest, loaded.size_bytes, ())}
         judged = judge(files, rows, plan, beside or Beside(), settings, progress)
         result = Result(
@@ -98,7 +102,19 @@ def compress(
     return result
 
 
-def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress) -> Made:
+def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, parent: Path) -> Calibration | None:
+    """What the recipe's steps look at; None where none looks at data. Raises DataError (data_missing, ...)."""
+    needing = [number for number, step in enumerate(recipe.steps, start=1) if step.spec.needs_calibration]
+    if not needing:
+        return None
+    if path is None:
+        hint = "Give calibration rows: inputs of the model, with the right class in the column 'label'."
+        method = recipe.steps[needing[0] - 1].method
+        raise DataError("data_missing", f"Step {needing[0]}: {method} needs calibration rows, there are none.", hint)
+    return Calibration.of(path, plan, onnx_io.weights_file(parent).parent / TOKENIZER_NAME)
+
+
+def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress, calibration: Calibration | None = None) -> Made:
     """Applies the steps of a recipe to a model in memory; raises RecipeError (recipe_does_not_fit, nothing_to_compress)."""
     model = onnx.ModelProto()
     model.CopyFrom(loaded.model)
@@ -110,9 +126,10 @@ def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress) -> Made:
             message = f"Step {number}: {step.method} takes {formats}, the model is {loaded.inspection.format}."
             raise RecipeError("recipe_does_not_fit", message, "Use a method for this format, or export the model.")
         report = Report()
-        import_module(step.spec.module).apply(model, dict(step.parameters), report, progress)
+        looked_at = (calibration,) if step.spec.needs_calibration else ()
+        import_module(step.spec.module).apply(model, dict(step.parameters), report, progress, *looked_at)
         if not report.changed:
-            raise _nothing_to_do(number, step.method, report)
+            raise _nothing_to_do(number, step, report)
         steps.append({"changed": report.changed, "left": report.left, "method": step.method})
     facts = {
         "pressmark.engine_version": ENGINE_VERSION,
@@ -146,11 +163,14 @@ def _check_smaller(size_bytes: int, parent_size_bytes: int) -> None:
         raise OutputRefused("output_not_smaller", message, hint)
 
 
-def _nothing_to_do(number: int, method: str, report: Report) -> RecipeError:
+def _nothing_to_do(number: int, step: Step, report: Report) -> RecipeError:
     reasons = sorted({str(entry["reason"]) for entry in report.left})
+    if not step.spec.shrinks:
+        message = f"Step {number}: {step.method} found nothing to change: {'; '.join(reasons)}."
+        return RecipeError("nothing_to_compress", message, "The model may stay as it is; leave this step out.")
     why = f" Weights were left alone because {'; '.join(reasons)}." if reasons else " It has no large float weights."
     hint = "The model may be compressed already; use another method, or a smaller min_elements."
-    return RecipeError("nothing_to_compress", f"Step {number}: {method} found nothing to change.{why}", hint)
+    return RecipeError("nothing_to_compress", f"Step {number}: {step.method} found nothing to change.{why}", hint)
 
 
 def _file_record(path: Path, digest: str) -> dict[str, JSON]:

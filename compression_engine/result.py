@@ -15,6 +15,7 @@ from pathlib import Path
 from compression_engine.canonical import JSON, CanonicalError, canonical, decimal_text, parse_canonical
 from compression_engine.environment import ENGINE_VERSION
 from compression_engine.errors import EngineError
+from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe
 
 RESULT_TYPE = "pressmark/engine_result/1"
@@ -97,6 +98,9 @@ class Result:
     steps: Sequence[dict[str, JSON]] = ()
     tensors: Sequence[dict[str, JSON]] = ()
     graph_digest: str | None = None
+    others: Sequence[dict[str, JSON]] = ()
+    plan: Plan | None = None
+    outputs_file: dict[str, JSON] | None = None
     folder: Path | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, JSON]:
@@ -108,8 +112,12 @@ class Result:
             "environment": list(self.environment),
             "evidence": [evidence.entry() for evidence in self.evidence],
             "graph_digest": self.graph_digest,
+            "others": list(self.others),
             "outputs": list(self.outputs),
+            "outputs_file": self.outputs_file,
             "parent": self.parent,
+            "plan": None if self.plan is None else self.plan.document(),
+            "plan_digest": None if self.plan is None else self.plan.digest(),
             "recipe": None if self.recipe is None else self.recipe.document(),
             "recipe_digest": None if self.recipe is None else self.recipe.digest(),
             "seed": self.seed,
