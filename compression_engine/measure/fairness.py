@@ -1,0 +1,258 @@
+"""Whether groups are treated alike, and whether the version treats them less alike than the original did.
+
+Rules:
+- rates by group: selected (given the favourable class), selected among those for whom that is right (true positives) and
+  among those for whom it is not (false positives), and right answers; with several classes and none named favourable, right
+  answers alone;
+- every group is set beside the largest one; the gap is the largest rate less the least one over groups of 30 rows or more;
+- changes are paired: the same rows under both models. The change of a gap is that of the two groups that stand farthest
+  apart under the version: how much farther than under the original, negative where they came closer. Its interval allows for
+  these two having been picked among all pairs (Bonferroni);
+- which rate ought to be equal is not ours to say: they cannot all be (Chouldechova 2017; Kleinberg et al. 2017).
+Sources: demographic parity and the four-fifths ratio (EEOC 1978), equal opportunity and equalised odds (Hardt, Price and Srebro
+2016); Wilson's interval for rates, Newcombe's for differences, the same on logarithms for ratios, Tango's for paired changes;
+spreads of gaps from the bootstrap of counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression_engine.errors import DataError
+from compression_engine.measure import scores
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.intervals import (
+    Z95,
+    Estimate,
+    Floats,
+    difference_interval,
+    paired_share_interval,
+    ratio_interval,
+    share_interval,
+)
+from compression_engine.measure.resampling import Whole, bootstrap_counts
+from compression_engine.measure.slicing import ROWS_MIN, class_name
+from compression_engine.outputs import PARENT, VERSION, Column, Outputs
+from compression_engine.plan import Plan
+from compression_engine.result import Measurement
+
+METHOD = "rates_by_group"
+_OUTSIDE = 0.025
+_WORDS = {
+    "selection_rate": "selected",
+    "true_positive_rate": "selected of those for whom it is right",
+    "false_positive_rate": "selected of those for whom it is not right",
+    "accuracy": "answered right",
+}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Which rows count for a rate [rows], and which of them each model hits [rows]; `theirs` where an original was run."""
+
+    metric: str
+    counts: NDArray[np.bool_]
+    ours: NDArray[np.bool_]
+    theirs: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group's rows for a rate: hit by both, by the version alone, by the original alone, by neither."""
+
+    column: str
+    value: str
+    cells: tuple[int, int, int, int]
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return sum(self.cells)
+
+    @property
+    def name(self) -> tuple[tuple[str, str], ...]:
+        """The slice."""
+        return ((self.column, self.value),)
+
+    def rate(self, theirs: bool = False) -> Estimate:
+        """The rate of the version, or of the original, with Wilson's limits."""
+        both, ours, other, _ = self.cells
+        hits = both + (other if theirs else ours)
+        return Estimate(hits / self.n, *share_interval(hits, self.n))
+
+    def change(self, z: float = Z95) -> Estimate:
+        """The version's rate less the original's, paired; `z` is the normal quantile of another confidence."""
+        _, won, lost, _ = self.cells
+        return Estimate((won - lost) / self.n, *paired_share_interval(lost, won, self.n, z))
+
+
+def measure(context: Context) -> list[Found]:
+    """Rates by group for each protected column; none where none is protected or the task has no classes."""
+    outputs, plan = context.outputs, context.plan
+    if plan.task != "classification" or not plan.protected or not len(outputs):
+        return []
+    favourable = favourable_class(outputs, plan)
+    figures: list[Measurement] = []
+    for column in plan.protected:
+        if column not in outputs.slices:
+            hint = "List it under slices too, by the name that it has in the data."
+            raise DataError("data_does_not_fit", f"The protected column {column!r} is not among the slices.", hint)
+        for rate in rates(outputs, plan, favourable):
+            figures += _by_group(rate, column, outputs.slices[column], context.seed)
+    if outputs.sequences is not None:
+        reason = "rows of one sequence depend on each other"
+        figures = [replace(figure, low=None, high=None, reason=reason) for figure in figures]
+    named = "none named" if favourable is None else class_name(plan, favourable)
+    context.progress("fairness", len(outputs), len(outputs), "groups compared")
+    return [Found("fairness", METHOD, figures, context.seed, facts=(("favourable", named),))] if figures else []
+
+
+def favourable_class(outputs: Outputs, plan: Plan) -> int | None:
+    """The index of the favourable class; None with several classes and none named. Raises DataError where it is unknown."""
+    count = scores.class_count(outputs)
+    if plan.favourable is None:
+        return 1 if count == 2 else None
+    if plan.favourable in plan.classes:
+        return plan.classes.index(plan.favourable)
+    if plan.favourable.isdecimal() and int(plan.favourable) < count:
+        return int(plan.favourable)
+    hint = f"Give one of the plan's classes, or an index from 0 to {count - 1}."
+    raise DataError("data_does_not_fit", f"The favourable class {plan.favourable!r} is none of the classes.", hint)
+
+
+def rates(outputs: Outputs, plan: Plan, favourable: int | None) -> list[Rate]:
+    """The rates that these answers allow."""
+    roles = [role for role in (VERSION, PARENT) if role in outputs.models]
+    answers = [scores.predicted(outputs, role, plan) for role in roles]
+    every = np.ones(len(outputs), dtype=bool)
+    right = None if outputs.labels is None else scores.labels(outputs, plan)
+    found = []
+    if favourable is not None:
+        selected = [answer == favourable for answer in answers]
+        found.append(_rate("selection_rate", every, selected))
+        if right is not None:
+            found.append(_rate("true_positive_rate", right == favourable, selected))
+            found.append(_rate("false_positive_rate", right != favourable, selected))
+    if right is not None:
+        found.append(_rate("accuracy", every, [answer == right for answer in answers]))
+    return found
+
+
+def gap_change(most: Group, least: Group, groups: int) -> Estimate:
+    """By how much farther apart two of so many groups stand under the version than under the original."""
+    pairs = groups * (groups - 1) // 2
+    z = NormalDist().inv_cdf(1 - _OUTSIDE / max(1, pairs))
+    above, below = most.change(z), least.change(z)
+    return Estimate(above.value - below.value, *difference_interval(above, below))
+
+
+def _rate(metric: str, counts: NDArray[np.bool_], hits: Sequence[NDArray[np.bool_]]) -> Rate:
+    return Rate(metric, counts, hits[0], hits[1] if len(hits) > 1 else None)
+
+
+def _by_group(rate: Rate, column: str, codes: Column, seed: int) -> list[Measurement]:
+    groups = [
+        Group(column, value, _cells(rate, rate.counts & (codes.codes == code)))
+        for code, value in enumerate(codes.values)
+    ]
+    present = [group for group in groups if group.n]
+    paired = rate.theirs is not None
+    figures: list[Measurement] = []
+    for group in present:
+        figures.append(_rate_figure(rate.metric, group, theirs=False))
+        if paired:
+            figures.append(_rate_figure(rate.metric, group, theirs=True))
+    large = [group for group in present if group.n >= ROWS_MIN]
+    if len(large) < 2:
+        return figures
+    reference = max(large, key=lambda group: group.n)
+    for group in large:
+        if group is not reference:
+            figures += _beside(rate.metric, group, reference, paired)
+    return figures + _gap_figures(rate.metric, large, paired, seed)
+
+
+def _cells(rate: Rate, inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    ours = rate.ours[inside]
+    theirs = ours if rate.theirs is None else rate.theirs[inside]
+    return (
+        int((ours & theirs).sum()),
+        int((ours & ~theirs).sum()),
+        int((~ours & theirs).sum()),
+        int((~ours & ~theirs).sum()),
+    )
+
+
+def _rate_figure(metric: str, group: Group, *, theirs: bool) -> Measurement:
+    rate, whose = group.rate(theirs), "the original" if theirs else "this model"
+    plain = f"{_named(group)}: {100 * rate.value:.1f} % of {group.n} rows are {_WORDS[metric]} by {whose}."
+    full = f"parent_{metric}" if theirs else metric
+    return Measurement(full, rate.value, "share", group.n, plain, rate.low, rate.high, slice=group.name)
+
+
+def _beside(metric: str, group: Group, reference: Group, paired: bool) -> list[Measurement]:
+    """Difference and ratio to the largest group, and how the difference changed."""
+    n, name = group.n + reference.n, (*group.name, ("against", reference.value))
+    ours, theirs = group.rate(), reference.rate()
+    low, high = difference_interval(ours, theirs)
+    pair = f"{_named(group)} against {reference.value}"
+    difference = ours.value - theirs.value
+    plain = f"{pair}: {100 * difference:+.1f} points {_WORDS[metric]}, on {n} rows."
+    figures = [Measurement(f"{metric}_difference", difference, "share", n, plain, low, high, slice=name)]
+    limits = ratio_interval(ours, theirs)
+    if limits is None or theirs.value == 0:
+        reason = f"no row of {reference.value} is {_WORDS[metric]}"
+        plain = f"{pair}: there is no ratio."
+        figures.append(Measurement(f"{metric}_ratio", None, "ratio", n, plain, reason=reason, slice=name))
+    else:
+        ratio = ours.value / theirs.value
+        plain = f"{pair}: {ratio:.2f} times as many are {_WORDS[metric]}."
+        figures.append(Measurement(f"{metric}_ratio", ratio, "ratio", n, plain, *limits, slice=name))
+    if paired:
+        low, high = difference_interval(group.change(), reference.change())
+        change = group.change().value - reference.change().value
+        plain = f"{pair}: the difference in rows {_WORDS[metric]} moved by {100 * change:+.1f} points."
+        figures.append(Measurement(f"{metric}_difference_change", change, "share", n, plain, low, high, slice=name))
+    return figures
+
+
+def _gap_figures(metric: str, groups: Sequence[Group], paired: bool, seed: int) -> list[Measurement]:
+    """The largest less the least rate, and the change of it."""
+    column, n = groups[0].column, sum(group.n for group in groups)
+    values = [group.rate().value for group in groups]
+    least, most = groups[values.index(min(values))], groups[values.index(max(values))]
+    gap, name = max(values) - min(values), ((column, "all groups"),)
+    plain = (
+        f"{column}: rows {_WORDS[metric]} differ by {100 * gap:.1f} points, {least.value} least and {most.value} most."
+    )
+    reason = "a largest difference of groups is above zero by chance alone; the differences have intervals"
+    drawn = bootstrap_counts(np.array([group.cells for group in groups], dtype=np.int64), seed)
+    spread = float(_gaps(drawn, False).std(ddof=1))
+    figures = [Measurement(f"{metric}_gap", gap, "share", n, plain, spread=spread, reason=reason, slice=name)]
+    if not paired:
+        return figures
+    change = gap_change(most, least, len(groups))
+    word = "farther apart" if change.value > 0 else "closer together"
+    plain = (
+        f"{column}: {least.value} and {most.value} are {100 * abs(change.value):.1f} points {word} in rows {_WORDS[metric]} "
+        f"than under the original (95 % between {100 * change.low:+.1f} and {100 * change.high:+.1f})."
+    )
+    limits = (change.low, change.high)
+    spread = float((_gaps(drawn, False) - _gaps(drawn, True)).std(ddof=1))
+    changed = f"{metric}_gap_change"
+    return [*figures, Measurement(changed, change.value, "share", n, plain, *limits, spread, slice=name)]
+
+
+def _gaps(drawn: Whole, theirs: bool) -> Floats:
+    hits = drawn[..., 0] + drawn[..., 2 if theirs else 1]
+    found = hits / drawn.sum(axis=-1)
+    return np.asarray(found.max(axis=1) - found.min(axis=1))
+
+
+def _named(group: Group) -> str:
+    return f"{group.column} = {group.value}"
