@@ -1412,7 +1412,7 @@ def verify_bundle(
 
 def is_zipped_receipt(data: memoryview) -> bool:
     """Whether the first file in a zip is one of a completed receipt."""
-    if len(data) < LOCAL.size or data[:4] != b"PK\x03\x04":
+    if len(data) < LOCAL.size or bytes(data[:4]) != b"PK\x03\x04":
         return False
     length = LOCAL.unpack(data[: LOCAL.size])[9]
     return ZIPPED_RECEIPT_PATTERN.fullmatch(bytes(data[LOCAL.size : LOCAL.size + length])) is not None
@@ -2082,8 +2082,9 @@ def key_lines(argument: str, algorithm: int = ED25519) -> list[str]:
     try:
         data = Path(argument).read_bytes()
     except (OSError, ValueError) as error:
-        is_file = isinstance(error, OSError) and Path(argument[:255]).exists()
-        said = f"it cannot be read ({error.strerror})" if is_file else f"no file of this name, and no key line: {why}"
+        said = f"no file of this name, and no key line: {why}"
+        if isinstance(error, OSError) and Path(argument[:255]).exists():
+            said = f"it cannot be read ({error.strerror})"
         raise WrongCall(f"{argument}: {said}") from None
     lines = [line.split() for line in data.decode("utf-8", "replace").splitlines()]
     found = [words[0] for words in lines if words and not words[0].startswith("#")]
