@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, canonical
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
-from compression_engine.pipeline import make, new_folder
+from compression_engine.pipeline import calibration_rows, make, new_folder
+from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe
 from compression_engine.result import read_result
 
 
-def replay(result: Path, *, parent: Path, output_folder: Path, progress: Progress = silent) -> str:
+def replay(
+    result: Path,
+    *,
+    parent: Path,
+    output_folder: Path,
+    calibration: Path | None = None,
+    progress: Progress = silent,
+) -> str:
     """Writes the weights into `output_folder` and returns their digest if it is the recorded one.
 
-    Raises EngineError: replay_parent_differs, or replay_differs with the tensor that differs; then nothing is written.
+    `calibration` are the rows that the recipe's steps looked at, where some did. Raises EngineError: replay_parent_differs,
+    replay_data_differs, or replay_differs with the tensor that differs; then nothing is written.
     """
     document = read_result(result)
     if document["command"] != "compress" or document["recipe"] is None:
@@ -30,12 +40,25 @@ def replay(result: Path, *, parent: Path, output_folder: Path, progress: Progres
         raise EngineError("replay_parent_differs", f"The parent is {loaded.digest}, recorded is {expected}.", hint)
     recipe = Recipe.parse(canonical(document["recipe"]))
     recorded = document["outputs"][0]
+    material = _calibration(document, recipe, calibration, parent)
     with new_folder(output_folder) as folder:
-        made = make(loaded, recipe, progress)
+        made = make(loaded, recipe, progress, material)
         digest = onnx_io.save(made.model, folder / recorded["path"])
         if digest != recorded["digest"]:
             raise _differs(document, onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
     return digest
+
+
+def _calibration(document: dict[str, JSON], recipe: Recipe, path: Path | None, parent: Path) -> Calibration | None:
+    """The recorded calibration rows, read as they were."""
+    plan = None if document.get("plan") is None else Plan.parse(document["plan"])
+    found = calibration_rows(recipe, path, plan, parent)
+    recorded = [entry["digest"] for entry in document["data"] if entry["role"] == "calibration"]
+    if found is not None and found.rows.digest not in recorded:
+        hint = "Replay needs exactly the calibration rows that the result was made with."
+        message = f"The calibration rows are {found.rows.digest}, recorded is {', '.join(recorded) or 'none'}."
+        raise EngineError("replay_data_differs", message, hint)
+    return found
 
 
 def _differs(document: dict[str, JSON], tensors: list[dict[str, JSON]], graph: str) -> EngineError:

@@ -117,7 +117,7 @@ def confidences(outputs: Outputs, role: str, plan: Plan) -> Confidences:
         probabilities[rows, predicted],
         (predicted == labels).astype(np.float64),
         squares / 2 if probabilities.shape[1] == 2 else squares,
-        _scores(outputs, role, plan, probabilities),
+        logits_of(outputs, role, plan),
         labels,
     )
 
@@ -143,9 +143,10 @@ def errors_by_chance(model: Confidences, seed: int) -> Floats:
     return errors
 
 
-def _scores(outputs: Outputs, role: str, plan: Plan, probabilities: Floats) -> Floats:
+def logits_of(outputs: Outputs, role: str, plan: Plan) -> Floats:
+    """[rows, classes]: the logits themselves, or scores whose softmax the probabilities are; one column as a pair."""
     if scores.are_probabilities(outputs, plan):
-        return log_scores(probabilities)
+        return log_scores(scores.probabilities(outputs, role, plan))
     logits = scores.matrix(outputs.answer(role), "scores").astype(np.float64)
     return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
 

@@ -23,7 +23,7 @@ from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.intervals import Z95, Floats
 from compression_engine.measure.resampling import RESAMPLES
-from compression_engine.measure.robustness import answered
+from compression_engine.measure.running import answered
 from compression_engine.outputs import PARENT, VERSION, Array, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

@@ -10,24 +10,20 @@ Source: Hendrycks and Dietterich 2019; the damages are in `corruptions`.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from compression_engine.answering import answer
-from compression_engine.data import Encoder
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import KINDS, SEVERITIES, Damage, damage_for, modality_of
 from compression_engine.measure.corruptions.loss import Cell, Scored, figures
 from compression_engine.measure.intervals import Floats
+from compression_engine.measure.running import answered
 from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
-from compression_engine.runtime import Model
 
 METHOD = "answers_on_corrupted_rows"
 KIND = STAGE = "robustness"
@@ -92,19 +88,6 @@ def subset(outputs: Outputs, rows: Array) -> Outputs:
     }
     labels = None if outputs.labels is None else _taken(outputs.labels, rows)
     return Outputs(models, labels, sequences=None if outputs.sequences is None else outputs.sequences[rows])
-
-
-def answered(models: Mapping[str, Model], encoder: Encoder, plan: Plan) -> Outputs:
-    """What models answer to rows, held in memory; labels where the plan names them."""
-    # slices are of no use here, and other rows need not have them
-    plan = replace(plan, slices=(), protected=())
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = answer(models, encoder, plan, folder=Path(folder) / "answers")
-        held = {
-            role: {name: Field(np.array(found.values), found.offsets) for name, found in fields.items()}
-            for role, fields in outputs.models.items()
-        }
-    return replace(outputs, models=held)
 
 
 def _chosen(context: Context, runs_a_row: int) -> Array:

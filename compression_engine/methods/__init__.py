@@ -23,9 +23,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """What is known about a method without importing it. `module` holds `apply(model, parameters, report)`.
+    """What is known about a method without importing it. `module` holds `apply(model, parameters, report, progress)`.
 
-    `needs_calibration` says whether it looks at data to make the child.
+    `needs_calibration` says whether it looks at data to make the child; its `apply` then takes them behind the others.
+    `shrinks` says whether it is there to save bytes: an output of steps that are not may be as large as its parent.
     """
 
     name: str
@@ -35,6 +36,7 @@ class MethodSpec:
     parameters: tuple[Parameter, ...]
     module: str
     needs_calibration: bool = False
+    shrinks: bool = True
 
 
 _MIN_ELEMENTS = Parameter(
@@ -66,6 +68,26 @@ METHODS: dict[str, MethodSpec] = {
             formats=("onnx",),
             parameters=(_MIN_ELEMENTS,),
             module="compression_engine.methods.quantize_dynamic",
+        ),
+        MethodSpec(
+            name="calibrate_temperature",
+            version="1",
+            summary="Divides a classifier's scores by one number that is fitted to labelled calibration rows, so that it is "
+            "as often right as it says; which class comes first never changes, and nothing is saved.",
+            formats=("onnx",),
+            parameters=(
+                Parameter(
+                    name="min_rows",
+                    kind="integer",
+                    default=100,
+                    minimum=20,
+                    maximum=1_000_000,
+                    summary="Fewer labelled calibration rows than this are refused.",
+                ),
+            ),
+            module="compression_engine.methods.calibrate_temperature",
+            needs_calibration=True,
+            shrinks=False,
         ),
     )
 }

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from compression_engine.data import Encoder, Rows
 from compression_engine.measure import out_of_distribution as ood
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.robustness import answered
+from compression_engine.measure.running import answered
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

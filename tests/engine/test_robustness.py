@@ -14,7 +14,7 @@ from compression_engine.data import Encoder, Rows
 from compression_engine.measure import robustness
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import modality_of
-from compression_engine.measure.robustness import answered
+from compression_engine.measure.running import answered
 from compression_engine.plan import Plan, State
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
