@@ -23,6 +23,7 @@ _EMBEDDING_WIDTH = 32
 _UNIT_LENGTH_TOLERANCE = 1e-2
 _NEIGHBOUR_ROWS_MAX = 5000
 _NEIGHBOURS = 10
+_BLOCK_ENTRIES = 2_000_000
 
 
 def figures(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:
@@ -32,7 +33,7 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurem
         reason = "no row has finite answers"
         plain = f"The answers cannot be held against the {OTHERS[role]}'s: {reason}."
         return [Measurement("cosine_mean", None, "cosine", 0, plain, reason=reason)]
-    cosines = np.array([cosine(a, b) for a, b in _pairs(ours, theirs)])
+    cosines = np.concatenate([_cosines(a, b) for a, b in _blocks(ours, theirs)])
     found = cosine_figures(cosines, outputs.sequences, role, seed)
     found.append(_largest_difference(ours, theirs))
     return found + _AGREEMENTS[plan.task](outputs, role, plan, seed)
@@ -45,13 +46,7 @@ def cosine_rows(ours: list[Array], theirs: list[Array]) -> Floats:
 
 def cosine(a: Array, b: Array) -> float:
     """Cosine of two arrays of one size, in float64, by sums whose order does not depend on the number of threads."""
-    x, y = a.astype(np.float64).reshape(-1), b.astype(np.float64).reshape(-1)
-    lengths = float(np.sqrt(np.square(x).sum()) * np.sqrt(np.square(y).sum()))
-    if not np.isfinite(lengths):
-        return float("nan")
-    if lengths == 0:
-        return 1.0 if np.array_equal(x, y) else 0.0
-    return min(1.0, max(-1.0, float((x * y).sum()) / lengths))
+    return float(_cosines(a.astype(np.float64).reshape(1, -1), b.astype(np.float64).reshape(1, -1))[0])
 
 
 def same_form(outputs: Outputs, role: str) -> bool:
@@ -73,19 +68,33 @@ def kept(field: Field, rows: NDArray[np.bool_]) -> Field:
 
 def difference_rows(ours: Field, theirs: Field) -> Floats:
     """The mean absolute difference of the entries of each row; [rows]."""
-    return np.array(
-        [float(np.abs(a.astype(np.float64) - b.astype(np.float64)).mean()) for a, b in _pairs(ours, theirs)]
-    )
+    return np.concatenate([np.abs(a - b).mean(axis=1) for a, b in _blocks(ours, theirs)])
 
 
-def _pairs(ours: Field, theirs: Field) -> Iterator[tuple[Array, Array]]:
-    return ((ours.row(index).reshape(-1), theirs.row(index).reshape(-1)) for index in range(len(ours)))
+def _blocks(ours: Field, theirs: Field) -> Iterator[tuple[Floats, Floats]]:
+    """Both answers in float64, [some rows, entries]; one row at a time where rows differ in length."""
+    a, b = ours.matrix(), theirs.matrix()
+    if a is None or b is None:
+        for index in range(len(ours)):
+            x, y = ours.row(index).reshape(1, -1), theirs.row(index).reshape(1, -1)
+            yield x.astype(np.float64), y.astype(np.float64)
+        return
+    size = max(1, _BLOCK_ENTRIES // max(1, a.shape[1]))
+    for start in range(0, len(a), size):
+        part = slice(start, start + size)
+        yield a[part].astype(np.float64), b[part].astype(np.float64)
+
+
+def _cosines(a: Floats, b: Floats) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.sqrt(np.square(a).sum(axis=1)) * np.sqrt(np.square(b).sum(axis=1))
+        found = np.divide((a * b).sum(axis=1), lengths, out=np.zeros(len(a)), where=lengths != 0)
+    found = np.where(lengths == 0, (a == b).all(axis=1).astype(np.float64), np.clip(found, -1, 1))
+    return np.where(np.isfinite(lengths), found, np.nan)
 
 
 def _largest_difference(ours: Field, theirs: Field) -> Measurement:
-    worst = max(
-        float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0.0)) for a, b in _pairs(ours, theirs)
-    )
+    worst = max(float(np.abs(a - b).max(initial=0.0)) for a, b in _blocks(ours, theirs))
     plain = f"No entry of an answer moved by more than {worst:.3g} on {len(ours)} rows."
     return Measurement("max_abs_difference", worst, UNIT, len(ours), plain, reason="a largest value has no interval")
 

@@ -4,6 +4,7 @@ Rules:
 - a row is drawn with everything that belongs to it, so that paired and clustered values (tokens of a text) stay together;
 - rows of one sequence depend on each other, so whole sequences are drawn where there are any;
 - figures that depend on rows through counts alone are resampled as counts (the multinomial law of the same bootstrap);
+- beyond 5,000 rows or sequences random groups of equal size are drawn instead of them: means and their spread stay the same;
 - memory is bounded by blocks and does not grow with the number of resamples.
 Sources: percentile bootstrap (Efron 1979), of clusters (Davison and Hinkley 1997, 3.8); Wilson's interval of a share (1927).
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from compression_engine.measure.intervals import Floats, share_interval
 
 RESAMPLES = 2000
+UNITS_MAX = 5000
 _BLOCK_ENTRIES = 2_000_000
 _ENDS = (0.025, 0.975)
 _LEAST_USABLE = 0.95
@@ -34,14 +36,14 @@ def interval_of_means(columns: Sequence[Floats], figure: Figure, seed: int, clus
 
     Resamples for which the figure is not defined are left out; the interval is open where they are more than 5 %.
     """
+    generator = np.random.default_rng(seed)
     sizes = np.ones(len(columns[0]))
     if clusters is not None:
-        places = np.unique(clusters, return_inverse=True)[1]
-        columns = [np.bincount(places, weights=column).astype(np.float64) for column in columns]
-        sizes = np.bincount(places).astype(np.float64)
+        columns, sizes = _joined(columns, sizes, np.unique(clusters, return_inverse=True)[1])
+    if len(sizes) > UNITS_MAX:
+        columns, sizes = _joined(columns, sizes, generator.permutation(len(sizes)) % UNITS_MAX)
     if len(sizes) < 2:
         return NO_INTERVAL
-    generator = np.random.default_rng(seed)
     found = []
     for count in _blocks(len(sizes)):
         drawn = generator.integers(0, len(sizes), size=(count, len(sizes)))
@@ -80,6 +82,15 @@ def interval_of_share(hits: NDArray[np.bool_], seed: int, clusters: Clusters = N
     if clusters is None:
         return share_interval(int(hits.sum()), len(hits))
     return interval_of_mean(hits.astype(np.float64), seed, clusters)
+
+
+def _joined(columns: Sequence[Floats], sizes: Floats, places: NDArray[np.intp]) -> tuple[Sequence[Floats], Floats]:
+    """Sums of what stands at the same place, and how many rows that is."""
+    return [_sums(column, places) for column in columns], _sums(sizes, places)
+
+
+def _sums(values: Floats, places: NDArray[np.intp]) -> Floats:
+    return np.bincount(places, weights=values).astype(np.float64)
 
 
 def _ends(resampled: Floats) -> Interval:

@@ -48,7 +48,7 @@ def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) ->
     """Mean, least and 5 % quantile of the rows' cosines."""
     n, other = len(cosines), OTHERS[role]
     average, least, low_quantile = float(cosines.mean()), float(cosines.min()), float(np.quantile(cosines, 0.05))
-    interval = bootstrap_mean(cosines, seed) if clusters is None else None
+    interval = bootstrap_mean(cosines, seed) if clusters is None and n <= bootstrap.UNITS_MAX else None
     low, high = interval or bootstrap.interval_of_mean(cosines, seed, clusters)
     quantile_low, quantile_high = quantile_interval(cosines, 0.05)
     open_end = quantile_low is None or quantile_high is None

@@ -115,3 +115,14 @@ def test_without_a_blank_every_frame_is_a_symbol() -> None:
     found = measured(outputs, Plan(task="sequence", classes=("x", "y", "z")))
     assert value(found["character_error_rate"]) == pytest.approx(1 / 6)
     assert value(found["exact_match"]) == 0.5
+
+
+def test_many_rows_are_drawn_in_groups_and_the_interval_stays() -> None:
+    from compression_engine.measure import bootstrap
+
+    values = np.random.default_rng(0).exponential(size=40_000)
+    low, high = bootstrap.interval_of_mean(values, 0)
+    assert low is not None
+    assert high is not None
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 200, rel=0.06)
+    assert (high + low) / 2 == pytest.approx(values.mean(), abs=0.001)
