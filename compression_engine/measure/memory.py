@@ -29,7 +29,6 @@ from compression_engine.runtime import Model, batches
 
 METHOD = "peak_of_a_fresh_process"
 REPEATS = 3
-_ROUNDS_FOR_REPEATS = 25
 _SECONDS_MAX = 600
 _WHO = {
     VERSION: "Serving the model",
@@ -44,7 +43,7 @@ def measure(context: Context) -> list[Found]:
     """Peaks of all models at hand for a batch of the engine's own size, and for each batch size that the plan names."""
     if not context.paths or context.encoder is None:
         return []
-    encoder, repeats = context.encoder, REPEATS if context.rounds >= _ROUNDS_FOR_REPEATS else 1
+    encoder, repeats = context.encoder, context.memory_repeats
     paths = {role: context.paths[role] for role in ROLES if role in context.paths}
     found = _measured(paths, next(batches(encoder)).feed, repeats, context.threads, context.progress)
     if context.plan.batch_sizes != (1,) and encoder.fixed_rows is None:

@@ -53,7 +53,7 @@ def test_memory_of_a_larger_model_is_larger(two: tuple[Path, Path, Encoder]) -> 
 def test_a_larger_batch_needs_more_memory_and_stands_in_a_slice(two: tuple[Path, Path, Encoder]) -> None:
     large_path, _, encoder = two
     paths = {"version": large_path}
-    context = Context(EMPTY, Plan(batch_sizes=(1, 64)), paths=paths, encoder=encoder, rounds=3)
+    context = Context(EMPTY, Plan(batch_sizes=(1, 64)), paths=paths, encoder=encoder, memory_repeats=1)
     (found,) = memory.measure(context)
     peaks = {entry.slice: entry.value for entry in found.measurements if entry.metric == "model_memory_bytes"}
     assert set(peaks) == {(), (("batch", "1"),), (("batch", "64"),)}

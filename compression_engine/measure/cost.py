@@ -1,0 +1,193 @@
+"""What serving costs by the user's price sheet, what the version saves against its parent, and when that has paid for itself.
+
+Rules:
+- everything is derived from what this evaluation measured (timing, energy, memory, size); each amount has the interval that
+  follows from theirs, and nothing is rounded in the version's favour;
+- serving is paid by processor time, so that a busy machine makes nothing dearer; electricity comes on top at the sheet's price;
+- savings: processor time and electricity of the predictions, memory held by the replicas for 730 hours, one stored copy;
+- what was spent: processor time of making the version, where it is known, and of this evaluation with its processes until now;
+- a version whose prediction costs as much as its parent's, or more, never breaks even, and that is said;
+- without a price sheet only what the evaluation itself took is told.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.earlier import Interval, earlier
+from compression_engine.measure.feeds import typical_batch
+from compression_engine.price_sheet import PriceSheet
+from compression_engine.result import Measurement
+
+KIND, METHOD = "cost", "price_sheet_applied"
+HOURS_PER_MONTH = 730
+_GIB = 1024**3
+_MILLISECONDS_PER_HOUR = 3_600_000
+_JOULES_PER_KWH = 3_600_000
+_SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What the version saves against its parent in a month, by where it is saved; and for one prediction. In the currency."""
+
+    prediction: Interval
+    serving: Interval
+    electricity: Interval
+    memory: Interval
+    storage: Interval
+    co2_grams: Interval
+
+    @property
+    def month(self) -> Interval:
+        """All of it."""
+        return self.serving.plus(self.electricity).plus(self.memory).plus(self.storage)
+
+
+def measure(context: Context) -> list[Found]:
+    """Costs and savings; nothing where no model was run."""
+    if not context.models or context.encoder is None:
+        return []
+    spent = cpu_seconds_spent()
+    figures = [_seconds("evaluation_cpu_seconds", spent, "This evaluation")]
+    if context.run_cpu_seconds is not None:
+        figures.append(_seconds("run_cpu_seconds", context.run_cpu_seconds, "Making the version"))
+    sheet = context.price_sheet
+    if sheet is None:
+        return [Found(KIND, METHOD, figures)]
+    rows = typical_batch(context.encoder, context.plan.batch_sizes[0]).rows
+    figures += _serving(context, sheet, rows)
+    once = Interval.exact((spent + (context.run_cpu_seconds or 0.0)) / _SECONDS_PER_HOUR * float(sheet.per_cpu_hour))
+    words = "Making and evaluating it" if context.run_cpu_seconds is not None else "Evaluating it"
+    figures.append(_money("one_time_cost", once, sheet, f"{words} cost {{}} of processor time."))
+    savings = savings_of(context, sheet, rows)
+    if savings is not None:
+        figures += benefit(savings, once, sheet)
+    facts = [
+        ("hours_per_month", str(HOURS_PER_MONTH)),
+        ("price_sheet", sheet.digest()),
+        ("run_cpu_known", "yes" if context.run_cpu_seconds is not None else "no"),
+    ]
+    return [Found(KIND, METHOD, figures, None, "1", facts)]
+
+
+def cpu_seconds_spent() -> float:
+    """Processor time of this process, all of its threads, and of the processes that it started and saw end."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def savings_of(context: Context, sheet: PriceSheet, rows: int) -> Savings | None:
+    """What this evaluation's figures say is saved; None where there was no parent to compare with, or nothing was timed."""
+    processor = earlier(context.found, "timing", "cpu_time_saved_ms")
+    if processor is None:
+        return None
+    hours = processor.scaled(1 / rows / _MILLISECONDS_PER_HOUR)
+    joules = earlier(context.found, "energy", "energy_saved_per_prediction") or Interval.exact(0.0)
+    kwh = joules.scaled(1 / _JOULES_PER_KWH)
+    serving, electricity = hours.scaled(float(sheet.per_cpu_hour)), kwh.scaled(float(sheet.per_kwh))
+    count = sheet.predictions_per_month
+    held = _difference(context, "memory", "peak_memory_bytes").scaled(HOURS_PER_MONTH * sheet.replicas / _GIB)
+    stored = _difference(context, "size", "size_bytes").scaled(1 / _GIB)
+    return Savings(
+        prediction=serving.plus(electricity),
+        serving=serving.scaled(count),
+        electricity=electricity.scaled(count),
+        memory=held.scaled(float(sheet.per_gib_hour_memory)),
+        storage=stored.scaled(float(sheet.per_gib_month_storage)),
+        co2_grams=kwh.scaled(count * float(sheet.grams_co2_per_kwh)),
+    )
+
+
+def benefit(savings: Savings, once: Interval, sheet: PriceSheet) -> list[Measurement]:
+    """The savings of a month, what is left of them after the one-time cost, and when it has paid for itself."""
+    parts = (
+        ("serving_saving_per_month", savings.serving, "Processor time of {count:,} predictions a month: {{}} {word}."),
+        (
+            "electricity_saving_per_month",
+            savings.electricity,
+            "Electricity of {count:,} predictions a month: {{}} {word}.",
+        ),
+        ("memory_saving_per_month", savings.memory, "Memory held by {replicas} replica(s) for a month: {{}} {word}."),
+        ("storage_saving_per_month", savings.storage, "One stored copy for a month: {{}} {word}."),
+    )
+    found = []
+    for metric, amount, words in parts:
+        word = "saved" if amount.value >= 0 else "more"
+        plain = words.format(count=sheet.predictions_per_month, replicas=sheet.replicas, word=word)
+        found.append(_money(metric, amount, sheet, plain))
+    grams = savings.co2_grams
+    plain = f"{abs(grams.value):,.0f} g of carbon dioxide a month {'saved' if grams.value >= 0 else 'more'}."
+    found.append(_figure("co2_saving_per_month", grams, "gram", plain))
+    net = savings.month.minus(once.scaled(1 / sheet.amortisation_months))
+    said = "it saves {}" if net.value >= 0 else "it costs {} more"
+    plain = f"After what was spent once, spread over {sheet.amortisation_months} months, {said} a month."
+    found.append(_money("net_benefit_per_month", net, sheet, plain))
+    return [*found, break_even(savings.prediction, once, sheet)]
+
+
+def break_even(saved: Interval, once: Interval, sheet: PriceSheet) -> Measurement:
+    """After how many predictions their savings have paid what was spent once; memory and storage are left aside."""
+    metric, unit = "break_even_predictions", "prediction"
+    if saved.value <= 0:
+        more = "as much" if saved.value == 0 else "more"
+        plain = (
+            f"A prediction costs {more} {'as' if saved.value == 0 else 'than'} with the original: it never breaks even."
+        )
+        return Measurement(
+            metric, None, unit, saved.n, plain, reason="a prediction saves nothing, so it never breaks even"
+        )
+    value = once.value / saved.value
+    low = None if saved.high is None else once.value / saved.high
+    high = once.value / saved.low if saved.low is not None and saved.low > 0 else None
+    plain = f"What was spent once is paid for after {value:,.0f} predictions."
+    reason = None
+    if saved.low is not None and saved.low <= 0:
+        reason = "within what was measured a prediction may save nothing, so it may never break even"
+        plain = f"{plain[:-1]}, if at all: the saving is not certain."
+    elif low is None or high is None:
+        reason = saved.why_open(saved.n)
+    return Measurement(metric, value, unit, saved.n, plain, low, high, None, reason)
+
+
+def _serving(context: Context, sheet: PriceSheet, rows: int) -> list[Measurement]:
+    found = []
+    for prefix, who in (("", "the model"), ("parent_", "the original")):
+        processor = earlier(context.found, "timing", f"{prefix}cpu_time_ms")
+        if processor is None:
+            continue
+        cost = processor.scaled(1000 / rows / _MILLISECONDS_PER_HOUR * float(sheet.per_cpu_hour))
+        joules = earlier(context.found, "energy", f"{prefix}energy_per_1000_predictions")
+        if joules is not None:
+            cost = cost.plus(joules.scaled(float(sheet.per_kwh) / _JOULES_PER_KWH))
+        plain = f"A thousand predictions of {who} cost {{}}."
+        found.append(_money(f"{prefix}serving_cost_per_1000_predictions", cost, sheet, plain))
+    return found
+
+
+def _difference(context: Context, kind: str, metric: str) -> Interval:
+    """What the parent takes beyond the version; nothing where one of them was not measured."""
+    ours, theirs = earlier(context.found, kind, metric), earlier(context.found, kind, f"parent_{metric}")
+    if ours is None or theirs is None:
+        return Interval.exact(0.0)
+    if kind == "size":
+        return Interval.exact(theirs.value - ours.value)
+    return theirs.minus(ours)
+
+
+def _seconds(metric: str, seconds: float, what: str) -> Measurement:
+    return Measurement(metric, seconds, "second", 1, f"{what} took {seconds:,.1f} s of processor time.")
+
+
+def _money(metric: str, amount: Interval, sheet: PriceSheet, plain: str) -> Measurement:
+    said = f"{abs(amount.value):,.4g} {sheet.currency}"
+    return _figure(metric, amount, f"currency:{sheet.currency}", plain.format(said))
+
+
+def _figure(metric: str, amount: Interval, unit: str, plain: str) -> Measurement:
+    return Measurement(
+        metric, amount.value, unit, amount.n, plain, amount.low, amount.high, None, amount.why_open(amount.n)
+    )
