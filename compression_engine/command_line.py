@@ -175,7 +175,13 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
 def _replay(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
     from compression_engine.replay import replay
 
-    digest = replay(options.result, parent=options.parent, output_folder=options.output, progress=speaker.progress)
+    digest = replay(
+        options.result,
+        parent=options.parent,
+        output_folder=options.output,
+        calibration=options.calibration,
+        progress=speaker.progress,
+    )
     return {"digest": digest, "same": True}, f"The same bytes: {digest}"
 
 
@@ -331,6 +337,7 @@ def _parser() -> argparse.ArgumentParser:
     again = command("replay", _replay, "Make a result again and say whether the bytes are the same.")
     again.add_argument("result", type=Path, metavar="RESULT.json")
     again.add_argument("--parent", type=Path, required=True)
+    again.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
     again.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     command("methods", _methods, "List the methods and their parameters.")
     command("recipes", _recipes, "List the recipes that ship.")

@@ -60,6 +60,7 @@ MEASURES: Mapping[str, Question] = {
     "comparison": Question("what was lost and won, and for whom", f"{_HOME}.comparison", False),
     "calibration": Question("whether confidence can be trusted", f"{_HOME}.calibration", False),
     "robustness": Question("what is left on damaged inputs", f"{_HOME}.robustness", True),
+    "out-of-distribution": Question("whether foreign rows are told apart", f"{_HOME}.out_of_distribution", True),
     "timing": Question("how long an answer takes", f"{_HOME}.timing", True, True),
     "memory": Question("how much memory serving needs", f"{_HOME}.memory", True, True),
 }

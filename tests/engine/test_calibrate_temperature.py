@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +216,11 @@ def test_the_method_says_that_it_looks_at_data_and_saves_nothing() -> None:
     spec = METHODS["calibrate_temperature"]
     assert (spec.needs_calibration, spec.shrinks) == (True, False)
     assert all(other.shrinks for name, other in METHODS.items() if name != "calibrate_temperature")
+
+
+def test_a_replay_from_the_shell_is_given_the_calibration_rows(tmp_path: Path) -> None:
+    result = made(tmp_path)
+    command = [sys.executable, "-m", "compression_engine", "replay", str(result), "--parent", str(tmp_path / "parent")]
+    command += ["--output", str(tmp_path / "again"), "--calibration", str(tmp_path / "calibration.npz"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout.splitlines()[-1])["same"] is True, done.stdout
