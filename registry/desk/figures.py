@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from registry.desk.metrics import name_of
+from registry.desk.metrics import COLUMNS, name_of
 
 Figure = Mapping[str, Any]
 Where = tuple[tuple[str, str], ...]
@@ -82,6 +82,8 @@ def difference_text(value: str | None, unit: str, *, bare: bool = False) -> str:
         return "not measured"
     exact = Decimal(value)
     sign = "" if bare or exact == 0 else ("+" if exact > 0 else MINUS)
+    if unit in ("probability", "ratio"):
+        return sign + rounded(abs(exact))
     if unit == "share":
         return f"{sign}{abs(exact) * 100:.1f} points"
     return sign + value_text(format(abs(exact), "f"), unit)
@@ -94,15 +96,23 @@ def count_text(n: int | None) -> str:
 
 def is_difference(metric: str) -> bool:
     """Whether a metric is version minus another, or how a gap between groups changed: its sign speaks."""
-    return metric.endswith(("_difference", "_gap_change")) and metric != "max_abs_difference"
+    return metric.endswith(("_difference", "_gap_change", "_excess_loss")) and metric != "max_abs_difference"
 
 
 def text_of(figure: Figure) -> str:
     """The value of a figure, as people read it."""
-    metric, value, unit = figure["metric"], figure["value"], figure["unit"]
-    if metric == DETECTABLE:
+    return end_text(figure, figure["value"])
+
+
+def end_text(figure: Figure, value: str | None) -> str:
+    """A value in the unit of a figure: its own, or an end of its interval."""
+    metric, unit = figure["metric"], figure["unit"]
+    if metric.endswith(DETECTABLE):
         return difference_text(value, unit, bare=True)
-    return difference_text(value, unit) if is_difference(metric) else value_text(value, unit)
+    if is_difference(metric):
+        return difference_text(value, unit)
+    plain = unit == "ratio" and not metric.endswith("ratio")  # a number of its own, and no multiple of another
+    return value_text(value, "" if plain else unit)
 
 
 def where_of(figure: Figure) -> Where:
@@ -112,7 +122,7 @@ def where_of(figure: Figure) -> Where:
 
 def where_text(where: Where) -> str:
     """A slice in words: a slice that was found names its own rule."""
-    return ", ".join(value if name == "found" else f"{name} {value}" for name, value in where)
+    return ", ".join(f"{COLUMNS.get(name, name)} {value}".strip() for name, value in where)
 
 
 def _cosine(value: Decimal) -> str:
@@ -134,12 +144,10 @@ def rounded(value: Decimal) -> str:
 
 def interval_text(figure: Figure) -> str:
     """The 95 % interval, or nothing where the record holds none."""
-    low, high, unit = figure["low"], figure["high"], figure["unit"]
+    low, high = figure["low"], figure["high"]
     if low is None or high is None:
         return ""
-    if is_difference(figure["metric"]):
-        return _span(difference_text(low, unit), difference_text(high, unit), " to ")
-    return _span(value_text(low, unit), value_text(high, unit), " – ")
+    return _span(end_text(figure, low), end_text(figure, high), " to " if is_difference(figure["metric"]) else " – ")
 
 
 def _span(least: str, most: str, between: str) -> str:
@@ -169,7 +177,7 @@ def row_of(figure: Figure, parent: Figure | None = None) -> Row:
         shown=text_of(figure),
         exact="" if figure["value"] is None else f"{figure['value']} {unit}",
         interval=interval_text(figure),
-        parent_shown="" if parent is None else value_text(parent["value"], unit),
+        parent_shown="" if parent is None else text_of(parent),
         parent_exact="" if parent is None or parent["value"] is None else f"{parent['value']} {unit}",
         n=figure["n"],
         spread=""

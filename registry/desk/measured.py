@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from django.utils.safestring import SafeString, mark_safe
 
 from registry.catalog.distributions import KIND as DISTRIBUTION
@@ -25,6 +26,8 @@ from registry.desk import figures, metrics, svg
 STRUCTURE = "structure"
 WORST_SLICE = "worst_slice_difference"
 BRIEF_ROWS = 12
+FOLDED = ("fairness", "calibration", "robustness", "out-of-distribution", "energy")
+"""Kinds that the page of an evaluation shows at length."""
 Limits = Mapping[tuple[str, str], tuple[str, str]]
 """(kind, metric) -> (comparator, limit), from the policy that judges the version."""
 
@@ -59,6 +62,12 @@ class Measured:
     def compares(self) -> bool:
         """Whether a parent stands beside."""
         return any(view.row.parent_shown for view in self.rows)
+
+    @property
+    def folded(self) -> bool:
+        """Whether a page on which this is one of many shows no more than its first line before it is opened."""
+        kind = self.evidence.kind
+        return self.run is not None and (kind in FOLDED or kind.endswith(("-incumbent", "-first")))
 
     @property
     def spreads(self) -> bool:
@@ -110,7 +119,9 @@ def measured_of(version: ModelVersion, limits: Limits, runs: Sequence[Run] = ())
     newest: list[Measured] = []
     earlier: list[Evidence] = []
     others: list[Evidence] = []
-    for row, document in evidence_documents(version):
+    documents = evidence_documents(version)
+    prefetch_related_objects([row for row, _ in documents], "dataset_version__dataset")
+    for row, document in documents:
         if (row.kind, row.source) in seen:
             earlier.append(row)
             continue
@@ -118,7 +129,7 @@ def measured_of(version: ModelVersion, limits: Limits, runs: Sequence[Run] = ())
         if row.kind == DISTRIBUTION:
             others.append(row)
         else:
-            newest.append(measured_document(len(newest), row, document, limits, (), by_moment.get(row.created_at)))
+            newest.append(measured_document(len(newest), row, document, limits, None, by_moment.get(row.created_at)))
     newest.sort(key=lambda m: metrics.kind_order(m.evidence.kind))
     shown = [m for m in newest if m.evidence.kind != STRUCTURE]
     return Evidences(
@@ -131,10 +142,10 @@ def measured_of(version: ModelVersion, limits: Limits, runs: Sequence[Run] = ())
 
 
 def measured_document(
-    index: int, row: Evidence, document: Mapping[str, Any], limits: Limits, common: Sequence[tuple[str, str]] = (),
+    index: int, row: Evidence, document: Mapping[str, Any], limits: Limits, common: Sequence[tuple[str, str]] | None = None,
     run: Run | None = None,
 ) -> Measured:  # fmt: skip
-    """One document as a table; `index` is unique on the page, `common` is what of its environment is said elsewhere."""
+    """One document as a table; `index` is unique on the page. `common` is what of its environment is said elsewhere; None: all."""
     rows = figures.rows_of(document["figures"])
     method = document["method"]
     said = [(part["name"], part["value"]) for part in document["environment"]]
@@ -146,7 +157,7 @@ def measured_document(
         environment=document["environment"],
         plain=[sentence(figure, row.kind) for figure in document["figures"]],
         run=run,
-        extra=[part for part in said if part not in common],
+        extra=[] if common is None else [part for part in said if part not in common],
     )
 
 
@@ -165,7 +176,10 @@ def _drawing(name: str, row: figures.Row, said: str, limit: str) -> str:
     if value is None:
         return ""
     parent = None if row.parent is None else _decimal(row.parent["value"])
-    return svg.interval(name, said, Decimal(value), _decimal(low), _decimal(high), _decimal(limit or None), parent)
+    zero = Decimal(0) if figures.is_difference(row.metric) and not limit else None
+    return svg.interval(
+        name, said, Decimal(value), _decimal(low), _decimal(high), _decimal(limit or None), parent, zero
+    )
 
 
 def _decimal(value: str | None) -> Decimal | None:

@@ -49,15 +49,25 @@ NAMES = {
     "adjusted_p": "Corrected p",
     "smallest_detectable_loss": "Smallest loss that could have been seen",
     "worst_slice_difference": "Worst slice",
+    "slices_lost": "Slices that lost, none of them by chance (Holm)",
+    "slices_lost_false_discovery": "Slices that lost, one in twenty of them by chance",
+    "flip_destination_share": "Lost rows that go to one answer",
+    "flip_destination_expected": "Lost rows that would go there by doubt",
+    "flip_destination_p": "Chance of so many going there (p)",
+    "answer_share": "How often it is answered",
     "selection_rate": "Share selected",
     "true_positive_rate": "Rightly selected (true positive rate)",
     "false_positive_rate": "Wrongly selected (false positive rate)",
     "expected_calibration_error": "Confidence against truth (expected calibration error)",
+    "expected_calibration_error_debiased": "The same, less what chance adds",
+    "overconfidence": "Surer than right",
     "brier_score": "Brier score",
     "best_temperature": "Temperature that fits best",
     "bin_confidence": "Mean confidence in the bin",
     "bin_accuracy": "Accuracy in the bin",
-    "agreement": "Answers as the clean parent's",
+    "agreement": "Answers as before the damage",
+    "answer_shift": "How far answers move by the damage",
+    "cosine": "Cosine to the answers before the damage",
     "auroc_max_probability": "Told apart by highest probability (AUROC)",
     "auroc_energy": "Told apart by energy (AUROC)",
     "fpr95_max_probability": "False alarms at 95 % kept, highest probability",
@@ -67,6 +77,9 @@ NAMES = {
     "latency_p99_ms": "Latency, 99th percentile",
     "latency_ratio": "Latency against the parent's",
     "throughput_per_second": "Throughput",
+    "cpu_time_ms": "Processor time",
+    "cpu_time_saved_ms": "Processor time saved against the parent",
+    "disturbed_share": "Rounds that other programs disturbed",
     "peak_memory_bytes": "Peak memory of the process",
     "model_memory_bytes": "Memory that the model adds",
     "peak_memory_ratio": "Peak memory against the parent's",
@@ -79,6 +92,10 @@ NAMES = {
     "output_norm_mean": "Outputs, mean norm",
 }
 WHOSE = {"parent_": "the parent's", "incumbent_": "the incumbent's", "first_": "the first approved version's"}
+_SUFFIXES = {
+    "_difference": "difference", "_difference_p": "chance of such a difference by luck (p)", "_gap_change": "change of the gap",
+    "_gap": "gap", "_excess_loss": "lost beyond what the parent loses", "_smallest_detectable_loss": "smallest loss to be seen",
+}  # fmt: skip
 KINDS = {
     "size": "Size",
     "quality": "Quality",
@@ -108,15 +125,18 @@ LOWER_IS_BETTER = frozenset(
     {
         "log_loss", "mean_absolute_error", "root_mean_squared_error", "absolute_error", "squared_error",
         "character_error_rate", "edit_distance", "perplexity", "token_nll", "expected_calibration_error", "brier_score",
+        "answer_shift", "cpu_time_ms",
         "fpr95_max_probability", "fpr95_energy", "false_positive_rate", "latency_p50_ms", "latency_p95_ms",
         "latency_p99_ms", "peak_memory_bytes", "model_memory_bytes",
     }
 )  # fmt: skip
-LEADING = (
-    "accuracy", "exact_match", "recall_at_1", "token_accuracy", "token_nll", "absolute_error", "mean_absolute_error",
-    "edit_distance", "squared_error",
-)  # fmt: skip
-"""Which metric of a comparison speaks first; where none of them is there, the first of the document."""
+COLUMNS = {
+    "parent_answer": "the parent answers", "incumbent_answer": "the incumbent answers",
+    "first_answer": "the first approved version answers", "parent_confidence": "the parent’s confidence:",
+    "incumbent_confidence": "the incumbent’s confidence:", "first_confidence": "the first approved version’s confidence:",
+    "confidence_bin": "confidence", "context_tokens": "tokens of context", "corruption": "", "batch": "batch", "found": "",
+}  # fmt: skip
+"""How columns that the engine makes itself are said before their value; a declared column keeps its name."""
 
 
 def name_of(metric: str) -> str:
@@ -126,7 +146,7 @@ def name_of(metric: str) -> str:
     for prefix, whose in WHOSE.items():
         if metric.startswith(prefix):
             return f"{name_of(metric.removeprefix(prefix))}, {whose}"
-    for suffix, word in (("_difference", "difference"), ("_gap_change", "change of the gap"), ("_gap", "gap")):
+    for suffix, word in _SUFFIXES.items():
         if metric.endswith(suffix) and metric.removesuffix(suffix) in NAMES:
             return f"{NAMES[metric.removesuffix(suffix)]}, {word}"
     return metric.replace("_", " ").capitalize()

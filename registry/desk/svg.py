@@ -56,9 +56,10 @@ def interval(
     high: Decimal | None,
     limit: Decimal | None = None,
     parent: Decimal | None = None,
+    zero: Decimal | None = None,
 ) -> str:
-    """A value as a dot on its interval, with the limit that it is held against as a dashed line, the parent's as a ring."""
-    marks = [m for m in (value, low, high, limit, parent) if m is not None]
+    """A value as a dot on its interval, the parent’s as a ring; dashed: the limit that it is held against, or no difference."""
+    marks = [m for m in (value, low, high, limit, parent, zero) if m is not None]
     least, most = min(marks), max(marks)
     width = most - least
 
@@ -75,6 +76,8 @@ def interval(
         ]
     if limit is not None:
         parts.append(element("line", x1=x(limit), x2=x(limit), y1=2, y2=INTERVAL_HEIGHT - 2, class_="d-limit"))
+    if zero is not None:
+        parts.append(element("line", x1=x(zero), x2=x(zero), y1=2, y2=INTERVAL_HEIGHT - 2, class_="d-zero"))
     if parent is not None:
         parts.append(element("circle", cx=x(parent), cy=middle, r=4, class_="d-ring"))
     parts.append(element("circle", cx=x(value), cy=middle, r=4, class_="d-value"))

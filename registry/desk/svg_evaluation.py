@@ -7,7 +7,7 @@ Pure: same input, same bytes. The rules at the top of `svg` hold here too; besid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -60,44 +60,80 @@ class Scale:
 
 # --- forest -----------------------------------------------------------------------------------------------------------
 
-FOREST_WIDTH, ROW_HEIGHT = 760, 26
-_FOREST_LEFT, _FOREST_RIGHT, _FOREST_TOP = 232, 566, 30
-_LABEL_CHARACTERS = 36
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of a forest stand. Stacked: the words above each line instead of beside it, for a small screen."""
+
+    width: int
+    row_height: int
+    left: int
+    right: int
+    label_characters: int
+    stacked: bool = False
 
 
-def forest(
-    name: str, finding: str, marks: Sequence[Mark], axis: Axis, *, reverse: bool = False, sides: tuple[str, str]
-) -> str:
+WIDE = Layout(760, 26, 232, 566, 36)
+NARROW = Layout(320, 46, 12, 308, 30, stacked=True)
+_FOREST_TOP = 30
+
+
+@dataclass(frozen=True)
+class Forest:
     """Differences under each other on one scale with the line of no difference; `reverse` where more is worse."""
-    ends = [0.0, *(e for m in marks for e in (m.value, m.low, m.high) if e is not None), *(t for t, _ in axis.ticks)]
-    least, most = min(ends), max(ends)
-    span = (most - least) or 1.0
-    bottom = _FOREST_TOP + ROW_HEIGHT * len(marks)
 
-    def x(value: float) -> float:
-        share = (value - least) / span
-        return _FOREST_LEFT + (1 - share if reverse else share) * (_FOREST_RIGHT - _FOREST_LEFT)
+    finding: str
+    marks: Sequence[Mark]
+    axis: Axis
+    sides: tuple[str, str]
+    reverse: bool = False
 
-    parts = [element("line", x1=x(t), x2=x(t), y1=_FOREST_TOP, y2=bottom, class_="d-grid") for t, _ in axis.ticks]
-    parts += [text(x(t), bottom + 16, said, "d-soft", "middle") for t, said in axis.ticks]
-    parts += [
-        element("line", x1=x(0), x2=x(0), y1=_FOREST_TOP - 6, y2=bottom + 4, class_="d-zero"),
-        text(x(0) - 8, 15, f"← {sides[0]}", "d-soft", "end"),
-        text(x(0) + 8, 15, f"{sides[1]} →", "d-soft"),
-        text((_FOREST_LEFT + _FOREST_RIGHT) / 2, bottom + 33, axis.name, "d-soft", "middle"),
-    ]
-    for index, mark in enumerate(marks):
-        parts += _forest_row(mark, _FOREST_TOP + ROW_HEIGHT * (index + 0.5), x)
-    return drawing(name, "Differences with their intervals", finding, (FOREST_WIDTH, bottom + 42), parts, "img")
+    def drawn(self, name: str, layout: Layout = WIDE) -> str:
+        """The drawing; `name` is unique on the page."""
+        bottom = _FOREST_TOP + layout.row_height * len(self.marks)
+        x = self._scale(layout)
+        ticks = self.axis.ticks if not layout.stacked else self._sparse()
+        parts = [element("line", x1=x(t), x2=x(t), y1=_FOREST_TOP, y2=bottom, class_="d-grid") for t, _ in ticks]
+        parts += [text(x(t), bottom + 16, said, "d-soft", "middle") for t, said in ticks]
+        parts += [
+            element("line", x1=x(0), x2=x(0), y1=_FOREST_TOP - 6, y2=bottom + 4, class_="d-zero"),
+            text(x(0) - 8, 15, f"← {self.sides[0]}", "d-soft", "end"),
+            text(x(0) + 8, 15, f"{self.sides[1]} →", "d-soft", "end" if x(0) > layout.right - 60 else ""),
+        ]
+        if not layout.stacked:
+            parts.append(text((layout.left + layout.right) / 2, bottom + 33, self.axis.name, "d-soft", "middle"))
+        for index, mark in enumerate(self.marks):
+            parts += _row(mark, _FOREST_TOP + layout.row_height * index, x, layout)
+        height = bottom + (22 if layout.stacked else 42)
+        return drawing(name, "Differences with their intervals", self.finding, (layout.width, height), parts, "img")
+
+    def _scale(self, layout: Layout) -> Scale:
+        ends = [0.0, *(e for m in self.marks for e in (m.value, m.low, m.high) if e is not None)]
+        places = [*ends, *(t for t, _ in self.axis.ticks)]
+        start, end = (layout.right, layout.left) if self.reverse else (layout.left, layout.right)
+        return Scale(places, start, end)
+
+    def _sparse(self) -> Sequence[tuple[float, str]]:
+        """The ticks at the ends and at no difference."""
+        ticks = self.axis.ticks
+        return [tick for i, tick in enumerate(ticks) if i in (0, len(ticks) - 1) or tick[0] == 0]
 
 
-def _forest_row(mark: Mark, y: float, place: Callable[[float], float]) -> list[str]:
-    label = mark.label if len(mark.label) <= _LABEL_CHARACTERS else mark.label[: _LABEL_CHARACTERS - 1] + "…"
-    parts = [text(_FOREST_LEFT - 12, y + 4, label, "", "end"), text(_FOREST_RIGHT + 14, y + 4, mark.beside, "d-soft")]
+def _row(mark: Mark, top: float, x: Scale, layout: Layout) -> list[str]:
+    label = _cut(mark.label, layout.label_characters)
+    if layout.stacked:
+        y = top + 32
+        parts = [text(2, top + 16, label), text(layout.width - 2, top + 16, mark.beside, "d-soft", "end")]
+    else:
+        y = top + layout.row_height / 2
+        parts = [
+            text(layout.left - 12, y + 4, label, "", "end"),
+            text(layout.right + 14, y + 4, mark.beside, "d-soft"),
+        ]
     if mark.low is not None and mark.high is not None:
-        x1, x2 = sorted((place(mark.low), place(mark.high)))
+        x1, x2 = sorted((x(mark.low), x(mark.high)))
         parts.append(element("line", x1=x1, x2=x2, y1=y, y2=y, class_=f"d-span d-{mark.state}"))
-    return [*parts, _dot(place(mark.value), y, mark.state)]
+    return [*parts, _dot(x(mark.value), y, mark.state)]
 
 
 def _dot(x: float, y: float, state: str) -> str:

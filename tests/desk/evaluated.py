@@ -54,10 +54,10 @@ SLICES: Figures = [
     *sliced("-0.152", "-0.198", "-0.106", "0.00002", 412, race="2"),
     *sliced("-0.081", "-0.121", "-0.041", "0.004", 380, found="income < 40 and race = 2"),
     *sliced("-0.034", "-0.071", "0.003", "0.31", 655, income="below 40"),
-    *sliced("-0.012", "-0.03", "0.006", "0.62", 1200, predicted="denied"),
+    *sliced("-0.012", "-0.03", "0.006", "0.62", 1200, parent_answer="denied"),
     *sliced("-0.004", "-0.014", "0.006", "1", 2890, race="5"),
-    *sliced("0.002", "-0.02", "0.024", "1", 710, confidence="lowest quarter"),
-    *sliced("0.018", "0.004", "0.032", "0.04", 900, race="3"),
+    *sliced("0.002", "-0.02", "0.024", "1", 710, parent_confidence="lowest quarter"),
+    *sliced("0.018", "0.004", "0.032", "1", 900, race="3"),
 ]
 
 
@@ -72,7 +72,15 @@ def comparison(value: str, low: str, high: str, *more: dict[str, Any]) -> Figure
     ]
 
 
-MOVED: Figures = [
+DESTINATION = {"to": "denied"}
+MOVED: list[dict[str, Any]] = [
+    share("flip_destination_share", "0.76", 124, "0.67", "0.83", **DESTINATION),
+    share("flip_destination_expected", "0.41", 124, **DESTINATION),
+    chance("flip_destination_p", "0.00001", 124, **DESTINATION),
+    share("answer_share_difference", "0.03", 4000, answer="denied"),
+    share("answer_share_difference", "-0.02", 4000, answer="approved"),
+]
+MOVED += [
     share("flips_from_to", value, 124, **{"from": source, "to": target})
     for source, target, value in (
         ("approved", "denied", "0.71"), ("approved", "withdrawn", "0.12"), ("denied", "approved", "0.09"),
@@ -100,7 +108,7 @@ def slice_low(value: str) -> str:
 
 
 def slice_high(value: str) -> str:
-    return f"{float(value) + 0.04:.2f}"
+    return f"{min(1.0, float(value) + 0.04):.2f}"
 
 
 def calibration() -> Figures:

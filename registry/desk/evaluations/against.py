@@ -2,7 +2,7 @@
 
 Rules:
 - a difference counts as lost or won where its interval leaves out zero, and for a slice where its corrected p is below 5 % too;
-- slices that count stand first, then the others; among them the greatest loss first;
+- slices stand in the order of the document: those with the greatest certain loss first;
 - every line has n and interval, and says so where it has none.
 """
 
@@ -19,6 +19,7 @@ from registry.catalog.models import ModelVersion
 from registry.desk import svg_evaluation as svg
 from registry.desk.evaluations.record import WHO, Record, Sheet
 from registry.desk.figures import (
+    DETECTABLE,
     Figure,
     Where,
     difference_text,
@@ -27,7 +28,7 @@ from registry.desk.figures import (
     where_of,
     where_text,
 )  # fmt: skip
-from registry.desk.metrics import LEADING, lower_is_better, name_of
+from registry.desk.metrics import lower_is_better, name_of
 
 DRAWN_SLICES = 16
 DRAWN_CLASSES = 10
@@ -38,10 +39,24 @@ _CLAIMS = {"lost": "lost", "won": "won", "unclear": "could be chance"}
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A forest for a wide screen and for a small one; the stylesheet shows one of them."""
+
+    wide: SafeString
+    narrow: SafeString
+
+    @classmethod
+    def of(cls, forest: svg.Forest, name: str) -> Drawn:
+        drawn = (forest.drawn(name), forest.drawn(f"{name}-narrow", svg.NARROW))
+        return cls(*map(mark_safe, drawn))  # svg escapes everything that came from data
+
+
+@dataclass(frozen=True)
 class Difference:
     """Version minus the other, over all rows or a slice. `state` is lost, won or unclear."""
 
     figure: Figure
+    metric: str
     where: Where
     name: str
     state: str
@@ -81,7 +96,7 @@ class Difference:
     def loss(self) -> Decimal:
         """How much worse, whichever way the metric counts."""
         value = Decimal(self.figure["value"])
-        return value if lower_is_better(self.figure["metric"]) else -value
+        return value if lower_is_better(self.metric) else -value
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,8 @@ class Flips:
     drawing: SafeString
     destinations: Sequence[tuple[str, str, str, int | None]]
     """(right answer, answer now, share, n), the most frequent first."""
+    drawn_to: str = ""
+    """What is said where lost rows go to one answer more than doubts explain; empty where they do not."""
 
     @property
     def n(self) -> int | None:
@@ -120,19 +137,16 @@ class Against:
     metric: str
     overall: Difference | None
     slices: Sequence[Difference]
-    drawing: SafeString
+    forest: Drawn | None
     drawn: int
     flips: Flips | None
     detectable: str
+    worst: Difference | None
+    """The slice that fares worst, with an interval that allows for having been picked."""
 
     @property
     def metric_name(self) -> str:
         return name_of(self.metric)
-
-    @property
-    def worst(self) -> Difference | None:
-        """The slice that lost most, among those that count if any does."""
-        return next((slice_ for slice_ in self.slices if slice_.loss > 0), None)
 
 
 def against(record: Record, role: str) -> Against | None:
@@ -143,8 +157,8 @@ def against(record: Record, role: str) -> Against | None:
         return None
     found = sheet.get(metric + _DIFFERENCE)
     overall = _difference(sheet, found, metric) if found else None
-    slices = _slices(sheet, metric)
-    detectable = sheet.get("smallest_detectable_loss")
+    slices = [_difference(sheet, figure, metric) for figure in sheet.sliced(metric + _DIFFERENCE)]
+    picked = next(iter(sheet.sliced(_WORST)), None)
     return Against(
         role=role,
         who=WHO[role],
@@ -153,23 +167,18 @@ def against(record: Record, role: str) -> Against | None:
         metric=metric,
         overall=overall,
         slices=slices,
-        drawing=mark_safe(_forest(role, metric, overall, slices)),  # noqa: S308  svg escapes everything that came from data
+        forest=_forest(role, metric, overall, slices),
         drawn=min(len(slices), DRAWN_SLICES),
         flips=_flips(role, sheet),
-        detectable="" if detectable is None else difference_text(detectable["value"], detectable["unit"], bare=True),
+        detectable="" if overall is None else overall.detectable,
+        worst=next(iter(slices), None) if picked is None else _difference(sheet, picked, metric),
     )
 
 
 def leading_metric(sheet: Sheet) -> str | None:
-    """The metric that speaks for a comparison."""
-    ends = [f["metric"] for f in sheet.figures if f["metric"].endswith(_DIFFERENCE) and f["metric"] != _WORST]
-    known = dict.fromkeys(m.removesuffix(_DIFFERENCE) for m in ends)
-    return next((metric for metric in LEADING if metric in known), next(iter(known), None))
-
-
-def _slices(sheet: Sheet, metric: str) -> list[Difference]:
-    found = [_difference(sheet, figure, metric) for figure in sheet.sliced(metric + _DIFFERENCE)]
-    return sorted(found, key=lambda d: ({"lost": 0, "unclear": 1, "won": 2}[d.state], -d.loss, d.where))
+    """The metric by which slices were tested: the first that a comparison has over all rows."""
+    overall = (f["metric"] for f in sheet.figures if not f["slice"] and f["metric"].endswith(_DIFFERENCE))
+    return next((metric.removesuffix(_DIFFERENCE) for metric in overall), None)
 
 
 def _difference(sheet: Sheet, figure: Figure, metric: str) -> Difference:
@@ -180,12 +189,13 @@ def _difference(sheet: Sheet, figure: Figure, metric: str) -> Difference:
         found = sheet.get(name, where)
         return "" if found is None else value_text(found["value"], found["unit"])
 
-    detectable = sheet.get("smallest_detectable_loss", where)
+    detectable = sheet.get(DETECTABLE, where) or sheet.get(f"{metric}_{DETECTABLE}", where)
     return Difference(
         figure=figure,
+        metric=metric,
         where=where,
         name=where_text(where) or "all rows",
-        state=_state(figure, chance),
+        state=_state(figure, metric, chance),
         chance="" if chance is None else value_text(chance["value"], "probability"),
         lost=beside("flips_lost"),
         won=beside("flips_won"),
@@ -193,29 +203,26 @@ def _difference(sheet: Sheet, figure: Figure, metric: str) -> Difference:
     )
 
 
-def _state(figure: Figure, chance: Figure | None) -> str:
-    """Whether the difference can be told from none."""
-    if chance is not None and Decimal(chance["value"]) >= _SIGNIFICANT:
+def _state(figure: Figure, metric: str, chance: Figure | None) -> str:
+    """Whether the difference can be told from none. The corrected p speaks of losses only, the interval of both."""
+    value, low, high = Decimal(figure["value"]), figure["low"], figure["high"]
+    lost = value > 0 if lower_is_better(metric) else value < 0
+    if value == 0:
         return "unclear"
-    low, high = figure["low"], figure["high"]
-    if low is None or high is None:
-        return "unclear" if chance is None else _side(figure)
-    return "unclear" if Decimal(low) <= 0 <= Decimal(high) else _side(figure)
-
-
-def _side(figure: Figure) -> str:
-    value = Decimal(figure["value"])
-    worse = value > 0 if lower_is_better(figure["metric"]) else value < 0
-    return "lost" if worse else "won"
+    if lost and chance is not None:
+        return "lost" if Decimal(chance["value"]) <= _SIGNIFICANT else "unclear"
+    if low is None or high is None or Decimal(low) <= 0 <= Decimal(high):
+        return "unclear"
+    return "lost" if lost else "won"
 
 
 # --- drawn ------------------------------------------------------------------------------------------------------------
 
 
-def _forest(role: str, metric: str, overall: Difference | None, slices: Sequence[Difference]) -> str:
+def _forest(role: str, metric: str, overall: Difference | None, slices: Sequence[Difference]) -> Drawn | None:
     rows = [*([overall] if overall else []), *slices[:DRAWN_SLICES]]
     if not rows:
-        return ""
+        return None
     marks = [_mark(row) for row in rows]
     ends = [float(e) for m in marks for e in (m.value, m.low, m.high) if e is not None]
     unit = rows[0].figure["unit"]
@@ -226,8 +233,8 @@ def _forest(role: str, metric: str, overall: Difference | None, slices: Sequence
     )
     lost = [row.name for row in slices if row.state == "lost"]
     finding = f"Lost beyond chance: {', '.join(lost)}." if lost else "No slice lost beyond chance."
-    worse = lower_is_better(metric)
-    return svg.forest(f"forest-{role}", finding, marks, axis, reverse=worse, sides=("worse", "better"))
+    forest = svg.Forest(finding, marks, axis, ("worse", "better"), reverse=lower_is_better(metric))
+    return Drawn.of(forest, f"forest-{role}")
 
 
 def tick_text(place: float, unit: str) -> str:
@@ -261,7 +268,20 @@ def _flips(role: str, sheet: Sheet) -> Flips | None:
         chance="" if chance is None else value_text(chance["value"], "probability"),
         drawing=mark_safe(_bubbles(role, [(w["from"], w["to"], float(f["value"])) for w, f in moved])),  # noqa: S308  escaped
         destinations=[(w["from"], w["to"], value_text(f["value"], f["unit"]), f["n"]) for w, f in moved],
+        drawn_to=_drawn_to(sheet),
     )
+
+
+def _drawn_to(sheet: Sheet) -> str:
+    for figure in sheet.sliced("flip_destination_share", "to"):
+        where = where_of(figure)
+        p, expected = sheet.get("flip_destination_p", where), sheet.get("flip_destination_expected", where)
+        if p is not None and Decimal(p["value"]) <= _SIGNIFICANT:
+            would = "" if expected is None else f"; by ordinary doubt {value_text(expected['value'], 'share')} would"
+            n = "" if figure["n"] is None else f" of {figure['n']:,}"
+            shown = value_text(figure["value"], "share")
+            return f"{shown}{n} lost rows go to one answer, {where[0][1]}{would} (p {value_text(p['value'], 'probability')})."
+    return ""
 
 
 def _bubbles(role: str, moved: Sequence[tuple[str, str, float]]) -> str:

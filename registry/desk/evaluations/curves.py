@@ -17,13 +17,13 @@ from django.utils.safestring import SafeString, mark_safe
 from registry.desk import svg_evaluation as svg
 from registry.desk.evaluations.record import Sheet
 from registry.desk.figures import Figure, Where, row_of, where_of
-from registry.desk.metrics import name_of
+from registry.desk.metrics import lower_is_better, name_of
 
 DRAWN_CORRUPTIONS = 12
 CONFIDENCE_BIN = "confidence_bin"
 CORRUPTION, SEVERITY = "corruption", "severity"
 BATCH, THREADS = "batch", "threads"
-_BY_SEVERITY = ("accuracy", "agreement", "exact_match", "recall_at_1", "cosine_mean")
+_DERIVED = ("_difference", "_excess_loss")
 _SERIES = ("", "parent_")
 _NAMES = {"": "this version", "parent_": "its parent"}
 
@@ -124,8 +124,9 @@ def _boast(series: Sequence[svg.Series]) -> str:
 
 def severities(sheet: Sheet) -> Curves | None:
     """The leading metric by severity, one drawing for each corruption; None where nothing was corrupted."""
-    metric = next((m for m in _BY_SEVERITY if sheet.sliced(m, CORRUPTION, SEVERITY)), None)
-    if metric is None:
+    metrics = (f["metric"] for f in sheet.figures if [part["name"] for part in f["slice"]] == [CORRUPTION, SEVERITY])
+    metric = next((m for m in metrics if not m.startswith("parent_") and not m.endswith(_DERIVED)), None)
+    if metric is None or not sheet.sliced(metric, CORRUPTION, SEVERITY):
         return None
     by_corruption: dict[str, list[Where]] = defaultdict(list)
     for figure in sheet.sliced(metric, CORRUPTION, SEVERITY):
@@ -138,7 +139,7 @@ def severities(sheet: Sheet) -> Curves | None:
         (n, _severity_drawing(i, n, sheet, metric, by_corruption[n], scale, clean)) for i, n in enumerate(ranked)
     ]
     lines = [_severity_line(sheet, metric, where) for name in ranked for where in _graded(by_corruption[name])]
-    heads = ["This version", "Parent", "Difference"]
+    heads = ["This version", "Parent", "Difference", "Lost beyond the parent"]
     return Curves(drawings[:DRAWN_CORRUPTIONS], Table.of(heads, lines), max(0, len(drawings) - DRAWN_CORRUPTIONS))
 
 
@@ -168,7 +169,8 @@ def _spoken(value: float, axis: svg.Axis) -> str:
 def _greatest_loss(sheet: Sheet, metric: str, places: Sequence[Where]) -> Decimal:
     """The difference at its worst, most lost first when sorted."""
     found = [f for w in places if (f := sheet.get(f"{metric}_difference", w)) is not None]
-    return min((Decimal(f["value"]) for f in found), default=Decimal(0))
+    sign = -1 if lower_is_better(metric) else 1
+    return min((sign * Decimal(f["value"]) for f in found), default=Decimal(0))
 
 
 def _graded(places: Sequence[Where]) -> list[Where]:
@@ -177,9 +179,10 @@ def _graded(places: Sequence[Where]) -> list[Where]:
 
 def _severity_line(sheet: Sheet, metric: str, where: Where) -> Line:
     own = sheet.get(metric, where)
-    cells = [cell(own), cell(sheet.get(f"parent_{metric}", where)), cell(sheet.get(f"{metric}_difference", where))]
+    others = (f"parent_{metric}", f"{metric}_difference", f"{metric}_excess_loss")
+    cells = [cell(own), *(cell(sheet.get(name, where)) for name in others)]
     place = dict(where)
-    return Line(f"{place[CORRUPTION]}, severity {place[SEVERITY]}", cells, own["n"] if own else None)
+    return Line(f"{place[CORRUPTION].replace('_', ' ')}, severity {place[SEVERITY]}", cells, own["n"] if own else None)
 
 
 # --- latency by batch and threads -------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import prefetch_related_objects
+
 from registry import storage
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_body
@@ -113,7 +115,9 @@ def record_of(caller: Caller, version: ModelVersion, run: Run) -> Record:
     """What a run that the caller may see measured about the version; NotFound when it measured none of it."""
     if run.state != RunState.SUCCEEDED or subject_of(run) != version.pk:
         raise NotFound(f"This run is no evaluation of {version}, or it has not ended.")
-    documents = [Document(row, evidence_body(row)) for row in evidence_of_run(run)]
+    rows = evidence_of_run(run)
+    prefetch_related_objects(rows, "dataset_version__dataset")
+    documents = [Document(row, evidence_body(row)) for row in rows]
     documents.sort(key=lambda document: kind_order(document.row.kind))
     found = Record(run, version, documents)
     return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from registry.desk.evaluations.against import Against, Difference
-from registry.desk.evaluations.record import FIRST, INCUMBENT, PARENT, Sheet
+from registry.desk.evaluations.record import Sheet
 from registry.desk.figures import Figure, interval_text, value_text
 from registry.desk.metrics import NAMES
 
@@ -142,7 +142,7 @@ def _worst(main: Against | None) -> Tile:
     if main is None or not main.slices:
         return Tile("For whom worst", "#missing", "not known", "no slices were compared")
     worst = main.worst
-    if worst is None:
+    if worst is None or worst.loss <= 0:
         return Tile("For whom worst", "#slices", "nobody", f"none of {len(main.slices)} slices lost", "won")
     if worst.state != "lost":
         soft = f"greatest of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst)})"
@@ -214,12 +214,12 @@ def _missed(main: Against | None) -> Tile:
 
 
 def _warnings(comparisons: Sequence[Against], main: Against | None) -> list[str]:
-    """Losses against the incumbent and the first approved version, which a comparison with the parent does not show."""
-    return [
-        f"Against {c.who} it {_verb(c.overall, c.metric)} ({_sure(c.overall)})."
+    """Losses that a comparison with the parent does not show, and lost rows that all go to one answer."""
+    found = [
+        f"Against {c.who} it {_verb(c.overall, c.metric)} ({_sure(c.overall)}). "
+        "Each step may be small while the line loses: look at the comparisons side by side."
         for c in comparisons
-        if c is not main
-        and c.role in (PARENT, INCUMBENT, FIRST)
-        and c.overall is not None
-        and c.overall.state == "lost"
+        if c is not main and c.overall is not None and c.overall.state == "lost"
     ]
+    drawn = main.flips.drawn_to if main is not None and main.flips is not None else ""
+    return [*found, f"{drawn} Look for a backdoor or a class that has swallowed others."] if drawn else found

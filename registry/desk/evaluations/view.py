@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils.safestring import SafeString, mark_safe
-
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_body
 from registry.compression.models import Run
 from registry.desk import svg_evaluation as svg
 from registry.desk.evaluations import curves
-from registry.desk.evaluations.against import Against, against, tick_text
+from registry.desk.evaluations.against import Against, Drawn, against, tick_text
 from registry.desk.evaluations.missing import Missing, missing_of
 from registry.desk.evaluations.record import OTHERS, WHO, Document, Record, Sheet, record_of
 from registry.desk.evaluations.said import Said, said_of
@@ -40,7 +38,7 @@ class Evaluation:
     comparisons: Sequence[Against]
     beside: curves.Table
     documents: Sequence[Measured]
-    gaps: SafeString
+    gaps: Drawn | None
     reliability: curves.Curves | None
     severities: curves.Curves | None
     latencies: curves.Curves | None
@@ -150,11 +148,11 @@ def _with_n(sheet: Sheet, metric: str) -> curves.Cell:
     return curves.Cell(row.shown, "; ".join(p for p in parts if p), row.exact)
 
 
-def _gaps(sheet: Sheet) -> SafeString:
-    """How the gaps between groups changed against the parent, drawn; empty where it is not known."""
+def _gaps(sheet: Sheet) -> Drawn | None:
+    """How the gaps between groups changed against the parent, drawn; None where it is not known."""
     found = [f for f in sheet.figures if f["metric"].endswith(_GAP_CHANGE) and f["value"] is not None]
     if not found:
-        return mark_safe("")
+        return None
     marks = []
     for figure in found[:16]:
         low, high = (None if figure[end] is None else float(figure[end]) for end in ("low", "high"))
@@ -169,8 +167,8 @@ def _gaps(sheet: Sheet) -> SafeString:
     grown = [mark.label for mark in marks if mark.state == "lost"]
     finding = f"Gaps that grew: {', '.join(grown)}." if grown else "No gap between groups grew beyond chance."
     axis = svg.Axis("change of the gap against the parent, with 95 % intervals", places)
-    drawn = svg.forest("gaps", finding, marks, axis, reverse=True, sides=("wider gap", "narrower gap"))
-    return mark_safe(drawn)  # noqa: S308  svg_evaluation escapes everything that came from data
+    forest = svg.Forest(finding, marks, axis, ("wider gap", "narrower gap"), reverse=True)
+    return Drawn.of(forest, "gaps")
 
 
 def _target(version: ModelVersion) -> Measured | None:

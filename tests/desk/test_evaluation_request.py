@@ -1,0 +1,110 @@
+"""Asking for an evaluation by the form: a plan from plain fields or as a document, and what to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
+from django.urls import reverse
+
+from compression_engine.plan import TASKS as ENGINE_TASKS
+from compression_engine.plan import Plan
+from registry import storage
+from registry.catalog.models import ModelVersion
+from registry.compression.models import Run
+from registry.desk.plans import TASKS, PlanError, draft_of
+from tests.desk.conftest import Visitor, words
+from tests.desk.scene import Scene
+from tests.world import World
+
+Visit = Callable[[str], Visitor]
+
+
+def ask(visitor: Visitor, version: ModelVersion, evaluation: object, **fields: object) -> HttpResponse:
+    path = reverse("desk:request-run", args=["search", version.model.slug, version.number])
+    body = {"recipe": "measure", "evaluation": str(evaluation.pk), "seed": "0", **fields}
+    return visitor.client.post(path, body, follow=True)
+
+
+def planned(run: Run) -> Plan:
+    return Plan.parse(json.loads(storage.read_bytes(run.plan_digest)))
+
+
+def test_the_fields_of_the_form_become_a_plan(visit: Visit, world: World) -> None:
+    fields = {"task": "classification", "label": "approved", "slices": "income, region", "protected": "race"}
+    answer = ask(visit("ada"), world.version(), world.arrays_dataset(), **fields)
+    assert "The run is requested." in words(answer)
+    plan = planned(Run.objects.get())
+    assert (plan.task, plan.label) == ("classification", "approved")
+    assert (plan.slices, plan.protected) == (("income", "region", "race"), ("race",))
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_whole_plan_is_pasted_or_given_as_a_file(visit: Visit, world: World, as_file: bool) -> None:
+    text = json.dumps({"task": "regression", "label": "price", "batch_sizes": [1, 8]})
+    given = {"plan_file": SimpleUploadedFile("plan.json", text.encode())} if as_file else {"plan": text}
+    ask(visit("ada"), world.version(), world.arrays_dataset(), **given)
+    assert planned(Run.objects.get()).batch_sizes == (1, 8)
+
+
+def test_without_a_task_or_a_document_there_is_no_plan(visit: Visit, world: World) -> None:
+    ask(visit("ada"), world.version(), world.arrays_dataset())
+    assert Run.objects.get().plan_digest is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"task": "regression", "plan": "{}"}, "not both: clear one of them"),
+        ({"plan": '{"task": '}, "The plan is no JSON: Expecting value in line 1, column 9."),
+        ({"plan": "[1]"}, "The plan is no JSON object"),
+        ({"plan": '{"task": "guess"}'}, "guess"),
+        ({"label": "approved"}, "Say what the model does"),
+        ({"plan_file": SimpleUploadedFile("plan.json", b"\xff\xfe")}, "no text in UTF-8"),
+        ({"plan": "[" * 100_000}, "The plan is no JSON"),
+    ],
+)
+def test_a_plan_that_cannot_be_used_is_refused_with_the_reason_and_nothing_is_queued(
+    visit: Visit, world: World, fields: dict[str, object], said: str
+) -> None:
+    answer = ask(visit("ada"), world.version(), world.arrays_dataset(), **fields)
+    assert said in words(answer)
+    assert "The run is requested." not in words(answer)
+    assert not Run.objects.exists()
+
+
+def test_data_of_another_kind_and_an_incumbent_are_chosen_by_the_form(visit: Visit, released: Scene) -> None:
+    world, strange = released.world, released.world.arrays_dataset(80, seed=9)
+    fields = {"task": "embedding", "out_of_distribution": str(strange.pk), "incumbent": "production"}
+    answer = ask(visit("ada"), released.parent, world.arrays_dataset(), **fields)
+    assert "The run is requested." in words(answer)
+    run = Run.objects.latest("requested_at")
+    assert (run.out_of_distribution, run.incumbent) == (strange, released.child)
+
+
+def test_data_that_calibration_saw_is_refused_unless_it_is_allowed(visit: Visit, story: Scene) -> None:
+    seen = story.world.arrays_dataset(90, seed=31, uses=("evaluation", "calibration"))
+    child = story.world.derived_version(story.parent, seed=77, data=[seen])
+    answer = ask(visit("ada"), child, seen)
+    assert answer.status_code == 422
+    assert "stands in the lineage" in words(answer)
+    ask(visit("ada"), child, seen, allow_seen="on")
+    assert Run.objects.get(parent=child).allow_seen
+
+
+def test_every_task_of_the_engine_is_offered_in_words() -> None:
+    assert set(TASKS) == set(ENGINE_TASKS)
+
+
+def test_columns_are_named_once_and_protected_ones_are_slices_too() -> None:
+    draft = draft_of({"task": "none", "slices": "a, b,\n a", "protected": "b, c"}, "")
+    assert draft is not None
+    assert (draft["slices"], draft["protected"]) == (["a", "b", "c"], ["b", "c"])
+
+
+def test_a_document_of_unreasonable_length_is_refused() -> None:
+    with pytest.raises(PlanError, match="short document"):
+        draft_of({}, " " + "x" * 300_000)
