@@ -12,17 +12,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from registry.catalog.evaluation_sentences import end_words, renamed, tell
+from registry.catalog.number_words import number, percent, size
+
 Figure = Mapping[str, Any]
 
-_MEGABYTE = Decimal(1_000_000)
-_LARGEST_PLAIN_BYTES = 100_000
-_NO_INTERVAL = {
-    "peak_memory_bytes",
-    "parent_peak_memory_bytes",
-    "model_memory_bytes",
-    "parent_model_memory_bytes",
-    "peak_memory_ratio",
-}
+_NO_INTERVAL = ("peak_memory_bytes", "model_memory_bytes", "peak_memory_ratio")
 """Their low and high are the least and the largest run, not an interval."""
 
 _TEXTS: dict[str, str] = {
@@ -53,6 +48,15 @@ _TEXTS: dict[str, str] = {
     "missing_count": "{count} rows have no number here",
 }
 
+_PLACES = {
+    "found": "rows with", "confidence_bin": "a confidence of", "context_tokens": "tokens of context", "from": "rows from",
+    "predicted_class": "the answer", "parent_answer": "the original's answer",
+    "parent_confidence": "the original's confidence:", "corruption": "damage by", "severity": "severity", "answer": "the answer",
+    "incumbent_answer": "the incumbent's answer", "incumbent_confidence": "the incumbent's confidence:",
+    "first_answer": "the first version's answer", "first_confidence": "the first version's confidence:", "batch": "batches of",
+}  # fmt: skip
+"""How parts are said that the engine makes itself; a declared column keeps its name."""
+
 _BATCHES = {"batch_difference_max": "The model", "parent_batch_difference_max": "The original"}
 
 
@@ -62,20 +66,26 @@ def sentence(figure: Figure, kind: str) -> str:
     if figure["value"] is None:
         told = f"{_words(metric).capitalize()} is not known: {figure['reason'] or 'no reason was given'}"
     else:
-        told = (_plain if Decimal(figure["value"]) <= 0 else _RATIOS.get(metric, _plain))(figure)
-        told += _sample(figure, kind)
+        about = next((metric.removeprefix(p) for p in ("incumbent_", "first_") if metric.startswith(p)), metric)
+        ratio = _RATIOS.get(about) if Decimal(figure["value"]) > 0 else None
+        told = _plain(figure, kind, about) if ratio is None else ratio(figure)
+        told = renamed(told, metric, kind) + _sample(figure, kind)
     return f"{_slice(figure)}{told}."
 
 
-def _plain(figure: Figure) -> str:
+def _plain(figure: Figure, kind: str, about: str) -> str:
+    """`about` is the metric without the prefix of the version that it is about: that stands for the original in the texts."""
     metric, value = str(figure["metric"]), Decimal(figure["value"])
     if metric in _BATCHES:
         return _batch(_BATCHES[metric], value)
-    template = _TEXTS.get(metric)
+    template = _TEXTS.get(metric if about == metric else f"parent_{about}")
     if template is None:
+        told = tell(figure, kind)
+        if told is not None:
+            return told
         unit = f" {figure['unit']}" if figure["unit"] not in ("", "ratio", None) else ""
-        return f"{_words(metric).capitalize()} is {_number(value)}{unit}"
-    return template.format(value=_number(value), bytes=_bytes(value), percent=_percent(value), count=f"{int(value):,}")
+        return f"{_words(metric).capitalize()} is {number(value)}{unit}"
+    return template.format(value=number(value), bytes=size(value), percent=percent(value), count=f"{int(value):,}")
 
 
 def _ratio_of_size(figure: Figure) -> str:
@@ -99,7 +109,7 @@ def _ratio_of_memory(figure: Figure) -> str:
 
 
 def _batch(who: str, value: Decimal) -> str:
-    same = "exactly the same" if value == 0 else f"the same up to {_number(value)}"
+    same = "exactly the same" if value == 0 else f"the same up to {number(value)}"
     return f"{who} answers a row {same}, alone and together with others"
 
 
@@ -118,15 +128,17 @@ def _sample(figure: Figure, kind: str) -> str:
         parts.append(f"n = {n:,}")
     if figure["low"] is not None and figure["high"] is not None:
         ends = f"{_end(figure, 'low')} to {_end(figure, 'high')}"
-        parts.append(f"least and largest {ends}" if figure["metric"] in _NO_INTERVAL else f"95 % interval {ends}")
+        parts.append(
+            f"least and largest {ends}" if str(figure["metric"]).endswith(_NO_INTERVAL) else f"95 % interval {ends}"
+        )
     return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _end(figure: Figure, end: str) -> str:
     value = Decimal(figure[end])
     if figure["unit"] == "byte":
-        return _bytes(value)
-    return _percent(value) if figure["unit"] == "share" else _number(value)
+        return size(value)
+    return end_words(figure, value) or number(value)
 
 
 def _slice(figure: Figure) -> str:
@@ -138,28 +150,10 @@ def _slice(figure: Figure) -> str:
 def _part(row: Mapping[str, str]) -> str:
     if row["name"] == "upper_edge":
         return f"below {row['value']}" if row["value"] else "the open end"
+    if row["name"] in _PLACES:
+        return f"{_PLACES[row['name']]} {row['value']}"
     return f"{row['name']} = {row['value']}"
 
 
 def _words(metric: str) -> str:
     return metric.replace("_", " ")
-
-
-def _number(value: Decimal) -> str:
-    """Up to five significant digits of what stands before and behind the point, never in exponent form."""
-    if value == value.to_integral_value():
-        return f"{int(value):,}"
-    places = max(0, min(12, 4 - value.adjusted()))
-    text = f"{value:,.{places}f}"
-    return text.rstrip("0").rstrip(".")
-
-
-def _bytes(value: Decimal) -> str:
-    if value < _LARGEST_PLAIN_BYTES:
-        return f"{int(value):,} bytes"
-    return f"{value / _MEGABYTE:,.1f} MB"
-
-
-def _percent(value: Decimal) -> str:
-    text = f"{value * 100:,.2f}"
-    return f"{text.rstrip('0').rstrip('.')} %"

@@ -67,7 +67,7 @@ from tests.worlds.catalog import figure
         (
             figure("accuracy", "0.5", "share", slice=[{"name": "race", "value": "2"}, {"name": "sex", "value": "1"}]),
             "quality",
-            "For race = 2 and sex = 1: Accuracy is 0.5 share.",
+            "For race = 2 and sex = 1: The model is right on 50 % of the rows.",
         ),
         (
             figure(
@@ -87,9 +87,117 @@ def test_a_figure_is_said_in_plain_words(given: dict[str, Any], kind: str, told:
     assert sentence(given, kind) == told
 
 
+MINUS = {"low": "-0.021", "high": "-0.009", "n": 2000}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "told"),
+    [
+        (
+            figure("accuracy_difference", "-0.015", "share", **MINUS),
+            "comparison-parent",
+            "The model lost 1.5 points in accuracy against the original (n = 2,000; 95 % interval -2.1 points to -0.9 points).",
+        ),
+        (
+            figure("accuracy_difference", "0.01", "share", low="-0.002", high="0.022", n=2000),
+            "comparison-incumbent",
+            "The model won 1 point in accuracy against the incumbent, which chance alone could explain "
+            "(n = 2,000; 95 % interval -0.2 points to 2.2 points).",
+        ),
+        (
+            figure("absolute_error_difference", "0.25", "output_unit", low="0.2", high="0.3", n=9),
+            "comparison-first",
+            "The model lost 0.25 in mean error against the first approved version (n = 9; 95 % interval 0.2 to 0.3).",
+        ),
+        (
+            figure("accuracy_difference", "0", "share", n=5),
+            "comparison-parent",
+            "The model neither lost nor won in accuracy against the original (n = 5).",
+        ),
+        (
+            figure(
+                "worst_slice_difference",
+                "-0.15",
+                "share",
+                n=90,
+                slice=[{"name": "found", "value": "income < 40 and race = 2"}],
+            ),
+            "comparison-parent",
+            "For rows with income < 40 and race = 2: The model lost 15 points against the original (n = 90).",
+        ),
+        (
+            figure(
+                "flips_from_to",
+                "0.02",
+                "share",
+                n=90,
+                slice=[{"name": "from", "value": "3"}, {"name": "to", "value": "8"}],
+            ),
+            "comparison-parent",
+            "For rows from 3 and to = 8: 2 % of the rows went this way (n = 90).",
+        ),
+        (
+            figure("mcnemar_p", "0.003", "probability", n=90),
+            "comparison-parent",
+            "If nothing had changed, losses and gains as uneven would come about in 0.3 % of such comparisons (McNemar's p), "
+            "so something else is at work (n = 90).",
+        ),
+        (
+            figure("adjusted_p", "0.4", "probability", n=90),
+            "comparison-parent",
+            "By chance alone, one of all the parts that were looked at would differ as much in 40 % of such comparisons "
+            "(corrected p), so chance explains it well enough (n = 90).",
+        ),
+        (
+            figure("smallest_detectable_loss", "0.0095", "share", n=833),
+            "comparison-parent",
+            "A loss of less than 0.95 points would most likely not have been seen with this many rows (n = 833).",
+        ),
+        (
+            figure("selection_rate_gap_change", "0.02", "share", low="0.01", high="0.03", n=90),
+            "fairness",
+            "The gap between the groups in favourable answers grew by 2 points against the original "
+            "(n = 90; 95 % interval 1 point to 3 points).",
+        ),
+        (
+            figure("parent_accuracy", "0.88", "share", n=9),
+            "quality",
+            "The original is right on 88 % of the rows (n = 9).",
+        ),
+        (figure("incumbent_size_ratio", "2", n=1), "size", "The model is 2.00 times smaller than the incumbent."),
+        (
+            figure("first_latency_p50_ms", "2", "millisecond", n=9),
+            "timing",
+            "Half of the first approved version's answers come within 2 ms (n = 9).",
+        ),
+        (
+            figure("cosine_mean", "0.999", "cosine", n=9),
+            "fidelity-incumbent",
+            "The answers agree with the incumbent's to 0.999 on average (1 is identical) (n = 9).",
+        ),
+        (
+            figure("overconfidence", "0.06", "probability", low="0.04", high="0.08", n=9),
+            "calibration",
+            "The confidence of the model lies 6 points above how often it is right (n = 9; 95 % interval 4 points to 8 points).",
+        ),
+        (
+            figure("net_benefit_per_month", "-12.5", "currency:EUR", n=9),
+            "cost",
+            "Serving it costs 12.5 EUR a month, its own making counted in (n = 9).",
+        ),
+    ],
+)
+def test_a_figure_of_an_evaluation_says_lost_or_won_against_whom_and_what_chance_could_do(
+    given: dict[str, Any], kind: str, told: str
+) -> None:
+    assert sentence(given, kind) == told
+
+
 METRICS = [
     "size_ratio", "latency_ratio", "peak_memory_ratio", "cosine_mean", "nearest_neighbour_kept", "batch_difference_max",
     "parameter_count", "size_bytes", "anything_else",
+    "accuracy_difference", "mcnemar_p", "best_temperature", "selection_rate_gap", "smallest_detectable_loss",
+    "net_benefit_per_month", "flips_from_to", "overconfidence_difference", "incumbent_latency_ratio", "accuracy_excess_loss", "cpu_time_saved_ms",
 ]  # fmt: skip
 
 
