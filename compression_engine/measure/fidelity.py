@@ -11,11 +11,9 @@ Without another model the answers are described (`outputs`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from compression_engine.data import Array, Encoder
+from compression_engine.data import Array
 from compression_engine.errors import OutputRefused
 from compression_engine.measure import agreement, invariance, outputs, recurrence, score_agreement, token_agreement
 from compression_engine.measure.agreement import cosine_rows
@@ -24,11 +22,9 @@ from compression_engine.measure.figures import OTHERS, UNIT
 from compression_engine.measure.invariance import batch_difference
 from compression_engine.outputs import ANSWER, FIRST, INCUMBENT, PARENT, VERSION, Field, Outputs
 from compression_engine.plan import Plan
-from compression_engine.progress import Progress
 from compression_engine.result import Measurement
-from compression_engine.runtime import Model, answers, batches, primary_output
 
-__all__ = ["METHOD", "UNIT", "batch_difference", "cosine_rows", "measure", "measure_fidelity"]
+__all__ = ["METHOD", "UNIT", "batch_difference", "cosine_rows", "measure"]
 METHOD = "answers_compared"
 KINDS = {PARENT: "fidelity", INCUMBENT: "fidelity-incumbent", FIRST: "fidelity-first"}
 _LANGUAGE = "language-model"
@@ -64,20 +60,6 @@ def compared(given: Outputs, role: str, plan: Plan, seed: int) -> list[Measureme
     return found
 
 
-def measure_fidelity(child: Model, parent: Model, encoder: Encoder, seed: int, progress: Progress) -> list[Measurement]:
-    """Child and parent over the same rows, without a plan. Raises OutputRefused (output_not_finite) if the child answers NaN."""
-    output = primary_output(parent, next(batches(encoder, 1)))
-    models = {
-        role: {ANSWER: _field(answers(model, encoder, output, progress, "fidelity"))}
-        for role, model in ((VERSION, child), (PARENT, parent))
-    }
-    found = compared(Outputs(models), PARENT, Plan(), seed)
-    found.append(batch_difference(child, encoder, output, "batch_difference_max", "The compressed model"))
-    found.append(batch_difference(parent, encoder, output, "parent_batch_difference_max", "The original"))
-    progress("fidelity", len(encoder.rows), len(encoder.rows), "answers compared")
-    return found
-
-
 def _usable(given: Outputs, role: str) -> Outputs:
     """The rows that the other model answers with numbers."""
     theirs, ours = _finite(given.answer(role)), _finite(given.answer(VERSION))
@@ -97,10 +79,3 @@ def _finite(field: Field) -> Array:
     if flat is not None:
         return np.asarray(np.isfinite(flat).all(axis=1))
     return np.array([bool(np.isfinite(field.row(index)).all()) for index in range(len(field))], dtype=bool)
-
-
-def _field(rows: Sequence[Array]) -> Field:
-    if len({row.shape for row in rows}) == 1:
-        return Field(np.stack(rows))
-    offsets = np.concatenate([[0], np.cumsum([row.size for row in rows])]).astype(np.int64)
-    return Field(np.concatenate([row.reshape(-1) for row in rows]), offsets)

@@ -6,15 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from compression_engine.data import Array, Encoder
+from compression_engine.data import Array
 from compression_engine.measure import invariance
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT
 from compression_engine.measure.intervals import bootstrap_mean, deviation
 from compression_engine.outputs import VERSION
-from compression_engine.progress import Progress
 from compression_engine.result import Measurement
-from compression_engine.runtime import Model, answers, batches, primary_output
 
 KIND = "outputs"
 METHOD = "answers_described"
@@ -26,15 +24,6 @@ def measure(context: Context) -> list[Found]:
     described = _described((answer.row(index) for index in range(len(answer))), context.seed)
     context.progress("fidelity", len(answer), len(answer), "answers described")
     return [Found(KIND, METHOD, described + invariance.measured(context), context.seed)]
-
-
-def measure_outputs(model: Model, encoder: Encoder, seed: int, progress: Progress) -> list[Measurement]:
-    """Mean, spread and length of the answers, and whether a row is answered the same alone and in a batch."""
-    output = primary_output(model, next(batches(encoder, 1)))
-    measured = _described(answers(model, encoder, output, progress, "fidelity"), seed)
-    measured.append(invariance.batch_difference(model, encoder, output, "batch_difference_max", "The model"))
-    progress("fidelity", len(encoder.rows), len(encoder.rows), "answers described")
-    return measured
 
 
 def _described(rows: Iterable[Array], seed: int) -> list[Measurement]:

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compression_engine.answering import answer
 from compression_engine.canonical import canonical, parse_canonical
-from compression_engine.data import read_rows
+from compression_engine.data import Encoder, read_rows
 from compression_engine.errors import OutputRefused
-from compression_engine.measure.fidelity import cosine_rows, measure_fidelity
+from compression_engine.measure import fidelity
+from compression_engine.measure.context import Context
+from compression_engine.measure.fidelity import cosine_rows
 from compression_engine.measure.intervals import bootstrap_mean, quantile_interval, rarer_than, share_interval
 from compression_engine.measure.size import measure_size
-from compression_engine.pipeline import open_pair
-from compression_engine.progress import silent
+from compression_engine.plan import Plan
 from compression_engine.result import Evidence, Measurement
+from compression_engine.runtime import Model
 from tests.engine import nets
 
 
@@ -90,11 +93,18 @@ def test_cosine_of_zeros_and_of_nan_is_defined() -> None:
     assert np.isnan(cosine_rows([nan], [one])[0])
 
 
-def test_a_model_against_itself_agrees_fully(mlp_folder: Path) -> None:
+def agreement(child: Path, parent: Path, rows: Path, folder: Path) -> dict[str, Measurement]:
+    """The figures of fidelity of two models that answered the same rows."""
+    models = {"version": Model(child, 1), "parent": Model(parent, 1)}
+    encoder = Encoder(read_rows(rows), models["version"].inputs(), None)
+    outputs = answer(models, encoder, Plan(), folder=folder / "answers")
+    (found,) = fidelity.measure(Context(outputs, Plan(), models=models, encoder=encoder))
+    return {entry.metric: entry for entry in found.measurements}
+
+
+def test_a_model_against_itself_agrees_fully(mlp_folder: Path, tmp_path: Path) -> None:
     path = mlp_folder / "model.onnx"
-    child, parent, encoder = open_pair(path, path, read_rows(mlp_folder / "rows.npz"), 1)
-    assert parent is not None
-    found = {entry.metric: entry for entry in measure_fidelity(child, parent, encoder, 0, silent)}
+    found = agreement(path, path, mlp_folder / "rows.npz", tmp_path)
     assert found["cosine_mean"].value == pytest.approx(1)
     assert found["max_abs_difference"].value == 0
     assert found["top1_agreement"].value == 1
@@ -108,11 +118,9 @@ def test_a_child_that_answers_nan_is_refused(tmp_path: Path) -> None:
     bias = next(tensor for tensor in broken.graph.initializer if tensor.name == "second_bias")
     bias.raw_data = np.full(48, np.nan, dtype=np.float32).tobytes()
     bad = nets.save(broken, tmp_path / "bad")
-    rows = read_rows(nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz"))
-    child, parent, encoder = open_pair(bad, good, rows, 1)
-    assert parent is not None
+    rows = nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz")
     with pytest.raises(OutputRefused, match="40 of 40") as refused:
-        measure_fidelity(child, parent, encoder, 0, silent)
+        agreement(bad, good, rows, tmp_path)
     assert refused.value.code == "output_not_finite"
 
 
@@ -125,10 +133,8 @@ def test_an_answer_that_depends_on_its_batch_is_caught(tmp_path: Path) -> None:
     ]
     ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
     path = nets.save(nets.model(nodes, {}, *ports), tmp_path)
-    rows = read_rows(nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz"))
-    child, parent, encoder = open_pair(path, path, rows, 1)
-    assert parent is not None
-    found = {entry.metric: entry for entry in measure_fidelity(child, parent, encoder, 0, silent)}
+    rows = nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz")
+    found = agreement(path, path, rows, tmp_path)
     worst = found["batch_difference_max"].value
     assert worst is not None
     assert worst > 0.1
