@@ -70,6 +70,11 @@ class Measured:
         return self.run is not None and (kind in FOLDED or kind.endswith(("-incumbent", "-first")))
 
     @property
+    def headline(self) -> FigureView | None:
+        """The figure that speaks for the document while it is folded."""
+        return next((view for view in self.overall if view.row.figure["value"] is not None), None)
+
+    @property
     def spreads(self) -> bool:
         """Whether a spread is known of any figure."""
         return any(view.row.spread for view in self.rows)

@@ -14,6 +14,7 @@ from registry.compression import queries as compression
 from registry.compression.models import Run
 from registry.desk import queries
 from registry.desk.allowed import Allowed, allowed_of, limits_of
+from registry.desk.evaluations import Said, said_first
 from registry.desk.measured import Evidences, measured_of
 from registry.desk.origins import Origins, origins_of
 from registry.desk.sealed import Proof, proof_of
@@ -71,6 +72,8 @@ class Story:
     steps: Steps
     evidence: Evidences
     evidence_set: str
+    said: Said | None
+    """The first lines of the newest evaluation."""
     allowed: Allowed
     live: Live
     proof: Proof
@@ -103,6 +106,7 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
         steps=steps,
         evidence=measured_of(version, limits_of(allowed.policy), steps.evaluations),
         evidence_set=evidence_set(version)[0],
+        said=said_first(caller, version, steps.evaluations[0]) if steps.evaluations else None,
         allowed=allowed,
         live=_live(caller, version),
         proof=proof_of(stream, version.pk),

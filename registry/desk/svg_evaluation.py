@@ -97,8 +97,8 @@ class Forest:
         parts += [text(x(t), bottom + 16, said, "d-soft", "middle") for t, said in ticks]
         parts += [
             element("line", x1=x(0), x2=x(0), y1=_FOREST_TOP - 6, y2=bottom + 4, class_="d-zero"),
-            text(x(0) - 8, 15, f"← {self.sides[0]}", "d-soft", "end"),
-            text(x(0) + 8, 15, f"{self.sides[1]} →", "d-soft", "end" if x(0) > layout.right - 60 else ""),
+            text(layout.left, 15, f"← {self.sides[0]}", "d-soft"),
+            text(layout.right, 15, f"{self.sides[1]} →", "d-soft", "end"),
         ]
         if not layout.stacked:
             parts.append(text((layout.left + layout.right) / 2, bottom + 33, self.axis.name, "d-soft", "middle"))
@@ -123,7 +123,10 @@ def _row(mark: Mark, top: float, x: Scale, layout: Layout) -> list[str]:
     label = _cut(mark.label, layout.label_characters)
     if layout.stacked:
         y = top + 32
-        parts = [text(2, top + 16, label), text(layout.width - 2, top + 16, mark.beside, "d-soft", "end")]
+        parts = [
+            text(2, top + 16, label, "d-halo"),
+            text(layout.width - 2, top + 16, mark.beside, "d-soft d-halo", "end"),
+        ]
     else:
         y = top + layout.row_height / 2
         parts = [

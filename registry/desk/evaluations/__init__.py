@@ -2,6 +2,7 @@
 
 from registry.desk.evaluations.body import evaluation_body
 from registry.desk.evaluations.record import evaluation_runs
-from registry.desk.evaluations.view import Evaluation, evaluation_of
+from registry.desk.evaluations.said import Said
+from registry.desk.evaluations.view import Evaluation, evaluation_of, said_first
 
-__all__ = ["Evaluation", "evaluation_body", "evaluation_of", "evaluation_runs"]
+__all__ = ["Evaluation", "Said", "evaluation_body", "evaluation_of", "evaluation_runs", "said_first"]

@@ -95,23 +95,36 @@ class Evaluation:
 def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation:
     """The evaluation of a version by a run, both visible to the caller; NotFound where the run measured another one."""
     record = record_of(caller, version, run)
-    comparisons = [found for role in OTHERS if (found := against(record, role)) is not None]
-    timing = record.sheet("timing")
+    comparisons = _comparisons(record)
     common = _common(record.documents)
     return Evaluation(
         record=record,
-        said=said_of(comparisons, record.sheet("fidelity"), record.sheet("size"), timing, record.sheet("cost")),
+        said=_said(record, comparisons),
         comparisons=comparisons,
         beside=_beside(record),
         documents=[measured_document(i, d.row, d.body, {}, common) for i, d in enumerate(record.documents)],
         gaps=_gaps(record.sheet("fairness")),
         reliability=curves.reliability(record.sheet("calibration")),
         severities=curves.severities(record.sheet("robustness")),
-        latencies=curves.latencies(timing),
+        latencies=curves.latencies(record.sheet("timing")),
         target=_target(version),
         environment=common,
         missing=missing_of(record),
     )
+
+
+def said_first(caller: Caller, version: ModelVersion, run: Run) -> Said:
+    """The first lines of an evaluation, for a page that only leads to it."""
+    record = record_of(caller, version, run)
+    return _said(record, _comparisons(record))
+
+
+def _comparisons(record: Record) -> list[Against]:
+    return [found for role in OTHERS if (found := against(record, role)) is not None]
+
+
+def _said(record: Record, comparisons: Sequence[Against]) -> Said:
+    return said_of(comparisons, *(record.sheet(kind) for kind in ("fidelity", "size", "timing", "cost")))
 
 
 def _common(documents: Sequence[Document]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from registry.access.http import keyset_page
 from registry.catalog import queries as catalog
 from registry.desk.addresses import reference, version_url
 from registry.desk.allowed import allowed_of, limits_of, rules_of, waivable_rules, waiver_state
-from registry.desk.evaluations import evaluation_runs
+from registry.desk.evaluations import evaluation_runs, said_first
 from registry.desk.forms import AliasField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
@@ -55,6 +55,7 @@ class ApprovalPage(Page):
             "version": version,
             "evidence": measured_of(version, limits_of(approval.policy), evaluations),
             "evaluations": evaluations,
+            "said": said_first(caller, version, evaluations[0]) if evaluations else None,
             "rules": rules_of(approval.verdict),
             "waivers": [(row, waiver_state(row)) for row in queries.waivers_of(version)],
             "incumbent": incumbent,
