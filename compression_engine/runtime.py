@@ -27,26 +27,48 @@ _DTYPES = {
     "tensor(bool)": np.bool_,
 }
 _ERRORS_ONLY = 3
+CPU = "CPUExecutionProvider"
+OPTIMISATIONS = {
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+"""How much of the graph onnxruntime rewrites when it opens a model."""
 
 
 class Model:
-    """An opened model. `code_load` and `code_run` are the codes of the errors when it fails to open or to run."""
+    """An opened model; EngineError output_does_not_load, output_does_not_run or provider_missing where that fails."""
 
-    def __init__(self, path: Path, threads: int, *, what: str = "The model") -> None:
+    def __init__(
+        self, path: Path, threads: int, *, what: str = "The model", optimisation: str = "all", provider: str = CPU
+    ) -> None:
+        if provider not in onnxruntime.get_available_providers():
+            hint = f"This onnxruntime has: {', '.join(onnxruntime.get_available_providers())}."
+            raise EngineError("provider_missing", f"There is no execution provider {provider!r} here.", hint)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = _ERRORS_ONLY
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.what = what
-        self.path = path
+        options.graph_optimization_level = OPTIMISATIONS[optimisation]
+        self.what, self.path = what, path
+        self.optimisation, self.provider = optimisation, provider
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:
             hint = "Export it again; onnxruntime must be able to open a model before it can be compressed."
             raise EngineError("output_does_not_load", f"{what} does not open: {_short(error)}.", hint) from error
+        used = self._session.get_providers()[0]
+        if used != provider:
+            hint = "Look at what its driver says, or measure with another provider."
+            raise EngineError("provider_missing", f"{what} runs on {used}, not on {provider} as asked.", hint)
         self.output_names = [entry.name for entry in self._session.get_outputs()]
+
+    def reopened(self, threads: int) -> Model:
+        """The same file in a session of its own, served in the same way on so many threads."""
+        return Model(self.path, threads, what=self.what, optimisation=self.optimisation, provider=self.provider)
 
     @property
     def signature(self) -> list[tuple[str, str, tuple[Any, ...]]]:

@@ -1,8 +1,9 @@
 """How much memory a fresh process needs to load a model and run it, child and parent in turns.
 
-Each run is a process of its own (`python -m compression_engine.measure.memory MODEL FEED.npz THREADS`), since memory that
-a process once held is not given back. It reports its peak, and what it held before it opened the model; the difference
-is what the model needs. Source: VmHWM and VmRSS of Linux (proc(5)); getrusage would carry over the peak of the caller.
+Each run is a process of its own, since memory that a process once held is not given back:
+`python -m compression_engine.measure.memory FEED.npz MODEL THREADS OPTIMISATION PROVIDER`. It reports its peak, and what it held
+before it opened the model; the difference is what the model needs. Source: VmHWM and VmRSS of Linux (proc(5)); getrusage would
+carry over the peak of the caller.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from compression_engine.measure.timing_figures import Slice, prefix_of
 from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Measurement
-from compression_engine.runtime import Model, batches
+from compression_engine.runtime import CPU, Model, batches
 
 METHOD = "peak_of_a_fresh_process"
 REPEATS = 3
@@ -39,18 +41,31 @@ _WHO = {
 _STATUS = Path("/proc/self/status")
 
 
+@dataclass(frozen=True)
+class Served:
+    """A weights file and how a process is to open it."""
+
+    path: Path
+    threads: int = 1
+    optimisation: str = "all"
+    provider: str = CPU
+
+    def words(self) -> list[str]:
+        """As arguments of a process."""
+        return [str(self.path), str(self.threads), self.optimisation, self.provider]
+
+
 def measure(context: Context) -> list[Found]:
     """Peaks of all models at hand for a batch of the engine's own size, and for each batch size that the plan names."""
     if not context.paths or context.encoder is None:
         return []
     encoder, repeats = context.encoder, context.memory_repeats
-    paths = {role: context.paths[role] for role in ROLES if role in context.paths}
-    found = _measured(paths, next(batches(encoder)).feed, repeats, context.threads, context.progress)
+    served = {role: _served(context, role) for role in ROLES if role in context.paths}
+    found = _measured(served, next(batches(encoder)).feed, repeats, context.progress)
     if context.plan.batch_sizes != (1,) and encoder.fixed_rows is None:
         for rows in dict.fromkeys(context.plan.batch_sizes):
             where = (("batch", str(rows)),)
-            feed = typical_batch(encoder, rows).feed
-            found += _measured(paths, feed, repeats, context.threads, context.progress, where)
+            found += _measured(served, typical_batch(encoder, rows).feed, repeats, context.progress, where)
     return [Found("memory", METHOD, found)]
 
 
@@ -58,27 +73,36 @@ def measure_memory(
     child: Path, parent: Path | None, encoder: Encoder, repeats: int, threads: int, progress: Progress
 ) -> list[Measurement]:
     """Median peak of the process, and of what the model adds; raises EngineError (measurement_failed)."""
-    paths = {VERSION: child} if parent is None else {VERSION: child, PARENT: parent}
-    return _measured(paths, next(batches(encoder)).feed, repeats, threads, progress)
+    served = {VERSION: Served(child, threads)}
+    if parent is not None:
+        served[PARENT] = Served(parent, threads)
+    return _measured(served, next(batches(encoder)).feed, repeats, progress)
+
+
+def _served(context: Context, role: str) -> Served:
+    model = context.models.get(role)
+    if model is None:
+        return Served(context.paths[role], context.threads)
+    return Served(context.paths[role], context.threads, model.optimisation, model.provider)
 
 
 def _measured(
-    paths: Mapping[str, Path], feed: Feed, repeats: int, threads: int, progress: Progress, where: Slice = ()
+    served: Mapping[str, Served], feed: Feed, repeats: int, progress: Progress, where: Slice = ()
 ) -> list[Measurement]:
     if not _STATUS.is_file():
         reason = "this system does not tell the peak of a process"
         plain = "Memory was not measured here."
         return [Measurement("peak_memory_bytes", None, "byte", 0, plain, reason=reason, slice=where)]
-    peaks = np.empty((repeats, len(paths), 2))
+    peaks = np.empty((repeats, len(served), 2))
     with tempfile.TemporaryDirectory(prefix="pressmark-memory-") as folder:
         kept = Path(folder) / "feed.npz"
         np.savez(kept, allow_pickle=False, **feed)
         for number in range(repeats):
             progress("memory", number, repeats, "measuring fresh processes in turns")
-            for index, path in enumerate(paths.values()):
-                peaks[number, index] = _probe(path, kept, threads)
+            for index, one in enumerate(served.values()):
+                peaks[number, index] = _probe(one, kept)
     progress("memory", repeats, repeats, "measured")
-    by_role = {role: peaks[:, index] for index, role in enumerate(paths)}
+    by_role = {role: peaks[:, index] for index, role in enumerate(served)}
     found = []
     for role, measured in by_role.items():
         found += _figures(prefix_of(role), measured, _WHO[role], where)
@@ -87,19 +111,19 @@ def _measured(
     return found
 
 
-def probe(model: Path, feed: Path, threads: int) -> dict[str, int]:
+def probe(feed: Path, served: Served) -> dict[str, int]:
     """What this process holds before it opens a model, and the most it ever held after running it; in bytes."""
     with np.load(feed, allow_pickle=False) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     before = _status_bytes("VmRSS")
-    opened = Model(model, threads)
+    opened = Model(served.path, served.threads, optimisation=served.optimisation, provider=served.provider)
     for _ in range(3):
         opened.run(arrays)
     return {"before": before, "peak": _status_bytes("VmHWM")}
 
 
-def _probe(model: Path, feed: Path, threads: int) -> tuple[float, float]:
-    command = [sys.executable, "-m", "compression_engine.measure.memory", str(model), str(feed), str(threads)]
+def _probe(served: Served, feed: Path) -> tuple[float, float]:
+    command = [sys.executable, "-m", "compression_engine.measure.memory", str(feed), *served.words()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS_MAX, check=True)
         found = json.loads(done.stdout)
@@ -147,4 +171,6 @@ def _status_bytes(field: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(probe(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))) + "\n")
+    _feed, _model, _threads, _optimisation, _provider = sys.argv[1:]
+    _found = probe(Path(_feed), Served(Path(_model), int(_threads), _optimisation, _provider))
+    sys.stdout.write(json.dumps(_found) + "\n")

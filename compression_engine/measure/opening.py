@@ -38,6 +38,5 @@ class Opener:
         return [call for role, model in self.opened.items() for call in self.calls(role, model)]
 
     def _fresh(self, role: str) -> Model:
-        if role not in self.paths:
-            return self.models[role]
-        return Model(self.paths[role], self.threads, what=self.models[role].what)
+        model = self.models[role]
+        return model.reopened(self.threads) if role in self.paths else model

@@ -18,6 +18,7 @@ from compression_engine.data import Array
 from compression_engine.measure import decoding, divergence, scores
 from compression_engine.measure.figures import OTHERS, mean
 from compression_engine.measure.intervals import Floats
+from compression_engine.measure.ranks import average_ranks
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -85,15 +86,13 @@ def _logarithms(rows: Array, given: bool) -> Floats:
 
 
 def _rank_correlation(outputs: Outputs, role: str, seed: int) -> list[Measurement]:
-    from scipy.stats import rankdata
-
     ours, theirs = outputs.answer(VERSION).matrix(), outputs.answer(role).matrix()
     if ours is None or theirs is None or theirs.shape[1] < _RANKED_WIDTH:
         return []
     found = []
     size = max(1, _BLOCK_ENTRIES // theirs.shape[1])
     for start in range(0, len(theirs), size):
-        a, b = (rankdata(part[start : start + size], axis=1) for part in (ours, theirs))
+        a, b = (average_ranks(part[start : start + size]) for part in (ours, theirs))
         a, b = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (a, b))
         lengths = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
         found.append(np.divide((a * b).sum(axis=1), lengths, out=np.full(len(a), np.nan), where=lengths > 0))
