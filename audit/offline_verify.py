@@ -75,7 +75,8 @@ NAMED_STREAMS = {  # columns that name a stream, and the kind of stream
     "policy_id": "policy",
     "use_case_id": "use_case",
 }
-DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id")
+DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id", "out_of_distribution_id")
+RUN, DATASET_VERSION_COLUMNS_OF_RUNS = "compression.run", ("baseline_id",)  # of other records it names something else
 UNIT_LIMIT = 10_000  # entries of one unit
 PROOFS_LIMIT = 8_000  # proofs in one file of log/
 FILES_LIMIT = 65_535  # where zip64 begins
@@ -1877,7 +1878,10 @@ class Bundle:
                     f"{kind}:{row[column]}" for column, kind in NAMED_STREAMS.items() if row.get(column) is not None
                 ]
                 needed |= {stream: entry for stream in named if stream not in needed}
-                used = [str(row[column]) for column in DATASET_VERSION_COLUMNS if row.get(column) is not None]
+                columns = DATASET_VERSION_COLUMNS
+                if record["type"].split("/")[0] == RUN:
+                    columns += DATASET_VERSION_COLUMNS_OF_RUNS
+                used = [str(row[column]) for column in columns if row.get(column) is not None]
                 versions |= {key: entry for key in used if key not in versions}
         open_ends = {stream: entry for stream, entry in needed.items() if stream not in streams}
         open_ends |= {f"dataset of version {key}": entry for key, entry in versions.items() if key not in shown}

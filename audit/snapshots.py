@@ -29,7 +29,9 @@ _STREAM_OF_COLUMN = {
     "policy_id": "policy",
     "use_case_id": "use_case",
 }
-_DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id", "baseline_id")
+_DATASET_VERSION_COLUMNS = (
+    "dataset_version_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from audit.offline_verify import FILES, STREAMS, WrongCall
 from registry.digests import canonical, sha256
 from tests.audit import bundle_builder as builder
 from tests.audit import stories
+from tests.audit.both import agreed, opinions_on
 from tests.audit.bundle_builder import DATASET, MODEL, OTHER, Story
 from tests.audit.verdicts import assert_no, edit_entry, judge_story, positions_of
 
@@ -147,6 +148,31 @@ def test_every_column_that_names_a_stream_counts(column: str) -> None:
     position = positions_of(story, MODEL)[1]
     edit_entry(story, position, lambda entry: entry["event"]["records"][0]["row"].update({column: named}))
     assert_no(judge_story(story), STREAMS, f"names the {column[:-3]}:{named}")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "counts"),
+    [
+        ("evaluation_id", "catalog.evidence/1", True),
+        ("out_of_distribution_id", "compression.run/2", True),
+        ("baseline_id", "compression.run/2", True),
+        ("baseline_id", "monitoring.window/1", False),
+    ],
+)
+def test_data_that_a_run_names_is_in_the_scope_and_a_baseline_of_monitoring_is_none(
+    column: str, kind: str, counts: bool
+) -> None:
+    story = builder.tell()
+    record = {"id": builder.uuid(0x998), "row": {column: builder.uuid(0x999)}, "type": kind}
+    edit_entry(story, positions_of(story, MODEL)[1], lambda entry: entry["event"]["records"].append(record))
+    opinion = agreed(*opinions_on(builder.sealed(story), keys=[story.ledger.log.key_line], checkpoint=newest(story)))
+    assert (opinion.exit_code, f"names the dataset of version {builder.uuid(0x999)}" in opinion.told) == (
+        (1, True) if counts else (0, False)
+    )
+
+
+def newest(story: Story) -> bytes:
+    return story.ledger.checkpoint(story.size)
 
 
 # --- report and statements

@@ -26,7 +26,7 @@ _SCOPE = shaped(
     type=literally("pressmark/scope/1"),
 )
 _SOURCES = ("dataset", "licence", "recipe", "policy", "use_case")
-_DATASET_VERSIONS = ("dataset_version_id", "calibration_id", "evaluation_id")
+_DATASET_VERSIONS = ("dataset_version_id", "calibration_id", "evaluation_id", "out_of_distribution_id")
 
 
 @dataclass(frozen=True)
@@ -187,4 +187,6 @@ def _not_closed(scope: Scope, below: list[Entry]) -> list[str]:
         wanting |= {name for name in streams if name not in scope.ends}
         versions = [row[column] for column in _DATASET_VERSIONS if row.get(column) is not None]
         wanting |= {f"dataset version {version}" for version in versions if version not in held}
-    return sorted(wanting)
+    runs = [r["row"] for e in below if e.stream in scope.ends for r in e.records("compression.run")]
+    baselines = {row["baseline_id"] for row in runs if row.get("baseline_id") is not None}
+    return sorted(wanting | {f"dataset version {version}" for version in baselines - held})
