@@ -83,7 +83,12 @@ class AnswerStore:
         self._parts: list[_Part] = []
         self._saved_at = time.monotonic()
         self.rows = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EngineError(
+                "work_differs", f"{folder} cannot be used: {error.strerror}.", "Give a folder."
+            ) from error
         if (folder / _STATE).exists():
             self._open()
 
@@ -148,7 +153,8 @@ class AnswerStore:
         for path, length in zip(self._paths(number), (entry["values_bytes"], entry["sizes_bytes"]), strict=True):
             if path.stat().st_size < length:
                 raise ValueError(f"{path.name} is shorter than it was")
-            os.truncate(path, length)
+            if path.stat().st_size > length:
+                os.truncate(path, length)
             files.append(path.open("ab"))
         shape = None if entry["shape"] is None else tuple(entry["shape"])
         return _Part(entry["role"], entry["name"], np.dtype(entry["dtype"]), shape, *files)

@@ -58,11 +58,14 @@ MEASURES: Mapping[str, Question] = {
     "fidelity": Question("how close the answers are to another model's", f"{_HOME}.fidelity", False, True),
     "quality": Question("how good the answers are by the labels", f"{_HOME}.quality", False),
     "comparison": Question("what was lost and won, and for whom", f"{_HOME}.comparison", False),
+    "fairness": Question("how groups of people fare against each other", f"{_HOME}.fairness", False),
     "calibration": Question("whether confidence can be trusted", f"{_HOME}.calibration", False),
     "robustness": Question("what is left on damaged inputs", f"{_HOME}.robustness", True),
     "out-of-distribution": Question("whether foreign rows are told apart", f"{_HOME}.out_of_distribution", True),
     "timing": Question("how long an answer takes", f"{_HOME}.timing", True, True),
     "memory": Question("how much memory serving needs", f"{_HOME}.memory", True, True),
+    "energy": Question("how much energy an answer takes", f"{_HOME}.energy", True),
+    "cost": Question("what serving costs and what the version saves", f"{_HOME}.cost", True),
 }
 """The questions in the order in which they are asked: later ones may rest on what earlier ones found."""
 

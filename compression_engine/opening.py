@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from compression_engine.canonical import JSON, digest_of_stream
 from compression_engine.data import Encoder, Rows, read_rows
@@ -22,6 +23,7 @@ from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 
 TOKENIZER_NAME = "tokenizer.json"
+Signature = list[tuple[str, str, tuple[Any, ...]]]
 _WHAT = {PARENT: "The original", INCUMBENT: "The incumbent", FIRST: "The first approved version"}
 
 
@@ -112,10 +114,22 @@ def _check_signatures(models: Mapping[str, Model]) -> None:
         if role == PARENT and model.signature != version.signature:
             hint = "A child takes and gives what its parent does; compare it with the model that it came from."
             raise OutputRefused("output_does_not_run", "Inputs or outputs differ from the original's.", hint)
-        if [entry[:2] for entry in model.signature] != [entry[:2] for entry in version.signature]:
+        if not _fit(model.signature, version.signature):
             hint = "Compare versions that take and give the same, or evaluate without it."
             message = f"{model.what} takes or gives something else than {version.what.lower()}."
             raise DataError("models_differ", message, hint)
+
+
+def _fit(ours: Signature, theirs: Signature) -> bool:
+    """Whether names and types are the same, and sizes wherever both are fixed."""
+    if [entry[:2] for entry in ours] != [entry[:2] for entry in theirs]:
+        return False
+    return all(_same_shape(a[2], b[2]) for a, b in zip(ours, theirs, strict=True))
+
+
+def _same_shape(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    pairs = zip(a, b, strict=False)
+    return len(a) == len(b) and all(x == y or not (isinstance(x, int) and isinstance(y, int)) for x, y in pairs)
 
 
 def _tokenizer(paths: list[Path]) -> Path | None:

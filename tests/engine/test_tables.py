@@ -150,15 +150,15 @@ def test_text_with_labels_and_slices(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["inputs", "label", "slices", "sequence"])
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path, name: str) -> None:
-    change: dict[str, Any] = {
+    changes: dict[str, dict[str, Any]] = {
         "inputs": {"inputs": (("x", "gone"),)}, "label": {"task": "regression", "label": "gone"},
         "slices": {"slices": ("gone",)}, "sequence": {"sequence": "gone"},
-    }[name]  # fmt: skip
+    }  # fmt: skip
     np.savez(tmp_path / "rows.npz", x=np.ones((2, 3)))
     files = [people(tmp_path / "r.parquet"), written(tmp_path / "r.csv", CSV), tmp_path / "rows.npz"]
     for path in files:
         with pytest.raises(DataError, match="no column 'gone'") as refused:
-            read_rows(path, Plan(**change))
+            read_rows(path, Plan(**changes[name]))
         assert "They have: " in refused.value.hint
 
 

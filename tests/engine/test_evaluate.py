@@ -1,0 +1,269 @@
+"""An evaluation by a plan, from the command line as the registry calls it: what comes out, what is refused, what repeats."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from compression_engine.canonical import digest_of, parse_canonical
+from compression_engine.data import read_rows
+from compression_engine.errors import EngineError
+from compression_engine.evaluation import MEASURES, Beside, Settings, evaluate
+from compression_engine.figures import recompute
+from compression_engine.opening import model_file, open_models
+from compression_engine.plan import MEASURE_NAMES, Plan
+from compression_engine.progress import silent
+from compression_engine.seen import row_digests
+from tests.engine import nets
+
+PLAN: dict[str, Any] = {
+    "type": "pressmark/evaluation_plan/1", "task": "classification", "inputs": [{"name": "x", "column": "x"}],
+    "label": "label", "slices": ["group"], "protected": ["group"], "favourable": "1",
+    "measures": ["fidelity", "quality", "comparison", "fairness", "calibration"],
+}  # fmt: skip
+COUNT = 240
+
+
+def run(*arguments: object) -> tuple[int, dict[str, Any], str]:
+    command = [sys.executable, "-m", "compression_engine", *map(str, arguments), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, lines[-1] if lines else {}, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three nets that differ a little, rows labelled by the parent with some noise, and a plan."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    generator = np.random.default_rng(5)
+    for name, noise in (("parent", 0.0), ("version", 0.3), ("incumbent", 0.1), ("first", 0.05)):
+        weights = nets.weights(64, 4, seed=1) + noise * generator.normal(size=(64, 4)) / 8
+        node = helper.make_node("MatMul", ["x", "w"], ["y"])
+        ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 4])})
+        nets.save(nets.model([node], {"w": weights.astype(np.float32)}, *ports), folder / name)
+    rows = nets.rows_for("x", COUNT)
+    label = nets.answer(folder / "parent" / "model.onnx", rows)[0].argmax(axis=1)
+    label = np.where(generator.random(COUNT) < 0.2, generator.integers(0, 4, COUNT), label).astype(np.float64)
+    label[3] = np.nan
+    nets.save_rows(
+        rows | {"label": label, "group": np.array(["a", "b", "c"])[np.arange(COUNT) % 3]}, folder / "rows.npz"
+    )
+    nets.save_rows({"x": rows["x"][:10] + 50}, folder / "strange.npz")
+    (folder / "plan.json").write_text(json.dumps(PLAN))
+    return folder
+
+
+def asked(folder: Path, *more: object) -> list[object]:
+    models = [
+        folder / "version",
+        *(part for role in ("parent", "incumbent", "first") for part in (f"--{role}", folder / role)),
+    ]
+    return ["evaluate", *models, "--data", folder / "rows.npz", "--plan", folder / "plan.json", "--quick", *more]
+
+
+@pytest.fixture(scope="module")
+def evaluated(folder: Path) -> dict[str, Any]:
+    outputs = ["--outputs", folder / "o.safetensors", "--out-of-distribution", folder / "strange.npz"]
+    code, last, said = run(*asked(folder, *outputs, "--output", folder / "result.json", "--seed", 3))
+    assert code == 0, said
+    return dict(last["result"])
+
+
+def by_kind(result: dict[str, Any]) -> dict[str, Any]:
+    return {entry["document"]["kind"]: entry["document"] for entry in result["evidence"]}
+
+
+def test_every_model_and_file_is_named_with_its_digest(folder: Path, evaluated: dict[str, Any]) -> None:
+    schema = Path(__file__).parents[2] / "registry" / "compression" / "schemas" / "engine_result-1.json"
+    jsonschema.validate(evaluated, json.loads(schema.read_bytes()))
+    assert evaluated == parse_canonical((folder / "result.json").read_bytes())
+    assert [entry["role"] for entry in evaluated["others"]] == ["incumbent", "first"]
+    for role, record in (("parent", evaluated["parent"]), ("incumbent", evaluated["others"][0])):
+        assert record["digest"] == digest_of((folder / role / "model.onnx").read_bytes())
+    plan = Plan.parse(PLAN)
+    assert (evaluated["plan"], evaluated["plan_digest"]) == (plan.document(), plan.digest())
+    assert evaluated["outputs_file"]["digest"] == digest_of((folder / "o.safetensors").read_bytes())
+    assert [(entry["role"], entry["rows"]) for entry in evaluated["data"]] == [
+        ("evaluation", COUNT - 1), ("out-of-distribution", 10),
+    ]  # fmt: skip
+    assert evaluated["data"][0]["broken"] == ["row 4: label missing"]
+
+
+def test_every_kind_is_there_and_names_plan_and_preprocessing(evaluated: dict[str, Any]) -> None:
+    kinds = by_kind(evaluated)
+    assert {"fidelity", "fidelity-incumbent", "fidelity-first", "quality", "fairness", "calibration"} <= set(kinds)
+    assert {f"comparison-{role}" for role in ("parent", "incumbent", "first")} <= set(kinds)
+    for document in kinds.values():
+        named = {entry["name"]: entry["value"] for entry in document["environment"]}
+        assert named["plan"] == Plan.parse(PLAN).digest()
+        assert named["preprocessing"] == "columns as inputs: x = x"
+        assert document["figures"]
+    quality = {figure["metric"]: figure for figure in kinds["quality"]["figures"] if not figure["slice"]}
+    assert quality["accuracy"]["n"] == COUNT - 1
+    assert float(quality["parent_accuracy"]["value"]) > 0.7
+
+
+def test_figures_are_computed_again_from_the_answers_to_the_byte(folder: Path, evaluated: dict[str, Any]) -> None:
+    code, last, said = run("figures", folder / "o.safetensors", "--output", folder / "again.json")
+    assert code == 0, said
+    before, after = by_kind(evaluated), by_kind(last["result"])
+    assert set(after) == set(before)
+    for kind in set(before) - {"fidelity"}:
+        assert after[kind] == before[kind], kind
+    without_models = {entry["metric"] for entry in after["fidelity"]["figures"]}
+    assert {entry["metric"] for entry in before["fidelity"]["figures"]} - without_models == {
+        "batch_difference_max", "parent_batch_difference_max",
+    }  # fmt: skip
+    assert all(entry in before["fidelity"]["figures"] for entry in after["fidelity"]["figures"])
+    assert last["result"]["command"] == "figures"
+    assert last["result"]["outputs"] == evaluated["outputs"]
+    only = recompute(folder / "o.safetensors", measures=["quality"]).document()
+    assert by_kind(only) == {"quality": before["quality"]}
+
+
+def test_the_same_call_gives_the_same_bytes(folder: Path, evaluated: dict[str, Any], tmp_path: Path) -> None:
+    outputs = ["--outputs", tmp_path / "o.safetensors", "--out-of-distribution", folder / "strange.npz"]
+    code, last, said = run(*asked(folder, *outputs, "--output", tmp_path / "r.json", "--seed", 3))
+    assert code == 0, said
+    assert (tmp_path / "o.safetensors").read_bytes() == (folder / "o.safetensors").read_bytes()
+    assert last["result"] == evaluated
+
+
+def test_another_seed_gives_other_intervals(folder: Path, evaluated: dict[str, Any]) -> None:
+    plan = Plan.parse(PLAN | {"measures": ["quality"]})
+    other = evaluate(folder / "version", data=folder / "rows.npz", plan=plan, settings=Settings(seed=4)).document()
+    ours, theirs = by_kind(evaluated)["quality"]["figures"], by_kind(other)["quality"]["figures"]
+    assert [figure["value"] for figure in ours[: len(theirs)]] == [figure["value"] for figure in theirs]
+    assert [figure["low"] for figure in ours[: len(theirs)]] != [figure["low"] for figure in theirs]
+
+
+def test_figures_refuse_what_they_cannot_do(folder: Path, evaluated: dict[str, Any], tmp_path: Path) -> None:
+    cases: list[tuple[list[object], str]] = [
+        ([folder / "rows.npz"], "outputs_invalid"),
+        ([tmp_path / "none"], "not_found"),
+        ([folder / "o.safetensors", "--measure", "timing"], "measure_unknown"),
+        ([folder / "o.safetensors", "--measure", "luck"], "measure_unknown"),
+    ]
+    for (path, *more), expected in cases:
+        with pytest.raises(EngineError) as refused:
+            recompute(Path(str(path)), measures=[str(name) for name in more[1:]])
+        assert refused.value.code == expected
+        assert refused.value.hint
+    code, last, _ = run("figures", folder / "o.safetensors", "--output", folder / "result.json")
+    assert (code, last["code"]) == (1, "output_exists")
+
+
+def test_a_run_that_is_killed_goes_on_and_gives_the_same_result(
+    folder: Path, evaluated: dict[str, Any], tmp_path: Path
+) -> None:
+    outputs = ["--outputs", tmp_path / "o.safetensors", "--out-of-distribution", folder / "strange.npz"]
+    call = asked(folder, *outputs, "--work", tmp_path / "work", "--output", tmp_path / "r.json", "--seed", 3)
+    command = [sys.executable, "-m", "compression_engine", *map(str, call), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["stage"] == "fidelity":
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait(30)
+    assert not (tmp_path / "r.json").exists()
+    stamps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*.values")}
+    time.sleep(0.02)
+    code, last, said = run(*call)
+    assert code == 0, said
+    assert last["result"] == evaluated
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*.values")} == stamps
+
+
+def test_rows_that_were_seen_are_refused_unless_they_are_allowed_and_then_said(folder: Path, tmp_path: Path) -> None:
+    rows = np.load(folder / "rows.npz")["x"]
+    mixed = np.concatenate([rows[[5, 17]], nets.rows_for("x", 30, seed=9)["x"]])
+    nets.save_rows({"x": mixed}, tmp_path / "training.npz")
+    nets.save_rows({"x": nets.rows_for("x", 30, seed=8)["x"]}, tmp_path / "calibration.npz")
+    (tmp_path / "plan.json").write_text(json.dumps(PLAN | {"measures": ["quality"]}))
+    call = ["evaluate", folder / "version", "--data", folder / "rows.npz", "--plan", tmp_path / "plan.json", "--quick"]
+    seen = ["--seen", tmp_path / "calibration.npz", tmp_path / "training.npz"]
+    code, last, said = run(*call, *seen, "--output", tmp_path / "r.json")
+    assert (code, last["code"]) == (1, "evaluation_seen"), said
+    assert "2 of 240 rows" in last["message"]
+    assert "row 6, row 18" in last["message"]
+    code, last, said = run(*call, *seen, "--allow-seen", "--output", tmp_path / "r.json")
+    assert code == 0, said
+    kinds = by_kind(last["result"])
+    assert float(kinds["seen"]["figures"][0]["value"]) == pytest.approx(2 / COUNT)
+    for document in kinds.values():
+        assert {"name": "seen_rows", "value": "2"} in document["environment"]
+    code, last, said = run(*call, "--seen", tmp_path / "calibration.npz", "--output", tmp_path / "clean.json")
+    assert code == 0, said
+    kinds = by_kind(last["result"])
+    assert kinds["seen"]["figures"][0]["value"] == "0"
+    assert "seen_rows" not in {entry["name"] for entry in kinds["quality"]["environment"]}
+
+
+def test_row_digests_tell_rows_apart_and_do_not_depend_on_their_place(folder: Path) -> None:
+    files = {"version": model_file(folder / "version")}
+    encoder = open_models(files, read_rows(folder / "rows.npz"), None, 1).encoder
+    digests = row_digests(encoder, silent)
+    turned = row_digests(encoder.only(np.arange(len(digests))[::-1].astype(np.int64)), silent)
+    assert len(np.unique(digests)) == COUNT - 1
+    assert np.array_equal(digests[::-1], turned)
+
+
+def test_models_that_do_not_compare_are_refused(folder: Path, tmp_path: Path) -> None:
+    nets.save(nets.convolution(), tmp_path)
+    for role, code in (("parent", "output_does_not_run"), ("incumbent", "models_differ"), ("first", "models_differ")):
+        call = [
+            "evaluate",
+            folder / "version",
+            f"--{role}",
+            tmp_path,
+            "--data",
+            folder / "rows.npz",
+            "--output",
+            tmp_path / "r",
+        ]
+        found = run(*call, "--quick")
+        assert (found[0], found[1]["code"]) == (1, code), found[2]
+
+
+def test_what_is_wrong_with_plan_data_and_sheet_is_said(folder: Path, tmp_path: Path) -> None:
+    def plan(**changes: Any) -> Path:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+        path.write_text(json.dumps(PLAN | changes))
+        return path
+
+    cases: list[tuple[Any, Beside, str, str]] = [
+        (plan(task="luck"), Beside(), "plan_invalid", "luck"),
+        (plan(label="gone"), Beside(), "data_does_not_fit", "'gone'"),
+        (plan(inputs=[{"name": "y", "column": "x"}]), Beside(), "data_does_not_fit", "'y' is no input"),
+        (plan(output="z"), Beside(), "data_does_not_fit", "no output 'z'"),
+        (plan(classes=["a", "1"]), Beside(), "data_does_not_fit", "2 classes"),
+        (plan(), Beside(seen=[tmp_path / "gone.npz"]), "data_missing", "gone.npz"),
+        (plan(), Beside(work=folder / "rows.npz"), "work_differs", "rows.npz"),
+    ]
+    for path, beside, code, named in cases:
+        with pytest.raises(EngineError, match=named) as refused:
+            evaluate(folder / "version", data=folder / "rows.npz", plan=Plan.parse(path.read_bytes()), beside=beside)
+        assert refused.value.code == code
+    call = ["evaluate", folder / "version", "--data", folder / "rows.npz", "--output", tmp_path / "r"]
+    for option, value, code in (
+        ("--plan", tmp_path / "none", "not_found"),
+        ("--price-sheet", plan(), "price_sheet_invalid"),
+    ):
+        found = run(*call, option, value)
+        assert (found[0], found[1].get("code")) == (1, code), found[2]
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_table_of_measures_is_the_plan_s_list() -> None:
+    assert list(MEASURE_NAMES) == list(MEASURES)
