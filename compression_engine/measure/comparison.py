@@ -4,8 +4,9 @@ Rules:
 - each other model (parent, incumbent, first) has evidence of its own: children that each stay close to their parent may
   still lose, all together, against the first of their line;
 - every slice that was tested counts for the correction (Holm, one-sided against a loss; Benjamini and Hochberg beside it);
-- slices are ranked by the loss that is certain, so that a small noisy slice does not hide a large sure one; the interval of
-  the worst one allows for having been picked (Bonferroni);
+- slices are ranked by the loss that is certain, so that a small noisy slice does not hide a large sure one, and one that was
+  found, often a part of one that was declared, comes first only if it is surely worse; the interval of the worst one allows
+  for having been picked (Bonferroni);
 - every comparison says the smallest loss that it could have seen.
 Sources: in paired, flips, slicing, power and multiplicity, where each is computed.
 """
@@ -13,6 +14,7 @@ Sources: in paired, flips, slicing, power and multiplicity, where each is comput
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -77,12 +79,16 @@ def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
     pair = pairs[0]
     candidates = declared_slices(outputs) + answer_slices(outputs, role, plan) + found_slices(outputs, pair.loss, seed)
     slices, left_out = chosen(candidates)
-    members = [lambda: np.ones(len(outputs), dtype=bool), *(entry.member for entry in slices)]
-    overall, *by_slice = compare(pair, members, seed)
+    members = [lambda: np.ones(len(outputs), dtype=bool)]
+    apart = [place for place, entry in enumerate(slices) if entry.others is not None]
+    asked = [*members, *(entry.member for entry in slices), *(slices[place].judged for place in apart)]
+    overall, *by_slice = compare(pair, asked, seed)
+    for place, judged in zip(apart, by_slice[len(slices) :], strict=True):
+        by_slice[place] = replace(by_slice[place], p_loss=judged.p_loss)
     figures = told.comparison(pair, overall, role)
     for other in pairs[1:]:
         figures += told.comparison(other, compare(other, members[:1], seed)[0], role, first=False)
-    figures += _sliced(pair, slices, by_slice, role)
+    figures += _sliced(pair, slices, by_slice[: len(slices)], role)
     figures += destination_figures(outputs, role, plan)
     context.progress("comparison", len(outputs), len(outputs), f"compared with {told.NAMES[role]}")
     facts = _facts(pair, len(slices), left_out)
@@ -96,7 +102,7 @@ def _sliced(pair: Pair, slices: Sequence[Slice], compared: Sequence[Compared], r
         return []
     p_values = [found.p_loss if found.p_loss is not None else 1.0 for _, found in tested]
     corrected, discovered = holm(p_values), benjamini_hochberg(p_values)
-    order = sorted(range(len(tested)), key=lambda place: (-tested[place][1].certain_loss, corrected[place]))
+    order = worst_first(tested)
     figures = told.slices_lost(corrected, discovered)
     worst, found = tested[order[0]]
     figures.append(told.worst_slice(pair, worst.name, found, corrected[order[0]], len(tested), role))
@@ -105,6 +111,18 @@ def _sliced(pair: Pair, slices: Sequence[Slice], compared: Sequence[Compared], r
         figures += told.comparison(pair, found, role, entry.name)
         figures.append(told.adjusted(pair, entry.name, found, corrected[place], len(tested)))
     return figures
+
+
+def worst_first(tested: Sequence[tuple[Slice, Compared]]) -> list[int]:
+    """Places by certain loss; a found slice is first only if it is surely worse than the worst that was there to be looked at."""
+    order = sorted(range(len(tested)), key=lambda place: -tested[place][1].certain_loss)
+    given = next((place for place in order if not tested[place][0].was_found), None)
+    if given is not None and tested[order[0]][0].was_found:
+        ours, first = tested[given][1], tested[order[0]][1]
+        if ours.certain_loss > 0 and ours.possible_loss >= first.certain_loss:
+            order.remove(given)
+            order.insert(0, given)
+    return order
 
 
 def _facts(pair: Pair, tested: int, left_out: int) -> Mapping[str, str]:

@@ -71,6 +71,13 @@ class Compared:
             return -math.inf
         return -self.high if self.higher_is_better else self.low
 
+    @property
+    def possible_loss(self) -> float:
+        """The largest loss within the interval."""
+        if self.low is None or self.high is None:
+            return math.inf
+        return -self.low if self.higher_is_better else self.high
+
     def simultaneous(self, questions: int) -> tuple[float | None, float | None]:
         """The interval that holds the worst of so many slices too (Bonferroni), however it was picked."""
         tail = 0.025 / max(1, questions)

@@ -2,8 +2,10 @@
 
 Rules:
 - a slice has a name that says exactly which rows it holds, and at least 30 rows, else it is counted and left out;
-- slices by answer and confidence go by the model that the version is compared with, never by the version itself, whose
-  changes would move rows between the slices;
+- slices by answer and confidence go by the model that the version is compared with, never by the version itself, which would
+  gather its own errors. But rows that one model puts into a class by chance are such as it judges well, so that any other
+  seems to lose there (regression to the mean): whether a slice by answer lost is therefore judged on all rows to which either
+  model gives that answer, where equally good models lose as much as they win;
 - a slice that the tree found on one half of the rows is tested on the other half alone: there its loss is no longer the
   largest of many by choice. Sequences are not parted. The seed decides the halves.
 """
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from compression_engine.measure import scores
 from compression_engine.measure.intervals import Floats
-from compression_engine.outputs import Outputs
+from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 
 ROWS_MIN = 30
@@ -32,22 +34,32 @@ _DEPTH = 3
 _FINDING_ROWS_MAX = 100_000
 _VALUES_MAX = 20
 _FEATURES_MAX = 200
-_ERRORS_APART = 3.0
+_ERRORS_APART = 4.0
 Path = list[tuple[int, float, bool]]
 Condition = tuple[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Rows whose code in `codes` [rows] is `code`, under a name of (column, value) pairs."""
+    """Rows whose code in `codes` [rows] is `code`, under a name of (column, value) pairs; `others`: the version's own codes."""
 
     name: tuple[tuple[str, str], ...]
     codes: NDArray[Any]
     code: int
+    others: NDArray[Any] | None = None
+
+    @property
+    def was_found(self) -> bool:
+        """Whether a tree found it; else it was there to be looked at."""
+        return self.name[0][0] == FOUND
 
     def member(self) -> NDArray[np.bool_]:
         """[rows]; computed when asked, so that many slices of many rows need little memory."""
         return np.asarray(self.codes == self.code)
+
+    def judged(self) -> NDArray[np.bool_]:
+        """The rows on which a loss is judged: those of the slice, by answer also those that the version moved into it."""
+        return self.member() if self.others is None else self.member() | np.asarray(self.others == self.code)
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,8 @@ class Feature:
     column: str
     values: Floats
     equals: str | None = None
+    otherwise: str | None = None
+    """The only other value of the column, where it has two."""
 
 
 def declared_slices(outputs: Outputs) -> list[Slice]:
@@ -72,8 +86,10 @@ def answer_slices(outputs: Outputs, role: str, plan: Plan) -> list[Slice]:
     """By the class that the other model answers, and by quarters of its confidence; none where the task has no classes."""
     if plan.task != "classification":
         return []
-    classes = scores.predicted(outputs, role, plan).astype(np.int32)
-    found = [Slice(((f"{role}_{ANSWERED}", class_name(plan, int(c))),), classes, int(c)) for c in np.unique(classes)]
+    ours, theirs = (scores.predicted(outputs, who, plan).astype(np.int32) for who in (VERSION, role))
+    found = []
+    for index in np.unique(theirs):
+        found.append(Slice(((f"{role}_{ANSWERED}", class_name(plan, int(index))),), theirs, int(index), ours))
     confidence = scores.probabilities(outputs, role, plan).max(axis=1)
     quarters = np.searchsorted(np.quantile(confidence, [0.25, 0.5, 0.75]), confidence, side="right").astype(np.int8)
     return found + [Slice(((f"{role}_{CONFIDENCE}", words),), quarters, code) for code, words in enumerate(_QUARTERS)]
@@ -131,7 +147,9 @@ def _features(outputs: Outputs) -> list[Feature]:
         counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
         for code in np.argsort(-counts, kind="stable")[:_VALUES_MAX]:
             member = (column.codes == code).astype(np.float64)
-            found.append(Feature(name, member, column.values[int(code)]))
+            others = [column.values[place] for place in np.flatnonzero(counts) if place != code]
+            single = others[0] if len(others) == 1 and bool((column.codes >= 0).all()) else None
+            found.append(Feature(name, member, column.values[int(code)], single))
     return [feature for feature in found if np.ptp(_filled(feature.values)) > 0][:_FEATURES_MAX]
 
 
@@ -188,7 +206,7 @@ def _paths(tree: Any) -> list[tuple[Path, int]]:
 
 
 def _needed(conditions: list[Condition], loss: Floats, finding: NDArray[np.bool_]) -> list[Condition]:
-    """Without the conditions that say little: a cut stays if the loss differs across it by three standard errors.
+    """Without the conditions that say little: a cut stays if the loss differs across it by four standard errors.
 
     A tree goes on cutting where a slice is bad all over; the wider slice is then the truer name.
     """
@@ -231,8 +249,10 @@ def _condition(feature: Feature, low: float | None, high: float | None) -> Condi
     values = feature.values
     if feature.equals is not None:
         inside = low is not None
-        words = f"{feature.column} {'=' if inside else 'is not'} {feature.equals}"
-        return words, np.asarray((values > 0.5) == inside)
+        member = np.asarray((values > 0.5) == inside)
+        if not inside and feature.otherwise is None:
+            return f"{feature.column} is not {feature.equals}", member
+        return f"{feature.column} = {feature.equals if inside else feature.otherwise}", member
     missing = np.isnan(values)
     if low is not None and high is not None:
         return f"{low:.6g} < {feature.column} <= {high:.6g}", np.asarray((values > low) & (values <= high))

@@ -46,17 +46,39 @@ def test_slices_of_few_rows_are_counted_and_not_judged() -> None:
     assert left_out == 1
 
 
-def test_answers_and_confidence_are_those_of_the_other_model() -> None:
+def test_slices_by_answer_are_the_other_model_s_and_judged_on_what_either_model_answers() -> None:
     given = outputs()
-    changed = Outputs({**given.models, "version": {"answer": Field(np.full((4000, 2), 0.5))}}, given.labels)
-    slices = answer_slices(changed, "parent", PLAN)
+    parent = given.answer("parent").values
+    turned = parent.copy()
+    turned[:50] = turned[:50, ::-1]
+    slices = answer_slices(
+        Outputs({**given.models, "version": {"answer": Field(turned)}}, given.labels), "parent", PLAN
+    )
     assert [entry.name[0] for entry in slices[:2]] == [("parent_answer", "no"), ("parent_answer", "yes")]
+    either = (parent.argmax(axis=1) == 0) | (turned.argmax(axis=1) == 0)
+    assert (slices[0].judged() == either).all()
+    assert (slices[0].member() == (parent.argmax(axis=1) == 0)).all()
+    assert (slices[0].judged() & slices[1].judged()).sum() == 50
     quarters = [int(entry.member().sum()) for entry in slices[2:]]
     assert len(quarters) == 4
     assert max(quarters) - min(quarters) <= 1
     highest = slices[-1].member()
-    confidence = given.answer("parent").values.max(axis=1)
+    confidence = parent.max(axis=1)
     assert confidence[highest].min() > confidence[~highest].max()
+
+
+def test_alike_models_do_not_seem_to_lose_where_the_parent_happens_to_be_right() -> None:
+    generator = np.random.default_rng(11)
+    sums = np.zeros(2)
+    for _ in range(300):
+        # rows near the border of which seven in ten are right to be called yes: whoever calls them yes is mostly right
+        right = (generator.random(400) < 0.7).astype(np.intp)
+        answers = [np.eye(2)[generator.integers(0, 2, size=400)] for _ in range(2)]
+        models = {role: {"answer": Field(given)} for role, given in zip(("version", "parent"), answers, strict=True)}
+        slices = answer_slices(Outputs(models, Field(right)), "parent", PLAN)[:2]
+        difference = (answers[0].argmax(axis=1) == right) * 1.0 - (answers[1].argmax(axis=1) == right)
+        sums += [float(difference[entry.judged()].mean()) for entry in slices]
+    assert np.abs(sums / 300).max() < 0.01  # on the parent's rows alone: a loss of 0.2
 
 
 def test_the_tree_finds_the_corner_that_loses_and_names_it_by_its_cuts() -> None:
