@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from compression_engine import target_command
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
@@ -339,6 +340,9 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--parent", type=Path, required=True)
     again.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
     again.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    target_command.add_arguments(
+        command("target", target_command.run, "Measure a model on the host that serves it, as it is served there.")
+    )
     command("methods", _methods, "List the methods and their parameters.")
     command("recipes", _recipes, "List the recipes that ship.")
     return parser
