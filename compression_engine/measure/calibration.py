@@ -1,38 +1,35 @@
 """Whether a classifier is as often right as it says: confidence against accuracy, and the temperature that would mend it.
 
 Rules:
-- confidence is the largest probability of a row; bins are of equal mass, 15 of them, fewer where a bin would hold less than
+- confidence is the probability of a row's first choice; bins are of equal mass, 15 of them, fewer where a bin would hold less than
   20 rows; rows of equal confidence stay in one bin;
 - the expected calibration error (Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017) is never below zero, so that chance
   alone lifts it: what a perfectly calibrated model would show on as many rows (Broecker and Smith 2007), and the error less
   the bias that the bootstrap shows (Efron and Tibshirani 1993, chapter 10), stand beside it, and its interval allows for both;
-- models are compared on the same resamples of the same rows; reliability is told in ten bins of equal width, the same for all;
+- models are compared on the same resamples of the same rows, or of whole sequences, of which fewer than six bound nothing;
+- reliability is told in ten bins of equal width, the same for all models;
 - the Brier score is the squared distance to the right answer, summed over classes, halved where there are two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compression_engine.measure import scores
+from compression_engine.measure import confidence
+from compression_engine.measure.confidence import Confidences, confidences
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.intervals import Floats, share_interval
-from compression_engine.measure.resampling import RESAMPLES
-from compression_engine.measure.row_weights import centred_interval, interval, resampled_means
-from compression_engine.measure.temperature import Temperature, best_temperature, log_scores
-from compression_engine.outputs import PARENT, VERSION, Array, Outputs
+from compression_engine.measure.row_weights import SEQUENCES_LEAST, centred_interval, interval, resampled_means
+from compression_engine.outputs import PARENT, VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 
 METHOD = "calibration_equal_mass"
 KIND = "calibration"
-BINS, BIN_ROWS_LEAST = 15, 20
 _ROWS_LEAST = 2
 _WIDTH_BINS = 10
 _UNIT = "probability"
@@ -42,37 +39,6 @@ NAMES = {
     "incumbent": "What is served now",
     "first": "The first approved version",
 }
-
-
-@dataclass(frozen=True)
-class Confidences:
-    """What one model says of rows: confidence, whether it is right, its Brier score; scores for the temperature."""
-
-    role: str
-    confidence: Floats
-    right: Floats
-    brier: Floats
-    scores: Floats
-    labels: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.confidence)
-
-    def only(self, kept: NDArray[np.bool_]) -> Confidences:
-        """The same of some rows."""
-        parts = (self.confidence, self.right, self.brier, self.scores)
-        confidence, right, brier, scores = (part[kept] for part in parts)
-        return Confidences(self.role, confidence, right, brier, scores, self.labels[kept])
-
-    @cached_property
-    def bins(self) -> NDArray[np.intp]:
-        """The bin of equal mass of each row."""
-        return equal_mass_bins(self.confidence)
-
-    @cached_property
-    def temperature(self) -> Temperature:
-        """The best temperature."""
-        return best_temperature(self.scores, self.labels)
 
 
 @dataclass(frozen=True)
@@ -91,10 +57,10 @@ def measure(context: Context) -> list[Found]:
     outputs, plan = context.outputs, context.plan
     if plan.task != "classification" or outputs.labels is None:
         return []
-    models, sequences = _usable(outputs, plan)
+    models = _usable(outputs, plan)
     if len(models[VERSION]) < _ROWS_LEAST:
         return []
-    figures = dict(zip(models, _figures(list(models.values()), context.seed, sequences), strict=True))
+    figures = dict(zip(models, _figures(list(models.values()), context.seed), strict=True))
     own = _own(models[VERSION], figures[VERSION], context.seed)
     kinds = {KIND: own}
     for role in outputs.others:
@@ -102,64 +68,21 @@ def measure(context: Context) -> list[Found]:
         kinds.setdefault(kind, []).extend(_own(models[role], figures[role], context.seed))
         kinds[kind] += _differences(models[VERSION], figures[VERSION], role, figures[role])
     kinds[KIND] += [entry for role in models if role in (VERSION, PARENT) for entry in _reliability(models[role])]
-    return [Found(kind, METHOD, found, seed=context.seed) for kind, found in kinds.items()]
+    bounded = _bounded(models[VERSION])
+    return [
+        Found(kind, METHOD, found if bounded else [_unbounded(entry) for entry in found], seed=context.seed)
+        for kind, found in kinds.items()
+    ]
 
 
-def confidences(outputs: Outputs, role: str, plan: Plan) -> Confidences:
-    """What one model says of every row, and how right it is."""
-    probabilities = scores.probabilities(outputs, role, plan)
-    labels = scores.labels(outputs, plan)
-    predicted = scores.predicted(outputs, role, plan)
-    rows = np.arange(len(labels))
-    squares = np.square(probabilities).sum(axis=1) - 2 * probabilities[rows, labels] + 1
-    return Confidences(
-        role,
-        probabilities[rows, predicted],
-        (predicted == labels).astype(np.float64),
-        squares / 2 if probabilities.shape[1] == 2 else squares,
-        logits_of(outputs, role, plan),
-        labels,
-    )
-
-
-def equal_mass_bins(confidence: Floats) -> NDArray[np.intp]:
-    """The bin of each row: up to 15, of at least 20 rows each, edges at quantiles; equal confidences share a bin."""
-    count = max(1, min(BINS, len(confidence) // BIN_ROWS_LEAST))
-    edges = np.unique(np.quantile(confidence, np.arange(1, count) / count))
-    return np.searchsorted(edges, confidence, side="right")
-
-
-def calibration_error(model: Confidences) -> float:
-    """The expected calibration error: distance of mean confidence and accuracy in each bin, weighted by its rows."""
-    sums = np.bincount(model.bins, weights=model.confidence - model.right)
-    return float(np.abs(sums).sum() / len(model))
-
-
-def errors_by_chance(model: Confidences, seed: int) -> Floats:
-    """Errors [2,000] that a perfectly calibrated model with these confidences would show, sums of bins being normal."""
-    deviations = np.sqrt(np.bincount(model.bins, weights=model.confidence * (1 - model.confidence)))
-    drawn = np.random.default_rng(seed).normal(size=(RESAMPLES, len(deviations)))
-    errors: Floats = (np.abs(drawn) * deviations).sum(axis=1) / len(model)
-    return errors
-
-
-def logits_of(outputs: Outputs, role: str, plan: Plan) -> Floats:
-    """[rows, classes]: the logits themselves, or scores whose softmax the probabilities are; one column as a pair."""
-    if scores.are_probabilities(outputs, plan):
-        return log_scores(scores.probabilities(outputs, role, plan))
-    logits = scores.matrix(outputs.answer(role), "scores").astype(np.float64)
-    return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])
-
-
-def _usable(outputs: Outputs, plan: Plan) -> tuple[dict[str, Confidences], Array | None]:
-    """Every model on the rows that all of them answered with numbers, and the sequences of these rows."""
+def _usable(outputs: Outputs, plan: Plan) -> dict[str, Confidences]:
+    """Every model on the rows that all of them answered with numbers."""
     found = {role: confidences(outputs, role, plan) for role in (VERSION, *outputs.others)}
     good = np.all([np.isfinite(model.brier) & np.isfinite(model.confidence) for model in found.values()], axis=0)
-    sequences = None if outputs.sequences is None else outputs.sequences[good]
-    return {role: model.only(good) for role, model in found.items()}, sequences
+    return {role: model.only(good) for role, model in found.items()}
 
 
-def _figures(models: Sequence[Confidences], seed: int, sequences: Array | None) -> list[_Figures]:
+def _figures(models: Sequence[Confidences], seed: int) -> list[_Figures]:
     """The figures of all models from one set of resamples; the bins stay those of the rows."""
     from scipy import sparse
 
@@ -170,14 +93,14 @@ def _figures(models: Sequence[Confidences], seed: int, sequences: Array | None) 
         parts.append(sparse.csr_array((gaps, (rows, model.bins)), shape=(len(model), int(model.bins.max()) + 1)))
         parts.append(sparse.csr_array(model.brier[:, None]))
     widths = np.cumsum([0, *(part.shape[1] for part in parts)])
-    means = resampled_means(sparse.hstack(parts, format="csr"), seed, sequences)
+    means = resampled_means(sparse.hstack(parts, format="csr"), seed, models[0].sequences)
     found = []
     for index, model in enumerate(models):
         gaps = means[:, widths[2 * index] : widths[2 * index + 1]]
         found.append(
             _Figures(
                 {
-                    "expected_calibration_error": calibration_error(model),
+                    "expected_calibration_error": confidence.calibration_error(model),
                     "overconfidence": float((model.confidence - model.right).mean()),
                     "brier_score": float(model.brier.mean()),
                 },
@@ -189,6 +112,15 @@ def _figures(models: Sequence[Confidences], seed: int, sequences: Array | None) 
             )
         )
     return found
+
+
+def _bounded(model: Confidences) -> bool:
+    """Whether there is enough to resample for an interval."""
+    return model.sequences is None or len(np.unique(model.sequences)) >= SEQUENCES_LEAST
+
+
+def _unbounded(entry: Measurement) -> Measurement:
+    return replace(entry, low=None, high=None, reason=entry.reason or "there are fewer than six sequences")
 
 
 def _own(model: Confidences, figures: _Figures, seed: int) -> list[Measurement]:
@@ -217,24 +149,24 @@ def _errors(model: Confidences, prefix: str, figures: _Figures, seed: int) -> li
     """
     n, metric = len(model), f"{prefix}expected_calibration_error"
     error, drawn = figures.values["expected_calibration_error"], figures.resampled["expected_calibration_error"]
-    chance = errors_by_chance(model, seed)
     bias = float(drawn.mean()) - error
     low, high = interval(drawn - 2 * bias)
-    shown = error > float(np.quantile(chance, 0.975))
-    low, high, corrected = max(0.0, low) if shown else 0.0, max(0.0, high), max(0.0, error - bias)
-    who, usual = NAMES[model.role], float(chance.mean())
-    verdict = "more than" if shown else "no more than"
-    said = (
-        f"{who} is off by {100 * error:.1f} points on average between how sure it is and how often it is right, "
-        f"{verdict} chance shows on {n} rows."
-    )
+    corrected, who = max(0.0, error - bias), NAMES[model.role]
+    said = f"{who} is off by {100 * error:.1f} points on average between how sure it is and how often it is right"
+    by_chance, shown = [], low > 0
+    if model.sequences is None:
+        chance = confidence.errors_by_chance(model, seed)
+        usual, shown = float(chance.mean()), error > float(np.quantile(chance, 0.975))
+        said += f", {'more' if shown else 'no more'} than chance shows on {n} rows"
+        plain = f"A perfectly calibrated model would show {100 * usual:.1f} points on {n} rows by chance."
+        why = "it is computed from the confidences, not observed"
+        by_chance = [Measurement(f"{metric}_by_chance", usual, _UNIT, n, plain, reason=why)]
+    low, high = max(0.0, low) if shown else 0.0, max(0.0, high)
     left = f"Less what resampling lifts the calibration error by, {100 * corrected:.1f} points remain."
-    by_chance = f"A perfectly calibrated model would show {100 * usual:.1f} points on {n} rows by chance."
-    why = "it is computed from the confidences, not observed"
     return [
-        Measurement(metric, error, _UNIT, n, said, low=low, high=max(error, centred_interval(drawn, error)[1])),
+        Measurement(metric, error, _UNIT, n, f"{said}.", low=low, high=max(error, centred_interval(drawn, error)[1])),
         Measurement(f"{metric}_debiased", corrected, _UNIT, n, left, low=low, high=high),
-        Measurement(f"{metric}_by_chance", usual, _UNIT, n, by_chance, reason=why),
+        *by_chance,
     ]
 
 
@@ -272,7 +204,8 @@ def _differences(version: Confidences, ours: _Figures, role: str, theirs: _Figur
         changed = (
             "is not shown to differ from" if low <= 0 <= high else "is higher than" if value > 0 else "is lower than"
         )
-        plain = f"{what} {changed} that of {other} ({100 * value:+.1f} points)."
+        told = f"{value:+.4f}" if metric == "brier_score" else f"{100 * value:+.1f} points"
+        plain = f"{what} {changed} that of {other} ({told})."
         found.append(Measurement(f"{metric}_difference", value, _UNIT, len(version), plain, low=low, high=high))
     return found
 
@@ -291,11 +224,15 @@ def _reliability(model: Confidences) -> list[Measurement]:
         inside = places == place
         n, right = int(inside.sum()), int(model.right[inside].sum())
         where = (("confidence_bin", f"{place / _WIDTH_BINS:.1f}-{(place + 1) / _WIDTH_BINS:.1f}"),)
-        confidence, (low, high) = float(model.confidence[inside].mean()), share_interval(right, n)
-        plain = f"{NAMES[model.role]} says {100 * confidence:.1f} % and is right on {right} of {n} rows."
+        sure = float(model.confidence[inside].mean())
+        low, high = share_interval(right, n) if model.sequences is None else (None, None)
+        why = None if model.sequences is None else "rows of one sequence depend on each other"
+        plain = f"{NAMES[model.role]} says {100 * sure:.1f} % and is right on {right} of {n} rows."
         reason = "a mean of the rows as they are"
         found += [
-            Measurement(f"{prefix}bin_confidence", confidence, _UNIT, n, plain, reason=reason, slice=where),
-            Measurement(f"{prefix}bin_accuracy", right / n, "share", n, plain, low=low, high=high, slice=where),
+            Measurement(f"{prefix}bin_confidence", sure, _UNIT, n, plain, reason=reason, slice=where),
+            Measurement(
+                f"{prefix}bin_accuracy", right / n, "share", n, plain, low=low, high=high, reason=why, slice=where
+            ),
         ]
     return found

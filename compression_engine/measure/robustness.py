@@ -1,8 +1,8 @@
 """What is left of a model's answers when its inputs are damaged, beside its parent on the same damaged rows.
 
 Rules:
-- some rows, the same for every corruption and for both models, drawn by the seed; of a recurrent model whole sequences, the
-  first ones; how many, n says;
+- some rows, the same for every corruption and for both models, drawn by the seed; of a recurrent model the
+  beginnings of sequences; how many, n says;
 - with labels the task's own score is taken; without, whether a model keeps to what it answered before the damage;
 - what cannot be damaged is said with the reason; rows that a model answers with NaN are left out, and counted in the facts.
 Source: Hendrycks and Dietterich 2019; the damages are in `corruptions`.
@@ -31,6 +31,7 @@ _RUNS, _RUNS_OF_SMALL = 6000, 20_000
 """How many rows a model answers in all, and how many one does that is stored in less than a megabyte."""
 _SMALL_BYTES = 1_000_000
 _ROWS_MOST = 1000
+_SEQUENCES_MOST = 50
 _BY_LABEL = {
     "classification": "accuracy",
     "regression": "absolute_error",
@@ -98,9 +99,18 @@ def _chosen(context: Context, runs_a_row: int) -> Array:
     wanted = min(total, _ROWS_MOST, (_RUNS_OF_SMALL if small else _RUNS) // runs_a_row)
     if context.outputs.sequences is None:
         return np.sort(np.random.default_rng(context.seed).choice(total, size=wanted, replace=False))
-    numbers = context.outputs.sequences
-    last = max(int(numbers[wanted - 1]), int(np.unique(numbers)[:2][-1]))  # two sequences at least, for an interval
-    return np.flatnonzero(numbers <= last)
+    return beginnings(context.outputs.sequences, wanted)
+
+
+def beginnings(sequences: Array, wanted: int) -> Array:
+    """About so many rows: the beginnings of up to 50 sequences, evenly spread, all cut at one length.
+
+    A row's answer depends on no later row, and an interval needs sequences rather than rows.
+    """
+    numbers, starts, lengths = np.unique(sequences, return_index=True, return_counts=True)
+    chosen = np.unique(np.linspace(0, len(numbers) - 1, min(len(numbers), _SEQUENCES_MOST)).astype(np.intp))
+    length = max(1, wanted // len(chosen))
+    return np.concatenate([np.arange(starts[at], starts[at] + min(length, int(lengths[at]))) for at in chosen])
 
 
 def _scored(context: Context, damage: Damage, clean: Outputs, score: _Score) -> Scored:

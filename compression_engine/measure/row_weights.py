@@ -15,6 +15,8 @@ from compression_engine.measure.intervals import Floats
 from compression_engine.measure.resampling import RESAMPLES, units_of
 from compression_engine.outputs import Array
 
+SEQUENCES_LEAST = 6
+"""Fewer are too few to be drawn again for an interval."""
 _BLOCK_ENTRIES = 2_000_000
 _OUTSIDE = 0.025
 

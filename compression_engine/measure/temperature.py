@@ -43,10 +43,13 @@ def log_scores(probabilities: Floats) -> Floats:
     return scores
 
 
-def best_temperature(scores: Floats, labels: NDArray[np.intp]) -> Temperature:
+def best_temperature(
+    scores: Floats, labels: NDArray[np.intp], sequences: NDArray[np.int64] | None = None
+) -> Temperature:
     """Fits the temperature to scores [rows, classes] and class indices [rows].
 
-    Beyond 4 million scores, evenly spaced rows stand for all. No value where the best lies outside 0.05 to 20.
+    Rows of one sequence count together in the interval. Beyond 4 million scores, evenly spaced rows stand for all. No value
+    where the best lies outside 0.05 to 20.
     """
     from scipy.optimize import brentq
 
@@ -54,6 +57,7 @@ def best_temperature(scores: Floats, labels: NDArray[np.intp]) -> Temperature:
     if len(scores) > wanted:
         kept = np.linspace(0, len(scores) - 1, wanted).astype(np.intp)
         scores, labels = scores[kept], labels[kept]
+        sequences = None if sequences is None else sequences[kept]
     scores = scores - scores.max(axis=1, keepdims=True)
     n = len(scores)
 
@@ -67,6 +71,9 @@ def best_temperature(scores: Floats, labels: NDArray[np.intp]) -> Temperature:
         return Temperature(None, None, None, n, f"the scores fit better the sharper they are, down to {LEAST:g}")
     found = float(brentq(slope, dullest, sharpest, xtol=1e-10, rtol=1e-12))
     slopes, curvature = _slopes(scores, labels, math.exp(found))
+    if sequences is not None:
+        numbers = np.unique(sequences, return_inverse=True)[1].reshape(-1)
+        slopes = np.bincount(numbers, weights=slopes).astype(np.float64)
     error = math.sqrt(float((slopes**2).sum())) / (math.exp(found) * float(curvature.sum()))
     value = math.exp(-found)
     if not math.isfinite(error):

@@ -18,7 +18,7 @@ from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names
 from compression_engine.measure import scores
-from compression_engine.measure.calibration import logits_of
+from compression_engine.measure.confidence import logits_of
 from compression_engine.measure.temperature import Temperature, best_temperature
 from compression_engine.methods.int8_weights import Report
 from compression_engine.outputs import VERSION, Outputs

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compression_engine.measure import calibration
+from compression_engine.measure import calibration, confidence
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.row_weights import resampled_means
 from compression_engine.measure.temperature import best_temperature, log_scores
@@ -37,20 +39,20 @@ def figures(found: list[Found], kind: str = "calibration") -> dict[str, Measurem
 
 
 def test_the_error_is_the_weighted_gap_of_bins_counted_by_hand() -> None:
-    confidence = np.repeat([0.6, 0.8, 0.95], 40)
+    sure = np.repeat([0.6, 0.8, 0.95], 40)
     right = np.concatenate([np.repeat([1.0, 0.0], [20, 20]), np.repeat([1.0, 0.0], [32, 8]), np.ones(40)])
     empty = np.zeros((120, 2))
-    model = calibration.Confidences("version", confidence, right, right, empty, np.zeros(120, dtype=np.intp))
+    model = confidence.Confidences("version", sure, right, right, empty, np.zeros(120, dtype=np.intp))
     # gaps of the three bins: 0.6 - 0.5, 0.8 - 0.8, 1.0 - 0.95
-    assert calibration.calibration_error(model) == pytest.approx((0.1 + 0.0 + 0.05) / 3, abs=1e-12)
+    assert confidence.calibration_error(model) == pytest.approx((0.1 + 0.0 + 0.05) / 3, abs=1e-12)
 
 
 def test_bins_hold_equal_numbers_of_rows_and_never_split_equal_confidences() -> None:
-    spread = calibration.equal_mass_bins(np.linspace(0.3, 1, 1500))
+    spread = confidence.equal_mass_bins(np.linspace(0.3, 1, 1500))
     assert np.bincount(spread).tolist() == [100] * 15
-    tied = calibration.equal_mass_bins(np.repeat([0.5, 1.0], [90, 110]))
+    tied = confidence.equal_mass_bins(np.repeat([0.5, 1.0], [90, 110]))
     assert len(set(tied[:90])) == len(set(tied[90:])) == 1
-    assert np.bincount(calibration.equal_mass_bins(np.linspace(0, 1, 100))).tolist() == [20] * 5
+    assert np.bincount(confidence.equal_mass_bins(np.linspace(0, 1, 100))).tolist() == [20] * 5
 
 
 def test_a_calibrated_model_shows_no_more_than_chance_and_an_overconfident_one_is_named_so() -> None:
@@ -146,8 +148,7 @@ def test_reliability_bins_count_every_row_once_and_bound_the_accuracy() -> None:
         assert all(entry.low <= entry.value <= entry.high for entry in bins)
         names = [dict(entry.slice)["confidence_bin"] for entry in bins]
         assert names == sorted(set(names))
-    confidence = [entry for entry in document.measurements if entry.metric == "bin_confidence"]
-    for entry in confidence:
+    for entry in (entry for entry in document.measurements if entry.metric == "bin_confidence"):
         low, high = dict(entry.slice)["confidence_bin"].split("-")
         assert float(low) <= entry.value <= float(high)
 
@@ -174,6 +175,28 @@ def test_rows_of_one_sequence_are_drawn_together_so_that_intervals_widen() -> No
     alone = resampled_means(values, 1).std()
     together = resampled_means(values, 1, np.repeat(np.arange(50), 20)).std()
     assert 3 < together / alone < 6  # the square root of 20
+
+
+def test_few_sequences_bound_nothing_and_many_bound_less_than_rows() -> None:
+    logits, labels = world(400)
+    given = context(labels, version=2 * logits, parent=logits)
+    alone = figures(calibration.measure(given))
+    for count in (4, 20):
+        numbers = np.repeat(np.arange(count), 400 // count)
+        together = replace(given, outputs=replace(given.outputs, sequences=numbers))
+        document = calibration.measure(together)[0]
+        found = figures([document])
+        assert found["brier_score"].value == pytest.approx(alone["brier_score"].value)
+        assert "expected_calibration_error_by_chance" not in found
+        assert (found["brier_score"].low is None) == (count == 4)
+        accuracy = [entry for entry in document.measurements if entry.metric == "bin_accuracy"]
+        assert {entry.low for entry in accuracy} == {None}
+    repeated = np.repeat(np.arange(40), 10)
+    same = context(labels[repeated], version=logits[repeated])
+    clustered = replace(same, outputs=replace(same.outputs, sequences=repeated))
+    narrow, wide = (figures(calibration.measure(entry))["best_temperature"] for entry in (same, clustered))
+    assert narrow.value == wide.value
+    assert wide.high / wide.low > (narrow.high / narrow.low) ** 2
 
 
 def test_it_does_not_apply_without_labels_or_classes() -> None:

@@ -14,6 +14,8 @@ from compression_engine.data import Encoder, Rows
 from compression_engine.measure import robustness
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import modality_of
+from compression_engine.measure.corruptions.loss import Scored
+from compression_engine.measure.corruptions.loss import figures as figures_of
 from compression_engine.measure.running import answered
 from compression_engine.plan import Plan, State
 from compression_engine.result import Measurement
@@ -189,7 +191,45 @@ def test_recurrent_models_are_damaged_along_whole_sequences(tmp_path: Path) -> N
     found = robustness.measure(context(tmp_path, rows, net, net, plan))
     figures = overall(found)
     assert figures["agreement"].n == 60
+    assert figures["agreement"].low <= figures["agreement"].value <= figures["agreement"].high
     assert {dict(entry.slice).get("corruption") for entry in found[0].measurements} >= {"white_noise", "narrow_band"}
+
+
+def test_of_sequences_the_beginnings_are_taken_from_many_rather_than_few_as_a_whole() -> None:
+    numbers = np.repeat(np.arange(80), 30)
+    rows = robustness.beginnings(numbers, 500)
+    assert len(rows) == 500
+    assert len(np.unique(numbers[rows])) == 50
+    assert set(np.bincount(numbers[rows])[np.unique(numbers[rows])]) == {10}
+    assert (rows[:10] == np.arange(10)).all()
+    uneven = np.repeat([0, 1, 2], [5, 100, 1])
+    assert np.bincount(uneven[robustness.beginnings(uneven, 60)]).tolist() == [5, 20, 1]
+
+
+def scored(damaged: dict[tuple[str, int], dict[str, Any]], **more: Any) -> Scored:
+    return Scored("accuracy", "share", True, damaged, None, **more)
+
+
+def test_a_mean_of_shares_is_bounded_also_where_hardly_a_row_differs() -> None:
+    parent = np.ones(500)
+    version = parent.copy()
+    version[0] = 0
+    cells = {
+        ("jitter", 1): {"version": version, "parent": parent},
+        ("jitter", 2): {"version": parent, "parent": parent},
+    }
+    found = {entry.metric: entry for entry in figures_of(scored(cells), 1) if not entry.slice}
+    difference = found["accuracy_difference"]
+    assert difference.value == pytest.approx(-0.001)
+    assert -0.02 < difference.low < difference.value < difference.high < 0.01
+    assert 0.98 < found["accuracy"].low < found["accuracy"].value <= found["accuracy"].high <= 1
+
+
+def test_few_sequences_give_no_interval_and_the_reason() -> None:
+    cells = {("jitter", 1): {"version": np.arange(40) % 2.0, "parent": np.zeros(40)}}
+    found = figures_of(scored(cells, sequences=np.repeat(np.arange(4), 10)), 1)
+    assert {entry.low for entry in found} == {None}
+    assert {entry.reason for entry in found} == {"there are fewer than six sequences"}
 
 
 def test_what_cannot_be_damaged_is_said_and_not_passed_over(tmp_path: Path) -> None:

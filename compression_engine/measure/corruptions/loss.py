@@ -6,7 +6,8 @@ Rules:
 - a difference is version minus parent on the same damaged rows; the excess loss is what the version loses by the damage
   beyond what the parent loses, above zero where it loses more;
 - shares of independent rows have Wilson's interval, their differences Tango's; all else is resampled, by sequences where
-  rows belong to some.
+  rows belong to some; where too few rows differ for that, a mean of shares is bounded by how many rows could differ at all;
+- fewer than six sequences give no interval.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from compression_engine.measure.intervals import Floats, paired_share_interval, share_interval
 from compression_engine.measure.resampling import studentised_intervals, summed, units_of
+from compression_engine.measure.row_weights import SEQUENCES_LEAST
 from compression_engine.outputs import PARENT, VERSION, Array
 from compression_engine.result import Measurement
 
@@ -90,9 +92,11 @@ def _limits(scored: Scored, series: Sequence[_Series], seed: int) -> list[Limits
     def pairs(place: int) -> Callable[[], tuple[Floats, Floats]]:
         return lambda: (summed(series[place].values, units, count), ones)
 
+    if scored.sequences is not None and count < SEQUENCES_LEAST:
+        return [None] * len(series)
     found = studentised_intervals([pairs(place) for place in drawn], count, seed)
     limits = counted | dict(zip(drawn, found, strict=True))
-    return [limits[place] for place in range(len(series))]
+    return [_possible(scored, entry, limits[place]) for place, entry in enumerate(series)]
 
 
 def _counted(entry: _Series) -> Limits:
@@ -100,9 +104,25 @@ def _counted(entry: _Series) -> Limits:
     values, n = entry.values, len(entry.values)
     if entry.what in (OWN, OTHERS) and bool(np.isin(values, (0, 1)).all()):
         return share_interval(int(values.sum()), n)
-    if entry.what == DIFFERENCE and bool(np.isin(values, (-1, 0, 1)).all()):
+    if entry.what in (DIFFERENCE, EXCESS) and bool(np.isin(values, (-1, 0, 1)).all()):
         return paired_share_interval(int((values < 0).sum()), int((values > 0).sum()), n)
     return None
+
+
+def _possible(scored: Scored, entry: _Series, limits: Limits) -> Limits:
+    """The interval cut to what a share can be; where there is none, the bounds that counts of rows give."""
+    if scored.unit != "share":
+        return limits
+    values, n = entry.values, len(entry.values)
+    own = entry.what in (OWN, OTHERS)
+    if limits is not None:
+        return max(0.0 if own else -1.0, limits[0]), min(1.0, limits[1])
+    if scored.sequences is not None or (entry.what == EXCESS and np.abs(values).max(initial=0.0) > 1):
+        return None
+    above = share_interval(int((values > 0).sum()), n)[1]
+    if own:
+        return share_interval(int((values == 1).sum()), n)[0], above
+    return -share_interval(int((values < 0).sum()), n)[1], above
 
 
 def _measurement(scored: Scored, entry: _Series, limits: Limits) -> Measurement:
@@ -115,7 +135,8 @@ def _measurement(scored: Scored, entry: _Series, limits: Limits) -> Measurement:
     }[entry.what]
     reason = None
     if limits is None:
-        reason = "no two rows differ in it" if not np.ptp(entry.values) else "too few rows differ in it to bound it"
+        few = scored.sequences is not None and len(np.unique(scored.sequences)) < SEQUENCES_LEAST
+        reason = "there are fewer than six sequences" if few else "too few rows differ in it to bound it"
     plain = f"{_where(entry.slice)} {_said(scored, entry.what, value, limits)}."
     low, high = limits or (None, None)
     n = len(entry.values)
