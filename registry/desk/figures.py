@@ -23,10 +23,10 @@ DETECTABLE = "smallest_detectable_loss"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 _SUFFIXES = {
     "millisecond": " ms", "ratio": " ×", "second": " s", "per_second": " a second", "joule": " J", "nat": " nats",
+    "gram": " g",
 }  # fmt: skip
 _CURRENCY = "currency:"
 _LEAST_CHANCE = Decimal("0.0001")
-_NO_SPREAD_UNIT = ("cosine", "probability")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def value_text(value: str | None, unit: str) -> str:
     if unit == "probability":
         return "below 0.0001" if exact < _LEAST_CHANCE else rounded(exact)
     if unit.startswith(_CURRENCY):
-        return f"{exact:,.2f} {unit.removeprefix(_CURRENCY)}"
+        amount = f"{exact:,.2f}" if abs(exact) >= 1 or exact == 0 else rounded(exact)
+        return f"{amount} {unit.removeprefix(_CURRENCY)}"
     return rounded(exact) + _SUFFIXES.get(unit, "")
 
 
@@ -82,9 +83,9 @@ def difference_text(value: str | None, unit: str, *, bare: bool = False) -> str:
         return "not measured"
     exact = Decimal(value)
     sign = "" if bare or exact == 0 else ("+" if exact > 0 else MINUS)
-    if unit in ("probability", "ratio"):
+    if unit == "ratio":
         return sign + rounded(abs(exact))
-    if unit == "share":
+    if unit in ("share", "probability"):
         return f"{sign}{abs(exact) * 100:.1f} points"
     return sign + value_text(format(abs(exact), "f"), unit)
 
@@ -96,7 +97,10 @@ def count_text(n: int | None) -> str:
 
 def is_difference(metric: str) -> bool:
     """Whether a metric is version minus another, or how a gap between groups changed: its sign speaks."""
-    return metric.endswith(("_difference", "_gap_change", "_excess_loss")) and metric != "max_abs_difference"
+    return (
+        metric.endswith(("_difference", "_difference_change", "_gap_change", "_excess_loss"))
+        and metric != "max_abs_difference"
+    )
 
 
 def text_of(figure: Figure) -> str:
@@ -111,6 +115,8 @@ def end_text(figure: Figure, value: str | None) -> str:
         return difference_text(value, unit, bare=True)
     if is_difference(metric):
         return difference_text(value, unit)
+    if unit == "probability" and not metric.endswith("_p"):  # how sure a model is, in hundredths as shares are
+        return value_text(value, "share")
     plain = unit == "ratio" and not metric.endswith("ratio")  # a number of its own, and no multiple of another
     return value_text(value, "" if plain else unit)
 
@@ -180,10 +186,18 @@ def row_of(figure: Figure, parent: Figure | None = None) -> Row:
         parent_shown="" if parent is None else text_of(parent),
         parent_exact="" if parent is None or parent["value"] is None else f"{parent['value']} {unit}",
         n=figure["n"],
-        spread=""
-        if figure["spread"] is None
-        else value_text(figure["spread"], "" if unit in _NO_SPREAD_UNIT else unit),
+        spread=_spread_text(figure),
         reason=figure["reason"] or "",
         figure=figure,
         parent=parent,
     )
+
+
+def _spread_text(figure: Figure) -> str:
+    """How far single values lie apart; for differences of shares in points, for what has no unit bare."""
+    spread, unit = figure["spread"], figure["unit"]
+    if spread is None:
+        return ""
+    if is_difference(figure["metric"]):
+        return difference_text(spread, unit, bare=True)
+    return value_text(spread, "" if unit in ("cosine", "probability") else unit)

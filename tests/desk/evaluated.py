@@ -95,10 +95,11 @@ def fairness() -> Figures:
         found += [share("selection_rate", rate, 400, slice_low(rate), slice_high(rate), race=race)]
         found += [share("parent_selection_rate", parent, 400, race=race)]
     found += [
-        share("selection_rate_gap", "0.25", 4000, "0.2", "0.3", column="race"),
-        share("selection_rate_gap_change", "0.14", 4000, "0.09", "0.19", column="race"),
-        share("true_positive_rate_gap_change", "0.11", 4000, "0.04", "0.18", column="race"),
-        share("false_positive_rate_gap_change", "-0.01", 4000, "-0.04", "0.02", column="race"),
+        share("selection_rate_difference", "-0.25", 800, "-0.31", "-0.19", race="2", against="5"),
+        share("selection_rate_gap", "0.25", 4000, "0.2", "0.3", race="all groups"),
+        share("selection_rate_gap_change", "0.14", 4000, "0.09", "0.19", race="all groups"),
+        share("true_positive_rate_gap_change", "0.11", 4000, "0.04", "0.18", race="all groups"),
+        share("false_positive_rate_gap_change", "-0.01", 4000, "-0.04", "0.02", race="all groups"),
     ]
     return found
 

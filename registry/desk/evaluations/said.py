@@ -157,12 +157,20 @@ def _worst(main: Against | None) -> Tile:
 def _saved(size: Sheet, timing: Sheet, cost: Sheet) -> Tile:
     smaller, benefit = size.get("size_ratio"), cost.get("net_benefit_per_month")
     words = [w for w in (_times(smaller, "smaller", "larger"), _speed(timing)) if w]
-    soft = ""
-    if benefit is not None:
-        soft = f"net benefit {value_text(benefit['value'], benefit['unit'])} a month"
-    elif not cost:
-        soft = "what it saves in money is not known: no price sheet"
-    return Tile("What is saved", "#cost", ", ".join(words) or "not known", soft)
+    return Tile("What is saved", "#cost", ", ".join(words) or "not known", _money(cost, benefit))
+
+
+def _money(cost: Sheet, benefit: Figure | None) -> str:
+    """Net benefit a month by the user's prices, or why it is not known."""
+    if not cost:
+        return "what it saves in money is not known: no price sheet"
+    if benefit is None:
+        return "what it saves in money is not known"
+    unit, value = benefit["unit"], Decimal(benefit["value"])
+    shown = value_text(format(abs(value), "f"), unit)
+    interval = interval_text(benefit)
+    ends = f" ({interval})" if interval else ""
+    return f"net benefit {shown} a month{ends}" if value >= 0 else f"it costs {shown} more a month{ends}"
 
 
 def _times(figure: Figure | None, more: str, less: str) -> str:
@@ -191,7 +199,8 @@ def _brief(value: Decimal) -> str:
 def _saved_clause(tile: Tile) -> str:
     if tile.strong == "not known":
         return ""
-    benefit = f", {tile.soft}" if tile.soft.startswith("net benefit") else ""
+    money = tile.soft.partition(" (")[0]
+    benefit = f", {money}" if money.endswith("a month") else ""
     return f"it is {tile.strong.replace(', ', ' and ').replace(' ×', ' times')}{benefit}"
 
 

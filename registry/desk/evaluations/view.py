@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_body
 from registry.compression.models import Run
-from registry.desk import svg_evaluation as svg
-from registry.desk.evaluations import curves
-from registry.desk.evaluations.against import Against, Drawn, against, tick_text
+from registry.desk.evaluations import curves, groups
+from registry.desk.evaluations.against import Against, Drawn, against
 from registry.desk.evaluations.missing import Missing, missing_of
 from registry.desk.evaluations.record import OTHERS, WHO, Document, Record, Sheet, record_of
 from registry.desk.evaluations.said import Said, said_of
-from registry.desk.figures import row_of, where_of, where_text
+from registry.desk.figures import row_of
 from registry.desk.measured import Measured, measured_document
 from registry.desk.metrics import name_of
 from registry.events import Caller
 
 TARGET = "target"
 COMPARISON, FIDELITY = "comparison", "fidelity"
-_GAP_CHANGE = "_gap_change"
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Evaluation:
     beside: curves.Table
     documents: Sequence[Measured]
     gaps: Drawn | None
+    groups: curves.Table
     reliability: curves.Curves | None
     severities: curves.Curves | None
     latencies: curves.Curves | None
@@ -103,7 +102,8 @@ def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation
         comparisons=comparisons,
         beside=_beside(record),
         documents=[measured_document(i, d.row, d.body, {}, common) for i, d in enumerate(record.documents)],
-        gaps=_gaps(record.sheet("fairness")),
+        gaps=groups.gaps(record.sheet("fairness")),
+        groups=groups.rates(record.sheet("fairness")),
         reliability=curves.reliability(record.sheet("calibration")),
         severities=curves.severities(record.sheet("robustness")),
         latencies=curves.latencies(record.sheet("timing")),
@@ -159,29 +159,6 @@ def _with_n(sheet: Sheet, metric: str) -> curves.Cell:
     row = row_of(figure)
     parts = [row.interval, f"n {row.n:,}" if row.n is not None else ""]
     return curves.Cell(row.shown, "; ".join(p for p in parts if p), row.exact)
-
-
-def _gaps(sheet: Sheet) -> Drawn | None:
-    """How the gaps between groups changed against the parent, drawn; None where it is not known."""
-    found = [f for f in sheet.figures if f["metric"].endswith(_GAP_CHANGE) and f["value"] is not None]
-    if not found:
-        return None
-    marks = []
-    for figure in found[:16]:
-        low, high = (None if figure[end] is None else float(figure[end]) for end in ("low", "high"))
-        state = "unclear" if low is None or high is None or low <= 0 <= high else ("lost" if low > 0 else "won")
-        where = where_text(where_of(figure))
-        name = name_of(figure["metric"].removesuffix(_GAP_CHANGE))
-        n = "n not given" if figure["n"] is None else f"n {figure['n']:,}"
-        marks.append(svg.Mark(f"{where}: {name}" if where else name, float(figure["value"]), low, high, n, state))
-    ends = [e for m in marks for e in (m.value, m.low, m.high) if e is not None]
-    unit = found[0]["unit"]
-    places = [(place, tick_text(place, unit)) for place in svg.ticks([0.0, *ends])]
-    grown = [mark.label for mark in marks if mark.state == "lost"]
-    finding = f"Gaps that grew: {', '.join(grown)}." if grown else "No gap between groups grew beyond chance."
-    axis = svg.Axis("change of the gap against the parent, with 95 % intervals", places)
-    forest = svg.Forest(finding, marks, axis, ("wider gap", "narrower gap"), reverse=True)
-    return Drawn.of(forest, "gaps")
 
 
 def _target(version: ModelVersion) -> Measured | None:
