@@ -1,7 +1,8 @@
 """Figures of agreement between two models' answers to the same rows.
 
-Cosine (mean, least, 5 % quantile) and largest difference for all; then what the task decides by: the same class, the same nearest
-neighbours, the same decoded string (frames agree even where nothing is read, since most are blank).
+Cosine (mean, least, 5 % quantile; one score of a classifier counts as a pair of probabilities) and largest difference for all; then
+what the task decides by: the same class, the same nearest neighbours, the same decoded string (frames agree even where nothing is
+read, since most are blank).
 """
 
 from __future__ import annotations
@@ -33,8 +34,7 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurem
         reason = "no row has finite answers"
         plain = f"The answers cannot be held against the {OTHERS[role]}'s: {reason}."
         return [Measurement("cosine_mean", None, "cosine", 0, plain, reason=reason)]
-    cosines = np.concatenate([_cosines(a, b) for a, b in _blocks(ours, theirs)])
-    found = cosine_figures(cosines, outputs.sequences, role, seed)
+    found = _directions(outputs, role, plan, seed)
     found.append(_largest_difference(ours, theirs))
     return found + _AGREEMENTS[plan.task](outputs, role, plan, seed)
 
@@ -93,6 +93,28 @@ def _cosines(a: Floats, b: Floats) -> Floats:
     return np.where(np.isfinite(lengths), found, np.nan)
 
 
+def _directions(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:
+    """The three figures of cosine. One number has no direction: any two of one sign have the cosine 1, however far apart."""
+    ours, theirs = outputs.answer(VERSION), outputs.answer(role)
+    if _size(theirs) == 1 and plan.task == "classification":
+        ours, theirs = (Field(scores.probabilities(outputs, name, plan)) for name in (VERSION, role))
+    elif _size(theirs) == 1:
+        reason = "one number a row has no direction"
+        plain = f"Cosines with the {OTHERS[role]}'s answers say nothing: {reason}; see the differences."
+        metrics = ("cosine_mean", "cosine_min", "cosine_p05")
+        return [Measurement(metric, None, "cosine", len(ours), plain, reason=reason) for metric in metrics]
+    cosines = np.concatenate([_cosines(a, b) for a, b in _blocks(ours, theirs)])
+    return cosine_figures(cosines, outputs.sequences, role, seed)
+
+
+def _size(field: Field) -> int:
+    """The most entries that any row has."""
+    flat = field.matrix()
+    return (
+        int(np.diff(field.offsets).max()) if flat is None and field.offsets is not None else int(field.values[0].size)
+    )
+
+
 def _largest_difference(ours: Field, theirs: Field) -> Measurement:
     worst = max(float(np.abs(a - b).max(initial=0.0)) for a, b in _blocks(ours, theirs))
     plain = f"No entry of an answer moved by more than {worst:.3g} on {len(ours)} rows."
@@ -101,7 +123,9 @@ def _largest_difference(ours: Field, theirs: Field) -> Measurement:
 
 def _of_anything(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:
     a, b = outputs.answer(VERSION).matrix(), outputs.answer(role).matrix()
-    if a is None or b is None or len(a) < 3 or b.shape[1] == 1:
+    if b is not None and b.shape[1] == 1:
+        return _of_numbers(outputs, role, plan, seed)
+    if a is None or b is None or len(a) < 3:
         return []
     lengths = np.linalg.norm(b.astype(np.float64), axis=1)
     if b.shape[1] >= _EMBEDDING_WIDTH and bool(np.all(np.abs(lengths - 1) < _UNIT_LENGTH_TOLERANCE)):

@@ -23,15 +23,15 @@ from compression_engine.result import Measurement
 _QUARTER = 4
 
 
-def figures(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:
-    """Figures by position and the drift; nothing where rows belong to no sequences."""
+def figures(outputs: Outputs, role: str, plan: Plan, seed: int, *, overall: bool = True) -> list[Measurement]:
+    """The difference over all rows if asked for, figures by position, the drift; nothing where rows belong to no sequences."""
     numbers = outputs.sequences
     if numbers is None or not len(outputs):
         return []
     differences = difference_rows(outputs.answer(VERSION), outputs.answer(role))
     places = positions(numbers)
     found = []
-    if plan.task != "regression":  # which has it already
+    if overall:
         words = f"The answers differ from the {OTHERS[role]}'s by {{:.4g}} on average over {{}} rows."
         found.append(mean("mean_abs_difference", differences, UNIT, numbers, seed, words))
     for low, high in doubling_spans(int(places.max())):

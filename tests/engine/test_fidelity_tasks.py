@@ -75,6 +75,18 @@ def test_one_score_is_a_decision_of_two() -> None:
     assert value(found["kl_divergence"]) == pytest.approx(expected, abs=1e-6)
 
 
+def test_one_number_has_no_direction_so_no_cosine_calls_it_alike() -> None:
+    """0.1 against 0.9 has the cosine 1: a gate on it would pass any model of one output."""
+    shares = answered.of({"version": np.array([[0.9], [0.9], [0.8]]), "parent": np.array([[0.1], [0.1], [0.1]])})
+    for task in ("none", "regression"):
+        found = compared(shares, Plan(task=task))
+        for metric in ("cosine_mean", "cosine_min", "cosine_p05"):
+            assert (found[metric].value, found[metric].reason) == (None, "one number a row has no direction")
+        assert value(found["mean_abs_difference"]) == pytest.approx(2.3 / 3)
+    pair = compared(shares, Plan(task="classification"))["cosine_mean"]
+    assert value(pair) == pytest.approx((2 * 0.18 / 0.82 + 0.26 / np.sqrt(0.68 * 0.82)) / 3, abs=1e-6)
+
+
 def test_without_a_task_only_answers_that_look_like_distributions_diverge() -> None:
     outputs = answered.classifier(40, 5)
     assert "kl_divergence" not in compared(outputs, Plan())
