@@ -62,7 +62,7 @@ def _destination(judged: list[Destination], classes: int, lost: int, plan: Plan)
     strange = "more than ordinary losses do" if first.p <= told.LEVEL else "as ordinary losses may"
     plain = (
         f"{first.count} of {lost} lost rows go to {name[0][1]}, {strange}: by the doubts of the other model "
-        f"{100 * first.expected:.0f} % would (p = {first.p:.3g} for an excess beyond ten points)."
+        f"{100 * first.expected:.0f} % would (p = {first.p:.3g} for an excess beyond 25 points)."
     )
     doubted = (
         f"By the doubts of the other model {100 * first.expected:.1f} % of the lost rows would go to {name[0][1]}."
