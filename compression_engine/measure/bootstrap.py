@@ -52,24 +52,28 @@ def interval_of_means(columns: Sequence[Floats], figure: Figure, seed: int, clus
     return _ends(np.concatenate(found))
 
 
-def interval_of_counts(codes: NDArray[np.intp], figure: Figure, seed: int, clusters: Clusters = None) -> Interval:
-    """Interval of a figure of how often each code occurs: `codes` [rows] from 0, `figure` takes counts [resamples, codes]."""
+def intervals_of_counts(
+    codes: NDArray[np.intp], figures: Figure, count: int, seed: int, clusters: Clusters = None
+) -> list[Interval]:
+    """Intervals of figures of how often each code occurs: `codes` [rows] from 0, `figures` takes counts [resamples, codes] and
+    gives `count` figures, [resamples, count].
+    """
     width = int(codes.max()) + 1
     places = np.zeros(len(codes), np.intp) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     units = len(codes) if clusters is None else int(places.max()) + 1
     if units < 2:
-        return NO_INTERVAL
+        return [NO_INTERVAL] * count
     generator = np.random.default_rng(seed)
     tables = np.zeros((int(places.max()) + 1, width), dtype=np.int64)
     np.add.at(tables, (places, codes), 1)
     found = []
-    for count in _blocks(max(units if clusters is not None else 0, width)):
+    for block in _blocks(max(units if clusters is not None else 0, width)):
         if clusters is None:
-            drawn = generator.multinomial(units, tables[0] / units, size=count)
+            drawn = generator.multinomial(units, tables[0] / units, size=block)
         else:
-            drawn = generator.multinomial(units, np.full(units, 1 / units), size=count) @ tables
-        found.append(figure(drawn))
-    return _ends(np.concatenate(found))
+            drawn = generator.multinomial(units, np.full(units, 1 / units), size=block) @ tables
+        found.append(figures(drawn))
+    return [_ends(column) for column in np.concatenate(found).T]
 
 
 def interval_of_mean(values: Floats, seed: int, clusters: Clusters = None) -> Interval:

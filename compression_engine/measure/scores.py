@@ -161,8 +161,10 @@ def matrix(field: Field, what: str) -> Array:
 
 def softmax(scores: Floats) -> Floats:
     """Along the last axis, in float64, without overflow."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+    raised: Floats = scores - scores.max(axis=-1, keepdims=True)
+    np.exp(raised, out=raised)
+    raised /= raised.sum(axis=-1, keepdims=True)
+    return raised
 
 
 def sigmoid(scores: Floats) -> Floats:

@@ -62,6 +62,16 @@ def test_every_figure_is_scikit_learns(classes: int) -> None:
         assert value(found[f"{name}_difference"]) == pytest.approx(difference, abs=1e-12)
 
 
+def test_equal_scores_count_half_as_in_scikit_learn() -> None:
+    from sklearn import metrics
+
+    generator = np.random.default_rng(0)
+    right = generator.integers(0, 2, 200)
+    coarse = np.round((right[:, None] + generator.normal(size=(200, 1))) * 2) / 2
+    found = measured(answered.of({"version": coarse}, right))
+    assert value(found["auroc"]) == pytest.approx(metrics.roc_auc_score(right, coarse[:, 0]), abs=1e-9)
+
+
 def test_classes_that_do_not_occur_are_counted_as_scikit_learn_counts_them() -> None:
     from sklearn import metrics
 

@@ -44,8 +44,7 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> lis
         hits = among_first(probabilities, right, _TOP)
         words = f"{who} has the right class among its first five for"
         found.append(_share("top5_accuracy", hits, seed, clusters, words))
-    for metric, figure in FIGURES_OF_COUNTS.items():
-        value, ends = _of_counts(right, [chosen], figure, seed, clusters)
+    for metric, (value, ends) in _of_counts(right, [chosen], seed, clusters).items():
         plain = f"{who} {_MEANINGS[metric].format(value)} ({len(right)} rows)."
         found.append(_measured(metric, value, "share", len(right), plain, ends))
     found.append(_area(probabilities, right, clusters, who))
@@ -58,8 +57,7 @@ def differences(outputs: Outputs, other: str, plan: Plan, seed: int) -> list[Mea
     right, clusters = scores.labels(outputs, plan), outputs.sequences
     pair = [scores.predicted(outputs, role, plan) for role in (VERSION, other)]
     found = []
-    for metric, figure in FIGURES_OF_COUNTS.items():
-        value, ends = _of_counts(right, pair, figure, seed, clusters)
+    for metric, (value, ends) in _of_counts(right, pair, seed, clusters).items():
         plain = f"The {_NAMES[metric]} differs from the {_OTHERS[other]}'s by {value:+.4f} ({len(right)} rows)."
         found.append(_measured(f"{metric}_difference", value, "share", len(right), plain, ends))
     areas = [auroc.area(scores.probabilities(outputs, role, plan), right) for role in (VERSION, other)]
@@ -93,9 +91,9 @@ FIGURES_OF_COUNTS: dict[str, CountsFigure] = {"balanced_accuracy": balanced_accu
 
 
 def _of_counts(
-    right: Classes, answers: list[Classes], figure: CountsFigure, seed: int, clusters: bootstrap.Clusters
-) -> tuple[float, bootstrap.Interval]:
-    """A figure of right answers, labels and answers by class; of two models its difference, the answers of a row together."""
+    right: Classes, answers: list[Classes], seed: int, clusters: bootstrap.Clusters
+) -> dict[str, tuple[float, bootstrap.Interval]]:
+    """The figures of counts by class; of two models their differences, the answers of a row kept together."""
     classes, compact = np.unique(np.stack([right, *answers]), return_inverse=True)
     cells, codes = np.unique(compact.reshape(len(answers) + 1, -1), axis=1, return_inverse=True)
 
@@ -104,12 +102,15 @@ def _of_counts(
         found = []
         for chosen in cells[1:]:
             hits = _by_class(counts * (chosen == cells[0]), cells[0], len(classes))
-            found.append(figure(hits, labelled, _by_class(counts, chosen, len(classes))))
+            answered = _by_class(counts, chosen, len(classes))
+            figures = [figure(hits, labelled, answered) for figure in FIGURES_OF_COUNTS.values()]
+            found.append(np.stack(figures, axis=1))
         return found[0] if len(found) == 1 else np.asarray(found[0] - found[1])
 
     codes = codes.reshape(-1)
-    value = of(np.bincount(codes)[None, :])
-    return float(value[0]), bootstrap.interval_of_counts(codes, of, seed, clusters)
+    values = of(np.bincount(codes)[None, :])[0]
+    ends = bootstrap.intervals_of_counts(codes, of, len(values), seed, clusters)
+    return {name: (float(value), end) for name, value, end in zip(FIGURES_OF_COUNTS, values, ends, strict=True)}
 
 
 def _by_class(counts: Counts, classes: Classes, count: int) -> Counts:
