@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from compression_engine.command_line import Speaker
 
 QUICK_ROUNDS = 9
+_NAMED = ("data", "parent", "plan", "output", "threads", "graph_optimisation", "provider", "setting", "rounds", "seed")
 _OPTIMISATIONS = ("none", "basic", "extended", "all")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, *, all_required: bool = True) -> None:
     """The arguments, shared with `pressmark measure`; no library of the engine is needed to parse them."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="the weights, or a folder with model.onnx")
-    parser.add_argument("--data", type=Path, required=True, metavar="ROWS", help="the rows to measure on")
+    parser.add_argument("--data", type=Path, required=all_required, metavar="ROWS", help="the rows to measure on")
     parser.add_argument("--parent", type=Path, metavar="PARENT", help="compare with it, both in turns")
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="task, columns and batch sizes")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="where the document is written")
+    parser.add_argument(
+        "--output", type=Path, required=all_required, metavar="FILE", help="where the document is written"
+    )
     parser.add_argument(
         "--threads", type=_from(1, 256), default=1, help="threads of one prediction, as it is served (1)"
     )
@@ -38,6 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=_from(3, 10_000), default=60, help="rounds of latency (60)")
     parser.add_argument("--seed", type=_from(0, 2**32 - 1), default=0)
     parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")
+
+
+def words_of(options: argparse.Namespace) -> list[str]:
+    """The same call as words, for a process of its own; what else a namespace holds is left out."""
+    words = [str(options.model), *(["--quick"] if options.quick else [])]
+    for name in _NAMED:
+        value = getattr(options, name)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        words += [f"--{name.replace('_', '-')}={entry}" for entry in values]
+    return words
 
 
 def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:

@@ -20,6 +20,7 @@ LIGHT = [
     "registry.cli.remote_show",
     "registry.cli.remote_as_of",
     "registry.cli.remote_pull",
+    "registry.cli.measure",
     "registry.cli.receipt",
     "registry.cli.remote_end_actor",
     "registry.cli.remote_end_attestation",
@@ -34,6 +35,7 @@ LIGHT = [
     "audit.offline_verify",
     "audit.witness_server",
     "compression_engine",
+    "compression_engine.target",
 ]
 
 
