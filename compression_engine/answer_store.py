@@ -46,7 +46,7 @@ class _Part:
     sizes: IO[bytes]
 
     def append(self, rows: Array | Sequence[Array]) -> None:
-        for block in [rows] if isinstance(rows, np.ndarray) else [row[None] for row in rows]:
+        for block in _blocks(rows):
             if block.dtype != self.dtype:
                 hint = "This is a fault of the model: export it again."
                 message = f"The answers {self.name!r} of the {self.role} change their type from batch to batch."
@@ -161,6 +161,14 @@ class AnswerStore:
 
     def _paths(self, number: int) -> tuple[Path, Path]:
         return self._folder / f"{number}.values", self._folder / f"{number}.sizes"
+
+
+def _blocks(rows: Array | Sequence[Array]) -> list[Array]:
+    """Rows of one shape together, others one by one."""
+    if isinstance(rows, np.ndarray):
+        return [rows]
+    same = all(row.shape == rows[0].shape and row.dtype == rows[0].dtype for row in rows)
+    return [np.stack(rows)] if same else [row[None] for row in rows]
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:

@@ -29,6 +29,8 @@ from compression_engine.runtime import Batch, Model, batch_at, batch_rows, batch
 
 Fields = dict[str, Array | Sequence[Array]]
 STAGE = "answer"
+_TOLD_TIMES = 200
+"""How often, at most, an evaluation says how far it is."""
 
 
 def usable(models: Mapping[str, Model], encoder: Encoder, plan: Plan) -> Encoder:
@@ -82,10 +84,12 @@ def answer(
     store = AnswerStore(folder, _identity(models, encoder, plan, identity or {}))
     try:
         run = _Run(models, encoder, plan, _outputs(models, encoder, plan))
-        total = len(encoder.rows)
+        total, told = len(encoder.rows), store.rows
         for count, found in run.whole_sequences(sequences, store.rows) if plan.states else run.rows(store.rows):
             store.append(found, count)
-            progress(STAGE, store.rows, total, "rows answered by every model")
+            if store.rows == total or store.rows - told >= total / _TOLD_TIMES:
+                progress(STAGE, store.rows, total, "rows answered by every model")
+                told = store.rows
         answers = store.close()
     finally:
         store.abandon()
@@ -123,12 +127,16 @@ class _Run:
         filled = [*spans, *[spans[-1]] * (width - len(spans))]
         states: dict[str, Feed] = {role: {} for role in self.models}
         found: dict[str, list[list[Array]]] = {role: [[] for _ in spans] for role in self.models}
+        carried = {
+            role: [(state.input, model.output_names.index(state.output)) for state in self.plan.states]
+            for role, model in self.models.items()
+        }
         for step in range(max(end - begin for begin, end in spans)):
-            feed = self.encoder.batch([min(begin + step, end - 1) for begin, end in filled])
+            rows = [min(begin + step, end - 1) for begin, end in filled]
+            feed = self.encoder.batch(range(rows[0], rows[0] + 1) if width == 1 else rows, begins=step == 0)
             raw = self._together(feed, states)
             for role, arrays in raw.items():
-                names = self.models[role].output_names
-                states[role] = {state.input: arrays[names.index(state.output)] for state in self.plan.states}
+                states[role] = {name: arrays[index] for name, index in carried[role]}
                 for place, (begin, end) in enumerate(spans):
                     if begin + step < end:
                         found[role][place].append(arrays[self.outputs[role]][place])

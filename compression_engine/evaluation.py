@@ -165,7 +165,7 @@ def judge(
     progress("check", 0, 1, "opening the models")
     opened = open_models(files, rows, plan, settings.threads)
     asked = plan or Plan()
-    found, facts = _seen(opened, asked, beside, progress)
+    found, facts = _seen(opened, plan, beside, progress)
     encoder = usable(opened.models, opened.encoder, asked)
     progress("check", 1, 1, "every model loads and runs")
     strange = None if beside.out_of_distribution is None else other_rows(opened, beside.out_of_distribution, plan)
@@ -215,7 +215,6 @@ def ask(names: Sequence[str], context: Context) -> list[Found]:
     for name in names:
         context.progress(name, 0, 1, MEASURES[name].about)
         found += MEASURES[name].ask(replace(context, found=tuple(found)))
-        context.progress(name, 1, 1, MEASURES[name].about)
     return found
 
 
@@ -260,11 +259,13 @@ def _environment(encoder: Encoder, plan: Plan | None, threads: int, facts: Mappi
     return named | ({} if plan is None else {"plan": plan.digest()}) | dict(facts)
 
 
-def _seen(opened: Opened, plan: Plan, beside: Beside, progress: Progress) -> tuple[list[Found], dict[str, str]]:
+def _seen(opened: Opened, plan: Plan | None, beside: Beside, progress: Progress) -> tuple[list[Found], dict[str, str]]:
     """Refuses rows that were seen, or says how many there are."""
     if not beside.seen:
         return [], {}
-    others = [other_rows(opened, path, plan) for path in beside.seen]
+    # which sequence a row was in does not matter here, and data of training need not say it
+    bare = None if plan is None else replace(plan, sequence=None)
+    others = [other_rows(opened, path, bare) for path in beside.seen]
     found = seen.seen_rows(opened.encoder, others, progress)
     if found.any() and not beside.allow_seen:
         raise seen.refusal(opened.encoder, found, beside.seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,14 @@ def batches(encoder: Encoder, rows: int | None = None, *, start: int = 0) -> Ite
     total = len(encoder.rows) if rows is None else min(rows, len(encoder.rows))
     size = encoder.fixed_rows or BATCH_ROWS
     for first in range(start, total, size):
-        yield batch_at(encoder, list(range(first, min(first + size, total))))
+        yield batch_at(encoder, range(first, min(first + size, total)))
 
 
-def batch_at(encoder: Encoder, indices: list[int]) -> Batch:
+def batch_at(encoder: Encoder, indices: Sequence[int]) -> Batch:
     """These rows together; a fixed first dimension is filled up with the last of them."""
     count = len(indices)
-    if encoder.fixed_rows:
-        indices = indices + [indices[-1]] * (encoder.fixed_rows - count)
+    if encoder.fixed_rows and count < encoder.fixed_rows:
+        indices = [*indices, *[indices[-1]] * (encoder.fixed_rows - count)]
     return Batch(encoder.batch(indices), count)
 
 

@@ -54,13 +54,12 @@ class Encoder:
         fixed = {entry.fixed_rows for entry in made if entry.fixed_rows is not None}
         self.fixed_rows = max(fixed) if fixed else None
 
-    def batch(self, indices: Sequence[int]) -> Feed:
-        """The inputs for these rows, texts padded to the longest of them."""
-        chosen = list(indices)
-        feed = self._encoded(chosen) if self._tokenizer is not None else self._taken(chosen)
+    def batch(self, indices: Sequence[int], *, begins: bool = True) -> Feed:
+        """The inputs for these rows, texts padded to the longest of them; without a state where a sequence goes on."""
+        feed = self._encoded(list(indices)) if self._tokenizer is not None else self._taken(indices)
         for entry in self.inputs:
-            if entry.name not in feed:
-                feed[entry.name] = _beginning(entry, len(chosen))
+            if entry.name not in feed and (begins or entry.name not in self._states):
+                feed[entry.name] = _beginning(entry, len(indices))
         return feed
 
     def only(self, indices: Indices, broken: Sequence[str] = ()) -> Encoder:
@@ -91,15 +90,16 @@ class Encoder:
                 np.array([i for i, real in zip(entry.ids, entry.attention_mask, strict=True) if real], "<i8").tobytes()
                 for entry in encodings
             ]
-        feed = {name: _little(array) for name, array in self._taken(list(indices), scalars=True).items()}
+        feed = {name: _little(array) for name, array in self._taken(indices, scalars=True).items()}
         return [b"".join(feed[name][row].tobytes() for name in sorted(feed)) for row in range(len(indices))]
 
-    def _taken(self, indices: list[int], *, scalars: bool = False) -> Feed:
+    def _taken(self, indices: Sequence[int], *, scalars: bool = False) -> Feed:
         feed: Feed = {}
+        chosen = slice(indices.start, indices.stop, indices.step) if isinstance(indices, range) else list(indices)
         for entry in self.inputs:
             if entry.name not in self.rows.arrays:
                 continue
-            values = np.asarray(self.rows.arrays[entry.name][indices]).astype(entry.dtype, copy=False)
+            values = np.asarray(self.rows.arrays[entry.name][chosen]).astype(entry.dtype, copy=False)
             feed[entry.name] = values if scalars or entry.shape != () else _one_number(entry.name, values)
         return feed
 

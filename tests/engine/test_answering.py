@@ -231,7 +231,7 @@ encoder = Encoder(read_rows(folder / "rows.npy"), model.inputs(), None)
 before, most = anonymous(), 0
 def progress(*arguments):
     global most
-    most = max(most, anonymous()) if arguments[1] % 16384 == 0 else most
+    most = max(most, anonymous())
 outputs = answer({"version": model}, encoder, Plan(), folder=folder / "work", progress=progress)
 assert len(outputs) == 120_000
 print((most - before) // 1024)
