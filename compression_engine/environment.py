@@ -13,7 +13,7 @@ ENGINE_VERSION = "0.1.0"
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _FLAGS_OF_INTEREST = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "amx_bf16", "asimddp", "i8mm")
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "protobuf", "tokenizers")
+_LIBRARIES = ("numpy", "onnx", "onnxruntime", "protobuf", "rapidfuzz", "scikit-learn", "scipy", "tokenizers")
 
 
 def environment(threads: int, preprocessing: str | None = None) -> list[dict[str, JSON]]:
