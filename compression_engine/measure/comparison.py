@@ -53,9 +53,9 @@ def measure(context: Context) -> list[Found]:
 
 def pairs_with(outputs: Outputs, role: str, plan: Plan) -> list[Pair]:
     """The metrics of the task for the version and another model, the one that slices are tested by first."""
-    ours, theirs = (scores.per_sample(outputs, who, plan) for who in (VERSION, role))
-    if not ours or not len(outputs):
+    if not len(outputs):
         return []
+    ours, theirs = (scores.per_sample(outputs, who, plan) for who in (VERSION, role))
     pairs = [
         Pair(
             metric,
@@ -77,8 +77,8 @@ def pairs_with(outputs: Outputs, role: str, plan: Plan) -> list[Pair]:
 def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
     outputs, plan, seed = context.outputs, context.plan, context.seed
     pair = pairs[0]
-    candidates = declared_slices(outputs) + answer_slices(outputs, role, plan) + found_slices(outputs, pair.loss, seed)
-    slices, left_out = chosen(candidates)
+    declared, small = declared_slices(outputs)
+    slices, left_out = chosen(declared + answer_slices(outputs, role, plan) + found_slices(outputs, pair.loss, seed))
     members = [lambda: np.ones(len(outputs), dtype=bool)]
     apart = [place for place, entry in enumerate(slices) if entry.others is not None]
     asked = [*members, *(entry.member for entry in slices), *(slices[place].judged for place in apart)]
@@ -91,7 +91,7 @@ def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
     figures += _sliced(pair, slices, by_slice[: len(slices)], role)
     figures += destination_figures(outputs, role, plan)
     context.progress("comparison", len(outputs), len(outputs), f"compared with {told.NAMES[role]}")
-    facts = _facts(pair, len(slices), left_out)
+    facts = _facts(pair, len(slices), left_out + small)
     return Found(f"comparison-{role}", METHOD, figures, seed, facts=tuple(sorted(facts.items())))
 
 

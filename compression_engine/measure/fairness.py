@@ -4,7 +4,8 @@ Rules:
 - rates by group: selected (given the favourable class), selected among those for whom that is right (true positives) and
   among those for whom it is not (false positives), and right answers; with several classes and none named favourable, right
   answers alone;
-- every group is set beside the largest one; the gap is the largest rate less the least one over groups of 30 rows or more;
+- every group is set beside the largest one; the gap is the largest rate less the least one over groups of 30 rows or more,
+  of which the largest hundred are looked at;
 - changes are paired: the same rows under both models. The change of a gap is that of the two groups that stand farthest
   apart under the version: how much farther than under the original, negative where they came closer. Its interval allows for
   these two having been picked among all pairs (Bonferroni);
@@ -42,6 +43,7 @@ from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 
 METHOD = "rates_by_group"
+GROUPS_MAX = 100
 _OUTSIDE = 0.025
 _WORDS = {
     "selection_rate": "selected",
@@ -156,11 +158,7 @@ def _rate(metric: str, counts: NDArray[np.bool_], hits: Sequence[NDArray[np.bool
 
 
 def _by_group(rate: Rate, column: str, codes: Column, seed: int) -> list[Measurement]:
-    groups = [
-        Group(column, value, _cells(rate, rate.counts & (codes.codes == code)))
-        for code, value in enumerate(codes.values)
-    ]
-    present = [group for group in groups if group.n]
+    present = _groups(rate, column, codes)
     paired = rate.theirs is not None
     figures: list[Measurement] = []
     for group in present:
@@ -177,15 +175,17 @@ def _by_group(rate: Rate, column: str, codes: Column, seed: int) -> list[Measure
     return figures + _gap_figures(rate.metric, large, paired, seed)
 
 
-def _cells(rate: Rate, inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    ours = rate.ours[inside]
-    theirs = ours if rate.theirs is None else rate.theirs[inside]
-    return (
-        int((ours & theirs).sum()),
-        int((ours & ~theirs).sum()),
-        int((~ours & theirs).sum()),
-        int((~ours & ~theirs).sum()),
-    )
+def _groups(rate: Rate, column: str, codes: Column) -> list[Group]:
+    """The largest hundred groups that have rows for the rate, in the order of their values."""
+    theirs = rate.ours if rate.theirs is None else rate.theirs
+    counted = rate.counts & (codes.codes >= 0)
+    cells = np.where(rate.ours, np.where(theirs, 0, 1), np.where(theirs, 2, 3))
+    places = codes.codes[counted].astype(np.int64) * 4 + cells[counted]
+    tables = np.bincount(places, minlength=4 * len(codes.values)).reshape(-1, 4)
+    sizes = tables.sum(axis=1)
+    kept = np.sort(np.argsort(-sizes, kind="stable")[:GROUPS_MAX])
+    groups = [(codes.values[code], tables[code]) for code in kept if sizes[code]]
+    return [Group(column, value, (int(t[0]), int(t[1]), int(t[2]), int(t[3]))) for value, t in groups]
 
 
 def _rate_figure(metric: str, group: Group, *, theirs: bool) -> Measurement:

@@ -62,7 +62,8 @@ def ratio_of(values: Floats, weights: Floats) -> Ratio:
     if units < 2:
         return Ratio(value, None, units)
     residuals = values[carrying] - value * weights[carrying]
-    error = math.sqrt(float(residuals @ residuals) * units / (units - 1)) / total
+    # not a product of vectors: a BLAS with more threads would add up in another order
+    error = math.sqrt(float(np.square(residuals).sum()) * units / (units - 1)) / total
     return Ratio(value, error, units)
 
 

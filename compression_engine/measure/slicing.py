@@ -73,13 +73,17 @@ class Feature:
     """The only other value of the column, where it has two."""
 
 
-def declared_slices(outputs: Outputs) -> list[Slice]:
-    """Every value of every declared column, missing ones together."""
-    found = []
+def declared_slices(outputs: Outputs) -> tuple[list[Slice], int]:
+    """Every value of every declared column, missing ones together; and how many are left out for having too few rows."""
+    found, small = [], 0
     for name, column in outputs.slices.items():
-        found += [Slice(((name, value),), column.codes, code) for code, value in enumerate(column.values)]
-        found.append(Slice(((name, "missing"),), column.codes, -1))
-    return found
+        counts = np.bincount(column.codes + 1, minlength=len(column.values) + 1)
+        small += int(((counts > 0) & (counts < ROWS_MIN)).sum())
+        for code in (*range(len(column.values)), -1):
+            if counts[code + 1] >= ROWS_MIN:
+                value = column.values[code] if code >= 0 else "missing"
+                found.append(Slice(((name, value),), column.codes, code))
+    return found, small
 
 
 def answer_slices(outputs: Outputs, role: str, plan: Plan) -> list[Slice]:
@@ -127,13 +131,12 @@ def finding_half(outputs: Outputs, seed: int) -> NDArray[np.bool_]:
     return np.asarray(first[numbers.reshape(-1)])
 
 
-def chosen(slices: Sequence[Slice], usable: NDArray[np.bool_] | None = None) -> tuple[list[Slice], int]:
+def chosen(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
     """The slices that are large enough, the largest 300 in the order given, and how many are left out."""
-    sizes = [int((entry.member() if usable is None else entry.member() & usable).sum()) for entry in slices]
+    sizes = [int(entry.member().sum()) for entry in slices]
     fitting = sorted((place for place, size in enumerate(sizes) if size >= ROWS_MIN), key=lambda place: -sizes[place])
     kept = sorted(fitting[:SLICES_MAX])
-    present = sum(size > 0 for size in sizes)
-    return [slices[place] for place in kept], present - len(kept)
+    return [slices[place] for place in kept], sum(size > 0 for size in sizes) - len(kept)
 
 
 def class_name(plan: Plan, index: int) -> str:

@@ -16,7 +16,7 @@ _WORDS = {
     "absolute_error": "absolute error",
     "accuracy": "accuracy",
     "character_error_rate": "character error rate",
-    "exact_match": "exact matches",
+    "exact_match": "the share of exact matches",
     "recall_at_1": "recall at 1",
     "squared_error": "squared error",
     "token_accuracy": "accuracy of tokens",
@@ -91,9 +91,10 @@ def _difference(pair: Pair, found: Compared, role: str, name: Name) -> Measureme
     limits = ""
     if found.low is not None and found.high is not None:
         limits = f" (95 % between {_signed(found.low, pair.unit)} and {_signed(found.high, pair.unit)})"
-    plain = (
-        f"{_of(name)}{_WORDS[pair.metric]} is {_signed(found.difference, pair.unit)} against {NAMES[role]} "
-        f"on {found.n} rows{limits}."
+    plain = _said(
+        name,
+        f"{_WORDS[pair.metric]} is {_signed(found.difference, pair.unit)} against {NAMES[role]} "
+        f"on {found.n} rows{limits}.",
     )
     return _figure(f"{pair.metric}_difference", found, pair.unit, plain, found.low, found.high, name)
 
@@ -114,7 +115,7 @@ def _flips(found: Compared, role: str, name: Name) -> list[Measurement]:
         ("flips_won", found.flips.won, f"{NAMES[role]} answers wrong and this model right"),
     ):
         low, high = share_interval(count, found.n)
-        plain = f"{_of(name)}{count} of {found.n} rows {words}."
+        plain = _said(name, f"{count} of {found.n} rows {words}.")
         figures.append(
             Measurement(metric, count / found.n, "share", found.n, plain, low, high, None, None, tuple(name))
         )
@@ -128,7 +129,7 @@ def _chance(pair: Pair, found: Compared, name: Name) -> Measurement:
         return Measurement(
             metric, None, "probability", found.n, "Chance cannot be judged.", None, None, None, reason, name
         )
-    plain = f"{_of(name)}if both models were alike, a difference as large would come about with p = {found.p:.3g}."
+    plain = _said(name, f"if both models were alike, a difference as large would come about with p = {found.p:.3g}.")
     return Measurement(metric, found.p, "probability", found.n, plain, None, None, None, _P_REASON, tuple(name))
 
 
@@ -136,18 +137,20 @@ def _smallest(pair: Pair, found: Compared, name: Name, first: bool) -> Measureme
     metric = "smallest_detectable_loss" if first else f"{pair.metric}_smallest_detectable_loss"
     reason = "so few rows show no loss at all"
     if found.smallest is None:
-        plain = f"{_of(name)}no loss could have been seen on {found.n} rows."
+        plain = _said(name, f"no loss could have been seen on {found.n} rows.")
         return Measurement(metric, None, pair.unit, found.n, plain, reason=reason, slice=tuple(name))
-    plain = (
-        f"{_of(name)}a loss of {_size(found.smallest, pair.unit)} of {_WORDS[pair.metric]} "
-        f"would be seen four times in five on such {found.n} rows; a smaller one may hide."
+    plain = _said(
+        name,
+        f"a loss of {_size(found.smallest, pair.unit)} of {_WORDS[pair.metric]} "
+        f"would be seen four times in five on such {found.n} rows; a smaller one may hide.",
     )
-    reason = "it follows from the rows and the flips among them"
+    reason = "it follows from how the rows differ"
     return Measurement(metric, found.smallest, pair.unit, found.n, plain, reason=reason, slice=tuple(name))
 
 
-def _of(name: Name) -> str:
-    return f"{where(name)}: " if name else ""
+def _said(name: Name, words: str) -> str:
+    """A sentence about a slice, or about all rows."""
+    return f"{where(name)}: {words}" if name else words[0].upper() + words[1:]
 
 
 def _signed(value: float, unit: str) -> str:

@@ -32,7 +32,7 @@ def outputs(n: int = 4000, seed: int = 0, sequences: NDArray[np.int64] | None = 
 def test_every_value_of_a_declared_column_is_a_slice_and_missing_ones_are_one_too() -> None:
     given = outputs(300)
     given.slices["race"].codes[:40] = -1
-    slices, left_out = chosen(declared_slices(given))
+    slices, left_out = declared_slices(given)
     assert [entry.name[0][1] for entry in slices] == ["1", "2", "3", "missing"]
     assert left_out == 0
     assert sum(int(entry.member().sum()) for entry in slices) == 300
@@ -41,7 +41,7 @@ def test_every_value_of_a_declared_column_is_a_slice_and_missing_ones_are_one_to
 def test_slices_of_few_rows_are_counted_and_not_judged() -> None:
     given = outputs(300)
     given.slices["race"].codes[:] = np.where(np.arange(300) < 29, 0, 1)
-    slices, left_out = chosen(declared_slices(given))
+    slices, left_out = declared_slices(given)
     assert [entry.name for entry in slices] == [(("race", "2"),)]
     assert left_out == 1
 
@@ -126,3 +126,19 @@ def test_halves_keep_sequences_whole() -> None:
     sequences = np.repeat(np.arange(100), 40)
     half = finding_half(outputs(sequences=sequences), 0)
     assert set(np.bincount(sequences, weights=half)) == {0.0, 40.0}
+
+
+def test_a_column_of_many_values_costs_no_more_than_its_rows() -> None:
+    n = 50_000
+    column = Column(np.arange(n, dtype=np.int32), tuple(str(i) for i in range(n)))
+    slices, left_out = declared_slices(Outputs({"version": {"answer": Field(np.zeros(n))}}, slices={"id": column}))
+    assert (slices, left_out) == ([], n)
+
+
+def test_of_too_many_slices_the_largest_are_tested_in_their_order() -> None:
+    codes = np.repeat(np.arange(400, dtype=np.int32), np.where(np.arange(400) % 4 == 0, 31, 40))
+    column = Column(codes, tuple(str(i) for i in range(400)))
+    slices, _ = declared_slices(Outputs({"version": {"answer": Field(codes)}}, slices={"group": column}))
+    kept, left_out = chosen(slices)
+    assert (len(kept), left_out) == (300, 100)
+    assert [int(entry.name[0][1]) for entry in kept] == [i for i in range(400) if i % 4]
