@@ -115,6 +115,8 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         options.parent,
         recipe,
         calibration=options.calibration,
+        incumbent=options.incumbent,
+        first=options.first,
         evaluation=options.evaluation,
         output_folder=options.output,
         plan=_plan(options.plan),
@@ -315,12 +317,7 @@ def _parser() -> argparse.ArgumentParser:
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
     judged.add_argument("child", type=Path, metavar="CHILD")
-    for role, meaning in (
-        ("parent", "what it was made from"),
-        ("incumbent", "what is served now"),
-        ("first", "the first approved version of the line"),
-    ):
-        judged.add_argument(f"--{role}", type=Path, help=meaning)
+    judged.add_argument("--parent", type=Path, help="what it was made from")
     judged.add_argument("--data", type=Path, required=True, metavar="FILE")
     judged.add_argument("--output", type=Path, required=True, metavar="RESULT.json")
     _measuring(judged)
@@ -349,6 +346,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measuring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--incumbent", type=Path, help="what is served now")
+    parser.add_argument("--first", type=Path, help="the first approved version of the line")
     parser.add_argument("--seed", type=_natural(0, 2**32 - 1))
     parser.add_argument("--threads", type=_natural(1, 256), default=1)
     parser.add_argument("--rounds", type=_natural(3, 10_000), default=60, help="rounds of latency (60)")

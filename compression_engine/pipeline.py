@@ -31,7 +31,7 @@ from compression_engine.formats import onnx_io
 from compression_engine.methods.int8_weights import Report
 from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_file
 from compression_engine.opening import open_pair as open_pair
-from compression_engine.outputs import PARENT, VERSION
+from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe, Step
@@ -53,6 +53,8 @@ def compress(
     evaluation: Path | None,
     output_folder: Path,
     calibration: Path | None = None,
+    incumbent: Path | None = None,
+    first: Path | None = None,
     plan: Plan | None = None,
     beside: Beside | None = None,
     settings: Settings | None = None,
@@ -61,7 +63,8 @@ def compress(
     """Makes the child of `parent` by `recipe` in `output_folder` (weights and RESULT.json) and measures it.
 
     `parent` is an ONNX file or a folder with model.onnx; `evaluation` (needed) and `calibration` are files of rows, see
-    `data`. Raises EngineError with a stable code; then no output folder exists.
+    `data`; `incumbent` and `first` are models that the child is compared with beside its parent. Raises EngineError with a
+    stable code; then no output folder exists.
     """
     settings = settings or Settings(seed=recipe.seed)
     if evaluation is None:
@@ -79,13 +82,17 @@ def compress(
         if any(step.spec.shrinks for step in recipe.steps):
             _check_smaller(path.stat().st_size, loaded.size_bytes)
         files = {VERSION: model_file(path), PARENT: ModelFile(loaded.path, loaded.digest, loaded.size_bytes, ())}
-        judged = judge(files, rows, plan, beside or Beside(), settings, progress)
+        others = {
+            role: model_file(given) for role, given in ((INCUMBENT, incumbent), (FIRST, first)) if given is not None
+        }
+        judged = judge(files | others, rows, plan, beside or Beside(), settings, progress)
         result = Result(
             command="compress",
             seed=settings.seed,
             environment=environment(settings.threads),
             outputs=[_file_record(path, digest) | {"role": "weights"}],
             parent=_parent_record(loaded),
+            others=[file.record() | {"role": role} for role, file in others.items()],
             recipe=recipe,
             data=judged.data(extra),
             evidence=judged.evidence,
