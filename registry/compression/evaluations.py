@@ -26,7 +26,7 @@ Body = dict[str, Any]
 
 
 def evaluations_of(caller: Caller, version: ModelVersion) -> QuerySet[Run]:
-    """The runs that evaluate the version: requested for it, or made by a plan together with it; newest first."""
+    """The runs that evaluate the version: requested for it, or the one that made and measured it; newest first."""
     rows = readable(queries.run_rows(), caller, team="model__team")
     return rows.filter(_judges(version)).order_by("-requested_at", "-pk")
 
@@ -38,8 +38,7 @@ def get_evaluation(caller: Caller, version: ModelVersion, run_id: uuid.UUID) -> 
 
 
 def _judges(version: ModelVersion) -> Q:
-    made_with_a_plan = Q(kind=RunKind.COMPRESSION, child=version, plan_digest__isnull=False)
-    return Q(kind=RunKind.EVALUATION, parent=version) | made_with_a_plan
+    return Q(kind=RunKind.EVALUATION, parent=version) | Q(kind=RunKind.COMPRESSION, child=version)
 
 
 def plan_of(run: Run) -> Body | None:
@@ -121,7 +120,11 @@ def _seen(run: Run, documents: list[Body]) -> Body:
 
 
 def _outputs(run: Run) -> Body | None:
-    return None if run.outputs_digest is None else {"digest": run.outputs_digest}
+    if run.outputs_digest is None:
+        return None
+    stored = storage.is_stored(run.outputs_digest)
+    size_bytes = storage.path_of(run.outputs_digest).stat().st_size if stored else None
+    return {"digest": run.outputs_digest, "size_bytes": size_bytes}
 
 
 def _evidence(row: Evidence, document: Body) -> Body:

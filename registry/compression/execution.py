@@ -179,7 +179,7 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
         mine, made = _ours(run.pk, token), outcome.result
         values = {
             "log_digest": log.digest, "engine_version": made.engine_version,
-            "result_digest": outcome.documents[-1].digest, "outputs_digest": made.outputs_digest,
+            "result_digest": outcome.document.digest, "outputs_digest": made.outputs_digest,
         }  # fmt: skip
         if not _end(mine.filter(cancel_requested_at=None), RunState.SUCCEEDED, opened.now, **values):
             raise WorkHalted(Halt.CANCELLED if mine.exists() else Halt.LOST)
@@ -188,15 +188,10 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
         catalog.add_evidence(opened, version=version, specs=specs, created_by=run.requested_by)
         if run.kind == RunKind.COMPRESSION:
             Run.objects.filter(pk=run.pk).update(child=version)
-        _say(run.pk, "run.succeeded", [_log_ref(log), *_result_refs(outcome)])
-
-
-def _result_refs(outcome: Outcome) -> list[Ref]:
-    """The result of what was made and of what was measured, and what the models answered."""
-    names = ("engine_result", "evaluation_result")
-    refs = [Ref(name, kept.digest, kept.size_bytes) for name, kept in zip(names, outcome.documents, strict=False)]
-    kept = outcome.result.outputs_file
-    return refs if kept is None else [*refs, Ref("outputs", kept["digest"], kept["size_bytes"])]
+        refs = [_log_ref(log), Ref("engine_result", outcome.document.digest, outcome.document.size_bytes)]
+        kept = made.outputs_file
+        refs += [] if kept is None else [Ref("outputs", kept["digest"], kept["size_bytes"])]
+        _say(run.pk, "run.succeeded", refs)
 
 
 def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:

@@ -3,7 +3,7 @@
     parent/ ...            the files of the version under their manifest paths
     base/ incumbent/ first/  the files of the versions that it is compared with, where there are any
     data/evaluation        the rows; data/calibration, baseline and out-of-distribution where they were given
-    data/seen-0 ...        rows that the version was made with, so that the engine finds them among those it is judged on
+    seen/ ...              rows that the version was made with, so that the engine finds them among those it is judged on
     recipe.json plan.json  the recipe and the plan of the evaluation
     output/ result files   what the engine writes
     tmp/                   its only place for temporary files
@@ -11,12 +11,14 @@
 
 Rules:
 - a folder belongs to one attempt of one run; what an earlier, lost attempt left is read for the log and removed;
-- rows that were answered once outlast an attempt: they lie in `work-<run>` beside the folders until the run has ended;
+- rows that were answered once outlast an attempt: they lie in `work-<run>` beside the folders until the run has ended; one worker
+  at a time writes there;
 - the log has a bound: of a talkative engine the beginning and the end are kept.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -68,6 +70,7 @@ class Job:
         self.outputs = self.folder / "outputs.safetensors"
         self.work = root / f"{_WORK}{run.pk}"
         self.seen: list[Path] = []
+        self._held: int | None = None
         self.said = self.folder / "said.txt"
         self.told = self.folder / "told.jsonl"
 
@@ -87,19 +90,29 @@ class Job:
         for use, dataset in given.items():
             if dataset is not None:
                 _place(str(dataset), str(dataset.digest), self.data(use))
-        if run.evaluates:
-            self._prepare_evaluation(run)
+        self._prepare_judging(run)
 
-    def _prepare_evaluation(self, run: Run) -> None:
+    def _prepare_judging(self, run: Run) -> None:
         """Beside the version: those that it is compared with, and the rows that it saw."""
         for role, version in compared_with(run).items():
             if version.pk != run.parent_id:
                 (self.folder / role).mkdir()
                 catalog.materialise(version, self.folder / role)
-        for number, digest in enumerate(rows_seen(run)):
-            self.seen.append(self.data(f"seen-{number}"))
-            _place("data that the version was made with", digest, self.seen[-1])
+        (self.folder / "seen").mkdir()
+        for name, digest in rows_seen(run).items():
+            self.seen.append(self.folder / "seen" / name)
+            _place(name, digest, self.seen[-1])
+        self._hold_work()
+
+    def _hold_work(self) -> None:
+        """Go on with the rows that an earlier attempt answered, unless a worker that was given up still has its hand on them."""
         self.work.mkdir(exist_ok=True, mode=0o700)
+        self._held = os.open(self.work, os.O_RDONLY)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.work = self.folder / "work"
+            self.work.mkdir()
 
     def weights_beside(self, run: Run, role: str, version: ModelVersion) -> Path:
         """The weights of a version that is compared with: in the folder of the parent where it is the parent."""
@@ -123,6 +136,9 @@ class Job:
 
     def remove(self) -> None:
         """Throw everything of this attempt away."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from registry import storage
 from registry.access import permissions
@@ -137,19 +137,18 @@ def refuse_seen(version: ModelVersion, datasets: Iterable[DatasetVersion | None]
             )
 
 
-def rows_seen(run: Run) -> Sequence[str]:
-    """Digests of the stored files whose rows the judged version saw, as far as who asked may read them."""
+def rows_seen(run: Run) -> dict[str, str]:
+    """The stored files whose rows the judged version saw, as far as who asked may read them: digest by name."""
     teams = readable_team_ids(run.requested_by_id)
     edges = seen_by(run.parent)
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
     if run.kind == RunKind.COMPRESSION and run.calibration is not None:
         shown.append(run.calibration)
-    found = {
-        str(row.digest) for row in shown if _rows_are_here(row) and (teams is None or row.dataset.team_id in teams)
-    }
+    read = [row for row in shown if _rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
+    named = {str(row.digest): str(row) for row in sorted(read, key=str)}
     judged = (
         run.evaluation.bound_digest
     )  # the lineage is open by digest: the same rows are known to be seen, whoever owns them
     if any(edge.parent_digest == judged for edge in edges):
-        found.add(judged)
-    return sorted(found)
+        named[judged] = str(run.evaluation)
+    return {f"{name}-{number}": digest for number, (digest, name) in enumerate(sorted(named.items()))}

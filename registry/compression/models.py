@@ -111,11 +111,6 @@ class Run(GovernedModel):
         ]
 
     @property
-    def evaluates(self) -> bool:
-        """Whether the engine evaluates a version: always in an evaluation, in a compression where a plan was given."""
-        return self.kind == RunKind.EVALUATION or self.plan_digest is not None
-
-    @property
     def original(self) -> ModelVersion | None:
         """What the judged version was made from: the parent of a compression, the base of an evaluation."""
         return self.parent if self.kind == RunKind.COMPRESSION else self.base

@@ -99,7 +99,8 @@ def request_run(
     """Ask for a child of `parent` by `recipe`; it becomes the next version of `model` when the run succeeds.
 
     `baseline` is the data whose distribution monitors will compare live traffic with; the evaluation data where it is left out.
-    With a `plan` the child is evaluated by it, as `request_evaluation` says.
+    The child is evaluated as `request_evaluation` says: by the `plan`, beside its parent, what `model` serves and the first
+    version of it that was approved.
     """
     role = permissions.require(actor, "run.request", model.team_id)
     check_version(actor, parent)
@@ -113,20 +114,11 @@ def request_run(
     _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline})
     if calibration is None and needs_calibration(parsed):
         raise Invalid("A step of this recipe needs calibration data.", hint="Give 'calibration'.", code="data-missing")
-    if plan is None and (incumbent is not None or out_of_distribution is not None):
-        raise Invalid(
-            "An incumbent and data out of distribution belong to an evaluation, which a run makes by a plan.",
-            hint="Give 'plan', or request an evaluation of the child afterwards.",
-            code="plan-missing",
-        )
     run = Run(model=model, parent=parent, kind=RunKind.COMPRESSION, recipe=recipe, seed=seed, allow_seen=allow_seen)
     run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
     run.out_of_distribution = out_of_distribution
     _check_unseen(actor, run)
-    if plan is not None:
-        run.plan_digest = _store_plan(plan)
-        run.incumbent = incumbent_of(actor, model, None, incumbent)
-        run.first = first_of(actor, model, None)
+    _set_beside(actor, run, plan, incumbent)
     return _queue(actor, role, run)
 
 
@@ -154,10 +146,8 @@ def request_evaluation(
     run = Run(model=model, parent=version, kind=RunKind.EVALUATION, seed=seed, allow_seen=allow_seen)
     run.evaluation, run.baseline, run.out_of_distribution = evaluation, baseline, out_of_distribution
     _check_unseen(actor, run)
-    run.plan_digest = None if plan is None else _store_plan(plan)
     run.base = base_of(actor, version)
-    run.incumbent = incumbent_of(actor, model, version, incumbent)
-    run.first = first_of(actor, model, version)
+    _set_beside(actor, run, plan, incumbent)
     return _queue(actor, role, run)
 
 
@@ -174,6 +164,19 @@ def _check_unseen(actor: Caller, run: Run) -> None:
             )
     if not run.allow_seen:
         refuse_seen(run.parent, [run.evaluation, strange])
+
+
+def _set_beside(actor: Caller, run: Run, plan: Mapping[str, Any] | None, alias: str | None) -> None:
+    """Plan, incumbent and first version. Without a plan a version that stands beside already is not run a second time."""
+    judged = run.parent if run.kind == RunKind.EVALUATION else None
+    run.plan_digest = None if plan is None else _store_plan(plan)
+    run.incumbent = incumbent_of(actor, run.model, judged, alias)
+    run.first = first_of(actor, run.model, judged)
+    if plan is None:
+        if alias is None and run.incumbent == run.original:
+            run.incumbent = None
+        if run.first in (run.original, run.incumbent):
+            run.first = None
 
 
 def _store_plan(document: Mapping[str, Any]) -> str:

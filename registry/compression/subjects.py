@@ -2,9 +2,10 @@
 
 Rules:
 - every document names version, data and, where one stood beside, the parent; a compression also its recipe;
-- what came from the answers of all models names those answers (`outputs`), so that its figures can be computed again;
+- what was measured by an evaluation names the answers of its models (`outputs`), from which its figures can be computed again;
 - a kind that ends in `-incumbent` or `-first` compares with that version and names it in the role incumbent: the first approved
-  version of a line is its first incumbent;
+  version of a line is its first incumbent. So does what holds figures of its own about one; the environment says which is which
+  (`incumbent_version`, `first_version`);
 - rows that the version was made with are said in the environment (`seen_rows`): by the engine where it found them among the rows,
   here where the whole data stand in the lineage.
 """
@@ -31,33 +32,53 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
     counted = kind == distributions.KIND
     data = run.distribution_data if counted else run.evaluation
     subjects = [("version", version.digest), ("dataset", data.bound_digest)]
-    beside = beside_in(run, kind)
-    parent = run.original if beside is None else None
-    if parent is not None:
-        subjects.append(("parent", parent.digest))
-    if beside is not None:
-        subjects.append(("incumbent", beside.digest))
+    against = beside_in(run, kind)
+    parent = run.original if against is None else None
+    subjects += [] if parent is None else [("parent", parent.digest)]
+    named = _beside_figures(run, document) if against is None else {str(_column(kind)): against}
+    subjects += [("incumbent", beside.digest) for beside in named.values()]
     if run.recipe is not None:
         subjects.append(("recipe", run.recipe.digest))
     if kind == "out-of-distribution" and run.out_of_distribution is not None:
         subjects.append(("dataset", run.out_of_distribution.bound_digest))
     if result.outputs_digest is not None and kind in {evaluated["kind"] for evaluated in result.evidence}:
         subjects.append(("outputs", result.outputs_digest))
-    said = document if counted else _with_seen_rows(run, result, document)
+    said = _with_facts(document, {f"{column}_version": beside.digest for column, beside in named.items()})
+    said = said if counted else _with_seen_rows(run, result, said)
     return EvidenceSpec(kind, Source.MEASURED, named_evidence(said, subjects), parent, data)
 
 
 def beside_in(run: Run, kind: str) -> ModelVersion | None:
     """The version other than the parent that evidence of this kind compares with."""
-    column = next((column for ending, column in INCUMBENT_KINDS.items() if kind.endswith(ending)), None)
+    column = _column(kind)
     return None if column is None else getattr(run, column)
 
 
+def _column(kind: str) -> str | None:
+    return next((column for ending, column in INCUMBENT_KINDS.items() if kind.endswith(ending)), None)
+
+
+def _beside_figures(run: Run, document: dict[str, Any]) -> dict[str, ModelVersion]:
+    """The versions whose own figures stand in the document: `incumbent_accuracy`, `first_latency_p50_ms`."""
+    found = {"incumbent": run.incumbent, "first": run.first}
+    metrics = [figure["metric"] for figure in document["figures"]]
+    return {
+        column: version
+        for column, version in found.items()
+        if version is not None and any(metric.startswith(f"{column}_") for metric in metrics)
+    }
+
+
+def _with_facts(document: dict[str, Any], facts: dict[str, str]) -> dict[str, Any]:
+    """The document with facts that it does not name yet."""
+    known = {row["name"] for row in document["environment"]}
+    added = [{"name": name, "value": value} for name, value in sorted(facts.items()) if name not in known]
+    return {**document, "environment": [*document["environment"], *added]}
+
+
 def _with_seen_rows(run: Run, result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:
-    said = any(row["name"] == SEEN_ROWS for row in document["environment"])
     digest = run.evaluation.bound_digest
-    if said or not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
+    if not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
         return document
     rows = next(row["rows"] for row in result.document["data"] if row["role"] == "evaluation")
-    environment = [*document["environment"], {"name": SEEN_ROWS, "value": str(rows)}]
-    return {**document, "environment": environment}
+    return _with_facts(document, {SEEN_ROWS: str(rows)})

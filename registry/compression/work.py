@@ -1,14 +1,13 @@
 """Carries out a claimed run: calls the engine, checks what it wrote, and stores the bytes. No row is written here.
 
-A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`. A
-compression with a plan is all three.
+A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`.
 Whatever ends it early is raised: WorkFailed with a reason, or WorkHalted when the run may not go on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +46,10 @@ class WorkHalted(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out: the last result, the manifest of the child (None for an evaluation), evidence without subjects."""
+    """What came out: the result, the manifest of the child (None for an evaluation), evidence without subjects."""
 
     result: EngineResult
-    documents: list[Stored]
-    """The results as they are kept: of a compression with a plan two, what was made and what was measured."""
+    document: Stored
     manifest: Manifest | None
     evidence: list[dict[str, Any]]
 
@@ -76,50 +74,43 @@ class Work:
         assert run.recipe is not None
         weights = weights_of(run.parent)
         original = job.parent / weights.path
-        data = {"evaluation": run.evaluation.digest}
-        arguments = ["compress", original, "--recipe", job.recipe, "--output", job.output]
-        arguments += ["--evaluation", job.data("evaluation"), "--seed", run.seed, "--threads", 1]
+        arguments: list[object] = ["compress", original, "--recipe", job.recipe, "--output", job.output]
+        arguments += ["--evaluation", job.data("evaluation")]
+        data = {}
         if run.calibration is not None:
-            data["calibration"] = run.calibration.digest
+            data["calibration"] = run.calibration.bound_digest
             arguments += ["--calibration", job.data("calibration")]
-        self._call(arguments)
-        result = read_result(job.output / "RESULT.json", Expected(weights.digest, None, run.recipe.digest, data))
+        result = self._judge(arguments, data, job.output / "RESULT.json", weights.digest, None)
         child = job.output / result.output["path"]
-        judged = self._measure(child, result.output["digest"], self._beside()) if run.evaluates else None
         observed = self._observe(child, original)
         self._store_file(child, result.output["digest"])
         manifest = check_manifest(_files(run.parent, weights, result.output["digest"]))
-        return self._outcome([result] if judged is None else [result, judged], manifest, observed)
+        return self._outcome(result, manifest, observed)
 
     def _evaluate(self) -> Outcome:
-        weights = weights_of(self._run.parent)
-        measured = self._job.parent / weights.path
-        beside = self._beside()
-        result = self._measure(measured, weights.digest, beside)
-        original = beside["parent"][0] if "parent" in beside else None
-        return self._outcome([result], None, self._observe(measured, original))
-
-    def _beside(self) -> dict[str, tuple[Path, str]]:
-        """The weights that an evaluation is compared with, by the engine's role: where they lie, and their digest."""
         run, job = self._run, self._job
-        found = {} if run.original is None else {"parent": run.original}
-        found |= {role: version for role, version in compared_with(run).items() if role != "base"}
-        return {
-            role: (job.weights_beside(run, "base" if role == "parent" else role, version), weights_of(version).digest)
-            for role, version in found.items()
-        }
-
-    def _measure(self, measured: Path, digest: str, beside: Mapping[str, tuple[Path, str]]) -> EngineResult:
-        """One call of `evaluate` on these weights, beside every version that they are compared with."""
-        run, job = self._run, self._job
-        target = job.folder / "RESULT.json"
+        weights, target = weights_of(run.parent), job.folder / "RESULT.json"
+        measured = job.parent / weights.path
         arguments: list[object] = ["evaluate", measured, "--data", job.data("evaluation"), "--output", target]
-        arguments += ["--seed", run.seed, "--threads", 1]
-        data = {"evaluation": run.evaluation.bound_digest}
-        for role, (path, _) in beside.items():
-            arguments += [f"--{role}", path]
+        original = base = None
+        if run.base is not None:
+            original, base = job.weights_beside(run, "base", run.base), weights_of(run.base).digest
+            arguments += ["--parent", original]
+        result = self._judge(arguments, {}, target, base, weights.digest)
+        return self._outcome(result, None, self._observe(measured, original))
+
+    def _judge(
+        self, arguments: list[object], data: dict[str, str], target: Path, parent: str | None, judged: str | None
+    ) -> EngineResult:
+        """The call with what both commands take: seed, plan, the versions beside, rows of other kinds, where answers are kept."""
+        run, job = self._run, self._job
+        data["evaluation"] = run.evaluation.bound_digest
+        arguments += ["--seed", run.seed, "--threads", 1, "--outputs", job.outputs, "--work", job.work]
+        others = {role: version for role, version in compared_with(run).items() if role != "base"}
+        for role, version in others.items():
+            arguments += [f"--{role}", job.weights_beside(run, role, version)]
         if run.plan_digest is not None:
-            arguments += ["--plan", job.plan, "--outputs", job.outputs, "--work", job.work]
+            arguments += ["--plan", job.plan]
         if run.out_of_distribution is not None:
             data["out-of-distribution"] = run.out_of_distribution.bound_digest
             arguments += ["--out-of-distribution", job.data("out-of-distribution")]
@@ -128,25 +119,16 @@ class Work:
         if run.allow_seen:
             arguments += ["--allow-seen"]
         self._call(arguments)
-        digests = {role: found for role, (_, found) in beside.items()}
-        expected = Expected(digests.pop("parent", None), digest, None, data, digests, run.plan_digest)
-        result = read_result(target, expected)
+        recipe = None if run.recipe is None else run.recipe.digest
+        digests = {role: weights_of(version).digest for role, version in others.items()}
+        result = read_result(target, Expected(parent, judged, recipe, data, digests, run.plan_digest))
         if result.outputs_file is not None:
             self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])
         return result
 
-    def _outcome(self, results: list[EngineResult], manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
-        """`results`: of a compression the one of `compress`, then the one of `evaluate`, whose figures stand for both."""
-        last = results[-1]
-        evaluated = {document["kind"] for document in last.evidence}
-        made = [document for result in results[:-1] for document in result.evidence]
-        kept = [document for document in made if document["kind"] not in evaluated]
-        return Outcome(
-            result=last,
-            documents=[storage.store_bytes(result.raw) for result in results],
-            manifest=manifest,
-            evidence=[*kept, *last.evidence, distribution_evidence(observed, last)],
-        )
+    def _outcome(self, result: EngineResult, manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
+        evidence = [*result.evidence, distribution_evidence(observed, result)]
+        return Outcome(result, storage.store_bytes(result.raw), manifest, evidence)
 
     def _observe(self, measured: Path, original: Path | None) -> dict[str, Any]:
         target = self._job.folder / "distribution.json"

@@ -59,8 +59,8 @@ def test_evidence_names_version_parent_dataset_and_recipe_by_digest(world: World
         ("recipe", run.recipe.digest),
     }  # fmt: skip
     for kind in ("size", "fidelity", "timing", "memory", "distribution"):
-        subjects = documents(run)[kind]["subjects"]
-        assert {(s["role"], s["digest"]) for s in subjects} == expected
+        subjects = {(s["role"], s["digest"]) for s in documents(run)[kind]["subjects"]}
+        assert subjects == expected | ({("outputs", run.outputs_digest)} if kind != "distribution" else set())
     row = run.child.evidence.get(kind="fidelity")
     assert (row.parent_id, row.dataset_version_id, row.source) == (run.parent_id, run.evaluation_id, "measured")
 
@@ -95,7 +95,8 @@ def test_the_worker_acts_as_the_system_on_behalf_of_who_asked_and_success_is_one
 def test_log_and_result_are_kept_with_the_run(world: World) -> None:
     run = world.executed(world.run())
     refs = {ref["name"]: ref for ref in events_of(run)[-1]["refs"]}
-    assert set(refs) == {"log", "engine_result"}
+    assert set(refs) == {"log", "engine_result", "outputs"}
+    assert (refs["engine_result"]["digest"], refs["outputs"]["digest"]) == (run.result_digest, run.outputs_digest)
     assert refs["log"]["digest"] == run.log_digest
     result = parse_canonical(storage.read_bytes(refs["engine_result"]["digest"]))
     assert isinstance(result, dict)
@@ -131,7 +132,9 @@ def test_an_evaluation_attaches_measurements_to_the_version_itself(world: World)
     found = documents(run)
     assert set(found) == {"size", "timing", "memory", "outputs", "distribution"}
     subjects = {(s["role"], s["digest"]) for s in found["outputs"]["subjects"]}
-    assert subjects == {("version", version.digest), ("dataset", run.evaluation.digest)}
+    assert subjects == {
+        ("version", version.digest), ("dataset", run.evaluation.digest), ("outputs", run.outputs_digest),
+    }  # fmt: skip
     assert ModelVersion.objects.filter(model=version.model).count() == 1
     assert run.parent.evidence.filter(kind="outputs").get().parent_id is None
 
