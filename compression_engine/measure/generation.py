@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from compression_engine.data import Encoder, Feed
+from compression_engine.measure.cached import cache_pairs
 from compression_engine.measure.feeds import typical_batch
 from compression_engine.measure.opening import Opener
 from compression_engine.measure.rounds import Budget, Call, Turns, paired_ratios, run_in_turns
@@ -24,9 +25,8 @@ from compression_engine.progress import Progress
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
 
-_PAST = ("past_key_values.", "past.")
-_PRESENT = ("present.", "present_key_values.")
-_SWITCH = "use_cache_branch"
+_SWITCH, _MASK = "use_cache_branch", "attention_mask"
+_BY_TOKEN = ("input_ids", _MASK, "position_ids", "token_type_ids")
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ def measure_generation(
     progress: Progress,
 ) -> list[Measurement]:
     """Milliseconds for the next token by role and cache, what the cache saves, and ratios to the other models."""
-    whole = typical_batch(encoder)
-    tokens = _token_count(whole.feed)
-    if tokens is None:
+    context = context_of(encoder)
+    if context is None:
         return []
+    whole, tokens = context
     ordered = {role: models[role] for role in ROLES if role in models}
     steps: dict[str, list[Step]] = {}
     for role, model in ordered.items():
-        kept = step_with_cache(model, whole.feed, tokens)
-        steps[role] = [Step(role, "without", whole.feed), *([] if kept is None else [Step(role, "with", kept)])]
+        kept = step_with_cache(model, whole, tokens)
+        steps[role] = [Step(role, "without", whole), *([] if kept is None else [Step(role, "with", kept)])]
     opener = Opener(ordered, paths, threads, threads_open, lambda role, model: _calls(model, steps[role]))
     turns = run_in_turns(opener, budget, progress, "generation")
     flat = [step for role in ordered for step in steps[role]]
@@ -66,40 +66,41 @@ def measure_generation(
 
 def step_with_cache(model: Model, feed: Feed, tokens: int) -> Feed | None:
     """The inputs of one further token after this context, with the cache that the model itself made; None without one."""
-    outputs = dict(zip(model.output_names, model.run(feed), strict=True))
-    inputs = {entry.name: entry for entry in model.inputs()}
-    step: Feed = {}
-    for name in inputs:
-        if name.startswith(_PAST):
-            found = next((outputs[other] for other in _names_of_present(name) if other in outputs), None)
-            if found is None:
-                return None
-            step[name] = found
-    if not step:
+    pairs = cache_pairs(model)
+    if not pairs:
         return None
+    outputs = dict(zip(model.output_names, model.run(feed), strict=True))
     rows = len(feed["input_ids"])
-    for name, entry in inputs.items():
-        if name == "input_ids":
-            step[name] = feed[name][:, -1:]
-        elif name == "attention_mask":
-            step[name] = np.ones((rows, tokens + 1), dtype=entry.dtype)
-        elif name == "position_ids":
-            step[name] = np.full((rows, 1), tokens, dtype=entry.dtype)
-        elif name == _SWITCH:
-            step[name] = np.ones_like(feed[name])
-        elif name not in step:
-            step[name] = feed[name]
+    step: Feed = {}
+    for entry in model.inputs():
+        if entry.name in pairs:
+            step[entry.name] = outputs[pairs[entry.name]]
+        elif entry.name == "input_ids":
+            step[entry.name] = feed[entry.name][:, -1:]
+        elif entry.name == _MASK:
+            step[entry.name] = np.ones((rows, tokens + 1), dtype=entry.dtype)
+        elif entry.name == "position_ids":
+            step[entry.name] = np.full((rows, 1), tokens, dtype=entry.dtype)
+        elif entry.name == _SWITCH:
+            step[entry.name] = np.ones_like(feed[entry.name])
+        else:
+            step[entry.name] = feed[entry.name]
     return step
 
 
-def _names_of_present(past: str) -> list[str]:
-    rest = next(past.removeprefix(prefix) for prefix in _PAST if past.startswith(prefix))
-    return [prefix + rest for prefix in _PRESENT]
-
-
-def _token_count(feed: Feed) -> int | None:
+def context_of(encoder: Encoder) -> tuple[Feed, int] | None:
+    """The row of median length without its padding, and how many tokens it has; None where rows are no tokens."""
+    mask = encoder.rows.arrays.get(_MASK)
+    if encoder.token_counts() is None and mask is not None:
+        counts = np.asarray(mask).sum(axis=1)
+        middle = int(np.argsort(counts, kind="stable")[len(counts) // 2])
+        feed, tokens = encoder.batch([middle] * (encoder.fixed_rows or 1)), int(counts[middle])
+        if tokens and np.asarray(mask[middle])[:tokens].all():
+            feed = {name: array[:, :tokens] if name in _BY_TOKEN else array for name, array in feed.items()}
+    else:
+        feed = typical_batch(encoder).feed
     ids = feed.get("input_ids")
-    return None if ids is None or ids.ndim != 2 else int(ids.shape[1])
+    return None if ids is None or ids.ndim != 2 else (feed, int(ids.shape[1]))
 
 
 def _calls(model: Model, steps: Sequence[Step]) -> list[Call]:
