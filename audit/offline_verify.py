@@ -1878,9 +1878,8 @@ class Bundle:
                     f"{kind}:{row[column]}" for column, kind in NAMED_STREAMS.items() if row.get(column) is not None
                 ]
                 needed |= {stream: entry for stream in named if stream not in needed}
-                columns = DATASET_VERSION_COLUMNS
-                if record["type"].split("/")[0] == RUN:
-                    columns += DATASET_VERSION_COLUMNS_OF_RUNS
+                is_run = record["type"].split("/")[0] == RUN
+                columns = DATASET_VERSION_COLUMNS + (DATASET_VERSION_COLUMNS_OF_RUNS if is_run else ())
                 used = [str(row[column]) for column in columns if row.get(column) is not None]
                 versions |= {key: entry for key in used if key not in versions}
         open_ends = {stream: entry for stream, entry in needed.items() if stream not in streams}

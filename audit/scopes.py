@@ -75,9 +75,9 @@ def sealed(bundle: Bundle) -> Scope:
     return scope
 
 
-def positions(bundle: Bundle, scope: Scope) -> Sequence[int]:
-    """Where the entries of the scope stand, ascending."""
-    if bundle.subject == INSTANCE:
+def positions(subject: str, scope: Scope) -> Sequence[int]:
+    """Where the entries of the scope of a subject stand, ascending."""
+    if subject == INSTANCE:
         return range(scope.size)
     found: list[int] = []
     for streams in _in_parts(list(scope.ends)):

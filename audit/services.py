@@ -4,7 +4,7 @@ Rules:
 - issuing is an act with an entry; reading writes nothing;
 - the long work (snapshot, verification of the ledger, typesetting) is done before the unit opens: `prepare_*`, then `seal_*`;
 - what was issued is stored as bytes and bound by digest in the row and in the entry;
-- a report is issued for an assessment, once per template; a bundle seals the scope that it will hold.
+- a report is issued for an assessment, once per template; a bundle seals the scope that it will hold, if that fits into one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from audit import assessments, checkpoints, eras, keys, notes, queries, scopes, snapshots
+from audit.bundles.about import About
+from audit.bundles.fitting import demand_fits
 from audit.frameworks import packs
 from audit.models import Assessment, Bundle, Entry, Key, Ledger, Report
 from audit.reports import data as report_data
@@ -27,7 +29,7 @@ from registry.access import permissions
 from registry.access.models import SYSTEM_ROLE, Actor, ActorKind, Text
 from registry.access.services import new_text
 from registry.catalog.models import ModelVersion, RegisteredModel
-from registry.digests import parse_canonical
+from registry.digests import parse_canonical, time_text
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
 from registry.ids import uuid7
@@ -252,6 +254,8 @@ def prepare_bundle(
         scope = scopes.of_instance()
     else:
         scope = scopes.of_model(model) if version is None else scopes.of_version(version)
+    moment = time_text(datetime.datetime.now(datetime.UTC))
+    demand_fits(About(model, None if version is None else str(version.pk), scope, moment))
     return PreparedBundle(model, version, storage.store_bytes(scope.document()), known)
 
 

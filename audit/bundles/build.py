@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from audit import concerns, dsse, offline_verify, queries, scopes, snapshots, sshsig
+from audit import dsse, offline_verify, queries, scopes, sshsig
 from audit.bundles import log
+from audit.bundles.about import About, model_of
 from audit.bundles.inside import DOCUMENT_LIMIT_BYTES, Inside, opens_for
 from audit.bundles.keyring import Keyring, keyring
 from audit.bundles.packing import Contents, document
@@ -27,10 +27,8 @@ from audit.facts.case import Case
 from audit.models import Bundle, Checkpoint, Entry, Report
 from audit.reports.tables import to_csv
 from audit.scopes import Scope
-from audit.snapshots import Snapshot
 from audit.verify_text import verify_page
 from registry import storage
-from registry.catalog.models import RegisteredModel
 from registry.digests import parse_canonical, time_text
 from registry.storage import sync_folder
 
@@ -74,7 +72,7 @@ class _Building:
     ) -> None:
         self.bundle, self.issued, self.checkpoint, self.ring, self.contents = bundle, issued, checkpoint, ring, contents
         self.moment = time_text(bundle.issued_at)
-        self.model = None if bundle.subject == scopes.INSTANCE else _model_of(bundle.subject)
+        self.model = None if bundle.subject == scopes.INSTANCE else model_of(bundle.subject)
         self.subject = self._name()
 
     def _name(self) -> str:
@@ -86,10 +84,10 @@ class _Building:
     def fill(self) -> None:
         """Everything but manifest and signatures."""
         scope = scopes.sealed(self.bundle)
-        snapshot = self._snapshot(scope)
+        about = About(self.model, str(self.bundle.version_id or "") or None, scope, self.moment)
         report = None if self.model is None else _report(self.bundle, self.issued.position)
         positions = self._positions(scope, report)
-        inside = Inside(self._is_about(snapshot))
+        inside = Inside(about.concerns())
         for entry in log.write_entries(self.contents, positions, self.checkpoint.size):
             inside.take(entry["event"])
         issued = _event(self.issued)
@@ -98,45 +96,23 @@ class _Building:
         )
         inside.add_documents(self.contents)
         inside.add_texts(self.contents, opens_for(self.model))
-        self._add_statements(scope, snapshot)
+        self._add_statements(about)
         self.contents.add_all(self.ring.files())
         _add_report(self.contents, report)
         self._add_pages()
 
-    def _snapshot(self, scope: Scope) -> Snapshot | None:
-        if self.model is None:
-            return None
-        return snapshots.take_streams(self.model.pk, scope.ends, scope.size, self.moment)
-
     def _positions(self, scope: Scope, report: Report | None) -> Sequence[int]:
-        inside = scopes.positions(self.bundle, scope)
+        inside = scopes.positions(self.bundle.subject, scope)
         extra = {self.issued.position, *(era.first for era in self.ring.eras)}
         if report is not None:
             extra.add(queries.entry_of(report).position)
         return sorted({*inside, *extra})
 
-    def _is_about(self, snapshot: Snapshot | None) -> Callable[[Mapping[str, Any]], bool]:
-        if snapshot is None or self.bundle.version_id is None:
-            return lambda event: True
-        kept = concerns.lineage(snapshot, str(self.bundle.version_id))
-        return lambda event: concerns.is_about(snapshot, kept, event["records"])
-
-    def _add_statements(self, scope: Scope, snapshot: Snapshot | None) -> None:
-        version = None if self.bundle.version_id is None else str(self.bundle.version_id)
-        for model, taken in self._models(scope, snapshot):
-            made = statements(Case(taken), model=str(model), origin=self.ring.last.origin, version=version)
+    def _add_statements(self, about: About) -> None:
+        for model, taken in about.models():
+            made = statements(Case(taken), model=str(model), origin=self.ring.last.origin, version=about.version)
             for name, payload in made:
                 self.contents.add(f"statements/{name}.dsse.json", dsse.sign_envelope(self.ring.signer, payload))
-
-    def _models(self, scope: Scope, snapshot: Snapshot | None) -> Iterator[tuple[RegisteredModel, Snapshot]]:
-        """Each model that the bundle is about, one at a time, with what the ledger says about it."""
-        if snapshot is not None and self.model is not None:
-            yield self.model, snapshot
-            return
-        for stream in sorted(scope.ends):
-            if stream.startswith("model:"):
-                model = _model_of(stream)
-                yield model, snapshots.take_at(model.pk, scope.size, self.moment)
 
     def _add_pages(self) -> None:
         now = self.ring.last.keys
@@ -145,10 +121,6 @@ class _Building:
             issuer_key_id=now.issuer.key_id_hex, issuer_name=now.issuer.name,
         )  # fmt: skip
         self.contents.add_all({"VERIFY.md": page, "verify.py": Path(offline_verify.__file__).read_bytes()})
-
-
-def _model_of(stream: str) -> RegisteredModel:
-    return RegisteredModel.objects.select_related("team").get(pk=uuid.UUID(stream.partition(":")[2]))
 
 
 def _event(entry: Entry) -> Mapping[str, Any]:

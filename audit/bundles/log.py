@@ -33,14 +33,28 @@ def write_entries(contents: Contents, positions: Sequence[int], size: int) -> It
             for position in part:
                 data = found.get(position)
                 if data is None or merkle.leaf_hash(data) != tree.leaf(position):
-                    raise Conflict(
-                        f"The entry at position {position} is {'missing' if data is None else 'not the one that was sealed'}.",
-                        hint="Run `pressmark verify-ledger`: the ledger was changed. Nothing was handed out.",
-                        code="entry-differs",
-                    )
+                    raise _not_sealed(position, "missing" if data is None else "not the one that was sealed")
                 out.write(data + b"\n")
                 entry: Mapping[str, Any] = json.loads(data)
                 yield entry
+
+
+def entries_at(positions: Sequence[int]) -> Iterator[bytes]:
+    """The bytes of the entries as they stand in the table, held against nothing; Conflict where one is missing."""
+    for part in _parts(positions, _ENTRIES_PER_QUERY):
+        found = _rows(part)
+        for position in part:
+            if position not in found:
+                raise _not_sealed(position, "missing")
+            yield found[position]
+
+
+def _not_sealed(position: int, how: str) -> Conflict:
+    return Conflict(
+        f"The entry at position {position} is {how}.",
+        hint="Run `pressmark verify-ledger`: the ledger was changed. Nothing was handed out.",
+        code="entry-differs",
+    )
 
 
 def _rows(positions: Sequence[int]) -> dict[int, bytes]:

@@ -82,16 +82,14 @@ class Contents:
             for path, part in sorted(self._parts.items())
         ]
 
+    def extent(self) -> tuple[int, int]:
+        """How many files there are so far, and how many bytes they and their headers take in the zip."""
+        total = sum(part.size_bytes + 2 * len(path) + _HEADERS_BYTES for path, part in self._parts.items())
+        return len(self._parts), total
+
     def check_fits(self) -> None:
         """Conflict when the files are more than one bundle may hold."""
-        count = len(self._parts)
-        total = sum(part.size_bytes + 2 * len(path) + _HEADERS_BYTES for path, part in self._parts.items())
-        if count > FILES_LIMIT or total > BYTES_LIMIT:
-            raise Conflict(
-                f"The bundle would hold {count} files and {total} bytes; at most {FILES_LIMIT} and {BYTES_LIMIT} are possible.",
-                hint="Issue bundles for single models or versions; together they hold the same.",
-                code="too-large",
-            )
+        refuse_too_large(*self.extent())
 
     def pack(self, out: BinaryIO) -> None:
         """The one allowed form of the zip."""
@@ -102,6 +100,17 @@ class Contents:
                 with archive.open(info, "w") as target:
                     for chunk in _chunks(part):
                         target.write(chunk)
+
+
+def refuse_too_large(files: int, size_bytes: int) -> None:
+    """Conflict when that is more than one bundle may hold."""
+    if files > FILES_LIMIT or size_bytes > BYTES_LIMIT:
+        raise Conflict(
+            f"The bundle would hold {files} files and {size_bytes} bytes at the least; "
+            f"at most {FILES_LIMIT} and {BYTES_LIMIT} are possible.",
+            hint="Issue bundles for single models or versions; together they hold the same.",
+            code="too-large",
+        )
 
 
 class _Hashing:

@@ -12,8 +12,9 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from audit.exports import shapes
@@ -49,21 +50,33 @@ def _records(case: Case) -> _Records:
 
 def statements(case: Case, *, model: str, origin: str, version: str | None = None) -> Iterator[tuple[str, bytes]]:
     """(file name, payload bytes) of every statement about the model, or about one version of it, in a stable order."""
+    for name, made in _statements(case, model, origin, version):
+        yield name, to_bytes(made())
+
+
+def count_statements(case: Case, *, version: str | None = None) -> int:
+    """How many there are, without making them."""
+    return sum(1 for _ in _statements(case, "", "", version))
+
+
+def _statements(
+    case: Case, model: str, origin: str, version: str | None
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """The name of each, and how it is made."""
     records = _records(case)
     about = {v.id: v for v in case.versions if version in (None, v.id)}
     subjects = {key: _subjects(found, records, model) for key, found in about.items()}
     for run in case.snapshot.all("compression.run"):
         child = about.get(str(run.row["child_id"]))
         if run.row["state"] == "succeeded" and run.row["kind"] == "compression" and child is not None:
-            yield f"run-{run.id}", to_bytes(_provenance(case, run, child, subjects[child.id], origin))
+            yield f"run-{run.id}", partial(_provenance, case, run, child, subjects[child.id], origin)
     for key, found in about.items():
         for evidence in reversed(case.evidence(found)):
-            name = f"evidence-{evidence.record.id}"
-            yield name, to_bytes(_evidence_statement(subjects[key][0], evidence.document))
+            yield f"evidence-{evidence.record.id}", partial(_evidence_statement, subjects[key][0], evidence.document)
         for verdict in records.verdicts.get(key, []):
             document = case.snapshot.document(str(verdict.row["digest"]))
             if document is not None:  # purged: what it said is known by digest alone
-                yield f"verdict-{verdict.id}", to_bytes(test_result(verdict, document, records.evidence, subjects[key]))
+                yield f"verdict-{verdict.id}", partial(test_result, verdict, document, records.evidence, subjects[key])
 
 
 def to_bytes(statement: Mapping[str, Any]) -> bytes:

@@ -142,6 +142,45 @@ def test_more_than_a_bundle_can_hold_is_refused_with_a_way_out(
     built(bundle, tmp_path)
 
 
+@pytest.mark.parametrize("what", ["model", "version", "instance"])
+def test_what_would_not_fit_is_refused_before_it_is_sealed(
+    world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What a bundle of the same turned out to hold is the limit: a little less, and nothing is issued."""
+    officer = world.officer()
+    version = story[1] if what == "version" else None
+
+    def issue() -> Bundle:
+        return sealed(officer, None if what == "instance" else story[1].model, version=version)
+
+    files = files_of(issue(), tmp_path)
+    size_bytes = sum(
+        len(data) for path, data in files.items() if path.startswith(("documents/", "log/entries", "texts"))
+    )
+    for limit, value in (("FILES_LIMIT", len(files) - 3), ("BYTES_LIMIT", size_bytes)):
+        with monkeypatch.context() as patch:
+            patch.setattr(packing, limit, value)
+            count = Bundle.objects.count(), Entry.objects.count()
+            with pytest.raises(Conflict, match="would hold") as refused:
+                issue()
+            assert refused.value.code == "too-large"
+            assert (Bundle.objects.count(), Entry.objects.count()) == count
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "FILES_LIMIT", len(files) + (what == "instance"))  # the scope of the first is in it
+        assert built(issue(), tmp_path).is_file()
+
+
+def test_a_ledger_whose_proofs_alone_would_not_fit_is_refused_without_reading_it(
+    world: World, story: tuple[ModelVersion, ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    officer = world.officer()
+    size = Entry.objects.count()
+    monkeypatch.setattr(packing, "BYTES_LIMIT", 67 * (size.bit_length() - 1) * (1 << size.bit_length() - 1) - 1)
+    monkeypatch.setattr("audit.bundles.log.entries_at", None)
+    with pytest.raises(Conflict, match="would hold"):
+        services.issue_bundle(actor=officer, model=None)
+
+
 def test_the_sealed_scope_says_what_is_built_whatever_a_newer_walk_would_find(
     world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

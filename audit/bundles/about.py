@@ -1,0 +1,53 @@
+"""What a bundle is about, over its scope: which events concern it, and the models whose statements it carries.
+
+One reason: what is counted before a bundle is sealed and what is built afterwards are decided by the same lines.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from audit import concerns, snapshots
+from audit.scopes import Scope
+from audit.snapshots import Snapshot
+from registry.catalog.models import RegisteredModel
+
+
+class About:
+    """A model, one version of it (by id), or the instance (no model), over a scope, judged as of `moment`."""
+
+    def __init__(self, model: RegisteredModel | None, version: str | None, scope: Scope, moment: str) -> None:
+        self.model, self.version, self.scope, self.moment = model, version, scope, moment
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """What the streams of the scope say about the model; None about the instance, which is read model by model."""
+        if self.model is None:
+            return None
+        return snapshots.take_streams(self.model.pk, self.scope.ends, self.scope.size, self.moment)
+
+    def concerns(self) -> Callable[[Mapping[str, Any]], bool]:
+        """Whether an event's documents and texts belong into the bundle."""
+        snapshot = self.snapshot
+        if snapshot is None or self.version is None:
+            return lambda event: True
+        kept = concerns.lineage(snapshot, self.version)
+        return lambda event: concerns.is_about(snapshot, kept, event["records"])
+
+    def models(self) -> Iterator[tuple[RegisteredModel, Snapshot]]:
+        """Each model that it is about, one at a time, with what the ledger says about it."""
+        if self.snapshot is not None and self.model is not None:
+            yield self.model, self.snapshot
+            return
+        for stream in sorted(self.scope.ends):
+            if stream.startswith("model:"):
+                model = model_of(stream)
+                yield model, snapshots.take_at(model.pk, self.scope.size, self.moment)
+
+
+def model_of(stream: str) -> RegisteredModel:
+    """The model of a stream `model:<id>`."""
+    return RegisteredModel.objects.select_related("team").get(pk=uuid.UUID(stream.partition(":")[2]))
