@@ -27,9 +27,8 @@ from compression_engine.result import Measurement
 
 METHOD = "answers_on_corrupted_rows"
 KIND = STAGE = "robustness"
-_RUNS, _RUNS_OF_SMALL = 6000, 20_000
-"""How many rows a model answers in all, and how many one does that is stored in less than a megabyte."""
-_SMALL_BYTES = 1_000_000
+_RUNS = ((1_000_000, 20_000), (20_000_000, 6_000), (None, 2_000))
+"""How many rows a model answers in all, by the bytes that the largest of the models has at most."""
 _ROWS_MOST = 1000
 _SEQUENCES_MOST = 50
 _BY_LABEL = {
@@ -94,9 +93,11 @@ def subset(outputs: Outputs, rows: Array) -> Outputs:
 def _chosen(context: Context, runs_a_row: int) -> Array:
     """The rows that are damaged, ascending."""
     total = len(context.outputs)
-    path = context.paths.get(VERSION)
-    small = path is not None and path.stat().st_size < _SMALL_BYTES
-    wanted = min(total, _ROWS_MOST, (_RUNS_OF_SMALL if small else _RUNS) // runs_a_row)
+    size_bytes = max(
+        (context.paths[role].stat().st_size for role in context.models if role in context.paths), default=0
+    )
+    runs = next(runs for most, runs in _RUNS if most is None or size_bytes <= most)
+    wanted = max(1, min(total, _ROWS_MOST, runs // runs_a_row))
     if context.outputs.sequences is None:
         return np.sort(np.random.default_rng(context.seed).choice(total, size=wanted, replace=False))
     return beginnings(context.outputs.sequences, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,11 @@ def test_rows_are_bounded_and_counted(tmp_path: Path) -> None:
     found = robustness.measure(given)
     assert {entry.n for entry in found[0].measurements} == {800}  # 20,000 runs over 5 corruptions of 5 severities
     assert ("corrupted_rows", "800") in found[0].facts
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(30_000_000)
+    found = robustness.measure(replace(given, paths={"version": large}))
+    assert ("corrupted_rows", "80") in found[0].facts
 
 
 def test_images_are_recognised_and_damaged(tmp_path: Path) -> None:
