@@ -84,14 +84,15 @@ def estimated_energy(context: Context, why: str) -> Found:
     reason = f"an estimate: processor time x {watts} W a core ({source}); {why}"
     figures: list[Measurement] = []
     taken = {role: earlier(timed, "timing", f"{prefix_of(role)}cpu_time_ms") for role in ROLES}
-    ours = taken[VERSION]
     for role, processor in taken.items():
-        if processor is None or ours is None:
+        if processor is None:
             continue
         figures += _figures(role, processor.scaled(factor), processor.n, None, reason)
-        saved = earlier(timed, "timing", "cpu_time_saved_ms" if role == PARENT else f"{role}_cpu_time_saved_ms")
-        if saved is not None:
-            figures += _against(role, ours.over(processor), saved.scaled(factor), saved.n, reason)
+        prefix = "" if role == PARENT else prefix_of(role)
+        saved = earlier(timed, "timing", f"{prefix}cpu_time_saved_ms")
+        ratio = earlier(timed, "timing", f"{prefix}cpu_time_ratio")
+        if saved is not None and ratio is not None:
+            figures += _against(role, ratio, saved.scaled(factor), saved.n, reason)
     facts = [("energy_source", "estimate"), ("watts_per_core", f"{watts} ({source})"), ("energy_no_counters", why)]
     return Found(KIND, "processor_time_times_watts", figures, None, "1", facts)
 

@@ -45,6 +45,7 @@ def figures_of(role: str, turns: Mapping[str, Turns], rows: int, words: str, whe
     name = "latency_ratio" if role == PARENT else f"{role}_latency_ratio"
     found.append(latency_ratio(name, paired_ratios(ours, theirs), words, NAMES[role].lower(), where))
     found.append(_saved(prefix, ours, theirs, words, NAMES[role].lower(), where))
+    found.append(_processor_ratio(role, ours, theirs, words, where))
     return found
 
 
@@ -101,6 +102,15 @@ def _saved(prefix: str, ours: Turns, theirs: Turns, words: str, whom: str, where
         name = "cpu_time_saved_ms"
     spread = quartile_range(differences)
     return Measurement(name, value, MILLISECOND, n, plain, low, high, spread, _open_ends(low, high, n), where)
+
+
+def _processor_ratio(role: str, ours: Turns, theirs: Turns, words: str, where: Slice) -> Measurement:
+    ratios = ours.processor / theirs.processor
+    value, low, high = _median(ratios)
+    name, n = "cpu_time_ratio" if role == PARENT else f"{role}_cpu_time_ratio", len(ratios)
+    plain = f"For {words} it takes {value:.2f} of the processor time that {NAMES[role].lower()} takes."
+    reason = _open_ends(low, high, n)
+    return Measurement(name, value, "ratio", n, plain, low, high, quartile_range(ratios), reason, where)
 
 
 def _disturbed(turns: Turns, where: Slice) -> Measurement:
