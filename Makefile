@@ -9,10 +9,10 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lock bench battery-ledger clean
+.PHONY: help setup demo test test-all check format lock bench battery-ledger battery-evaluation clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv with everything pinned in requirements.lock
 
@@ -61,6 +61,9 @@ bench: setup ## benchmarks beside the peers: make bench NAME=quantization
 
 battery-ledger: setup ## attack and kill the ledger at full size on both databases; takes a while
 	$(BIN)/python -m tests.battery ledger
+
+battery-evaluation: setup ## evaluate real models beside their parents, twice, and again from stored outputs
+	$(BIN)/python -m tests.battery evaluation
 
 clean: ## remove what the demo and the tests made
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

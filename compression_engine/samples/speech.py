@@ -38,7 +38,7 @@ def write_silero(folder: Path) -> dict[str, Any]:
         counts[name] = len(numbers)
     plan = {
         "task": "classification", "label": "label", "scores": "probabilities", "modality": "audio",
-        "classes": ["rest", "voice"], "slices": ["noise"], "sequence": "sequence", "inputs": {"input": "input"},
+        "classes": ["rest", "voice"], "slices": ["noise"], "sequence": "sequence",
         "output": "output", "states": [{"input": "state", "output": "stateN"}],
     }  # fmt: skip
     write_plan(folder / "plan.json", plan)

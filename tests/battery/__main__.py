@@ -12,7 +12,10 @@ import json
 
 from tests.bench.harness import Row, table
 
-BATTERIES: dict[str, list[str]] = {"ledger": ["as_of", "mutants", "witnesses", "tampering", "writers", "kills"]}
+BATTERIES: dict[str, list[str]] = {
+    "evaluation": ["evaluations"],
+    "ledger": ["as_of", "mutants", "witnesses", "tampering", "writers", "kills"],
+}
 
 
 def run(name: str, small: bool) -> list[Row]:
