@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.formats import onnx_io
 from compression_engine.methods.int8_weights import Report
-from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_file
+from compression_engine.opening import TOKENIZER_NAME, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.plan import Plan
@@ -66,7 +67,7 @@ def compress(
     `data`; `incumbent` and `first` are models that the child is compared with beside its parent. Raises EngineError with a
     stable code; then no output folder exists.
     """
-    settings = settings or Settings(seed=recipe.seed)
+    settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
     if evaluation is None:
         hint = "Give evaluation rows: an output counts only after it ran on real inputs."
         raise DataError("data_missing", "There are no rows to run the compressed model on.", hint)
@@ -79,20 +80,19 @@ def compress(
         path = folder / loaded.path.name
         made = make(loaded, recipe, progress, material)
         digest = onnx_io.save(made.model, path)
-        if any(step.spec.shrinks for step in recipe.steps):
-            _check_smaller(path.stat().st_size, loaded.size_bytes)
-        files = {VERSION: model_file(path), PARENT: ModelFile(loaded.path, loaded.digest, loaded.size_bytes, ())}
-        others = {
-            role: model_file(given) for role, given in ((INCUMBENT, incumbent), (FIRST, first)) if given is not None
-        }
-        judged = judge(files | others, rows, plan, beside or Beside(), settings, progress)
+        _check_smaller(recipe, path.stat().st_size, loaded.size_bytes)
+        files = model_files({VERSION: path, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
+        # what a step looked at was seen, whether whoever asks says so or not
+        seen = [*beside.seen, *([calibration] if material is not None and calibration is not None else [])]
+        known = replace(beside, seen=seen, run_cpu_seconds=time.process_time())
+        judged = judge(files, rows, plan, known, settings, progress)
         result = Result(
             command="compress",
             seed=settings.seed,
             environment=environment(settings.threads),
             outputs=[_file_record(path, digest) | {"role": "weights"}],
             parent=_parent_record(loaded),
-            others=[file.record() | {"role": role} for role, file in others.items()],
+            others=other_records(files),
             recipe=recipe,
             data=judged.data(extra),
             evidence=judged.evidence,
@@ -163,8 +163,8 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def _check_smaller(size_bytes: int, parent_size_bytes: int) -> None:
-    if size_bytes >= parent_size_bytes:
+def _check_smaller(recipe: Recipe, size_bytes: int, parent_size_bytes: int) -> None:
+    if any(step.spec.shrinks for step in recipe.steps) and size_bytes >= parent_size_bytes:
         message = f"The output has {size_bytes} bytes, the parent {parent_size_bytes}."
         hint = "The model is too small for this recipe to pay, or is compressed already; keep the parent."
         raise OutputRefused("output_not_smaller", message, hint)
