@@ -1396,7 +1396,7 @@ def verify_bundle(
     if not Path(path).exists():
         raise WrongCall(f"{path}: no such file")
     verdict = Verdict()
-    files: dict[str, memoryview] = {}
+    files: dict[str, memoryview] | None = None
     data = memoryview(b"")
     try:
         with Path(path).open("rb") as file:
@@ -1406,7 +1406,7 @@ def verify_bundle(
         verdict.no(FILES, f"the bundle cannot be read: {error}")
     if verdict.answers[FILES].wrong and is_zipped_receipt(data):
         raise WrongCall(f"{path}: it is the zip of a completed receipt; unpack it, and give the folder that was in it")
-    if files:
+    if files is not None:
         Bundle(verdict, files, outside).check()
     return verdict
 

@@ -50,6 +50,14 @@ def test_another_zip_that_is_no_bundle_is_a_no(first: str) -> None:
     assert agreed(*opinions_on(packed({first: b"{}"}))).exit_code == 1
 
 
+def test_a_zip_of_nothing_is_a_no() -> None:
+    data = builder.pack({})
+    assert data == b"PK\x05\x06" + bytes(18)
+    opinion = agreed(*opinions_on(data))
+    assert opinion.exit_code == 1
+    assert "manifest.json: the file is missing" in opinion.told
+
+
 def test_a_bundle_whose_first_file_is_called_like_a_receipts_is_still_judged(story: Story) -> None:
     files = builder.content(story) | {"A/entries/0.json": b"{}"}
     data = builder.pack(builder.sealed(story, files))
