@@ -111,6 +111,8 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
     from compression_engine.result import RESULT_NAME
 
     recipe = _recipe(options.recipe)
+    if options.outputs is not None:
+        _refuse_existing(options.outputs)
     result = compress(
         options.parent,
         recipe,

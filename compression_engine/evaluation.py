@@ -24,7 +24,7 @@ from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
-from compression_engine.opening import ModelFile, Opened, model_file, open_models, other_rows
+from compression_engine.opening import ModelFile, Opened, model_files, open_models, other_records, other_rows
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.outputs_file import write_outputs
 from compression_engine.plan import Plan
@@ -132,8 +132,7 @@ def evaluate(
     settings = settings or Settings()
     progress("read", 0, 1, "reading the rows")
     rows = read_rows(data, plan)
-    given = {VERSION: child, PARENT: parent, INCUMBENT: incumbent, FIRST: first}
-    files = {role: model_file(path) for role, path in given.items() if path is not None}
+    files = model_files({VERSION: child, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
     progress("read", 1, 1, f"{len(rows)} rows")
     judged = judge(files, rows, plan, beside or Beside(), settings, progress)
     return Result(
@@ -142,7 +141,7 @@ def evaluate(
         environment=environment(settings.threads),
         outputs=[files[VERSION].record() | {"role": "weights"}],
         parent=files[PARENT].record() if PARENT in files else None,
-        others=[files[role].record() | {"role": role} for role in (INCUMBENT, FIRST) if role in files],
+        others=other_records(files),
         data=judged.data(),
         evidence=judged.evidence,
         plan=plan,

@@ -70,6 +70,16 @@ def model_file(given: Path) -> ModelFile:
     return ModelFile(path, _digest(path), size_bytes, external)
 
 
+def model_files(given: Mapping[str, Path | None]) -> dict[str, ModelFile]:
+    """The files of those models that are given, by role; raises EngineError."""
+    return {role: model_file(path) for role, path in given.items() if path is not None}
+
+
+def other_records(files: Mapping[str, ModelFile]) -> list[dict[str, JSON]]:
+    """How a result names the incumbent and the first approved version."""
+    return [files[role].record() | {"role": role} for role in (INCUMBENT, FIRST) if role in files]
+
+
 def open_models(files: Mapping[str, ModelFile], rows: Rows, plan: Plan | None, threads: int) -> Opened:
     """Opens every model, refuses those that do not fit, and encodes the rows. Raises EngineError."""
     child = "The compressed model" if PARENT in files else "The model"

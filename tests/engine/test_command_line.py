@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from compression_engine.canonical import parse_canonical
+from compression_engine.methods import METHODS
 from compression_engine.recipe import Recipe
 from tests.engine import nets
 
@@ -87,7 +88,7 @@ def test_inspect_says_structure_and_refuses_a_pickle(mlp_folder: Path, tmp_path:
 
 def test_methods_and_recipes_are_listed() -> None:
     _, lines, _ = run("methods", "--json")
-    assert [entry["name"] for entry in lines[-1]["methods"]] == ["quantize_weights", "quantize_dynamic"]
+    assert [entry["name"] for entry in lines[-1]["methods"]] == list(METHODS)
     assert lines[-1]["methods"][0]["parameters"][0]["default"] == 1024
     _, lines, _ = run("recipes", "--json")
     for entry in lines[-1]["recipes"]:

@@ -21,8 +21,10 @@ from compression_engine.errors import EngineError
 from compression_engine.evaluation import MEASURES, Beside, Settings, evaluate
 from compression_engine.figures import recompute
 from compression_engine.opening import model_file, open_models
+from compression_engine.pipeline import compress
 from compression_engine.plan import MEASURE_NAMES, Plan
 from compression_engine.progress import silent
+from compression_engine.recipe import Recipe, Step
 from compression_engine.seen import row_digests
 from tests.engine import nets
 
@@ -208,6 +210,32 @@ def test_rows_that_were_seen_are_refused_unless_they_are_allowed_and_then_said(f
     kinds = by_kind(last["result"])
     assert kinds["seen"]["figures"][0]["value"] == "0"
     assert "seen_rows" not in {entry["name"] for entry in kinds["quality"]["environment"]}
+
+
+def test_a_child_is_not_judged_on_the_rows_that_a_step_of_its_recipe_looked_at(folder: Path, tmp_path: Path) -> None:
+    recipe, plan = (
+        Recipe("calm", (Step("calibrate_temperature"),)),
+        Plan.parse(PLAN | {"measures": ["quality", "cost"]}),
+    )
+    rows = np.load(folder / "rows.npz")
+    nets.save_rows({name: rows[name][120:] for name in rows.files}, tmp_path / "calibration.npz")
+    nets.save_rows({name: rows[name][:119] for name in rows.files}, tmp_path / "evaluation.npz")
+
+    def made(evaluation: Path, target: str, **more: Any) -> dict[str, Any]:
+        files: dict[str, Any] = {"evaluation": evaluation, "calibration": tmp_path / "calibration.npz"}
+        return compress(
+            folder / "parent", recipe, output_folder=tmp_path / target, plan=plan, **files, **more
+        ).document()
+
+    with pytest.raises(EngineError) as refused:
+        made(folder / "rows.npz", "a")
+    assert refused.value.code == "evaluation_seen"
+    assert not (tmp_path / "a").exists()
+    allowed = by_kind(made(folder / "rows.npz", "b", beside=Beside(allow_seen=True)))
+    assert {"name": "seen_rows", "value": "120"} in allowed["quality"]["environment"]
+    clean = by_kind(made(tmp_path / "evaluation.npz", "c"))
+    assert clean["seen"]["figures"][0]["value"] == "0"
+    assert float(next(f for f in clean["cost"]["figures"] if f["metric"] == "run_cpu_seconds")["value"]) > 0
 
 
 def test_row_digests_tell_rows_apart_and_do_not_depend_on_their_place(folder: Path) -> None:
