@@ -36,6 +36,7 @@ _WARM_UP = 5
 _TURN_SECONDS = 0.001
 _CALLS_MAX = 50
 _CALM_SHARE = 0.5
+_TICK_SECONDS = 1e-9  # a coarse clock must not make a time of nothing, which ratios would divide by
 _OPENING_SHARE = 1 / 8
 _OPENING_SECONDS = 0.6  # until it was measured: what is open already is taken first
 
@@ -156,7 +157,7 @@ def _turn(thing: Call, count: int) -> _Turn:
         thing()  # what ran before it has filled the caches with its own weights
     before, processor = resource.getrusage(resource.RUSAGE_SELF), time.process_time()
     calls = [_timed(thing) for _ in range(count)]
-    spent, after = time.process_time() - processor, resource.getrusage(resource.RUSAGE_SELF)
+    spent, after = max(time.process_time() - processor, _TICK_SECONDS), resource.getrusage(resource.RUSAGE_SELF)
     return _Turn(calls, spent / count, after.ru_nivcsw - before.ru_nivcsw, after.ru_nvcsw - before.ru_nvcsw)
 
 
