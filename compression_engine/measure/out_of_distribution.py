@@ -47,7 +47,7 @@ class Area:
 
 
 @dataclass(frozen=True)
-class _Sides:
+class Sides:
     """Scores of own and of foreign rows, with the sequences that they belong to."""
 
     own: Floats
@@ -98,7 +98,7 @@ def area(own: Floats, foreign: Floats) -> Area:
     return Area(float(of_own.mean()), of_own, 1 - below(foreign, own))
 
 
-def area_interval(found: Area, sides: _Sides) -> tuple[float, float] | None:
+def area_interval(found: Area, sides: Sides) -> tuple[float, float] | None:
     """DeLong's interval on the scale of log-odds; None where every pair is in order, or none, or the spread is unknown."""
     variance = _variance(found.own, sides.own_sequences) + _variance(found.foreign, sides.foreign_sequences)
     if not 0 < found.value < 1 or not variance > 0:
@@ -155,7 +155,7 @@ def _bounded(encoder: Encoder, plan: Plan) -> Encoder:
     return encoder.only(np.unique(np.linspace(0, rows - 1, _ROWS_MOST).astype(np.int64)))
 
 
-def _sides(own: Outputs, foreign: Outputs, score: str, roles: list[str], plan: Plan) -> dict[str, _Sides] | None:
+def _sides(own: Outputs, foreign: Outputs, score: str, roles: list[str], plan: Plan) -> dict[str, Sides] | None:
     """The scores of every model, on the rows that have a finite one from all; None where one kind has no such row."""
     parts = []
     for outputs in (own, foreign):
@@ -166,7 +166,7 @@ def _sides(own: Outputs, foreign: Outputs, score: str, roles: list[str], plan: P
         sequences = None if outputs.sequences is None else outputs.sequences[good]
         parts.append(({role: found[good] for role, found in values.items()}, sequences))
     (ours, our_sequences), (theirs, their_sequences) = parts
-    return {role: _Sides(ours[role], theirs[role], our_sequences, their_sequences) for role in roles}
+    return {role: Sides(ours[role], theirs[role], our_sequences, their_sequences) for role in roles}
 
 
 def _scored(outputs: Outputs, role: str, score: str, plan: Plan) -> Floats:
@@ -179,7 +179,7 @@ def _scored(outputs: Outputs, role: str, score: str, plan: Plan) -> Floats:
     return np.asarray(largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)))
 
 
-def _figures(score: str, sides: Mapping[str, _Sides], seed: int) -> list[Measurement]:
+def _figures(score: str, sides: Mapping[str, Sides], seed: int) -> list[Measurement]:
     areas = {role: area(found.own, found.foreign) for role, found in sides.items()}
     found = []
     for role, side in sides.items():
@@ -189,7 +189,7 @@ def _figures(score: str, sides: Mapping[str, _Sides], seed: int) -> list[Measure
     return found
 
 
-def _of_model(score: str, role: str, side: _Sides, found: Area, seed: int) -> list[Measurement]:
+def _of_model(score: str, role: str, side: Sides, found: Area, seed: int) -> list[Measurement]:
     prefix = "" if role == VERSION else f"{role}_"
     who = "the model" if role == VERSION else "the original"
     n = len(side.own) + len(side.foreign)
@@ -213,7 +213,7 @@ def _of_model(score: str, role: str, side: _Sides, found: Area, seed: int) -> li
     return measured
 
 
-def _difference(score: str, side: _Sides, areas: Mapping[str, Area]) -> Measurement:
+def _difference(score: str, side: Sides, areas: Mapping[str, Area]) -> Measurement:
     """Version minus parent on the same rows; the interval pairs the placements."""
     ours, theirs = areas[VERSION], areas[PARENT]
     value = ours.value - theirs.value

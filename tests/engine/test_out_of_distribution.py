@@ -131,7 +131,7 @@ def test_the_interval_of_the_area_holds_in_95_of_100_worlds() -> None:
     true = float(norm.cdf(0.7 / np.sqrt(2)))
     held = 0
     for _ in range(400):
-        sides = ood._Sides(generator.normal(0.7, 1, 120), generator.normal(size=80), None, None)
+        sides = ood.Sides(generator.normal(0.7, 1, 120), generator.normal(size=80), None, None)
         low, high = ood.area_interval(ood.area(sides.own, sides.foreign), sides)
         held += low <= true <= high
     assert 0.925 <= held / 400 <= 0.975
@@ -150,7 +150,7 @@ def test_the_interval_of_the_rate_is_that_of_rows_drawn_again() -> None:
 
 def test_ties_count_half_and_perfect_order_has_no_interval() -> None:
     assert ood.area(np.ones(5), np.ones(7)).value == 0.5
-    sides = ood._Sides(np.arange(5.0) + 10, np.arange(6.0), None, None)
+    sides = ood.Sides(np.arange(5.0) + 10, np.arange(6.0), None, None)
     found = ood.area(sides.own, sides.foreign)
     assert found.value == 1
     assert ood.area_interval(found, sides) is None
@@ -160,7 +160,7 @@ def test_rows_of_one_sequence_widen_the_interval() -> None:
     generator = np.random.default_rng(4)
     own, foreign = np.repeat(generator.normal(1, 1, 30), 10), np.repeat(generator.normal(0, 1, 30), 10)
     numbers = np.repeat(np.arange(30), 10)
-    alone, together = ood._Sides(own, foreign, None, None), ood._Sides(own, foreign, numbers, numbers)
+    alone, together = ood.Sides(own, foreign, None, None), ood.Sides(own, foreign, numbers, numbers)
     found = ood.area(own, foreign)
     widths = [high - low for low, high in (ood.area_interval(found, sides) for sides in (alone, together))]
     assert widths[1] > 2.5 * widths[0]
