@@ -162,7 +162,9 @@ def measured_document(
         environment=document["environment"],
         plain=[sentence(figure, row.kind) for figure in document["figures"]],
         run=run,
-        extra=[] if common is None else [part for part in said if part not in common],
+        extra=[]
+        if common is None
+        else [part for part in said if part not in common and not part[1].startswith("sha256:")],
     )
 
 

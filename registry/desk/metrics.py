@@ -155,8 +155,8 @@ LOWER_IS_BETTER = frozenset(
 )  # fmt: skip
 COLUMNS = {
     "parent_answer": "the parent answers", "incumbent_answer": "the incumbent answers",
-    "first_answer": "the first approved version answers", "parent_confidence": "the parent’s confidence:",
-    "incumbent_confidence": "the incumbent’s confidence:", "first_confidence": "the first approved version’s confidence:",
+    "first_answer": "the first version answers", "parent_confidence": "parent’s confidence:",
+    "incumbent_confidence": "incumbent’s confidence:", "first_confidence": "first version’s confidence:",
     "confidence_bin": "confidence", "context_tokens": "tokens of context", "corruption": "", "batch": "batch", "found": "",
 }  # fmt: skip
 """How columns that the engine makes itself are said before their value; a declared column keeps its name."""

@@ -73,8 +73,8 @@ class Layout:
     stacked: bool = False
 
 
-WIDE = Layout(760, 26, 232, 566, 36)
-NARROW = Layout(320, 46, 12, 308, 30, stacked=True)
+WIDE = Layout(760, 26, 232, 566, 37)
+NARROW = Layout(320, 46, 12, 308, 36, stacked=True)
 _FOREST_TOP = 30
 
 

@@ -58,6 +58,9 @@ _PAGES = [
         evaluations.EvaluationJSON.as_view(),
         name="evaluation-json",
     ),
+    path(
+        f"{_VERSION}evaluations/<uuid:run>/outputs", evaluations.EvaluationOutputs.as_view(), name="evaluation-outputs"
+    ),
     path(f"{_VERSION}request-run/", requests.RequestRun.as_view(), name="request-run"),
     path(f"{_VERSION}request-approval/", approvals.RequestApproval.as_view(), name="request-approval"),
     path(f"{_VERSION}evaluate-gate/", approvals.EvaluateGate.as_view(), name="evaluate-gate"),

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.browser
 def addresses(committed_db: None) -> dict[str, str]:
     """The pages that show or ask for an evaluation."""
     told = scenes.told(World(Cast.assemble()))
-    others = dict.fromkeys(("parent", "incumbent", "first"), told.parent)
+    served, first = (told.world.derived_version(told.parent, seed=seed) for seed in (3000, 3001))
+    others = {"parent": told.parent, "incumbent": served, "first": first}
     run = evaluated(told.world, told.child, others, plan=PLAN)
     bare = evaluated(told.world, told.child, {}, {"size": []}, environment={"seen_rows": "120"})
     model = [told.model.team.slug, told.model.slug, told.child.number]

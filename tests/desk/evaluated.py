@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry import storage
 from registry.access.queries import system_actor
 from registry.catalog import services as catalog
 from registry.catalog.evidence import EvidenceSpec
@@ -237,10 +236,10 @@ def evaluated(
 ) -> Run:  # fmt: skip
     """An evaluation that has succeeded: `others` are the models it was compared with, by role; the plan's bytes are stored."""
     data = world.arrays_dataset(400)
-    run = services.request_evaluation(actor=world.cast.ada, version=version, evaluation=data)
+    run = services.request_evaluation(actor=world.cast.ada, version=version, evaluation=data, plan=plan)
     said = {"onnxruntime": "1.23.2", "cpu": "x86_64 avx2 avx512_vnni", "threads": "1", **(environment or {})}
     if plan is not None:
-        said["plan"] = storage.store_bytes(canonical(plan)).digest
+        said["plan"] = run.plan_digest
     specs = [_spec(version, others, data, kind, rows, said) for kind, rows in (kinds or every_kind()).items()]
     worker = Caller(actor_id=system_actor().pk, via="worker", on_behalf_of=run.requested_by_id)
     with unit(worker, role="system") as opened:

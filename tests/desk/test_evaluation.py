@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from tests.world import World
 from tests.worlds.catalog import figure
 
 Visit = Callable[[str], Visitor]
+SEEDS = ((seed, seed + 1) for seed in itertools.count(3000, 2))
 
 
 def address(run: Run, name: str = "evaluation") -> str:
@@ -30,7 +32,8 @@ def address(run: Run, name: str = "evaluation") -> str:
 
 
 def made(story: Scene, kinds: dict[str, Any] | None = None, **more: Any) -> Run:
-    others = dict.fromkeys(("parent", "incumbent", "first"), story.parent)
+    served, first = (story.world.derived_version(story.parent, seed=seed) for seed in next(SEEDS))
+    others = {"parent": story.parent, "incumbent": served, "first": first}
     return evaluated(story.world, story.child, others, kinds, **more)
 
 
@@ -186,8 +189,13 @@ def test_the_json_has_the_same_facts_as_the_page(visit: Visit, run: Run) -> None
     body = answer.json()
     assert body["summary"].startswith("It loses 1.8 points of accuracy against its parent; worst for race 2")
     assert {e["kind"] for e in body["evidence"]} == set(every_kind())
-    assert body["worst_slices"][0]["slices"][0]["slice"] == [{"name": "race", "value": "2"}]
-    assert body["not_measured"][0]["what"] == "Same answers as the incumbent" or body["not_measured"]
+    worst = body["comparisons"][0]["slices"][0]
+    assert (worst["slice"], worst["value"], worst["state"]) == ([{"name": "race", "value": "2"}], "-0.152", "lost")
+    assert {
+        "what": "Energy",
+        "why": "neither a counter of the machine nor a sheet to estimate from was at hand",
+    } in body["not_measured"]
+    assert body["plan"]["label"] == "approved"
     assert visit("eve").get(address(run, "evaluation-json")).status_code == 404
 
 
@@ -263,3 +271,12 @@ def test_a_measurement_from_the_target_stands_apart_from_the_run(
     page = visit("carla").reads(address(run))
     assert "Not of this run: the newest measurement from a serving host" in page
     assert "7.5 ms" in page
+
+
+def test_a_version_that_is_parent_and_served_alike_is_compared_once(visit: Visit, story: Scene) -> None:
+    kinds = {f"comparison-{role}": comparison("-0.03", "-0.04", "-0.02") for role in ("parent", "incumbent", "first")}
+    run = evaluated(story.world, story.child, dict.fromkeys(("parent", "incumbent", "first"), story.parent), kinds)
+    page = visit("carla").reads(address(run))
+    assert "search/minilm@1, which is also the incumbent and the first approved version" in page
+    assert "Against the incumbent it loses" not in page
+    assert page.count("Accuracy, difference −3.0 points") == 1

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from registry.catalog.models import ModelVersion
 from registry.desk import svg_evaluation as svg
-from registry.desk.evaluations.record import WHO, Record, Sheet
+from registry.desk.evaluations.record import OTHERS, WHO, Record, Sheet
 from registry.desk.figures import (
     DETECTABLE,
     Figure,
@@ -132,6 +132,8 @@ class Against:
 
     role: str
     who: str
+    """Who it is in a sentence; `also` are the other parts that the same version plays."""
+    also: Sequence[str]
     other: ModelVersion | None
     digest: str
     metric: str
@@ -162,6 +164,7 @@ def against(record: Record, role: str) -> Against | None:
     return Against(
         role=role,
         who=WHO[role],
+        also=[WHO[r] for r in OTHERS if r != role and record.subject(r) == record.subject(role) != ""],
         other=record.others.get(role),
         digest=record.subject(role),
         metric=metric,
@@ -173,6 +176,16 @@ def against(record: Record, role: str) -> Against | None:
         detectable="" if overall is None else overall.detectable,
         worst=next(iter(slices), None) if picked is None else _difference(sheet, picked, metric),
     )
+
+
+def comparisons_of(record: Record) -> list[Against]:
+    """Every comparison once: a parent that is served as well stands there as the parent."""
+    found: list[Against] = []
+    for role in OTHERS:
+        comparison = against(record, role)
+        if comparison is not None and (not comparison.digest or all(comparison.digest != f.digest for f in found)):
+            found.append(comparison)
+    return found
 
 
 def leading_metric(sheet: Sheet) -> str | None:
@@ -245,7 +258,10 @@ def tick_text(place: float, unit: str) -> str:
 
 def _mark(row: Difference) -> svg.Mark:
     low, high = row.figure["low"], row.figure["high"]
-    beside = [f"n {row.n:,}" if row.n is not None else "n not given", *([f"p {row.chance}"] if row.chance else [])]
+    beside = [
+        f"n {row.n:,}" if row.n is not None else "n not given",
+        *([f"p {row.chance.replace('below', '<')}"] if row.chance else []),
+    ]
     return svg.Mark(
         label=row.name,
         value=float(row.figure["value"]),

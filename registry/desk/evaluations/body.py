@@ -1,12 +1,11 @@
-"""An evaluation as JSON: the same facts as its page, every figure with its plain sentence."""
+"""An evaluation as JSON: the same facts as its page. What was measured is told as the API tells it; here it is also judged."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from registry.compression.queries import Names
-from registry.desk.evaluations.against import Against
-from registry.desk.evaluations.record import OTHERS, WHO
+from registry.compression import evaluations
+from registry.desk.evaluations.against import Against, Difference
 from registry.desk.evaluations.view import Evaluation
 from registry.digests import time_text
 from registry.events import Caller
@@ -14,57 +13,33 @@ from registry.events import Caller
 
 def evaluation_body(caller: Caller, evaluation: Evaluation) -> dict[str, Any]:
     """What the page shows, for programs. Numbers are decimals in text, as the documents have them."""
-    record, names = evaluation.record, Names(caller)
+    record, said = evaluation.record, evaluation.said
     run = record.run
     return {
-        "version": {"reference": str(record.version), "digest": record.version.digest},
         "run": str(run.pk),
         "finished_at": time_text(run.finished_at) if run.finished_at else None,
         "engine_version": run.engine_version,
         "seed": run.seed,
-        "data": {"reference": names.reference(run.evaluation), "digest": run.evaluation.bound_digest,
-                 "rows": run.evaluation.row_count},
-        "seen_rows": record.seen or None,
-        "plan_digest": record.plan_digest or None,
-        "plan": record.plan,
-        "compared_with": [
-            {"role": role, "digest": digest, "reference": str(record.others[role]) if role in record.others else None}
-            for role in OTHERS
-            if (digest := record.subject(role))
-        ],
-        "summary": evaluation.said.sentence,
-        "answers": [{"question": t.label, "answer": t.strong, "detail": t.soft} for t in evaluation.said.tiles],
-        "warnings": list(evaluation.said.warnings),
-        "worst_slices": [_worst(c) for c in evaluation.comparisons],
-        "evidence": [
-            {
-                "id": str(m.evidence.pk),
-                "kind": m.evidence.kind,
-                "digest": m.evidence.digest,
-                "document": d.body,
-                "plain": list(m.plain),
-            }
-            for m, d in zip(evaluation.documents, record.documents, strict=True)
-        ],
-        "not_measured": [{"what": m.what, "why": m.why} for m in evaluation.missing],
-    }  # fmt: skip
+        "summary": said.sentence,
+        "answers": [{"question": tile.label, "answer": tile.strong, "detail": tile.soft} for tile in said.tiles],
+        "warnings": list(said.warnings),
+        "comparisons": [_comparison(comparison) for comparison in evaluation.comparisons],
+        "not_measured": [{"what": missing.what, "why": missing.why} for missing in evaluation.missing],
+        **evaluations.evaluation_body(run, caller),
+    }
 
 
-def _worst(comparison: Against) -> dict[str, Any]:
-    """The slices of a comparison as the page orders them, worst first."""
+def _comparison(comparison: Against) -> dict[str, Any]:
+    """The overall difference and the slices as the page orders them, worst first."""
     return {
         "against": comparison.role,
-        "who": WHO[comparison.role],
         "metric": comparison.metric,
-        "slices": [
-            {
-                "slice": d.figure["slice"],
-                "difference": d.figure["value"],
-                "low": d.figure["low"],
-                "high": d.figure["high"],
-                "n": d.n,
-                "state": d.state,
-            }
-            for d in comparison.slices
-        ],
+        "overall": None if comparison.overall is None else _difference(comparison.overall),
+        "slices": [_difference(difference) for difference in comparison.slices],
     }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    figure = difference.figure
+    members = {name: figure[name] for name in ("slice", "value", "low", "high", "n", "unit")}
+    return members | {"state": difference.state}

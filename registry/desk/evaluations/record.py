@@ -17,8 +17,8 @@ from django.db.models import prefetch_related_objects
 from registry import storage
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_body
-from registry.compression.models import Run, RunKind, RunState
-from registry.compression.queries import evidence_of_run
+from registry.compression.models import Run, RunState
+from registry.compression.queries import evidence_of_run, judged_version, result_of
 from registry.desk import queries
 from registry.desk.figures import Figure, Where, where_of
 from registry.desk.metrics import kind_order
@@ -71,6 +71,16 @@ class Sheet:
 
 
 @dataclass(frozen=True)
+class DataRows:
+    """How many rows of some data counted, and why others did not, as the engine says it."""
+
+    role: str
+    digest: str
+    rows: int
+    broken: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Record:
     """A succeeded run with everything that it measured about one version."""
 
@@ -80,6 +90,12 @@ class Record:
     others: Mapping[str, ModelVersion] = field(default_factory=dict)
     """The other models, by role, that the reader may know by name."""
     plan: Mapping[str, Any] | None = None
+    data: Sequence[DataRows] = ()
+
+    @property
+    def broken(self) -> int:
+        """How many rows could not be used."""
+        return sum(len(rows.broken) for rows in self.data)
 
     def sheet(self, kind: str) -> Sheet:
         """All figures of a kind; an empty sheet where it was not measured."""
@@ -113,25 +129,20 @@ class Record:
 
 def record_of(caller: Caller, version: ModelVersion, run: Run) -> Record:
     """What a run that the caller may see measured about the version; NotFound when it measured none of it."""
-    if run.state != RunState.SUCCEEDED or subject_of(run) != version.pk:
+    if run.state != RunState.SUCCEEDED or judged_version(run) != version:
         raise NotFound(f"This run is no evaluation of {version}, or it has not ended.")
     rows = evidence_of_run(run)
     prefetch_related_objects(rows, "dataset_version__dataset")
     documents = [Document(row, evidence_body(row)) for row in rows]
     documents.sort(key=lambda document: kind_order(document.row.kind))
     found = Record(run, version, documents)
-    return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest))
-
-
-def subject_of(run: Run) -> Any:
-    """The key of the version that a run measured: its child, or for an evaluation the version itself."""
-    return run.child_id if run.kind == RunKind.COMPRESSION else run.parent_id
+    return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest), _data(run))
 
 
 def evaluation_runs(caller: Caller, version: ModelVersion) -> list[Run]:
     """The runs that measured a version, newest first."""
     rows = queries.runs(caller).filter(model=version.model_id, state=RunState.SUCCEEDED)
-    return [run for run in rows if subject_of(run) == version.pk]
+    return [run for run in rows if judged_version(run) == version]
 
 
 def _others(caller: Caller, record: Record) -> dict[str, ModelVersion]:
@@ -142,6 +153,14 @@ def _others(caller: Caller, record: Record) -> dict[str, ModelVersion]:
         if row.digest not in by_digest or row.model_id == record.version.model_id:
             by_digest[row.digest] = row
     return {role: by_digest[digest] for role, digest in digests.items() if digest in by_digest}
+
+
+def _data(run: Run) -> list[DataRows]:
+    """The rows by role, from what the engine handed back; nothing where that is not kept."""
+    result = result_of(run)
+    if result is None:
+        return []
+    return [DataRows(row["role"], row["digest"], row["rows"], row["broken"]) for row in result.document["data"]]
 
 
 def _plan(digest: str) -> Mapping[str, Any] | None:

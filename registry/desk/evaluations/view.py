@@ -14,7 +14,7 @@ from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_body
 from registry.compression.models import Run
 from registry.desk.evaluations import curves, groups
-from registry.desk.evaluations.against import Against, Drawn, against
+from registry.desk.evaluations.against import Against, Drawn, comparisons_of
 from registry.desk.evaluations.missing import Missing, missing_of
 from registry.desk.evaluations.record import OTHERS, WHO, Document, Record, Sheet, record_of
 from registry.desk.evaluations.said import Said, said_of
@@ -28,6 +28,15 @@ COMPARISON, FIDELITY = "comparison", "fidelity"
 
 
 @dataclass(frozen=True)
+class Other:
+    """A model that the version was compared with, and every part that it plays."""
+
+    who: str
+    version: ModelVersion | None
+    digest: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that the page and its JSON show."""
 
@@ -35,6 +44,7 @@ class Evaluation:
     said: Said
     comparisons: Sequence[Against]
     beside: curves.Table
+    others: Sequence[Other]
     documents: Sequence[Measured]
     gaps: Drawn | None
     groups: curves.Table
@@ -94,13 +104,14 @@ class Evaluation:
 def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation:
     """The evaluation of a version by a run, both visible to the caller; NotFound where the run measured another one."""
     record = record_of(caller, version, run)
-    comparisons = _comparisons(record)
+    comparisons = comparisons_of(record)
     common = _common(record.documents)
     return Evaluation(
         record=record,
         said=_said(record, comparisons),
         comparisons=comparisons,
         beside=_beside(record),
+        others=_others(record),
         documents=[measured_document(i, d.row, d.body, {}, common) for i, d in enumerate(record.documents)],
         gaps=groups.gaps(record.sheet("fairness")),
         groups=groups.rates(record.sheet("fairness")),
@@ -116,11 +127,7 @@ def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation
 def said_first(caller: Caller, version: ModelVersion, run: Run) -> Said:
     """The first lines of an evaluation, for a page that only leads to it."""
     record = record_of(caller, version, run)
-    return _said(record, _comparisons(record))
-
-
-def _comparisons(record: Record) -> list[Against]:
-    return [found for role in OTHERS if (found := against(record, role)) is not None]
+    return _said(record, comparisons_of(record))
 
 
 def _said(record: Record, comparisons: Sequence[Against]) -> Said:
@@ -137,14 +144,31 @@ def _common(documents: Sequence[Document]) -> list[tuple[str, str]]:
     return [part for part in dict.fromkeys(parts) if part in kept]
 
 
+def _others(record: Record) -> list[Other]:
+    """The other models by digest, the parent first."""
+    parts: dict[str, list[str]] = {}
+    for role in OTHERS:
+        if digest := record.subject(role):
+            parts.setdefault(digest, []).append(role)
+    return [Other(_words([WHO[r] for r in roles]), record.others.get(roles[0]), d) for d, roles in parts.items()]
+
+
+def _words(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+
+
 def _beside(record: Record) -> curves.Table:
     """The overall figures of all comparisons, one column for each other model."""
-    sheets = {role: _against_sheet(record, role) for role in OTHERS}
-    sheets = {role: sheet for role, sheet in sheets.items() if sheet}
+    sheets: dict[str, Sheet] = {}
+    for role in OTHERS:
+        sheet, digest = _against_sheet(record, role), record.subject(role) or role
+        if sheet and digest not in sheets:
+            sheets[digest] = sheet
+    heads = WHO | {other.digest: other.who for other in _others(record)}
     overall = (f["metric"] for sheet in sheets.values() for f in sheet.figures if not f["slice"])
     metrics = [m for m in dict.fromkeys(overall) if not m.startswith("parent_")]
     lines = [curves.Line(name_of(m), [_with_n(sheet, m) for sheet in sheets.values()]) for m in metrics]
-    return curves.Table.of([WHO[role] for role in sheets], [line for line in lines if any(c.shown for c in line.cells)])
+    return curves.Table.of([heads[d] for d in sheets], [line for line in lines if any(c.shown for c in line.cells)])
 
 
 def _against_sheet(record: Record, role: str) -> Sheet:

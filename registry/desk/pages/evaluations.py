@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from registry.access.http import caller_of
+from registry.catalog.downloads import send_stored
+from registry.compression import evaluations
 from registry.compression import queries as compression
 from registry.desk.addresses import reference
 from registry.desk.evaluations import Evaluation, evaluation_body, evaluation_of
@@ -40,3 +42,13 @@ class EvaluationJSON(Page):
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         caller = caller_of(request, "page")
         return JsonResponse(evaluation_body(caller, find_evaluation(caller, kwargs)), json_dumps_params={"indent": 1})
+
+
+class EvaluationOutputs(Page):
+    """What the models answered row by row, for those who may download every version and the data in it."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]  # it streams
+        caller = caller_of(request, "page")
+        run = evaluations.get_evaluation(caller, release.resolve(caller, reference(kwargs)), kwargs["run"])
+        digest, size_bytes = evaluations.outputs_of(caller, run)
+        return send_stored(digest, size_bytes, "outputs.safetensors", None, None)
