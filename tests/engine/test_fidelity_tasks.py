@@ -216,6 +216,15 @@ def test_drift_along_a_sequence_shows_that_rows_from_a_fresh_state_hide(tmp_path
     assert value(agreeing[-1]) < value(agreeing[0])
 
 
+def test_a_difference_that_stays_the_same_is_no_drift() -> None:
+    answers = np.random.default_rng(0).random(size=(80, 3))
+    outputs = answered.of({"version": answers + 0.5, "parent": answers}, sequences=np.repeat(np.arange(4), 20))
+    (document,) = fidelity.measure(answered.context(outputs, Plan(task="regression", sequence="s")))
+    found = answered.by_name(list(document.measurements))
+    assert value(found["mean_abs_difference"]) == pytest.approx(0.5)
+    assert value(found["drift_along_sequence"]) == pytest.approx(0, abs=1e-6)
+
+
 def test_places_are_counted_from_the_start_of_each_sequence() -> None:
     assert recurrence.positions(np.array([0, 0, 0, 1, 2, 2])).tolist() == [1, 2, 3, 1, 1, 2]
 

@@ -70,6 +70,9 @@ def test_equal_scores_count_half_as_in_scikit_learn() -> None:
     coarse = np.round((right[:, None] + generator.normal(size=(200, 1))) * 2) / 2
     found = measured(answered.of({"version": coarse}, right))
     assert value(found["auroc"]) == pytest.approx(metrics.roc_auc_score(right, coarse[:, 0]), abs=1e-9)
+    area = auroc.area(np.concatenate([-coarse, coarse], axis=1), right)
+    assert area is not None
+    assert area.placements.sum() == pytest.approx(2 * area.value)
 
 
 def test_classes_that_do_not_occur_are_counted_as_scikit_learn_counts_them() -> None:
