@@ -105,9 +105,14 @@ def _saved(prefix: str, ours: Turns, theirs: Turns, words: str, whom: str, where
 
 
 def _processor_ratio(role: str, ours: Turns, theirs: Turns, words: str, where: Slice) -> Measurement:
-    ratios = ours.processor / theirs.processor
+    name = "cpu_time_ratio" if role == PARENT else f"{role}_cpu_time_ratio"
+    counted = theirs.processor > 0  # a call may take less time than the processor's clock can tell
+    if not counted.any():
+        why = f"an answer of {NAMES[role].lower()} takes less processor time than the clock can tell"
+        return Measurement(name, None, "ratio", 0, f"For {words} no ratio is known: {why}.", reason=why, slice=where)
+    ratios = ours.processor[counted] / theirs.processor[counted]
     value, low, high = _median(ratios)
-    name, n = "cpu_time_ratio" if role == PARENT else f"{role}_cpu_time_ratio", len(ratios)
+    n = len(ratios)
     plain = f"For {words} it takes {value:.2f} of the processor time that {NAMES[role].lower()} takes."
     reason = _open_ends(low, high, n)
     return Measurement(name, value, "ratio", n, plain, low, high, quartile_range(ratios), reason, where)

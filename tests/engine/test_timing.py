@@ -13,6 +13,7 @@ from compression_engine.data import Encoder, Feed, read_rows
 from compression_engine.measure import timing
 from compression_engine.measure.context import Context
 from compression_engine.measure.rounds import Budget, Turns, _Table, _Turn, run_in_turns
+from compression_engine.measure.timing_figures import _processor_ratio
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
@@ -101,6 +102,16 @@ def test_the_interval_of_a_quantile_counts_a_turn_once_however_many_calls_it_had
     once = Turns(values[:, :1], values[:, 0], values[:, 0], 0.0).quantile(0.5)
     often = Turns(values, values[:, 0], values[:, 0], 0.0).quantile(0.5)
     assert often[1:] == pytest.approx(once[1:], abs=0.6)
+
+
+def test_processor_time_below_the_clock_gives_no_ratio_and_a_single_such_round_is_left_out() -> None:
+    calls = np.ones((4, 1))
+    ours = Turns(calls, np.array([2.0, 2.0, 2.0, 2.0]), calls[:, 0], 0.0)
+    some = _processor_ratio("parent", ours, Turns(calls, np.array([0.0, 1.0, 1.0, 1.0]), calls[:, 0], 0.0), "a row", ())
+    assert (some.metric, some.value, some.n) == ("cpu_time_ratio", 2.0, 3)
+    none = _processor_ratio("first", ours, Turns(calls, np.zeros(4), calls[:, 0], 0.0), "a row", ())
+    assert (none.metric, none.value, none.n) == ("first_cpu_time_ratio", None, 0)
+    assert "clock" in (none.reason or "")
 
 
 def test_every_batch_size_meets_every_thread_count_and_the_first_stands_for_gates(
