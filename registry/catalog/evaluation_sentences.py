@@ -213,6 +213,8 @@ def _saved(metric: str, value: Decimal) -> str | None:
     if metric.endswith("cpu_time_saved_ms"):
         than = f"{'less' if value >= 0 else 'more'} than with the original"
         return f"An answer takes {number(abs(value))} ms of processor time {than}"
+    if metric.endswith("cpu_time_ratio"):
+        return f"An answer takes {number(value)} times the processor time that it takes with the original"
     if metric.endswith("_excess_loss"):
         what = _named(metric.removesuffix("_excess_loss"))
         return f"By the damage the model loses {points(value)} {'more' if value >= 0 else 'less'} in {what} than the original does"

@@ -197,7 +197,8 @@ METRICS = [
     "size_ratio", "latency_ratio", "peak_memory_ratio", "cosine_mean", "nearest_neighbour_kept", "batch_difference_max",
     "parameter_count", "size_bytes", "anything_else",
     "accuracy_difference", "mcnemar_p", "best_temperature", "selection_rate_gap", "smallest_detectable_loss",
-    "net_benefit_per_month", "flips_from_to", "overconfidence_difference", "incumbent_latency_ratio", "accuracy_excess_loss", "cpu_time_saved_ms",
+    "net_benefit_per_month", "flips_from_to", "overconfidence_difference", "incumbent_latency_ratio",
+    "accuracy_excess_loss", "cpu_time_saved_ms",
 ]  # fmt: skip
 
 
