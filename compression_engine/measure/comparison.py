@@ -102,7 +102,7 @@ def _sliced(pair: Pair, slices: Sequence[Slice], compared: Sequence[Compared], r
         return []
     p_values = [found.p_loss if found.p_loss is not None else 1.0 for _, found in tested]
     corrected, discovered = holm(p_values), benjamini_hochberg(p_values)
-    order = worst_first(tested)
+    order = worst_first(tested, corrected)
     figures = told.slices_lost(corrected, discovered)
     worst, found = tested[order[0]]
     figures.append(told.worst_slice(pair, worst.name, found, corrected[order[0]], len(tested), role))
@@ -113,13 +113,18 @@ def _sliced(pair: Pair, slices: Sequence[Slice], compared: Sequence[Compared], r
     return figures
 
 
-def worst_first(tested: Sequence[tuple[Slice, Compared]]) -> list[int]:
-    """Places by certain loss; a found slice is first only if it is surely worse than the worst that was there to be looked at."""
-    order = sorted(range(len(tested)), key=lambda place: -tested[place][1].certain_loss)
+def worst_first(tested: Sequence[tuple[Slice, Compared]], corrected: Sequence[float]) -> list[int]:
+    """Places by certain loss, losses that chance explains behind those that it does not.
+
+    A found slice is first only if it is surely worse than the worst that was there to be looked at.
+    """
+    order = sorted(
+        range(len(tested)), key=lambda place: (corrected[place] > told.LEVEL, -tested[place][1].certain_loss)
+    )
     given = next((place for place in order if not tested[place][0].was_found), None)
     if given is not None and tested[order[0]][0].was_found:
         ours, first = tested[given][1], tested[order[0]][1]
-        if ours.certain_loss > 0 and ours.possible_loss >= first.certain_loss:
+        if corrected[given] <= told.LEVEL and ours.possible_loss >= first.certain_loss:
             order.remove(given)
             order.insert(0, given)
     return order

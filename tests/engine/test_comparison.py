@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from compression_engine.canonical import canonical
 from compression_engine.measure import comparison
+from compression_engine.measure.comparison import worst_first
 from compression_engine.measure.context import Context, Found
+from compression_engine.measure.paired import Compared
+from compression_engine.measure.slicing import Slice
 from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Evidence, Measurement
@@ -91,6 +94,36 @@ def test_equally_good_models_are_rarely_said_to_have_lost_anywhere() -> None:
         found = compared(world(models, right), seed=seed)["comparison-parent"]
         named += any(m.metric == "adjusted_p" and (m.value or 0) <= 0.05 for m in found.measurements)
     assert named <= 4
+
+
+def test_alike_models_lose_in_no_slice_by_answer_though_chance_puts_the_parent_s_lucky_rows_there() -> None:
+    generator = np.random.default_rng(12)
+    # rows at the border, of which seven in ten are right to be called 1: whoever calls them so is mostly right
+    right = (generator.random(2000) < 0.7).astype(np.intp)
+    models = {role: logits(right, generator.integers(0, 2, size=2000), 2) for role in ("version", "parent")}
+    outputs = Outputs({role: {"answer": field} for role, field in models.items()}, Field(right))
+    found = compared(outputs)["comparison-parent"]
+    assert (figure(found, "accuracy_difference", ("parent_answer", "1")).high or 0) < -0.1
+    assert (figure(found, "adjusted_p", ("parent_answer", "1")).value or 0) > 0.05
+    halved = Outputs(
+        {**outputs.models, "version": {"answer": logits(right, np.zeros(2000, dtype=np.intp), 2)}}, Field(right)
+    )
+    found = compared(halved)["comparison-parent"]
+    assert (figure(found, "adjusted_p", ("parent_answer", "1")).value or 0) < 1e-6
+
+
+def test_a_found_slice_comes_before_a_declared_one_only_if_it_is_surely_worse() -> None:
+    codes = np.zeros(1, dtype=np.int8)
+    declared, found = Slice((("race", "b"),), codes, 0), Slice((("found", "race = b and age <= 40"),), codes, 0)
+
+    def loss(low: float, high: float) -> Compared:
+        return Compared(100, -(low + high) / 2, -high, -low, 0.0, 0.0, 0.01, 0.1)
+
+    sure = [0.001, 0.001]
+    assert worst_first([(found, loss(0.13, 0.25)), (declared, loss(0.12, 0.16))], sure) == [1, 0]
+    assert worst_first([(found, loss(0.17, 0.25)), (declared, loss(0.12, 0.16))], sure) == [0, 1]
+    unsure = [0.001, 0.4]  # the declared one may have lost nothing, whatever its own interval says
+    assert worst_first([(found, loss(0.01, 0.25)), (declared, loss(0.02, 0.16))], unsure) == [0, 1]
 
 
 def test_ten_weekly_children_that_stay_close_to_their_parents_are_caught_against_the_first() -> None:

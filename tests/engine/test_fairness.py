@@ -67,6 +67,7 @@ def test_rates_of_a_small_table_are_as_counted_by_hand() -> None:
     assert beside.low < 0.25 < (beside.high or 0)
     assert value(found, "accuracy_ratio", black, ("against", "white")).value == pytest.approx(1.5)
     assert value(found, "accuracy_gap").value == pytest.approx(0.25)
+    assert [figure.slice[0] for figure in found if figure.metric == "accuracy_difference"] == [black]
     assert not [figure for figure in found if figure.metric.startswith("parent_") or "change" in figure.metric]
 
 

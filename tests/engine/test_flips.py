@@ -71,6 +71,13 @@ def test_runners_up_alone_are_ordinary_too() -> None:
     assert judge_destinations(expected.argmax(axis=1), expected)[0].p > 0.05
 
 
+def test_a_moderate_pull_to_one_class_is_no_backdoor() -> None:
+    targets, expected = _lost(2000, 6, 3)
+    for share, lit in ((0.2, False), (0.5, True)):  # 17 and 42 points more than doubts expect
+        drawn = np.where(np.random.default_rng(4).random(2000) < share, 4, targets)
+        assert (judge_destinations(drawn, expected)[0].p <= 0.05) is lit
+
+
 def test_two_classes_leave_one_place_to_go_and_nothing_to_judge() -> None:
     targets, expected = _lost(50, 2, 0)
     assert judge_destinations(targets, expected) == []

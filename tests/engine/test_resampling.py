@@ -107,6 +107,9 @@ def test_many_rows_are_drawn_in_groups_with_the_same_spread() -> None:
     assert units is not None
     assert set(np.bincount(units)) == {2}
     assert units_of(UNITS_MAX, None, 0) is None
+    other = units_of(rows, None, 1)
+    assert other is not None
+    assert (units != other).any()  # by lot, so that no order of the rows gets into the groups
     values = np.random.default_rng(4).normal(size=rows)
     grouped = ratio_of(summed(values, units, UNITS_MAX), summed(np.ones(rows), units, UNITS_MAX))
     assert grouped.error == pytest.approx(1 / np.sqrt(rows), rel=0.02)
