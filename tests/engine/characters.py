@@ -43,7 +43,8 @@ class Decoder(nn.Module):
         ahead = torch.arange(past + tokens)[None, :] > (torch.arange(tokens) + past)[:, None]
         scores = q @ k.transpose(2, 3) / (_WIDTH // _HEADS) ** 0.5
         scores = (
-            scores + (ahead[None, None].float() + (1 - mask.reshape(ids.shape[0], 1, 1, past + tokens).float())) * -1e9
+            scores
+            + (ahead[None, None].float() + (1 - mask[:, torch.arange(past + tokens)][:, None, None].float())) * -1e9
         )
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(ids.shape[0], tokens, _WIDTH)
         h = h + self.out(mixed)
