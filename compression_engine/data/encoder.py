@@ -173,7 +173,9 @@ def _fitted(arrays: Mapping[str, Array], inputs: Sequence[ModelInput], plan: Pla
         if missing:
             needed = sorted({column for one in inputs for column in mapped.get(one.name, [one.name])})
             missing = sorted(column for column in needed if column not in arrays)
-            hint = f"Give arrays named {', '.join(needed)}."
+            hint = (
+                f"Give arrays named {', '.join(needed)}, or say in a plan which columns are which, and what is a state."
+            )
             raise DataError("data_does_not_fit", f"The data lack the model's input {', '.join(missing)}.", hint)
         for column in columns:
             _check_type(column, arrays[column], entry)

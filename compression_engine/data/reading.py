@@ -50,8 +50,8 @@ def _rows(path: Path, digest: str, plan: Plan | None) -> Rows:
     if path.stat().st_size > _TEXT_BYTES_MAX:
         hint = "Give the rows as Parquet or as arrays, which are read piece by piece, or a sample of them."
         raise DataError("data_does_not_fit", f"{path.name} has more than 2 GiB of text.", hint)
-    first = head.lstrip().split(b"\n", 1)[0]
-    named_columns = b"," in first and not first.startswith((b"{", b"[", b'"{'))
+    lines = head.lstrip().split(b"\n")[:5]
+    named_columns = b"," in lines[0] and not any(line.lstrip().startswith((b"{", b"[")) for line in lines)
     if path.suffix == ".csv" or (path.suffix != ".jsonl" and named_columns):
         return comma_separated(path, digest, plan)
     return json_lines(path, digest, plan)

@@ -199,6 +199,31 @@ def test_rows_of_differing_length_lie_flat_with_offsets(tmp_path: Path) -> None:
     assert field.row(1).tolist() == [5, 6]
 
 
+def test_of_a_language_model_a_few_numbers_for_each_token_are_kept(tmp_path: Path) -> None:
+    ports: dict[str, Any] = {
+        "input_ids": (TensorProto.INT64, [4, "t"]),
+        "attention_mask": (TensorProto.INT64, [4, "t"]),
+    }
+    models, table = {}, np.random.default_rng(0).normal(size=(9, 9)).astype(np.float32)
+    for role, scale in (("version", 1.0), ("parent", 2.0)):
+        node = helper.make_node("Gather", ["table", "input_ids"], ["logits"])
+        net = nets.model([node], {"table": table * scale}, ports, {"logits": (TensorProto.FLOAT, [4, "t", 9])})
+        models[role] = Model(nets.save(net, tmp_path / role), 1)
+    lengths = np.arange(10) % 4 + 2  # batches of exactly four rows: the last one is filled up
+    ids = np.random.default_rng(1).integers(0, 9, size=(10, 5))
+    arrays = {"input_ids": ids, "attention_mask": (np.arange(5)[None] < lengths[:, None]).astype(np.int64)}
+    plan = Plan(task="language-model")
+    rows = read_rows(nets.save_rows(arrays, tmp_path / "rows.npz"), plan)
+    outputs = answer(models, Encoder(rows, models["version"].inputs(), None, plan), plan, folder=tmp_path / "work")
+    assert len(outputs) == 10
+    losses = outputs.models["parent"]["token_nll"]
+    assert [len(losses.row(row)) for row in range(10)] == (lengths - 1).tolist()
+    scores = 2.0 * table[ids[5, 0]].astype(np.float64)
+    assert losses.row(5)[0] == pytest.approx(np.log(np.exp(scores).sum()) - scores[ids[5, 1]], rel=1e-5)
+    assert "kl_to_parent" in outputs.models["version"]
+    assert max(path.stat().st_size for path in (tmp_path / "work").iterdir()) < 2000  # no logits
+
+
 def test_no_usable_label_and_wrong_classes_are_refused(tmp_path: Path) -> None:
     models, _ = opened(tmp_path)
     rows = nets.save_rows(

@@ -18,15 +18,17 @@ from onnx import TensorProto, helper
 from compression_engine.canonical import digest_of, parse_canonical
 from compression_engine.data import read_rows
 from compression_engine.errors import EngineError
-from compression_engine.evaluation import MEASURES, Beside, Settings, evaluate
+from compression_engine.evaluation import MEASURES, Beside, Settings, evaluate, questions
 from compression_engine.figures import recompute
 from compression_engine.opening import model_file, open_models
 from compression_engine.pipeline import compress
 from compression_engine.plan import MEASURE_NAMES, Plan
+from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.seen import row_digests
 from tests.engine import nets
+from tests.engine.test_cost import SHEET
 
 PLAN: dict[str, Any] = {
     "type": "pressmark/evaluation_plan/1", "task": "classification", "inputs": [{"name": "x", "column": "x"}],
@@ -139,6 +141,28 @@ def test_the_same_call_gives_the_same_bytes(folder: Path, evaluated: dict[str, A
     assert code == 0, said
     assert (tmp_path / "o.safetensors").read_bytes() == (folder / "o.safetensors").read_bytes()
     assert last["result"] == evaluated
+
+
+def test_without_a_plan_only_what_needs_no_label_is_measured(folder: Path) -> None:
+    others: dict[str, Any] = {"parent": folder / "parent", "incumbent": folder / "incumbent"}
+    found = evaluate(
+        folder / "version", data=folder / "rows.npz", settings=Settings(rounds=3, memory_repeats=1), **others
+    )
+    document = found.document()
+    assert set(by_kind(document)) == {"size", "fidelity", "fidelity-incumbent", "timing", "memory"}
+    assert (document["plan"], document["plan_digest"], document["outputs_file"]) == (None, None, None)
+    for evidence in by_kind(document).values():
+        named = {entry["name"] for entry in evidence["environment"]}
+        assert "preprocessing" in named
+        assert "plan" not in named
+
+
+def test_what_is_asked_follows_from_plan_and_prices() -> None:
+    sheet = PriceSheet.parse(SHEET)
+    assert questions(None) == ["size", "fidelity", "timing", "memory"]
+    assert questions(None, Beside(price_sheet=sheet)) == ["size", "fidelity", "timing", "memory", "energy", "cost"]
+    assert questions(Plan()) == list(MEASURES)
+    assert questions(Plan(measures=("timing", "quality"))) == ["quality", "timing"]
 
 
 def test_another_seed_gives_other_intervals(folder: Path, evaluated: dict[str, Any]) -> None:

@@ -247,7 +247,17 @@ def test_large_arrays_are_mapped_and_never_read_whole(tmp_path: Path, monkeypatc
         assert isinstance(array, np.memmap)
         assert rows.broken == ("row 6: NaN or infinity",)
         assert np.array_equal(array, np.delete(values, 5, axis=0))
+    stored = mapped.numpy_arrays(tmp_path / "stored.npz")["x"]
+    assert isinstance(stored, np.memmap)
+    assert stored.filename == str(tmp_path / "stored.npz")  # where it lies, not a copy
     assert list(tmp_path.iterdir()) == [*tmp_path.glob("*.np*")]
+
+
+def test_what_is_no_table_of_commas_is_read_as_lines(tmp_path: Path) -> None:
+    path = written(tmp_path / "rows", 'broken, and with a comma\n{"text": "good"}\n')
+    assert read_rows(path).broken == ("line 1: not JSON",)
+    path = written(tmp_path / "rows", CSV)
+    assert read_rows(path, TABULAR).broken[0] == "line 4: no number in 'income'"
 
 
 def test_rows_that_come_in_blocks_are_the_same_in_memory_and_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
