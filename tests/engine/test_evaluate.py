@@ -216,24 +216,36 @@ def test_rows_that_were_seen_are_refused_unless_they_are_allowed_and_then_said(f
     mixed = np.concatenate([rows[[5, 17]], nets.rows_for("x", 30, seed=9)["x"]])
     nets.save_rows({"x": mixed}, tmp_path / "training.npz")
     nets.save_rows({"x": nets.rows_for("x", 30, seed=8)["x"]}, tmp_path / "calibration.npz")
-    (tmp_path / "plan.json").write_text(json.dumps(PLAN | {"measures": ["quality"]}))
-    call = ["evaluate", folder / "version", "--data", folder / "rows.npz", "--plan", tmp_path / "plan.json", "--quick"]
-    seen = ["--seen", tmp_path / "calibration.npz", tmp_path / "training.npz"]
-    code, last, said = run(*call, *seen, "--output", tmp_path / "r.json")
-    assert (code, last["code"]) == (1, "evaluation_seen"), said
-    assert "2 of 240 rows" in last["message"]
-    assert "row 6, row 18" in last["message"]
-    code, last, said = run(*call, *seen, "--allow-seen", "--output", tmp_path / "r.json")
-    assert code == 0, said
-    kinds = by_kind(last["result"])
+    training, calibration = tmp_path / "training.npz", tmp_path / "calibration.npz"
+    plan = Plan.parse(PLAN | {"measures": ["quality"]})
+
+    def found(**given: Any) -> dict[str, Any]:
+        return by_kind(
+            evaluate(folder / "version", data=folder / "rows.npz", plan=plan, beside=Beside(**given)).document()
+        )
+
+    with pytest.raises(EngineError) as refused:
+        found(seen=[calibration, training])
+    assert refused.value.code == "evaluation_seen"
+    assert "2 of 240 rows" in refused.value.message
+    assert "row 6, row 18" in refused.value.message
+    kinds = found(seen=[calibration, training], allow_seen=True)
     assert float(kinds["seen"]["figures"][0]["value"]) == pytest.approx(2 / COUNT)
     for document in kinds.values():
         assert {"name": "seen_rows", "value": "2"} in document["environment"]
-    code, last, said = run(*call, "--seen", tmp_path / "calibration.npz", "--output", tmp_path / "clean.json")
-    assert code == 0, said
-    kinds = by_kind(last["result"])
+    kinds = found(seen=[calibration])
     assert kinds["seen"]["figures"][0]["value"] == "0"
     assert "seen_rows" not in {entry["name"] for entry in kinds["quality"]["environment"]}
+
+
+def test_the_command_line_takes_several_files_that_were_seen(folder: Path, tmp_path: Path) -> None:
+    nets.save_rows({"x": nets.rows_for("x", 30, seed=8)["x"]}, tmp_path / "other.npz")
+    seen = ["--seen", tmp_path / "other.npz", folder / "rows.npz"]
+    code, last, said = run(
+        "evaluate", folder / "version", "--data", folder / "rows.npz", *seen, "--output", tmp_path / "r.json"
+    )
+    assert (code, last["code"]) == (1, "evaluation_seen"), said
+    assert not (tmp_path / "r.json").exists()
 
 
 def test_a_child_is_not_judged_on_the_rows_that_a_step_of_its_recipe_looked_at(folder: Path, tmp_path: Path) -> None:
