@@ -46,10 +46,10 @@ METHOD = "rates_by_group"
 GROUPS_MAX = 100
 _OUTSIDE = 0.025
 _WORDS = {
-    "selection_rate": "selected",
-    "true_positive_rate": "selected of those for whom it is right",
-    "false_positive_rate": "selected of those for whom it is not right",
-    "accuracy": "answered right",
+    "selection_rate": "selection",
+    "true_positive_rate": "selection of those who ought to be",
+    "false_positive_rate": "selection of those who ought not to be",
+    "accuracy": "right answers",
 }
 
 
@@ -190,7 +190,7 @@ def _groups(rate: Rate, column: str, codes: Column) -> list[Group]:
 
 def _rate_figure(metric: str, group: Group, *, theirs: bool) -> Measurement:
     rate, whose = group.rate(theirs), "the original" if theirs else "this model"
-    plain = f"{_named(group)}: {100 * rate.value:.1f} % of {group.n} rows are {_WORDS[metric]} by {whose}."
+    plain = f"{_named(group)}: {_WORDS[metric]} {100 * rate.value:.1f} % by {whose}, of {group.n} rows."
     full = f"parent_{metric}" if theirs else metric
     return Measurement(full, rate.value, "share", group.n, plain, rate.low, rate.high, slice=group.name)
 
@@ -202,21 +202,21 @@ def _beside(metric: str, group: Group, reference: Group, paired: bool) -> list[M
     low, high = difference_interval(ours, theirs)
     pair = f"{_named(group)} against {reference.value}"
     difference = ours.value - theirs.value
-    plain = f"{pair}: {100 * difference:+.1f} points {_WORDS[metric]}, on {n} rows."
+    plain = f"{pair}: {100 * difference:+.1f} points in {_WORDS[metric]}, on {n} rows."
     figures = [Measurement(f"{metric}_difference", difference, "share", n, plain, low, high, slice=name)]
     limits = ratio_interval(ours, theirs)
     if limits is None or theirs.value == 0:
-        reason = f"no row of {reference.value} is {_WORDS[metric]}"
+        reason = f"there is no {_WORDS[metric]} among {reference.value}, or too few rows to rule that out"
         plain = f"{pair}: there is no ratio."
         figures.append(Measurement(f"{metric}_ratio", None, "ratio", n, plain, reason=reason, slice=name))
     else:
         ratio = ours.value / theirs.value
-        plain = f"{pair}: {ratio:.2f} times as many are {_WORDS[metric]}."
+        plain = f"{pair}: {ratio:.2f} times the share of {_WORDS[metric]}."
         figures.append(Measurement(f"{metric}_ratio", ratio, "ratio", n, plain, *limits, slice=name))
     if paired:
         low, high = difference_interval(group.change(), reference.change())
         change = group.change().value - reference.change().value
-        plain = f"{pair}: the difference in rows {_WORDS[metric]} moved by {100 * change:+.1f} points."
+        plain = f"{pair}: the difference in {_WORDS[metric]} moved by {100 * change:+.1f} points."
         figures.append(Measurement(f"{metric}_difference_change", change, "share", n, plain, low, high, slice=name))
     return figures
 
@@ -227,9 +227,7 @@ def _gap_figures(metric: str, groups: Sequence[Group], paired: bool, seed: int) 
     values = [group.rate().value for group in groups]
     least, most = groups[values.index(min(values))], groups[values.index(max(values))]
     gap, name = max(values) - min(values), ((column, "all groups"),)
-    plain = (
-        f"{column}: rows {_WORDS[metric]} differ by {100 * gap:.1f} points, {least.value} least and {most.value} most."
-    )
+    plain = f"{column}: {_WORDS[metric]}, {100 * gap:.1f} points apart, {least.value} least and {most.value} most."
     reason = "a largest difference of groups is above zero by chance alone; the differences have intervals"
     drawn = bootstrap_counts(np.array([group.cells for group in groups], dtype=np.int64), seed)
     spread = float(_gaps(drawn, False).std(ddof=1))
@@ -237,9 +235,9 @@ def _gap_figures(metric: str, groups: Sequence[Group], paired: bool, seed: int) 
     if not paired:
         return figures
     change = gap_change(most, least, len(groups))
-    word = "farther apart" if change.value > 0 else "closer together"
+    word = "farther apart" if change.value >= 0 else "closer together"
     plain = (
-        f"{column}: {least.value} and {most.value} are {100 * abs(change.value):.1f} points {word} in rows {_WORDS[metric]} "
+        f"{column}: {least.value} and {most.value} are {100 * abs(change.value):.1f} points {word} in {_WORDS[metric]} "
         f"than under the original (95 % between {100 * change.low:+.1f} and {100 * change.high:+.1f})."
     )
     limits = (change.low, change.high)
