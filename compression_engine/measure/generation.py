@@ -18,7 +18,7 @@ from compression_engine.data import Encoder, Feed
 from compression_engine.measure.cached import cache_pairs
 from compression_engine.measure.feeds import typical_batch
 from compression_engine.measure.opening import Opener
-from compression_engine.measure.rounds import Budget, Call, Turns, paired_ratios, run_in_turns
+from compression_engine.measure.rounds import Budget, Call, Turns, run_in_turns
 from compression_engine.measure.timing_figures import MILLISECOND, NAMES, latency_ratio, prefix_of, quantile_figure
 from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.progress import Progress
@@ -126,10 +126,10 @@ def _figures(role: str, turns: Mapping[tuple[str, str], Turns], tokens: int) -> 
         who = f"{NAMES[role]} gives the next token after {tokens} tokens {cache} a cache"
         found.append(quantile_figure(f"{prefix}token_latency_p50_ms", taken, 0.5, who, "in the median", where))
         if role != VERSION and (VERSION, cache) in turns:
-            ratios = paired_ratios(turns[VERSION, cache], taken)
+            ours = turns[VERSION, cache]
             name = "token_latency_ratio" if role == PARENT else f"{role}_token_latency_ratio"
             words = f"the next token {cache} a cache"
-            found.append(latency_ratio(name, ratios, words, NAMES[role].lower(), where))
+            found.append(latency_ratio(name, ours, taken, words, NAMES[role].lower(), where))
     if (role, "with") in turns:
         found += _saving(prefix, turns[role, "without"], turns[role, "with"], NAMES[role], tokens)
     return found
@@ -140,7 +140,5 @@ def _saving(prefix: str, without: Turns, kept: Turns, who: str, tokens: int) -> 
     filled = quantile_figure(
         f"{prefix}prefill_latency_p50_ms", without, 0.5, f"{who} reads {tokens} tokens", "in the median", where
     )
-    ratio = latency_ratio(
-        f"{prefix}cache_latency_ratio", paired_ratios(kept, without), "a token with its cache", "without it", where
-    )
+    ratio = latency_ratio(f"{prefix}cache_latency_ratio", kept, without, "a token with its cache", "without it", where)
     return [filled, ratio]

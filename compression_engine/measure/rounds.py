@@ -7,7 +7,8 @@ Rules:
   switches, getrusage(2)), its processor time stands in, since what is missing to the wall clock was spent on somebody else;
 - rounds go on beyond the number asked for until the comparison is known to 1 % and the 99 % quantile is bounded, or until the
   budget is spent; fewer than 25 rounds are never extended;
-- things are opened afresh now and then, since where a model happens to lie in memory makes it some percent faster or slower.
+- things are opened afresh now and then, since where a model happens to lie in memory makes it some percent faster or slower;
+  intervals of comparisons are at least as wide as what one opening differs from the next by.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compression_engine.measure.intervals import Floats, quantile_interval
 from compression_engine.progress import Progress, silent
@@ -36,9 +38,11 @@ _WARM_UP = 5
 _TURN_SECONDS = 0.001
 _CALLS_MAX = 50
 _CALM_SHARE = 0.5
-_TICK_SECONDS = 1e-9  # a coarse clock must not make a time of nothing, which ratios would divide by
-_OPENING_SHARE = 1 / 8
-_OPENING_SECONDS = 0.6  # until it was measured: what is open already is taken first
+_SITTING_SECONDS_MIN = 0.2
+_SITTINGS_MIN, _SITTING_ROUNDS_MIN = 3, 5
+_STUDENT_95 = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # two-sided, from 2 degrees of freedom
+_OPENING_SHARE = 1 / 4
+_OPENING_SECONDS = 0.1  # until it was measured: what is open already is taken first
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,15 @@ class Turns:
     """What the turns of one thing took, in seconds a call.
 
     `calls` [rounds, calls a turn] are single calls by the wall clock; `processor` [rounds] is processor time of all threads;
-    `undisturbed` [rounds] is what comparisons use; `lost_share` the share of turns that lost the processor to others.
+    `undisturbed` [rounds] is what comparisons use; `lost_share` the share of turns that lost the processor to others;
+    `sittings` [rounds] counts how often things had been opened.
     """
 
     calls: Floats
     processor: Floats
     undisturbed: Floats
     lost_share: float
+    sittings: NDArray[np.int64] | None = None
 
     def quantile(self, share: float) -> tuple[float, float | None, float | None]:
         """A quantile of single calls with its interval.
@@ -94,6 +100,7 @@ class _Table:
     """Turns of every thing, round by round."""
 
     rounds: list[list[_Turn]] = field(default_factory=list)
+    sittings: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rounds)
@@ -106,6 +113,7 @@ class _Table:
         waited = [np.array([turn.waited > 0 for turn in column]) for column in columns]
         walls = [np.median(found, axis=1) for found in calls]
         shared = float(np.median(np.concatenate(walls) / np.maximum(np.concatenate(processor), 1e-9)))
+        sittings = np.array(self.sittings or [0] * len(self.rounds))
         found = []
         for index, wall in enumerate(walls):
             calm = ~lost[index]
@@ -113,8 +121,9 @@ class _Table:
             if calm.mean() >= _CALM_SHARE:
                 stretch = float(np.median(wall[calm] / np.maximum(processor[index][calm], 1e-9)))
             instead = np.where(waited[index], processor[index] * stretch, processor[index])
-            undisturbed = np.where(calm, wall, instead)
-            found.append(Turns(calls[index], processor[index], undisturbed, float(lost[index].mean())))
+            told = calm | (processor[index] <= 0)  # a turn may be shorter than the processor's clock can tell
+            undisturbed = np.where(told, wall, instead)
+            found.append(Turns(calls[index], processor[index], undisturbed, float(lost[index].mean()), sittings))
         return found
 
 
@@ -124,7 +133,7 @@ def run_in_turns(
     """Opens things to call and runs them in turns; the first is what the others are compared with."""
     things, opening = open_things(), _OPENING_SECONDS
     counts = [_calls_a_turn(thing) for thing in things]
-    table = _Table()
+    table, sitting = _Table(), 0
     start = opened = time.perf_counter()
     while not _enough(table, budget, start + budget.seconds):
         if _worth_opening(time.perf_counter() - opened, opening) and len(table) < budget.rounds_max:
@@ -134,8 +143,9 @@ def run_in_turns(
             for thing in things:
                 _warm(thing)
             opened = time.perf_counter()
-            opening = opened - begun
+            opening, sitting = opened - begun, sitting + 1
         progress(stage, min(len(table), budget.rounds - 1), budget.rounds, "measuring in turns")
+        table.sittings.append(sitting)
         table.rounds.append(_round(things, counts, backwards=len(table) % 2 == 1))
     progress(stage, budget.rounds, budget.rounds, f"measured in {len(table)} rounds")
     return table.turns()
@@ -144,6 +154,23 @@ def run_in_turns(
 def paired_ratios(ours: Turns, theirs: Turns) -> Floats:
     """Undisturbed time of ours over theirs, round by round."""
     return ours.undisturbed / theirs.undisturbed
+
+
+def paired_interval(values: Floats, sittings: NDArray[np.int64] | None) -> tuple[float | None, float | None]:
+    """Interval of the median of paired values: order statistics, or Student's t over the medians of sittings where that is wider.
+
+    With fewer than three sittings of five rounds only the first is known.
+    """
+    low, high = quantile_interval(values, 0.5)
+    if sittings is None or low is None or high is None:
+        return low, high
+    parts = [values[sittings == number] for number in np.unique(sittings)]
+    medians = np.array([np.median(part) for part in parts if len(part) >= _SITTING_ROUNDS_MIN])
+    if len(medians) < _SITTINGS_MIN:
+        return low, high
+    student = _STUDENT_95[min(len(medians) - _SITTINGS_MIN, len(_STUDENT_95) - 1)]
+    half, middle = student * float(medians.std(ddof=1)) / len(medians) ** 0.5, float(np.median(values))
+    return min(low, middle - half), max(high, middle + half)
 
 
 def _round(things: Sequence[Call], counts: Sequence[int], *, backwards: bool) -> list[_Turn]:
@@ -157,7 +184,7 @@ def _turn(thing: Call, count: int) -> _Turn:
         thing()  # what ran before it has filled the caches with its own weights
     before, processor = resource.getrusage(resource.RUSAGE_SELF), time.process_time()
     calls = [_timed(thing) for _ in range(count)]
-    spent, after = max(time.process_time() - processor, _TICK_SECONDS), resource.getrusage(resource.RUSAGE_SELF)
+    spent, after = time.process_time() - processor, resource.getrusage(resource.RUSAGE_SELF)
     return _Turn(calls, spent / count, after.ru_nivcsw - before.ru_nivcsw, after.ru_nvcsw - before.ru_nvcsw)
 
 
@@ -179,7 +206,7 @@ def _calls_a_turn(thing: Call) -> int:
 
 
 def _worth_opening(since_seconds: float, opening_seconds: float) -> bool:
-    return opening_seconds <= since_seconds * _OPENING_SHARE and since_seconds >= 1
+    return opening_seconds <= since_seconds * _OPENING_SHARE and since_seconds >= _SITTING_SECONDS_MIN
 
 
 def _enough(table: _Table, budget: Budget, end: float) -> bool:

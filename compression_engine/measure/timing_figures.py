@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats, quantile_interval, quartile_range
-from compression_engine.measure.rounds import Turns, paired_ratios
+from compression_engine.measure.intervals import Floats, quartile_range
+from compression_engine.measure.rounds import Turns, paired_interval, paired_ratios
 from compression_engine.outputs import PARENT, VERSION
 from compression_engine.result import Measurement
 
@@ -43,7 +44,7 @@ def figures_of(role: str, turns: Mapping[str, Turns], rows: int, words: str, whe
         return [*found, _disturbed(turns[role], where)]
     ours, theirs = turns[VERSION], turns[role]
     name = "latency_ratio" if role == PARENT else f"{role}_latency_ratio"
-    found.append(latency_ratio(name, paired_ratios(ours, theirs), words, NAMES[role].lower(), where))
+    found.append(latency_ratio(name, ours, theirs, words, NAMES[role].lower(), where))
     found.append(_saved(prefix, ours, theirs, words, NAMES[role].lower(), where))
     found.append(_processor_ratio(role, ours, theirs, words, where))
     return found
@@ -84,7 +85,7 @@ def _throughput(prefix: str, turns: Turns, rows: int, who: str, where: Slice) ->
 
 
 def _processor(prefix: str, turns: Turns, words: str, where: Slice) -> Measurement:
-    value, low, high = _median(1000 * turns.processor)
+    value, low, high = _median(1000 * turns.processor, turns.sittings)
     n, spread = len(turns.processor), 1000 * quartile_range(turns.processor)
     reason = _open_ends(low, high, n)
     return Measurement(
@@ -94,7 +95,7 @@ def _processor(prefix: str, turns: Turns, words: str, where: Slice) -> Measureme
 
 def _saved(prefix: str, ours: Turns, theirs: Turns, words: str, whom: str, where: Slice) -> Measurement:
     differences = 1000 * (theirs.processor - ours.processor)
-    value, low, high = _median(differences)
+    value, low, high = _median(differences, ours.sittings)
     more_or_less = "less" if value >= 0 else "more"
     plain = f"For {words} it takes {abs(value):.3f} ms of processor time {more_or_less} than {whom}."
     name, n = f"{prefix}cpu_time_saved_ms", len(differences)
@@ -111,7 +112,8 @@ def _processor_ratio(role: str, ours: Turns, theirs: Turns, words: str, where: S
         why = f"an answer of {NAMES[role].lower()} takes less processor time than the clock can tell"
         return Measurement(name, None, "ratio", 0, f"For {words} no ratio is known: {why}.", reason=why, slice=where)
     ratios = ours.processor[counted] / theirs.processor[counted]
-    value, low, high = _median(ratios)
+    sittings = None if ours.sittings is None else ours.sittings[counted]
+    value, low, high = _median(ratios, sittings)
     n = len(ratios)
     plain = f"For {words} it takes {value:.2f} of the processor time that {NAMES[role].lower()} takes."
     reason = _open_ends(low, high, n)
@@ -124,9 +126,10 @@ def _disturbed(turns: Turns, where: Slice) -> Measurement:
     return Measurement("disturbed_share", value, "share", n, plain, slice=where)
 
 
-def latency_ratio(metric: str, ratios: Floats, words: str, whom: str, where: Slice = ()) -> Measurement:
-    """The median of paired ratios, said as faster or slower."""
-    value, low, high = _median(ratios)
+def latency_ratio(metric: str, ours: Turns, theirs: Turns, words: str, whom: str, where: Slice = ()) -> Measurement:
+    """The median of paired ratios of undisturbed time, said as faster or slower."""
+    ratios = paired_ratios(ours, theirs)
+    value, low, high = _median(ratios, ours.sittings)
     if value <= 0.95:
         said = f"{1 / value:.2f} times faster than {whom}"
     elif value >= 1.05:
@@ -140,8 +143,8 @@ def latency_ratio(metric: str, ratios: Floats, words: str, whom: str, where: Sli
     )
 
 
-def _median(values: Floats) -> tuple[float, float | None, float | None]:
-    return (float(np.median(values)), *quantile_interval(values, 0.5))
+def _median(values: Floats, sittings: NDArray[np.int64] | None) -> tuple[float, float | None, float | None]:
+    return (float(np.median(values)), *paired_interval(values, sittings))
 
 
 def _open_ends(low: float | None, high: float | None, n: int) -> str | None:

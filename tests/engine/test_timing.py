@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from compression_engine.data import Encoder, Feed, read_rows
 from compression_engine.measure import timing
 from compression_engine.measure.context import Context
-from compression_engine.measure.rounds import Budget, Turns, _Table, _Turn, run_in_turns
+from compression_engine.measure.rounds import Budget, Call, Turns, _Table, _Turn, paired_interval, run_in_turns
 from compression_engine.measure.timing_figures import _processor_ratio
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
@@ -83,6 +83,11 @@ def test_time_that_went_to_other_programs_is_not_held_against_a_model() -> None:
     assert found.quantile(0.95)[0] == pytest.approx(0.034)  # what happened stays in the quantiles
 
 
+def test_a_turn_too_short_for_the_processors_clock_counts_by_the_wall() -> None:
+    (found,) = turns([(0.010, 0.010, 0, 0), (0.012, 0.0, 1, 0)])
+    assert found.undisturbed.tolist() == pytest.approx([0.010, 0.012])
+
+
 def test_what_waits_by_itself_is_stretched_as_its_calm_turns_are() -> None:
     calm, lost = (0.010, 0.005, 0, 2), (0.050, 0.006, 1, 2)
     (found,) = turns([calm] * 6 + [lost] * 2)
@@ -112,6 +117,31 @@ def test_processor_time_below_the_clock_gives_no_ratio_and_a_single_such_round_i
     none = _processor_ratio("first", ours, Turns(calls, np.zeros(4), calls[:, 0], 0.0), "a row", ())
     assert (none.metric, none.value, none.n) == ("first_cpu_time_ratio", None, 0)
     assert "clock" in (none.reason or "")
+
+
+def test_an_interval_is_as_wide_as_one_opening_differs_from_the_next() -> None:
+    generator = np.random.default_rng(0)
+    sittings = np.repeat(np.arange(6), 60)
+    shifted = 1 + np.repeat([0.02, -0.03, 0.0, 0.01, -0.01, 0.03], 60) + generator.normal(scale=0.002, size=360)
+    within = paired_interval(shifted, None)
+    low, high = paired_interval(shifted, sittings)
+    assert None not in (low, high, *within)
+    assert high - low > 0.04 > within[1] - within[0]  # type: ignore[operator]
+    assert low < 1 < high  # type: ignore[operator]
+    assert paired_interval(shifted[:120], sittings[:120]) == paired_interval(shifted[:120], None)
+
+
+def test_what_is_measured_for_long_is_opened_again() -> None:
+    opened = []
+
+    def open_things() -> list[Call]:
+        opened.append(len(opened))
+        return [lambda: time.sleep(0.001), lambda: time.sleep(0.001)]
+
+    found = run_in_turns(open_things, Budget(25, 1.5))
+    assert len(opened) >= 3
+    assert found[0].sittings is not None
+    assert found[0].sittings.max() == len(opened) - 1
 
 
 def test_every_batch_size_meets_every_thread_count_and_the_first_stands_for_gates(
