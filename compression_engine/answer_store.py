@@ -1,11 +1,12 @@
 """The folder into which answers go row by row, so that a run that is killed goes on where it stopped.
 
-    state.json    whose answers these are, how many rows are whole, and how many bytes of each file that is
+    state.json    whose answers these are, how many rows are whole, how many bytes of each file that is, and their sums
     <n>.values    one field of one model: the rows' arrays, one after the other
     <n>.sizes     the number of entries of each row, 64-bit
 
 Rules:
 - a row counts once `state.json` says so; it is replaced by a rename, and what lies beyond its numbers is cut off;
+- what lies in the files is held against its sum before it is gone on with: a machine that lost its power leaves holes;
 - answers of other models, rows or plans are never continued: the folder is refused (work_differs);
 - what is written does not depend on where it stopped, or on the clock.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +30,41 @@ from compression_engine.outputs import Array, Field
 _STATE = "state.json"
 _TYPE = "pressmark/answers_in_work/1"
 _SECONDS_BETWEEN_SAVES = 0.25
-_SIZE_BYTES = 8
+_BLOCK_BYTES = 8 * 1024**2
 Answers = Mapping[str, Mapping[str, Array | Sequence[Array]]]
 """By role and field: [rows, ...], or one array for each row where they differ in shape."""
+
+
+class _Summed:
+    """A file that is only added to, with the sum of its bytes (CRC-32, as in zip files)."""
+
+    def __init__(self, path: Path, known: Mapping[str, int] | None = None) -> None:
+        self.length = self.sum = 0
+        if known is not None:
+            self._check(path, known)
+        self._file: IO[bytes] = path.open("wb" if known is None else "ab")
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+        self.length += len(data)
+        self.sum = zlib.crc32(data, self.sum)
+
+    def record(self) -> dict[str, int]:
+        self._file.flush()
+        return {"bytes": self.length, "sum": self.sum}
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _check(self, path: Path, known: Mapping[str, int]) -> None:
+        self.length, self.sum = known["bytes"], 0
+        if path.stat().st_size > self.length:
+            os.truncate(path, self.length)
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                self.sum = zlib.crc32(block, self.sum)
+        if path.stat().st_size != self.length or self.sum != known["sum"]:
+            raise ValueError(f"{path.name} is not what was written")
 
 
 @dataclass
@@ -42,8 +76,8 @@ class _Part:
     dtype: np.dtype[Any]
     shape: tuple[int, ...] | None
     """The shape of every row; None once two rows differ."""
-    values: IO[bytes]
-    sizes: IO[bytes]
+    values: _Summed
+    sizes: _Summed
 
     def append(self, rows: Array | Sequence[Array]) -> None:
         for block in _blocks(rows):
@@ -57,13 +91,11 @@ class _Part:
             size = int(np.prod(block.shape[1:], dtype=np.int64))
             self.sizes.write(np.full(len(block), size, dtype="<i8").tobytes())
 
-    def record(self, rows: int) -> dict[str, Any]:
-        self.values.flush()
-        self.sizes.flush()
+    def record(self) -> dict[str, Any]:
         shape = None if self.shape is None else list(self.shape)
         return {
             "dtype": self.dtype.str, "name": self.name, "role": self.role, "shape": shape,
-            "sizes_bytes": rows * _SIZE_BYTES, "values_bytes": self.values.tell(),
+            "sizes": self.sizes.record(), "values": self.values.record(),
         }  # fmt: skip
 
     def field(self, rows: int, values: Path, sizes: Path) -> Field:
@@ -104,7 +136,7 @@ class AnswerStore:
 
     def save(self) -> None:
         """Writes down which rows are whole."""
-        fields = [part.record(self.rows) for part in self._parts]
+        fields = [part.record() for part in self._parts]
         state = {"fields": fields, "identity": self._identity, "rows": self.rows, "type": _TYPE}
         partial = self._folder / f"{_STATE}.partial"
         partial.write_text(json.dumps(state), encoding="utf-8")
@@ -131,7 +163,7 @@ class AnswerStore:
         for role, fields in answers.items():
             for name, rows in fields.items():
                 first = rows[0]
-                values, sizes = (path.open("wb") for path in self._paths(len(self._parts)))
+                values, sizes = (_Summed(path) for path in self._paths(len(self._parts)))
                 self._parts.append(_Part(role, name, first.dtype, first.shape, values, sizes))
 
     def _open(self) -> None:
@@ -149,13 +181,8 @@ class AnswerStore:
             raise EngineError("work_differs", f"{self._folder} cannot be continued: {error}.", hint) from error
 
     def _continued(self, number: int, entry: Mapping[str, Any]) -> _Part:
-        files = []
-        for path, length in zip(self._paths(number), (entry["values_bytes"], entry["sizes_bytes"]), strict=True):
-            if path.stat().st_size < length:
-                raise ValueError(f"{path.name} is shorter than it was")
-            if path.stat().st_size > length:
-                os.truncate(path, length)
-            files.append(path.open("ab"))
+        values, sizes = self._paths(number)
+        files = (_Summed(values, entry["values"]), _Summed(sizes, entry["sizes"]))
         shape = None if entry["shape"] is None else tuple(entry["shape"])
         return _Part(entry["role"], entry["name"], np.dtype(entry["dtype"]), shape, *files)
 
