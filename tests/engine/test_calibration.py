@@ -61,6 +61,10 @@ def test_a_calibrated_model_shows_no_more_than_chance_and_an_overconfident_one_i
     own, original = found["expected_calibration_error"], found["parent_expected_calibration_error"]
     assert original.low == 0
     assert "no more than chance" in original.plain
+    alone = figures(calibration.measure(context(labels, version=logits)))
+    corrected = alone["expected_calibration_error_debiased"]
+    assert corrected.value < alone["expected_calibration_error"].value
+    assert corrected.high < alone["expected_calibration_error"].high
     assert own.value > 0.15
     assert own.low > 0.1
     assert "more than chance shows" in own.plain
