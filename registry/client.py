@@ -63,6 +63,20 @@ class Client:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
         return self._call("POST", path, json.dumps(body or {}).encode(), headers)
 
+    def request_evaluation(self, version: str, evaluation: str, **asked: Any) -> dict[str, Any]:
+        """Have a version, `team/model@3`, measured on `team/dataset@1`; `asked`: plan, incumbent, out_of_distribution and others."""
+        run: dict[str, Any] = self.post(f"{_version_path(version)}/evaluations", {"evaluation": evaluation, **asked})
+        return run
+
+    def evaluation(self, version: str, run: str) -> dict[str, Any]:
+        """All that an evaluation found: figures with their sentences, what stood beside the version, rows and plan."""
+        found: dict[str, Any] = self.get(f"{_version_path(version)}/evaluations/{run}")
+        return found
+
+    def download_outputs(self, version: str, run: str, target: Path, expected: str | None = None) -> str:
+        """What the models of an evaluation answered row by row, checked by digest."""
+        return self.download(f"{_version_path(version)}/evaluations/{run}/outputs", target, expected)
+
     def upload(self, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Stream a file; the server answers its digest, which must be the one that we computed."""
         digest = digest_of(path)
@@ -159,6 +173,15 @@ class Client:
     def _target(self, path: str, query: Sequence[tuple[str, str]]) -> str:
         target = f"{self._base}/api/v1/{quote(path, safe='/?=&@:')}"
         return f"{target}?{urlencode(query)}" if query else target
+
+
+def _version_path(version: str) -> str:
+    """The path of `team/model@3`."""
+    name, at, number = version.partition("@")
+    team, slash, model = name.partition("/")
+    if not (at and slash and number.isdigit() and team and model):
+        raise ValueError(f"{version!r} names no version; it looks like team/model@3")
+    return f"teams/{team}/models/{model}/versions/{number}"
 
 
 class _Answer:

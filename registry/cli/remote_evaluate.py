@@ -41,8 +41,7 @@ def run(options: argparse.Namespace) -> int:
     plan = None if options.plan is None else read_plan(options.plan)
     client = client_of(options)
     version = resolve(client, options.version)
-    team, model, _ = split_version(version["ref"])
-    path = f"teams/{team}/models/{model}/versions/{version['number']}/evaluations"
+    team, _, _ = split_version(version["ref"])
     named = {
         "evaluation": options.data,
         "baseline": options.baseline,
@@ -50,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     }
     body = {use: name if name is None or "/" in name else f"{team}/{name}" for use, name in named.items()}
     asked = {"plan": plan, "incumbent": options.incumbent, "allow_seen": options.allow_seen, "seed": options.seed}
-    requested = client.post(path, {**body, **asked})
+    requested = client.request_evaluation(version["ref"], str(body.pop("evaluation")), **body, **asked)
     if not options.wait:
         print(f"Evaluation {requested['id']} of {version['ref']} is queued.")
         return 0
@@ -58,9 +57,9 @@ def run(options: argparse.Namespace) -> int:
     if finished["state"] != "succeeded":
         print(f"The evaluation {finished['state']}: {finished['failure_code'] or ''} {finished['failure'] or ''}")
         return 1
-    found = client.get(f"{path}/{requested['id']}")
+    found = client.evaluation(version["ref"], requested["id"])
     if options.outputs:
-        client.download(f"{path}/{requested['id']}/outputs", options.outputs, found["run"]["outputs_digest"])
+        client.download_outputs(version["ref"], requested["id"], options.outputs, found["run"]["outputs_digest"])
     print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(_told(found)))
     return 0
 

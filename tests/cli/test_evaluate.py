@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from registry.client import digest_of
 from registry.compression import execution
 from registry.compression.models import Run
 from tests.cli.conftest import Pressmark
 from tests.world import World
 
 Said = pytest.CaptureFixture[str]
+PLAN = {"type": "pressmark/evaluation_plan/1", "task": "embedding", "measures": ["size", "fidelity"]}
 
 
 def plan_file(tmp_path: Path, text: str | None = None) -> str:
     path = tmp_path / "plan.json"
-    path.write_text(
-        text if text is not None else json.dumps({"type": "pressmark/evaluation_plan/1", "task": "embedding"})
-    )
+    path.write_text(text if text is not None else json.dumps(PLAN))
     return str(path)
 
 
@@ -94,12 +94,14 @@ def test_rows_that_the_version_was_made_with_are_refused_but_where_it_is_said(
 
 
 def test_waiting_for_it_says_against_what_and_every_figure_over_all_rows(
-    pressmark: Pressmark, served: World, capsys: Said
+    pressmark: Pressmark, served: World, tmp_path: Path, capsys: Said
 ) -> None:
     version, rows = served.version(), served.arrays_dataset()
-    worker = WorkerBeside()
-    assert pressmark("ada", "evaluate", str(version), "--data", str(rows), "--wait") == 0
+    worker, outputs = WorkerBeside(), tmp_path / "outputs.safetensors"
+    words = ["--plan", plan_file(tmp_path), "--wait", "--outputs", str(outputs)]
+    assert pressmark("ada", "evaluate", str(version), "--data", str(rows), *words) == 0
     worker.join()
+    assert digest_of(outputs) == Run.objects.get().outputs_digest
     said = capsys.readouterr().out
     assert f"{version} on 64 rows, beside no other version" in said
     assert "The weights take" in said
