@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from registry.desk.metrics import COLUMNS, name_of
+from registry.desk.metrics import COLUMNS, WHOSE, name_of
 
 Figure = Mapping[str, Any]
 Where = tuple[tuple[str, str], ...]
@@ -26,6 +26,7 @@ _SUFFIXES = {
     "gram": " g",
 }  # fmt: skip
 _CURRENCY = "currency:"
+_SIGNED = ("_difference", "_difference_change", "_gap_change", "_excess_loss", "overconfidence")
 _LEAST_CHANCE = Decimal("0.0001")
 
 
@@ -38,13 +39,17 @@ class Row:
     shown: str
     exact: str
     interval: str
-    parent_shown: str
-    parent_exact: str
+    others: Mapping[str, Figure]
+    """The figures of other models beside it, by the prefix of their metric."""
     n: int | None
     spread: str
     reason: str
     figure: Figure
-    parent: Figure | None = None
+
+    @property
+    def parent(self) -> Figure | None:
+        """The parent's figure."""
+        return self.others.get("parent_")
 
 
 def size_text(size_bytes: int | Decimal | None) -> str:
@@ -74,6 +79,8 @@ def value_text(value: str | None, unit: str) -> str:
     if unit.startswith(_CURRENCY):
         amount = f"{exact:,.2f}" if abs(exact) >= 1 or exact == 0 else rounded(exact)
         return f"{amount} {unit.removeprefix(_CURRENCY)}"
+    if unit == "per_second" and exact >= 1000:
+        return f"{exact:,.0f} a second"
     return rounded(exact) + _SUFFIXES.get(unit, "")
 
 
@@ -97,10 +104,7 @@ def count_text(n: int | None) -> str:
 
 def is_difference(metric: str) -> bool:
     """Whether a metric is version minus another, or how a gap between groups changed: its sign speaks."""
-    return (
-        metric.endswith(("_difference", "_difference_change", "_gap_change", "_excess_loss"))
-        and metric != "max_abs_difference"
-    )
+    return metric.endswith(_SIGNED) and metric not in ("max_abs_difference", "mean_abs_difference")
 
 
 def text_of(figure: Figure) -> str:
@@ -158,39 +162,54 @@ def interval_text(figure: Figure) -> str:
 
 def _span(least: str, most: str, between: str) -> str:
     """Two ends that name their unit once."""
-    number, _, of = least.rpartition(" ")
-    return f"{number if of and most.endswith(f' {of}') else least}{between}{most}"
+    number, _, unit = least.partition(" ")
+    once = unit and most.partition(" ")[2] == unit and number[-1:].isdigit()
+    return f"{number if once else least}{between}{most}"
 
 
 def rows_of(figures: Sequence[Figure]) -> list[Row]:
-    """The figures of one document as rows; `parent_*` figures stand beside the child's instead of in a row of their own."""
+    """The figures of one document as rows; those of other models stand beside the child's instead of in rows of their own."""
     known = {(f["metric"], where_of(f)): f for f in figures}
     rows = []
     for figure in figures:
         metric, where = figure["metric"], where_of(figure)
-        if metric.startswith("parent_") and (metric.removeprefix("parent_"), where) in known:
+        if any((own, where) in known for own in _own_metrics(metric)):
             continue
-        rows.append(row_of(figure, known.get((f"parent_{metric}", where))))
+        others = {p: known[p + metric, where] for p in WHOSE if _folds(p, metric) and (p + metric, where) in known}
+        rows.append(row_of(figure, others))
     return rows
 
 
-def row_of(figure: Figure, parent: Figure | None = None) -> Row:
-    """One figure, with the parent's beside it where there is one."""
-    unit, where = figure["unit"], where_text(where_of(figure))
+def _own_metrics(metric: str) -> list[str]:
+    """The version's metric that another model's belongs beside; none for the version's own."""
+    return [own for p in WHOSE if metric.startswith(p) and _folds(p, own := metric.removeprefix(p))]
+
+
+def _folds(prefix: str, metric: str) -> bool:
+    """A figure that compares with another model is the version's, and stands in a row of its own."""
+    return prefix == "parent_" or not (metric.endswith("ratio") or "_saved_" in metric or is_difference(metric))
+
+
+def row_of(figure: Figure, others: Mapping[str, Figure] | None = None) -> Row:
+    """One figure; `others` are those of other models, by the prefix of their metric."""
+    where = where_text(where_of(figure))
     return Row(
         metric=figure["metric"],
         name=name_of(figure["metric"]) + (f" ({where})" if where else ""),
         shown=text_of(figure),
-        exact="" if figure["value"] is None else f"{figure['value']} {unit}",
+        exact=exact_text(figure),
         interval=interval_text(figure),
-        parent_shown="" if parent is None else text_of(parent),
-        parent_exact="" if parent is None or parent["value"] is None else f"{parent['value']} {unit}",
+        others=others or {},
         n=figure["n"],
         spread=_spread_text(figure),
         reason=figure["reason"] or "",
         figure=figure,
-        parent=parent,
     )
+
+
+def exact_text(figure: Figure) -> str:
+    """The decimal of the record with its unit; empty where there is none."""
+    return "" if figure["value"] is None else f"{figure['value']} {figure['unit']}"
 
 
 def _spread_text(figure: Figure) -> str:

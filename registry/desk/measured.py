@@ -33,6 +33,15 @@ Limits = Mapping[tuple[str, str], tuple[str, str]]
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another model's figure."""
+
+    shown: str = ""
+    interval: str = ""
+    exact: str = ""
+
+
+@dataclass(frozen=True)
 class FigureView:
     """A row of the table with its drawing."""
 
@@ -40,6 +49,8 @@ class FigureView:
     sentence: str
     drawing: SafeString
     limit: str
+    beside: Sequence[Beside] = ()
+    """Other models' figures, in the order of the document's columns."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +62,14 @@ class Measured:
     method: str
     rows: Sequence[FigureView]
     environment: Sequence[Mapping[str, str]]
+    columns: Sequence[str] = ()
+    """Heads of the columns of other models."""
     plain: Sequence[str] = ()
     """One sentence for each figure of the document, in its order."""
     run: Run | None = None
     """The run that brought it, where the reader may see it."""
     extra: Sequence[tuple[str, str]] = ()
     """What of the environment only this document says."""
-
-    @property
-    def compares(self) -> bool:
-        """Whether a parent stands beside."""
-        return any(view.row.parent_shown for view in self.rows)
 
     @property
     def folded(self) -> bool:
@@ -153,12 +161,14 @@ def measured_document(
     """One document as a table; `index` is unique on the page. `common` is what of its environment is said elsewhere; None: all."""
     rows = figures.rows_of(document["figures"])
     method = document["method"]
+    whose = [prefix for prefix in metrics.HEADS if any(prefix in row.others for row in rows)]
     said = [(part["name"], part["value"]) for part in document["environment"]]
     return Measured(
         evidence=row,
         name=metrics.kind_name(row.kind),
         method=f"{method['name']} {method['version']}",
-        rows=[_view(f"figure-{index}-{i}", found, row.kind, limits) for i, found in enumerate(rows)],
+        rows=[_view(f"figure-{index}-{i}", found, row.kind, limits, whose) for i, found in enumerate(rows)],
+        columns=[metrics.HEADS[prefix] for prefix in whose],
         environment=document["environment"],
         plain=[sentence(figure, row.kind) for figure in document["figures"]],
         run=run,
@@ -168,14 +178,21 @@ def measured_document(
     )
 
 
-def _view(name: str, row: figures.Row, kind: str, limits: Limits) -> FigureView:
+def _view(name: str, row: figures.Row, kind: str, limits: Limits, whose: Sequence[str] = ()) -> FigureView:
     comparator, limit = limits.get((kind, row.metric), ("", ""))
     said = sentence({**row.figure, "n": None, "low": None, "high": None}, kind)  # those stand in columns of their own
     whole = not row.figure["slice"]
     drawing = _drawing(name, row, said, limit) if whole and (row.interval or limit) else ""
     words = {"at_least": "at least", "at_most": "at most"}
     written = f"{words[comparator]} {figures.value_text(limit, row.figure['unit'])}" if limit else ""
-    return FigureView(row, said, mark_safe(drawing), written)  # noqa: S308  svg escapes everything that came from data
+    beside = [_beside(row.others.get(prefix)) for prefix in whose]
+    return FigureView(row, said, mark_safe(drawing), written, beside)  # noqa: S308  svg escapes everything that came from data
+
+
+def _beside(figure: figures.Figure | None) -> Beside:
+    if figure is None:
+        return Beside()
+    return Beside(figures.text_of(figure), figures.interval_text(figure), figures.exact_text(figure))
 
 
 def _drawing(name: str, row: figures.Row, said: str, limit: str) -> str:

@@ -66,6 +66,8 @@ NAMES = {
     "false_positive_rate": "Wrongly selected (false positive rate)",
     "expected_calibration_error": "Confidence against truth (expected calibration error)",
     "expected_calibration_error_debiased": "The same, less what chance adds",
+    "expected_calibration_error_by_chance": "What chance alone would show",
+    "cpu_time_ratio": "Processor time against the parent's",
     "overconfidence": "Surer than right",
     "brier_score": "Brier score",
     "best_temperature": "Temperature that fits best",
@@ -108,6 +110,7 @@ NAMES = {
     "output_spread": "Outputs, spread",
     "output_norm_mean": "Outputs, mean norm",
 }
+HEADS = {"parent_": "Parent", "incumbent_": "Incumbent", "first_": "First approved"}
 WHOSE = {"parent_": "the parent's", "incumbent_": "the incumbent's", "first_": "the first approved version's"}
 _SUFFIXES = {
     "_difference": "difference",
@@ -168,7 +171,9 @@ def name_of(metric: str) -> str:
         return NAMES[metric]
     for prefix, whose in WHOSE.items():
         if metric.startswith(prefix):
-            return f"{name_of(metric.removeprefix(prefix))}, {whose}"
+            own = name_of(metric.removeprefix(prefix))
+            beside = own.replace("the parent's", whose).replace("the parent", whose.removesuffix("'s"))
+            return beside if beside != own else f"{own}, {whose}"
     for suffix, word in _SUFFIXES.items():
         if metric.endswith(suffix) and metric.removesuffix(suffix) in NAMES:
             return f"{NAMES[metric.removesuffix(suffix)]}, {word}"

@@ -67,6 +67,11 @@ class Difference:
     detectable: str = ""
 
     @property
+    def is_rule(self) -> bool:
+        """Whether the slice is told by what is so of its rows and not by the name of a group."""
+        return any(name == "found" or name.endswith("_answer") for name, _ in self.where)
+
+    @property
     def shown(self) -> str:
         return difference_text(self.figure["value"], self.figure["unit"])
 

@@ -83,7 +83,11 @@ def cell(figure: Figure | None) -> Cell:
 
 def reliability(sheet: Sheet) -> Curves | None:
     """Accuracy by confidence; None where there are no bins."""
-    places = [w for w in _places(sheet, "bin_accuracy") if dict(w).keys() == {CONFIDENCE_BIN}]
+    bins = [
+        *_places(sheet, "bin_accuracy"),
+        *_places(sheet, "parent_bin_accuracy"),
+    ]  # a bin may be empty for one of them
+    places = sorted({w for w in bins if dict(w).keys() == {CONFIDENCE_BIN}})
     if not places:
         return None
     series = [line for prefix in _SERIES if (line := _bins(sheet, prefix, places)) is not None]
@@ -188,12 +192,17 @@ def _severity_line(sheet: Sheet, metric: str, where: Where) -> Line:
 # --- latency by batch and threads -------------------------------------------------------------------------------------
 
 
-def latencies(sheet: Sheet) -> Curves | None:
-    """Median latency of one row by batch size, one drawing for each number of threads; None where only one setting was timed."""
-    places = _places(sheet, "latency_p50_ms")
-    settings = [w for w in places if {BATCH, THREADS} == dict(w).keys()]
+def latencies(sheet: Sheet, first: Where) -> Curves | None:
+    """Median latency by batch size, one drawing for each number of threads; None where only one setting was timed.
+
+    `first` is the setting of the figures without a slice.
+    """
+    settings = [w for w in _places(sheet, "latency_p50_ms") if {BATCH, THREADS} == dict(w).keys()]
     if not settings:
         return None
+    if first not in settings:
+        sheet = Sheet([*sheet.figures, *(_sliced_as(f, first) for f in sheet.figures if not f["slice"])])
+        settings.append(first)
     by_threads: dict[str, list[Where]] = defaultdict(list)
     for where in sorted(settings, key=lambda w: (Decimal(dict(w)[THREADS]), Decimal(dict(w)[BATCH]))):
         by_threads[dict(where)[THREADS]].append(where)
@@ -205,6 +214,10 @@ def latencies(sheet: Sheet) -> Curves | None:
     lines = [_latency_line(sheet, where) for group in by_threads.values() for where in group]
     heads = ["Median", "95th", "99th", "Parent’s median", "Against the parent’s", "Throughput"]
     return Curves(drawings, Table.of(heads, lines))
+
+
+def _sliced_as(figure: Figure, where: Where) -> Figure:
+    return {**figure, "slice": [{"name": name, "value": value} for name, value in where]}
 
 
 def _latency_drawing(index: int, threads: str, sheet: Sheet, places: Sequence[Where]) -> SafeString | None:

@@ -115,6 +115,13 @@ class Record:
     def plan_digest(self) -> str:
         return next((d.environment("plan") for d in self.documents if d.environment("plan")), "")
 
+    @property
+    def first_setting(self) -> Where:
+        """Batch and threads of the timings that name none: the first of the plan."""
+        plan = self.plan or {}
+        batch, threads = ((plan.get(name) or [1])[0] for name in ("batch_sizes", "thread_counts"))
+        return (("batch", str(batch)), ("threads", str(threads)))
+
     def subject(self, role: str) -> str:
         """The digest of another model, whoever may know its name."""
         kind = f"-{role}" if role != PARENT else ""

@@ -135,7 +135,7 @@ def _worst_clause(main: Against | None) -> str:
     if worst is None or worst.state != "lost":
         return "no group of rows lost more than chance explains"
     chance = f", corrected p {worst.chance}" if worst.chance else ""
-    return f"worst for {worst.name} ({worst.size} lost{chance})"
+    return f"worst {'where' if worst.is_rule else 'for'} {worst.name} ({worst.size} lost{chance})"
 
 
 def _worst(main: Against | None) -> Tile:
@@ -148,7 +148,8 @@ def _worst(main: Against | None) -> Tile:
         soft = f"greatest of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst)})"
         return Tile("For whom worst", "#slices", "nobody beyond chance", soft, "unclear")
     chance = f", corrected p {worst.chance}" if worst.chance else ""
-    return Tile("For whom worst", "#slices", worst.name, f"{worst.shown} ({_sure(worst)}{chance})", "lost")
+    strong = f"where {worst.name}" if worst.is_rule else worst.name
+    return Tile("For whom worst", "#slices", strong, f"{worst.shown} ({_sure(worst)}{chance})", "lost")
 
 
 # --- what is saved ----------------------------------------------------------------------------------------------------

@@ -84,8 +84,14 @@ class Evaluation:
 
     @property
     def same(self) -> list[Measured]:
-        """How alike the answers are, against each other model."""
-        return [d for d in self.documents if d.evidence.kind.partition("-")[0] == FIDELITY]
+        """How alike the answers are, against each other model, once where one plays several parts."""
+        kinds = {FIDELITY} | {f"{FIDELITY}-{r}" for r in ("incumbent", "first") if not self._repeats(r)}
+        return [d for d in self.documents if d.evidence.kind in kinds]
+
+    def _repeats(self, role: str) -> bool:
+        """Whether another model is the parent, or the incumbent, once more."""
+        digest = self.record.subject(role)
+        return digest != "" and digest in {self.record.subject(r) for r in OTHERS[: OTHERS.index(role)]}
 
     @property
     def costs(self) -> list[Measured]:
@@ -97,7 +103,8 @@ class Evaluation:
         """Kinds that have no part of the page of their own."""
         own = {"quality", "fairness", "calibration", "robustness", "out-of-distribution", "distribution"}
         shown = {d.evidence.pk for d in [*self.same, *self.costs]}
-        kinds = (d for d in self.documents if not d.evidence.kind.startswith(COMPARISON))
+        left_out = (COMPARISON, FIDELITY)
+        kinds = (d for d in self.documents if not d.evidence.kind.startswith(left_out))
         return [d for d in kinds if d.evidence.kind not in own and d.evidence.pk not in shown]
 
 
@@ -117,7 +124,7 @@ def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation
         groups=groups.rates(record.sheet("fairness")),
         reliability=curves.reliability(record.sheet("calibration")),
         severities=curves.severities(record.sheet("robustness")),
-        latencies=curves.latencies(record.sheet("timing")),
+        latencies=curves.latencies(record.sheet("timing"), record.first_setting),
         target=_target(version),
         environment=common,
         missing=missing_of(record),
