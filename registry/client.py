@@ -64,7 +64,7 @@ class Client:
         return self._call("POST", path, json.dumps(body or {}).encode(), headers)
 
     def request_evaluation(self, version: str, evaluation: str, **asked: Any) -> dict[str, Any]:
-        """Have a version, `team/model@3`, measured on `team/dataset@1`; `asked`: plan, incumbent, out_of_distribution and others."""
+        """Have a version, `team/model@3`, measured on `team/dataset@1`; `asked`: plan, incumbent and what else there is."""
         run: dict[str, Any] = self.post(f"{_version_path(version)}/evaluations", {"evaluation": evaluation, **asked})
         return run
 
