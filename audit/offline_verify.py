@@ -1520,9 +1520,8 @@ class Bundle:
                     self.check_ref(entry, ref, left_out)
         with self.verdict.judging(FILES):
             self.check_texts()
-        for path, name in {"report.json": "report_json", "report.pdf": "report_pdf"}.items():
-            with self.verdict.judging(FILES):
-                self.check_report(path, name)
+        with self.verdict.judging(FILES):
+            self.check_report()
         self.check_statements()
         with contextlib.suppress(OSError):
             if "verify.py" in self.files and self.read("verify.py") != Path(__file__).read_bytes():
@@ -1588,13 +1587,21 @@ class Bundle:
                 raise Bad(f"texts.json: text {text['id']} is sealed by no entry of the bundle")
         ascending([text["id"] for text in value["texts"]], "texts.json")
 
-    def check_report(self, path: str, name: str) -> None:
-        if path not in self.files:
+    def check_report(self) -> None:
+        """One entry seals the report in each form that is there, and it is of an assessment of what the bundle is about."""
+        found = [entry for entry in self.entries if entry.event["kind"] == "report.issued"]
+        for path, name in {"report.json": "report_json", "report.pdf": "report_pdf"}.items():
+            if path in self.files:
+                digest = "sha256:" + hashlib.sha256(self.files[path]).hexdigest()
+                found = [entry for entry in found if digest in entry.refs(name)]
+                if not found:
+                    raise Bad(f"{path}: not a report that an entry of the bundle seals, or not the one beside it")
+        subject = self.verdict.subject
+        if subject in ("", "instance") or not {"report.json", "report.pdf"}.intersection(self.files):
             return
-        digest = "sha256:" + hashlib.sha256(self.files[path]).hexdigest()
-        issued = [entry for entry in self.entries if entry.event["kind"] == "report.issued"]
-        if not any(digest in entry.refs(name) for entry in issued):
-            raise Bad(f"{path}: not a report that an entry of the bundle seals")
+        assessed = {key for e in self.entries if e.stream == subject for key, _ in e.rows("audit.assessment")}
+        if not any(row.get("assessment_id") in assessed for entry in found for _, row in entry.rows("audit.report")):
+            raise Bad(f"report.*: a report that an entry seals, but of no assessment in {subject}")
 
     def check_statements(self) -> None:
         """Each statement is about digests that the entries seal; in a bundle of one version, about that version."""

@@ -85,7 +85,7 @@ class _Building:
         """Everything but manifest and signatures."""
         scope = scopes.sealed(self.bundle)
         about = About(self.model, str(self.bundle.version_id or "") or None, scope, self.moment)
-        report = None if self.model is None else _report(self.bundle, self.issued.position)
+        report = None if self.model is None else _report(self.bundle, self.issued.position, scope.size)
         positions = self._positions(scope, report)
         inside = Inside(about.concerns())
         for entry in log.write_entries(self.contents, positions, self.checkpoint.size):
@@ -127,14 +127,21 @@ def _event(entry: Entry) -> Mapping[str, Any]:
     return queries.read_entry(entry)["event"]  # type: ignore[no-any-return]
 
 
-def _report(bundle: Bundle, position: int) -> Report | None:
-    """The newest report about the model that was issued before the bundle."""
+def _report(bundle: Bundle, position: int, size: int) -> Report | None:
+    """The newest report that was issued before the bundle, of an assessment of the model that stands within its scope."""
     rows: Iterable[Report] = (
         Report.objects.filter(assessment__stream=bundle.subject, issued_at__lte=bundle.issued_at)
         .select_related("assessment")
         .order_by("-id")
     )
-    return next((row for row in rows if queries.entry_of(row).position < position), None)
+    return next(
+        (
+            row
+            for row in rows
+            if queries.entry_of(row).position < position and queries.entry_of(row.assessment).position < size
+        ),
+        None,
+    )
 
 
 def _add_report(contents: Contents, report: Report | None) -> None:

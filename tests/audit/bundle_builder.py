@@ -32,6 +32,7 @@ from tests.audit.bundle_ledger import (
 )
 
 __all__ = [
+    "ASSESSMENT",
     "BUNDLE",
     "DATASET",
     "ELSEWHERE",
@@ -74,6 +75,7 @@ TEXT = min(TEXTS)
 MODEL = "model:01890a5d-ac96-774b-bcce-b302099c0001"
 OTHER = "model:01890a5d-ac96-774b-bcce-b302099c0002"
 DATASET = "dataset:01890a5d-ac96-774b-bcce-b302099c0003"
+ASSESSMENT = "01890a5d-ac96-774b-bcce-b302099b0004"
 REPORT = b'{"disclaimer":"evidence status, no certification"}'
 VERSIONS = 6
 PROOFS_PER_FILE = 8_000
@@ -147,7 +149,8 @@ def tell(
         ledger = acts[number](ledger) if number in acts else ledger
         receipts.append(_register(ledger, number))
     report = ledger.store("report_json", REPORT)
-    ledger.act(("instance", "report.issued", [report], []))
+    row = {"id": uuid(0x9000), "row": {"assessment_id": ASSESSMENT}, "type": "audit.report/1"}
+    ledger.act(("instance", "report.issued", [report], [row]))
     size = len(ledger.entries)
     streams = sorted(ledger.last_seq) if subject == "instance" else sorted([MODEL, DATASET])
     ends = [{"last_seq": ledger.last_seq[stream] - (stream == lowered), "stream": stream} for stream in streams]
@@ -171,6 +174,8 @@ def _register(ledger: Ledger, number: int) -> bytes:
     for text, (salt, value) in [*TEXTS.items()][number : number + 1]:
         row = {"commitment": commitment(salt, value), "created_at": None, "erased_at": None}
         rows.append({"id": text, "row": row, "type": "access.text/1"})
+    if not number:
+        rows.append({"id": ASSESSMENT, "row": {"stream": MODEL}, "type": "audit.assessment/1"})
     receipt = ledger.act((MODEL, "version.registered", [document], rows))
     ledger.act((OTHER, "version.registered", [], []))
     data = uuid(0x6000 + number)

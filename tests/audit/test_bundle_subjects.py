@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -183,6 +184,58 @@ def test_the_report_is_the_one_that_an_entry_seals() -> None:
     for path, data in (("report.json", b"{}"), ("report.pdf", builder.REPORT)):
         files = builder.content(story) | {path: data}
         assert_no(judge_story(story, files), FILES, f"{path}: not a report that an entry of the bundle seals")
+
+
+def report_of(story: Story) -> int:
+    return next(at for at in story.positions if b'"kind":"report.issued"' in story.ledger.entries[at])
+
+
+def other_assessment(story: Story) -> None:
+    """The report that is handed out is about another model, whatever stands in its place."""
+    key = builder.uuid(0x777)
+    edit_entry(story, report_of(story), lambda e: e["event"]["records"][0]["row"].update(assessment_id=key))
+
+
+def assessment_elsewhere(story: Story) -> None:
+    """The assessment stands in the bundle, but in another stream than the one that it is about."""
+    edit_entry(story, positions_of(story, MODEL)[0], lambda e: e["event"]["records"].pop())
+    record = {"id": builder.ASSESSMENT, "row": {"stream": MODEL}, "type": "audit.assessment/1"}
+    edit_entry(story, positions_of(story, DATASET)[0], lambda e: e["event"]["records"].append(record))
+
+
+def no_record(story: Story) -> None:
+    edit_entry(story, report_of(story), lambda e: e["event"]["records"].clear())
+
+
+@pytest.mark.parametrize("change", [other_assessment, assessment_elsewhere, no_record])
+def test_a_report_about_something_else_is_no_report_of_this_bundle(change: Callable[[Story], None]) -> None:
+    story = builder.tell()
+    change(story)
+    assert_no(judge_story(story), FILES, "of no assessment in")
+    known = {"keys": [story.ledger.log.key_line], "checkpoint": newest(story)}
+    assert agreed(*opinions_on(builder.sealed(story), **known)).exit_code == 1
+    whole = builder.tell(subject="instance")
+    change(whole)
+    known = {"keys": [whole.ledger.log.key_line], "checkpoint": newest(whole)}
+    assert agreed(*opinions_on(builder.sealed(whole), **known)).exit_code == 0
+
+
+@pytest.mark.parametrize(("same", "exit_code"), [(True, 0), (False, 1)])
+def test_both_forms_of_the_report_are_sealed_by_the_same_entry(same: bool, exit_code: int) -> None:
+    story, data = builder.tell(), b"%PDF of a report"
+    pdf = story.ledger.store("report_pdf", data)
+    if same:
+        edit_entry(story, report_of(story), seals([builder.ref("report_json", builder.REPORT), pdf]))
+    else:
+        edit_entry(story, positions_of(story, MODEL)[3], seals([pdf]))
+    files = builder.content(story) | {"report.pdf": data}
+    known = {"keys": [story.ledger.log.key_line], "checkpoint": newest(story)}
+    assert agreed(*opinions_on(builder.sealed(story, files), **known)).exit_code == exit_code
+
+
+def seals(refs: list[dict[str, Any]]) -> Callable[[Any], None]:
+    """A report.issued entry, or one that becomes one, with these refs."""
+    return lambda entry: entry["event"].update(kind="report.issued", refs=refs)
 
 
 def test_a_bundle_may_have_no_report() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .archive import begins_like_a_receipt, read_zip
-from .bundle_files import about_of, check_contents, read_envelope, read_manifest
+from .bundle_files import About, about_of, check_contents, read_envelope, read_manifest
 from .bundle_log import (
     Issued,
     Scope,
@@ -100,6 +100,10 @@ def _check_scope(
     return issued, scope
 
 
+def _about(issued: Issued | None, entries: list[Entry]) -> About:
+    return about_of(None, entries) if issued is None else about_of(issued.version, entries, issued.subject)
+
+
 def verify_bundle(path: Path, call: Call) -> Findings:
     findings = Findings()
     try:
@@ -120,7 +124,7 @@ def verify_bundle(path: Path, call: Call) -> Findings:
     entries = read_entries(files, checkpoint, findings)
     inside = read_inside_roots(files, checkpoint, findings)
     issued, scope = _check_scope(files, manifest, entries, inside, findings)
-    check_contents(files, entries, about_of(issued.version if issued else None, entries), findings)
+    check_contents(files, entries, _about(issued, entries), findings)
     eras = eras_of_bundle(entries, files, findings)
     judge_key(eras, call.keys, findings)
     if issued is not None and call.not_before is not None and issued.entry.at < call.not_before:

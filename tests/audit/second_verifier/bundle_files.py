@@ -77,6 +77,9 @@ def read_manifest(files: Files, findings: Findings) -> dict[str, Any] | None:
     return None
 
 
+_REPORTS = ("report.json", "report.pdf")
+
+
 @dataclass(frozen=True)
 class About:
     """What the bundle is about, as far as it is known: the id of one version, and its digests."""
@@ -84,16 +87,18 @@ class About:
     version: str | None
     of_version: frozenset[int]
     digests: frozenset[str]
+    subject: str | None = None
 
 
-def about_of(version: str | None, entries: Iterable[Entry]) -> About:
+def about_of(version: str | None, entries: Iterable[Entry], subject: str | None = None) -> About:
     found = [
         (entry.position, record["row"].get("digest"))
         for entry in entries
         for record in entry.records("catalog.version")
         if record["id"] == version
     ]
-    return About(version, frozenset(p for p, _ in found), frozenset(d for _, d in found if isinstance(d, str)))
+    digests = frozenset(digest for _, digest in found if isinstance(digest, str))
+    return About(version, frozenset(position for position, _ in found), digests, subject)
 
 
 def _left_out(files: Files, entries: list[Entry], about: About, findings: Findings) -> set[str]:
@@ -154,12 +159,23 @@ def _check_texts(files: Files, entries: list[Entry], findings: Findings) -> None
             findings.demand((row["id"], row["commitment"]) in sealed, FILES, f"no entry commits to text {row['id']}")
 
 
-def _check_reports(files: Files, entries: list[Entry], findings: Findings) -> None:
-    for name in ("report.json", "report.pdf"):
-        if name in files:
-            issued = [ref for e in entries if e.kind == "report.issued" for ref in e.refs(name.replace(".", "_"))]
-            known = digest_of(files[name]) in {ref["digest"] for ref in issued}
-            findings.demand(known, FILES, f"no entry says that {name} was issued")
+def _seals(entry: Entry, files: Files) -> bool:
+    """Whether an entry issued the report in every form that is there."""
+    there = {name: name.replace(".", "_") for name in _REPORTS if name in files}
+    return entry.kind == "report.issued" and all(
+        digest_of(files[name]) in {ref["digest"] for ref in entry.refs(ref_name)} for name, ref_name in there.items()
+    )
+
+
+def _check_reports(files: Files, entries: list[Entry], about: About, findings: Findings) -> None:
+    if not any(name in files for name in _REPORTS):
+        return
+    issued = [entry for entry in entries if _seals(entry, files)]
+    findings.demand(bool(issued), FILES, "no entry says that this report was issued")
+    if about.subject not in (None, "instance"):
+        own = [r["id"] for e in entries if e.stream == about.subject for r in e.records("audit.assessment")]
+        named = [r["row"].get("assessment_id") for e in issued for r in e.records("audit.report")]
+        findings.demand(any(key in own for key in named), FILES, "the report is about something else")
 
 
 def read_envelope(data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -208,5 +224,5 @@ def check_contents(files: Files, entries: list[Entry], about: About, findings: F
     _check_documents(files, entries, about, findings)
     if "texts.json" in files:
         _check_texts(files, entries, findings)
-    _check_reports(files, entries, findings)
+    _check_reports(files, entries, about, findings)
     return _check_statements(files, entries, about, findings)
