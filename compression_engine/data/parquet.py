@@ -2,6 +2,7 @@
 
 Rules:
 - only the columns that are asked for are read; numbers go into arrays, which lie in a file where they are large;
+- a file is not believed: what is read is held against its own lengths before it is touched;
 - nulls are missing values: NaN among numbers, no code among names;
 - lists are an array where all have one length; columns of other types are refused by name.
 """
@@ -36,7 +37,9 @@ def parquet_rows(path: Path, digest: str, plan: Plan | None, *, arrow: bool) -> 
     try:
         for batch in blocks(chosen):
             for name, column in gathered.items():
-                column.add(batch.column(name))
+                found = batch.column(name)
+                found.validate(full=True)
+                column.add(found)
     except (OSError, ValueError) as error:
         raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
     return _rows({name: column.done() for name, column in gathered.items()}, read, digest)
@@ -84,11 +87,12 @@ def _opened(path: Path, hint: str, arrow: bool) -> tuple[list[str], dict[str, An
         raise DataError("missing_package", "Parquet and Arrow files need the package pyarrow.", need) from error
     try:
         if arrow:
-            reader = ipc.open_file(pyarrow.memory_map(str(path)))
+            reader = ipc.open_file(pyarrow.OSFile(str(path)))
             schema = reader.schema
         else:
-            reader = parquet.ParquetFile(str(path), memory_map=True)
+            reader = parquet.ParquetFile(str(path))
             schema = reader.schema_arrow
+        names = list(schema.names)
     except (OSError, ValueError) as error:
         raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
 
@@ -99,7 +103,6 @@ def _opened(path: Path, hint: str, arrow: bool) -> tuple[list[str], dict[str, An
         else:
             yield from reader.iter_batches(batch_size=_BLOCK_ROWS, columns=chosen)
 
-    names = list(schema.names)
     if len(set(names)) != len(names):
         raise DataError("data_does_not_fit", f"Two columns of {path.name} have one name.", "Name every column once.")
     return names, {name: schema.field(name).type for name in names}, blocks

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def _arrays(path: Path, digest: str, plan: Plan | None) -> Rows:
     hint = "Save plain numeric arrays with numpy.savez; arrays of Python objects are refused."
     try:
         arrays = numpy_arrays(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
     lengths = {array.shape[0] if array.ndim else -1 for array in arrays.values()}
     if len(lengths) != 1 or -1 in lengths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,35 @@ def test_a_broken_parquet_or_arrow_file_is_refused(tmp_path: Path, content: byte
     (tmp_path / "rows").write_bytes(content)
     with pytest.raises(DataError, match="cannot be read"):
         read_rows(tmp_path / "rows")
+
+
+def test_damaged_files_are_refused_and_never_believed(tmp_path: Path) -> None:
+    """Bytes changed, cut and put in at random: rows are read or refused with a reason, and nothing else happens."""
+    drawn = random.Random(5)
+    numbers = {
+        "income": np.arange(4.0),
+        "age": np.arange(4),
+        "approved": np.array(["yes", "no"] * 2),
+        "race": np.array(["a"] * 4),
+    }
+    np.savez(tmp_path / "stored.npz", **numbers)
+    np.savez_compressed(tmp_path / "packed.npz", **numbers)
+    written(tmp_path / "rows.csv", CSV)
+    for path in (people(tmp_path / "rows.parquet"), people(tmp_path / "rows.arrow"), *tmp_path.glob("*.[nc]*")):
+        whole, refused = path.read_bytes(), 0
+        for number in range(60):
+            data = bytearray(whole)
+            place = drawn.randrange(len(data))
+            data[place : place + drawn.choice([0, 1, 1, 9])] = drawn.randbytes(drawn.choice([0, 1, 1, 5]))
+            damaged = tmp_path / f"{number}-{path.name}"
+            damaged.write_bytes(data)
+            try:
+                rows = read_rows(damaged, TABULAR)
+                labels_of(rows, TABULAR, 2)
+                slices_of(rows, TABULAR)
+            except DataError:
+                refused += 1
+        assert refused > 5, path.name
 
 
 def test_json_lines_with_columns(tmp_path: Path) -> None:
