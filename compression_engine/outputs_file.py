@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_canonical
+from compression_engine.data.labels import CUT_LIMIT
 from compression_engine.data.mapped import blocks
 from compression_engine.errors import EngineError
 from compression_engine.outputs import Array, Column, Field, Outputs
@@ -141,6 +142,8 @@ class _Members:
             len(array) for array in found.inputs.values()
         }
         lengths |= {len(part) for part in (found.labels, found.sequences) if part is not None}
+        if any(array.dtype != np.float64 or (np.abs(array) > CUT_LIMIT).any() for array in found.inputs.values()):
+            raise ValueError("a column to cut by holds what is no number")
         if len(lengths) != 1 or "version" not in models:
             raise ValueError("its members have different rows, or the version's answers are missing")
         return found

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from compression_engine.canonical import decimal_text
 from compression_engine.data.encoder import Encoder
+from compression_engine.data.mapped import blocks, temporary
 from compression_engine.data.rows import Array, Indices, Named, Rows
 from compression_engine.errors import DataError
 from compression_engine.outputs import Column, Field
@@ -27,6 +28,8 @@ from compression_engine.plan import Plan
 _NUMBERS_KEPT = 20
 _SLICE_VALUES_MAX = 200
 _INPUT_COLUMNS_MAX = 64
+CUT_LIMIT = 3e38
+"""Numbers to cut by lie within; trees work in single precision."""
 
 
 @dataclass
@@ -91,18 +94,26 @@ def cut_columns(encoder: Encoder, plan: Plan) -> dict[str, Array]:
     for name in plan.slices:
         column = encoder.rows.columns[name]
         if isinstance(column, np.ndarray) and column.ndim == 1:
-            found[name] = column.astype(np.float64)
+            found[name] = column
     for name, array in encoder.rows.arrays.items():
         if array.ndim > 2 or array.dtype.kind not in "biuf":
             continue
         flat = array.reshape(len(array), -1)
         if flat.shape[1] <= _INPUT_COLUMNS_MAX:
             columns = _names_of(name, flat.shape[1], plan)
-            found |= {
-                title: flat[:, place].astype(np.float64) for place, title in enumerate(columns) if title not in found
-            }
+            found = {title: flat[:, place] for place, title in enumerate(columns)} | found
     counts = encoder.token_counts()
-    return found if counts is None else found | {"token_count": counts.astype(np.float64)}
+    return _bounded(found if counts is None else found | {"token_count": counts})
+
+
+def _bounded(columns: dict[str, Array]) -> dict[str, Array]:
+    """Numbers as float64 within what a tree can hold, in a file where they are many; NaN stands for a missing one."""
+    rows = len(next(iter(columns.values()), ()))
+    made = temporary((len(columns), rows), np.dtype(np.float64))
+    for place, column in enumerate(columns.values()):
+        for part in blocks(column):
+            made[place, part] = np.clip(column[part], -CUT_LIMIT, CUT_LIMIT, dtype=np.float64)
+    return {name: made[place] for place, name in enumerate(columns)}
 
 
 def _names_of(name: str, width: int, plan: Plan) -> list[str]:

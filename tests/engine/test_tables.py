@@ -129,8 +129,8 @@ def test_damaged_files_are_refused_and_never_believed(tmp_path: Path) -> None:
         "approved": np.array(["yes", "no"] * 2),
         "race": np.array(["a"] * 4),
     }
-    np.savez(tmp_path / "stored.npz", **numbers)
-    np.savez_compressed(tmp_path / "packed.npz", **numbers)
+    np.savez(tmp_path / "stored.npz", allow_pickle=False, **numbers)
+    np.savez_compressed(tmp_path / "packed.npz", allow_pickle=False, **numbers)
     written(tmp_path / "rows.csv", CSV)
     for path in (people(tmp_path / "rows.parquet"), people(tmp_path / "rows.arrow"), *tmp_path.glob("*.[nc]*")):
         whole, refused = path.read_bytes(), 0
@@ -230,6 +230,14 @@ def test_many_numbers_are_cut_at_their_quartiles_and_many_names_are_refused() ->
     names = Column(np.arange(300, dtype=np.int32), tuple(map(str, range(300))))
     with pytest.raises(DataError, match="300 values"):
         slices_of(columns(a=names), Plan(slices=("a",)))
+
+
+def test_numbers_to_cut_by_are_finite_whatever_the_column_holds() -> None:
+    rows = columns(far=np.array([1.0, np.inf, -1e300, np.nan]))
+    found = cut_columns(Encoder(rows, [model_input(shape=(None, 1))], None), Plan(slices=("far",)))["far"]
+    assert np.isfinite(found.astype(np.float32)).tolist() == [True, True, True, False]
+    assert np.isnan(found[3])
+    assert found[2] < found[0] < found[1]
 
 
 def test_sequences_are_numbered_and_may_not_lie_apart() -> None:
