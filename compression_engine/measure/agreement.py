@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from compression_engine.data import Array
 from compression_engine.measure import bootstrap, decoding, retrieval, scores
-from compression_engine.measure.figures import OTHERS, UNIT, cosine_figures, mean, ratio, share
+from compression_engine.measure.figures import OTHERS, UNIT, cosine_figures, mean, share
 from compression_engine.measure.intervals import Floats
 from compression_engine.outputs import VERSION, Field, Outputs
 from compression_engine.plan import Plan
@@ -159,7 +159,7 @@ def _of_sequences(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Me
     edits, lengths = decoding.edit_distances(read, other), np.array([float(len(row)) for row in other])
     found = [share("decoded_agreement", edits == 0, None, seed, "are read as exactly the same sequence")]
     if lengths.sum():
-        low, high = bootstrap.interval_of_means([edits, lengths], ratio, seed)
+        low, high = bootstrap.interval_of_ratio(edits, lengths, seed, None, bootstrap.NOT_NEGATIVE)
         value = float(edits.sum() / lengths.sum())
         words = f"{int(edits.sum())} edits part the {int(lengths.sum())} symbols that the {OTHERS[role]} reads"
         plain = f"{words} from these ({value:.2%})."
@@ -178,7 +178,7 @@ def _frames(metric: str, same: list[NDArray[np.bool_]], what: str, seed: int) ->
         plain = f"There are no {what}."
         return Measurement(metric, None, "share", 0, plain, reason=plain.lower().rstrip("."))
     value = float(hits.sum() / counts.sum())
-    low, high = bootstrap.interval_of_means([hits, counts], ratio, seed)
+    low, high = bootstrap.interval_of_ratio(hits, counts, seed, None, bootstrap.SHARE)
     plain = f"{value:.1%} of {int(counts.sum())} {what} keep the same symbol; the strings decide, not these."
     return Measurement(metric, value, "share", len(same), plain, low, high)
 

@@ -1,22 +1,28 @@
-"""Intervals of figures that are no plain means, from 2,000 resamples of whole rows.
+"""Intervals of means, ratios of sums, and figures of counts, from 2,000 resamples of whole rows.
 
 Rules:
 - a row is drawn with everything that belongs to it, so that paired and clustered values (tokens of a text) stay together;
 - rows of one sequence depend on each other, so whole sequences are drawn where there are any;
+- means and ratios are studentised, which holds for skewed values too; other figures take the percentiles;
+- an interval does not leave the range that the figure can have; values that do not differ at all have none to speak of, and its
+  ends are the value;
 - figures that depend on rows through counts alone are resampled as counts (the multinomial law of the same bootstrap);
 - beyond 5,000 rows or sequences random groups of equal size are drawn instead of them: means and their spread stay the same;
 - memory is bounded by blocks and does not grow with the number of resamples.
-Sources: percentile bootstrap (Efron 1979), of clusters (Davison and Hinkley 1997, 3.8); Wilson's interval of a share (1927).
+Sources: percentile bootstrap (Efron 1979); studentised (Hall 1988), see `resampling`; of clusters (Davison and Hinkley 1997, 3.8);
+Wilson's interval of a share (1927).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure.intervals import Floats, share_interval
+from compression_engine.measure.resampling import ratio_of, studentised_intervals
 
 RESAMPLES = 2000
 UNITS_MAX = 5000
@@ -28,7 +34,10 @@ Interval = tuple[float | None, float | None]
 Clusters = NDArray[np.int64] | None
 """The number of the sequence of each row, [rows]; None where rows stand alone."""
 NO_INTERVAL: Interval = (None, None)
-TOO_FEW = "one row or one sequence gives no interval"
+TOO_FEW = "too few rows that differ to bound both ends"
+ANY = (-math.inf, math.inf)
+NOT_NEGATIVE = (0.0, math.inf)
+SHARE = (0.0, 1.0)
 
 
 def interval_of_means(columns: Sequence[Floats], figure: Figure, seed: int, clusters: Clusters = None) -> Interval:
@@ -76,16 +85,38 @@ def intervals_of_counts(
     return [_ends(column) for column in np.concatenate(found).T]
 
 
-def interval_of_mean(values: Floats, seed: int, clusters: Clusters = None) -> Interval:
+def interval_of_ratio(
+    values: Floats, weights: Floats, seed: int, clusters: Clusters = None, within: tuple[float, float] = ANY
+) -> Interval:
+    """Interval of sum(values) / sum(weights), both [rows], studentised; `within`: the range that the figure can have."""
+    pair: Sequence[Floats] = [values, weights]
+    if clusters is not None:
+        pair = [_sums(column, np.unique(clusters, return_inverse=True)[1]) for column in pair]
+    if len(pair[0]) > UNITS_MAX:
+        places = np.random.default_rng(seed).permutation(len(pair[0])) % UNITS_MAX
+        pair = [_sums(column, places) for column in pair]
+    units = pair[0], pair[1]
+    ratio = ratio_of(*units)
+    if ratio.error is None:
+        return NO_INTERVAL
+    if ratio.error == 0:
+        return ratio.value, ratio.value
+    found = studentised_intervals([lambda: units], len(units[0]), seed)[0]
+    return NO_INTERVAL if found is None else (max(within[0], found[0]), min(within[1], found[1]))
+
+
+def interval_of_mean(
+    values: Floats, seed: int, clusters: Clusters = None, within: tuple[float, float] = ANY
+) -> Interval:
     """Interval of a mean."""
-    return interval_of_means([values], lambda mean: mean, seed, clusters)
+    return interval_of_ratio(values, np.ones(len(values)), seed, clusters, within)
 
 
 def interval_of_share(hits: NDArray[np.bool_], seed: int, clusters: Clusters = None) -> Interval:
     """Wilson's interval of a share of rows; where rows belong to sequences, from resamples of these."""
     if clusters is None:
         return share_interval(int(hits.sum()), len(hits))
-    return interval_of_mean(hits.astype(np.float64), seed, clusters)
+    return interval_of_mean(hits.astype(np.float64), seed, clusters, SHARE)
 
 
 def _joined(columns: Sequence[Floats], sizes: Floats, places: NDArray[np.intp]) -> tuple[Sequence[Floats], Floats]:

@@ -38,7 +38,7 @@ def share(metric: str, hits: NDArray[np.bool_], clusters: Clusters, seed: int, w
 def mean(metric: str, values: Floats, unit: str, clusters: Clusters, seed: int, words: str) -> Measurement:
     """A mean over rows with its interval; `words` has a place for the value and one for n."""
     value = float(values.mean())
-    low, high = bootstrap.interval_of_mean(values, seed, clusters)
+    low, high = bootstrap.interval_of_mean(values, seed, clusters, _within(metric, unit))
     reason = None if low is not None else bootstrap.TOO_FEW
     plain = words.format(value, len(values))
     return Measurement(metric, value, unit, len(values), plain, low, high, deviation(values), reason)
@@ -49,7 +49,7 @@ def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) ->
     n, other = len(cosines), OTHERS[role]
     average, least, low_quantile = float(cosines.mean()), float(cosines.min()), float(np.quantile(cosines, 0.05))
     interval = bootstrap_mean(cosines, seed) if clusters is None and n <= bootstrap.UNITS_MAX else None
-    low, high = interval or bootstrap.interval_of_mean(cosines, seed, clusters)
+    low, high = interval or bootstrap.interval_of_mean(cosines, seed, clusters, (-1.0, 1.0))
     quantile_low, quantile_high = quantile_interval(cosines, 0.05)
     open_end = quantile_low is None or quantile_high is None
     return [
@@ -95,6 +95,10 @@ def doubling_spans(longest: int) -> list[tuple[int, int]]:
     return spans
 
 
-def ratio(above: Floats, below: Floats) -> Floats:
-    """above / below; NaN where nothing is below."""
-    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
+def _within(metric: str, unit: str) -> tuple[float, float]:
+    """The range that a mean can have."""
+    if metric == "rank_correlation":
+        return -1.0, 1.0
+    if metric == "drift_along_sequence":
+        return bootstrap.ANY
+    return bootstrap.SHARE if unit == "share" else bootstrap.NOT_NEGATIVE

@@ -11,7 +11,7 @@ import numpy as np
 
 from compression_engine.data import Array
 from compression_engine.measure import bootstrap, language
-from compression_engine.measure.figures import OTHERS, UNIT, cosine_figures, ratio
+from compression_engine.measure.figures import OTHERS, UNIT, cosine_figures
 from compression_engine.measure.language import Tokens
 from compression_engine.outputs import VERSION, Field, Outputs
 from compression_engine.result import Measurement
@@ -54,7 +54,8 @@ def _figure(metric: str, unit: str, tokens: Tokens, span: tuple[int, int] | None
             metric, None, unit, 0, "No text has a token to predict.", reason="no text has a token to predict"
         )
     value = float(sums.sum() / total)
-    low, high = bootstrap.interval_of_means([sums[there], counts[there].astype(np.float64)], ratio, seed)
+    within = bootstrap.SHARE if unit == "share" else bootstrap.NOT_NEGATIVE
+    low, high = bootstrap.interval_of_ratio(sums[there], counts[there].astype(np.float64), seed, None, within)
     after = "" if span is None else f" after {span[0]} to {span[1]} tokens"
     if metric == "top1_agreement":
         plain = f"{value:.1%} of {total} next tokens{after} stay the first choice ({n} texts)."

@@ -204,7 +204,7 @@ def test_drift_along_a_sequence_shows_that_rows_from_a_fresh_state_hide(tmp_path
     assert fresh["top1_agreement"].value == 1
     drift = whole["drift_along_sequence"]
     assert drift.low is not None
-    assert drift.low > 0.02
+    assert drift.low > 0
     assert drift.n == 6
     by_place = [entry for entry in found[True] if entry.metric == "mean_abs_difference" and entry.slice]
     assert [entry.slice[0] for entry in by_place] == [
@@ -309,5 +309,5 @@ def test_a_single_row_has_figures_without_intervals() -> None:
     assert found["kl_divergence"].value == 0
     assert (found["kl_divergence"].low, found["kl_divergence"].reason) == (
         None,
-        "one row or one sequence gives no interval",
+        "too few rows that differ to bound both ends",
     )

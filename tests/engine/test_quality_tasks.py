@@ -88,18 +88,20 @@ def spoken(words: list[str], spoiled: dict[int, str]) -> Field:
 
 
 def test_the_error_rate_is_edits_over_length_of_labels() -> None:
-    words = ["abc", "aab", "c", "bbbb"]
-    spoiled = {0: "ab", 3: "babab"}
+    words = ["abc", "aab", "c", "bbbb"] * 10
+    spoiled = {place: "ab" for place in range(0, 40, 4)} | {3: "babab", 21: "b"}
     models = {"version": {"answer": spoken(words, spoiled)}, "parent": {"answer": spoken(words, {})}}
     found = measured(Outputs(models, Field(np.array(words))), SPELLED)
-    assert value(found["character_error_rate"]) == pytest.approx((1 + 2) / 11)
-    assert value(found["exact_match"]) == 0.5
+    assert value(found["character_error_rate"]) == pytest.approx((10 + 2 + 2) / 110)
+    assert value(found["exact_match"]) == 28 / 40
     assert found["parent_character_error_rate"].value == 0
-    assert found["character_error_rate"].n == 4
+    assert found["character_error_rate"].n == 40
     low, high = found["character_error_rate"].low, found["character_error_rate"].high
     assert low is not None
     assert high is not None
-    assert 0 <= low < 3 / 11 < high
+    assert 0 <= low < 14 / 110 < high
+    lone = measured(Outputs({"version": {"answer": spoken(["a"], {})}}, Field(np.array(["a"]))), SPELLED)
+    assert lone["character_error_rate"].reason == "too few rows that differ to bound both ends"
 
 
 def test_an_error_rate_may_pass_one_and_needs_a_label_that_is_not_empty() -> None:

@@ -146,7 +146,7 @@ def _log_loss(probabilities: Floats, right: Classes, seed: int, clusters: bootst
     losses = -np.log(np.clip(own, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY))
     value = float(losses.mean())
     plain = f"{who} has a log loss of {value:.4f} nats on {len(right)} rows (0 is perfect)."
-    ends = bootstrap.interval_of_mean(losses, seed, clusters)
+    ends = bootstrap.interval_of_mean(losses, seed, clusters, bootstrap.NOT_NEGATIVE)
     return _measured("log_loss", value, "nat", len(right), plain, ends, spread=deviation(losses))
 
 

@@ -6,10 +6,11 @@ rows, since tokens of one text are not independent; n counts rows, the sentence 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from compression_engine.measure import bootstrap, scores
-from compression_engine.measure.intervals import Floats
 from compression_engine.measure.language import Tokens, context_bins, tokens_of
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
@@ -43,20 +44,15 @@ def _figure(metric: str, unit: str, tokens: Tokens, span: tuple[int, int] | None
     if total == 0:
         plain = f"{who} has no {metric.replace('_', ' ')}: no row has a token to predict."
         return Measurement(metric, None, unit, 0, plain, reason="no row has a token to predict", slice=where)
-    figure = _perplexity if metric == "perplexity" else _share
-    value = float(figure(sums.sum(keepdims=True), counts.sum(keepdims=True).astype(np.float64))[0])
-    low, high = bootstrap.interval_of_means([sums[there], counts[there].astype(np.float64)], figure, seed)
+    value = float(sums.sum() / total)
+    within = bootstrap.NOT_NEGATIVE if metric == "perplexity" else bootstrap.SHARE
+    ends = bootstrap.interval_of_ratio(sums[there], counts[there].astype(np.float64), seed, None, within)
+    low, high = ends
+    if metric == "perplexity":  # exp keeps the order, so it may be taken of the ends
+        value, (low, high) = math.exp(value), (None if end is None else math.exp(end) for end in ends)
     reason = bootstrap.TOO_FEW if low is None else None
     if metric == "perplexity":
         plain = f"{who} has a perplexity of {value:.4g}{after} ({total} tokens of {n} rows; 1 is perfect)."
     else:
         plain = f"{who} chooses the next token{after} rightly for {value:.1%} of {total} tokens of {n} rows."
     return Measurement(metric, value, unit, n, plain, low, high, reason=reason, slice=where)
-
-
-def _perplexity(losses: Floats, counts: Floats) -> Floats:
-    return np.exp(losses / counts)
-
-
-def _share(hits: Floats, counts: Floats) -> Floats:
-    return np.asarray(hits / counts)

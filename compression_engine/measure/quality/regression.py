@@ -6,6 +6,8 @@ Intervals from 2,000 resamples of rows, or of whole sequences where rows belong 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from compression_engine.measure import bootstrap, scores
@@ -24,7 +26,7 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> lis
     n = len(errors)
     absolute = np.abs(errors).mean(axis=1)
     mean = float(absolute.mean())
-    low, high = bootstrap.interval_of_mean(absolute, seed, outputs.sequences)
+    low, high = bootstrap.interval_of_mean(absolute, seed, outputs.sequences, bootstrap.NOT_NEGATIVE)
     reason = bootstrap.TOO_FEW if low is None else None
     plain = f"{who} is off by {mean:.4g} on average ({n} rows)."
     return [
@@ -38,6 +40,10 @@ def _root(errors: Floats, seed: int, clusters: bootstrap.Clusters, who: str) -> 
     squares = np.square(errors)
     value = float(_mean_root(*squares.mean(axis=0)))
     low, high, reason = _interval(list(squares.T), _mean_root, errors.shape[1], seed, clusters)
+    if errors.shape[1] == 1:  # the root of a mean, whose interval holds for skewed squares too
+        ends = bootstrap.interval_of_mean(squares[:, 0], seed, clusters, bootstrap.NOT_NEGATIVE)
+        low, high = (None if end is None else math.sqrt(end) for end in ends)
+        reason = bootstrap.TOO_FEW if low is None else None
     plain = f"{who} has a root mean squared error of {value:.4g} ({len(errors)} rows)."
     return Measurement("root_mean_squared_error", value, UNIT, len(errors), plain, low, high, reason=reason)
 

@@ -6,8 +6,6 @@ are blank and agree in a model that reads nothing. Intervals: resamples of whole
 
 from __future__ import annotations
 
-import numpy as np
-
 from compression_engine.measure import bootstrap, scores
 from compression_engine.measure.intervals import Floats, share_interval
 from compression_engine.outputs import Outputs
@@ -33,11 +31,7 @@ def _error_rate(edits: Floats, lengths: Floats, seed: int, who: str) -> Measurem
         plain = f"{who} has no error rate: the labels of all {n} rows are empty."
         return Measurement("character_error_rate", None, "ratio", n, plain, reason="all labels are empty")
     value = float(edits.sum() / symbols)
-    low, high = bootstrap.interval_of_means([edits, lengths], _ratio, seed)
+    low, high = bootstrap.interval_of_ratio(edits, lengths, seed, None, bootstrap.NOT_NEGATIVE)
     plain = f"{who} makes {int(edits.sum())} errors in {symbols} symbols of {n} rows ({value:.2%})."
     reason = bootstrap.TOO_FEW if low is None else None
     return Measurement("character_error_rate", value, "ratio", n, plain, low, high, reason=reason)
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
