@@ -6,10 +6,11 @@ import argparse
 import json
 from collections.abc import Callable
 
-from tests.bench import ledger, quantization
+from tests.bench import evaluation, ledger, quantization
 from tests.bench.harness import Row, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "evaluation": evaluation.run,
     "ledger": ledger.run,
     "quantization": quantization.run,
 }
