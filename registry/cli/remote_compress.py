@@ -73,13 +73,13 @@ def watch(client: Client, run_id: str, timeout: float = 7200) -> dict[str, Any]:
 
 
 def read_plan(path: Path) -> dict[str, Any]:
-    """A plan from a file; the server says which member of it is wrong."""
+    """A plan or price sheet from a file; the server says which member of it is wrong."""
     try:
         plan = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise Invalid(f"{path} is no JSON: {error}.", hint="Write the plan as one JSON object.") from None
+        raise Invalid(f"{path} is no JSON: {error}.", hint="Write it as one JSON object.") from None
     if not isinstance(plan, dict):
-        raise Invalid(f"{path} holds no JSON object.", hint="Write the plan as one JSON object.")
+        raise Invalid(f"{path} holds no JSON object.", hint="Write it as one JSON object.")
     return plan
 
 

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plan", type=Path, metavar="FILE", help="pressmark/evaluation_plan/1 as JSON")
     parser.add_argument("--incumbent", metavar="ALIAS", help="compare with what it serves; production, if left out")
+    parser.add_argument(
+        "--price-sheet", type=Path, metavar="FILE", help="what computing costs you: energy, cost, net benefit"
+    )
     parser.add_argument("--out-of-distribution", metavar="DATASET@N", help="rows of another kind")
     parser.add_argument("--baseline", metavar="DATASET@N", help="rows that monitors compare with")
     parser.add_argument(
@@ -39,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if (options.outputs or options.json) and not options.wait:
         raise Invalid("--outputs and --json need what an evaluation found.", hint="Add --wait.")
     plan = None if options.plan is None else read_plan(options.plan)
+    prices = None if options.price_sheet is None else read_plan(options.price_sheet)
     client = client_of(options)
     version = resolve(client, options.version)
     team, _, _ = split_version(version["ref"])
@@ -48,7 +52,13 @@ def run(options: argparse.Namespace) -> int:
         "out_of_distribution": options.out_of_distribution,
     }
     body = {use: name if name is None or "/" in name else f"{team}/{name}" for use, name in named.items()}
-    asked = {"plan": plan, "incumbent": options.incumbent, "allow_seen": options.allow_seen, "seed": options.seed}
+    asked = {
+        "plan": plan,
+        "incumbent": options.incumbent,
+        "allow_seen": options.allow_seen,
+        "seed": options.seed,
+        "price_sheet": prices,
+    }
     requested = client.request_evaluation(version["ref"], str(body.pop("evaluation")), **body, **asked)
     if not options.wait:
         print(f"Evaluation {requested['id']} of {version['ref']} is queued.")

@@ -52,6 +52,7 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "incumbent": names.reference(row.incumbent),
         "first": names.reference(row.first),
         "plan_digest": row.plan_digest,
+        "price_sheet_digest": row.price_sheet_digest,
         "allow_seen": row.allow_seen,
         "seed": row.seed,
         "attempt": row.attempt,
@@ -147,6 +148,9 @@ class EvaluationMembers(serializers.Serializer[Any]):
         max_length=63,
         help_text="The alias whose version stands beside this one; 'production' where nothing is said.",
     )
+    price_sheet = serializers.DictField(
+        required=False, allow_null=True, default=None, help_text="pressmark/price_sheet/1: what computing costs you."
+    )
     out_of_distribution = serializers.CharField(
         required=False, allow_null=True, default=None, help_text="Rows of another kind: team/dataset@3"
     )
@@ -196,7 +200,7 @@ class RequestRun(Command, Query):
             calibration=dataset_of(caller, data["calibration"]),
             baseline=dataset_of(caller, data["baseline"]),
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
-            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen")},
+            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen", "price_sheet")},
         )
         return run_body(queries.get_run(caller, run.pk), caller)
 

@@ -50,7 +50,7 @@ class RequestEvaluation(Command, Query):
             evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
             baseline=dataset_of(caller, data["baseline"]),
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
-            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen")},
+            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen", "price_sheet")},
         )
         return run_body(queries.get_run(caller, run.pk), caller)
 

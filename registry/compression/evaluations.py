@@ -43,9 +43,13 @@ def _judges(version: ModelVersion) -> Q:
 
 def plan_of(run: Run) -> Body | None:
     """The plan by which the run evaluates; None where the engine looked for itself."""
-    if run.plan_digest is None:
+    return _document(run.plan_digest)
+
+
+def _document(digest: str | None) -> Body | None:
+    if digest is None:
         return None
-    document = parse_canonical(storage.read_bytes(run.plan_digest))
+    document = parse_canonical(storage.read_bytes(digest))
     assert isinstance(document, dict)
     return document
 
@@ -81,6 +85,7 @@ def evaluation_body(run: Run, caller: Caller) -> Body:
         "version_digest": None if judged is None else judged.digest,
         "compared_with": {role: _version(version, names) for role, version in compared_with(run).items()},
         "plan": plan_of(run),
+        "price_sheet": _document(run.price_sheet_digest),
         "data": data,
         "n": next((row["rows"] for row in data if row["role"] == "evaluation"), None),
         "seen": _seen(run, [document for _, document in rows]),

@@ -4,7 +4,7 @@
     base/ incumbent/ first/  the files of the versions that it is compared with, where there are any
     data/evaluation        the rows; data/calibration, baseline and out-of-distribution where they were given
     seen/ ...              rows that the version was made with, so that the engine finds them among those it is judged on
-    recipe.json plan.json  the recipe and the plan of the evaluation
+    recipe.json plan.json price_sheet.json  the recipe, the plan of the evaluation, and what computing costs
     output/ result files   what the engine writes
     tmp/                   its only place for temporary files
     said.txt, told.jsonl   standard error, and what it said on standard output
@@ -67,6 +67,7 @@ class Job:
         self.output = self.folder / "output"
         self.recipe = self.folder / "recipe.json"
         self.plan = self.folder / "plan.json"
+        self.price_sheet = self.folder / "price_sheet.json"
         self.outputs = self.folder / "outputs.safetensors"
         self.work = root / f"{_WORK}{run.pk}"
         self.seen: list[Path] = []
@@ -80,8 +81,9 @@ class Job:
         catalog.materialise(run.parent, self.parent)
         if run.recipe is not None:
             self.recipe.write_bytes(recipe_bytes(run.recipe))
-        if run.plan_digest is not None:
-            self.plan.write_bytes(storage.read_bytes(run.plan_digest))
+        for digest, target in ((run.plan_digest, self.plan), (run.price_sheet_digest, self.price_sheet)):
+            if digest is not None:
+                target.write_bytes(storage.read_bytes(digest))
         (self.folder / "data").mkdir()
         given = {
             "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,

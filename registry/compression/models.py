@@ -75,6 +75,7 @@ class Run(GovernedModel):
     baseline = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     out_of_distribution = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     plan_digest = DigestField(null=True, blank=True)
+    price_sheet_digest = DigestField(null=True, blank=True)
     base = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     incumbent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     first = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")

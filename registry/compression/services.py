@@ -10,12 +10,14 @@ Rules:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from compression_engine.errors import EngineError, RecipeError
 from compression_engine.plan import Plan
+from compression_engine.price_sheet import PriceSheet
 from compression_engine.recipe import RECIPE_TYPE
 from compression_engine.recipe import Recipe as RecipeDocument
 from registry import storage
@@ -35,6 +37,7 @@ from registry.compression.material import (
 )
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.rules import misfits, needs_calibration
+from registry.digests import canonical
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
 from registry.provenance.models import DatasetVersion
@@ -95,6 +98,7 @@ def request_run(
     incumbent: str | None = None,
     out_of_distribution: DatasetVersion | None = None,
     allow_seen: bool = False,
+    price_sheet: Mapping[str, Any] | None = None,
 ) -> Run:
     """Ask for a child of `parent` by `recipe`; it becomes the next version of `model` when the run succeeds.
 
@@ -118,6 +122,7 @@ def request_run(
     run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
     run.out_of_distribution = out_of_distribution
     _check_unseen(actor, run)
+    run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
     _set_beside(actor, run, plan, incumbent)
     return _queue(actor, role, run)
 
@@ -133,11 +138,13 @@ def request_evaluation(
     incumbent: str | None = None,
     out_of_distribution: DatasetVersion | None = None,
     allow_seen: bool = False,
+    price_sheet: Mapping[str, Any] | None = None,
 ) -> Run:
     """Ask for measurements of a version as it is; they become evidence about it.
 
     It is compared with what it was derived from, with what the alias `incumbent` serves (`production`, where none is named), and
-    with the first approved version of its line: each where there is one that can be run. `plan` is a `pressmark/evaluation_plan/1`.
+    with the first approved version of its line: each where there is one that can be run. `plan` is a `pressmark/evaluation_plan/1`;
+    with a `price_sheet` (`pressmark/price_sheet/1`) energy, cost and net benefit are said as well.
     """
     role = permissions.require(actor, "run.request", version.model.team_id)
     check_version(actor, version)
@@ -147,6 +154,7 @@ def request_evaluation(
     run.evaluation, run.baseline, run.out_of_distribution = evaluation, baseline, out_of_distribution
     _check_unseen(actor, run)
     run.base = base_of(actor, version)
+    run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
     _set_beside(actor, run, plan, incumbent)
     return _queue(actor, role, run)
 
@@ -187,6 +195,14 @@ def _store_plan(document: Mapping[str, Any]) -> str:
     return storage.store_bytes(parsed.canonical()).digest
 
 
+def _store_price_sheet(document: Mapping[str, Any]) -> str:
+    try:
+        parsed = PriceSheet.parse(json.dumps(document).encode())
+    except EngineError as error:
+        raise Invalid(error.message, hint=error.hint, code=error.code.replace("_", "-")) from None
+    return storage.store_bytes(canonical(parsed.document())).digest
+
+
 def _check_uses(actor: Caller, data: Mapping[str, DatasetVersion | None]) -> None:
     for use, dataset in data.items():
         if dataset is not None:
@@ -210,9 +226,8 @@ def _queue(actor: Caller, role: str, run: Run) -> Run:
         run.state, run.requested_by_id = RunState.QUEUED, actor.actor_id
         run.requested_at = run.heartbeat_at = opened.now
         run.save(force_insert=True)
-        refs = (
-            [Ref("plan", run.plan_digest, storage.path_of(run.plan_digest).stat().st_size)] if run.plan_digest else []
-        )
+        given = {"plan": run.plan_digest, "price_sheet": run.price_sheet_digest}
+        refs = [Ref(name, kept, storage.path_of(kept).stat().st_size) for name, kept in given.items() if kept]
         emit("run.requested", run, team=model.team_id, refs=refs)
         opened.after_commit.append(partial(tasks.wake, run.pk))
         return run

@@ -111,6 +111,8 @@ class Work:
             arguments += [f"--{role}", job.weights_beside(run, role, version)]
         if run.plan_digest is not None:
             arguments += ["--plan", job.plan]
+        if run.price_sheet_digest is not None:
+            arguments += ["--price-sheet", job.price_sheet]
         if run.out_of_distribution is not None:
             data["out-of-distribution"] = run.out_of_distribution.bound_digest
             arguments += ["--out-of-distribution", job.data("out-of-distribution")]

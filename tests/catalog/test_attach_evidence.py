@@ -153,7 +153,7 @@ def test_evidence_over_http_comes_with_sentences_and_says_declared(world: World)
     assert answer.status_code == 201, answer.content
     assert answer["Pressmark-Receipt"]
     assert answer.json()["source"] == "declared"
-    assert answer.json()["sentences"] == ["Accuracy is 0.91 share (n = 50)."]
+    assert answer.json()["sentences"] == ["The model is right on 91 % of the rows (n = 50)."]
     assert [(e["kind"], e["source"]) for e in ada.get(url).json()["items"]] == [
         ("quality", "declared"), ("structure", "measured"),
     ]  # fmt: skip

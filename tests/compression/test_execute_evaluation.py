@@ -141,6 +141,26 @@ def test_a_compression_with_a_plan_evaluates_the_child_that_it_makes(world: Worl
     assert [row.pk for row in listed] == [run.pk]
 
 
+PRICES = {
+    "type": "pressmark/price_sheet/1", "currency": "EUR", "per_cpu_hour": "0.05", "per_gib_hour_memory": "0.005",
+    "per_gib_month_storage": "0.02", "per_kwh": "0.3", "grams_co2_per_kwh": "300", "predictions_per_month": 1_000_000,
+    "replicas": 1, "amortisation_months": 12, "watts_per_core": "10",
+}  # fmt: skip
+
+
+def test_with_a_price_sheet_it_is_said_what_serving_the_version_costs_and_saves(world: World) -> None:
+    plan = {**BARE, "measures": ["size", "timing", "memory", "energy", "cost"]}
+    run = evaluated(world, world.derived_version(world.version()), plan=plan, price_sheet=PRICES)
+    assert run.state == "succeeded", queries.run_log(run)
+    found = documents(run)
+    metrics = {figure["metric"]: figure for figure in found["cost"]["figures"]}
+    assert metrics["net_benefit_per_month"]["unit"] == "currency:EUR"
+    assert run.price_sheet_digest in facts(found["cost"]).values()
+    body = evaluations.evaluation_body(queries.get_run(world.cast.ada, run.pk), world.cast.ada)
+    assert body["price_sheet"]["per_kwh"] == "0.3"
+    assert {ref["name"] for ref in events_of(run)[0]["refs"]} == {"plan", "price_sheet"}
+
+
 # --- rows that the version was made with ---
 
 
@@ -226,5 +246,6 @@ def test_rows_answered_before_a_loss_are_not_answered_again_and_go_with_the_end(
     done = world.executed(run)
     assert (done.state, done.attempt) == ("succeeded", 3), queries.run_log(done)
     lines = [line for line in queries.run_log(done).splitlines() if '"stage": "answer"' in line]
-    assert 0 < answered < json.loads(lines[0])["done"], lines[:3]
+    assert answered > 0
+    assert all(json.loads(line)["done"] > answered for line in lines), lines[:3]
     assert list(Path(settings.PRESSMARK_RUNS).iterdir()) == []

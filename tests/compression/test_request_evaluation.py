@@ -65,6 +65,14 @@ def test_a_plan_that_is_none_is_refused_and_says_what_to_do(world: World, wrong:
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize("wrong", [{}, {"type": "pressmark/price_sheet/1", "currency": "euro"}])
+def test_a_price_sheet_that_is_none_is_refused_and_says_what_to_do(world: World, wrong: dict[str, Any]) -> None:
+    with pytest.raises(Invalid) as refused:
+        ask(world, world.version(), price_sheet=wrong)
+    assert refused.value.code == "price-sheet-invalid"
+    assert refused.value.hint
+
+
 # --- beside which versions ---
 
 
