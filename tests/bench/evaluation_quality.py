@@ -44,7 +44,7 @@ def quality_rows(quick: bool) -> list[Row]:
         worst = max(abs(ours[metric] - theirs[metric]) for metric in theirs)
         assert len(theirs) > 0, name
         found.append(at_most(f"quality.{name}", f"{what}: largest difference", worst, TOLERANCE, "share", n))
-    return found + _timed(rows) + _peers(rows)
+    return found + _coverage(quick) + _timed(rows) + _peers(rows)
 
 
 Measured = Callable[[], tuple[Figures, Figures, int]]
@@ -195,6 +195,45 @@ def _of_agreement(rows: int) -> Measured:
         return {entry.metric: entry.value or 0.0 for entry in found.measurements}, expected, rows
 
     return measured
+
+
+def _coverage(quick: bool) -> list[Row]:
+    """How often the intervals hold the truth: figures of 500 rows, against those of very many rows drawn alike."""
+    repeats = 100 if quick else 2000
+    found = []
+    for name, drawn in (("classification", _drawn_classes), ("regression", _drawn_numbers)):
+        wide, plan = drawn(np.random.default_rng(10**6), 400_000)
+        truth = _figures(wide, plan)
+        held = dict.fromkeys(truth, 0)
+        for number in range(repeats):
+            outputs, plan = drawn(np.random.default_rng(number), 500)
+            (document,) = quality.measure(Context(outputs, plan, number))
+            for entry in document.measurements:
+                if entry.low is not None and entry.high is not None:
+                    held[entry.metric] += entry.low <= truth[entry.metric] <= entry.high
+        for metric, count in held.items():
+            share = count / repeats
+            what = f"{name}, {metric}: intervals of 500 rows that hold the truth"
+            spread = float(np.sqrt(share * (1 - share) / repeats))
+            target, holds = ("0.935 to 0.965", 0.935 <= share <= 0.965) if not quick else (None, None)
+            reason = "too few repeats for the target" if quick else None
+            found.append(
+                Row(f"quality.coverage.{name}.{metric}", what, share, "share", target, holds, repeats, spread, reason)
+            )
+    return found
+
+
+def _drawn_classes(generator: np.random.Generator, rows: int) -> tuple[Outputs, Plan]:
+    right = generator.choice(4, size=rows, p=[0.1, 0.2, 0.3, 0.4])
+    logits = np.eye(4)[right] * 1.5 + generator.normal(size=(rows, 4)) * 1.4
+    plan = Plan(task="classification", scores="logits")
+    return Outputs({"version": {"answer": Field(logits.astype(np.float32))}}, Field(right)), plan
+
+
+def _drawn_numbers(generator: np.random.Generator, rows: int) -> tuple[Outputs, Plan]:
+    right = generator.normal(size=(rows, 1))
+    answer = (right + 0.5 * generator.normal(size=right.shape)).astype(np.float32)
+    return Outputs({"version": {"answer": Field(answer)}}, Field(right)), Plan(task="regression")
 
 
 def _timed(rows: int) -> list[Row]:

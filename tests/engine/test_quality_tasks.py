@@ -89,7 +89,7 @@ def spoken(words: list[str], spoiled: dict[int, str]) -> Field:
 
 def test_the_error_rate_is_edits_over_length_of_labels() -> None:
     words = ["abc", "aab", "c", "bbbb"] * 10
-    spoiled = {place: "ab" for place in range(0, 40, 4)} | {3: "babab", 21: "b"}
+    spoiled = dict.fromkeys(range(0, 40, 4), "ab") | {3: "babab", 21: "b"}
     models = {"version": {"answer": spoken(words, spoiled)}, "parent": {"answer": spoken(words, {})}}
     found = measured(Outputs(models, Field(np.array(words))), SPELLED)
     assert value(found["character_error_rate"]) == pytest.approx((10 + 2 + 2) / 110)
