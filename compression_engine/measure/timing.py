@@ -39,7 +39,7 @@ __all__ = [
 
 METHOD = "interleaved_rounds"
 METHOD_VERSION = "2"
-_SECONDS_FIRST = 20.0
+_SECONDS_FIRST = 40.0
 _SECONDS_MORE = 6.0
 
 

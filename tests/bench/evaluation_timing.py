@@ -34,7 +34,7 @@ from tests.engine import nets
 
 RUNS, RUNS_QUICK = 10, 4
 WITHIN = 0.03
-SECONDS, SECONDS_QUICK = 20.0, 6.0
+SECONDS, SECONDS_QUICK = 40.0, 6.0
 MEASURES = ("size", "fidelity", "quality", "comparison")
 
 
