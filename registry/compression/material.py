@@ -16,7 +16,7 @@ from registry.access.queries import get_readable, readable_team_ids
 from registry.catalog import queries as catalog
 from registry.catalog.models import Edge, EdgeRole, Grade, ModelVersion, RegisteredModel
 from registry.compression import standing
-from registry.compression.models import Run, RunKind
+from registry.compression.models import Run
 from registry.errors import BytesDiffer, Conflict, Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion, Source
@@ -138,12 +138,13 @@ def refuse_seen(version: ModelVersion, datasets: Iterable[DatasetVersion | None]
 
 
 def rows_seen(run: Run) -> dict[str, str]:
-    """The stored files whose rows the judged version saw, as far as who asked may read them: digest by name."""
+    """The stored files whose rows the judged version saw, as far as who asked may read them: digest by name.
+
+    Calibration rows of a compression stand not here: the engine itself looks for them where a step uses them.
+    """
     teams = readable_team_ids(run.requested_by_id)
     edges = seen_by(run.parent)
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
-    if run.kind == RunKind.COMPRESSION and run.calibration is not None:
-        shown.append(run.calibration)
     read = [row for row in shown if _rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
     named = {str(row.digest): str(row) for row in sorted(read, key=str)}
     judged = (
