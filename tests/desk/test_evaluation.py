@@ -280,3 +280,30 @@ def test_a_version_that_is_parent_and_served_alike_is_compared_once(visit: Visit
     assert "search/minilm@1, which is also the incumbent and the first approved version" in page
     assert "Against the incumbent it loses" not in page
     assert page.count("Accuracy, difference −3.0 points") == 1
+
+
+def test_a_setting_that_only_the_overall_figures_have_stands_in_the_curve_too(visit: Visit, story: Scene) -> None:
+    def ms(metric: str, value: str, **where: str) -> dict[str, Any]:
+        return figure(metric, value, "millisecond", n=200, slice=[{"name": k, "value": v} for k, v in where.items()])
+
+    timed = [ms("latency_p50_ms", "0.5"), ms("latency_p50_ms", "3.1", batch="8", threads="1")]
+    page = visit("carla").reads(address(made(story, {"timing": timed}, plan=PLAN)))
+    assert "batch 1, threads 1 0.5 ms" in page
+    assert "batch 8, threads 1 3.1 ms" in page
+
+
+def test_a_confidence_that_only_the_parent_shows_is_not_lost(visit: Visit, story: Scene) -> None:
+    bins = [
+        share("bin_confidence", "0.95", 400, confidence_bin="0.9-1.0"),
+        share("bin_accuracy", "0.6", 400, confidence_bin="0.9-1.0"),
+        share("parent_bin_confidence", "0.31", 50, confidence_bin="0.3-0.4"),
+        share("parent_bin_accuracy", "0.42", 50, confidence_bin="0.3-0.4"),
+    ]
+    page = visit("carla").reads(address(made(story, {"calibration": bins})))
+    assert re.search(r"0\.3-0\.4 – – 31\.0 % 42\.0 % 50", page)
+
+
+def test_answers_that_are_not_kept_are_not_found_and_never_shown_to_others(visit: Visit, run: Run) -> None:
+    path = address(run, "evaluation-outputs")
+    assert visit("ada").get(path).status_code == 404
+    assert visit("eve").get(path).status_code == 404

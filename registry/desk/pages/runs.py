@@ -26,7 +26,7 @@ STAGES = {
     "comparison": "Comparing row by row", "fairness": "Comparing groups", "calibration": "Holding confidence against truth",
     "robustness": "Corrupting inputs", "out-of-distribution": "Asking about other data", "energy": "Measuring energy",
     "cost": "Reckoning the cost",
-    "observe": "Counting the baseline", "write": "Writing the output",
+    "seen": "Looking for rows that it was made with", "observe": "Counting the baseline", "write": "Writing the output",
 }  # fmt: skip
 
 
