@@ -14,8 +14,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from audit import assessments, downloads, queries, services, witnesses
+from audit import assessments, downloads, queries, services
 from audit.models import Assessment, Entry, Report
+from audit.witnessing import witnesses
 from registry import storage
 from registry.access.http import Command, Query, caller_of, keyset_page
 from registry.catalog import queries as catalog

@@ -20,7 +20,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from audit import snapshots, verify_ledger
+from audit import snapshots
 from audit.facts.base import Fact, Input, after_days
 from audit.facts.case import Case
 from audit.facts.table import FACTS
@@ -28,6 +28,7 @@ from audit.frameworks import packs
 from audit.frameworks.packs import Pack, Requirement, Rule
 from audit.snapshots import LedgerState, Record, Snapshot
 from audit.statuses import WORST_FIRST, RuleAnswer, Statement, decide
+from audit.verification import verify_ledger
 from registry.catalog.models import RegisteredModel
 from registry.digests import canonical
 

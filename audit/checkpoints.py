@@ -5,7 +5,7 @@ Rules:
 - before signing, the ledger must contain the last outside checkpoint: same origin, not shorter, same root at that size;
 - under a new origin (`ledger.reopened`) the last one may still be of an older origin: then the ledger must continue it, or the
   reopening must have sealed it as the last of what was lost;
-- what a witness shows to be signed under this origin must be part of this ledger as well (`audit.cosigning`);
+- what a witness shows to be signed under this origin must be part of this ledger as well (`audit.witnessing.cosigning`);
 - a ledger that is refused is not signed, and the reason is kept for the health page;
 - the tree that is signed is the one that the entries' leaves give, whatever its tiles say;
 - what is signed is on disk in the database before;
@@ -22,7 +22,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from audit import cosigning, entries, eras, merkle, notes, outside, seat
+from audit import entries, eras, merkle, notes, outside, seat
 from audit.eras import Era
 from audit.keys import log_signer
 from audit.ledger import settle
@@ -31,6 +31,7 @@ from audit.outside import FILE as FILE
 from audit.outside import LATEST as LATEST
 from audit.outside import every as outside_notes  # noqa: F401  (the name by which others ask for them)
 from audit.refusal import LedgerRefused as LedgerRefused
+from audit.witnessing import cosigning
 from registry.digests import sha256
 
 TICK = "sign-checkpoint"

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from audit.entry_patterns import PlainEntry
+from audit.verification.entry_patterns import PlainEntry
 from registry.catalog.models import Artifact, ModelVersion
 from registry.digests import CanonicalError, canonical, is_digest, parse_canonical, parse_time
 from registry.images import RecordType, record_types

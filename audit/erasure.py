@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
-from audit.entry_search import entry_holds
+from audit.browsing.entry_search import entry_holds
 from audit.models import Entry
 from registry.access import permissions
 from registry.access.models import Actor, Text

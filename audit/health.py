@@ -16,8 +16,9 @@ from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views import View
 
-from audit import keeper, ledger, witnesses
+from audit import keeper, ledger
 from audit.models import Tick
+from audit.witnessing import witnesses
 from registry import guards
 
 STANDSTILL_SECONDS = 60

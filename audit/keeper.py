@@ -21,8 +21,10 @@ from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 
-from audit import anchors, checkpoints, keys, late_cosignatures, orphans
+from audit import anchors, checkpoints, keys
 from audit.models import Ledger, Tick
+from audit.verification import orphans
+from audit.witnessing import late_cosignatures
 from registry.compression import execution, tasks
 from registry.errors import Problem
 

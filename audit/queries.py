@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from audit import checkpoints, merkle, notes, witnesses
+from audit import checkpoints, merkle, notes
 from audit.models import Assessment, Bundle, Checkpoint, Entry, Report
+from audit.witnessing import witnesses
 from registry import storage
 from registry.access.queries import readable, readable_team_ids
 from registry.catalog.models import RegisteredModel

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit import checkpoints, moments
+from audit import checkpoints
+from audit.history import moments
 from audit.models import Entry
 from registry import storage
 from registry.digests import CanonicalError, parse_canonical, time_text

@@ -8,9 +8,9 @@ from audit import api as doors
 from audit import bundle_api as bundle_doors
 from audit import bundle_pages, check_pages, receipt_api, receipt_pages
 from audit import erasure_api as erasure
-from audit import history_urls as history
-from audit import ledger_urls as ledger
 from audit import pages as views
+from audit.browsing import urls as ledger
+from audit.history import urls as history
 
 _MODEL = "teams/<str:team>/models/<str:model>"
 _MODEL_PAGE = "models/<str:team>/<str:model>"

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from audit import anchors, checkpoints, health, keeper, keys, ledger, witnesses
+from audit import anchors, checkpoints, health, keeper, keys, ledger
 from audit.models import Checkpoint, Entry, Key
+from audit.witnessing import witnesses
 from registry import guards
 from registry.errors import Problem
 

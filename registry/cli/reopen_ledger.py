@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from audit import checkpoints, cosigning, eras, past
+from audit import checkpoints, eras, past
 from audit import services_interventions as interventions
 from audit.models import Intervention, Ledger
 from audit.refusal import LedgerRefused
+from audit.witnessing import cosigning
 from registry.cli import administrators
 from registry.cli.keys import tell_new_keys
 from registry.errors import Conflict

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from django.core.management import call_command
 
-from audit import replay
 from audit.models import Ledger
+from audit.verification import replay
 from registry import guards
 from registry.access.models import SYSTEM_ROLE
 from registry.access.queries import system_actor

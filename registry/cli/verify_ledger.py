@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from audit import notes, replay, verify_ledger
-from audit.ledger_report import LedgerReport
-from audit.replay import Replay
+from audit import notes
 from audit.signing import KeyLineError, parse_key_line
+from audit.verification import replay, verify_ledger
+from audit.verification.ledger_report import LedgerReport
+from audit.verification.replay import Replay
 from registry.errors import Invalid
 
 _FILE_LIMIT_BYTES = 64 * 1024

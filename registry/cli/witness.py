@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 
 from audit import notes
-from audit.cosignatures import CosignerKey, cosigner_of, open_cosignature
 from audit.signing import ISSUER_SUFFIX, KeyFileError, KeyLineError, PublicKey, Signer, parse_key_line
-from audit.witness import EVIDENCE, KEY_FILE, LOGS, State, StateError, Witness
-from audit.witness_server import WitnessServer
+from audit.witnessing.cosignatures import CosignerKey, cosigner_of, open_cosignature
+from audit.witnessing.witness import EVIDENCE, KEY_FILE, LOGS, State, StateError, Witness
+from audit.witnessing.witness_server import WitnessServer
 from registry.errors import Conflict, Invalid
 
 _NAME_LIMIT = 200

@@ -13,7 +13,7 @@ from django.utils import timezone
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
-from audit import replay
+from audit.verification import replay
 from registry.access import services as access
 from registry.access.models import Actor, Membership, Role, Token
 from registry.access.queries import system_actor

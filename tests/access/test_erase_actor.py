@@ -6,7 +6,7 @@ import pytest
 from django.apps import apps
 from django.test import Client
 
-from audit import replay, verify_ledger
+from audit.verification import replay, verify_ledger
 from registry.access import services as access
 from registry.access.models import Actor, IdempotencyKey, Text
 from registry.access.queries import system_actor

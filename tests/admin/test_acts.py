@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from audit import replay
+from audit.verification import replay
 from registry.access import services as access
 from registry.access.models import Actor, Membership, Role, Text, Token
 from registry.monitoring.models import Monitor

@@ -13,9 +13,10 @@ from unittest import mock
 
 from django.conf import settings
 
-from audit import checkpoints, entry_feed, raw_entries, verify_ledger
-from audit.entry_feed import Item
-from audit.entry_patterns import Patterns
+from audit import checkpoints
+from audit.verification import entry_feed, raw_entries, verify_ledger
+from audit.verification.entry_feed import Item
+from audit.verification.entry_patterns import Patterns
 from registry import guards
 from registry.access import services as access
 from registry.images import record_types

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from audit import erasure
-from audit.history_answers import model_as_of, team_as_of
+from audit.history.answers import model_as_of, team_as_of
 from audit.models import Entry
 from registry import storage
 from registry.access.models import Team
@@ -285,7 +285,7 @@ def test_a_team_shows_what_each_alias_of_each_model_served(story: Story, outside
 
 
 def test_a_large_team_comes_in_pages_by_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from audit import history_team
+    from audit.history import team as history_team
 
     monkeypatch.setattr(history_team, "PAGE_MODELS", 3)
     for number in range(7):

@@ -8,7 +8,8 @@ import random
 import pytest
 from django.utils import timezone
 
-from audit import history_steps, moments
+from audit.history import moments
+from audit.history import steps as history_steps
 from audit.models import Entry
 from registry.digests import parse_time, time_text
 from registry.errors import Conflict, Invalid

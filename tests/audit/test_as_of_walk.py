@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from audit.history_answers import model_as_of
-from audit.history_changes import changes
+from audit.history.answers import model_as_of
+from audit.history.changes import changes
 from audit.models import Entry
 from tests.audit.walking import Walk, said
 from tests.world import World

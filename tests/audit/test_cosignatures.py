@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit import notes
-from audit.cosignatures import CosignerKey, cosign, cosigner_of, open_cosignature, parse_cosigner_line
 from audit.signing import KeyLineError, Signer
+from audit.witnessing.cosignatures import CosignerKey, cosign, cosigner_of, open_cosignature, parse_cosigner_line
 from tests.audit.witnessing import ORIGIN, Log
 
 SECONDS = 1_679_315_147

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from audit import checkpoints, entry_feed, raw_entries, verify_ledger
+from audit import checkpoints
+from audit.verification import entry_feed, raw_entries, verify_ledger
 from tests.services.home import Home
 from tests.worlds.audit import AuditWorld, tamper
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit import entries
-from audit.entry_patterns import Patterns, PlainEntry
+from audit.verification.entry_patterns import Patterns, PlainEntry
 from registry.digests import CanonicalError, canonical, parse_canonical
 from registry.images import RecordType, record_types
 from tests.worlds.audit import AuditWorld

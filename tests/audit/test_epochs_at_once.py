@@ -7,8 +7,9 @@ import threading
 import pytest
 from django.db import connections
 
-from audit import checkpoints, eras, replay
+from audit import checkpoints, eras
 from audit.models import Entry
+from audit.verification import replay
 from registry.access.models import Team
 from registry.events import emit, unit
 from tests.world import Cast, World

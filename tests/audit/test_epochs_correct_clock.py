@@ -8,9 +8,10 @@ import uuid
 import pytest
 from django.db import connection
 
-from audit import keeper, ledger, replay
+from audit import keeper, ledger
 from audit.models import Entry, Tick
 from audit.services_interventions import correct_clock
+from audit.verification import replay
 from registry.digests import canonical, parse_canonical, time_text
 from registry.errors import Conflict, Forbidden
 from registry.events import emit, unit

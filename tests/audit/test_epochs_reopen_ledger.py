@@ -7,11 +7,12 @@ import shutil
 import pytest
 from django.conf import settings
 
-from audit import checkpoints, eras, keys, notes, replay
+from audit import checkpoints, eras, keys, notes
 from audit.models import Entry, Ledger
 from audit.services import make_keys, origin_of
 from audit.services_interventions import reopen_ledger
 from audit.signing import Signer
+from audit.verification import replay
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.storage import read_bytes
 from tests.audit.acts import act, files, last_event, lost_checkpoint, receipt_of, rows_of, write_outside

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from django.db import DatabaseError, transaction
 
-from audit import checkpoints, eras, keys, notes, replay
+from audit import checkpoints, eras, keys, notes
 from audit.models import Entry, Intervention, Key
 from audit.services import make_keys
 from audit.services_interventions import revoke_keys
+from audit.verification import replay
 from registry.access import services as access
 from registry.access.models import Actor, ActorKind, Role
 from registry.errors import Forbidden, Unavailable

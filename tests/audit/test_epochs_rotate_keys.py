@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from audit import checkpoints, eras, keys, notes, replay
+from audit import checkpoints, eras, keys, notes
 from audit.models import Entry, Intervention, Key
 from audit.services_interventions import rotate_keys
 from audit.signing import Signer, issuer_name
+from audit.verification import replay
 from registry.errors import Forbidden, Invalid, Unavailable
 from registry.events import Unit, unit
 from registry.storage import read_bytes

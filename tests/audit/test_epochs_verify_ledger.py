@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from audit import keys, replay, verify_ledger
+from audit import keys
+from audit.verification import replay, verify_ledger
 from tests.audit.acts import act, lost_checkpoint, write_outside
 from tests.world import World
 

@@ -10,8 +10,9 @@ import pytest
 from django.apps import apps
 from django.test import Client
 
-from audit import bundles, checkpoints, erasure, replay, services, verify_ledger
+from audit import bundles, checkpoints, erasure, services
 from audit.models import Bundle, Entry
+from audit.verification import replay, verify_ledger
 from registry.access import services_erasing
 from registry.access.models import IdempotencyKey, Role, Text
 from registry.access.services import grant_membership, new_text

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from audit import browsing, merkle, notes
+from audit import merkle, notes
+from audit.browsing import entries_found
 from audit.models import Entry
 from registry.access import services as access
 from registry.access.models import Role, Team
@@ -49,9 +50,9 @@ def events() -> list[tuple[int, dict[str, Any], str, str]]:
 
 def positions(caller: Caller, **query: str) -> list[int]:
     """Every page, one after the other."""
-    search, found, before = browsing.parse_search(caller, query), [], ""
+    search, found, before = entries_found.parse_search(caller, query), [], ""
     while True:
-        page = browsing.browse(caller, search, before)
+        page = entries_found.browse(caller, search, before)
         found += [row.position for row in page.entries]
         if page.following is None:
             return found
@@ -63,9 +64,9 @@ def positions(caller: Caller, **query: str) -> list[int]:
 def test_every_filter_finds_what_reading_all_finds(
     world: World, model: RegisteredModel, monkeypatch: pytest.MonkeyPatch, page_size: int, looked_at: int
 ) -> None:
-    monkeypatch.setattr(browsing, "PAGE_ENTRIES", page_size)
-    monkeypatch.setattr(browsing, "LOOKED_AT", looked_at)
-    monkeypatch.setattr(browsing, "_READ", 4)
+    monkeypatch.setattr(entries_found, "PAGE_ENTRIES", page_size)
+    monkeypatch.setattr(entries_found, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(entries_found, "_READ", 4)
     root, omar = world.cast.root, str(world.cast.people["omar"].pk)
     every, stream = events(), f"model:{model.pk}"
     middle, late = every[len(every) // 2][3], every[5][3]
@@ -132,9 +133,9 @@ def test_somebody_without_any_role_sees_nothing(world: World, model: RegisteredM
 
 def test_a_page_looks_at_so_many_entries_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.teams(30)
-    monkeypatch.setattr(browsing, "LOOKED_AT", 10)
+    monkeypatch.setattr(entries_found, "LOOKED_AT", 10)
     last = Entry.objects.count() - 1
-    page = browsing.browse(world.cast.root, browsing.parse_search(world.cast.root, {"kind": "alias"}))
+    page = entries_found.browse(world.cast.root, entries_found.parse_search(world.cast.root, {"kind": "alias"}))
     assert (page.entries, page.highest, page.lowest, page.following) == ([], last, last - 9, last - 9)
     shown = visitor(world, "root").get("/ledger/?kind=alias")
     assert f"at positions {last - 9} to {last}" in words(shown.content)
@@ -244,9 +245,9 @@ def test_an_erased_text_is_not_on_the_page_of_its_entry(world: World, model: Reg
 
 def test_a_period_is_asked_for_in_utc(world: World) -> None:
     with pytest.raises(Invalid, match="is no time"):
-        browsing.parse_search(world.cast.root, {"begin": "noon"})
+        entries_found.parse_search(world.cast.root, {"begin": "noon"})
     first = Entry.objects.get(position=0)
-    search = browsing.parse_search(world.cast.root, {"begin": first.at, "end": time_text(_later())})
+    search = entries_found.parse_search(world.cast.root, {"begin": first.at, "end": time_text(_later())})
     assert (search.first, search.last) == (0, Entry.objects.count() - 1)
 
 

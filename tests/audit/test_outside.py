@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from audit import checkpoints, notes, outside, verify_ledger
+from audit import checkpoints, notes, outside
 from audit.models import Checkpoint, Tile
+from audit.verification import verify_ledger
 from registry.access import services as access
 from tests.worlds.audit import AuditWorld
 

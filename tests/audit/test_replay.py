@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from audit import checkpoints, erasure, replay
+from audit import checkpoints, erasure
+from audit.verification import replay
 from registry.access import services as access
 from registry.access.models import Actor, Membership, Team, Text
 from registry.digests import commitment

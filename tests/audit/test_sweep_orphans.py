@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from audit import orphans
+from audit.verification import orphans
 from registry import storage
 from tests.world import World
 

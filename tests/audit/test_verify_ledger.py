@@ -11,11 +11,12 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Max
 
-from audit import checkpoints, erasure, keys, merkle, notes, raw_entries, verify_ledger
-from audit.claims import Claims
+from audit import checkpoints, erasure, keys, merkle, notes
 from audit.ledger import entry_bytes
 from audit.models import Bundle, Checkpoint, Entry
 from audit.signing import Signer
+from audit.verification import raw_entries, verify_ledger
+from audit.verification.claims import Claims
 from registry import storage
 from registry.access import services as access
 from registry.access.models import Text

@@ -8,11 +8,12 @@ import uuid
 import pytest
 from django.conf import settings
 
-from audit import checkpoints, keys, notes, verify_ledger
-from audit.ledger_report import LedgerReport
+from audit import checkpoints, keys, notes
 from audit.models import Checkpoint, Entry
 from audit.services import make_keys, origin_of
 from audit.signing import Signer
+from audit.verification import verify_ledger
+from audit.verification.ledger_report import LedgerReport
 from registry.digests import canonical, parse_canonical, sha256, time_text
 from tests.audit.acts import act, lost_checkpoint, write_outside
 from tests.conftest import INSTANCE

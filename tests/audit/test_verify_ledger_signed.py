@@ -7,10 +7,11 @@ import uuid
 import pytest
 from django.conf import settings
 
-from audit import checkpoints, keys, merkle, notes, receipts, verify_ledger
-from audit.ledger_report import LedgerReport
+from audit import checkpoints, keys, merkle, notes, receipts
 from audit.models import Entry
 from audit.signing import Signer
+from audit.verification import verify_ledger
+from audit.verification.ledger_report import LedgerReport
 from registry.access.models import Team
 from registry.events import emit, unit
 from tests.audit.acts import act, write_outside

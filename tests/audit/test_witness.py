@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from audit import merkle, notes, witness
-from audit.cosignatures import cosigner_of, open_cosignature
+from audit import merkle, notes
 from audit.signing import Signer
-from audit.witness import SIZE_TYPE, Answer, StateError, Witness
+from audit.witnessing import witness
+from audit.witnessing.cosignatures import cosigner_of, open_cosignature
+from audit.witnessing.witness import SIZE_TYPE, Answer, StateError, Witness
 from tests.audit.witnessing import ORIGIN, Log, WitnessProcess, request_body
 from tests.battery import witnesses
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from audit import witness, witness_server
 from audit.signing import Signer
-from audit.witness import Witness
-from audit.witness_server import WitnessServer
+from audit.witnessing import witness, witness_server
+from audit.witnessing.witness import Witness
+from audit.witnessing.witness_server import WitnessServer
 from tests.audit.witnessing import ORIGIN, Log, WitnessProcess
 
 LOG = Log().grow(5)

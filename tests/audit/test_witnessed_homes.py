@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit import notes
-from audit.cosignatures import open_cosignature
+from audit.witnessing.cosignatures import open_cosignature
 from tests.audit.homes import Home, born, copy_of
 from tests.audit.witnessing import WitnessProcess
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from audit import checkpoints, cosigning, eras, keeper, keys, notes, witnesses
-from audit.cosignatures import cosigner_of, open_cosignature
-from audit.cosigning import Panel
+from audit import checkpoints, eras, keeper, keys, notes
 from audit.models import Checkpoint, Entry, Tick, Witness
 from audit.refusal import LedgerRefused
 from audit.services_interventions import reopen_ledger, rotate_keys
 from audit.signing import Signer
+from audit.witnessing import cosigning, witnesses
+from audit.witnessing.cosignatures import cosigner_of, open_cosignature
+from audit.witnessing.cosigning import Panel
 from registry.access import services as access
 from tests.audit.handed_over import YES, built, issued, results, verifier
 from tests.audit.witnessing import Log, WitnessProcess

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from audit import checkpoints, cosigning, keys, notes, witness_client, witnesses
-from audit.cosignatures import cosign, cosigner_of
-from audit.cosigning import Panel
+from audit import checkpoints, keys, notes
 from audit.models import Witness
 from audit.signing import Signer
+from audit.witnessing import cosigning, witness_client, witnesses
+from audit.witnessing.cosignatures import cosign, cosigner_of
+from audit.witnessing.cosigning import Panel
 from registry.access import services as access
 from tests.audit.witnessing import Log
 from tests.worlds.audit import AuditWorld

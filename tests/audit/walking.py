@@ -1,7 +1,7 @@
 """A random walk over acts on one model, with what the product's own queries said after each: the oracle for history.
 
 Rules: acts go through services only, so what they refuse simply does not happen; truth is read from tables by the queries that
-the rest of the product uses, never by anything in `audit.history`.
+the rest of the product uses, never by anything in `audit.history.past_state`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audit import merkle, notes
-from audit.cosignatures import CosignerKey, parse_cosigner_line
 from audit.signing import Signer
+from audit.witnessing.cosignatures import CosignerKey, parse_cosigner_line
 
 ROOT = Path(__file__).resolve().parents[2]
 ORIGIN = "pressmark/01890a5d-ac96-774b-bcce-b302099a8057/1"

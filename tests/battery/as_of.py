@@ -96,7 +96,7 @@ def _world() -> Any:
 
 def walk(world: Any, seed: int, acts: int) -> dict[str, Any]:
     """A walk, then every stop asked again by time and by position; the first wrong answer is told on standard error."""
-    from audit.history_answers import model_as_of
+    from audit.history.answers import model_as_of
     from tests.audit.walking import Walk, said
 
     walked = Walk(world, seed)
@@ -114,8 +114,8 @@ def walk(world: Any, seed: int, acts: int) -> dict[str, Any]:
 
 def large(world: Any, entries: int) -> dict[str, Any]:
     """One story told again and again for other models of the team; then answers about one of them, and about all."""
-    from audit import moments
-    from audit.history_answers import model_as_of, team_as_of
+    from audit.history import moments
+    from audit.history.answers import model_as_of, team_as_of
 
     parent, _ = world.story()
     models = _tell_again(f"model:{parent.model_id}", entries)

@@ -13,9 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from audit import eras, merkle, notes, replay, verify_ledger
+from audit import eras, merkle, notes
 from audit.eras import Era
 from audit.models import Entry
+from audit.verification import replay, verify_ledger
 from tests.battery import writing
 from tests.battery.writing import folder
 

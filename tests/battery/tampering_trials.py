@@ -18,9 +18,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
 
-from audit import keys, replay, verify_ledger
-from audit.ledger_report import LedgerReport
+from audit import keys
 from audit.services import create_ledger, make_keys, origin_of
+from audit.verification import replay, verify_ledger
+from audit.verification.ledger_report import LedgerReport
 from registry.ids import uuid7
 from tests.battery.tampering_attacks import ATTACKS, Scene, open_the_guards
 from tests.battery.tampering_ledgers import Growing, KeptReceipt, undone

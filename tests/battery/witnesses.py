@@ -24,8 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from audit import notes
-from audit.cosignatures import open_cosignature
 from audit.signing import Signer
+from audit.witnessing.cosignatures import open_cosignature
 from tests.audit.witnessing import Log, WitnessProcess
 from tests.bench.harness import Row, at_least, at_most
 

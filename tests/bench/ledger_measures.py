@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from audit import checkpoints, merkle, raw_entries, replay, verify_ledger
+from audit import checkpoints, merkle
 from audit.models import Entry
-from audit.tile_check import TreeCheck
+from audit.verification import raw_entries, replay, verify_ledger
+from audit.verification.tile_check import TreeCheck
 
 _SEED = 7
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from audit import anchors, cosigning, keys, notes, witnesses
+from audit import anchors, keys, notes
 from audit.anchoring.base import AnchorError
-from audit.cosignatures import CosignerKey
+from audit.witnessing import cosigning, witnesses
+from audit.witnessing.cosignatures import CosignerKey
 from registry.cli import check
 from registry.cli.main import main
 from tests.world import World

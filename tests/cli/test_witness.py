@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.cosignatures import parse_cosigner_line
 from audit.signing import Signer, issuer_name
+from audit.witnessing.cosignatures import parse_cosigner_line
 from registry.cli.main import main
 
 ORIGIN = "pressmark/01890a5d-ac96-774b-bcce-b302099a8057/1"

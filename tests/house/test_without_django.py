@@ -33,7 +33,7 @@ LIGHT = [
     "registry.cli.verify",
     "registry.cli.witness",
     "audit.offline_verify",
-    "audit.witness_server",
+    "audit.witnessing.witness_server",
     "compression_engine",
     "compression_engine.target",
 ]

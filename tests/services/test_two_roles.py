@@ -33,7 +33,8 @@ import django, json
 django.setup()
 import tests.worlds.audit as hand
 hand.restore_keys_note = lambda: None
-from audit import checkpoints, replay, verify_ledger
+from audit import checkpoints
+from audit.verification import replay, verify_ledger
 from registry import guards
 from tests.world import Cast, World
 guards.demand()

@@ -12,7 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from audit import history_answers, moments
+from audit.history import answers as history_answers
+from audit.history import moments
 from audit.pages import AuditPage
 from registry.access.queries import get_team
 from registry.errors import Invalid

@@ -15,8 +15,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from audit.history.moments import broken
 from audit.models import Entry
-from audit.moments import broken
 from audit.snapshots import Record
 
 _CHUNK = 500

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from audit import history_api as doors
-from audit import history_pages as views
+from audit.history import api as doors
+from audit.history import pages as views
 
 api: list[URLPattern] = [
     path("teams/<str:team>/models/<str:model>/as-of", doors.ShowModelAsOf.as_view(), name="show-model-as-of"),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from audit import history_steps, history_team, moments
-from audit.history import ModelThen
-from audit.history_changes import changes
-from audit.history_names import Names, Shape
-from audit.history_shapes import model_body
-from audit.moments import Moment
+from audit.history import moments
+from audit.history import steps as history_steps
+from audit.history import team as history_team
+from audit.history.changes import changes
+from audit.history.moments import Moment
+from audit.history.names import Names, Shape
+from audit.history.past_state import ModelThen
+from audit.history.shapes import model_body
 from registry.access.models import Team
 from registry.catalog.models import RegisteredModel
 from registry.events import Caller

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import urlsplit
 
-from audit.deadlines import DeadlineReader
+from audit.witnessing.deadlines import DeadlineReader
 
 ANSWER_LIMIT_BYTES = 64 * 1024
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from audit import ledger_api as doors
-from audit import ledger_pages as views
+from audit.browsing import api as doors
+from audit.browsing import pages as views
 
 api: list[URLPattern] = [path("ledger/entries", doors.ListEntries.as_view(), name="list-entries")]
 pages: list[URLPattern] = [

@@ -14,11 +14,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from audit.history import PolicyThen, UseCaseThen, policies_in_force
-from audit.history_names import Names, Shape
-from audit.history_read import Past, streams_of_kind
-from audit.history_shapes import load_names, moment_body, policy_body
-from audit.moments import Moment, broken
+from audit.history.moments import Moment, broken
+from audit.history.names import Names, Shape
+from audit.history.past_state import PolicyThen, UseCaseThen, policies_in_force
+from audit.history.reading import Past, streams_of_kind
+from audit.history.shapes import load_names, moment_body, policy_body
 from audit.snapshots import Record
 from registry.digests import parse_time
 from registry.events import Caller

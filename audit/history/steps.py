@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from audit import moments
+from audit.history import moments
 from audit.models import Entry
 
 ACTS_SHOWN = 6

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from audit.history_read import Past
-from audit.moments import Moment
+from audit.history.moments import Moment
+from audit.history.reading import Past
 from audit.snapshots import Record
 from registry.digests import CanonicalError, evidence_set_document, parse_time, sha256, time_text
 from registry.errors import Problem

@@ -18,10 +18,11 @@ from itertools import islice
 
 from django.db import models
 
-from audit import checkpoints, entries, raw_entries
-from audit.entry_patterns import Patterns, PlainEntry
+from audit import checkpoints, entries
 from audit.models import Entry
-from audit.spill import LastImages, scratch
+from audit.verification import raw_entries
+from audit.verification.entry_patterns import Patterns, PlainEntry
+from audit.verification.spill import LastImages, scratch
 from registry.access.models import Text
 from registry.digests import JSON, canonical, commitment
 from registry.images import RecordType, Row, image, record_types

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit import browsing, merkle, notes, queries
-from audit.history_names import Names, Shape
+from audit import merkle, notes, queries
+from audit.browsing import entries_found
+from audit.history.names import Names, Shape
 from audit.models import Checkpoint, Entry
 from audit.snapshots import Record
 from registry import storage
@@ -89,7 +90,7 @@ class EntryView:
 
 def lines_of(caller: Caller, rows: Sequence[Entry]) -> list[Line]:
     """Entries that the caller may read, with the names that a list shows."""
-    names, events = Names(caller), [browsing.event_of(row) for row in rows]
+    names, events = Names(caller), [entries_found.event_of(row) for row in rows]
     actors = [event["actor"] for event in events if event]
     names.load_people(key for actor in actors for key in (actor["id"], actor["on_behalf_of"]))
     models = _models(caller, (row.stream for row in rows))
@@ -181,5 +182,5 @@ def _unit(caller: Caller, row: Entry, unit: str) -> list[int]:
     """The positions of the act that the entry belongs to, as far as the reader may read them; they lie side by side."""
     may_read = queries.reader_of_entries(caller)
     near = Entry.objects.filter(position__gt=row.position - 50, position__lt=row.position + 50, at=row.at)
-    found = [other for other in near.order_by("position") if (browsing.event_of(other) or {}).get("unit") == unit]
+    found = [other for other in near.order_by("position") if (entries_found.event_of(other) or {}).get("unit") == unit]
     return [other.position for other in found if may_read(other)]

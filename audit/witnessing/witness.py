@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit import merkle, notes
-from audit.cosignatures import CosignerKey, cosign, cosigner_of, open_cosignature, signature_line
 from audit.signing import PublicKey, Signer, strict_base64
+from audit.witnessing.cosignatures import CosignerKey, cosign, cosigner_of, open_cosignature, signature_line
 
 KEY_FILE = "witness.key"
 LOGS = "logs"

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from audit import notes
-from audit.cosignatures import CosignerKey, cosignature_of, parse_cosigner_line, signature_line
 from audit.models import Checkpoint, Witness
 from audit.signing import KeyLineError
+from audit.witnessing.cosignatures import CosignerKey, cosignature_of, parse_cosigner_line, signature_line
 
 logger = logging.getLogger(__name__)
 BEHIND_SECONDS = 180

@@ -26,14 +26,14 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from audit import eras, merkle, notes
-from audit.era_check import KnownEras
 from audit.eras import Era
-from audit.ledger_report import LedgerReport
 from audit.models import Checkpoint
 from audit.outside import is_whole
-from audit.raw_entries import as_bytes
 from audit.signing import PublicKey, issuer_name
-from audit.tile_check import TreeCheck
+from audit.verification.era_check import KnownEras
+from audit.verification.ledger_report import LedgerReport
+from audit.verification.raw_entries import as_bytes
+from audit.verification.tile_check import TreeCheck
 
 _NEVER = 1 << 62
 _Opened = TypeVar("_Opened", notes.Checkpoint, notes.Receipt)

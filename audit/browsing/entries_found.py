@@ -21,8 +21,9 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from audit import entries, moments, queries
-from audit.entry_search import entry_holds
+from audit import entries, queries
+from audit.browsing.entry_search import entry_holds
+from audit.history import moments
 from audit.models import Entry
 from registry.access.models import Actor
 from registry.access.queries import readable_team_ids

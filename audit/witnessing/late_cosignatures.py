@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from audit import checkpoints, cosigning, notes, outside, witnesses
+from audit import checkpoints, notes, outside
 from audit.models import Checkpoint
+from audit.witnessing import cosigning, witnesses
 
 
 def collect() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from audit.history import AliasThen, ApprovalThen, ModelThen, PolicyThen, VersionThen, WaiverThen
-from audit.history_names import Names, Shape
+from audit.history.moments import Moment
+from audit.history.names import Names, Shape
+from audit.history.past_state import AliasThen, ApprovalThen, ModelThen, PolicyThen, VersionThen, WaiverThen
 from audit.models import Checkpoint
-from audit.moments import Moment
 from audit.snapshots import Record
 from registry.events import Caller
 

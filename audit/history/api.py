@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
-from audit import history_answers
+from audit.history import answers as history_answers
 from registry.access.http import Query
 from registry.access.queries import get_team
 from registry.catalog import queries as catalog

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from audit import browsing, entry_views, queries
+from audit import queries
+from audit.browsing import entries_found, entry_views
 from audit.pages import AuditPage
 from registry.errors import NotFound, Problem
 
@@ -22,8 +23,8 @@ class LedgerPage(AuditPage):
         asked = {name: request.GET.get(name, "").strip() for name in _FIELDS}
         context: dict[str, Any] = {"asked": asked, "section": "ledger"}
         try:
-            search = browsing.parse_search(self.caller(), request.GET)
-            found = browsing.browse(self.caller(), search, request.GET.get("before", ""))
+            search = entries_found.parse_search(self.caller(), request.GET)
+            found = entries_found.browse(self.caller(), search, request.GET.get("before", ""))
         except Problem as problem:
             status = 422 if isinstance(problem, NotFound) else problem.status
             return render(request, "audit/ledger.html", context | {"problem": problem}, status=status)

@@ -9,8 +9,8 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 
-from audit import browsing
 from audit.api import entry_body
+from audit.browsing import entries_found
 from audit.models import Entry
 from registry.access.http import Query
 from registry.events import Caller
@@ -32,7 +32,7 @@ class ListEntries(Query):
     """Entries that the caller may read, newest first. A page looks at so many entries at most, and says which; `next` goes on."""
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        found = browsing.browse(caller, browsing.parse_search(caller, query), query.get("before", ""))
+        found = entries_found.browse(caller, entries_found.parse_search(caller, query), query.get("before", ""))
         return {
             "items": [_body(row) for row in found.entries],
             "looked_at": {"highest": found.highest, "lowest": found.lowest},
@@ -41,7 +41,7 @@ class ListEntries(Query):
 
 
 def _body(row: Entry) -> dict[str, Any]:
-    if browsing.event_of(row) is not None:
+    if entries_found.event_of(row) is not None:
         return entry_body(row)
     data = base64.b64encode(bytes(row.entry)).decode()  # overwritten with what cannot be read: shown as what it is
     return {"entry": data, "leaf": "sha256:" + bytes(row.leaf).hex(), "position": row.position, "read": None}

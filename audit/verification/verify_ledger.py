@@ -7,8 +7,8 @@ Rules (FORMATS section 4), each with a code of its own in the answer:
 - time: never goes back, except at `ledger.clock_corrected`; event: ids are unique; unit: lies side by side and shares its facts;
 - record: its type is in force, its stream follows from its row, and it stands once in an event;
 - document: what an event refers to is in the store with its size (with `hash_documents` its bytes are hashed too);
-- tile: tiles hold what the entries hash to; keys, intervention, reopened: see `audit.era_check`; scope: see `audit.scope_check`;
-- checkpoint, root, shorter, receipt, fork: see `audit.claims`.
+- tile: tiles hold what the entries hash to; keys, intervention, reopened: see `era_check`; scope: see `scope_check`;
+- checkpoint, root, shorter, receipt, fork: see `claims`.
 Memory does not grow with the ledger, but for one number per stream.
 """
 
@@ -23,15 +23,16 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db.models import Min
 
-from audit import checkpoints, entries, entry_feed, era_check, raw_entries, scope_check
-from audit.claims import Claims
+from audit import checkpoints, entries
 from audit.entries import Bad, ParsedEntry
-from audit.entry_feed import Item
-from audit.entry_patterns import Patterns, PlainEntry
-from audit.ledger_report import Flaw, LedgerReport
 from audit.models import Entry
-from audit.spill import Spool, scratch
-from audit.tile_check import TreeCheck
+from audit.verification import entry_feed, era_check, raw_entries, scope_check
+from audit.verification.claims import Claims
+from audit.verification.entry_feed import Item
+from audit.verification.entry_patterns import Patterns, PlainEntry
+from audit.verification.ledger_report import Flaw, LedgerReport
+from audit.verification.spill import Spool, scratch
+from audit.verification.tile_check import TreeCheck
 from registry import storage
 from registry.errors import Problem
 from registry.images import record_types

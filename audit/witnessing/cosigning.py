@@ -25,13 +25,14 @@ from pathlib import Path
 
 from django.conf import settings
 
-from audit import eras, keys, merkle, notes, witnesses
-from audit.cosignatures import cosignature_of
+from audit import eras, keys, merkle, notes
 from audit.eras import Era
 from audit.models import Witness
 from audit.refusal import LedgerRefused
-from audit.witness_client import Call, Callers, Reply
-from audit.witnesses import Listed
+from audit.witnessing import witnesses
+from audit.witnessing.cosignatures import cosignature_of
+from audit.witnessing.witness_client import Call, Callers, Reply
+from audit.witnessing.witnesses import Listed
 from registry.storage import sync_folder
 
 WAIT_SECONDS = 1.5

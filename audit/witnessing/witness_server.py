@@ -17,8 +17,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from audit.deadlines import DeadlineReader, FloodError
-from audit.witness import Answer, StateError, Witness
+from audit.witnessing.deadlines import DeadlineReader, FloodError
+from audit.witnessing.witness import Answer, StateError, Witness
 
 REQUEST_SECONDS = 10.0
 HEAD_LIMIT_BYTES = 16 * 1024

@@ -23,9 +23,9 @@ from typing import Any
 from audit import entries, eras
 from audit.entries import Bad, ParsedEntry
 from audit.eras import Era, EraError
-from audit.ledger_report import LedgerReport
 from audit.models import Entry, Key
 from audit.signing import PublicKey, parse_key_line
+from audit.verification.ledger_report import LedgerReport
 from registry.digests import hex_of, is_digest
 
 CLOCK_CORRECTED = "ledger.clock_corrected"

@@ -1,8 +1,8 @@
 """The second process of a verification: reads entries ahead of the first and writes what it finds to standard output.
 
-    python -P -m audit.entry_worker END KIND...
+    python -P -m audit.verification.entry_worker END KIND...
 
-It answers to nobody but the process that started it (see `audit.entry_feed`), and ends with it.
+It answers to nobody but the process that started it (see `audit.verification.entry_feed`), and ends with it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import django
 def main(end: int, special: frozenset[str]) -> None:
     """Write everything, or as much as is wanted."""
     django.setup()
-    feed = importlib.import_module("audit.entry_feed")
-    patterns = importlib.import_module("audit.entry_patterns")
+    feed = importlib.import_module("audit.verification.entry_feed")
+    patterns = importlib.import_module("audit.verification.entry_patterns")
     images = importlib.import_module("registry.images")
     try:
         feed.write_items(end, patterns.Patterns(images.record_types()), special, sys.stdout.buffer)

@@ -19,9 +19,10 @@ from typing import IO, Any
 
 from django.db import connection
 
-from audit import checkpoints, merkle, raw_entries
-from audit.entry_patterns import Patterns, PlainEntry
-from audit.raw_entries import RawEntry
+from audit import checkpoints, merkle
+from audit.verification import raw_entries
+from audit.verification.entry_patterns import Patterns, PlainEntry
+from audit.verification.raw_entries import RawEntry
 
 BESIDE_FROM_ENTRIES = 100_000
 _LENGTH = struct.Struct(">I")
@@ -83,7 +84,7 @@ def _write(target: IO[bytes], value: Any) -> None:
 
 
 def _from_beside(end: int, special: Collection[str]) -> Iterator[Item]:
-    command = [sys.executable, "-P", "-m", "audit.entry_worker", str(end), *special]
+    command = [sys.executable, "-P", "-m", "audit.verification.entry_worker", str(end), *special]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:  # fmt: skip
