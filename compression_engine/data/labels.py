@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
@@ -210,6 +211,8 @@ def _slice(name: str, column: Named) -> Column:
         if len(used) > _SLICE_VALUES_MAX:
             hint = f"Give a column of at most {_SLICE_VALUES_MAX} values: bands instead of single values."
             raise DataError("data_does_not_fit", f"The slice column {name!r} has {len(used)} values.", hint)
+        if any("\0" in column.values[code] for code in used):
+            raise DataError("data_does_not_fit", f"The slice column {name!r} holds U+0000.", "Give plain text.")
         codes = np.where(column.codes < 0, -1, np.searchsorted(used, column.codes))
         return Column(codes.astype(np.int32), tuple(column.values[code] for code in used))
     values = column.reshape(-1)
@@ -248,4 +251,6 @@ def _missing(values: Array) -> NDArray[np.bool_]:
 
 def _text(value: object) -> str:
     number = float(value)  # type: ignore[arg-type]
+    if math.isinf(number):
+        return "infinity" if number > 0 else "-infinity"
     return decimal_text(Decimal(int(number)) if number == int(number) else number) or ""

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -83,11 +84,32 @@ def _arrays(path: Path, digest: str, plan: Plan | None) -> Rows:
         if name not in named or (plan is not None and plan.inputs):
             good &= finite_rows(array)
     reasons = {int(index): "NaN or infinity" for index in np.flatnonzero(~good)}
-    columns = {name: _column(arrays[name]) for name in named}
+    columns = {name: _column(name, arrays[name]) for name in named}
     return Rows(digest, (), numeric, (), columns).without(reasons)
 
 
-def _column(array: Array) -> Named:
-    if array.dtype.kind not in "US":
+def _column(name: str, array: Array) -> Named:
+    """A named column of numbers as it is, one of text as names; DataError for other types and for what is no text."""
+    if array.dtype.kind in "biuf":
         return array
-    return names_column([word or None for word in array.astype(np.str_).reshape(len(array), -1)[:, 0].tolist()])
+    hint = "Save numbers, or text in valid Unicode; dates as text."
+    if array.dtype.kind not in "US":
+        raise DataError("data_does_not_fit", f"The column {name!r} holds {array.dtype}.", hint)
+    if array.size != len(array):
+        raise DataError("data_does_not_fit", f"The column {name!r} holds lists of texts.", "Give one value a row.")
+    try:
+        words = _words(array.reshape(-1))
+    except ValueError as error:
+        raise DataError("data_does_not_fit", f"The column {name!r} holds what is no text: {error}.", hint) from error
+    return names_column([word or None for word in words])
+
+
+def _words(array: Array) -> list[str]:
+    """Texts of an array; numpy itself lets code points pass that no text may hold."""
+    if array.dtype.kind == "S":
+        return [bytes(word).decode() for word in array.tolist()]
+    points = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view(np.uint32)
+    if ((points > sys.maxunicode) | ((points >= 0xD800) & (points <= 0xDFFF))).any():
+        raise ValueError("a code point that is no character")
+    words: list[str] = array.tolist()
+    return words

@@ -310,3 +310,45 @@ def test_the_same_row_has_the_same_bytes_wherever_it_stands(tmp_path: Path) -> N
     rows = Rows("", (), {"x": np.array([[1, 2], [3, 4], [1, 2]])}, ())
     found = Encoder(rows, [model_input()], None).row_bytes([0, 1, 2])
     assert found[0] == found[2] != found[1]
+
+
+def test_infinite_labels_and_slice_values_are_said_in_words(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "rows.npz",
+        x=np.ones((4, 2)),
+        y=np.array([0, np.inf, 1, -np.inf]),
+        far=np.array([1, np.inf, 1, -np.inf]),
+    )
+    plan = Plan(task="classification", label="y", slices=("far",))
+    rows = read_rows(tmp_path / "rows.npz", plan)
+    assert labels_of(rows, plan, 2).broken == {
+        1: "label infinity is no class of 2",
+        3: "label -infinity is no class of 2",
+    }
+    assert slices_of(rows, plan)["far"].values == ("-infinity", "1", "infinity")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([1j, 2j]), "holds complex128"),
+        (np.array(["2026-01-01", "2026-01-02"], dtype="M8[D]"), "holds datetime64"),
+        (np.zeros(2, dtype=[("a", "f4")]), "holds \\[\\('a'"),
+        (np.array([b"\xff\xfe", b"a"]), "holds what is no text"),
+        (np.array([[0xD800], [97]], dtype=np.uint32).view("U1")[:, 0], "holds what is no text"),
+        (np.array([[0x7FFFFFFF], [97]], dtype=np.uint32).view("U1")[:, 0], "holds what is no text"),
+        (np.array(["a\0b", "c"]), "holds U\\+0000"),
+        (np.array([["a", "b"], ["c", "d"]]), "holds lists"),
+    ],
+)
+def test_a_named_column_that_is_neither_numbers_nor_text_is_refused(tmp_path: Path, values: Any, said: str) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.ones((2, 2)), s=values)
+    plan = Plan(slices=("s",))
+    with pytest.raises(DataError, match=f"The (slice )?column 's' {said}"):
+        slices_of(read_rows(tmp_path / "rows.npz", plan), plan)
+
+
+def test_bytes_of_utf_8_in_an_array_are_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.ones((2, 2)), s=np.array(["Zoë".encode(), b""]))
+    plan = Plan(slices=("s",))
+    assert slices_of(read_rows(tmp_path / "rows.npz", plan), plan)["s"].values == ("Zoë",)
