@@ -52,7 +52,7 @@ class Speaker:
         if self._as_json:
             self._line({"type": "result", "command": command} | answer)
         else:
-            sys.stdout.write(words.rstrip("\n") + "\n")
+            sys.stdout.write(_utf_8(words.rstrip("\n")) + "\n")
 
     def error(self, error: EngineError) -> None:
         """Why nothing came out."""
@@ -62,8 +62,13 @@ class Speaker:
             sys.stderr.write(f"{error.code}: {error.message}\n{error.hint}\n")
 
     def _line(self, value: JSON) -> None:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.write(_utf_8(json.dumps(value, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
+
+
+def _utf_8(text: str) -> str:
+    """The text with a question mark for what is no character (in a name of a file or a column), so that it can always be said."""
+    return text.encode(errors="replace").decode()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

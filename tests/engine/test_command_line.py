@@ -134,6 +134,19 @@ def test_refusals_keep_their_codes(mlp_folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "e.json").read_text() == "kept"
 
 
+def test_a_name_that_is_no_text_can_be_said(mlp_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"\\ud800":1}\n')
+    (tmp_path / "plan.json").write_text(
+        '{"type":"pressmark/evaluation_plan/1","slices":["s"],"inputs":[{"name":"x","column":"c"}]}'
+    )
+    code, lines, said = run(
+        "evaluate", mlp_folder, "--data", tmp_path / "rows.jsonl", "--plan", tmp_path / "plan.json",
+        "--output", tmp_path / "RESULT.json", *QUICK,
+    )  # fmt: skip
+    assert (code, lines[-1]["code"]) == (1, "data_does_not_fit"), said
+    assert lines[-1]["hint"] == "They have: s, ?."
+
+
 def test_sigterm_in_the_middle_ends_at_once_and_leaves_nothing(mlp_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "compression_engine", "compress", str(mlp_folder), "--recipe", "faster-int8"]
     command += ["--output", str(tmp_path / "out"), "--evaluation", str(mlp_folder / "rows.npz"), "--json"]
