@@ -14,7 +14,7 @@ def number(value: Decimal) -> str:
         return f"{int(value):,}"
     places = max(0, min(12, 4 - value.adjusted()))
     text = f"{value:,.{places}f}"
-    return text.rstrip("0").rstrip(".")
+    return text.rstrip("0").rstrip(".") if places else text  # zeros of a whole number are digits
 
 
 def size(value: Decimal) -> str:

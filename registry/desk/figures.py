@@ -27,6 +27,8 @@ _SUFFIXES = {
 }  # fmt: skip
 _CURRENCY = "currency:"
 _SIGNED = ("_difference", "_difference_change", "_gap_change", "_excess_loss", "overconfidence")
+_UNSIGNED = ("max_abs_difference", "mean_abs_difference", "decoded_difference")
+"""Distances, not version minus another."""
 _LEAST_CHANCE = Decimal("0.0001")
 
 
@@ -104,7 +106,7 @@ def count_text(n: int | None) -> str:
 
 def is_difference(metric: str) -> bool:
     """Whether a metric is version minus another, or how a gap between groups changed: its sign speaks."""
-    return metric.endswith(_SIGNED) and metric not in ("max_abs_difference", "mean_abs_difference")
+    return metric.endswith(_SIGNED) and metric not in _UNSIGNED
 
 
 def text_of(figure: Figure) -> str:

@@ -25,7 +25,7 @@ NAMES = {
     "decoded_difference": "Share of characters decoded otherwise",
     "frame_agreement": "Frames answered the same",
     "frame_agreement_without_blank": "Frames answered the same, blanks apart",
-    "drift_along_sequence": "Agreement lost along a sequence",
+    "drift_along_sequence": "Distance that grows along a sequence",
     "batch_difference_max": "Largest difference, alone against in a batch",
     "accuracy": "Accuracy",
     "top5_accuracy": "Right answer among the first five",
@@ -85,6 +85,12 @@ NAMES = {
     "latency_p99_ms": "Latency, 99th percentile",
     "latency_ratio": "Latency against the parent's",
     "throughput_per_second": "Throughput",
+    "token_latency_p50_ms": "Time for the next token, median",
+    "token_latency_ratio": "Time for the next token against the parent's",
+    "prefill_latency_p50_ms": "Time to read the context, median",
+    "cache_latency_ratio": "Time for a token with its cache against without",
+    "cache_difference_max": "Largest difference, from the cache against from the whole text",
+    "cache_agreement": "Tokens that keep their first choice from the cache",
     "cpu_time_ms": "Processor time",
     "cpu_time_saved_ms": "Processor time saved against the parent",
     "disturbed_share": "Rounds that other programs disturbed",
@@ -94,7 +100,7 @@ NAMES = {
     "energy_per_prediction": "Energy of one prediction",
     "energy_ratio": "Energy against the parent's",
     "energy_per_1000_predictions": "Energy of 1,000 predictions",
-    "energy_saved_per_prediction": "Energy saved on each prediction",
+    "energy_saved_per_prediction": "Energy saved on each prediction against the parent",
     "evaluation_cpu_seconds": "Processor time of this evaluation",
     "run_cpu_seconds": "Processor time that making it took",
     "one_time_cost": "Spent once, on making and judging it",
@@ -112,7 +118,7 @@ NAMES = {
 }
 HEADS = {"parent_": "Parent", "incumbent_": "Incumbent", "first_": "First approved"}
 WHOSE = {"parent_": "the parent's", "incumbent_": "the incumbent's", "first_": "the first approved version's"}
-_SUFFIXES = {
+SUFFIXES = {
     "_difference": "difference",
     "_difference_change": "change of the difference",
     "_difference_p": "chance of such a difference by luck (p)",
@@ -133,6 +139,8 @@ KINDS = {
     "comparison-first": "Against the first approved version, row by row",
     "fairness": "Fairness between groups",
     "calibration": "Calibration",
+    "calibration-incumbent": "Calibration against the incumbent",
+    "calibration-first": "Calibration against the first approved version",
     "robustness": "Robustness",
     "out-of-distribution": "Data of another kind",
     "timing": "Speed",
@@ -174,7 +182,7 @@ def name_of(metric: str) -> str:
             own = name_of(metric.removeprefix(prefix))
             beside = own.replace("the parent's", whose).replace("the parent", whose.removesuffix("'s"))
             return beside if beside != own else f"{own}, {whose}"
-    for suffix, word in _SUFFIXES.items():
+    for suffix, word in SUFFIXES.items():
         if metric.endswith(suffix) and metric.removesuffix(suffix) in NAMES:
             return f"{NAMES[metric.removesuffix(suffix)]}, {word}"
     return metric.replace("_", " ").capitalize()

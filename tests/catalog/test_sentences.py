@@ -134,7 +134,7 @@ MINUS = {"low": "-0.021", "high": "-0.009", "n": 2000}
                 slice=[{"name": "from", "value": "3"}, {"name": "to", "value": "8"}],
             ),
             "comparison-parent",
-            "For rows from 3 and to = 8: 2 % of the rows went this way (n = 90).",
+            "For rows from 3 and rows to 8: 2 % of the rows that were lost went this way (n = 90).",
         ),
         (
             figure("mcnemar_p", "0.003", "probability", n=90),
@@ -185,6 +185,62 @@ MINUS = {"low": "-0.021", "high": "-0.009", "n": 2000}
             "cost",
             "Serving it costs 12.5 EUR a month, its own making counted in (n = 9).",
         ),
+        (
+            figure("energy_per_1000_predictions", "78.25", "joule", n=9),
+            "energy",
+            "1,000 predictions of the model take 78.25 joules (n = 9).",
+        ),
+        (
+            figure("incumbent_energy_saved_per_prediction", "-0.5", "joule", n=9),
+            "energy",
+            "One prediction takes 0.5 joules more than with the incumbent (n = 9).",
+        ),
+        (
+            figure("memory_saving_per_month", "3.5", "currency:EUR", n=1),
+            "cost",
+            "Memory costs 3.5 EUR less a month than with the original (n = 1).",
+        ),
+        (
+            figure("throughput_per_second", "130993.7", "per_second", low="103470.4", high="134880.2", n=9),
+            "timing",
+            "The model answers 130,994 rows a second (n = 9; 95 % interval 103,470 to 134,880).",
+        ),
+        (
+            figure("mean_abs_difference", "0.25", "output_unit", n=9),
+            "fidelity-incumbent",
+            "The answers lie 0.25 from those of the incumbent on average (0 is identical) (n = 9).",
+        ),
+        (
+            figure("accuracy_difference_p", "0.4", "probability", n=9),
+            "comparison-parent",
+            "By chance alone, a difference in accuracy as large would come about in 40 % of such comparisons (p), "
+            "so chance explains it well enough (n = 9).",
+        ),
+        (
+            figure(
+                "selection_rate_difference",
+                "-0.1",
+                "share",
+                low="-0.15",
+                high="-0.05",
+                n=90,
+                slice=[{"name": "race", "value": "2"}, {"name": "against", "value": "5"}],
+            ),
+            "fairness",
+            "For race = 2 and against 5: The first group lies 10 points below the second in favourable answers "
+            "(n = 90; 95 % interval -15 points to -5 points).",
+        ),
+        (
+            figure("selection_rate_difference_change", "0.02", "share", low="0.01", high="0.03", n=90),
+            "fairness",
+            "The difference between the first group and the second in favourable answers rose by 2 points against the original "
+            "(n = 90; 95 % interval 1 point to 3 points).",
+        ),
+        (
+            figure("selection_rate_ratio", "0.8", n=90),
+            "fairness",
+            "The first group has 0.8 times the share of the second in favourable answers (n = 90).",
+        ),
     ],
 )
 def test_a_figure_of_an_evaluation_says_lost_or_won_against_whom_and_what_chance_could_do(
@@ -198,7 +254,7 @@ METRICS = [
     "parameter_count", "size_bytes", "anything_else",
     "accuracy_difference", "mcnemar_p", "best_temperature", "selection_rate_gap", "smallest_detectable_loss",
     "net_benefit_per_month", "flips_from_to", "overconfidence_difference", "incumbent_latency_ratio",
-    "accuracy_excess_loss", "cpu_time_saved_ms",
+    "accuracy_excess_loss", "cpu_time_saved_ms", "energy_saved_per_prediction", "memory_saving_per_month",
 ]  # fmt: skip
 
 

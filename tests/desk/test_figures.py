@@ -86,6 +86,7 @@ def test_what_compares_with_the_incumbent_is_the_versions_own_and_says_with_whom
         ("serving_cost_per_1000_predictions", "0.00012", "currency:EUR", "0.00012 EUR"),
         ("absolute_error_difference", "-0.3", "output_unit", "−0.3"),
         ("max_abs_difference", "0.3", "output_unit", "0.3"),
+        ("decoded_difference", "0.3", "ratio", "0.3"),
     ],
 )
 def test_signs_points_and_chances_are_written_as_people_read_them(
