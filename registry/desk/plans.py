@@ -1,4 +1,4 @@
-"""A plan of an evaluation from what a person typed: a few plain fields, or a whole document. Pure; the service judges the plan.
+"""What a person typed about an evaluation: a plan by plain fields or as a document, and prices. Pure; services judge them.
 
 Rules:
 - fields or document, never both: which of them counts would not be seen afterwards;
@@ -36,7 +36,7 @@ def draft_of(fields: Mapping[str, str], document: str) -> Draft | None:
     if document.strip():
         if task or typed:
             raise PlanError("Fill in the fields or give a document, not both: clear one of them.")
-        return _read(document)
+        return {"type": PLAN_TYPE, **json_object(document, "The plan")}
     if not task and not typed:
         return None
     if not task:
@@ -54,15 +54,21 @@ def columns(text: str) -> list[str]:
     return list(dict.fromkeys(name for part in text.replace("\n", ",").split(",") if (name := part.strip())))
 
 
-def _read(document: str) -> Draft:
+def prices_of(document: str) -> Draft | None:
+    """A price sheet as it was typed; None where nothing was. PlanError when it cannot be read."""
+    return json_object(document, "The price sheet") if document.strip() else None
+
+
+def json_object(document: str, what: str) -> Draft:
+    """The JSON object in a text; PlanError that says why it is none. `what` it is begins the sentence."""
     if len(document) > MAX_CHARACTERS:
-        raise PlanError(f"The plan has more than {MAX_CHARACTERS:,} characters; it is a short document, not the data.")
+        raise PlanError(f"{what} has more than {MAX_CHARACTERS:,} characters; it is a short document, not the data.")
     try:
         found = json.loads(document)
     except json.JSONDecodeError as error:
-        raise PlanError(f"The plan is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+        raise PlanError(f"{what} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
-        raise PlanError("The plan is no JSON that can be read: it nests too deep.") from None
+        raise PlanError(f"{what} is no JSON that can be read: it nests too deep.") from None
     if not isinstance(found, dict):
-        raise PlanError('The plan is no JSON object; it begins with "{".')
-    return {"type": PLAN_TYPE, **found}
+        raise PlanError(f'{what} is no JSON object; it begins with "{{".')
+    return found

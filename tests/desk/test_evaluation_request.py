@@ -76,6 +76,45 @@ def test_a_plan_that_cannot_be_used_is_refused_with_the_reason_and_nothing_is_qu
     assert not Run.objects.exists()
 
 
+PRICES = {
+    "amortisation_months": 12, "currency": "EUR", "grams_co2_per_kwh": "400", "per_cpu_hour": "0.04",
+    "per_gib_hour_memory": "0.005", "per_gib_month_storage": "0.02", "per_kwh": "0.3", "predictions_per_month": 1_000_000,
+    "replicas": 2, "type": "pressmark/price_sheet/1", "watts_per_core": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_price_sheet_is_pasted_or_given_as_a_file(
+    visit: Visit, world: World, as_file: bool, compressed: bool
+) -> None:
+    text = json.dumps(PRICES)
+    given = {"price_sheet_file": SimpleUploadedFile("prices.json", text.encode())} if as_file else {"price_sheet": text}
+    recipe = {"recipe": str(world.recipe().pk)} if compressed else {}
+    ask(visit("ada"), world.version(), world.arrays_dataset(), **given, **recipe)
+    run = Run.objects.get()
+    assert (run.recipe is not None) == compressed
+    assert json.loads(storage.read_bytes(run.price_sheet_digest)) == PRICES
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"price_sheet": "0.04 EUR an hour"}, "The price sheet is no JSON"),
+        ({"price_sheet": "[]"}, "The price sheet is no JSON object"),
+        ({"price_sheet": json.dumps(PRICES | {"currency": "euro"})}, "Write the three letters of ISO 4217"),
+        ({"price_sheet_file": SimpleUploadedFile("prices.json", b"\xff\xfe")}, "give the price sheet as JSON"),
+        ({"price_sheet": "{}", "price_sheet_file": SimpleUploadedFile("p.json", b"{}")}, "not both: clear one"),
+    ],
+)
+def test_a_price_sheet_that_cannot_be_used_is_refused_with_the_reason_and_nothing_is_queued(
+    visit: Visit, world: World, fields: dict[str, object], said: str
+) -> None:
+    answer = ask(visit("ada"), world.version(), world.arrays_dataset(), **fields)
+    assert said in words(answer)
+    assert not Run.objects.exists()
+
+
 def test_data_of_another_kind_and_an_incumbent_are_chosen_by_the_form(visit: Visit, released: Scene) -> None:
     world, strange = released.world, released.world.arrays_dataset(80, seed=9)
     fields = {"task": "embedding", "out_of_distribution": str(strange.pk), "incumbent": "production"}

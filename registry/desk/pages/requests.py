@@ -54,6 +54,7 @@ def _request(caller: Caller, version: ModelVersion, data: Mapping[str, Any]) -> 
         "incumbent": data["incumbent"] or None,
         "out_of_distribution": chosen["out_of_distribution"],
         "allow_seen": data["allow_seen"],
+        "price_sheet": data["prices"],
     }
     if data["recipe"] == ONLY_MEASURE:
         return services.request_evaluation(actor=caller, version=version, evaluation=evaluation, **how)

@@ -13,7 +13,7 @@ from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Recipe
 from registry.desk import queries
-from registry.desk.plans import MAX_CHARACTERS, TASKS, PlanError, draft_of
+from registry.desk.plans import MAX_CHARACTERS, TASKS, PlanError, draft_of, prices_of
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 from registry.release.models import Alias
@@ -23,6 +23,7 @@ DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution")
 WORK_FIELDS = ("recipe", "evaluation", "calibration", "baseline", "seed")
 PLAN_FIELDS = ("task", "label", "slices", "protected")
 DOCUMENT_FIELDS = ("plan", "plan_file")
+PRICE_FIELDS = ("price_sheet", "price_sheet_file")
 BESIDE_FIELDS = ("incumbent", "out_of_distribution", "allow_seen")
 
 
@@ -78,14 +79,27 @@ class RunForm(forms.Form):
         help_text="Every figure is then marked, and gates do not accept it.",
     )  # fmt: skip
 
+    price_sheet = forms.CharField(
+        label="A price sheet, pasted", required=False, max_length=MAX_CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"}),
+        help_text="JSON, pressmark/price_sheet/1: what computing costs you.",
+    )  # fmt: skip
+    price_sheet_file = forms.FileField(
+        label="Or as a file", required=False, widget=forms.FileInput(attrs={"accept": ".json"})
+    )
+
     def clean(self) -> dict[str, Any]:
-        """The fields, with `draft`: the plan that they make, or None."""
+        """The fields, with `draft`, the plan that they make, and `prices`, the price sheet; None where nothing was given."""
         data: dict[str, Any] = super().clean() or {}
         try:
-            document = data.get("plan", "") or _text_of(data.get("plan_file"))
+            document = _one_of(data, *DOCUMENT_FIELDS, "plan")
             data["draft"] = draft_of({name: data.get(name, "") for name in PLAN_FIELDS}, document)
         except PlanError as error:
             self.add_error("plan", str(error))
+        try:
+            data["prices"] = prices_of(_one_of(data, *PRICE_FIELDS, "price sheet"))
+        except PlanError as error:
+            self.add_error("price_sheet", str(error))
         return data
 
     @property
@@ -102,6 +116,11 @@ class RunForm(forms.Form):
     def document(self) -> list[forms.BoundField]:
         """The fields for those who bring a plan of their own."""
         return [self[name] for name in DOCUMENT_FIELDS]
+
+    @property
+    def prices(self) -> list[forms.BoundField]:
+        """The fields for those who know what computing costs them."""
+        return [self[name] for name in PRICE_FIELDS]
 
 
 def run_form(
@@ -126,15 +145,21 @@ def run_form(
     return form
 
 
-def _text_of(file: UploadedFile[bytes] | None) -> str:
-    if file is None:
-        return ""
+def _one_of(data: Mapping[str, Any], pasted: str, uploaded: str, what: str) -> str:
+    """The document that was pasted or uploaded; PlanError when both were, for nobody would see which of them counts."""
+    text, file = str(data.get(pasted) or ""), data.get(uploaded)
+    if text.strip() and file is not None:
+        raise PlanError(f"Paste the {what} or give it as a file, not both: clear one of them.")
+    return text if file is None else _text_of(file, what)
+
+
+def _text_of(file: UploadedFile[bytes], what: str) -> str:
     if file.size is None or file.size > MAX_CHARACTERS:
-        raise PlanError(f"The file has more than {MAX_CHARACTERS:,} bytes; a plan is a short document, not the data.")
+        raise PlanError(f"The file has more than {MAX_CHARACTERS:,} bytes; a {what} is a short document, not the data.")
     try:
         return bytes(file.read()).decode()
     except UnicodeDecodeError:
-        raise PlanError("The file is no text in UTF-8; give the plan as JSON.") from None
+        raise PlanError(f"The file is no text in UTF-8; give the {what} as JSON.") from None
 
 
 def _recipes(caller: Caller) -> list[tuple[str, str]]:
