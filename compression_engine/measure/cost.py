@@ -7,6 +7,7 @@ Rules:
 - savings: processor time and electricity of the predictions, memory held by the replicas for 730 hours, one stored copy;
 - what was spent: processor time of making the version, where it is known, and of this evaluation with its processes until now;
 - a version whose prediction costs as much as its parent's, or more, never breaks even, and that is said;
+- what follows from a processor time that could not be told has no value and says why;
 - without a price sheet only what the evaluation itself took is told.
 """
 
@@ -17,7 +18,7 @@ import time
 from dataclasses import dataclass
 
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.earlier import Interval, earlier
+from compression_engine.measure.earlier import Interval, earlier, why_missing
 from compression_engine.measure.feeds import typical_batch
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
@@ -28,6 +29,7 @@ _GIB = 1024**3
 _MILLISECONDS_PER_HOUR = 3_600_000
 _JOULES_PER_KWH = 3_600_000
 _SECONDS_PER_HOUR = 3600
+_FROM_TIME = ("serving_saving_per_month", "electricity_saving_per_month", "net_benefit_per_month")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ def measure(context: Context) -> list[Found]:
     savings = savings_of(context, sheet, rows)
     if savings is not None:
         figures += benefit(savings, once, sheet)
+    elif (why := why_missing(context.found, "timing", "cpu_time_saved_ms")) is not None:
+        figures += [_unknown(metric, f"currency:{sheet.currency}", why) for metric in _FROM_TIME]
+        figures.append(_unknown("break_even_predictions", "prediction", why))
     facts = [
         ("hours_per_month", str(HOURS_PER_MONTH)),
         ("price_sheet", sheet.digest()),
@@ -158,6 +163,9 @@ def _serving(context: Context, sheet: PriceSheet, rows: int) -> list[Measurement
     for prefix, who in (("", "the model"), ("parent_", "the original")):
         processor = earlier(context.found, "timing", f"{prefix}cpu_time_ms")
         if processor is None:
+            why = why_missing(context.found, "timing", f"{prefix}cpu_time_ms")
+            if why is not None:
+                found.append(_unknown(f"{prefix}serving_cost_per_1000_predictions", f"currency:{sheet.currency}", why))
             continue
         cost = processor.scaled(1000 / rows / _MILLISECONDS_PER_HOUR * float(sheet.per_cpu_hour))
         joules = earlier(context.found, "energy", f"{prefix}energy_per_1000_predictions")
@@ -185,6 +193,11 @@ def _seconds(metric: str, seconds: float, what: str) -> Measurement:
 def _money(metric: str, amount: Interval, sheet: PriceSheet, plain: str) -> Measurement:
     said = f"{abs(amount.value):,.4g} {sheet.currency}"
     return _figure(metric, amount, f"currency:{sheet.currency}", plain.format(said))
+
+
+def _unknown(metric: str, unit: str, why: str) -> Measurement:
+    plain = f"The {metric.replace('_', ' ')} cannot be told: {why}."
+    return Measurement(metric, None, unit, 0, plain, reason=f"it follows from processor time, but {why}")
 
 
 def _figure(metric: str, amount: Interval, unit: str, plain: str) -> Measurement:

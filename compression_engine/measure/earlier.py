@@ -42,12 +42,6 @@ class Interval:
         """The difference."""
         return self.plus(other.scaled(-1))
 
-    def over(self, other: Interval) -> Interval:
-        """The quotient of two positive figures."""
-        low = None if self.low is None or not other.high else self.low / other.high
-        high = None if self.high is None or not other.low else self.high / other.low
-        return Interval(self.value / other.value, low, high, max(self.n, other.n))
-
     def why_open(self, n: int) -> str | None:
         """The reason where an end is open."""
         return None if self.low is not None and self.high is not None else f"{n} rounds do not bound both ends"
@@ -59,4 +53,13 @@ def earlier(found: Sequence[Found], kind: str, metric: str) -> Interval | None:
         for figure in entry.measurements if entry.kind == kind else ():
             if figure.metric == metric and not figure.slice and figure.value is not None:
                 return Interval(float(figure.value), figure.low, figure.high, figure.n)
+    return None
+
+
+def why_missing(found: Sequence[Found], kind: str, metric: str) -> str | None:
+    """The reason why such a figure has no value, where an earlier measure found that; None where there is none at all."""
+    for entry in found:
+        for figure in entry.measurements if entry.kind == kind else ():
+            if figure.metric == metric and not figure.slice and figure.value is None:
+                return figure.reason
     return None

@@ -5,6 +5,7 @@ Rules:
   figures are upper bounds, and ratios are those of the machine as it was;
 - estimated: processor time of timing times watts a core, from the price sheet or a default; every such figure says so in its
   `reason`, and the watts stand among the facts;
+- an estimate from a time that could not be told has no value and says why;
 - a prediction is one row of the first batch size of the plan.
 """
 
@@ -16,7 +17,7 @@ from decimal import Decimal
 import numpy as np
 
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.earlier import Interval, earlier
+from compression_engine.measure.earlier import Interval, earlier, why_missing
 from compression_engine.measure.feeds import TypicalBatch, typical_batch
 from compression_engine.measure.intervals import Floats, quantile_interval, quartile_range
 from compression_engine.measure.rapl import Counters, counters
@@ -83,18 +84,39 @@ def estimated_energy(context: Context, why: str) -> Found:
     factor = float(watts) / 1000 / rows  # milliseconds of one batch to joules of one row
     reason = f"an estimate: processor time x {watts} W a core ({source}); {why}"
     figures: list[Measurement] = []
-    taken = {role: earlier(timed, "timing", f"{prefix_of(role)}cpu_time_ms") for role in ROLES}
-    for role, processor in taken.items():
+    for role in ROLES:
+        processor = earlier(timed, "timing", f"{prefix_of(role)}cpu_time_ms")
         if processor is None:
+            why_not = why_missing(timed, "timing", f"{prefix_of(role)}cpu_time_ms")
+            figures += [] if why_not is None else [_unknown(metric, role, why_not) for metric in _of_one(role)]
+        else:
+            figures += _figures(role, processor.scaled(factor), processor.n, None, reason)
+        if role == VERSION:
             continue
-        figures += _figures(role, processor.scaled(factor), processor.n, None, reason)
         prefix = "" if role == PARENT else prefix_of(role)
         saved = earlier(timed, "timing", f"{prefix}cpu_time_saved_ms")
         ratio = earlier(timed, "timing", f"{prefix}cpu_time_ratio")
         if saved is not None and ratio is not None:
             figures += _against(role, ratio, saved.scaled(factor), saved.n, reason)
+        elif (why_not := why_missing(timed, "timing", f"{prefix}cpu_time_saved_ms")) is not None:
+            figures += [_unknown(metric, role, why_not) for metric in _of_two(prefix)]
     facts = [("energy_source", "estimate"), ("watts_per_core", f"{watts} ({source})"), ("energy_no_counters", why)]
     return Found(KIND, "processor_time_times_watts", figures, None, "1", facts)
+
+
+def _of_one(role: str) -> list[tuple[str, str]]:
+    """Metrics and units of one model."""
+    return [(f"{prefix_of(role)}{name}", "joule") for name in ("energy_per_prediction", "energy_per_1000_predictions")]
+
+
+def _of_two(prefix: str) -> list[tuple[str, str]]:
+    return [(f"{prefix}energy_ratio", "ratio"), (f"{prefix}energy_saved_per_prediction", "joule")]
+
+
+def _unknown(metric: tuple[str, str], role: str, why: str) -> Measurement:
+    about = "the model" if role == VERSION else NAMES[role].lower()
+    plain = f"No energy of {about} can be estimated: {why}."
+    return Measurement(metric[0], None, metric[1], 0, plain, reason=f"estimated from processor time, but {why}")
 
 
 def _window(model: Model, batch: TypicalBatch, counters: Counters) -> float:

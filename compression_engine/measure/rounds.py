@@ -5,6 +5,7 @@ Rules:
 - every call is timed by itself (wall clock): quantiles of latency are of what happened, load of the machine included;
 - comparisons are of undisturbed time: where other programs took the processor away during a turn (involuntary context
   switches, getrusage(2)), its processor time stands in, since what is missing to the wall clock was spent on somebody else;
+  it does not where a turn is too short for the processor's clock to tell it to 1 %;
 - rounds go on beyond the number asked for until the comparison is known to 1 % and the 99 % quantile is bounded; in the second half
   of the budget 2 % are enough, and with the budget they end; fewer than 25 rounds are never extended;
 - things are opened afresh now and then, since where a model happens to lie in memory makes it some percent faster or slower;
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure.intervals import Floats, quantile_interval
+from compression_engine.measure.processor_clock import Clock, processor_clock
 from compression_engine.progress import Progress, silent
 
 Call = Callable[[], object]
@@ -30,6 +32,8 @@ Opener = Callable[[], Sequence[Call]]
 ROUNDS = 60
 ROUNDS_FOR_P99 = 368
 """The fewest observations whose largest bounds the 99 % quantile from above with 97.5 % confidence: 0.99^368 < 0.025."""
+CLOCK_STEPS = 100
+"""What took this many steps of a clock is known to 1 %."""
 _ROUNDS_EXTENDED_FROM = 25
 _ROUNDS_FACTOR_MAX = 20
 _LOOK_EVERY = 20
@@ -41,6 +45,7 @@ _CALM_SHARE = 0.5
 _SITTING_SECONDS_MIN = 0.2
 _SITTINGS_MIN, _SITTING_ROUNDS_MIN = 3, 5
 _STUDENT_95 = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # two-sided, from 2 degrees of freedom
+_STRETCHES = 9
 _OPENING_SHARE = 1 / 4
 _OPENING_SECONDS = 0.1  # until it was measured: what is open already is taken first
 
@@ -64,7 +69,8 @@ class Turns:
 
     `calls` [rounds, calls a turn] are single calls by the wall clock; `processor` [rounds] is processor time of all threads;
     `undisturbed` [rounds] is what comparisons use; `lost_share` the share of turns that lost the processor to others;
-    `sittings` [rounds] counts how often things had been opened.
+    `sittings` [rounds] counts how often things had been opened; `grain` is the step of the clock of `processor`, shared among
+    the calls of a turn.
     """
 
     calls: Floats
@@ -72,6 +78,17 @@ class Turns:
     undisturbed: Floats
     lost_share: float
     sittings: NDArray[np.int64] | None = None
+    grain: float = 0.0
+
+    @property
+    def processor_told(self) -> bool:
+        """Whether all rounds together took enough steps of the processor's clock to be known to 1 %."""
+        return float(self.processor.sum()) > CLOCK_STEPS * self.grain
+
+    @property
+    def each_round_told(self) -> bool:
+        """Whether a usual round by itself did."""
+        return float(np.median(self.processor)) > CLOCK_STEPS * self.grain
 
     def quantile(self, share: float) -> tuple[float, float | None, float | None]:
         """A quantile of single calls with its interval.
@@ -93,6 +110,7 @@ class _Turn:
     processor: float
     taken_away: int
     waited: int
+    grain: float = 0.0
 
 
 @dataclass
@@ -112,6 +130,7 @@ class _Table:
         lost = [np.array([turn.taken_away > 0 for turn in column]) for column in columns]
         waited = [np.array([turn.waited > 0 for turn in column]) for column in columns]
         walls = [np.median(found, axis=1) for found in calls]
+        grains = [column[0].grain for column in columns]
         shared = float(np.median(np.concatenate(walls) / np.maximum(np.concatenate(processor), 1e-9)))
         sittings = np.array(self.sittings or [0] * len(self.rounds))
         found = []
@@ -121,9 +140,11 @@ class _Table:
             if calm.mean() >= _CALM_SHARE:
                 stretch = float(np.median(wall[calm] / np.maximum(processor[index][calm], 1e-9)))
             instead = np.where(waited[index], processor[index] * stretch, processor[index])
-            told = calm | (processor[index] <= 0)  # a turn may be shorter than the processor's clock can tell
+            told = calm | (processor[index] <= CLOCK_STEPS * grains[index])
             undisturbed = np.where(told, wall, instead)
-            found.append(Turns(calls[index], processor[index], undisturbed, float(lost[index].mean()), sittings))
+            found.append(
+                Turns(calls[index], processor[index], undisturbed, float(lost[index].mean()), sittings, grains[index])
+            )
         return found
 
 
@@ -133,6 +154,7 @@ def run_in_turns(
     """Opens things to call and runs them in turns; the first is what the others are compared with."""
     things, opening = open_things(), _OPENING_SECONDS
     counts = [_calls_a_turn(thing) for thing in things]
+    clock = processor_clock()
     table, sitting = _Table(), 0
     start = opened = time.perf_counter()
     while not _enough(table, budget, start):
@@ -146,7 +168,7 @@ def run_in_turns(
             opening, sitting = opened - begun, sitting + 1
         progress(stage, min(len(table), budget.rounds - 1), budget.rounds, "measuring in turns")
         table.sittings.append(sitting)
-        table.rounds.append(_round(things, counts, backwards=len(table) % 2 == 1))
+        table.rounds.append(_round(things, counts, clock, backwards=len(table) % 2 == 1))
     progress(stage, budget.rounds, budget.rounds, f"measured in {len(table)} rounds")
     return table.turns()
 
@@ -173,19 +195,41 @@ def paired_interval(values: Floats, sittings: NDArray[np.int64] | None) -> tuple
     return min(low, middle - half), max(high, middle + half)
 
 
-def _round(things: Sequence[Call], counts: Sequence[int], *, backwards: bool) -> list[_Turn]:
+def totals_interval(values: Floats, over: Floats | None = None) -> tuple[float | None, float | None]:
+    """Interval of a mean over rounds, or of the ratio of two: Student's t over nine stretches of successive rounds.
+
+    For rounds that say nothing by themselves, as where a clock is coarse. Open for fewer than 18 rounds, or where a stretch of
+    `over` is 0. Source: batch means (Law, "Simulation Modeling and Analysis", 9.5.3).
+    """
+    if len(values) < 2 * _STRETCHES:
+        return None, None
+    means = np.array([part.mean() for part in np.array_split(values, _STRETCHES)])
+    middle = float(values.mean())
+    if over is not None:
+        beneath = np.array([part.mean() for part in np.array_split(over, _STRETCHES)])
+        if (beneath <= 0).any():
+            return None, None
+        means, middle = means / beneath, middle / float(over.mean())
+    half = _STUDENT_95[_STRETCHES - 3] * float(means.std(ddof=1)) / _STRETCHES**0.5
+    return middle - half, middle + half
+
+
+def _round(things: Sequence[Call], counts: Sequence[int], clock: Clock, *, backwards: bool) -> list[_Turn]:
     order = list(range(len(things)))
-    measured = {index: _turn(things[index], counts[index]) for index in (reversed(order) if backwards else order)}
+    measured = {
+        index: _turn(things[index], counts[index], clock) for index in (reversed(order) if backwards else order)
+    }
     return [measured[index] for index in order]
 
 
-def _turn(thing: Call, count: int) -> _Turn:
+def _turn(thing: Call, count: int, clock: Clock) -> _Turn:
     if count > 1:
         thing()  # what ran before it has filled the caches with its own weights
-    before, processor = resource.getrusage(resource.RUSAGE_SELF), time.process_time()
+    before, processor = resource.getrusage(resource.RUSAGE_SELF), clock.read()
     calls = [_timed(thing) for _ in range(count)]
-    spent, after = time.process_time() - processor, resource.getrusage(resource.RUSAGE_SELF)
-    return _Turn(calls, spent / count, after.ru_nivcsw - before.ru_nivcsw, after.ru_nvcsw - before.ru_nvcsw)
+    spent, after = clock.read() - processor, resource.getrusage(resource.RUSAGE_SELF)
+    taken_away, waited = after.ru_nivcsw - before.ru_nivcsw, after.ru_nvcsw - before.ru_nvcsw
+    return _Turn(calls, spent / count, taken_away, waited, clock.grain / count)
 
 
 def _timed(thing: Call) -> float:

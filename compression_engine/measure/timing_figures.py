@@ -1,17 +1,18 @@
 """The figures of timing and their sentences: quantiles of latency, throughput, processor time, ratios of models in turns.
 
-Rules: an interval is 95 %, from order statistics of rounds; an end that so few rounds cannot bound is left open, with the reason.
+Rules: an interval is 95 %, from order statistics of rounds; an end that so few rounds cannot bound is left open, with the reason;
+processor time too short for its clock is that of all rounds together, or is not told at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure.intervals import Floats, quartile_range
-from compression_engine.measure.rounds import Turns, paired_interval, paired_ratios
+from compression_engine.measure.rounds import Turns, paired_interval, paired_ratios, totals_interval
 from compression_engine.outputs import PARENT, VERSION
 from compression_engine.result import Measurement
 
@@ -20,10 +21,11 @@ MILLISECOND = "millisecond"
 NAMES = {
     VERSION: "The model",
     PARENT: "The original",
-    "incumbent": "The version in service",
+    "incumbent": "The incumbent",
     "first": "The first version",
 }
 """How sentences name the roles."""
+_TOTALS = "a round is too short for the processor's clock: all rounds together, divided by their calls"
 _QUANTILES = ((0.5, "p50", "in the median"), (0.95, "p95", "in 19 of 20 cases"), (0.99, "p99", "in 99 of 100 cases"))
 
 
@@ -37,9 +39,7 @@ def figures_of(role: str, turns: Mapping[str, Turns], rows: int, words: str, whe
     prefix = prefix_of(role)
     found = _latency(prefix, turns[role], f"{NAMES[role]} answers {words}", where)
     found.append(_throughput(prefix, turns[role], rows, NAMES[role], where))
-    found.append(
-        _processor(prefix, turns[role], f"{NAMES[role]} takes {{:.3f}} ms of processor time for {words}.", where)
-    )
+    found.append(_processor(prefix, turns[role], f"{NAMES[role]} takes {{}} ms of processor time for {words}.", where))
     if role == VERSION:
         return [*found, _disturbed(turns[role], where)]
     ours, theirs = turns[VERSION], turns[role]
@@ -85,39 +85,62 @@ def _throughput(prefix: str, turns: Turns, rows: int, who: str, where: Slice) ->
 
 
 def _processor(prefix: str, turns: Turns, words: str, where: Slice) -> Measurement:
-    value, low, high = _median(1000 * turns.processor, turns.sittings)
-    n, spread = len(turns.processor), 1000 * quartile_range(turns.processor)
-    reason = _open_ends(low, high, n)
-    return Measurement(
-        f"{prefix}cpu_time_ms", value, MILLISECOND, n, words.format(value), low, high, spread, reason, where
-    )
+    name, n = f"{prefix}cpu_time_ms", len(turns.processor)
+    if not turns.processor_told:
+        return _untold(name, MILLISECOND, [turns], where)
+    value, low, high, reason = _of_processor(1000 * turns.processor, [turns])
+    low = None if low is None else max(0.0, low)
+    spread = 1000 * quartile_range(turns.processor)
+    return Measurement(name, value, MILLISECOND, n, words.format(_shown(value)), low, high, spread, reason, where)
 
 
 def _saved(prefix: str, ours: Turns, theirs: Turns, words: str, whom: str, where: Slice) -> Measurement:
+    name = "cpu_time_saved_ms" if prefix == f"{PARENT}_" else f"{prefix}cpu_time_saved_ms"
+    if not (ours.processor_told and theirs.processor_told):
+        return _untold(name, MILLISECOND, [ours, theirs], where)
     differences = 1000 * (theirs.processor - ours.processor)
-    value, low, high = _median(differences, ours.sittings)
+    value, low, high, reason = _of_processor(differences, [ours, theirs])
     more_or_less = "less" if value >= 0 else "more"
-    plain = f"For {words} it takes {abs(value):.3f} ms of processor time {more_or_less} than {whom}."
-    name, n = f"{prefix}cpu_time_saved_ms", len(differences)
-    if prefix == f"{PARENT}_":
-        name = "cpu_time_saved_ms"
-    spread = quartile_range(differences)
-    return Measurement(name, value, MILLISECOND, n, plain, low, high, spread, _open_ends(low, high, n), where)
+    plain = f"For {words} it takes {_shown(abs(value))} ms of processor time {more_or_less} than {whom}."
+    n, spread = len(differences), quartile_range(differences)
+    return Measurement(name, value, MILLISECOND, n, plain, low, high, spread, reason, where)
 
 
 def _processor_ratio(role: str, ours: Turns, theirs: Turns, words: str, where: Slice) -> Measurement:
     name = "cpu_time_ratio" if role == PARENT else f"{role}_cpu_time_ratio"
-    counted = theirs.processor > 0  # a call may take less time than the processor's clock can tell
-    if not counted.any():
-        why = f"an answer of {NAMES[role].lower()} takes less processor time than the clock can tell"
-        return Measurement(name, None, "ratio", 0, f"For {words} no ratio is known: {why}.", reason=why, slice=where)
-    ratios = ours.processor[counted] / theirs.processor[counted]
-    sittings = None if ours.sittings is None else ours.sittings[counted]
-    value, low, high = _median(ratios, sittings)
-    n = len(ratios)
+    if not (ours.processor_told and theirs.processor_told):
+        return _untold(name, "ratio", [ours, theirs], where)
+    if ours.each_round_told and theirs.each_round_told:
+        counted = theirs.processor > 0  # a single call may take less time than the processor's clock can tell
+        ratios = ours.processor[counted] / theirs.processor[counted]
+        value, low, high = _median(ratios, None if ours.sittings is None else ours.sittings[counted])
+        reason, n, spread = _open_ends(low, high, len(ratios)), len(ratios), quartile_range(ratios)
+    else:
+        value, n, spread = float(ours.processor.mean() / theirs.processor.mean()), len(ours.processor), None
+        low, high = totals_interval(ours.processor, theirs.processor)
+        reason = _open_ends(low, high, n) or _TOTALS
     plain = f"For {words} it takes {value:.2f} of the processor time that {NAMES[role].lower()} takes."
-    reason = _open_ends(low, high, n)
-    return Measurement(name, value, "ratio", n, plain, low, high, quartile_range(ratios), reason, where)
+    return Measurement(name, value, "ratio", n, plain, low, high, spread, reason, where)
+
+
+def _of_processor(values: Floats, turns: Sequence[Turns]) -> tuple[float, float | None, float | None, str | None]:
+    """The median of rounds; their mean where a round is too short for the processor's clock, which is then said."""
+    if all(entry.each_round_told for entry in turns):
+        value, low, high = _median(values, turns[0].sittings)
+        return value, low, high, _open_ends(low, high, len(values))
+    low, high = totals_interval(values)
+    return float(values.mean()), low, high, _open_ends(low, high, len(values)) or _TOTALS
+
+
+def _shown(milliseconds: float) -> str:
+    return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:,.0f}"
+
+
+def _untold(metric: str, unit: str, turns: Sequence[Turns], where: Slice) -> Measurement:
+    """A figure of processor time that cannot be told, and why."""
+    calls, grain = min(entry.calls.size for entry in turns), max(entry.grain * entry.calls.shape[1] for entry in turns)
+    why = f"{calls} calls together take less processor time than the clock can tell to 1 % (its steps: {1000 * grain:.2g} ms)"
+    return Measurement(metric, None, unit, 0, f"Processor time is not known: {why}.", reason=why, slice=where)
 
 
 def _disturbed(turns: Turns, where: Slice) -> Measurement:

@@ -189,6 +189,5 @@ def test_a_sheet_that_is_whole_passes_the_published_schema() -> None:
 def test_intervals_stay_cautious_when_they_meet() -> None:
     a, b = Interval(2.0, 1.0, 3.0, 5), Interval(4.0, 2.0, 8.0, 9)
     assert a.minus(b) == Interval(-2.0, -7.0, 1.0, 9)
-    assert a.over(b) == Interval(0.5, 0.125, 1.5, 9)
     assert a.plus(Interval(1.0, None, 2.0)).low is None
     assert a.scaled(-2) == Interval(-4.0, -6.0, -2.0, 5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compression_engine.data import Encoder, read_rows
-from compression_engine.measure import energy, timing
+from compression_engine.measure import cost, energy, timing
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.rapl import Counters, counters
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
@@ -123,6 +123,31 @@ def test_an_estimate_is_processor_time_times_watts_and_says_so(context: Context)
     for entry in found.measurements:
         assert entry.reason == "an estimate: processor time x 10 W a core (price sheet); there are no counters"
     assert dict(found.facts)["energy_source"] == "estimate"
+
+
+def test_no_model_is_compared_with_itself(context: Context) -> None:
+    known = Context(EMPTY, Plan(), models=context.models, encoder=context.encoder, found=timed(2.0, 3.0))
+    metrics = [entry.metric for entry in energy.estimated_energy(known, "why").measurements]
+    assert len(metrics) == len(set(metrics))
+    assert "energy_ratio" in metrics
+
+
+def test_a_time_that_could_not_be_told_gives_no_energy_and_no_savings_and_the_reason(context: Context) -> None:
+    names = ("cpu_time_ms", "parent_cpu_time_ms", "cpu_time_saved_ms", "cpu_time_ratio")
+    figures = [Measurement(name, None, "", 0, "", reason="the clock is coarse") for name in names]
+    untimed = Context(
+        EMPTY, Plan(), models=context.models, encoder=context.encoder, found=[Found("timing", "m", figures)],
+        price_sheet=PriceSheet.parse(SHEET),
+    )  # fmt: skip
+    (paid,) = cost.measure(untimed)
+    found = energy.estimated_energy(untimed, "why").measurements
+    assert len(found) == 6
+    lacking = [*found, *(entry for entry in paid.measurements if "prediction" in entry.metric)]
+    assert {entry.metric for entry in lacking} >= {"energy_ratio", "break_even_predictions"}
+    for entry in lacking:
+        assert entry.value is None
+        assert "the clock is coarse" in (entry.reason or "")
+    assert "net_benefit_per_month" in {entry.metric for entry in paid.measurements if entry.value is None}
 
 
 def test_it_is_timed_where_timing_was_not_asked_for(context: Context) -> None:

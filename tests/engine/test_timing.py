@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,8 +13,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from compression_engine.data import Encoder, Feed, read_rows
-from compression_engine.measure import timing
+from compression_engine.measure import timing, timing_figures
 from compression_engine.measure.context import Context
+from compression_engine.measure.processor_clock import processor_clock, step_of
 from compression_engine.measure.rounds import Budget, Call, Turns, _Table, _Turn, paired_interval, run_in_turns
 from compression_engine.measure.timing_figures import _processor_ratio
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
@@ -119,6 +123,70 @@ def test_processor_time_below_the_clock_gives_no_ratio_and_a_single_such_round_i
     assert "clock" in (none.reason or "")
 
 
+COARSE = """
+import json, resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (1000, 2000))
+from compression_engine.measure.processor_clock import processor_clock
+from compression_engine.measure.processor_clock import processor_clock, step_of
+from compression_engine.measure.rounds import Budget, run_in_turns
+from compression_engine.measure.timing_figures import figures_of
+clock = processor_clock()
+once, twice = lambda: sum(range(2000)), lambda: sum(range(4000))
+names = ("version", "parent")
+turns = dict(zip(names, run_in_turns(lambda: [once, twice], Budget(60, 3))))
+found = [entry for name in names for entry in figures_of(name, turns, 1, "a row", ())]
+print(json.dumps([clock.grain, {entry.metric: [entry.value, entry.low, entry.high] for entry in found}]))
+"""
+
+
+def test_a_limit_of_processor_time_does_not_make_processor_time_coarse() -> None:
+    done = subprocess.run([sys.executable, "-c", COARSE], capture_output=True, text=True, check=True, timeout=60)
+    grain, found = json.loads(done.stdout)
+    assert grain < 1e-4
+    assert found["cpu_time_ms"][0] > 0.002
+    assert found["cpu_time_ratio"][0] == pytest.approx(0.5, abs=0.15)
+
+
+def test_the_finest_clock_is_taken_and_a_clock_that_stands_still_is_known() -> None:
+    def ticking() -> float:
+        return time.process_time() // 0.004 * 0.004
+
+    found = processor_clock([ticking, time.process_time, lambda: 0.0])
+    assert found.read is time.process_time
+    assert step_of(ticking, 0.05) == pytest.approx(0.004)
+    assert step_of(lambda: 0.0, 0.01) == 0.01
+
+
+def coarsely(milliseconds: float, rounds: int) -> Turns:
+    """Turns of one call that a clock with steps of 4 ms tells."""
+    ends = np.floor(np.arange(rounds + 1) * milliseconds / 4) * 0.004
+    return Turns(
+        np.full((rounds, 1), milliseconds / 1000), np.diff(ends), np.full(rounds, milliseconds / 1000), 0.0, None, 0.004
+    )
+
+
+def test_rounds_too_short_for_a_coarse_clock_are_told_all_together() -> None:
+    ours, theirs = coarsely(1.1, 900), coarsely(2.2, 900)
+    found = by_name(timing_figures.figures_of("version", {"version": ours}, 1, "a row", ()))["cpu_time_ms"]
+    assert found.value == pytest.approx(1.1, rel=0.01)
+    assert found.low < 1.1 < found.high  # type: ignore[operator]
+    assert "all rounds together" in (found.reason or "")
+    both = by_name(timing_figures.figures_of("parent", {"version": ours, "parent": theirs}, 1, "a row", ()))
+    assert both["cpu_time_ratio"].value == pytest.approx(0.5, rel=0.01)
+    assert both["cpu_time_ratio"].low < 0.5 < both["cpu_time_ratio"].high  # type: ignore[operator]
+    assert both["cpu_time_saved_ms"].value == pytest.approx(1.1, rel=0.02)
+
+
+def test_processor_time_below_the_clock_is_not_told_at_all() -> None:
+    both = {"version": coarsely(1.1, 60), "parent": coarsely(9.0, 60)}
+    version = by_name(timing_figures.figures_of("version", both, 1, "a row", ()))
+    parent = by_name(timing_figures.figures_of("parent", both, 1, "a row", ()))
+    for entry in (version["cpu_time_ms"], parent["cpu_time_ratio"], parent["cpu_time_saved_ms"]):
+        assert (entry.value, entry.low, entry.n) == (None, None, 0)
+        assert "its steps: 4 ms" in (entry.reason or "")
+    assert parent["parent_cpu_time_ms"].value == pytest.approx(9, rel=0.02)
+
+
 def test_an_interval_is_as_wide_as_one_opening_differs_from_the_next() -> None:
     generator = np.random.default_rng(0)
     sittings = np.repeat(np.arange(6), 60)
@@ -132,7 +200,7 @@ def test_an_interval_is_as_wide_as_one_opening_differs_from_the_next() -> None:
 
 
 def test_what_is_measured_for_long_is_opened_again() -> None:
-    opened = []
+    opened: list[int] = []
 
     def open_things() -> list[Call]:
         opened.append(len(opened))
