@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speaker.result(options.command, answer, words)
         return 0
     except _Stop:
-        error: EngineError = Cancelled()
+        error: EngineError = Cancelled(_kept(options))
     except EngineError as caught:
         error = caught
     except MemoryError:
@@ -97,6 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error = EngineError("internal", f"{type(caught).__name__}: {caught}", hint)
     speaker.error(error)
     return 1
+
+
+def _kept(options: argparse.Namespace) -> Path | None:
+    """The folder of answers, where one was asked for and something lies in it."""
+    work: Path | None = getattr(options, "work", None)
+    return work if work is not None and work.is_dir() and any(work.iterdir()) else None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

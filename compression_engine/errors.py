@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class EngineError(Exception):
     """The engine refuses. `code` never changes its meaning; `message` says what is wrong, `hint` what to do."""
@@ -30,7 +32,10 @@ class OutputRefused(EngineError):
 
 
 class Cancelled(EngineError):
-    """Someone asked the engine to stop; nothing was left behind."""
+    """Someone asked the engine to stop; nothing was left behind but the answers in `work`, where such a folder was given."""
 
-    def __init__(self) -> None:
-        super().__init__("cancelled", "The work was stopped on request.", "Nothing was kept; ask for a new run.")
+    def __init__(self, work: Path | None = None) -> None:
+        hint = "Nothing was kept; ask for a new run."
+        if work is not None:
+            hint = f"The answers so far lie in {work}: the same call goes on from there. Nothing else was kept."
+        super().__init__("cancelled", "The work was stopped on request.", hint)

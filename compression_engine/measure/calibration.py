@@ -36,7 +36,7 @@ _UNIT = "probability"
 NAMES = {
     VERSION: "The model",
     PARENT: "The original",
-    "incumbent": "What is served now",
+    "incumbent": "The incumbent",
     "first": "The first approved version",
 }
 
@@ -227,10 +227,12 @@ def _reliability(model: Confidences) -> list[Measurement]:
         sure = float(model.confidence[inside].mean())
         low, high = share_interval(right, n) if model.sequences is None else (None, None)
         why = None if model.sequences is None else "rows of one sequence depend on each other"
-        plain = f"{NAMES[model.role]} says {100 * sure:.1f} % and is right on {right} of {n} rows."
+        where_said = f"Where {_inside(NAMES[model.role])} is {where[0][1]} sure ({n} rows), it"
+        said = f"{where_said} says {100 * sure:.1f} % on average."
+        plain = f"{where_said} is right on {right}, which is {100 * right / n:.1f} %."
         reason = "a mean of the rows as they are"
         found += [
-            Measurement(f"{prefix}bin_confidence", sure, _UNIT, n, plain, reason=reason, slice=where),
+            Measurement(f"{prefix}bin_confidence", sure, _UNIT, n, said, reason=reason, slice=where),
             Measurement(
                 f"{prefix}bin_accuracy", right / n, "share", n, plain, low=low, high=high, reason=why, slice=where
             ),

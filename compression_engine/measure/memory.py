@@ -35,7 +35,7 @@ _SECONDS_MAX = 600
 _WHO = {
     VERSION: "Serving the model",
     PARENT: "Serving the original",
-    "incumbent": "Serving the version in service",
+    "incumbent": "Serving the incumbent",
     "first": "Serving the first version",
 }
 _STATUS = Path("/proc/self/status")

@@ -10,7 +10,7 @@ from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.result import Measurement
 
 METHOD = "file_size"
-_WHOSE = {"incumbent": "version in service", "first": "first version"}
+_WHOSE = {"incumbent": "incumbent", "first": "first version"}
 
 
 def measure(context: Context) -> list[Found]:

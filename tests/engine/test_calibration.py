@@ -152,6 +152,8 @@ def test_reliability_bins_count_every_row_once_and_bound_the_accuracy() -> None:
         assert all(entry.low <= entry.value <= entry.high for entry in bins)
         names = [dict(entry.slice)["confidence_bin"] for entry in bins]
         assert names == sorted(set(names))
+    said = [entry.plain for entry in document.measurements if "bin_" in entry.metric]
+    assert len(set(said)) == len(said)
     for entry in (entry for entry in document.measurements if entry.metric == "bin_confidence"):
         low, high = dict(entry.slice)["confidence_bin"].split("-")
         assert float(low) <= entry.value <= float(high)

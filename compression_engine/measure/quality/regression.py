@@ -2,6 +2,9 @@
 
 Definitions are scikit-learn's; with several numbers a row each is judged by itself and the figures are averaged.
 Intervals from 2,000 resamples of rows, or of whole sequences where rows belong to such.
+Where errors have heavy tails, what is rare and large may be in none of the rows, and the interval of the root mean squared error
+holds the truth less often than in 95 of 100 cases: in about 92 on 500 rows with errors after Student's t of 5 degrees of
+freedom, 91 of 4, 81 of 3 (600 repeats each).
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 The rate is the sum of edits over the sum of lengths of the labels (it may pass 1); frames are not judged, since most of them
 are blank and agree in a model that reads nothing. Intervals: resamples of whole rows; Wilson's for the share of exact matches.
+Where no row has an error there is nothing to resample: the upper end is then the largest share of rows with an error that goes
+with none in n (95 %, from the binomial distribution; Hanley and Lippman-Hand 1983), each taken to lose the longest label.
 """
 
 from __future__ import annotations
 
 from compression_engine.measure import bootstrap, scores
-from compression_engine.measure.intervals import Floats, share_interval
+from compression_engine.measure.intervals import Floats, rarer_than, share_interval
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -34,4 +36,7 @@ def _error_rate(edits: Floats, lengths: Floats, seed: int, who: str) -> Measurem
     low, high = bootstrap.interval_of_ratio(edits, lengths, seed, None, bootstrap.NOT_NEGATIVE)
     plain = f"{who} makes {int(edits.sum())} errors in {symbols} symbols of {n} rows ({value:.2%})."
     reason = bootstrap.TOO_FEW if low is None else None
+    if value == 0:
+        low, high = 0.0, rarer_than(n) * n * float(lengths.max()) / symbols
+        reason = f"no row has an error: the upper end is what so few as {n} rows leave open, if a row loses the longest label"
     return Measurement("character_error_rate", value, "ratio", n, plain, low, high, reason=reason)
