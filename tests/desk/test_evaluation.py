@@ -14,8 +14,10 @@ from django.urls import reverse
 
 from registry.access import services as access
 from registry.access.models import Role, Team
+from registry.catalog.services_targets import record_target_measurement
 from registry.compression.models import Run
 from registry.events import Caller
+from tests.catalog.target_documents import measurement, named
 from tests.desk.conftest import Visitor
 from tests.desk.evaluated import PLAN, chance, comparison, evaluated, every_kind, share
 from tests.desk.scene import Scene
@@ -271,6 +273,22 @@ def test_a_measurement_from_the_target_stands_apart_from_the_run(
     page = visit("carla").reads(address(run))
     assert "Not of this run: the newest measurement from a serving host" in page
     assert "7.5 ms" in page
+    assert "It stands: nothing was measured since" in page
+
+
+def test_what_the_target_measured_before_its_settings_changed_is_shown_as_stale(
+    visit: Visit, run: Run, world: World, story: Scene
+) -> None:
+    for p95, more in (("12.5", {}), ("13.25", {"settings": named(threads="4")})):
+        document = measurement(story.child, p95=p95, **more)
+        record_target_measurement(actor=world.cast.otto, version=story.child, document=document)
+    page = visit("carla").reads(address(run))
+    assert "It stands: nothing was measured since" in page
+    assert "13.25 ms" in page
+    assert "Stale. It was measured under other serving settings since." in page
+    told = visit("carla").get(address(run, "evaluation-json")).json()["on_target"]
+    assert [row["stale"] for row in told] == [None, "It was measured under other serving settings since."]
+    assert len({row["settings_digest"] for row in told}) == 2
 
 
 def test_a_version_that_is_parent_and_served_alike_is_compared_once(visit: Visit, story: Scene) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from registry.compression import evaluations
 from registry.desk.evaluations.against import Against, Difference
+from registry.desk.evaluations.on_target import OnTarget
 from registry.desk.evaluations.view import Evaluation
 from registry.digests import time_text
 from registry.events import Caller
@@ -24,8 +25,20 @@ def evaluation_body(caller: Caller, evaluation: Evaluation) -> dict[str, Any]:
         "answers": [{"question": tile.label, "answer": tile.strong, "detail": tile.soft} for tile in said.tiles],
         "warnings": list(said.warnings),
         "comparisons": [_comparison(comparison) for comparison in evaluation.comparisons],
+        "on_target": [_measured_there(target) for target in evaluation.targets],
         "not_measured": [{"what": missing.what, "why": missing.why} for missing in evaluation.missing],
         **evaluations.evaluation_body(run, caller),
+    }
+
+
+def _measured_there(target: OnTarget) -> dict[str, Any]:
+    """A measurement from a serving host: no part of the run, and stale once another host or other settings were measured."""
+    return {
+        "evidence": target.evidence.digest,
+        "recorded_at": time_text(target.evidence.created_at),
+        "host_digest": target.host or None,
+        "settings_digest": target.settings or None,
+        "stale": target.stale or None,
     }
 
 

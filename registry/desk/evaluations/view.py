@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from registry.catalog.models import Evidence, ModelVersion
-from registry.catalog.queries import evidence_body
+from registry.catalog.models import ModelVersion
 from registry.compression.models import Run
 from registry.desk.evaluations import curves, groups
 from registry.desk.evaluations.against import Against, Drawn, comparisons_of
 from registry.desk.evaluations.missing import Missing, missing_of
+from registry.desk.evaluations.on_target import OnTarget, on_target
 from registry.desk.evaluations.record import OTHERS, WHO, Document, Record, Sheet, record_of
 from registry.desk.evaluations.said import Said, said_of
 from registry.desk.figures import row_of
@@ -23,7 +23,6 @@ from registry.desk.measured import Measured, measured_document
 from registry.desk.metrics import name_of
 from registry.events import Caller
 
-TARGET = "target"
 COMPARISON, FIDELITY = "comparison", "fidelity"
 
 
@@ -51,7 +50,7 @@ class Evaluation:
     reliability: curves.Curves | None
     severities: curves.Curves | None
     latencies: curves.Curves | None
-    target: Measured | None
+    targets: Sequence[OnTarget]
     environment: Sequence[tuple[str, str]]
     missing: Sequence[Missing]
 
@@ -125,7 +124,7 @@ def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation
         reliability=curves.reliability(record.sheet("calibration")),
         severities=curves.severities(record.sheet("robustness")),
         latencies=curves.latencies(record.sheet("timing"), record.first_setting),
-        target=_target(version),
+        targets=on_target(version),
         environment=common,
         missing=missing_of(record),
     )
@@ -190,9 +189,3 @@ def _with_n(sheet: Sheet, metric: str) -> curves.Cell:
     row = row_of(figure)
     parts = [row.interval, f"n {row.n:,}" if row.n is not None else ""]
     return curves.Cell(row.shown, "; ".join(p for p in parts if p), row.exact)
-
-
-def _target(version: ModelVersion) -> Measured | None:
-    """The newest measurement from a serving host; it is no part of the run."""
-    row = Evidence.objects.filter(version=version, kind=TARGET).order_by("-created_at", "-id").first()
-    return None if row is None else measured_document(900, row, evidence_body(row), {}, [])
