@@ -62,8 +62,9 @@ def _destination(judged: list[Destination], classes: int, lost: int, plan: Plan)
     strange = "more than ordinary losses do" if first.p <= told.LEVEL else "as ordinary losses may"
     plain = (
         f"{first.count} of {lost} lost rows go to {name[0][1]}, {strange}: by the doubts of the other model "
-        f"{100 * first.expected:.0f} % would (p = {first.p:.3g} for an excess beyond 25 points)."
+        f"{100 * first.expected:.0f} % would."
     )
+    judged_by = f"That {name[0][1]} draws 25 points more of the lost rows than by the doubts of the other model has p = {first.p:.3g}."
     doubted = (
         f"By the doubts of the other model {100 * first.expected:.1f} % of the lost rows would go to {name[0][1]}."
     )
@@ -74,7 +75,7 @@ def _destination(judged: list[Destination], classes: int, lost: int, plan: Plan)
         Measurement(
             "flip_destination_expected", first.expected, "share", lost, doubted, reason=spread_reason, slice=name
         ),
-        Measurement("flip_destination_p", first.p, "probability", lost, plain, reason=p_reason, slice=name),
+        Measurement("flip_destination_p", first.p, "probability", lost, judged_by, reason=p_reason, slice=name),
     ]
 
 
@@ -90,7 +91,7 @@ def _shifts(ours: NDArray[np.intp], theirs: NDArray[np.intp], role: str, plan: P
         name = (("answer", class_name(plan, index)),)
         share = (more - less) / n
         plain = (
-            f"{name[0][1]} is answered {more} times where {told.NAMES[role]} answers otherwise, "
+            f"The answer {name[0][1]} is given {more} times where {told.NAMES[role]} answers otherwise, "
             f"and {less} times the other way round, of {n} rows."
         )
         figures.append(Measurement("answer_share_difference", share, "share", n, plain, low, high, slice=name))

@@ -190,7 +190,7 @@ def _groups(rate: Rate, column: str, codes: Column) -> list[Group]:
 
 def _rate_figure(metric: str, group: Group, *, theirs: bool) -> Measurement:
     rate, whose = group.rate(theirs), "the original" if theirs else "this model"
-    plain = f"{_named(group)}: {_WORDS[metric]} {100 * rate.value:.1f} % by {whose}, of {group.n} rows."
+    plain = f"Where {_named(group)}: {_WORDS[metric]} {100 * rate.value:.1f} % by {whose}, of {group.n} rows."
     full = f"parent_{metric}" if theirs else metric
     return Measurement(full, rate.value, "share", group.n, plain, rate.low, rate.high, slice=group.name)
 
@@ -200,7 +200,7 @@ def _beside(metric: str, group: Group, reference: Group, paired: bool) -> list[M
     n, name = group.n + reference.n, (*group.name, ("against", reference.value))
     ours, theirs = group.rate(), reference.rate()
     low, high = difference_interval(ours, theirs)
-    pair = f"{_named(group)} against {reference.value}"
+    pair = f"Where {_named(group)}, against {reference.value}"
     difference = ours.value - theirs.value
     plain = f"{pair}: {100 * difference:+.1f} points in {_WORDS[metric]}, on {n} rows."
     figures = [Measurement(f"{metric}_difference", difference, "share", n, plain, low, high, slice=name)]
@@ -227,7 +227,7 @@ def _gap_figures(metric: str, groups: Sequence[Group], paired: bool, seed: int) 
     values = [group.rate().value for group in groups]
     least, most = groups[values.index(min(values))], groups[values.index(max(values))]
     gap, name = max(values) - min(values), ((column, "all groups"),)
-    plain = f"{column}: {_WORDS[metric]}, {100 * gap:.1f} points apart, {least.value} least and {most.value} most."
+    plain = f"By {column}: {_WORDS[metric]}, {100 * gap:.1f} points apart, {least.value} least and {most.value} most."
     reason = "a largest difference of groups is above zero by chance alone; the differences have intervals"
     drawn = bootstrap_counts(np.array([group.cells for group in groups], dtype=np.int64), seed)
     spread = float(_gaps(drawn, False).std(ddof=1))
@@ -237,7 +237,7 @@ def _gap_figures(metric: str, groups: Sequence[Group], paired: bool, seed: int) 
     change = gap_change(most, least, len(groups))
     word = "farther apart" if change.value >= 0 else "closer together"
     plain = (
-        f"{column}: {least.value} and {most.value} are {100 * abs(change.value):.1f} points {word} in {_WORDS[metric]} "
+        f"By {column}: {least.value} and {most.value} are {100 * abs(change.value):.1f} points {word} in {_WORDS[metric]} "
         f"than under the original (95 % between {100 * change.low:+.1f} and {100 * change.high:+.1f})."
     )
     limits = (change.low, change.high)

@@ -10,7 +10,7 @@ from compression_engine.measure.slicing import ANSWERED, CONFIDENCE, FOUND
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT
 from compression_engine.result import Measurement
 
-NAMES = {PARENT: "the original", INCUMBENT: "what is served now", FIRST: "the first approved version"}
+NAMES = {PARENT: "the original", INCUMBENT: "the incumbent", FIRST: "the first approved version"}
 LEVEL = 0.05
 _WORDS = {
     "absolute_error": "absolute error",
@@ -41,7 +41,7 @@ def worst_slice(pair: Pair, name: Name, found: Compared, adjusted_p: float, test
     sure = adjusted_p <= LEVEL
     judged = "a loss that chance does not explain" if sure else "no loss that chance could not explain"
     plain = (
-        f"Of {tested} slices {where(name)} fares worst against {NAMES[role]}: {_WORDS[pair.metric]} "
+        f"Of {tested} slices the one where {where(name)} fares worst against {NAMES[role]}: {_WORDS[pair.metric]} "
         f"{_signed(found.difference, pair.unit)} on {found.n} rows, {judged} (p = {adjusted_p:.3g} after correction)."
     )
     return _figure("worst_slice_difference", found, pair.unit, plain, low, high, name)
@@ -49,7 +49,7 @@ def worst_slice(pair: Pair, name: Name, found: Compared, adjusted_p: float, test
 
 def adjusted(pair: Pair, name: Name, found: Compared, p: float, tested: int) -> Measurement:
     """The p-value of a loss in a slice, corrected for all slices."""
-    plain = f"{where(name)}: p = {p:.3g} against a loss of {_WORDS[pair.metric]}, corrected for {tested} slices."
+    plain = f"On rows where {where(name)}: p = {p:.3g} against a loss of {_WORDS[pair.metric]}, corrected for {tested} slices."
     return Measurement("adjusted_p", p, "probability", found.n, plain, reason=_P_REASON, slice=tuple(name))
 
 
@@ -80,7 +80,7 @@ def _where(column: str, value: str) -> str:
     if role in NAMES and what == ANSWERED:
         return f"{NAMES[role]} answers {value}"
     if role in NAMES and what == CONFIDENCE:
-        return f"{value} of confidence of {NAMES[role]}"
+        return f"the confidence of {NAMES[role]} is in the {value}"
     return f"{column} = {value}"
 
 
@@ -150,7 +150,7 @@ def _smallest(pair: Pair, found: Compared, name: Name, first: bool) -> Measureme
 
 def _said(name: Name, words: str) -> str:
     """A sentence about a slice, or about all rows."""
-    return f"{where(name)}: {words}" if name else words[0].upper() + words[1:]
+    return f"On rows where {where(name)}: {words}" if name else words[0].upper() + words[1:]
 
 
 def _signed(value: float, unit: str) -> str:

@@ -211,6 +211,31 @@ def test_a_run_that_is_killed_goes_on_and_gives_the_same_result(
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*.values")} == stamps
 
 
+def test_what_was_answered_before_a_stop_is_said_to_be_kept(folder: Path, tmp_path: Path) -> None:
+    call = asked(folder, "--work", tmp_path / "work", "--output", tmp_path / "r.json")
+    command = [sys.executable, "-m", "compression_engine", *map(str, call), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["stage"] == "fidelity":
+                process.send_signal(signal.SIGTERM)
+                break
+        last = json.loads(process.stdout.read().splitlines()[-1])
+    assert last["code"] == "cancelled"
+    assert str(tmp_path / "work") in last["hint"]
+    assert "goes on" in last["hint"]
+    assert list((tmp_path / "work").glob("*.values"))
+
+
+def test_every_sentence_begins_with_a_capital_letter_and_says_one_thing_once(evaluated: dict[str, Any]) -> None:
+    for entry in evaluated["evidence"]:
+        for sentence in entry["plain"]:
+            assert sentence[0].isupper() or sentence[0].isdigit(), sentence
+            assert sentence.endswith("."), sentence
+        twice = [said for said in entry["plain"] if entry["plain"].count(said) > 1]
+        assert twice == [], entry["document"]["kind"]
+
+
 def test_rows_that_were_seen_are_refused_unless_they_are_allowed_and_then_said(folder: Path, tmp_path: Path) -> None:
     rows = np.load(folder / "rows.npz")["x"]
     mixed = np.concatenate([rows[[5, 17]], nets.rows_for("x", 30, seed=9)["x"]])
