@@ -2,6 +2,8 @@
 
 Rules:
 - the newest evidence of a kind decides; of another version it never counts;
+- a rule may name rows and plan by digest (`dataset_digest`, `plan_digest`): evidence over other rows, or by another plan, is then
+  as if it were not there, so that whoever asks for an evaluation does not choose what the gate goes by;
 - a figure over rows that the version had seen when it was made does not count, unless the rule accepts it;
 - what the serving host measured is evidence of kind `target`. It is not our own measurement: no other check takes it for one. A
   newer measurement on another host or under other settings makes it stale, so the newest alone is asked.
@@ -19,9 +21,13 @@ from registry.release.gate_facts import EvidenceInput, Finding, GateInputs
 
 SEEN_ROWS = "seen_rows"
 TARGET = "target"
+ROWS, PLAN = "dataset_digest", "plan_digest"
+_ANYTHING: Mapping[str, Any] = {}
 
 
-def _newest(inputs: GateInputs, kind: str, *, measured: bool, unseen: bool = False) -> EvidenceInput | None:
+def _newest(
+    inputs: GateInputs, kind: str, *, measured: bool, unseen: bool = False, asked: Mapping[str, Any] = _ANYTHING
+) -> EvidenceInput | None:
     fitting = [
         e
         for e in inputs.evidence
@@ -29,8 +35,25 @@ def _newest(inputs: GateInputs, kind: str, *, measured: bool, unseen: bool = Fal
         and e.version_digest == inputs.version_digest
         and (e.source == "measured" or not measured)
         and not (unseen and _rows_seen(e))
+        and _as_asked(e, asked)
     ]
     return max(fitting, key=lambda e: (e.created_at, e.digest)) if fitting else None
+
+
+def _as_asked(evidence: EvidenceInput, asked: Mapping[str, Any]) -> bool:
+    rows, plan = asked.get(ROWS), asked.get(PLAN)
+    return rows in (None, *evidence.datasets) and plan in (None, evidence.environment.get("plan"))
+
+
+def _only_other(asked: Mapping[str, Any], inputs: GateInputs, kind: str, *, measured: bool) -> Finding | None:
+    """Why there is no evidence as a rule asks for it, where there is some over other rows or by another plan."""
+    other = _newest(inputs, kind, measured=measured)
+    if other is None or _as_asked(other, asked):
+        return None
+    named = {"the rows": asked.get(ROWS), "the plan": asked.get(PLAN)}
+    wanted = " and ".join(f"{what} {digest[:19]}" for what, digest in named.items() if digest is not None)
+    reason = f"Evidence of kind '{kind}' is there only over other rows or by another plan; {wanted} are asked."
+    return Finding(False, reason, (other.digest,))
 
 
 def _rows_seen(evidence: EvidenceInput) -> bool:
@@ -46,9 +69,12 @@ def _only_seen(metric: str, seen: EvidenceInput) -> str:
 
 def evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     kind, measured = parameters["kind"], parameters["source"] == "measured"
-    found = _newest(inputs, kind, measured=measured)
+    found = _newest(inputs, kind, measured=measured, asked=parameters)
     if found is None:
-        declared = measured and _newest(inputs, kind, measured=False) is not None
+        other = _only_other(parameters, inputs, kind, measured=measured)
+        if other is not None:
+            return other
+        declared = measured and _newest(inputs, kind, measured=False, asked=parameters) is not None
         only = " There is a declared one, which does not count as measured." if declared else ""
         wanted = "measured evidence" if measured else "evidence"
         return Finding(False, f"There is no {wanted} of kind '{kind}' for this version.{only}")
@@ -66,11 +92,14 @@ def evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Findi
 def figure(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     kind, metric = parameters["kind"], parameters["metric"]
     any_rows = parameters.get("seen_rows", "refused") == "accepted"
-    found = _newest(inputs, kind, measured=True, unseen=not any_rows)
+    found = _newest(inputs, kind, measured=True, unseen=not any_rows, asked=parameters)
     if found is None:
-        seen = None if any_rows else _newest(inputs, kind, measured=True)
+        seen = None if any_rows else _newest(inputs, kind, measured=True, asked=parameters)
         if seen is not None:
             return Finding(False, _only_seen(metric, seen), (seen.digest,))
+        other = _only_other(parameters, inputs, kind, measured=True)
+        if other is not None:
+            return other
         return Finding(False, f"'{metric}' was not measured for this version: evidence of kind '{kind}' is missing.")
     every = parameters["slices"] == "every"
     figures = [f for f in found.figures if f["metric"] == metric and (every or not f["slice"])]

@@ -19,6 +19,8 @@ class EvidenceInput:
     created_at: datetime.datetime
     figures: Sequence[Mapping[str, Any]]
     environment: Mapping[str, str] = field(default_factory=dict)
+    datasets: Sequence[str] = ()
+    """Digests of the rows that it is about."""
 
 
 @dataclass(frozen=True)

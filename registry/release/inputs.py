@@ -53,6 +53,7 @@ def _evidence(version: ModelVersion) -> list[gates.EvidenceInput]:
             created_at=row.created_at,
             figures=document["figures"],
             environment={str(fact["name"]): str(fact["value"]) for fact in document["environment"]},
+            datasets=[subject["digest"] for subject in document["subjects"] if subject["role"] == "dataset"],
         )
         for row, document in catalog.evidence_documents(version)
     ]

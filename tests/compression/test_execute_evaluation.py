@@ -22,6 +22,7 @@ from registry.compression.job import Job
 from registry.compression.models import Run
 from registry.digests import parse_canonical, sha256
 from registry.provenance.models import DatasetVersion
+from registry.release.inputs import gather
 from tests.compression.situations import Beside, events_of, lapse, wait_for
 from tests.compression.test_api import client
 from tests.compression.test_evaluation_api import evaluations_url
@@ -189,6 +190,14 @@ def test_data_that_stand_in_the_lineage_as_a_whole_mark_every_figure_where_they_
     assert run.state == "succeeded", queries.run_log(run)
     marked = {kind for kind, document in documents(run).items() if facts(document).get("seen_rows") == "64"}
     assert marked == {"size", "seen"}
+
+
+def test_the_rows_and_the_plan_of_an_evaluation_reach_the_gate(world: World) -> None:
+    judging, version = labelled(world), world.version()
+    run = evaluated(world, version, evaluation=judging, plan=BARE)
+    assert run.state == "succeeded", queries.run_log(run)
+    size = next(e for e in gather(version, version.created_at).evidence if e.kind == "size")
+    assert (list(size.datasets), size.environment["plan"]) == ([judging.bound_digest], run.plan_digest)
 
 
 # --- resuming ---
