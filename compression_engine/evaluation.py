@@ -24,6 +24,7 @@ from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
+from compression_engine.measure.finite import check_finite
 from compression_engine.opening import ModelFile, Opened, model_files, open_models, other_records, other_rows
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.outputs_file import write_outputs
@@ -171,6 +172,7 @@ def judge(
     with _work(beside.work) as folder:
         identity = {role: file.content for role, file in files.items()}
         outputs = answer(opened.models, encoder, asked, folder=folder, progress=progress, identity=identity)
+        check_finite(outputs, asked)
         context = Context(
             outputs=outputs,
             plan=asked,
