@@ -55,7 +55,7 @@ def quantile_figure(metric: str, turns: Turns, share: float, who: str, words: st
     value, low, high = turns.quantile(share)
     ends = [None if number is None else 1000 * number for number in (low, high)]
     n = len(turns.calls)
-    plain = f"{who} within {1000 * value:.2f} ms {words} ({n} rounds)."
+    plain = f"{who} within {_shown(1000 * value)} ms {words} ({n} rounds)."
     spread, reason = 1000 * quartile_range(turns.calls), _open_ends(low, high, n)
     return Measurement(metric, 1000 * value, MILLISECOND, n, plain, ends[0], ends[1], spread, reason, where)
 

@@ -19,6 +19,7 @@ from registry.client import ApiError, Client
 from registry.errors import Conflict, Invalid
 
 _TYPE = "pressmark/target_measurement/1"
+_DUPLICATE = "urn:pressmark:problem:duplicate"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +98,8 @@ def _push(client: Client, version: dict[str, Any], document: dict[str, Any], fil
     try:
         kept = client.post(path, document)
     except ApiError as error:
+        if error.problem.get("type") == _DUPLICATE:
+            raise
         again = f"The measurement is kept: pressmark measure {file} --push {version['ref']} sends it again."
         raise ApiError(error.status, {**error.problem, "hint": f"{error.hint} {again}".strip()}) from None
     print(f"{version['ref']}  {kept['digest']}")
