@@ -171,9 +171,9 @@ class Case:
 
     @cached_property
     def dataset_versions(self) -> list[Record]:
-        """The versions of datasets that the case names, in edges, runs and evidence."""
+        """The versions of datasets that the case names, in edges, runs and evidence: what it was made, judged or watched with."""
         named: set[str] = set()
-        columns = ("dataset_version_id", "calibration_id", "evaluation_id")
+        columns = ("dataset_version_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id")
         for table in ("catalog.edge", "compression.run", "catalog.evidence"):
             for record in self.snapshot.all(table):
                 named.update(str(record.row[c]) for c in columns if record.row.get(c))

@@ -24,7 +24,7 @@ from audit.facts.case import Case
 from audit.snapshots import Record
 
 _QUALITIES = {
-    "valid and reliable": {"evidence_present", "figure"},
+    "valid and reliable": {"evidence_present", "figure", "target_evidence"},
     "safe": set(),
     "secure and resilient": {"structure_checked"},
     "accountable and transparent": {"terms", "lineage_grade", "training_data", "dataset_known", "use_case"},

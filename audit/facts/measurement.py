@@ -22,6 +22,8 @@ from audit.facts.case import Case, Measured
 from audit.snapshots import Record
 
 _BEHAVIOUR = ("fidelity", "outputs", "quality")
+SEEN_ROWS, ENERGY_SOURCE = "seen_rows", "energy_source"
+"""Facts of the environment: rows that the version was made with; counters or an estimate."""
 _COST = ("size", "timing", "memory")
 
 
@@ -32,6 +34,11 @@ def _taken(case: Case, version: Record) -> list[Measured]:
 
 def _behaviour(case: Case, version: Record) -> list[Measured]:
     return [e for e in case.evidence(version, *_BEHAVIOUR) if e.is_measured]
+
+
+def _fact(evidence: Measured, name: str) -> str | None:
+    """What the environment of a document says."""
+    return next((str(f["value"]) for f in evidence.document["environment"] if f["name"] == name), None)
 
 
 def evaluation_recorded(case: Case, parameters: Mapping[str, Any]) -> Fact:
@@ -111,35 +118,8 @@ def limits_met(case: Case, parameters: Mapping[str, Any]) -> Fact:
     return Fact(PASSES, f"{count_of(len(rules), 'limit')} of the policy, all kept.", value, inputs_of(verdicts))
 
 
-def slices_measured(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """Behaviour was measured for groups of rows, not only for the whole."""
-    evidence = [e for v in case.judged_versions for e in _behaviour(case, v)]
-    sliced = [e for e in evidence if any(f["slice"] for f in e.figures)]
-    if not sliced:
-        return missing("No figure is broken down by group, so a loss for one group would not be seen.")
-    names = sorted({s["name"] for e in sliced for f in e.figures for s in f["slice"]})
-    sentence = f"Figures are broken down by {joined(names)}."
-    return Fact(PASSES, sentence, count_of(len(names), "attribute"), inputs_of(e.record for e in sliced))
-
-
-def answers_compared(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """How often the answer of a derived version differs from its parent's, on the same rows."""
-    derived = [v for v in case.versions if v.row["origin"] == "derived"]
-    if not derived:
-        return missing("No version was derived, so there is no parent to differ from.")
-    compared = [e for v in derived for e in case.evidence(v, "fidelity") if e.is_measured]
-    if not compared:
-        return missing("No derived version was compared with its parent row by row.")
-    flips = [e for e in compared if any(f["metric"].startswith("flips_") for f in e.figures)]
-    inputs = inputs_of(e.record for e in compared)
-    if not flips:
-        sentence = "Child and parent were compared row by row; answers won and lost are not counted by group."
-        return Fact(PARTIAL, sentence, "agreement only", inputs)
-    return Fact(PASSES, "Answers won and lost against the parent are counted.", "counted", inputs)
-
-
 def data_kept_apart(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """No run was evaluated on the bytes that it was calibrated on."""
+    """No run was evaluated on the bytes that it was calibrated on, and no evidence rests on rows that the version saw."""
     runs = [r for r in case.snapshot.all("compression.run") if r.row["state"] == "succeeded"]
     if not runs:
         return missing("No run has succeeded, so no test data were used.")
@@ -148,6 +128,10 @@ def data_kept_apart(case: Case, parameters: Mapping[str, Any]) -> Fact:
         calibration = digests.get(str(run.row["calibration_id"]))
         if calibration is not None and calibration == digests.get(str(run.row["evaluation_id"])):
             return Fact(FAILS, "A run was evaluated on its own calibration data.", "leak", inputs_of([run]))
+    seen = [e for v in case.judged_versions for e in _taken(case, v) if _fact(e, SEEN_ROWS) not in (None, "0")]
+    if seen:
+        sentence = "Evidence of a judged version was taken on rows that it was made with, and is marked so."
+        return Fact(PARTIAL, sentence, "seen rows", inputs_of(e.record for e in seen))
     sentence = f"{count_of(len(runs), 'run')}: evaluation data are never the calibration data."
     return Fact(PASSES, sentence, count_of(len(runs), "run"), inputs_of(runs))
 
@@ -159,7 +143,11 @@ def cost_measured(case: Case, parameters: Mapping[str, Any]) -> Fact:
     evidence = [e for v in looked_at.values() for e in _taken(case, v)]
     energy = [e for e in evidence if any(f["metric"].startswith("energy_") and f["value"] for f in e.figures)]
     if energy:
-        return Fact(PASSES, "Energy was measured.", "measured", inputs_of(e.record for e in energy))
+        inputs = inputs_of(e.record for e in energy)
+        if all(_fact(e, ENERGY_SOURCE) == "estimate" for e in energy):
+            sentence = "Energy was estimated from processor time, not read from the processor's counters."
+            return Fact(PASSES, sentence, "estimated", inputs)
+        return Fact(PASSES, "Energy was measured.", "measured", inputs)
     cost = [e for e in evidence if e.kind in _COST]
     if not cost:
         return missing("Neither energy nor time nor memory was measured.")
@@ -203,14 +191,6 @@ def measured_by_machine(case: Case, parameters: Mapping[str, Any]) -> Fact:
     return Fact(PASSES, sentence, count_of(len(evidence), "measurement"), inputs)
 
 
-def inputs_probed(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """Robustness: how answers change under perturbed or out-of-range inputs."""
-    found = [e for v in case.judged_versions for e in case.evidence(v, "robustness") if e.is_measured]
-    if not found:
-        return missing("Robustness against changed or out-of-range inputs was not measured.")
-    return Fact(PASSES, "Robustness was measured.", "measured", inputs_of(e.record for e in found))
-
-
 def results_trend(case: Case, parameters: Mapping[str, Any]) -> Fact:
     """Measured figures exist for more than one version, so that change over versions can be read."""
     measured = [v for v in case.versions if _behaviour(case, v)]
@@ -227,12 +207,9 @@ FACTS = [
     ),
     FactSpec("figures_have_intervals", "n and interval of figures", figures_have_intervals, {}),
     FactSpec("limits_met", "numeric limits of the gate", limits_met, {"kinds": []}),
-    FactSpec("slices_measured", "figures by group", slices_measured, {}),
-    FactSpec("answers_compared", "answers against the parent's", answers_compared, {}),
     FactSpec("data_kept_apart", "test data apart from calibration data", data_kept_apart, {}),
     FactSpec("cost_measured", "energy, time, memory", cost_measured, {}),
     FactSpec("benefit_measured", "gain against the parent", benefit_measured, {}),
     FactSpec("measured_by_machine", "who measured did not build", measured_by_machine, {}),
-    FactSpec("inputs_probed", "robustness", inputs_probed, {}),
     FactSpec("results_trend", "change over versions", results_trend, {}),
 ]

@@ -306,17 +306,28 @@ def test_energy_alone_closes_the_question_of_cost() -> None:
     assert story.outcome("cost_measured") == PASSES
 
 
+def test_energy_that_was_estimated_is_never_called_measured() -> None:
+    story = good()
+    evidence(story, "e9", "v2", TWO, "energy", [figure("energy_per_prediction", "0.2")])
+    assert story.fact("cost_measured").value == "measured"
+    story.snapshot._documents[f"sha256:{'e9':0>64}"]["environment"] = [{"name": "energy_source", "value": "estimate"}]
+    fact = story.fact("cost_measured")
+    assert (fact.outcome, fact.value) == (PASSES, "estimated")
+    assert "not read from the processor's counters" in fact.sentence
+
+
+def test_figures_on_rows_that_the_version_was_made_with_are_not_kept_apart() -> None:
+    story = good()
+    evidence(story, "e9", "v2", TWO, "quality", [figure("accuracy")])
+    assert story.outcome("data_kept_apart") == PASSES
+    story.snapshot._documents[f"sha256:{'e9':0>64}"]["environment"] = [{"name": "seen_rows", "value": "12"}]
+    assert story.outcome("data_kept_apart") == PARTIAL
+
+
 def test_a_measurement_by_a_person_is_said() -> None:
     story = good()
     evidence(story, "e9", "v2", TWO, "quality", [figure("accuracy")], by="engineer")
     assert story.outcome("measured_by_machine") == PARTIAL
-
-
-def test_answers_won_and_lost_are_counted_or_it_is_partial() -> None:
-    story = good()
-    assert story.outcome("answers_compared") == PARTIAL
-    evidence(story, "e9", "v2", TWO, "fidelity", [figure("flips_lost", "3")])
-    assert story.outcome("answers_compared") == PASSES
 
 
 def test_a_policy_with_a_rule_for_few_qualities_says_which_have_none() -> None:
@@ -324,3 +335,22 @@ def test_a_policy_with_a_rule_for_few_qualities_says_which_have_none() -> None:
     assert fact.outcome == PARTIAL
     assert fact.value == "2 of 7"
     assert "privacy-enhanced" in fact.sentence
+
+
+def test_a_rule_about_the_target_is_one_for_validity() -> None:
+    story = good()
+    assert "none for: valid and reliable" not in story.fact("policy_qualities").sentence
+    rules = story.snapshot._documents["sha256:" + "a" * 64]["rules"]
+    rules[1]["check"] = "terms"
+    assert "none for: valid and reliable" in story.fact("policy_qualities").sentence
+    rules[1]["check"] = "target_evidence"
+    assert "none for: valid and reliable" not in story.fact("policy_qualities").sentence
+
+
+@pytest.mark.parametrize("column", ["baseline_id", "out_of_distribution_id"])
+def test_data_that_a_version_is_watched_or_judged_with_must_answer_for_personal_data_too(column: str) -> None:
+    story = good()
+    story.put("provenance.dataset_version", "d3", digest="sha256:" + "3" * 64, source="measured", personal_data="yes",
+              consent="unknown", licence_id="l", dataset_id="d")  # fmt: skip
+    assert story.outcome("personal_data_answered") == PASSES
+    assert story.change("compression.run", "run", **{column: "d3"}).outcome("personal_data_answered") == FAILS
