@@ -99,7 +99,8 @@ class Plan:
         if unknown:
             raise _invalid(f"The plan has the unknown member {unknown[0]!r}.", f"Allowed: {', '.join(sorted(known))}.")
         if document.get("type") != PLAN_TYPE:
-            raise _invalid(f"The type is {document.get('type')!r}.", f"It must be {PLAN_TYPE!r}.")
+            given_type = f"is of the type {document['type']!r}" if "type" in document else "does not say its type"
+            raise _invalid(f"The plan {given_type}.", f'Write "type": "{PLAN_TYPE}" into it.')
         given: dict[str, Any] = {name: _member(name, document[name]) for name in sorted(known & set(document))}
         plan = cls(**given)
         plan.check()

@@ -37,7 +37,7 @@ def read_rows(path: Path, plan: Plan | None = None) -> Rows:
     rows = _rows(path, digest, plan)
     if len(rows) == 0:
         named = "; ".join(rows.broken[:3]) or "the file is empty"
-        hint = 'Give one {"text": "..."} a line, or arrays with one entry a row.'
+        hint = f'Give a {_KINDS} file: one {{"text": "..."}} a line, or columns or arrays with one entry a row.'
         raise DataError("no_usable_row", f"{path.name} has no usable row: {named}.", hint)
     return rows
 

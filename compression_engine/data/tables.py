@@ -62,15 +62,19 @@ def wanted(plan: Plan | None, present: Sequence[str]) -> Wanted:
     text = plan.text or ("text" if not inputs and "text" in present else None)
     missing = [name for name in (*([text] if text else []), *inputs, *named) if name not in present]
     if missing:
-        shown = ", ".join(sorted(present)[:20]) or "none"
-        raise DataError("data_does_not_fit", f"The data have no column {missing[0]!r}.", f"They have: {shown}.")
+        raise _absent(missing[0], present)
     return Wanted(text, () if text else (inputs or None), named)
+
+
+def _absent(name: str, present: Sequence[str]) -> DataError:
+    shown = ", ".join(sorted(present)[:20]) or "none"
+    return DataError("data_does_not_fit", f"The data have no column {name!r}.", f"They have: {shown}.")
 
 
 def json_lines(path: Path, digest: str, plan: Plan | None) -> Rows:
     """Rows of a .jsonl file: {"text": ...}, or members as the plan names them."""
     read = _first_object(path, plan)
-    table = Table({name: [] for name in read.all(read.present)})
+    table = Table({name: [] for name in dict.fromkeys([*read.all(read.present), *read.named])})
     need = read.text
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -87,6 +91,9 @@ def json_lines(path: Path, digest: str, plan: Plan | None) -> Rows:
                 table.numbers.append(number)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 table.broken.append((number, _why(error, need)))
+    for name in read.named:
+        if name not in read.present and all(value is None for value in table.columns[name]):
+            raise _absent(name, read.present)
     return assemble(table, read, digest, "line")
 
 

@@ -4,7 +4,8 @@ Rules:
 - every array has one entry a row, in the order of the rows, and holds no NaN: rows of two models pair up by index;
 - labels are class indices or names of `plan.classes`, numbers, token ids, or texts over the plan's alphabet; what does not fit
   is refused by number of rows, not guessed;
-- whether scores are logits or probabilities is decided once for all models, by the parent where there is one;
+- whether scores are logits or probabilities is decided once for all models, by the parent where there is one; a plan that
+  says what its answers surely are not is refused;
 - what has no reading as better or worse (a length) is not in `higher_is_better`.
 """
 
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from compression_engine.errors import DataError
 from compression_engine.measure import decoding
-from compression_engine.measure.intervals import Floats
 from compression_engine.measure.retrieval import hits_at
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 
@@ -96,6 +97,8 @@ def probabilities(outputs: Outputs, role: str, plan: Plan) -> Floats:
     """Classification: [rows, classes] in float64: the answer itself, the softmax of logits, or a pair made of one column."""
     scores = matrix(outputs.answer(role), "scores").astype(np.float64)
     given = are_probabilities(outputs, plan)
+    if role == _reference(outputs):
+        _as_declared(scores, plan)
     if scores.shape[1] == 1:
         one = scores[:, 0] if given else sigmoid(scores[:, 0])
         return np.stack([1 - one, one], axis=1)
@@ -106,8 +109,27 @@ def are_probabilities(outputs: Outputs, plan: Plan) -> bool:
     """Whether the answers are probabilities: what the plan says, else whether the parent's rows look like it."""
     if plan.scores is not None:
         return plan.scores == "probabilities"
-    scores = matrix(outputs.answer(PARENT if PARENT in outputs.models else VERSION), "scores")
-    return look_like_probabilities(scores)
+    return look_like_probabilities(matrix(outputs.answer(_reference(outputs)), "scores"))
+
+
+def _reference(outputs: Outputs) -> str:
+    """The role whose answers show what kind of scores these are: a child may be broken, what it came from is not."""
+    return PARENT if PARENT in outputs.models else VERSION
+
+
+def _as_declared(scores: Floats, plan: Plan) -> None:
+    """DataError where the scores are surely not what the plan calls them: confidence and log loss would be of nothing."""
+    if plan.scores == "probabilities":
+        low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
+        if low < -_SUM_TOLERANCE or high > 1 + _SUM_TOLERANCE:
+            message = f"The plan says that the scores are probabilities, and they reach from {low:.3g} to {high:.3g}."
+            raise _unfit(
+                message, 'Write "scores": "logits", or leave \'scores\' out: it is then taken from the answers.'
+            )
+    elif plan.scores == "logits" and scores.shape[1] > 1 and look_like_probabilities(scores):
+        message = "The plan says that the scores are logits, and those of every row are shares that add up to 1."
+        hint = 'Write "scores": "probabilities", or leave \'scores\' out: it is then taken from the answers.'
+        raise _unfit(message, hint)
 
 
 def look_like_probabilities(scores: Array) -> bool:

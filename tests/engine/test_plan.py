@@ -104,6 +104,14 @@ def test_what_is_no_plan_is_refused(source: bytes | str) -> None:
     assert refused.value.code == "plan_invalid"
 
 
+def test_a_plan_without_its_type_is_told_what_to_write() -> None:
+    with pytest.raises(EngineError, match="does not say its type") as refused:
+        Plan.parse('{"task":"classification"}')
+    assert '"type": "pressmark/evaluation_plan/1"' in refused.value.hint
+    with pytest.raises(EngineError, match="'pressmark/recipe/1'"):
+        Plan.parse('{"type":"pressmark/recipe/1"}')
+
+
 def test_a_plan_needs_the_standard_library_only() -> None:
     code = (
         "import sys; from compression_engine.plan import Plan; Plan().digest(); "

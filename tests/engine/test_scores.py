@@ -50,8 +50,8 @@ def test_the_plan_decides_what_scores_are_and_else_the_parent_does() -> None:
     unlike = np.array([[0.5, 0.9, 0.1], [2.0, 0.3, 0.3]])
     assert scores.probabilities(one(flat), "version", CLASSES) == pytest.approx(flat)
     said = Plan(task="classification", scores="logits")
-    sharp = np.array([[1.0, 0.0, 0.0]])
-    assert scores.probabilities(one(sharp), "version", said)[0, 0] == pytest.approx(np.e / (np.e + 2))
+    sharp = np.array([[2.0, 0.0, 0.0]])
+    assert scores.probabilities(one(sharp), "version", said)[0, 0] == pytest.approx(np.e**2 / (np.e**2 + 2))
     rounded = np.array([[0.5, 0.4, 0.05]])
     shares = Plan(task="classification", scores="probabilities")
     assert scores.probabilities(one(rounded), "version", shares).tolist() == rounded.tolist()
@@ -119,3 +119,27 @@ def test_without_labels_nothing_is_scored() -> None:
     assert scores.per_sample(one(np.eye(3)), "version", CLASSES) == {}
     with pytest.raises(DataError, match="no labels"):
         scores.labels(one(np.eye(3)), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("called", "answers", "said"),
+    [
+        ("probabilities", [[2.0, -1.0, 0.5]], "from -1 to 2"),
+        ("probabilities", [[0.2], [3.0]], "from 0 to 3"),
+        ("logits", [[0.2, 0.3, 0.5], [0.9, 0.1, 0.0]], "add up to 1"),
+    ],
+)
+def test_scores_that_are_surely_not_what_the_plan_calls_them_are_refused(
+    called: str, answers: list[list[float]], said: str
+) -> None:
+    plan = Plan(task="classification", scores=called)
+    with pytest.raises(DataError, match=said) as refused:
+        scores.probabilities(one(np.array(answers)), "version", plan)
+    other = {"probabilities": "logits", "logits": "probabilities"}[called]
+    assert f'"scores": "{other}"' in refused.value.hint
+
+
+def test_a_broken_child_is_no_fault_of_the_plan() -> None:
+    plan = Plan(task="classification", scores="probabilities")
+    found = scores.probabilities(one(np.array([[2.0, -1.0]]), parent=np.array([[0.5, 0.5]])), "version", plan)
+    assert found.tolist() == [[2.0, -1.0]]

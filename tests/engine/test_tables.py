@@ -352,3 +352,27 @@ def test_bytes_of_utf_8_in_an_array_are_text(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", x=np.ones((2, 2)), s=np.array(["Zoë".encode(), b""]))
     plan = Plan(slices=("s",))
     assert slices_of(read_rows(tmp_path / "rows.npz", plan), plan)["s"].values == ("Zoë",)
+
+
+@pytest.mark.parametrize("inputs", [(), (("x", "a"),)])
+def test_a_slice_may_be_missing_in_some_lines_and_not_in_all(
+    tmp_path: Path, inputs: tuple[tuple[str, str], ...]
+) -> None:
+    path, plan = tmp_path / "rows.jsonl", Plan(slices=("region",), inputs=inputs)
+    path.write_text('{"a": 1.5}\n{"a": 2.5, "region": "north"}\n')
+    column = read_rows(path, plan).columns["region"]
+    assert isinstance(column, Column)
+    assert (column.codes.tolist(), column.values) == ([-1, 0], ("north",))
+    path.write_text('{"a": 1.5}\n{"a": 2.5}\n')
+    with pytest.raises(DataError, match="no column 'region'") as refused:
+        read_rows(path, plan)
+    assert "They have: a." in refused.value.hint
+
+
+def test_a_file_that_holds_no_rows_is_told_which_kinds_do(tmp_path: Path) -> None:
+    path = tmp_path / "notes.py"
+    path.write_text("import numpy\nprint(1)\n")
+    with pytest.raises(DataError, match="line 1: not JSON") as refused:
+        read_rows(path)
+    assert ".npz" in refused.value.hint
+    assert ".csv" in refused.value.hint
