@@ -13,7 +13,7 @@ import numpy as np
 from compression_engine.data import Array, Encoder, Feed
 from compression_engine.errors import EngineError
 from compression_engine.measure.figures import UNIT
-from compression_engine.measure.intervals import share_interval
+from compression_engine.measure.statistics.intervals import share_interval
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

@@ -22,8 +22,13 @@ import numpy as np
 from compression_engine.measure import confidence
 from compression_engine.measure.confidence import Confidences, confidences
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.intervals import Floats, share_interval
-from compression_engine.measure.row_weights import SEQUENCES_LEAST, centred_interval, interval, resampled_means
+from compression_engine.measure.statistics.intervals import Floats, share_interval
+from compression_engine.measure.statistics.row_weights import (
+    SEQUENCES_LEAST,
+    centred_interval,
+    interval,
+    resampled_means,
+)
 from compression_engine.outputs import PARENT, VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

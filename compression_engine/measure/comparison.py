@@ -21,9 +21,9 @@ import numpy as np
 from compression_engine.measure import scores, told
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.destinations import destination_figures
-from compression_engine.measure.multiplicity import benjamini_hochberg, holm
-from compression_engine.measure.paired import Compared, Pair, compare
 from compression_engine.measure.slicing import Slice, answer_slices, chosen, declared_slices, found_slices
+from compression_engine.measure.statistics.multiplicity import benjamini_hochberg, holm
+from compression_engine.measure.statistics.paired import Compared, Pair, compare
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

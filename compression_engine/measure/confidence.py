@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure import scores
-from compression_engine.measure.intervals import Floats
-from compression_engine.measure.resampling import RESAMPLES
+from compression_engine.measure.statistics.intervals import Floats
+from compression_engine.measure.statistics.resampling import RESAMPLES
 from compression_engine.measure.temperature import Temperature, best_temperature, log_scores
 from compression_engine.outputs import Array, Outputs
 from compression_engine.plan import Plan

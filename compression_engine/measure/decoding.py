@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.errors import DataError
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import Array, Field
 from compression_engine.plan import Plan
 

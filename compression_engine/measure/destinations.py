@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure import scores, told
-from compression_engine.measure.flips import Destination, doubts, judge_destinations, most_frequent_pairs
-from compression_engine.measure.intervals import paired_share_interval, share_interval
 from compression_engine.measure.slicing import class_name
+from compression_engine.measure.statistics.flips import Destination, doubts, judge_destinations, most_frequent_pairs
+from compression_engine.measure.statistics.intervals import paired_share_interval, share_interval
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -64,7 +64,10 @@ def _destination(judged: list[Destination], classes: int, lost: int, plan: Plan)
         f"{first.count} of {lost} lost rows go to {name[0][1]}, {strange}: by the doubts of the other model "
         f"{100 * first.expected:.0f} % would."
     )
-    judged_by = f"That {name[0][1]} draws 25 points more of the lost rows than by the doubts of the other model has p = {first.p:.3g}."
+    judged_by = (
+        f"That {name[0][1]} draws 25 points more of the lost rows than those doubts would send there "
+        f"is judged by p = {first.p:.3g}."
+    )
     doubted = (
         f"By the doubts of the other model {100 * first.expected:.1f} % of the lost rows would go to {name[0][1]}."
     )

@@ -23,7 +23,7 @@ from compression_engine.canonical import JSON, decimal_text, is_decimal
 from compression_engine.data import Array, Encoder
 from compression_engine.errors import DataError
 from compression_engine.measure.fidelity import cosine_rows
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.progress import Progress
 from compression_engine.runtime import Model, answers, batches, primary_output
 

@@ -19,8 +19,8 @@ import numpy as np
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval, earlier, why_missing
 from compression_engine.measure.feeds import TypicalBatch, typical_batch
-from compression_engine.measure.intervals import Floats, quantile_interval, quartile_range
 from compression_engine.measure.rapl import Counters, counters
+from compression_engine.measure.statistics.intervals import Floats, quantile_interval, quartile_range
 from compression_engine.measure.timing import measure as measure_timing
 from compression_engine.measure.timing_figures import NAMES, prefix_of
 from compression_engine.outputs import PARENT, ROLES, VERSION

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from compression_engine.errors import DataError
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.intervals import (
+from compression_engine.measure.slicing import ROWS_MIN, class_name
+from compression_engine.measure.statistics.intervals import (
     Z95,
     Estimate,
     Floats,
@@ -36,8 +37,7 @@ from compression_engine.measure.intervals import (
     ratio_interval,
     share_interval,
 )
-from compression_engine.measure.resampling import Whole, bootstrap_counts
-from compression_engine.measure.slicing import ROWS_MIN, class_name
+from compression_engine.measure.statistics.resampling import Whole, bootstrap_counts
 from compression_engine.outputs import PARENT, VERSION, Column, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure import bootstrap
-from compression_engine.measure.bootstrap import Clusters
-from compression_engine.measure.intervals import (
+from compression_engine.measure.statistics import bootstrap
+from compression_engine.measure.statistics.bootstrap import Clusters
+from compression_engine.measure.statistics.intervals import (
     Floats,
     bootstrap_mean,
     deviation,

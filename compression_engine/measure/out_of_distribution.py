@@ -21,9 +21,9 @@ import numpy as np
 from compression_engine.data import Encoder
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.intervals import Z95, Floats
-from compression_engine.measure.resampling import RESAMPLES
 from compression_engine.measure.running import answered
+from compression_engine.measure.statistics.intervals import Z95, Floats
+from compression_engine.measure.statistics.resampling import RESAMPLES
 from compression_engine.outputs import PARENT, VERSION, Array, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

@@ -10,7 +10,7 @@ from compression_engine.data import Array
 from compression_engine.measure import invariance
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT
-from compression_engine.measure.intervals import bootstrap_mean, deviation
+from compression_engine.measure.statistics.intervals import bootstrap_mean, deviation
 from compression_engine.outputs import VERSION
 from compression_engine.result import Measurement
 

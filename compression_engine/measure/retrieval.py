@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import Array
 
 _BLOCK_ENTRIES = 2_000_000

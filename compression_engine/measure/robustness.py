@@ -19,8 +19,8 @@ from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import KINDS, SEVERITIES, Damage, damage_for, modality_of
 from compression_engine.measure.corruptions.loss import Cell, Scored, figures
-from compression_engine.measure.intervals import Floats
 from compression_engine.measure.running import answered
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats, quantile_interval
 from compression_engine.measure.processor_clock import Clock, processor_clock
+from compression_engine.measure.statistics.intervals import Floats, quantile_interval
 from compression_engine.progress import Progress, silent
 
 Call = Callable[[], object]

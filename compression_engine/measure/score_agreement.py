@@ -15,10 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from compression_engine.data import Array
-from compression_engine.measure import decoding, divergence, scores
+from compression_engine.measure import decoding, scores
 from compression_engine.measure.figures import OTHERS, mean
-from compression_engine.measure.intervals import Floats
-from compression_engine.measure.ranks import average_ranks
+from compression_engine.measure.statistics import divergence
+from compression_engine.measure.statistics.intervals import Floats
+from compression_engine.measure.statistics.ranks import average_ranks
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

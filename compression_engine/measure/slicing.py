@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure import scores
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 
 LEAST, MOST = 0.05, 20.0
 _ENTRIES_MAX = 4_000_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compression_engine.measure.intervals import share_interval
-from compression_engine.measure.paired import Compared, Pair
 from compression_engine.measure.slicing import ANSWERED, CONFIDENCE, FOUND
+from compression_engine.measure.statistics.intervals import share_interval
+from compression_engine.measure.statistics.paired import Compared, Pair
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT
 from compression_engine.result import Measurement
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from compression_engine.measure import comparison
 from compression_engine.measure.context import Context
 from compression_engine.measure.fairness import Group, gap_change
-from compression_engine.measure.intervals import (
+from compression_engine.measure.statistics.intervals import (
     Estimate,
     Floats,
     difference_interval,
@@ -31,8 +31,8 @@ from compression_engine.measure.intervals import (
     ratio_interval,
     share_interval,
 )
-from compression_engine.measure.paired import Pair, compare
-from compression_engine.measure.resampling import bootstrap_counts, studentised_intervals
+from compression_engine.measure.statistics.paired import Pair, compare
+from compression_engine.measure.statistics.resampling import bootstrap_counts, studentised_intervals
 from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from tests.bench.harness import Row, at_least, at_most, not_measured

@@ -20,7 +20,7 @@ import numpy as np
 
 from compression_engine.data import Encoder, read_rows
 from compression_engine.measure.fidelity import batch_difference, cosine_rows
-from compression_engine.measure.intervals import Floats, quartile_range
+from compression_engine.measure.statistics.intervals import Floats, quartile_range
 from compression_engine.pipeline import open_pair
 from compression_engine.progress import silent
 from compression_engine.runtime import Model, answers

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compression_engine.measure import calibration, confidence
 from compression_engine.measure.context import Context, Found
-from compression_engine.measure.row_weights import resampled_means
+from compression_engine.measure.statistics.row_weights import resampled_means
 from compression_engine.measure.temperature import best_temperature, log_scores
 from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from compression_engine.measure.flips import (
+from compression_engine.measure.statistics.flips import (
     count_flips,
     doubts,
     judge_destinations,

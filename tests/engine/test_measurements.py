@@ -14,8 +14,13 @@ from compression_engine.errors import OutputRefused
 from compression_engine.measure import fidelity
 from compression_engine.measure.context import Context
 from compression_engine.measure.fidelity import cosine_rows
-from compression_engine.measure.intervals import bootstrap_mean, quantile_interval, rarer_than, share_interval
 from compression_engine.measure.size import measure_size
+from compression_engine.measure.statistics.intervals import (
+    bootstrap_mean,
+    quantile_interval,
+    rarer_than,
+    share_interval,
+)
 from compression_engine.plan import Plan
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model

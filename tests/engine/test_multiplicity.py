@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from compression_engine.measure.multiplicity import benjamini_hochberg, holm
+from compression_engine.measure.statistics.multiplicity import benjamini_hochberg, holm
 
 
 def test_holm_multiplies_the_least_by_all_and_never_falls() -> None:

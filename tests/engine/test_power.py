@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compression_engine.measure.flips import mcnemar
-from compression_engine.measure.power import smallest_mean_loss, smallest_share_loss
+from compression_engine.measure.statistics.flips import mcnemar
+from compression_engine.measure.statistics.power import smallest_mean_loss, smallest_share_loss
 
 
 @pytest.mark.parametrize(("n", "discordance"), [(1000, 0.05), (400, 0.2), (5000, 0.02)])

@@ -122,7 +122,7 @@ def test_without_a_blank_every_frame_is_a_symbol() -> None:
 
 
 def test_many_rows_are_drawn_in_groups_and_the_interval_stays() -> None:
-    from compression_engine.measure import bootstrap
+    from compression_engine.measure.statistics import bootstrap
 
     values = np.sort(np.random.default_rng(0).exponential(size=40_000))  # neighbours are alike: groups must be drawn
     low, high = bootstrap.interval_of_mean(values, 0)

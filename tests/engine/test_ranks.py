@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
-from compression_engine.measure.ranks import average_ranks
+from compression_engine.measure.statistics.ranks import average_ranks
 
 
 def test_ranks_are_those_of_scipy_with_and_without_ties() -> None:

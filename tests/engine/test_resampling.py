@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compression_engine.measure.intervals import (
+from compression_engine.measure.statistics.intervals import (
     Estimate,
     difference_interval,
     paired_share_interval,
     ratio_interval,
     share_interval,
 )
-from compression_engine.measure.resampling import (
+from compression_engine.measure.statistics.resampling import (
     UNITS_MAX,
     bootstrap_counts,
     mean_interval,

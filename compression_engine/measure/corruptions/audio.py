@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import Array
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import Array
 
 _CHANNELS = (1, 3, 4)

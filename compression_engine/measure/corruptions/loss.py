@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression_engine.measure.intervals import Floats, paired_share_interval, share_interval
-from compression_engine.measure.resampling import studentised_intervals, summed, units_of
-from compression_engine.measure.row_weights import SEQUENCES_LEAST
+from compression_engine.measure.statistics.intervals import Floats, paired_share_interval, share_interval
+from compression_engine.measure.statistics.resampling import studentised_intervals, summed, units_of
+from compression_engine.measure.statistics.row_weights import SEQUENCES_LEAST
 from compression_engine.outputs import PARENT, VERSION, Array
 from compression_engine.result import Measurement
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import Array
 
 _CATEGORIES_MAX = 20

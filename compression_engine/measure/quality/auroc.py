@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.bootstrap import Clusters
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.bootstrap import Clusters
+from compression_engine.measure.statistics.intervals import Floats
 
 _Z95 = 1.959963984540054
 

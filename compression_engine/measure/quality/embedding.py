@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from compression_engine.measure import scores
-from compression_engine.measure.intervals import share_interval
 from compression_engine.measure.retrieval import hits_at
+from compression_engine.measure.statistics.intervals import share_interval
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement

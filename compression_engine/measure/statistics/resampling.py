@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 
 RESAMPLES = 2000
 UNITS_MAX = 100_000

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats
-from compression_engine.measure.multiplicity import holm
+from compression_engine.measure.statistics.intervals import Floats
+from compression_engine.measure.statistics.multiplicity import holm
 
 EXACT_BELOW = 25
 ORDINARY_EXCESS = 0.25

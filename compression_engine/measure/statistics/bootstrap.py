@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.intervals import Floats, share_interval
-from compression_engine.measure.resampling import ratio_of, studentised_intervals
+from compression_engine.measure.statistics.intervals import Floats, share_interval
+from compression_engine.measure.statistics.resampling import ratio_of, studentised_intervals
 
 RESAMPLES = 2000
 UNITS_MAX = 5000

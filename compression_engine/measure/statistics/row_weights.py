@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from compression_engine.measure.intervals import Floats
-from compression_engine.measure.resampling import RESAMPLES, units_of
+from compression_engine.measure.statistics.intervals import Floats
+from compression_engine.measure.statistics.resampling import RESAMPLES, units_of
 from compression_engine.outputs import Array
 
 SEQUENCES_LEAST = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from compression_engine.data import Array
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 
 
 def average_ranks(rows: Array) -> Floats:

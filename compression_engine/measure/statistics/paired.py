@@ -16,10 +16,17 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.measure.flips import Flips, count_flips, mcnemar, mcnemar_loss
-from compression_engine.measure.intervals import Floats, paired_share_interval
-from compression_engine.measure.power import smallest_mean_loss, smallest_share_loss
-from compression_engine.measure.resampling import Ratio, Whole, ratio_of, studentised_intervals, summed, units_of
+from compression_engine.measure.statistics.flips import Flips, count_flips, mcnemar, mcnemar_loss
+from compression_engine.measure.statistics.intervals import Floats, paired_share_interval
+from compression_engine.measure.statistics.power import smallest_mean_loss, smallest_share_loss
+from compression_engine.measure.statistics.resampling import (
+    Ratio,
+    Whole,
+    ratio_of,
+    studentised_intervals,
+    summed,
+    units_of,
+)
 
 Member = Callable[[], NDArray[np.bool_]]
 

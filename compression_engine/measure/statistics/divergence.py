@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression_engine.measure.intervals import Floats
+from compression_engine.measure.statistics.intervals import Floats
 
 _SMALLEST = float(np.finfo(np.float64).tiny)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from compression_engine.measure.intervals import Z95
+from compression_engine.measure.statistics.intervals import Z95
 
 POWER = 0.8
 _Z_POWER = 0.8416212335729143
