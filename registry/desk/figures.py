@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from registry.desk.metrics import COLUMNS, WHOSE, name_of
+from registry.desk.metrics import COLUMNS, PARENT, WHOSE, name_of
 
 Figure = Mapping[str, Any]
 Where = tuple[tuple[str, str], ...]
@@ -169,8 +169,11 @@ def _span(least: str, most: str, between: str) -> str:
     return f"{number if once else least}{between}{most}"
 
 
-def rows_of(figures: Sequence[Figure]) -> list[Row]:
-    """The figures of one document as rows; those of other models stand beside the child's instead of in rows of their own."""
+def rows_of(figures: Sequence[Figure], other: str = PARENT) -> list[Row]:
+    """The figures of one document as rows; those of other models stand beside the child's instead of in rows of their own.
+
+    `other` is who the document compares the version with.
+    """
     known = {(f["metric"], where_of(f)): f for f in figures}
     rows = []
     for figure in figures:
@@ -178,7 +181,7 @@ def rows_of(figures: Sequence[Figure]) -> list[Row]:
         if any((own, where) in known for own in _own_metrics(metric)):
             continue
         others = {p: known[p + metric, where] for p in WHOSE if _folds(p, metric) and (p + metric, where) in known}
-        rows.append(row_of(figure, others))
+        rows.append(row_of(figure, others, other))
     return rows
 
 
@@ -192,12 +195,12 @@ def _folds(prefix: str, metric: str) -> bool:
     return prefix == "parent_" or not (metric.endswith("ratio") or "_saved_" in metric or is_difference(metric))
 
 
-def row_of(figure: Figure, others: Mapping[str, Figure] | None = None) -> Row:
+def row_of(figure: Figure, others: Mapping[str, Figure] | None = None, other: str = PARENT) -> Row:
     """One figure; `others` are those of other models, by the prefix of their metric."""
     where = where_text(where_of(figure))
     return Row(
         metric=figure["metric"],
-        name=name_of(figure["metric"]) + (f" ({where})" if where else ""),
+        name=name_of(figure["metric"], other) + (f" ({where})" if where else ""),
         shown=text_of(figure),
         exact=exact_text(figure),
         interval=interval_text(figure),

@@ -159,7 +159,7 @@ def measured_document(
     run: Run | None = None,
 ) -> Measured:  # fmt: skip
     """One document as a table; `index` is unique on the page. `common` is what of its environment is said elsewhere; None: all."""
-    rows = figures.rows_of(document["figures"])
+    rows = figures.rows_of(document["figures"], metrics.other_of(row.kind))
     method = document["method"]
     whose = [prefix for prefix in metrics.HEADS if any(prefix in row.others for row in rows)]
     said = [(part["name"], part["value"]) for part in document["environment"]]

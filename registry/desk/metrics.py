@@ -118,6 +118,8 @@ NAMES = {
 }
 HEADS = {"parent_": "Parent", "incumbent_": "Incumbent", "first_": "First approved"}
 WHOSE = {"parent_": "the parent's", "incumbent_": "the incumbent's", "first_": "the first approved version's"}
+PARENT = "the parent"
+_OTHERS = {"-incumbent": "the incumbent", "-first": "the first approved version"}
 SUFFIXES = {
     "_difference": "difference",
     "_difference_change": "change of the difference",
@@ -173,13 +175,22 @@ COLUMNS = {
 """How columns that the engine makes itself are said before their value; a declared column keeps its name."""
 
 
-def name_of(metric: str) -> str:
-    """A metric in words; one that we do not know keeps its own name."""
+def other_of(kind: str) -> str:
+    """With whom evidence of a kind compares: `fidelity-incumbent` with the incumbent."""
+    return next((who for ending, who in _OTHERS.items() if kind.endswith(ending)), PARENT)
+
+
+def name_of(metric: str, other: str = PARENT) -> str:
+    """A metric in words; one that we do not know keeps its own name. `other` is who it compares with."""
+    return _name_of(metric).replace(PARENT, other)
+
+
+def _name_of(metric: str) -> str:
     if metric in NAMES:
         return NAMES[metric]
     for prefix, whose in WHOSE.items():
         if metric.startswith(prefix):
-            own = name_of(metric.removeprefix(prefix))
+            own = _name_of(metric.removeprefix(prefix))
             beside = own.replace("the parent's", whose).replace("the parent", whose.removesuffix("'s"))
             return beside if beside != own else f"{own}, {whose}"
     for suffix, word in SUFFIXES.items():

@@ -300,6 +300,13 @@ def test_a_version_that_is_parent_and_served_alike_is_compared_once(visit: Visit
     assert page.count("Accuracy, difference −3.0 points") == 1
 
 
+def test_figures_beside_the_incumbent_name_the_incumbent(visit: Visit, story: Scene) -> None:
+    alike = [figure("cosine_mean", "0.97", "cosine", n=400)]
+    page = visit("carla").reads(address(made(story, {"fidelity": alike, "fidelity-incumbent": alike})))
+    assert "Cosine to the parent's output, mean" in page
+    assert "Cosine to the incumbent's output, mean" in page
+
+
 def test_a_setting_that_only_the_overall_figures_have_stands_in_the_curve_too(visit: Visit, story: Scene) -> None:
     def ms(metric: str, value: str, **where: str) -> dict[str, Any]:
         return figure(metric, value, "millisecond", n=200, slice=[{"name": k, "value": v} for k, v in where.items()])

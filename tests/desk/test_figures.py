@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.desk import figures
+from registry.desk import figures, metrics
 from tests.worlds.catalog import figure
 
 
@@ -66,6 +66,19 @@ def test_what_compares_with_the_incumbent_is_the_versions_own_and_says_with_whom
     rows = figures.rows_of(told)
     assert [row.name for row in rows] == ["Latency, median", "Latency against the incumbent's"]
     assert rows[0].others["incumbent_"]["value"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("fidelity", "Cosine to the parent's output, mean"),
+        ("fidelity-incumbent", "Cosine to the incumbent's output, mean"),
+        ("fidelity-first", "Cosine to the first approved version's output, mean"),
+    ],
+)
+def test_a_comparison_with_the_incumbent_is_never_called_one_with_the_parent(kind: str, name: str) -> None:
+    rows = figures.rows_of([figure("cosine_mean", "0.9", "cosine")], metrics.other_of(kind))
+    assert [row.name for row in rows] == [name]
 
 
 @pytest.mark.parametrize(

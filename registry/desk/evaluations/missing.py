@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from registry.desk.evaluations.record import Record
 from registry.desk.figures import where_of, where_text
-from registry.desk.metrics import kind_name, name_of
+from registry.desk.metrics import kind_name, name_of, other_of
 
 _LISTED = 40
 _NO_LABELS = "the plan names no column of labels, so nobody knows which answers are right"
@@ -61,7 +61,9 @@ def _without_value(record: Record) -> list[Missing]:
         for figure in document.figures:
             if figure["value"] is None:
                 where = where_text(where_of(figure))
-                what = f"{kind_name(document.row.kind)}: {name_of(figure['metric'])}" + (f" ({where})" if where else "")
+                what = f"{kind_name(document.row.kind)}: {name_of(figure['metric'], other_of(document.row.kind))}" + (
+                    f" ({where})" if where else ""
+                )
                 found.append(Missing(what, figure["reason"] or "no reason was given"))
     left = len(found) - _LISTED
     return found[:_LISTED] + ([Missing(f"{left} more figures", "see the documents")] if left > 0 else [])

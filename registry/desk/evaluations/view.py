@@ -173,7 +173,7 @@ def _beside(record: Record) -> curves.Table:
     heads = WHO | {other.digest: other.who for other in _others(record)}
     overall = (f["metric"] for sheet in sheets.values() for f in sheet.figures if not f["slice"])
     metrics = [m for m in dict.fromkeys(overall) if not m.startswith("parent_")]
-    lines = [curves.Line(name_of(m), [_with_n(sheet, m) for sheet in sheets.values()]) for m in metrics]
+    lines = [curves.Line(name_of(m, "the other"), [_with_n(sheet, m) for sheet in sheets.values()]) for m in metrics]
     return curves.Table.of([heads[d] for d in sheets], [line for line in lines if any(c.shown for c in line.cells)])
 
 
