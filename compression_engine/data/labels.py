@@ -28,6 +28,7 @@ from compression_engine.plan import Plan
 
 _NUMBERS_KEPT = 20
 _SLICE_VALUES_MAX = 200
+_SLICE_CHARACTERS_MAX = 200
 _INPUT_COLUMNS_MAX = 64
 CUT_LIMIT = 3e38
 """Numbers to cut by lie within; trees work in single precision."""
@@ -211,6 +212,12 @@ def _slice(name: str, column: Named) -> Column:
         if len(used) > _SLICE_VALUES_MAX:
             hint = f"Give a column of at most {_SLICE_VALUES_MAX} values: bands instead of single values."
             raise DataError("data_does_not_fit", f"The slice column {name!r} has {len(used)} values.", hint)
+        longest = max((len(column.values[code]) for code in used), default=0)
+        if longest > _SLICE_CHARACTERS_MAX:
+            hint = f"Every figure repeats its slice: give names of at most {_SLICE_CHARACTERS_MAX} characters."
+            raise DataError(
+                "data_does_not_fit", f"A value of the slice column {name!r} has {longest} characters.", hint
+            )
         if any("\0" in column.values[code] for code in used):
             raise DataError("data_does_not_fit", f"The slice column {name!r} holds U+0000.", "Give plain text.")
         codes = np.where(column.codes < 0, -1, np.searchsorted(used, column.codes))
