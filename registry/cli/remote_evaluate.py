@@ -70,12 +70,15 @@ def run(options: argparse.Namespace) -> int:
     found = client.evaluation(version["ref"], requested["id"])
     if options.outputs:
         client.download_outputs(version["ref"], requested["id"], options.outputs, found["run"]["outputs_digest"])
-    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(_told(found)))
+    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(told(found)))
     return 0
 
 
-def _told(found: dict[str, Any]) -> list[str]:
-    """What a person reads: against what, on which rows, and the figures over all rows; the slices are on the page."""
+def told(found: dict[str, Any]) -> list[str]:
+    """What a person reads: against what, on which rows, the figures over all rows, and for whom it is worst.
+
+    All slices are on the page.
+    """
     beside = [f"{role} {other['reference']}" for role, other in found["compared_with"].items() if other]
     lines = [f"{found['version']} on {found['n']} rows, beside {', '.join(beside) or 'no other version'}"]
     for data in found["data"]:
@@ -86,10 +89,16 @@ def _told(found: dict[str, Any]) -> list[str]:
             f"The version had seen {found['seen']['rows']} of these rows when it was made: no gate takes these figures."
         )
     for evidence in found["evidence"]:
-        whole = [figure["sentence"] for figure in evidence["figures"] if not figure["slice"]]
+        whole = [figure["sentence"] for figure in evidence["figures"] if not figure["slice"] or _says_for_whom(figure)]
         parts = len(evidence["figures"]) - len(whole)
         lines += [
             f"{evidence['kind']}{f' (and {parts} figures of parts)' if parts else ''}",
             *(f"  {s}" for s in whole),
         ]
     return lines
+
+
+def _says_for_whom(figure: dict[str, Any]) -> bool:
+    """Of the figures of parts those without which an average would hide who pays."""
+    metric = str(figure["metric"])
+    return metric == "worst_slice_difference" or metric.endswith("_gap_change")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from registry.cli import remote_evaluate
 from registry.client import digest_of
 from registry.compression import execution
 from registry.compression.models import Run
@@ -105,6 +106,38 @@ def test_waiting_for_it_says_against_what_and_every_figure_over_all_rows(
     said = capsys.readouterr().out
     assert f"{version} on 64 rows, beside no other version" in said
     assert "The weights take" in said
+
+
+def test_it_says_for_whom_it_is_worst_and_leaves_the_other_slices_to_the_page() -> None:
+    def figure(metric: str, value: str | None, sentence: str) -> dict[str, Any]:
+        return {"metric": metric, "slice": [{"name": "region", "value": value}] if value else [], "sentence": sentence}
+
+    kinds = {
+        "comparison-parent": [
+            figure("accuracy_difference", None, "All lost a little."),
+            figure("worst_slice_difference", "north", "The north lost most."),
+            figure("accuracy_difference", "south", "The south lost nothing."),
+        ],
+        "fairness": [
+            figure("accuracy", "north", "Right in the north."),
+            figure("accuracy_gap_change", "all groups", "The gap grew."),
+        ],
+    }
+    found = {
+        "version": "risk/scorer@2",
+        "n": 9,
+        "compared_with": {},
+        "data": [],
+        "seen": {"rows": 0},
+        "evidence": [{"kind": kind, "figures": figures} for kind, figures in kinds.items()],
+    }
+    assert remote_evaluate.told(found)[1:] == [
+        "comparison-parent (and 1 figures of parts)",
+        "  All lost a little.",
+        "  The north lost most.",
+        "fairness (and 1 figures of parts)",
+        "  The gap grew.",
+    ]
 
 
 def test_a_failure_is_said_with_its_reason(pressmark: Pressmark, served: World, capsys: Said) -> None:

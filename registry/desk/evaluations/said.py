@@ -145,7 +145,7 @@ def _worst(main: Against | None) -> Tile:
     if worst is None or worst.loss <= 0:
         return Tile("For whom worst", "#slices", "nobody", f"none of {len(main.slices)} slices lost", "won")
     if worst.state != "lost":
-        soft = f"greatest of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst)})"
+        soft = f"nearest to a sure loss of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst)})"
         return Tile("For whom worst", "#slices", "nobody beyond chance", soft, "unclear")
     chance = f", corrected p {worst.chance}" if worst.chance else ""
     strong = f"where {worst.name}" if worst.is_rule else worst.name
