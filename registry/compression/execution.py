@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import datetime
+import errno
 import logging
 import uuid
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from registry.compression.job import Job, sweep_work
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.queries import recipe_bytes
 from registry.compression.results import WorkFailed
-from registry.compression.rules import Failure, needs_calibration, operations, worker_lost
+from registry.compression.rules import Failure, disk_full, needs_calibration, operations, worker_lost
 from registry.compression.subjects import evidence_spec
 from registry.compression.work import Outcome, Work, WorkHalted
 from registry.errors import Problem
@@ -42,6 +43,7 @@ from registry.events import Caller, Ref, Unit, Via, emit, unit
 from registry.storage import Stored
 
 logger = logging.getLogger(__name__)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RELATED = (
     "model", "parent", "recipe", "evaluation__dataset", "calibration__dataset", "baseline__dataset",
     "out_of_distribution__dataset", "base", "incumbent", "first", "requested_by",
@@ -154,6 +156,8 @@ def _ending(run: Run, step: Callable[[], Outcome | None]) -> Outcome | Failure |
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return disk_full()
         logger.exception("run %s failed inside the registry", run.pk)
         hint = "This is a fault of the registry: report it with the worker's own log."
         return Failure("internal", f"The worker failed: {type(error).__name__}.", hint)

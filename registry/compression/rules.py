@@ -96,6 +96,15 @@ def worker_lost(attempt: int) -> Failure:
     )
 
 
+def disk_full() -> Failure:
+    """The reason when a worker could not write for want of room."""
+    return Failure(
+        "disk_full",
+        "The disk of the worker is full; nothing that was stored is harmed.",
+        "Make room where `runs/` and `store/` lie, then request the run again.",
+    )
+
+
 def time_limit(seconds: int) -> Failure:
     """The reason when the engine was stopped by the clock."""
     return Failure("time_limit", f"The engine was stopped after {seconds} seconds, the limit of a run.", _RAISE_TIME)

@@ -221,6 +221,14 @@ def test_an_engine_that_takes_too_long_is_stopped_with_a_clear_reason(world: Wor
     assert "1 seconds" in str(done.failure)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_is_named_and_no_fault_of_the_registry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.compression.work.check_manifest", lambda files: Path("/dev/full").write_bytes(b"1"))
+    done = world.executed(world.run())
+    assert (done.state, done.failure_code) == ("failed", "disk_full")
+    assert "Make room" in str(done.failure)
+
+
 def test_an_error_inside_the_registry_fails_the_run_without_its_text(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
