@@ -220,6 +220,7 @@ class ShowRunLog(Query):
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = queries.get_run(caller, kwargs["run"])
+        queries.require_log(caller, row)
         return {"run": str(row.pk), "log_digest": row.log_digest, "log": queries.run_log(row)}
 
 

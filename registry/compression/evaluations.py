@@ -20,7 +20,6 @@ from registry.compression.models import Run, RunKind
 from registry.digests import parse_canonical
 from registry.errors import NotFound
 from registry.events import Caller
-from registry.provenance.models import DatasetVersion
 
 Body = dict[str, Any]
 
@@ -100,10 +99,6 @@ def _version(version: ModelVersion | None, names: queries.Names) -> Body | None:
 
 def _data(run: Run, names: queries.Names, result: Mapping[str, Any] | None) -> list[Body]:
     """The data by role, with the number of rows that counted and the names of those that were broken, once they are known."""
-    given: dict[str, DatasetVersion | None] = {
-        "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,
-        "out-of-distribution": run.out_of_distribution,
-    }  # fmt: skip
     told = {} if result is None else {row["role"]: row for row in result["data"]}
     return [
         {
@@ -111,9 +106,9 @@ def _data(run: Run, names: queries.Names, result: Mapping[str, Any] | None) -> l
             "reference": names.reference(dataset),
             "digest": dataset.bound_digest,
             "rows": told[role]["rows"] if role in told else None,
-            "broken": told[role]["broken"] if role in told else None,
+            "broken": names.broken_rows(dataset, told[role]["broken"]) if role in told else None,
         }
-        for role, dataset in given.items()
+        for role, dataset in queries.data_by_role(run).items()
         if dataset is not None
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.db.models import Q, QuerySet
@@ -17,7 +18,7 @@ from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.results import EngineResult
 from registry.compression.subjects import evidence_spec
 from registry.digests import canonical, parse_canonical, sha256
-from registry.errors import Invalid
+from registry.errors import Forbidden, Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
@@ -68,6 +69,24 @@ def get_run(caller: Caller, run_id: uuid.UUID) -> Run:
 def runs_of_model(caller: Caller, model: RegisteredModel) -> QuerySet[Run]:
     """The runs of a model, newest first."""
     return readable(_RUN_ROWS.filter(model=model), caller, team="model__team").order_by("-requested_at", "-pk")
+
+
+def data_by_role(run: Run) -> dict[str, DatasetVersion | None]:
+    """The data of the run by the engine's word for what they are there for."""
+    return {
+        "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,
+        "out-of-distribution": run.out_of_distribution,
+    }  # fmt: skip
+
+
+def require_log(caller: Caller, run: Run) -> None:
+    """Forbidden where rows of a team were used that the caller may not read: a log quotes rows that are broken."""
+    names = Names(caller)
+    if not all(names.shows(data) for data in data_by_role(run).values() if data is not None):
+        raise Forbidden(
+            "The log of this run may quote data of a team that you may not read.",
+            hint="Ask whoever requested the run, or for a role in the team of the data.",
+        )
 
 
 def run_log(run: Run) -> str:
@@ -127,6 +146,12 @@ class Names:
         if isinstance(row, ModelVersion):
             return str(row)
         return f"{row.dataset.team.slug if isinstance(row, DatasetVersion) else row.team.slug}/{row}"
+
+    def broken_rows(self, data: DatasetVersion | None, broken: Sequence[str]) -> list[str]:
+        """Which rows could not be used; why, only for readers of the data: a reason quotes what stands in a row."""
+        if data is not None and self.shows(data):
+            return list(broken)
+        return [name.partition(":")[0] for name in broken]
 
     @staticmethod
     def reduced(row: Material) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from registry.access.models import Actor, Role, Team
 from registry.access.services import grant_membership
+from registry.compression import queries, services
 from registry.compression.models import Run
 from registry.errors import Forbidden
 from registry.events import Caller
 from tests.world import World
+from tests.worlds.catalog import INPUT_WIDTH
 from tests.worlds.http import api
 
 
@@ -69,3 +72,26 @@ def test_on_the_pages_too(foreign: Run) -> None:
             text = client.get(page).content.decode()
             assert str(foreign.pk)[-8:] in text, page
             assert ("secret-net" in text, "smaller-same-speed" in text) == (known, known), page
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_why_a_row_could_not_be_used_is_told_to_readers_of_the_data_alone(
+    world: World, mal: Actor, foreign: Run
+) -> None:
+    x = np.ones((8, INPUT_WIDTH), dtype=np.float32)
+    x[2, 0] = np.nan
+    rows = world.dataset_version(data=world.arrays(x=x), uses=("evaluation",))
+    caller = Caller(actor_id=mal.pk, via="cli")
+    version = world.version(foreign.model, seed=5, actor=caller)
+    run = world.executed(services.request_evaluation(actor=caller, version=version, evaluation=rows))
+    assert run.state == "succeeded", queries.run_log(run)
+    url = f"teams/elsewhere/models/secret-copy/versions/{version.number}/evaluations/{run.pk}"
+    page = reverse("desk:evaluation", args=["elsewhere", "secret-copy", version.number, run.pk])
+    log = reverse("desk:run-log", args=[run.pk])
+    for person, broken, code in (("rex", "row 3", 403), ("mal", "row 3: NaN or infinity", 200)):
+        assert api(person).get(f"/api/v1/{url}").json()["data"][0]["broken"] == [broken]
+        assert api(person).get(f"/api/v1/runs/{run.pk}/log").status_code == code
+        client = Client()
+        client.force_login(Actor.objects.get(username=person))
+        assert f"<li>{broken}</li>" in client.get(page).content.decode()
+        assert client.get(log).status_code == code

@@ -18,7 +18,7 @@ from registry import storage
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import evidence_body
 from registry.compression.models import Run, RunState
-from registry.compression.queries import evidence_of_run, judged_version, result_of
+from registry.compression.queries import Names, data_by_role, evidence_of_run, judged_version, result_of
 from registry.desk import queries
 from registry.desk.figures import Figure, Where, where_of
 from registry.desk.metrics import kind_order
@@ -143,7 +143,7 @@ def record_of(caller: Caller, version: ModelVersion, run: Run) -> Record:
     documents = [Document(row, evidence_body(row)) for row in rows]
     documents.sort(key=lambda document: kind_order(document.row.kind))
     found = Record(run, version, documents)
-    return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest), _data(run))
+    return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest), _data(caller, run))
 
 
 def evaluation_runs(caller: Caller, version: ModelVersion) -> list[Run]:
@@ -162,12 +162,16 @@ def _others(caller: Caller, record: Record) -> dict[str, ModelVersion]:
     return {role: by_digest[digest] for role, digest in digests.items() if digest in by_digest}
 
 
-def _data(run: Run) -> list[DataRows]:
+def _data(caller: Caller, run: Run) -> list[DataRows]:
     """The rows by role, from what the engine handed back; nothing where that is not kept."""
+    names, data = Names(caller), data_by_role(run)
     result = result_of(run)
     if result is None:
         return []
-    return [DataRows(row["role"], row["digest"], row["rows"], row["broken"]) for row in result.document["data"]]
+    return [
+        DataRows(row["role"], row["digest"], row["rows"], names.broken_rows(data.get(row["role"]), row["broken"]))
+        for row in result.document["data"]
+    ]
 
 
 def _plan(digest: str) -> Mapping[str, Any] | None:

@@ -94,7 +94,9 @@ class RunLog(Page):
     """The log of a run as a download, never shown inline."""
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        run = compression.get_run(caller_of(request, "page"), kwargs["run"])
+        caller = caller_of(request, "page")
+        run = compression.get_run(caller, kwargs["run"])
+        compression.require_log(caller, run)
         return download(run.log_digest, f"run-{run.pk}.log", "text/plain; charset=utf-8")
 
 
