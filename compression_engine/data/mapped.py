@@ -135,6 +135,11 @@ def _member(path: Path, file: IO[bytes], size_bytes: int, start: int | None) -> 
         with path.open("rb") as whole:
             whole.seek(start)
             return _mapped(whole)
+    free_bytes = shutil.disk_usage(tempfile.gettempdir()).free
+    if size_bytes > free_bytes // 2:
+        raise ValueError(
+            f"unpacked, an array takes {size_bytes} bytes, and {free_bytes} are free; numpy.savez does not pack it"
+        )
     with tempfile.TemporaryFile(prefix="pressmark-rows-") as unpacked:
         shutil.copyfileobj(file, unpacked, _BLOCK_BYTES)
         unpacked.seek(0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +127,13 @@ def test_text_without_a_tokenizer_or_for_another_kind_of_model_is_refused(tmp_pa
     tokenizer.write_text("{}")
     with pytest.raises(DataError, match="cannot be used"):
         Encoder(read_rows(path), inputs("input_ids"), tokenizer)
+
+
+def test_a_packed_array_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path) -> None:
+    member = io.BytesIO()
+    np.save(member, np.zeros(8, dtype=np.float32))
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", member.getvalue())
+        archive.getinfo("x.npy").file_size = 2**60  # what the directory of a bomb says, and would keep
+    with pytest.raises(DataError, match="unpacked, an array takes 1152921504606846976 bytes"):
+        read_rows(tmp_path / "rows.npz")
