@@ -70,7 +70,7 @@ def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) ->
             "cosine",
             n,
             f"The least agreement of any of the {n} rows is {least:.4f}; with 95 % confidence at most "
-            f"{100 * rarer_than(n):.1f} % of such rows agree less.",
+            f"{100 * rarer_than(n):.2g} % of such rows agree less.",
             reason="the least value of a sample has no interval; the sentence says how rare lower ones are",
         ),
         Measurement(

@@ -12,6 +12,7 @@ from compression_engine.data import Encoder, Rows
 from compression_engine.errors import OutputRefused
 from compression_engine.measure import fidelity, recurrence
 from compression_engine.measure.context import Context, Found
+from compression_engine.measure.figures import cosine_figures
 from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan, State
 from compression_engine.result import Measurement
@@ -311,3 +312,9 @@ def test_a_single_row_has_figures_without_intervals() -> None:
         None,
         "too few rows that differ to bound both ends",
     )
+
+
+@pytest.mark.parametrize(("rows", "share"), [(1, "95 %"), (833, "0.36 %"), (60_000, "0.005 %")])
+def test_how_rare_worse_rows_may_be_is_never_said_to_be_none(rows: int, share: str) -> None:
+    found = {m.metric: m.plain for m in cosine_figures(np.ones(rows), None, "parent", 0)}
+    assert f"at most {share} of such rows agree less" in found["cosine_min"]
