@@ -228,4 +228,6 @@ def _beginning(entry: ModelInput, rows: int) -> Array:
 
 
 def _little(array: Array) -> Array:
+    if array.dtype.kind == "f":
+        array = array + array.dtype.type(0)  # minus zero is the same number as zero
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

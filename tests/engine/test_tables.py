@@ -378,3 +378,9 @@ def test_a_file_that_holds_no_rows_is_told_which_kinds_do(tmp_path: Path) -> Non
         read_rows(path)
     assert ".npz" in refused.value.hint
     assert ".csv" in refused.value.hint
+
+
+def test_minus_zero_does_not_make_a_row_another_one() -> None:
+    rows = Rows("", (), {"x": np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, -1.0]])}, ())
+    found = Encoder(rows, [model_input()], None).row_bytes([0, 1, 2])
+    assert found[0] == found[1] != found[2]
