@@ -7,6 +7,7 @@ nothing half-written. Commands that need heavy libraries import them when they a
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from compression_engine.recipe import Recipe, shipped_recipes
 
 _QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class _Stop(BaseException):
@@ -92,11 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "Install the engine's libraries: pip install 'pressmark[engine]'."
         error = EngineError("missing_package", f"The package {caught.name} is not installed.", hint)
     except Exception as caught:
-        traceback.print_exc(file=sys.stderr)
-        hint = "This is a fault of the engine: report it with the log of this run."
-        error = EngineError("internal", f"{type(caught).__name__}: {caught}", hint)
+        error = _unforeseen(caught)
     speaker.error(error)
     return 1
+
+
+def _unforeseen(caught: Exception) -> EngineError:
+    """A full disk is nobody's fault here; everything else that no rule foresaw is."""
+    if isinstance(caught, OSError) and caught.errno in _FULL:
+        hint = "Make room, or name another folder; then ask again."
+        return EngineError("disk_full", f"There is no room to write: {caught.strerror}.", hint)
+    traceback.print_exc(file=sys.stderr)
+    hint = "This is a fault of the engine: report it with the log of this run."
+    return EngineError("internal", f"{type(caught).__name__}: {caught}", hint)
 
 
 def _kept(options: argparse.Namespace) -> Path | None:

@@ -216,3 +216,14 @@ def test_siblings_are_handed_over(tmp_path: Path) -> None:
     code, lines, _ = run("inspect", path, "--sibling", "w.bin", "--json")
     assert code == 0
     assert lines[-1]["inspection"]["external_files"] == ["w.bin"]
+
+
+def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path) -> None:
+    words = ["evaluate", mlp_folder, "--data", mlp_folder / "rows.npz", "--output", tmp_path / "r.json", *QUICK]
+    limited = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash", sys.executable, "-m", "compression_engine"]
+    done = subprocess.run([*limited, *map(str, words)], capture_output=True, text=True, check=False, timeout=120)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["code"]) == (1, "disk_full")
+    assert "Make room" in last["hint"]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "r.json").exists()

@@ -142,7 +142,7 @@ def _worst(main: Against | None) -> Tile:
     if main is None or not main.slices:
         return Tile("For whom worst", "#missing", "not known", "no slices were compared")
     worst = main.worst
-    if worst is None or worst.loss <= 0:
+    if worst is None or all(row.loss <= 0 for row in main.slices):
         return Tile("For whom worst", "#slices", "nobody", f"none of {len(main.slices)} slices lost", "won")
     if worst.state != "lost":
         soft = f"nearest to a sure loss of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst)})"
