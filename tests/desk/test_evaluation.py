@@ -108,6 +108,19 @@ def test_a_slice_whose_corrected_p_is_large_is_not_called_lost(visit: Visit, sto
     assert "race 9 could be chance" in page
 
 
+def test_nobody_is_said_to_have_lost_only_where_no_slice_shows_a_loss(visit: Visit, story: Scene) -> None:
+    sure = [
+        share("accuracy_difference", "0", 700, "-0.01", "0.01", race="1"), chance("adjusted_p", "1", 700, race="1"),
+    ]  # fmt: skip
+    small = [
+        share("accuracy_difference", "-0.05", 40, "-0.2", "0.1", race="2"), chance("adjusted_p", "1", 40, race="2"),
+    ]  # fmt: skip
+    for more, said in ((sure, True), ([*sure, *small], False)):
+        kinds = {"comparison-parent": comparison("0", "-0.01", "0.01", *more)}
+        page = visit("carla").reads(address(made(story, kinds)))
+        assert (f"none of {len(more) // 2} slices lost" in page) is said
+
+
 def test_flips_say_how_many_were_lost_and_where_to(visit: Visit, run: Run) -> None:
     page = visit("carla").reads(address(run))
     assert "Right before, wrong now 3.1 % (2.6 – 3.7 %)" in page
