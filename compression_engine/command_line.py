@@ -26,6 +26,7 @@ from compression_engine.inspect import inspect_file
 from compression_engine.methods import METHODS
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, shipped_recipes
+from compression_engine.told_first import words_of
 
 _QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
@@ -274,8 +275,7 @@ def _settings(options: argparse.Namespace, seed: int) -> Any:
 
 def _measured(result: Any, path: Path) -> tuple[Answer, str]:
     document = result.document()
-    words = [sentence for entry in document["evidence"] for sentence in entry["plain"]]
-    return {"result": document, "result_path": str(path)}, "\n".join([*words, f"Written: {path}"])
+    return {"result": document, "result_path": str(path)}, "\n".join([*words_of(document), f"Written: {path}"])
 
 
 def _json_file(path: Path, code: str) -> JSON:

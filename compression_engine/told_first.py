@@ -1,0 +1,57 @@
+"""What an evaluation says to somebody who reads it in a shell: the answers that matter on top, then the figures by kind.
+
+Rules:
+- on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
+- what nobody can know from this call is said there too: without labels, or without another model;
+- a figure of a part of the rows, or of one degree of damage, stands in the result and not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Document = Mapping[str, Any]
+_COMPARED = ("comparison-parent", "comparison-incumbent", "comparison-first")
+_ON_TOP = ("_difference", "smallest_detectable_loss")
+_WORST, _GAP = "worst_slice_difference", "_gap_change"
+
+
+def words_of(document: Document) -> list[str]:
+    """Lines for a person, from the content of a RESULT.json."""
+    entries = [(entry["document"], entry["plain"]) for entry in document["evidence"]]
+    top = [line for kind, lines in entries for line in _on_top(kind, lines)] + list(_not_known(document))
+    rest = [line for kind, lines in entries for line in _section(kind, lines)]
+    if not top:
+        return rest
+    return ["In short", *(f"  {line}" for line in top), "", *rest]
+
+
+def _on_top(document: Document, plain: Sequence[str]) -> Iterator[str]:
+    for figure, line in zip(document["figures"], plain, strict=True):
+        if _is_for_the_top(document["kind"], figure["metric"], is_whole=not figure["slice"]):
+            yield line
+
+
+def _is_for_the_top(kind: str, metric: str, *, is_whole: bool) -> bool:
+    if kind == "fairness":
+        return metric.endswith(_GAP)
+    return kind in _COMPARED and (metric == _WORST or (is_whole and metric.endswith(_ON_TOP)))
+
+
+def _not_known(document: Document) -> Iterator[str]:
+    plan = document["plan"]
+    if document["command"] != "evaluate" or plan is None:
+        return
+    if plan["task"] != "none" and plan["label"] is None:
+        yield "The plan names no label: nothing here says how many answers are right, only which are the same."
+    if document["parent"] is None and not document["others"]:
+        yield "No other model was given (--parent, --incumbent, --first): nothing here says what was lost."
+
+
+def _section(document: Document, plain: Sequence[str]) -> Iterator[str]:
+    whole = [line for figure, line in zip(document["figures"], plain, strict=True) if not figure["slice"]]
+    parts = len(document["figures"]) - len(whole)
+    more = f" ({parts} figures of parts stand in the result)" if parts else ""
+    yield f"{document['kind']}{more}"
+    yield from (f"  {line}" for line in dict.fromkeys(whole))

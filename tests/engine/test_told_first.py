@@ -1,0 +1,50 @@
+"""What the engine says first in a shell: what was lost, for whom, what may hide, and what this call cannot know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.engine import faults
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("told")
+    faults.write_data(folder, measures=["comparison", "quality"])
+    faults.write_parent(folder / "parent" / "model.onnx")
+    faults.write(folder / "child" / "model.onnx", faults.one_group)
+    return folder
+
+
+def said(folder: Path, target: Path, *words: object) -> str:
+    command = [sys.executable, "-m", "compression_engine", "evaluate", folder / "child", "--output", target]
+    command += ["--data", folder / "evaluation.npz", *words, "--quick"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("\n\n")[0]
+
+
+def test_what_was_lost_for_whom_and_what_may_hide_stands_on_top(material: Path, tmp_path: Path) -> None:
+    plan = material / "plan.json"
+    top = said(material, tmp_path / "r.json", "--plan", plan, "--parent", material / "parent")
+    lines = top.splitlines()
+    assert lines[0] == "In short"
+    assert "Accuracy is -3.21 points against the original" in lines[1]
+    assert any("smaller one may hide" in line for line in lines)
+    assert any("group = b fares worst" in line for line in lines)
+    assert len(lines) < 6
+
+
+def test_that_nothing_was_compared_is_said(material: Path, tmp_path: Path) -> None:
+    assert "nothing here says what was lost" in said(material, tmp_path / "r.json", "--plan", material / "plan.json")
+
+
+def test_that_no_label_was_named_is_said(material: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"type":"pressmark/evaluation_plan/1","task":"classification","measures":["fidelity"]}')
+    top = said(material, tmp_path / "r.json", "--plan", plan, "--parent", material / "parent")
+    assert "only which are the same" in top
