@@ -6,7 +6,8 @@ Rules:
   as if it were not there, so that whoever asks for an evaluation does not choose what the gate goes by;
 - a figure over rows that the version had seen when it was made does not count, unless the rule accepts it;
 - what the serving host measured is evidence of kind `target`. It is not our own measurement: no other check takes it for one. A
-  newer measurement on another host or under other settings makes it stale, so the newest alone is asked.
+  newer measurement on another host or under other settings makes it stale, so the newest alone is asked: over rows that the version
+  had seen it blocks, and no older one stands in for it, unless the rule accepts such rows.
 No Django, no clock, no reading.
 """
 
@@ -60,6 +61,18 @@ def _rows_seen(evidence: EvidenceInput) -> bool:
     return evidence.environment.get(SEEN_ROWS, "0") != "0"
 
 
+def _accepts_seen(parameters: Mapping[str, Any]) -> bool:
+    return bool(parameters.get(SEEN_ROWS, "refused") == "accepted")
+
+
+def _seen_on_target(found: EvidenceInput) -> str:
+    rows = found.environment[SEEN_ROWS]
+    return (
+        f"It was last measured on its target with data of which the version had seen {rows} rows when it was made; that does not "
+        "count. Measure it there again with other rows."
+    )
+
+
 def _only_seen(metric: str, seen: EvidenceInput) -> str:
     return (
         f"'{metric}' was only measured on data of which the version had seen {seen.environment[SEEN_ROWS]} rows when it was made; "
@@ -91,7 +104,7 @@ def evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Findi
 
 def figure(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     kind, metric = parameters["kind"], parameters["metric"]
-    any_rows = parameters.get("seen_rows", "refused") == "accepted"
+    any_rows = _accepts_seen(parameters)
     found = _newest(inputs, kind, measured=True, unseen=not any_rows, asked=parameters)
     if found is None:
         seen = None if any_rows else _newest(inputs, kind, measured=True, asked=parameters)
@@ -142,6 +155,8 @@ def target_evidence(parameters: Mapping[str, Any], inputs: GateInputs) -> Findin
     if found is None:
         return Finding(False, "Nothing was measured for this version on the host that serves it ('pressmark measure').")
     proof = (found.digest,)
+    if not _accepts_seen(parameters) and _rows_seen(found):
+        return Finding(False, _seen_on_target(found), proof)
     age, limit = inputs.at - found.created_at, parameters["max_age_days"]
     if limit is not None and age > datetime.timedelta(days=limit):
         return Finding(

@@ -229,6 +229,18 @@ def test_a_newer_measurement_under_other_settings_makes_the_one_that_was_asked_f
     )
 
 
+def test_a_target_measured_with_rows_that_the_version_had_seen_blocks_unless_the_rule_accepts_them() -> None:
+    tainted = on_target(created_at=NOW, environment={**THERE, "seen_rows": "12"})
+    for given in ([tainted], [on_target(), tainted]):  # an older one does not stand in: the newest alone is asked
+        found = answer("target_evidence", inputs(evidence=given), **ASKED)
+        assert (found.answer, found.inputs) == ("blocked", (DOCUMENT,))
+        assert "had seen 12 rows" in found.reason
+        assert answer("target_evidence", inputs(evidence=given), **ASKED, seen_rows="refused").answer == "blocked"
+        assert answer("target_evidence", inputs(evidence=given), **ASKED, seen_rows="accepted").answer == "passed"
+    fresh = on_target(environment={**THERE, "seen_rows": "0"})
+    assert answer("target_evidence", inputs(evidence=[fresh]), **ASKED).answer == "passed"
+
+
 def test_what_the_target_measured_is_no_measurement_of_ours() -> None:
     given = inputs(evidence=[on_target()])
     there = {**FIGURE, "kind": "target", "metric": "latency_p95_ms", "comparator": "at_most", "limit": "20"}
