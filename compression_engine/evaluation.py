@@ -4,6 +4,7 @@ Rules:
 - the models answer all rows first; questions of statistics are put to those answers, not to the models again;
 - without a plan the questions are those that need no label; a plan asks all that fit, or those that it names;
 - rows that training or calibration saw are refused, unless they are allowed, and then every figure says so;
+- where rows repeat one another, every figure's environment says how many differ;
 - every figure's environment names preprocessing and plan; figures that no model is needed for can be computed again from the
   stored answers alone, to the byte.
 """
@@ -26,7 +27,7 @@ from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.finite import check_finite
 from compression_engine.opening import ModelFile, Opened, model_files, open_models, other_records, other_rows
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
+from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION, Outputs
 from compression_engine.outputs_file import write_outputs
 from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
@@ -173,6 +174,7 @@ def judge(
         identity = {role: file.content for role, file in files.items()}
         outputs = answer(opened.models, encoder, asked, folder=folder, progress=progress, identity=identity)
         check_finite(outputs, asked)
+        facts |= _repeated(encoder, outputs, asked, progress)
         context = Context(
             outputs=outputs,
             plan=asked,
@@ -272,6 +274,12 @@ def _seen(opened: Opened, plan: Plan | None, beside: Beside, progress: Progress)
         raise seen.refusal(opened.encoder, found, beside.seen)
     facts = {"seen_rows": str(int(found.sum()))} if found.any() else {}
     return [seen.measured(found, len(others))], facts
+
+
+def _repeated(encoder: Encoder, outputs: Outputs, plan: Plan, progress: Progress) -> dict[str, str]:
+    """How many rows differ, where not all do: every n counts the others again."""
+    count = seen.distinct_rows(encoder, outputs.sequences if plan.states else None, progress)
+    return {"distinct_rows": str(count)} if count < len(encoder.rows) else {}
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 Rules:
 - two rows are the same when the encoded rows are, bit for bit, padding left out; labels do not count;
 - a row stands by the first 16 bytes of its SHA-256; sorted, 100 million of them take 1.6 GB;
+- rows that repeat another one within the evaluation are counted, since they make n look larger than what was tried; where a state
+  is carried, a row is the same only where all rows before it in its sequence are;
 - a single row that was seen makes the evaluation refused (evaluation_seen), unless it is allowed and then said.
 """
 
@@ -54,6 +56,16 @@ def seen_rows(encoder: Encoder, others: Sequence[Encoder], progress: Progress) -
     return seen
 
 
+def distinct_rows(encoder: Encoder, sequences: NDArray[np.int64] | None, progress: Progress) -> int:
+    """How many different rows the model gets; `sequences` numbers the row's sequence where a state is carried, [rows]."""
+    digests = row_digests(encoder, progress)
+    if sequences is not None:
+        digests = _with_what_went_before(digests, sequences)
+    count = len(np.unique(_comparable(digests)))
+    progress(STAGE, len(digests), len(digests), f"{count} rows differ")
+    return count
+
+
 def measured(seen: NDArray[np.bool_], files: int) -> Found:
     """The share of rows that were seen: `rows_seen_share`. Exact, so without an interval."""
     count, n = int(seen.sum()), len(seen)
@@ -74,6 +86,18 @@ def refusal(encoder: Encoder, seen: NDArray[np.bool_], files: Sequence[Path]) ->
     )
     hint = "Leave them out, or allow them: the evidence then says how many there were."
     return DataError("evaluation_seen", message, hint)
+
+
+def _with_what_went_before(digests: Digests, sequences: NDArray[np.int64]) -> Digests:
+    """For each row the digest of its sequence up to it: a carried state makes the same row another one."""
+    found = np.empty_like(digests)
+    raw = digests.view(np.uint8).reshape(-1, _DIGEST_BYTES)
+    starts = np.diff(sequences, prepend=sequences[:1] - 1) != 0
+    chained = b""
+    for index in range(len(digests)):
+        chained = hashlib.sha256((b"" if starts[index] else chained) + raw[index].tobytes()).digest()[:_DIGEST_BYTES]
+        found[index] = np.void(chained)
+    return found
 
 
 def _comparable(digests: Digests) -> NDArray[np.bytes_]:

@@ -2,6 +2,7 @@
 
 Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
+- above that stands what makes every figure worth less: rows that repeat one another;
 - what nobody can know from this call is said there too: without labels, or without another model;
 - a figure of a part of the rows, or of one degree of damage, stands in the result and not here.
 """
@@ -20,7 +21,8 @@ _WORST, _GAP = "worst_slice_difference", "_gap_change"
 def words_of(document: Document) -> list[str]:
     """Lines for a person, from the content of a RESULT.json."""
     entries = [(entry["document"], entry["plain"]) for entry in document["evidence"]]
-    top = [line for kind, lines in entries for line in _on_top(kind, lines)] + list(_not_known(document))
+    compared = [line for kind, lines in entries for line in _on_top(kind, lines)]
+    top = [*_doubts(document), *compared, *_not_known(document)]
     rest = [line for kind, lines in entries for line in _section(kind, lines)]
     if not top:
         return rest
@@ -37,6 +39,15 @@ def _is_for_the_top(kind: str, metric: str, *, is_whole: bool) -> bool:
     if kind == "fairness":
         return metric.endswith(_GAP)
     return kind in _COMPARED and (metric == _WORST or (is_whole and metric.endswith(_ON_TOP)))
+
+
+def _doubts(document: Document) -> Iterator[str]:
+    """What the environments of the evidence say about all figures, each once."""
+    facts = {fact["name"]: fact["value"] for entry in document["evidence"] for fact in entry["document"]["environment"]}
+    if "distinct_rows" in facts:
+        total = next(entry["rows"] for entry in document["data"] if entry["role"] == "evaluation")
+        rest = "the rest are repeats, and every n, interval and p-value counts each again"
+        yield f"Only {int(facts['distinct_rows']):,} of {total:,} rows differ from each other: {rest}."
 
 
 def _not_known(document: Document) -> Iterator[str]:

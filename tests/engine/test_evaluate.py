@@ -26,7 +26,8 @@ from compression_engine.plan import MEASURE_NAMES, Plan
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
-from compression_engine.seen import row_digests
+from compression_engine.seen import distinct_rows, row_digests
+from compression_engine.told_first import words_of
 from tests.engine import nets
 from tests.engine.test_cost import SHEET
 
@@ -306,6 +307,33 @@ def test_row_digests_tell_rows_apart_and_do_not_depend_on_their_place(folder: Pa
     turned = row_digests(encoder.only(np.arange(len(digests))[::-1].astype(np.int64)), silent)
     assert len(np.unique(digests)) == COUNT - 1
     assert np.array_equal(digests[::-1], turned)
+
+
+def test_rows_that_repeat_one_another_are_counted_in_every_document(folder: Path, tmp_path: Path) -> None:
+    with np.load(folder / "rows.npz") as kept:
+        rows = {"x": kept["x"][[7, 8]], "label": np.array([0.0, 1.0]), "group": np.array(["a", "b"])}
+    repeated = {name: np.concatenate([array] * 30) for name, array in rows.items()}
+    nets.save_rows(repeated, tmp_path / "repeated.npz")
+    plan = Plan.parse(PLAN | {"measures": ["size", "quality"]})
+    stored = tmp_path / "o.safetensors"
+    found = evaluate(folder / "version", data=tmp_path / "repeated.npz", plan=plan, beside=Beside(outputs=stored))
+    for document in by_kind(found.document()).values():
+        assert {"name": "distinct_rows", "value": "2"} in document["environment"]
+    assert words_of(found.document())[1].startswith("  Only 2 of 60 rows differ from each other")
+    assert by_kind(recompute(stored).document())["quality"] == by_kind(found.document())["quality"]
+    apart = evaluate(folder / "version", data=folder / "rows.npz", plan=plan).document()
+    assert "distinct_rows" not in json.dumps(apart)
+    assert not any("differ from each other" in line for line in words_of(apart))
+
+
+def test_where_a_state_is_carried_a_row_repeats_another_only_after_the_same_rows(folder: Path, tmp_path: Path) -> None:
+    rows = np.arange(64, dtype=np.float32)[None] + np.array([[1], [1], [1], [2], [1], [1]], dtype=np.float32)
+    nets.save_rows({"x": rows}, tmp_path / "rows.npz")
+    files = {"version": model_file(folder / "version")}
+    encoder = open_models(files, read_rows(tmp_path / "rows.npz"), None, 1).encoder
+    assert distinct_rows(encoder, None, silent) == 2
+    # 1 | 1 1 | 2 1 1: the first rows of the first two sequences are the same, no other row is
+    assert distinct_rows(encoder, np.array([0, 1, 1, 2, 2, 2]), silent) == 5
 
 
 def test_models_that_do_not_compare_are_refused(folder: Path, tmp_path: Path) -> None:
