@@ -2,7 +2,7 @@
 
 Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
-- above that stands what makes every figure worth less: rows that repeat one another;
+- above that stands what makes every figure worth less: repeated rows, a model that answers otherwise when asked again;
 - what nobody can know from this call is said there too: without labels, or without another model;
 - a figure of a part of the rows, or of one degree of damage, stands in the result and not here.
 """
@@ -15,7 +15,7 @@ from typing import Any
 Document = Mapping[str, Any]
 _COMPARED = ("comparison-parent", "comparison-incumbent", "comparison-first")
 _ON_TOP = ("_difference", "smallest_detectable_loss")
-_WORST, _GAP = "worst_slice_difference", "_gap_change"
+_WORST, _GAP, _REPEAT = "worst_slice_difference", "_gap_change", "repeat_difference_max"
 
 
 def words_of(document: Document) -> list[str]:
@@ -36,6 +36,8 @@ def _on_top(document: Document, plain: Sequence[str]) -> Iterator[str]:
 
 
 def _is_for_the_top(kind: str, metric: str, *, is_whole: bool) -> bool:
+    if metric.endswith(_REPEAT):
+        return True
     if kind == "fairness":
         return metric.endswith(_GAP)
     return kind in _COMPARED and (metric == _WORST or (is_whole and metric.endswith(_ON_TOP)))

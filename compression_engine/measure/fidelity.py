@@ -5,7 +5,8 @@ Rules:
 - a row that the other model answers with NaN or infinity is no yardstick and is left out; where only the version does so, it is
   refused;
 - figures of answers are functions of the stored outputs; whether a row is answered the same alone and in a batch needs the models
-  and is measured where they are at hand.
+  and is measured where they are at hand; so is whether any of the models answers otherwise when asked again, which stands in the
+  first document.
 Without another model the answers are described (`outputs`).
 """
 
@@ -15,7 +16,15 @@ import numpy as np
 
 from compression_engine.data import Array
 from compression_engine.errors import OutputRefused
-from compression_engine.measure import agreement, invariance, outputs, recurrence, score_agreement, token_agreement
+from compression_engine.measure import (
+    agreement,
+    invariance,
+    outputs,
+    recurrence,
+    repeatability,
+    score_agreement,
+    token_agreement,
+)
 from compression_engine.measure.agreement import cosine_rows
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import OTHERS, UNIT
@@ -34,11 +43,13 @@ def measure(context: Context) -> list[Found]:
     """One document for each other model; a description of the answers where there is none. Raises OutputRefused."""
     if not context.outputs.others:
         return outputs.measure(context)
-    found = []
+    found: list[Found] = []
     for role in context.outputs.others:
         measurements = compared(context.outputs, role, context.plan, context.seed)
         if role == PARENT:
             measurements += invariance.measured(context)
+        if not found:
+            measurements += repeatability.measured(context)
         found.append(Found(KINDS[role], METHOD, measurements, context.seed))
     context.progress("fidelity", len(context.outputs), len(context.outputs), "answers compared")
     return found

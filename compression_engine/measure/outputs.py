@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from compression_engine.data import Array
-from compression_engine.measure import invariance
+from compression_engine.measure import invariance, repeatability
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT
 from compression_engine.measure.statistics.intervals import bootstrap_mean, deviation
@@ -19,11 +19,12 @@ METHOD = "answers_described"
 
 
 def measure(context: Context) -> list[Found]:
-    """The version's answers by themselves, and, with the model at hand, whether they depend on the batch."""
+    """The version's answers by themselves, and, with the model at hand, whether they depend on the batch or on chance."""
     answer = context.outputs.answer(VERSION)
     described = _described((answer.row(index) for index in range(len(answer))), context.seed)
     context.progress("fidelity", len(answer), len(answer), "answers described")
-    return [Found(KIND, METHOD, described + invariance.measured(context), context.seed)]
+    of_the_model = invariance.measured(context) + repeatability.measured(context)
+    return [Found(KIND, METHOD, described + of_the_model, context.seed)]
 
 
 def _described(rows: Iterable[Array], seed: int) -> list[Measurement]:

@@ -107,6 +107,7 @@ TEXTS = {
     "cache_latency_ratio": "A token takes {who} {value} times as long with its cache of keys and values as without",
     "cache_difference_max": "From its cache {who} scores no token further than {value} from what the whole text gives",
     "cache_agreement": "{who} makes the same first choice from its cache and from the whole text for {percent} of the tokens",
+    "repeat_difference_max": "{who} answers the same rows otherwise when asked again, by up to {value}",
     "mean_abs_difference": "The answers lie {value} from those of {other} on average (0 is identical)",
     "drift_along_sequence": "From first to last quarter of a sequence the distance to {other} grows by {value} (0 is no drift)",
     "decoded_agreement": "{percent} of the sequences are read exactly as {other} reads them",

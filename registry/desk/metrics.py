@@ -27,6 +27,7 @@ NAMES = {
     "frame_agreement_without_blank": "Frames answered the same, blanks apart",
     "drift_along_sequence": "Distance that grows along a sequence",
     "batch_difference_max": "Largest difference, alone against in a batch",
+    "repeat_difference_max": "Largest difference when asked again",
     "accuracy": "Accuracy",
     "top5_accuracy": "Right answer among the first five",
     "balanced_accuracy": "Balanced accuracy",

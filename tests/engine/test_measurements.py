@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from compression_engine.answering import answer
 from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.data import Encoder, read_rows
 from compression_engine.errors import OutputRefused
+from compression_engine.evaluation import Settings, evaluate
 from compression_engine.measure import fidelity
 from compression_engine.measure.context import Context
 from compression_engine.measure.fidelity import cosine_rows
@@ -24,6 +26,7 @@ from compression_engine.measure.statistics.intervals import (
 from compression_engine.plan import Plan
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model
+from compression_engine.told_first import words_of
 from tests.engine import nets
 
 
@@ -130,8 +133,6 @@ def test_a_child_that_answers_nan_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_depends_on_its_batch_is_caught(tmp_path: Path) -> None:
-    from onnx import TensorProto, helper
-
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
         helper.make_node("Div", ["x", "largest"], ["y"]),
@@ -143,3 +144,40 @@ def test_an_answer_that_depends_on_its_batch_is_caught(tmp_path: Path) -> None:
     worst = found["batch_difference_max"].value
     assert worst is not None
     assert worst > 0.1
+
+
+def noisy(folder: Path) -> Path:
+    """A model that adds up to a tenth, drawn anew at every call."""
+    nodes = [
+        helper.make_node("RandomUniformLike", ["x"], ["noise"], low=0.0, high=0.1),
+        helper.make_node("Add", ["x", "noise"], ["y"]),
+    ]
+    ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
+    return nets.save(nets.model(nodes, {}, *ports), folder)
+
+
+def test_a_model_that_answers_otherwise_when_asked_again_is_said_to(tmp_path: Path) -> None:
+    still = nets.model(
+        [helper.make_node("Identity", ["x"], ["y"])], {},
+        {"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])},
+    )  # fmt: skip
+    quiet, loud = nets.save(still, tmp_path / "still"), noisy(tmp_path / "noisy")
+    rows = nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz")
+    by_parent = agreement(quiet, loud, rows, tmp_path / "one")
+    assert 0 < (by_parent["parent_repeat_difference_max"].value or 0) <= 0.1
+    assert "The original answers the same rows otherwise" in by_parent["parent_repeat_difference_max"].plain
+    assert "repeat_difference_max" not in by_parent
+    settings = Settings(rounds=3, memory_repeats=1)
+    plan = Plan(measures=("fidelity",))
+    beside = evaluate(loud, data=rows, incumbent=loud, first=loud, plan=plan, settings=settings)
+    for prefix in ("", "incumbent_", "first_"):
+        assert (beside.value(f"{prefix}repeat_difference_max") or 0) > 0
+    assert any("The model answers the same rows otherwise" in line for line in words_of(beside.document())[:4])
+    alone = evaluate(loud, data=rows, plan=plan, settings=settings)
+    assert (alone.value("repeat_difference_max") or 0) > 0
+
+
+def test_a_model_that_repeats_itself_gets_no_figure_of_it(mlp_folder: Path) -> None:
+    plan = Plan(measures=("fidelity",))
+    found = evaluate(mlp_folder, data=mlp_folder / "rows.npz", incumbent=mlp_folder, plan=plan)
+    assert "repeat_difference" not in found.canonical().decode()
