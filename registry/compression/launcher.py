@@ -6,7 +6,7 @@ Rules, in this order:
 - no network: a network namespace of its own, without any interface that is up; where the system refuses one, it says so on
   standard error (which is kept with the run), and the engine's own refusal of sockets is what remains;
 - it dies with the worker: SIGKILL when the worker's thread that started it ends, also when the worker died before we asked;
-- limits on address space, processor time and core files; no new privileges.
+- limits on address space, processor time, the size of any one file, and core files; no new privileges.
 Linux and the standard library only; nothing of ours is imported.
 """
 
@@ -23,6 +23,9 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _CPU_GRACE_SECONDS = 30
+_FILE_TO_MEMORY = 4
+"""One file may be this many times the memory limit. What the engine writes is read again, by it or by the registry's next run, within
+that limit: a model whole, answers mapped. A file several times larger is of no use and takes the disk from everybody else."""
 
 
 def close_network(libc: ctypes.CDLL) -> str:
@@ -58,6 +61,8 @@ def set_limits(memory_bytes: int, seconds: int, libc: ctypes.CDLL) -> None:
         (resource.RLIMIT_AS, memory_bytes, memory_bytes),
         # the worker's clock comes first; this one is for a worker that hangs
         (resource.RLIMIT_CPU, seconds + _CPU_GRACE_SECONDS, seconds + 2 * _CPU_GRACE_SECONDS),
+        # python ignores the signal, so a write beyond it fails as one to a full disk does, and the engine says so
+        (resource.RLIMIT_FSIZE, _FILE_TO_MEMORY * memory_bytes, _FILE_TO_MEMORY * memory_bytes),
         (resource.RLIMIT_CORE, 0, 0),
     ):
         ceiling = resource.getrlimit(what)[1]

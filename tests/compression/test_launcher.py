@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import pytest
 from registry.compression import child
 from registry.compression.child import EngineProcess, Limits
 from tests.compression.situations import wait_for
+from tests.engine import nets
 
 LAUNCHER = str(Path(child.__file__).with_name("launcher.py"))
 GIB = 1024**3
@@ -83,6 +85,35 @@ def test_a_lower_limit_that_is_in_force_stays() -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 * GIB, 4 * GIB)),
     )  # fmt: skip
     assert done.stdout.strip() == str(4 * GIB)
+
+
+def test_no_file_grows_beyond_four_times_the_memory_and_no_signal_kills_who_tries(tmp_path: Path) -> None:
+    """The file has a hole, so that nothing is filled here; one byte more than allowed is refused."""
+    place, memory = tmp_path / "large", GIB // 4
+
+    def write_byte(number: int) -> subprocess.CompletedProcess[str]:
+        write = f"f = open({str(place)!r}, 'wb', buffering=0); f.seek({number - 1}); print(f.write(b'x'))"
+        return launch(write, memory=memory)
+
+    within, beyond = write_byte(4 * memory), write_byte(4 * memory + 1)
+    assert (within.returncode, within.stdout) == (0, "1\n"), within.stderr
+    assert (beyond.returncode, beyond.stdout) == (1, "")
+    assert "File too large" in beyond.stderr
+
+
+def test_an_engine_that_would_write_too_large_a_file_says_that_there_is_no_room(tmp_path: Path) -> None:
+    nets.save(nets.mlp(), tmp_path)
+    nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz")
+    words = [sys.executable, "-I", LAUNCHER, str(os.getpid()), str(4 * GIB), "60", sys.executable, "-m"]
+    call = ["compression_engine", "evaluate", ".", "--data", "rows.npz", "--output", "result.json", "--quick", "--json"]
+    done = subprocess.run(
+        [*words, *call], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        env={"PYTHONPATH": str(Path.cwd()), "PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
+    )  # fmt: skip
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["code"]) == (1, "disk_full"), done.stdout + done.stderr
+    assert not (tmp_path / "result.json").exists()
 
 
 def gone(pid: int) -> bool:
