@@ -24,8 +24,8 @@ _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _CPU_GRACE_SECONDS = 30
 _FILE_TO_MEMORY = 4
-"""One file may be this many times the memory limit. What the engine writes is read again within that limit, by it or by the next run:
-a model whole, answers mapped. A file several times larger is of no use and takes the disk from everybody else."""
+"""One file may be this many times the memory limit. What the engine writes is read again within that limit: a model whole, answers
+mapped. A file several times larger is of no use and takes the disk from everybody else."""
 
 
 def close_network(libc: ctypes.CDLL) -> str:
