@@ -24,6 +24,7 @@ from compression_engine.canonical import JSON
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
+from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.finite import check_finite
 from compression_engine.opening import ModelFile, Opened, model_files, open_models, other_records, other_rows
@@ -174,6 +175,8 @@ def judge(
         identity = {role: file.content for role, file in files.items()}
         outputs = answer(opened.models, encoder, asked, folder=folder, progress=progress, identity=identity)
         check_finite(outputs, asked)
+        doubt = scores.doubted(outputs, asked)
+        facts |= {} if doubt is None else {"scores_doubted": doubt}
         facts |= _repeated(encoder, outputs, asked, progress)
         context = Context(
             outputs=outputs,

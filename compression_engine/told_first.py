@@ -2,7 +2,8 @@
 
 Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
-- above that stands what makes every figure worth less: repeated rows, a model that answers otherwise when asked again;
+- above that stands what makes every figure worth less: repeated rows, scores that are likely misnamed, a model that answers
+  otherwise when asked again;
 - what nobody can know from this call is said there too: without labels, or without another model;
 - a figure of a part of the rows, or of one degree of damage, stands in the result and not here.
 """
@@ -50,6 +51,11 @@ def _doubts(document: Document) -> Iterator[str]:
         total = next(entry["rows"] for entry in document["data"] if entry["role"] == "evaluation")
         rest = "the rest are repeats, and every n, interval and p-value counts each again"
         yield f"Only {int(facts['distinct_rows']):,} of {total:,} rows differ from each other: {rest}."
+    if "scores_doubted" in facts:
+        yield (
+            "The plan calls the scores logits, and all of them lie in 0..1: every row is then taken for the second class. "
+            'If they are probabilities, write "scores": "probabilities" and evaluate again.'
+        )
 
 
 def _not_known(document: Document) -> Iterator[str]:

@@ -5,7 +5,7 @@ Rules:
 - labels are class indices or names of `plan.classes`, numbers, token ids, or texts over the plan's alphabet; what does not fit
   is refused by number of rows, not guessed;
 - whether scores are logits or probabilities is decided once for all models, by the parent where there is one; a plan that
-  says what its answers surely are not is refused;
+  says what its answers surely are not is refused; one that is likely wrong (one column of logits that all lie in 0..1) is told;
 - what has no reading as better or worse (a length) is not in `higher_is_better`.
 """
 
@@ -130,6 +130,19 @@ def _as_declared(scores: Floats, plan: Plan) -> None:
         message = "The plan says that the scores are logits, and those of every row are shares that add up to 1."
         hint = 'Write "scores": "probabilities", or leave \'scores\' out: it is then taken from the answers.'
         raise _unfit(message, hint)
+
+
+def doubted(outputs: Outputs, plan: Plan) -> str | None:
+    """Why the plan is likely wrong about the scores; None where it says nothing of them, or nothing speaks against it.
+
+    A single column of logits that all lie in 0..1 makes every row class 1: they may be so, but are more likely probabilities.
+    """
+    if plan.task != "classification" or plan.scores != "logits":
+        return None
+    column = outputs.answer(_reference(outputs)).matrix()
+    if column is None or column.shape[1] != 1 or not look_like_probabilities(column):
+        return None
+    return "logits that all lie in 0..1"
 
 
 def look_like_probabilities(scores: Array) -> bool:

@@ -61,6 +61,18 @@ def test_the_plan_decides_what_scores_are_and_else_the_parent_does() -> None:
     assert not scores.are_probabilities(one(unlike), CLASSES)
 
 
+def test_logits_in_one_column_that_all_lie_in_0_to_1_are_doubted() -> None:
+    logits = Plan(task="classification", scores="logits")
+    shares, reaching = np.array([[0.1], [0.9]]), np.array([[0.1], [1.4]])
+    assert scores.doubted(one(shares), logits) == "logits that all lie in 0..1"
+    assert scores.doubted(one(reaching), logits) is None
+    assert scores.doubted(one(np.eye(2)), logits) is None
+    # what the child answers does not matter where there is a parent
+    assert scores.doubted(one(shares, parent=reaching), logits) is None
+    for other in (CLASSES, Plan(task="classification", scores="probabilities"), Plan(task="regression")):
+        assert scores.doubted(one(shares), other) is None
+
+
 def test_errors_of_numbers_are_means_over_the_entries_of_a_row() -> None:
     outputs = one(np.array([[1.0, 2.0], [0.0, 4.0]]), np.array([[0.0, 2.0], [3.0, 4.0]]))
     found = scores.per_sample(outputs, "version", Plan(task="regression"))

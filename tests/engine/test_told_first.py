@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
-from tests.engine import faults
+from compression_engine.evaluation import evaluate
+from compression_engine.plan import Plan
+from compression_engine.told_first import words_of
+from tests.engine import faults, nets
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,23 @@ def test_what_was_lost_for_whom_and_what_may_hide_stands_on_top(material: Path, 
 
 def test_that_nothing_was_compared_is_said(material: Path, tmp_path: Path) -> None:
     assert "nothing here says what was lost" in said(material, tmp_path / "r.json", "--plan", material / "plan.json")
+
+
+def test_that_probabilities_were_likely_called_logits_is_said_and_stands_in_every_document(tmp_path: Path) -> None:
+    node = helper.make_node("Sigmoid", ["x"], ["y"])
+    ports = ({"x": (TensorProto.FLOAT, ["n", 1])}, {"y": (TensorProto.FLOAT, ["n", 1])})
+    model = nets.save(nets.model([node], {}, *ports), tmp_path)
+    values = np.linspace(-3, 3, 40, dtype=np.float32)[:, None]
+    rows = nets.save_rows({"x": values, "label": (values[:, 0] > 0).astype(np.int64)}, tmp_path / "rows.npz")
+    inputs = (("x", "x"),)
+    plan = Plan(task="classification", inputs=inputs, label="label", scores="logits", measures=("quality",))
+    found = evaluate(model, data=rows, plan=plan).document()
+    doubt = {"name": "scores_doubted", "value": "logits that all lie in 0..1"}
+    assert all(doubt in entry["document"]["environment"] for entry in found["evidence"])
+    assert "taken for the second class" in words_of(found)[1]
+    right = evaluate(model, data=rows, plan=replace(plan, scores="probabilities")).document()
+    assert "scores_doubted" not in json.dumps(right)
+    assert not any("second class" in line for line in words_of(right))
 
 
 def test_that_no_label_was_named_is_said(material: Path, tmp_path: Path) -> None:
