@@ -3,12 +3,14 @@
 Rules:
 - what is small lies in memory; what is large is mapped and read where it is touched;
 - a temporary file has no name: when the process ends, however it ends, nothing is left of it;
-- an array of Python objects is never opened.
+- an array of Python objects is never opened;
+- a header that tells of more bytes than there are is refused before memory is asked for.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import struct
 import tempfile
@@ -129,7 +131,10 @@ def _start(path: Path, entry: zipfile.ZipInfo) -> int:
 def _member(path: Path, file: IO[bytes], size_bytes: int, start: int | None) -> Array:
     """One array: read where it is small, mapped in place where its bytes lie as they are, else unpacked and mapped."""
     if size_bytes <= SMALL_BYTES:
-        loaded: Array = np.load(io.BytesIO(file.read()), allow_pickle=False)
+        data = io.BytesIO(file.read())
+        _check_told_bytes(data)
+        data.seek(0)
+        loaded: Array = np.load(data, allow_pickle=False)
         return loaded
     if start is not None:
         with path.open("rb") as whole:
@@ -146,12 +151,22 @@ def _member(path: Path, file: IO[bytes], size_bytes: int, start: int | None) -> 
         return _mapped(unpacked)
 
 
+def _check_told_bytes(data: io.BytesIO) -> None:
+    shape, _, dtype = _header(data)
+    told_bytes, held_bytes = math.prod(shape) * dtype.itemsize, len(data.getbuffer()) - data.tell()
+    if told_bytes > held_bytes and not dtype.hasobject:
+        raise ValueError(f"its header tells of {told_bytes:,} bytes, and it holds {held_bytes:,}")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type; leaves the file at the first byte of the entries."""
+    if np.lib.format.read_magic(file) == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
+
+
 def _mapped(file: IO[bytes]) -> Array:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    shape, fortran, dtype = _header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     return np.memmap(file, dtype=dtype, mode="r", offset=file.tell(), shape=shape, order="F" if fortran else "C")

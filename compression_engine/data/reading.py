@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import sys
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,6 +26,11 @@ from compression_engine.plan import Plan
 
 _TEXT_BYTES_MAX = 2 * 1024**3
 _ONLY_ARRAY = ""  # the name of the array of a .npy file until the model's input is known
+_UNREADABLE = (
+    OSError, ValueError, EOFError, OverflowError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
+    tokenize.TokenError,
+)  # fmt: skip
+"""What numpy and zipfile raise at files that are damaged or made to deceive."""
 _KINDS = ".jsonl, .csv, .npz, .npy, .parquet or .arrow"
 
 
@@ -63,12 +69,16 @@ def _arrays(path: Path, digest: str, plan: Plan | None) -> Rows:
     hint = "Save plain numeric arrays with numpy.savez; arrays of Python objects are refused."
     try:
         arrays = numpy_arrays(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
     lengths = {array.shape[0] if array.ndim else -1 for array in arrays.values()}
     if len(lengths) != 1 or -1 in lengths:
         hint = "Give every array one entry a row along its first axis."
         raise DataError("data_does_not_fit", f"The arrays of {path.name} have different numbers of rows.", hint)
+    if max(lengths) and not any(array.nbytes for array in arrays.values()):
+        # a header can tell of any number of rows that hold nothing
+        hint = "Give arrays with at least one entry in each row."
+        raise DataError("data_does_not_fit", f"The {max(lengths):,} rows of {path.name} hold no entry.", hint)
     chosen, named = arrays, tuple[str, ...]()
     if plan is not None:
         read = wanted(plan, list(arrays)) if set(arrays) != {_ONLY_ARRAY} else None

@@ -78,6 +78,35 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
     assert refused.value.code == "data_does_not_fit"
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "why"),
+    [
+        ((10**12, 0), "<f4", "1,000,000,000,000 rows of rows.npy hold no entry"),
+        ((10**12,), "<U0", "1,000,000,000,000 rows of rows.npy hold no entry"),
+        ((10**12, 3), "<f4", "tells of 12,000,000,000,000 bytes, and it holds 8"),
+        ((0, 10**30), "<f4", "cannot be read"),
+        ((-3, 2), "<f4", "cannot be read"),
+    ],
+)
+def test_a_header_that_tells_of_more_than_there_is_does_not_fit(
+    shape: tuple[int, ...], dtype: str, why: str, tmp_path: Path
+) -> None:
+    with (tmp_path / "rows.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+        file.write(bytes(8))
+    with pytest.raises(DataError, match=why) as refused:
+        read_rows(tmp_path / "rows.npy")
+    assert refused.value.code == "data_does_not_fit"
+
+
+def test_a_header_that_breaks_off_is_refused(tmp_path: Path) -> None:
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (("
+    (tmp_path / "rows.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(DataError, match="cannot be read") as refused:
+        read_rows(tmp_path / "rows.npy")
+    assert refused.value.code == "data_does_not_fit"
+
+
 def test_arrays_of_different_lengths_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", x=np.ones((4, 3)), y=np.ones((5, 3)))
     with pytest.raises(DataError, match="different numbers"):
