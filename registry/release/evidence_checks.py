@@ -4,6 +4,8 @@ Rules:
 - the newest evidence of a kind decides; of another version it never counts;
 - a rule may name rows and plan by digest (`dataset_digest`, `plan_digest`): evidence over other rows, or by another plan, is then
   as if it were not there, so that whoever asks for an evaluation does not choose what the gate goes by;
+- evidence of a kind that ends in `-incumbent` or `-first` rests on what is served now, or on the version that was approved first:
+  compared with any other version, or with none that it names, it is as if it were not there;
 - a figure over rows that the version had seen when it was made does not count, unless the rule accepts it;
 - what the serving host measured is evidence of kind `target`. It is not our own measurement: no other check takes it for one. A
   newer measurement on another host or under other settings makes it stale, so the newest alone is asked: over rows that the version
@@ -14,7 +16,7 @@ No Django, no clock, no reading.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -23,6 +25,7 @@ from registry.release.gate_facts import EvidenceInput, Finding, GateInputs
 SEEN_ROWS = "seen_rows"
 TARGET = "target"
 ROWS, PLAN = "dataset_digest", "plan_digest"
+_SERVED, _FIRST = "-incumbent", "-first"
 _ANYTHING: Mapping[str, Any] = {}
 
 
@@ -37,8 +40,40 @@ def _newest(
         and (e.source == "measured" or not measured)
         and not (unseen and _rows_seen(e))
         and _as_asked(e, asked)
+        and _compared_as_now(e, inputs)
     ]
+    return _latest(fitting)
+
+
+def _latest(fitting: Sequence[EvidenceInput]) -> EvidenceInput | None:
     return max(fitting, key=lambda e: (e.created_at, e.digest)) if fitting else None
+
+
+def _compared_as_now(evidence: EvidenceInput, inputs: GateInputs) -> bool:
+    if not evidence.kind.endswith((_SERVED, _FIRST)):
+        return True
+    beside = inputs.incumbent if evidence.kind.endswith(_SERVED) else inputs.first_approved
+    return beside is not None and set(evidence.compared_with) == {beside}
+
+
+def _only_beside_another(inputs: GateInputs, kind: str, *, measured: bool) -> Finding | None:
+    """Why there is no evidence of a comparison, where there is some that compares with other versions than it must."""
+    of_kind = [e for e in inputs.evidence if e.kind == kind and e.version_digest == inputs.version_digest]
+    fitting = [e for e in of_kind if e.source == "measured" or not measured]
+    other = _latest(fitting)
+    if other is None or any(_compared_as_now(e, inputs) for e in fitting):
+        return None
+    served = kind.endswith(_SERVED)
+    beside = inputs.incumbent if served else inputs.first_approved
+    what = "what is served now, or was before this version," if served else "the version that was approved first"
+    named = (
+        " and ".join(f"version {digest[:19]}" for digest in other.compared_with) or "a version that it does not name"
+    )
+    if beside is None:
+        then = "no other version is served" if served else "no version was approved yet"
+        return Finding(False, f"Evidence of kind '{kind}' compares with {named}, but {then}.", (other.digest,))
+    reason = f"Evidence of kind '{kind}' compares with {named}; {what} is {beside[:19]}. Evaluate the version again beside it."
+    return Finding(False, reason, (other.digest,))
 
 
 def _as_asked(evidence: EvidenceInput, asked: Mapping[str, Any]) -> bool:
@@ -47,7 +82,10 @@ def _as_asked(evidence: EvidenceInput, asked: Mapping[str, Any]) -> bool:
 
 
 def _only_other(asked: Mapping[str, Any], inputs: GateInputs, kind: str, *, measured: bool) -> Finding | None:
-    """Why there is no evidence as a rule asks for it, where there is some over other rows or by another plan."""
+    """Why there is no evidence as a rule asks for it, where there is some beside another version, over other rows or so."""
+    beside = _only_beside_another(inputs, kind, measured=measured)
+    if beside is not None:
+        return beside
     other = _newest(inputs, kind, measured=measured)
     if other is None or _as_asked(other, asked):
         return None

@@ -21,6 +21,8 @@ class EvidenceInput:
     environment: Mapping[str, str] = field(default_factory=dict)
     datasets: Sequence[str] = ()
     """Digests of the rows that it is about."""
+    compared_with: Sequence[str] = ()
+    """Digests of the versions other than the parent that stood beside it (subjects in the role incumbent)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class GateInputs:
     datasets: Sequence[DatasetInput]
     ancestors: Sequence[AncestorInput]
     waivers: Sequence[WaiverInput]
+    incumbent: str | None = None
+    """Digest of what a comparison with the incumbent must have been made with; None where nothing is served."""
+    first_approved: str | None = None
+    """Digest of the version of the line that was approved first; None before the first."""
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from typing import Any
 
 from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, Edge, EdgeRole, ModelVersion, RegisteredModel, VersionOrigin
 from registry.provenance.models import DatasetVersion
-from registry.release import gates
+from registry.release import gates, queries
 from registry.release.models import Approval, DecisionKind, Waiver
 
 _DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
 
 
-def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
-    """The inputs of the gate for a version at a moment."""
+def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion | None = None) -> gates.GateInputs:
+    """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served."""
     model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
     evidence = _evidence(version)
     ancestry = catalog.load_ancestors(version)
+    first = queries.first_approved(model)
     return gates.GateInputs(
         version_digest=version.digest,
         origin=_origin(version),
@@ -33,6 +36,8 @@ def gather(version: ModelVersion, at: datetime.datetime) -> gates.GateInputs:
         datasets=_datasets(ancestry, version),
         ancestors=_ancestors(ancestry, version),
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
+        incumbent=incumbent.digest if incumbent else None,
+        first_approved=first.digest if first else None,
     )
 
 
@@ -53,10 +58,15 @@ def _evidence(version: ModelVersion) -> list[gates.EvidenceInput]:
             created_at=row.created_at,
             figures=document["figures"],
             environment={str(fact["name"]): str(fact["value"]) for fact in document["environment"]},
-            datasets=[subject["digest"] for subject in document["subjects"] if subject["role"] == "dataset"],
+            datasets=_named(document, "dataset"),
+            compared_with=_named(document, "incumbent"),
         )
         for row, document in catalog.evidence_documents(version)
     ]
+
+
+def _named(document: Mapping[str, Any], role: str) -> list[str]:
+    return [subject["digest"] for subject in document["subjects"] if subject["role"] == role]
 
 
 def _terms(version: ModelVersion) -> dict[str, gates.TermInput]:

@@ -208,6 +208,24 @@ def served(model: RegisteredModel, alias_slug: str) -> ModelVersion | None:
     return None if move is None else move.version
 
 
+def compared_with(
+    model: RegisteredModel, alias_slug: str, version: ModelVersion, *, going_back: bool = False
+) -> ModelVersion | None:
+    """What a comparison of the version with the incumbent must have been made with to count for this alias.
+
+    That is what the alias serves now. The way back must not need a comparison with what failed, and nothing is compared with
+    itself: for a version to go back to, or one that is served already, it is what the version replaced when it was promoted last.
+    """
+    now = served(model, alias_slug)
+    if not going_back and (now is None or now.pk != version.pk):
+        return now
+    history = alias_history(model, alias_slug)
+    brought = (i for i, m in enumerate(history) if m.version_id == version.pk and m.kind == MoveKind.PROMOTED)
+    newest = next(brought, len(history))
+    replaced = (m.version for m in history[newest + 1 :] if m.version_id not in (None, version.pk))
+    return next(replaced, None)
+
+
 def alias_history(model: RegisteredModel, alias_slug: str) -> list[AliasAssignment]:
     """Every move of the alias, newest first."""
     return list(_assignments(model, alias_slug))

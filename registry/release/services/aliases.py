@@ -5,7 +5,8 @@ Rules:
 - promote: the approval is granted now (not stale, expired or revoked), and the gate passes under the policy in force now;
 - roll back: to a version that the alias served before, whose approval had all grants, has not ended, and is bound to the evidence
   as it is now; the gate passes under today's policy, with as many grants as it asks for. A policy, tier or use case that changed
-  since is therefore judged today, and does not by itself forbid the way back;
+  since is therefore judged today, and does not by itself forbid the way back. What it was compared with is what it once replaced,
+  not what failed;
 - a refused roll-back says every reason, and offers the next version that would do;
 - a move is a new row and a forward event; nothing is overwritten.
 """
@@ -172,7 +173,7 @@ def roll_back(
         again = _judge_target(_history(locked, alias), alias, target.version)
         if again.reasons or again.approval is None:
             raise _refused(again, None, None)
-        gate = evaluate(again.version, alias, opened.now)
+        gate = evaluate(again.version, alias, opened.now, going_back=True)
         write_verdict(opened, again.version, gate)
         return _move(opened, locked, alias, MoveKind.ROLLED_BACK, again.approval, reason)
 
@@ -195,7 +196,7 @@ def _judge_target(history: list[AliasAssignment], alias: str, version: ModelVers
     if why_not:
         reasons.append(why_not)
     try:
-        gate = evaluate(version, alias, timezone.now())
+        gate = evaluate(version, alias, timezone.now(), going_back=True)
     except Blocked as error:
         reasons.append(error.detail)
     else:
