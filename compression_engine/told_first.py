@@ -49,8 +49,10 @@ def _doubts(document: Document) -> Iterator[str]:
     facts = {fact["name"]: fact["value"] for entry in document["evidence"] for fact in entry["document"]["environment"]}
     if "distinct_rows" in facts:
         total = next(entry["rows"] for entry in document["data"] if entry["role"] == "evaluation")
-        rest = "the rest are repeats, and every n, interval and p-value counts each again"
-        yield f"Only {int(facts['distinct_rows']):,} of {total:,} rows differ from each other: {rest}."
+        distinct = int(facts["distinct_rows"])
+        only = "Only " if 2 * distinct < total else ""
+        rest = "repeats one of these, and every n, interval and p-value counts it again"
+        yield f"{only}{distinct:,} of {total:,} rows {'is' if distinct == 1 else 'are'} distinct: each other one {rest}."
     if "scores_doubted" in facts:
         yield (
             "The plan calls the scores logits, and all of them lie in 0..1: every row is then taken for the second class. "
