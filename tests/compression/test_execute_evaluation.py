@@ -83,6 +83,9 @@ def test_a_version_is_compared_with_parent_incumbent_and_first_and_each_is_named
         ("incumbent", parent.digest),
     }
     assert facts(found["quality"])["first_version"] == parent.digest
+    known = gather(version, version.created_at, child)
+    beside = {e.kind: list(e.compared_with) for e in known.evidence}
+    assert (beside["comparison-incumbent"], beside["comparison-first"]) == ([known.incumbent], [known.first_approved])
     assert {facts(document)["plan"] for kind, document in found.items() if kind != "distribution"} == {run.plan_digest}
     groups = {s["value"] for f in found["comparison-parent"]["figures"] for s in f["slice"] if s["name"] == "race"}
     assert groups == {"0", "1"}
