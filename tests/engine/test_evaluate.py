@@ -319,7 +319,7 @@ def test_rows_that_repeat_one_another_are_counted_in_every_document(folder: Path
     found = evaluate(folder / "version", data=tmp_path / "repeated.npz", plan=plan, beside=Beside(outputs=stored))
     for document in by_kind(found.document()).values():
         assert {"name": "distinct_rows", "value": "2"} in document["environment"]
-    assert words_of(found.document())[1].startswith("  Only 2 of 60 rows are distinct: each other one repeats one of these")
+    assert words_of(found.document())[1].startswith("  Only 2 of 60 rows are distinct: each other one repeats one")
     assert by_kind(recompute(stored).document())["quality"] == by_kind(found.document())["quality"]
     apart = evaluate(folder / "version", data=folder / "rows.npz", plan=plan).document()
     assert "distinct_rows" not in json.dumps(apart)
