@@ -40,7 +40,7 @@ def test_compress_tells_progress_and_ends_with_the_result(mlp_folder: Path, tmp_
     assert all(0 <= line["done"] <= line["total"] for line in progress)
     stages = list(dict.fromkeys(line["stage"] for line in progress))
     stages = [stage for stage in stages if stage != "latency"]  # the inner steps of timing
-    assert stages == ["read", "compress", "check", "answer", "size", "fidelity", "timing", "memory", "write"]
+    assert stages == ["read", "compress", "check", "answer", "seen", "size", "fidelity", "timing", "memory", "write"]
     assert (last["type"], last["command"], last["result_path"]) == ("result", "compress", str(out / "RESULT.json"))
     assert last["result"] == parse_canonical((out / "RESULT.json").read_bytes())
     assert last["result"]["seed"] == 7
