@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from importlib import resources
-from pathlib import Path
 
 from compression_engine.canonical import JSON, CanonicalError, canonical, decimal_text, digest_of, parse_json
 from compression_engine.errors import EngineError
@@ -74,15 +73,6 @@ class PriceSheet:
     def digest(self) -> str:
         """SHA-256 of the canonical bytes."""
         return digest_of(canonical(self.document()))
-
-
-def read_price_sheet(path: Path) -> PriceSheet:
-    """The sheet in a file; raises EngineError (not_found, price_sheet_invalid)."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise EngineError("not_found", f"There is no price sheet {path}.", "Check the path.") from error
-    return PriceSheet.parse(data)
 
 
 def price_sheet_schema() -> JSON:

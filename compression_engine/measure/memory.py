@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compression_engine.data import Encoder, Feed
+from compression_engine.data import Feed
 from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.feeds import typical_batch
@@ -67,16 +67,6 @@ def measure(context: Context) -> list[Found]:
             where = (("batch", str(rows)),)
             found += _measured(served, typical_batch(encoder, rows).feed, repeats, context.progress, where)
     return [Found("memory", METHOD, found)]
-
-
-def measure_memory(
-    child: Path, parent: Path | None, encoder: Encoder, repeats: int, threads: int, progress: Progress
-) -> list[Measurement]:
-    """Median peak of the process, and of what the model adds; raises EngineError (measurement_failed)."""
-    served = {VERSION: Served(child, threads)}
-    if parent is not None:
-        served[PARENT] = Served(parent, threads)
-    return _measured(served, next(batches(encoder)).feed, repeats, progress)
 
 
 def _served(context: Context, role: str) -> Served:

@@ -138,10 +138,8 @@ def test_a_home_that_was_restored_whole_is_refused_and_goes_on_with_what_the_wit
     assert json.dumps(witness.status()[1]).count("entries, cosigned") == 2, "both origins are remembered"
 
 
-def test_a_backup_of_before_a_rotation_is_refused_where_the_newer_keys_still_lie(
-    home: Home, witness: WitnessProcess, tmp_path: Path
-) -> None:
-    """Database, store and checkpoints were restored, keys/ was not: what the witness holds is signed by a key that no row names."""
+def rotated_after_a_backup(home: Home, witness: WitnessProcess, tmp_path: Path) -> tuple[Path, str]:
+    """A copy of the home and of its database from before the keys were rotated; the witness knows the new ones."""
     home.acts("act", "sign")
     backup = tmp_path / "backup"
     shutil.copytree(home.home, backup)
@@ -149,6 +147,14 @@ def test_a_backup_of_before_a_rotation_is_refused_where_the_newer_keys_still_lie
     home.acts("rotate")
     witness.kill()
     witness.start(*log_lines(home))
+    return backup, database
+
+
+def test_a_backup_of_before_a_rotation_is_refused_where_the_newer_keys_still_lie(
+    home: Home, witness: WitnessProcess, tmp_path: Path
+) -> None:
+    """Database, store and checkpoints were restored, keys/ was not: what the witness holds is signed by a key that no row names."""
+    backup, database = rotated_after_a_backup(home, witness, tmp_path)
     lost = home.acts("act", "act", "sign")[-1]["size"]
     for name in ("checkpoints", "store"):
         shutil.rmtree(home.home / name)
@@ -169,13 +175,7 @@ def test_a_home_restored_whole_from_before_a_rotation_is_told_at_once_that_it_ma
     home: Home, witness: WitnessProcess, tmp_path: Path
 ) -> None:
     """Nothing here knows the newer key, so the witness proves nothing; it must be told all the same, by health and check."""
-    home.acts("act", "sign")
-    backup = tmp_path / "backup"
-    shutil.copytree(home.home, backup)
-    database = home.back_up()
-    home.acts("rotate")
-    witness.kill()
-    witness.start(*log_lines(home))
+    backup, database = rotated_after_a_backup(home, witness, tmp_path)
     home.acts("act", "act", "sign")
     for name in ("checkpoints", "store", "keys"):
         shutil.rmtree(home.home / name)

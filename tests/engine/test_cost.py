@@ -18,7 +18,7 @@ from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
-from compression_engine.price_sheet import PriceSheet, price_sheet_schema, read_price_sheet
+from compression_engine.price_sheet import PriceSheet, price_sheet_schema
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
 
@@ -142,11 +142,10 @@ def test_processor_time_is_counted_as_it_is_spent() -> None:
     assert 0.02 < cost.cpu_seconds_spent() - before < 30
 
 
-def test_a_sheet_is_canonical_and_keeps_its_digest(tmp_path: Path) -> None:
+def test_a_sheet_is_canonical_and_keeps_its_digest() -> None:
     sheet = PriceSheet.parse(json.dumps(MEMBERS, indent=3).encode())
     assert parse_canonical(canonical(sheet.document())) == MEMBERS
-    (tmp_path / "sheet.json").write_bytes(SHEET)
-    assert read_price_sheet(tmp_path / "sheet.json").digest() == sheet.digest()
+    assert PriceSheet.parse(SHEET).digest() == sheet.digest()
     assert changed(watts_per_core=None).document()["watts_per_core"] is None
 
 

@@ -12,10 +12,8 @@ from onnx import TensorProto, helper
 from compression_engine.data import Encoder, read_rows
 from compression_engine.measure import memory, size
 from compression_engine.measure.context import Context
-from compression_engine.measure.memory import measure_memory
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
-from compression_engine.progress import silent
 from compression_engine.runtime import Model
 from tests.engine import nets
 
@@ -40,7 +38,9 @@ def two(tmp_path: Path) -> tuple[Path, Path, Encoder]:
 
 def test_memory_of_a_larger_model_is_larger(two: tuple[Path, Path, Encoder]) -> None:
     large_path, small_path, encoder = two
-    found = {entry.metric: entry for entry in measure_memory(large_path, small_path, encoder, 1, 1, silent)}
+    paths = {"version": large_path, "parent": small_path}
+    (measured,) = memory.measure(Context(EMPTY, Plan(), paths=paths, encoder=encoder, memory_repeats=1))
+    found = {entry.metric: entry for entry in measured.measurements}
     large, small = found["model_memory_bytes"].value, found["parent_model_memory_bytes"].value
     assert large is not None
     assert small is not None
