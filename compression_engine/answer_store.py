@@ -8,6 +8,8 @@ Rules:
 - a row counts once `state.json` says so; it is replaced by a rename, and what lies beyond its numbers is cut off;
 - what lies in the files is held against its sum before it is gone on with: a machine that lost its power leaves holes;
 - answers of other models, rows or plans are never continued: the folder is refused (work_differs);
+- answers of the same ones under other libraries or on another processor, and damaged ones, are never mixed with new ones: they
+  are thrown away, and the first row is the next;
 - what is written does not depend on where it stopped, or on the clock.
 """
 
@@ -36,25 +38,30 @@ Answers = Mapping[str, Mapping[str, Array | Sequence[Array]]]
 
 
 class _Summed:
-    """A file that is only added to, with the sum of its bytes (CRC-32, as in zip files)."""
+    """A file that is only added to, with the sum of its bytes (CRC-32, as in zip files); open from the first bytes on."""
 
     def __init__(self, path: Path, known: Mapping[str, int] | None = None) -> None:
+        self._path, self._mode = path, "wb" if known is None else "ab"
+        self._file: IO[bytes] | None = None
         self.length = self.sum = 0
         if known is not None:
             self._check(path, known)
-        self._file: IO[bytes] = path.open("wb" if known is None else "ab")
 
     def write(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = self._path.open(self._mode)
         self._file.write(data)
         self.length += len(data)
         self.sum = zlib.crc32(data, self.sum)
 
     def record(self) -> dict[str, int]:
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
         return {"bytes": self.length, "sum": self.sum}
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _check(self, path: Path, known: Mapping[str, int]) -> None:
         self.length, self.sum = known["bytes"], 0
@@ -109,9 +116,10 @@ class _Part:
 class AnswerStore:
     """Answers of several models to the same rows, in a folder."""
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str, surroundings: str = "") -> None:
         self._folder = folder
         self._identity = identity
+        self._surroundings = surroundings
         self._parts: list[_Part] = []
         self._saved_at = time.monotonic()
         self.rows = 0
@@ -137,7 +145,9 @@ class AnswerStore:
     def save(self) -> None:
         """Writes down which rows are whole."""
         fields = [part.record() for part in self._parts]
-        state = {"fields": fields, "identity": self._identity, "rows": self.rows, "type": _TYPE}
+        state = {
+            "fields": fields, "identity": self._identity, "rows": self.rows, "surroundings": self._surroundings, "type": _TYPE,
+        }  # fmt: skip
         partial = self._folder / f"{_STATE}.partial"
         partial.write_text(json.dumps(state), encoding="utf-8")
         os.replace(partial, self._folder / _STATE)
@@ -167,18 +177,30 @@ class AnswerStore:
                 self._parts.append(_Part(role, name, first.dtype, first.shape, values, sizes))
 
     def _open(self) -> None:
-        hint = "Give another folder, or delete this one to start from the first row."
+        """Goes on where the state says; from the first row where what lies here is of no use any more."""
+        state = self._state()
+        if state.get("surroundings") == self._surroundings:
+            try:
+                for number, entry in enumerate(state["fields"]):
+                    self._parts.append(self._continued(number, entry))
+                self.rows = int(state["rows"])
+                return
+            except (OSError, ValueError, KeyError, TypeError):
+                self._parts = []
+        (self._folder / _STATE).unlink()  # first, or a kill would leave it beside rows that it does not know
+
+    def _state(self) -> dict[str, Any]:
+        """The state; EngineError (work_differs) where it is somebody else's."""
         try:
-            state = json.loads((self._folder / _STATE).read_bytes())
-            known = state["type"] == _TYPE and state["identity"] == self._identity
-            if not known:
-                message = f"{self._folder} holds answers of other models, rows or another plan."
-                raise EngineError("work_differs", message, hint)
-            for number, entry in enumerate(state["fields"]):
-                self._parts.append(self._continued(number, entry))
-            self.rows = int(state["rows"])
+            state = json.loads((self._folder / _STATE).read_bytes() or b"{}")
+            if state == {} or (state["type"] == _TYPE and state["identity"] == self._identity):
+                return dict(state)
+            message = f"{self._folder} holds answers of other models, rows or another plan."
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EngineError("work_differs", f"{self._folder} cannot be continued: {error}.", hint) from error
+            message = f"{self._folder} holds a {_STATE} that is none of ours ({type(error).__name__})."
+        raise EngineError(
+            "work_differs", message, "Give another folder, or delete this one to start from the first row."
+        )
 
     def _continued(self, number: int, entry: Mapping[str, Any]) -> _Part:
         values, sizes = self._paths(number)

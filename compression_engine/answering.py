@@ -67,12 +67,14 @@ def answer(
     *,
     folder: Path,
     progress: Progress = silent,
-    identity: Mapping[str, str] | None = None,
+    identity: str | None = None,
+    surroundings: str = "",
 ) -> Outputs:
     """What every model answers to every row, with labels, slices and sequences beside it.
 
-    `folder` keeps the answers, and what an earlier run of the same models, rows and plan left there is used; `identity` holds
-    the digests that say so. Raises DataError where rows or labels do not fit, EngineError (work_differs, output_does_not_run).
+    `folder` keeps the answers, and what an earlier run with this `identity` (see `identity_of`) left there is used;
+    `surroundings` is the digest of machine and libraries: under other ones the answers begin anew.
+    Raises DataError where rows or labels do not fit, EngineError (work_differs, output_does_not_run).
     """
     labels = labels_of(encoder.rows, plan, class_count(models, encoder, plan))
     if labels.broken:
@@ -81,7 +83,7 @@ def answer(
         raise DataError("data_does_not_fit", f"{encoder.rows.name(first)}: {labels.broken[first]}.", hint)
     sequences = sequence_numbers(encoder.rows, plan)
     slices, inputs = slices_of(encoder.rows, plan), cut_columns(encoder, plan)
-    store = AnswerStore(folder, _identity(models, encoder, plan, identity or {}))
+    store = AnswerStore(folder, identity or identity_of(models, encoder, plan), surroundings)
     try:
         run = _Run(models, encoder, plan, _outputs(models, encoder, plan))
         total, told = len(encoder.rows), store.rows
@@ -94,6 +96,29 @@ def answer(
     finally:
         store.abandon()
     return Outputs(answers, labels.given, slices, sequences, inputs)
+
+
+def identity_of(
+    models: Mapping[str, Model], encoder: Encoder, plan: Plan, contents: Mapping[str, str] | None = None
+) -> str:
+    """The digest of what answers belong to. `contents` are the models' own digests by role; one without stands by its path."""
+    known = contents or {}
+    facts = {
+        "data": encoder.rows.digest,
+        "models": [
+            {
+                "digest": known.get(role, str(model.path)),
+                "optimisation": model.optimisation,
+                "provider": model.provider,
+                "role": role,
+            }
+            for role, model in models.items()
+        ],
+        "plan": plan.digest(),
+        "preprocessing": encoder.preprocessing,
+        "rows": len(encoder.rows),
+    }
+    return digest_of(canonical(facts))
 
 
 @dataclass
@@ -172,15 +197,3 @@ def _outputs(models: Mapping[str, Model], encoder: Encoder, plan: Plan) -> dict[
             hint = f"It gives: {', '.join(reference.output_names)}."
             raise DataError("data_does_not_fit", f"The plan's state {state.output!r} is no output of the model.", hint)
     return {role: judged_output(model, batch, name) for role, model in models.items()}
-
-
-def _identity(models: Mapping[str, Model], encoder: Encoder, plan: Plan, given: Mapping[str, str]) -> str:
-    """What the answers belong to; models without a digest stand by their path."""
-    facts = {
-        "data": encoder.rows.digest,
-        "models": [{"digest": given.get(role, str(model.path)), "role": role} for role, model in models.items()],
-        "plan": plan.digest(),
-        "preprocessing": encoder.preprocessing,
-        "rows": len(encoder.rows),
-    }
-    return digest_of(canonical(facts))

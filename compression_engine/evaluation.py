@@ -19,8 +19,8 @@ from importlib import import_module
 from pathlib import Path
 
 from compression_engine import seen
-from compression_engine.answering import answer, usable
-from compression_engine.canonical import JSON
+from compression_engine.answering import answer, identity_of, usable
+from compression_engine.canonical import JSON, canonical, digest_of
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
@@ -34,6 +34,7 @@ from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Evidence, Result
+from compression_engine.stage_store import StageStore
 
 Facts = list[dict[str, JSON]]
 ROUNDS, MEMORY_REPEATS = 60, 3
@@ -172,8 +173,11 @@ def judge(
     progress("check", 1, 1, "every model loads and runs")
     strange = None if beside.out_of_distribution is None else other_rows(opened, beside.out_of_distribution, plan)
     with _work(beside.work) as folder:
-        identity = {role: file.content for role, file in files.items()}
-        outputs = answer(opened.models, encoder, asked, folder=folder, progress=progress, identity=identity)
+        identity = identity_of(opened.models, encoder, asked, {role: file.content for role, file in files.items()})
+        around = digest_of(canonical(environment(settings.threads)))
+        outputs = answer(
+            opened.models, encoder, asked, folder=folder, progress=progress, identity=identity, surroundings=around
+        )
         check_finite(outputs, asked)
         doubt = scores.doubted(outputs, asked)
         facts |= {} if doubt is None else {"scores_doubted": doubt}
@@ -191,6 +195,7 @@ def judge(
             rounds=settings.rounds,
             memory_repeats=settings.memory_repeats,
             price_sheet=beside.price_sheet,
+            stages=_stages(beside.work, [identity, around, str(settings.seed)]),
             run_cpu_seconds=beside.run_cpu_seconds,
         )
         found += ask(names, context)
@@ -283,6 +288,11 @@ def _repeated(encoder: Encoder, outputs: Outputs, plan: Plan, progress: Progress
     """How many rows differ, where not all do: every n counts the others again."""
     count = seen.distinct_rows(encoder, outputs.sequences if plan.states else None, progress)
     return {"distinct_rows": str(count)} if count < len(encoder.rows) else {}
+
+
+def _stages(work: Path | None, rests_on: list[str]) -> StageStore:
+    """Where stages are kept; nowhere without a folder to go on in."""
+    return StageStore() if work is None else StageStore(work / "stages", digest_of(canonical(rests_on)))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
+from compression_engine.stage_store import StageStore
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Context:
     price_sheet: PriceSheet | None = None
     found: Sequence[Found] = ()
     """What the measures before this one found, in their order: cost rests on size, timing, memory and energy."""
+    stages: StageStore = field(default_factory=StageStore)
+    """Where a measure keeps what it need not do again after a kill; its keys rest on models, rows, plan, seed and libraries."""
     run_cpu_seconds: float | None = None
     """What making the version took, where whoever asks knows it."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.answering import answer, usable
+from compression_engine.answering import answer, identity_of, usable
 from compression_engine.data import Encoder, Feed, read_rows
 from compression_engine.errors import DataError, EngineError
 from compression_engine.outputs import Outputs
@@ -95,13 +95,15 @@ def test_a_model_in_two_roles_answers_once(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_answers_is_refused(tmp_path: Path) -> None:
     models, encoder = opened(tmp_path)
-    answer(models, encoder, CLASSES, folder=tmp_path / "work", identity={"version": "sha256:a"})
+    one, other = (identity_of(models, encoder, CLASSES, {"version": f"sha256:{letter}"}) for letter in "ab")
+    answer(models, encoder, CLASSES, folder=tmp_path / "work", identity=one)
     with pytest.raises(EngineError, match="other models") as refused:
-        answer(models, encoder, CLASSES, folder=tmp_path / "work", identity={"version": "sha256:b"})
+        answer(models, encoder, CLASSES, folder=tmp_path / "work", identity=other)
     assert refused.value.code == "work_differs"
     (tmp_path / "work" / "state.json").write_text("{")
-    with pytest.raises(EngineError, match="cannot be continued"):
+    with pytest.raises(EngineError, match="none of ours"):
         answer(models, encoder, CLASSES, folder=tmp_path / "work")
+    assert (tmp_path / "work" / "state.json").read_text() == "{"
 
 
 KILLED = """
@@ -109,7 +111,7 @@ import os, signal, sys
 from pathlib import Path
 from compression_engine import answer_store
 from tests.engine.test_answering import CLASSES, opened
-from compression_engine.answering import answer
+from compression_engine.answering import answer, identity_of
 answer_store._SECONDS_BETWEEN_SAVES = 0
 models, encoder = opened(Path(sys.argv[1]))
 def progress(stage, done, total, message):
@@ -135,16 +137,36 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped_and_gives_the_same_bytes(
     assert files(tmp_path / "work") == files(tmp_path / "unbroken")
 
 
-def test_answers_that_were_damaged_are_not_gone_on_with(tmp_path: Path) -> None:
+def test_answers_that_were_damaged_are_given_again(tmp_path: Path) -> None:
     models, encoder = opened(tmp_path)
     answer(models, encoder, CLASSES, folder=tmp_path / "work")
+    whole = files(tmp_path / "work")
     path = tmp_path / "work" / "0.values"
-    whole = path.read_bytes()
-    for damaged in (whole[:100] + b"\0\0\0\0" + whole[104:], whole[:-4]):
+    held = path.read_bytes()
+    for damaged in (held[:100] + b"\0\0\0\0" + held[104:], held[:-4]):
         path.write_bytes(damaged)
-        with pytest.raises(EngineError, match=r"0\.values is not what was written") as refused:
-            answer(models, encoder, CLASSES, folder=tmp_path / "work")
-        assert refused.value.code == "work_differs"
+        before = models["version"].asked  # type: ignore[attr-defined]
+        answer(models, encoder, CLASSES, folder=tmp_path / "work")
+        assert models["version"].asked - before >= 99  # type: ignore[attr-defined]
+        assert files(tmp_path / "work") == whole
+
+
+def test_a_state_without_content_as_a_power_cut_leaves_it_starts_over(tmp_path: Path) -> None:
+    models, encoder = opened(tmp_path)
+    answer(models, encoder, CLASSES, folder=tmp_path / "work")
+    whole = files(tmp_path / "work")
+    (tmp_path / "work" / "state.json").write_bytes(b"")
+    answer(models, encoder, CLASSES, folder=tmp_path / "work")
+    assert files(tmp_path / "work") == whole
+
+
+def test_answers_of_other_libraries_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
+    models, encoder = opened(tmp_path)
+    answer(models, encoder, CLASSES, folder=tmp_path / "work", surroundings="onnxruntime 1")
+    for again, asked in (("onnxruntime 1", 0), ("onnxruntime 2", 99)):
+        before = models["version"].asked  # type: ignore[attr-defined]
+        answer(models, encoder, CLASSES, folder=tmp_path / "work", surroundings=again)
+        assert asked <= models["version"].asked - before <= asked + 3 * 16  # type: ignore[attr-defined]
 
 
 def recurrent(batch: Any = "batch") -> Any:
