@@ -24,6 +24,10 @@ from registry.provenance.models import DatasetVersion, Source
 MEMBERS = {"environment", "figures", "kind", "method", "seed", "source", "subjects", "type"}
 SEEN_ROWS = "seen_rows"
 """The name in an environment under which evidence says how many of its rows the version was made with."""
+DISTINCT_ROWS, ALL_ROWS = "distinct_rows", "evaluated_rows"
+"""So the names under which it says how many rows differ, where some repeat, and of how many."""
+SCORES_DOUBTED = "scores_doubted"
+"""So the name under which it says that its plan most likely misnames the scores of the model, and why."""
 TARGET_KIND = "target"
 """What our own program measured where a model is served; it comes by a door of its own."""
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")

@@ -7,7 +7,9 @@ Rules:
   version of a line is its first incumbent. So does what holds figures of its own about one; the environment says which is which
   (`incumbent_version`, `first_version`);
 - rows that the version was made with are said in the environment (`seen_rows`): by the engine where it found them among the rows,
-  here where the whole data stand in the lineage.
+  here where the whole data stand in the lineage;
+- where the engine says that rows repeat (`distinct_rows`), of how many is said beside it (`evaluated_rows`): a gate can then tell
+  how many of a part surely differ.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from registry.catalog import distributions
-from registry.catalog.evidence import SEEN_ROWS, EvidenceSpec
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SEEN_ROWS, EvidenceSpec
 from registry.catalog.models import ModelVersion
 from registry.compression.material import seen_by
 from registry.compression.models import Run
@@ -44,7 +46,7 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
     if result.outputs_digest is not None and kind in {evaluated["kind"] for evaluated in result.evidence}:
         subjects.append(("outputs", result.outputs_digest))
     said = _with_facts(document, {f"{column}_version": beside.digest for column, beside in named.items()})
-    said = said if counted else _with_seen_rows(run, result, said)
+    said = said if counted else _with_seen_rows(run, result, _with_all_rows(result, said))
     return EvidenceSpec(kind, Source.MEASURED, named_evidence(said, subjects), parent, data)
 
 
@@ -80,5 +82,13 @@ def _with_seen_rows(run: Run, result: EngineResult, document: dict[str, Any]) ->
     digest = run.evaluation.bound_digest
     if not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
         return document
-    rows = next(row["rows"] for row in result.document["data"] if row["role"] == "evaluation")
-    return _with_facts(document, {SEEN_ROWS: str(rows)})
+    return _with_facts(document, {SEEN_ROWS: _evaluated(result)})
+
+
+def _with_all_rows(result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:
+    repeats = any(fact["name"] == DISTINCT_ROWS for fact in document["environment"])
+    return _with_facts(document, {ALL_ROWS: _evaluated(result)}) if repeats else document
+
+
+def _evaluated(result: EngineResult) -> str:
+    return str(next(row["rows"] for row in result.document["data"] if row["role"] == "evaluation"))
