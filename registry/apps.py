@@ -21,6 +21,7 @@ class RegistryConfig(AppConfig):
         from registry.compression import standing
         from registry.monitoring import records as monitoring
         from registry.monitoring import services as monitoring_services
+        from registry.notices import records as notices
         from registry.oversight import records as oversight
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
@@ -28,7 +29,7 @@ class RegistryConfig(AppConfig):
         from registry.release import queries as release_queries
         from registry.release import records as release
 
-        for room in (access, provenance, catalog, compression, oversight, release, monitoring):
+        for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
         for condition in release_guards.CONDITIONS:
             guards.refuse_when(condition)

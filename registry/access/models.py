@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
+from django.db.models import F, Q
 from django.utils import timezone
 
 from registry.fields import DigestField, LineField, SlugField
@@ -152,6 +153,33 @@ class Membership(GovernedModel):
     def in_force(self, at: datetime.datetime | None = None) -> bool:
         at = at or timezone.now()
         return self.ended_at is None and (self.expires_at is None or self.expires_at > at)
+
+
+class Deputyship(GovernedModel):
+    """One person may decide in the place of another, under that one's role, from a day to a day. It is not handed on."""
+
+    once = ("ended_at",)
+
+    principal = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="deputies")
+    deputy = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="deputyships")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    role = models.CharField(max_length=32, choices=Role.choices)
+    reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "access_deputyship"
+        constraints = [
+            models.CheckConstraint(condition=~Q(principal=F("deputy")), name="access_deputyship_of_another"),
+            models.CheckConstraint(condition=Q(ends_at__gt=F("begins_at")), name="access_deputyship_ends"),
+        ]
+
+    def in_force(self, at: datetime.datetime | None = None) -> bool:
+        at = at or timezone.now()
+        return self.ended_at is None and self.begins_at <= at < self.ends_at
 
 
 class Token(GovernedModel):

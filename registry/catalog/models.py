@@ -114,7 +114,12 @@ class Artifact(GovernedModel):
 
 
 class Edge(GovernedModel):
-    """`child` was derived from a parent version or from data, in one role, by an ordered list of operations."""
+    """`child` was derived from a parent version or from data, in one role, by an ordered list of operations.
+
+    The grade rises when a replay made the child again; nothing else of an edge changes.
+    """
+
+    mutable = ("grade",)
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
     child = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="parent_edges")
@@ -153,3 +158,29 @@ class Evidence(GovernedModel):
     class Meta:
         db_table = "catalog_evidence"
         constraints = [models.UniqueConstraint(fields=["version", "digest"], name="catalog_evidence_once")]
+
+
+class Correction(GovernedModel):
+    """What was registered wrongly about a version, as it should read: the newest one counts, what was said before stays on record.
+
+    Null columns say that nothing about them is corrected.
+    """
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="corrections")
+    number = models.PositiveIntegerField()
+    licence = models.ForeignKey(Licence, on_delete=models.PROTECT, null=True, related_name="+")
+    training_data = models.CharField(max_length=16, choices=Completeness.choices, null=True, blank=True)
+    reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    corrected_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    corrected_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "catalog_correction"
+        constraints = [
+            models.UniqueConstraint(fields=["version", "number"], name="catalog_correction_number"),
+            models.CheckConstraint(
+                condition=Q(licence__isnull=False) | Q(training_data__isnull=False),
+                name="catalog_correction_of_something",
+            ),
+        ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from registry.catalog.models import Artifact, Edge, Evidence, ModelVersion, RegisteredModel
+from registry.catalog.models import Artifact, Correction, Edge, Evidence, ModelVersion, RegisteredModel
 from registry.images import RecordType, Row
 
 
@@ -17,5 +17,6 @@ RECORDS = [
     RecordType("catalog.version", 1, ModelVersion, _model_stream),
     RecordType("catalog.artifact", 1, Artifact, _model_stream),
     RecordType("catalog.edge", 1, Edge, _model_stream),
+    RecordType("catalog.correction", 1, Correction, _model_stream),
     RecordType("catalog.evidence", 1, Evidence, _model_stream),
 ]

@@ -46,10 +46,11 @@ class RunState(models.TextChoices):
 
 
 class RunKind(models.TextChoices):
-    """Compress a parent into a child, or only measure a version that is there."""
+    """Compress a parent into a child, only measure a version that is there, or make one again to see whether it is the same."""
 
     COMPRESSION = "compression"
     EVALUATION = "evaluation"
+    REPLAY = "replay"
 
 
 class Run(GovernedModel):
@@ -57,7 +58,7 @@ class Run(GovernedModel):
 
     `parent` is the version that is compressed or, for an evaluation, the one that is measured. What is compared with is fixed when
     the run is requested: `base` (what the measured one was derived from), `incumbent` (what an alias serves) and `first` (the
-    first approved version of the line).
+    first approved version of the line). `rederives` is the version that a replay makes again from `parent`.
     """
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
@@ -78,6 +79,7 @@ class Run(GovernedModel):
     price_sheet_digest = DigestField(null=True, blank=True)
     base = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     incumbent = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    rederives = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="replays")
     first = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     allow_seen = models.BooleanField(default=False)
     state = models.CharField(max_length=16, choices=RunState.choices, db_index=True)
@@ -106,9 +108,11 @@ class Run(GovernedModel):
         db_table = "compression_run"
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="compression", recipe__isnull=False) | Q(kind="evaluation", recipe__isnull=True),
+                condition=Q(kind="compression", recipe__isnull=False)
+                | Q(kind="evaluation", recipe__isnull=True)
+                | Q(kind="replay", recipe__isnull=False, rederives__isnull=False),
                 name="compression_run_recipe",
-            )
+            ),
         ]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import F, Q
 
 from registry.access.models import Actor, Team, Text
 from registry.fields import DigestField, LineField, SlugField
@@ -46,6 +47,33 @@ class Licence(GovernedModel):
         return str(self.expression)
 
 
+class LicenceRuling(GovernedModel):
+    """What a named person found in a licence's text: its terms, with the proof. In force once somebody else approved it."""
+
+    once = ("approved_by", "in_force_at", "ended_at")
+
+    licence = models.ForeignKey(Licence, on_delete=models.PROTECT, related_name="rulings")
+    number = models.PositiveIntegerField()
+    terms = models.JSONField()
+    document = models.ForeignKey("registry.Document", on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    authored_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    authored_at = models.DateTimeField()
+    approved_by = models.ForeignKey(Actor, on_delete=models.PROTECT, null=True, related_name="+")
+    in_force_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "provenance_ruling"
+        constraints = [
+            models.UniqueConstraint(fields=["licence", "number"], name="provenance_ruling_number"),
+            models.CheckConstraint(
+                condition=Q(approved_by__isnull=True) | ~Q(approved_by=F("authored_by")),
+                name="provenance_ruling_not_by_author",
+            ),
+        ]
+
+
 class Dataset(GovernedModel):
     """A named line of data that a team answers for."""
 
@@ -87,6 +115,13 @@ class DatasetVersion(GovernedModel):
     personal_data = models.CharField(max_length=8, choices=Knowledge.choices)
     consent = models.CharField(max_length=8, choices=Knowledge.choices)
     third_party_works = models.CharField(max_length=8, choices=Knowledge.choices)
+    opt_out_honoured = models.CharField(max_length=8, choices=Knowledge.choices, default=Knowledge.UNKNOWN)
+    third_party_basis = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    owner = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    known_biases = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    collected_from = models.DateField(null=True, blank=True)
+    collected_until = models.DateField(null=True, blank=True)
+    retain_until = models.DateField(null=True, blank=True)
     created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -112,6 +147,7 @@ class Document(GovernedModel):
 
     stream = LineField(max_length=80)
     kind = LineField(max_length=40)
+    title = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
     digest = DigestField()
     size_bytes = models.BigIntegerField()
     media_type = LineField(max_length=100)
@@ -120,6 +156,35 @@ class Document(GovernedModel):
 
     class Meta:
         db_table = "provenance_document"
+
+
+class DataProfile(GovernedModel):
+    """What the engine found in the rows of a dataset version: asked once, worked on by one worker at a time, never changed.
+
+    Its state is computed: waiting, working (a lease that has not run out), finished or failed.
+    """
+
+    mutable = ("owner_token", "lease_until", "attempt")
+    once = ("finished_at", "digest", "size_bytes", "failure_code", "failure", "engine_version")
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="profiles")
+    settings = models.JSONField()
+    asked_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    digest = DigestField(null=True, blank=True)
+    size_bytes = models.BigIntegerField(null=True, blank=True)
+    engine_version = LineField(max_length=40, null=True, blank=True)
+    failure_code = LineField(max_length=60, null=True, blank=True)
+    failure = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    # operational: who works on it now
+    owner_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "provenance_profile"
 
 
 class Upload(models.Model):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from registry.images import RecordType
-from registry.provenance.models import Dataset, DatasetVersion, Document, Licence
+from registry.provenance.models import DataProfile, Dataset, DatasetVersion, Document, Licence, LicenceRuling
 
 RECORDS = [
     RecordType("provenance.dataset", 1, Dataset, lambda key, row: f"dataset:{key}"),
     RecordType("provenance.dataset_version", 1, DatasetVersion, lambda key, row: f"dataset:{row['dataset_id']}"),
     RecordType("provenance.licence", 1, Licence, lambda key, row: f"licence:{key}"),
+    RecordType("provenance.ruling", 1, LicenceRuling, lambda key, row: f"licence:{row['licence_id']}"),
+    RecordType(
+        "provenance.profile", 1, DataProfile, lambda key, row: f"dataset:{row['dataset_id']}",
+        unsealed=frozenset({"owner_token", "lease_until"}),
+    ),
     RecordType("provenance.document", 1, Document, lambda key, row: str(row["stream"])),
-]
+]  # fmt: skip

@@ -90,7 +90,11 @@ class Waiver(GovernedModel):
 
 
 class Approval(GovernedModel):
-    """A request to let one version, with one evidence set under one policy, be promoted to one alias. Never edited."""
+    """A request to let one version, with one evidence set under one policy, be promoted to one alias. Never edited.
+
+    It needs `required` grants by different people, of which at least `officers` by compliance officers and the rest by approvers.
+    `target` limits it to one place where it may run; null means any.
+    """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="approvals")
@@ -103,6 +107,8 @@ class Approval(GovernedModel):
     verdict = models.ForeignKey(Verdict, on_delete=models.PROTECT, related_name="+")
     evidence_set_digest = DigestField()
     required = models.PositiveSmallIntegerField()
+    officers = models.PositiveSmallIntegerField(default=0)
+    target = models.ForeignKey("registry.Target", on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
     requested_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
     requested_at = models.DateTimeField()
@@ -111,7 +117,10 @@ class Approval(GovernedModel):
     class Meta:
         db_table = "release_approval"
         constraints = [
-            models.CheckConstraint(condition=Q(expires_at__gt=F("requested_at")), name="release_approval_expires")
+            models.CheckConstraint(condition=Q(expires_at__gt=F("requested_at")), name="release_approval_expires"),
+            models.CheckConstraint(
+                condition=Q(required__gte=1, officers__lte=F("required")), name="release_approval_required"
+            ),
         ]
 
 
@@ -119,12 +128,16 @@ class DecisionKind(models.TextChoices):
     GRANTED = "granted"
     REJECTED = "rejected"
     RETURNED = "returned"
+    ANSWERED = "answered"
     WITHDRAWN = "withdrawn"
     REVOKED = "revoked"
 
 
 class Decision(GovernedModel):
-    """One act on an approval. The approval's status is computed from these."""
+    """One act on an approval. The approval's status is computed from these.
+
+    `on_behalf_of` is whose deputy decided. A grant may carry conditions: an earlier end, a target to which it is limited.
+    """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
     approval = models.ForeignKey(Approval, on_delete=models.PROTECT, related_name="decisions")
@@ -132,14 +145,21 @@ class Decision(GovernedModel):
     role = models.CharField(max_length=32)
     reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
     decided_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    on_behalf_of = models.ForeignKey(Actor, on_delete=models.PROTECT, null=True, related_name="+")
     decided_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    target = models.ForeignKey("registry.Target", on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         db_table = "release_decision"
         constraints = [
             models.UniqueConstraint(
                 fields=["approval", "decided_by"], condition=Q(kind="granted"), name="release_decision_one_grant"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="granted") | Q(expires_at__isnull=True, target__isnull=True),
+                name="release_decision_conditions",
+            ),
         ]
 
 
@@ -163,10 +183,14 @@ class MoveKind(models.TextChoices):
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled-back"
     SUSPENDED = "suspended"
+    BROKEN_GLASS = "broken-glass"
 
 
 class AliasAssignment(GovernedModel):
-    """One move of an alias: from `assigned_at` until the next one. `version` is null while suspended."""
+    """One move of an alias: from `assigned_at` until the next one. `version` is null while suspended.
+
+    Every move to a version rests on an approval, but one that broke the glass, which is a loud record of its own.
+    """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
     alias = models.ForeignKey(Alias, on_delete=models.PROTECT, related_name="assignments")
@@ -175,6 +199,9 @@ class AliasAssignment(GovernedModel):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="assignments")
     version_digest = DigestField(null=True)
     approval = models.ForeignKey(Approval, on_delete=models.PROTECT, null=True, related_name="+")
+    broken_glass = models.OneToOneField(
+        "registry.BrokenGlass", on_delete=models.PROTECT, null=True, related_name="assignment"
+    )
     reason = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
     assigned_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
     assigned_at = models.DateTimeField()
@@ -184,8 +211,14 @@ class AliasAssignment(GovernedModel):
         constraints = [
             models.UniqueConstraint(fields=["alias", "number"], name="release_assignment_number"),
             models.CheckConstraint(
-                condition=Q(kind="suspended", version__isnull=True)
-                | (~Q(kind="suspended") & Q(version__isnull=False, approval__isnull=False)),
+                condition=Q(kind="suspended", version__isnull=True, broken_glass__isnull=True)
+                | Q(kind="broken-glass", version__isnull=False, approval__isnull=True, broken_glass__isnull=False)
+                | Q(
+                    kind__in=["promoted", "rolled-back"],
+                    version__isnull=False,
+                    approval__isnull=False,
+                    broken_glass__isnull=True,
+                ),
                 name="release_assignment_approved",
             ),
         ]
