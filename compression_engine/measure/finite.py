@@ -31,9 +31,9 @@ def check_finite(outputs: Outputs, plan: Plan) -> None:
     for role in outputs.models:
         if role != VERSION and not judged:
             continue
-        broken = _broken(outputs, role, plan)
+        broken = broken_rows(outputs, role, plan)
         if role == VERSION and not judged and PARENT in outputs.models:
-            broken &= ~_broken(outputs, PARENT, plan)
+            broken &= ~broken_rows(outputs, PARENT, plan)
         count = int(broken.sum())
         if count == 0:
             continue
@@ -44,7 +44,7 @@ def check_finite(outputs: Outputs, plan: Plan) -> None:
         raise DataError(_CODE, message, "Leave such rows out, or evaluate without that model.")
 
 
-def _broken(outputs: Outputs, role: str, plan: Plan) -> Array:
+def broken_rows(outputs: Outputs, role: str, plan: Plan) -> Array:
     """Which rows hold what is no number, in any field; [rows]."""
     found = np.zeros(len(outputs), dtype=bool)
     for field in outputs.models[role].values():

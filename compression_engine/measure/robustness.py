@@ -1,84 +1,87 @@
-"""What is left of a model's answers when its inputs are damaged, beside its parent on the same damaged rows.
+"""What is left of a model's answers when its inputs are damaged, beside its parent and the incumbent on the same damaged rows.
 
 Rules:
-- some rows, the same for every corruption and for both models, drawn by the seed; of a recurrent model the
-  beginnings of sequences; how many, n says;
-- with labels the task's own score is taken; without, whether a model keeps to what it answered before the damage;
-- what cannot be damaged is said with the reason; rows that a model answers with NaN are left out, and counted in the facts.
-Source: Hendrycks and Dietterich 2019; the damages are in `corruptions`.
+- some rows, the same for every corruption and for all models, drawn by the seed; of a recurrent model the beginnings of
+  sequences; how many, n says;
+- the version is compared with its parent and with the incumbent, each in a document of its own; not with the first approved
+  version, since every model more runs all damaged rows once more (an incumbent that is the parent's file costs nothing);
+- what is taken of a row, and what becomes of an answer that is no number, stands in `row_scores`; how scores are to be read
+  is decided by the undamaged rows;
+- what cannot be damaged is said with the reason; rows that cannot be scored are left out, and counted in the facts;
+- what was answered for a corruption and a severity is kept (`Context.stages`): a run that was killed does not ask for it again.
+Source: Hendrycks and Dietterich 2019; the damages are in `corruptions`. Language models are damaged as text, before the tokenizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from compression_engine.canonical import canonical, digest_of
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import KINDS, SEVERITIES, Damage, damage_for, modality_of
 from compression_engine.measure.corruptions.loss import Cell, Scored, figures
+from compression_engine.measure.corruptions.row_scores import RowScore, Table, row_scores, scored
 from compression_engine.measure.running import answered
-from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
+from compression_engine.measure.size import weights_bytes
+from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 
-METHOD = "answers_on_corrupted_rows"
+METHOD, METHOD_VERSION = "answers_on_corrupted_rows", "2"
 KIND = STAGE = "robustness"
-_RUNS = ((1_000_000, 20_000), (20_000_000, 6_000), (None, 2_000))
-"""How many rows a model answers in all, by the bytes that the largest of the models has at most."""
+ROLES = (VERSION, PARENT, INCUMBENT)
+"""The models that answer damaged rows."""
+_RUNS = ((1_000_000, 20_000), (20_000_000, 6_000), (200_000_000, 2_000), (None, 600))
+"""How many rows a model answers in all, by the bytes that the weights of the largest of the models have at most."""
+_UNKNOWN = "what the rows are cannot be seen from them, and the plan's 'modality' does not say it"
 _ROWS_MOST = 1000
 _SEQUENCES_MOST = 50
-_BY_LABEL = {
-    "classification": "accuracy",
-    "regression": "absolute_error",
-    "embedding": "recall_at_1",
-    "sequence": "exact_match",
-}
 
 
 @dataclass(frozen=True)
-class _Score:
-    """What is taken of each row: name, unit, and how it is had from the answers of a role to damaged rows."""
+class _Answered:
+    """What was taken of every row: on damaged rows by cell, on undamaged ones; `numberless` by role counts answers."""
 
-    metric: str
-    unit: str
-    of: Callable[[Outputs, str], Floats]
-    by_label: bool = False
-
-    @property
-    def higher_is_better(self) -> bool:
-        return scores.higher_is_better.get(self.metric, self.unit != "output_unit")
+    damaged: Mapping[Cell, Table]
+    clean: Table
+    unusable: NDArray[np.bool_]
+    """Rows that some model answered with no number before the damage."""
+    numberless: Mapping[str, int]
 
 
 def measure(context: Context) -> list[Found]:
     """Answers on damaged rows by corruption and severity; needs the models, and rows that can be damaged.
 
-    Units: share, cosine or output_unit. Language models are left out: damaged text is its own label.
+    Evidence of the kind `robustness`, and `robustness-incumbent` where there is one. Units: share, cosine, output_unit, nat.
     """
-    encoder, plan = context.encoder, context.plan
-    if encoder is None or VERSION not in context.models or plan.task == "language-model":
+    encoder = context.encoder
+    if encoder is None or VERSION not in context.models or len(encoder.rows) != len(context.outputs):
         return []
-    modality = modality_of(encoder, plan)
-    if modality is None or len(encoder.rows) != len(context.outputs):
-        return []
+    plan = _read_alike(context.outputs, context.plan)
+    modality = "text" if plan.task == "language-model" else modality_of(encoder, plan)
+    if modality is None:
+        return [_untold(row_scores(context.outputs, plan), _UNKNOWN, [])]
     chosen = _chosen(context, len(KINDS[modality]) * len(SEVERITIES))
     clean = subset(context.outputs, chosen)
-    score = _score(clean, plan)
-    if score is None:
+    wanted = row_scores(clean, plan)
+    if not wanted:
         return []
     damage = damage_for(encoder.only(chosen), plan, chosen, clean.sequences, context.seed, modality)
     facts = [("corrupted_rows", str(len(chosen))), ("modality", modality)]
     if damage.reason is not None:
-        plain = f"How the model stands damage was not measured: {damage.reason}."
-        missing = Measurement(score.metric, None, score.unit, 0, plain, reason=damage.reason)
-        return [Found(KIND, METHOD, [missing], facts=facts)]
-    scored, lost = _finite(_scored(context, damage, clean, score))
-    if lost:
-        facts.append(("rows_answered_with_nan", str(lost)))
-    return [Found(KIND, METHOD, figures(scored, context.seed), seed=context.seed, facts=facts)]
+        return [_untold(wanted, damage.reason, facts)]
+    found = _answered(replace(context, plan=plan), damage, clean, wanted, chosen)
+    counted = " ".join(f"{role} {count}" for role, count in found.numberless.items() if count)
+    facts += [("answers_without_a_number", counted)] if counted else []
+    others = [role for role in (PARENT, INCUMBENT) if role in context.models]
+    documents = [_document(found, wanted, clean, PARENT if PARENT in others else None, facts, context.seed)]
+    documents += [_document(found, wanted, clean, role, facts, context.seed) for role in others if role != PARENT]
+    return documents
 
 
 def subset(outputs: Outputs, rows: Array) -> Outputs:
@@ -90,12 +93,24 @@ def subset(outputs: Outputs, rows: Array) -> Outputs:
     return Outputs(models, labels, sequences=None if outputs.sequences is None else outputs.sequences[rows])
 
 
+def _read_alike(outputs: Outputs, plan: Plan) -> Plan:
+    """The plan with what the undamaged rows show the scores to be: damaged ones might look like something else."""
+    if plan.task != "classification" or plan.scores is not None or outputs.answer(VERSION).offsets is not None:
+        return plan
+    return replace(plan, scores="probabilities" if scores.are_probabilities(outputs, plan) else "logits")
+
+
+def _untold(wanted: Sequence[RowScore], reason: str, facts: Sequence[tuple[str, str]]) -> Found:
+    plain = f"How the model stands damage was not measured: {reason}."
+    missing = [Measurement(score.metric, None, score.unit, 0, plain, reason=reason) for score in wanted[:1]]
+    return Found(KIND, METHOD, missing, method_version=METHOD_VERSION, facts=facts)
+
+
 def _chosen(context: Context, runs_a_row: int) -> Array:
     """The rows that are damaged, ascending."""
     total = len(context.outputs)
-    size_bytes = max(
-        (context.paths[role].stat().st_size for role in context.models if role in context.paths), default=0
-    )
+    sizes = [weights_bytes(context.paths[role]) for role in context.models if role in context.paths]
+    size_bytes = max(sizes, default=0)
     runs = next(runs for most, runs in _RUNS if most is None or size_bytes <= most)
     wanted = max(1, min(total, _ROWS_MOST, runs // runs_a_row))
     if context.outputs.sequences is None:
@@ -114,65 +129,123 @@ def beginnings(sequences: Array, wanted: int) -> Array:
     return np.concatenate([np.arange(starts[at], starts[at] + min(length, int(lengths[at]))) for at in chosen])
 
 
-def _scored(context: Context, damage: Damage, clean: Outputs, score: _Score) -> Scored:
-    models = {role: context.models[role] for role in (VERSION, PARENT) if role in context.models}
+def _answered(context: Context, damage: Damage, clean: Outputs, wanted: Sequence[RowScore], rows: Array) -> _Answered:
+    """Has every model answer every corruption of every severity, or takes what was kept of it."""
+    models = {role: context.models[role] for role in ROLES if role in context.models}
     cells = [(name, severity) for name in damage.names for severity in SEVERITIES]
-    damaged: dict[Cell, dict[str, Floats]] = {}
-    for done, (name, severity) in enumerate(cells):
+    damaged: dict[Cell, Table] = {}
+    numberless = dict.fromkeys(models, 0)
+    for done, cell in enumerate(cells):
+        name, severity = cell
         context.progress(STAGE, done, len(cells), f"{name.replace('_', ' ')} of severity {severity}")
-        outputs = answered(models, damage.damaged(name, severity), context.plan)
-        damaged[name, severity] = {role: score.of(outputs, role) for role in models}
-    context.progress(STAGE, len(cells), len(cells), "damaged rows answered")
-    before = {role: score.of(clean, role) for role in models} if score.by_label else None
-    return Scored(score.metric, score.unit, score.higher_is_better, damaged, before, clean.sequences)
-
-
-def _finite(scored: Scored) -> tuple[Scored, int]:
-    """Without rows that some model answered with NaN, and how many these were."""
-    columns = [values for cell in scored.damaged.values() for values in cell.values()] + list(
-        (scored.clean or {}).values()
-    )
-    good = np.isfinite(columns).all(axis=0)
-    if good.all() or not good.any():
-        return scored, 0
-    damaged = {cell: {role: values[good] for role, values in found.items()} for cell, found in scored.damaged.items()}
-    clean = None if scored.clean is None else {role: values[good] for role, values in scored.clean.items()}
-    sequences = None if scored.sequences is None else scored.sequences[good]
-    return replace(scored, damaged=damaged, clean=clean, sequences=sequences), int((~good).sum())
-
-
-def _score(clean: Outputs, plan: Plan) -> _Score | None:
-    """The task's own score where there are labels, else how much stays of the answer; None where neither can be had."""
-    if clean.labels is not None and plan.task in _BY_LABEL:
-        metric = _BY_LABEL[plan.task]
-        unit = "output_unit" if plan.task == "regression" else "share"
-        return _Score(metric, unit, lambda outputs, role: scores.per_sample(outputs, role, plan)[metric], by_label=True)
-    if clean.answer(VERSION).offsets is not None:
-        return None
-    if plan.task == "classification":
-        before = {role: scores.predicted(clean, role, plan) for role in clean.models}
-        return _Score(
-            "agreement",
-            "share",
-            lambda outputs, role: (scores.predicted(outputs, role, plan) == before[role]).astype(np.float64),
+        kept = _Kept(context, cell, damage.modality, rows, wanted, list(models))
+        table, counts = kept.found() or kept.put(
+            *scored(answered(models, damage.damaged(name, severity), context.plan), wanted, list(models), context.plan)
         )
-    if scores.matrix(clean.answer(VERSION), "answers").shape[1] == 1:
-        return _Score("answer_shift", "output_unit", lambda outputs, role: _shift(outputs, clean, role))
-    return _Score("cosine", "cosine", lambda outputs, role: _cosine(outputs, clean, role))
+        damaged[cell] = table
+        numberless = {role: numberless[role] + counts[role] for role in models}
+    context.progress(STAGE, len(cells), len(cells), "damaged rows answered")
+    before = replace(clean, models={role: clean.models[role] for role in models})
+    on_clean, broken = scored(before, wanted, list(models), context.plan)
+    return _Answered(damaged, on_clean, np.any(list(broken.values()), axis=0), numberless)
 
 
-def _shift(outputs: Outputs, clean: Outputs, role: str) -> Floats:
-    after, before = (scores.matrix(held.answer(role), "answers")[:, 0].astype(np.float64) for held in (outputs, clean))
-    return np.abs(after - before)
+class _Kept:
+    """What was taken of the rows under one corruption and severity, as bytes: values by metric and role, then counts."""
+
+    def __init__(
+        self, context: Context, cell: Cell, modality: str, rows: Array, wanted: Sequence[RowScore], roles: Sequence[str]
+    ) -> None:
+        self._stages, self._rows, self._roles = context.stages, len(rows), roles
+        self._keys = [(score.metric, role) for score in wanted for role in score.roles(roles)]
+        self._inputs = digest_of(
+            canonical(
+                {
+                    "corruption": cell[0],
+                    "method_version": METHOD_VERSION,
+                    "modality": modality,
+                    "roles": list(roles),
+                    "rows": digest_of(np.ascontiguousarray(rows, dtype="<i8").tobytes()),
+                    "scores": [list(key) for key in self._keys],
+                    "seed": context.seed,
+                    "severity": cell[1],
+                }
+            )
+        )
+
+    def found(self) -> tuple[Table, dict[str, int]] | None:
+        """What an earlier run kept; None where there is nothing."""
+        held = self._stages.get(STAGE, self._inputs)
+        if held is None:
+            return None
+        numbers = np.frombuffer(held, dtype="<f8")
+        values = numbers[len(self._roles) :].reshape(len(self._keys), self._rows)
+        counts = {role: int(count) for role, count in zip(self._roles, numbers, strict=False)}
+        return dict(zip(self._keys, values, strict=True)), counts
+
+    def put(self, table: Table, broken: Mapping[str, Array]) -> tuple[Table, dict[str, int]]:
+        """Keeps what was found, and gives it back."""
+        counts = {role: int(broken[role].sum()) for role in self._roles}
+        parts = [np.array([counts[role] for role in self._roles]), *(table[key] for key in self._keys)]
+        self._stages.put(STAGE, self._inputs, np.concatenate(parts).astype("<f8").tobytes())
+        return table, counts
 
 
-def _cosine(outputs: Outputs, clean: Outputs, role: str) -> Floats:
-    """Cosine of each answer to that before the damage; an answer of zeros has none with anything, and counts as 0."""
-    after, before = (scores.matrix(held.answer(role), "answers").astype(np.float64) for held in (outputs, clean))
-    lengths = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
-    products = (after * before).sum(axis=1)
-    cosines: Floats = np.divide(products, lengths, out=np.zeros_like(products), where=lengths != 0)
-    return cosines
+def _document(
+    found: _Answered,
+    wanted: Sequence[RowScore],
+    clean: Outputs,
+    other: str | None,
+    facts: Sequence[tuple[str, str]],
+    seed: int,
+) -> Found:
+    """The version's own figures with those against its parent, or those against another model alone."""
+    own = other in (None, PARENT)
+    measurements: list[Measurement] = []
+    lost = 0
+    for score in wanted:
+        if score.with_other and (other is None or (score.metric, other) not in found.clean):
+            continue
+        usable, dropped = _usable(_scored(found, score, other, clean.sequences, own), ~found.unusable)
+        lost = max(lost, dropped)
+        measurements += _nothing_left(score) if usable is None else figures(usable, seed)
+    told = [*facts, ("rows_left_out", str(lost))] if lost else list(facts)
+    kind = KIND if own else f"{KIND}-{other}"
+    return Found(kind, METHOD, measurements, seed=seed, method_version=METHOD_VERSION, facts=told)
+
+
+def _scored(found: _Answered, score: RowScore, other: str | None, sequences: Array | None, own: bool) -> Scored:
+    """One score of the version and another model; a score of both together stands with the version."""
+    if score.with_other:
+        assert other is not None
+        keys = {VERSION: (score.metric, other)}
+    else:
+        keys = {role: (score.metric, role) for role in (VERSION, other) if role is not None}
+    damaged = {cell: {role: table[key] for role, key in keys.items()} for cell, table in found.damaged.items()}
+    clean = {role: found.clean[key] for role, key in keys.items()} if score.on_clean else None
+    told = own or score.with_other
+    return Scored(score.metric, score.unit, score.higher_is_better, damaged, clean, sequences, other, told)
+
+
+def _usable(given: Scored, rows: NDArray[np.bool_]) -> tuple[Scored | None, int]:
+    """Without rows that cannot be scored for both models, and how many these were; None where none is left."""
+    columns = [values for cell in given.damaged.values() for values in cell.values()] + list(
+        (given.clean or {}).values()
+    )
+    good = rows & np.isfinite(columns).all(axis=0)
+    count = int((~good).sum())
+    if not count or not good.any():
+        return (None if count else given), count
+    damaged = {cell: {role: values[good] for role, values in found.items()} for cell, found in given.damaged.items()}
+    clean = None if given.clean is None else {role: values[good] for role, values in given.clean.items()}
+    sequences = None if given.sequences is None else given.sequences[good]
+    return replace(given, damaged=damaged, clean=clean, sequences=sequences), count
+
+
+def _nothing_left(score: RowScore) -> list[Measurement]:
+    reason = "no row can be scored for both models under every damage"
+    plain = f"What damage does to the {score.metric.replace('_', ' ')} is not known: {reason}."
+    return [Measurement(score.metric, None, score.unit, 0, plain, reason=reason)]
 
 
 def _taken(held: Field, rows: Array) -> Field:

@@ -205,6 +205,9 @@ def test_texts_suffer_what_the_corruption_is_called() -> None:
     dropped = text.corrupt(SENTENCE, "dropped_letters", 5, draw())
     assert len(dropped) < len(SENTENCE)
     assert [word[0] for word in dropped.split()] == [word[0] for word in SENTENCE.split()]
+    spaced = text.corrupt(SENTENCE, "broken_spaces", 5, draw())
+    assert spaced.replace(" ", "") == SENTENCE.replace(" ", "")
+    assert spaced.split() != SENTENCE.split()
     slipped = text.corrupt(SENTENCE, "typos", 5, draw())
     assert len(slipped) == len(SENTENCE)
     assert slipped.split()[0] == "The"

@@ -158,11 +158,22 @@ def test_rows_are_bounded_and_counted(tmp_path: Path) -> None:
     found = robustness.measure(given)
     assert {entry.n for entry in found[0].measurements} == {800}  # 20,000 runs over 5 corruptions of 5 severities
     assert ("corrupted_rows", "800") in found[0].facts
-    large = tmp_path / "large"
-    with large.open("wb") as file:
-        file.truncate(30_000_000)
+    large = with_weights_beside_it(tmp_path, 30_000_000)
     found = robustness.measure(replace(given, paths={"version": large}))
     assert ("corrupted_rows", "80") in found[0].facts
+
+
+def with_weights_beside_it(folder: Path, size_bytes: int) -> Path:
+    """A model of a few hundred bytes whose weights lie in a file of their own."""
+    net = classifier()
+    weights = next(tensor for tensor in net.graph.initializer if tensor.name == "means")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "means.bin"), ("length", str(size_bytes))):
+        weights.external_data.add(key=key, value=value)
+    with (folder / "means.bin").open("wb") as file:
+        file.truncate(size_bytes)
+    return nets.save(net, folder, "beside.onnx")
 
 
 def test_images_are_recognised_and_damaged(tmp_path: Path) -> None:
@@ -248,6 +259,14 @@ def test_what_cannot_be_damaged_is_said_and_not_passed_over(tmp_path: Path) -> N
     assert "no input of the rows lies like an image" in str(found[0].measurements[0].reason)
 
 
+def test_token_numbers_are_no_numbers_to_damage_and_that_is_said(tmp_path: Path) -> None:
+    net = nets.encoder()
+    rows = Rows("sha256:" + "0" * 64, (), nets.rows_for("ids", 12), ())
+    (found,) = robustness.measure(context(tmp_path, rows, net, plan=Plan()))
+    assert [entry.value for entry in found.measurements] == [None]
+    assert "modality" in str(found.measurements[0].reason)
+
+
 def test_it_does_not_apply_without_models(tmp_path: Path) -> None:
     given = context(tmp_path, data(40), classifier())
     assert robustness.measure(Context(given.outputs, PLAN)) == []
@@ -261,9 +280,120 @@ def test_rows_answered_with_nan_under_damage_are_left_out_and_counted(tmp_path: 
     positive = Rows(rows.digest, (), {"x": np.abs(rows.arrays["x"]) / 10 + 0.01}, (), rows.columns)
     plan = Plan(task="regression", label="y", modality="tabular")
     found = robustness.measure(context(tmp_path, positive, root, plan=plan))
-    lost = int(dict(found[0].facts)["rows_answered_with_nan"])
+    lost = int(dict(found[0].facts)["rows_left_out"])
     assert 0 < lost < 80
     assert {entry.n for entry in found[0].measurements} == {80 - lost}
+    assert dict(found[0].facts)["answers_without_a_number"].startswith("version ")
+
+
+def test_an_answer_that_is_no_number_is_a_wrong_one_and_not_left_out(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "means"], ["m"]),
+        helper.make_node("Abs", ["x"], ["size"]),
+        helper.make_node("ReduceMax", ["size"], ["largest"], axes=[1], keepdims=1),
+        helper.make_node("Sub", ["edge", "largest"], ["left"]),
+        helper.make_node("Sqrt", ["left"], ["root"]),  # no number beyond the edge
+        helper.make_node("Mul", ["root", "zero"], ["nothing"]),
+        helper.make_node("Add", ["m", "nothing"], ["y"]),
+    ]
+    tensors = {
+        "means": means().T.astype(np.float32),
+        "edge": np.array(6.01, np.float32),
+        "zero": np.array(0, np.float32),
+    }
+    ports = ({"x": (TensorProto.FLOAT, ["n", FEATURES])}, {"y": (TensorProto.FLOAT, ["n", CLASSES])})
+    given = context(tmp_path, data(), nets.model(nodes, tensors, *ports), classifier())
+    found = robustness.measure(given)
+    worst = at(found, "accuracy", "wrong_unit", 5)
+    assert worst.n == 400
+    # a value that was scaled up by a thousand is answered with NaN, one that was scaled down with a class
+    assert worst.value < at(found, "parent_accuracy", "wrong_unit", 5).value - 0.1
+    assert overall(found)["accuracy_excess_loss"].low > 0.02
+    told = dict(found[0].facts)["answers_without_a_number"]
+    assert told.startswith("version ")
+    assert "parent" not in told
+
+
+def test_rows_that_a_model_breaks_on_before_any_damage_are_no_loss_by_damage(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Sqrt", ["x"], ["y"])]
+    ports = ({"x": (TensorProto.FLOAT, ["n", FEATURES])}, {"y": (TensorProto.FLOAT, ["n", FEATURES])})
+    root = nets.model(nodes, {}, *ports)
+    rows = data(60)
+    x = np.abs(rows.arrays["x"]) + 3
+    x[:20] = -1
+    found = robustness.measure(
+        context(tmp_path, Rows(rows.digest, (), {"x": x}, ()), root, root, Plan(modality="tabular"))
+    )
+    assert dict(found[0].facts)["rows_left_out"] == "20"
+    assert overall(found)["cosine"].n == 40
+    x[:] = -1
+    found = robustness.measure(
+        context(tmp_path, Rows(rows.digest, (), {"x": x}, ()), root, root, Plan(modality="tabular"))
+    )
+    assert [entry.value for entry in found[0].measurements] == [None]
+    assert "no row can be scored" in str(found[0].measurements[0].reason)
+
+
+def test_the_incumbent_is_compared_with_in_a_document_of_its_own(tmp_path: Path) -> None:
+    rows = data()
+    both = context(tmp_path, rows, classifier(seen_range=6.01), classifier())
+    path = nets.save(classifier(seen_range=6.01), tmp_path, "incumbent.onnx")
+    models = both.models | {"incumbent": Model(path, 1)}
+    outputs = answered(models, both.encoder, PLAN)  # type: ignore[arg-type]
+    own, beside = robustness.measure(replace(both, outputs=outputs, models=models))
+    assert [entry.figure() for entry in own.measurements] == [
+        entry.figure() for entry in robustness.measure(both)[0].measurements
+    ], "who else is there changes no figure against the parent"
+    figures = {entry.metric: entry for entry in beside.measurements if not entry.slice}
+    assert set(figures) == {
+        "incumbent_accuracy", "incumbent_clean_accuracy", "accuracy_difference", "accuracy_excess_loss"
+    }  # fmt: skip
+    assert (figures["accuracy_difference"].value, figures["accuracy_excess_loss"].value) == (0, 0)
+    assert figures["incumbent_accuracy"].value == overall([own])["accuracy"].value
+    assert "the incumbent" in figures["incumbent_accuracy"].plain
+    assert "original" not in " ".join(entry.plain for entry in beside.measurements)
+    alone = {role: model for role, model in models.items() if role != "parent"}
+    kinds = [entry.kind for entry in robustness.measure(replace(both, outputs=outputs, models=alone))]
+    assert kinds == ["robustness", "robustness-incumbent"]
+
+
+def test_one_model_in_two_roles_answers_damaged_rows_once(tmp_path: Path) -> None:
+    given = context(tmp_path, data(50), classifier(), classifier())
+
+    class Counting(Model):
+        runs = 0
+
+        def run(self, feed: Any) -> Any:
+            self.runs += 1
+            return super().run(feed)
+
+    once, twice = Counting(given.paths["parent"], 1), Counting(given.paths["parent"], 1)
+    robustness.measure(replace(given, models={"version": given.models["version"], "parent": once}))
+    models = {"version": given.models["version"], "parent": twice, "incumbent": twice}
+    outputs = answered(models, given.encoder, PLAN)  # type: ignore[arg-type]
+    twice.runs = 0
+    robustness.measure(replace(given, outputs=outputs, models=models))
+    checks = 25  # before each corruption and severity it is asked once by each role which output is judged
+    assert once.runs <= twice.runs <= once.runs + 2 * checks
+
+
+def test_one_column_of_scores_is_read_alike_before_and_after_the_damage(tmp_path: Path) -> None:
+    """Logits of damaged rows may by chance all lie in 0..1, and would then be taken for probabilities."""
+    net = nets.model(
+        [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Sigmoid", ["m"], ["s"]),
+         helper.make_node("Sub", ["s", "shift"], ["y"])],
+        {"w": np.full((FEATURES, 1), 0.1, np.float32), "shift": np.array(1e-4, np.float32)},
+        {"x": (TensorProto.FLOAT, ["n", FEATURES])}, {"y": (TensorProto.FLOAT, ["n", 1])},
+    )  # fmt: skip
+    x = data(2000).arrays["x"].copy()
+    drawn = np.random.default_rng(2).choice(2000, size=800, replace=False)
+    x[np.setdiff1d(np.arange(2000), drawn)[0]] = -100  # the one row whose logit lies below zero is not damaged
+    rows = Rows("sha256:" + "0" * 64, (), {"x": x}, (), {"y": np.ones(2000, np.int64)})
+    plan = Plan(task="classification", label="y", modality="tabular")
+    found = robustness.measure(context(tmp_path, rows, net, plan=plan))
+    assert at(found, "accuracy", "jitter", 1).value > 0.99, (
+        "logits above zero are class 1, whatever the damaged rows show"
+    )
 
 
 @pytest.mark.parametrize(

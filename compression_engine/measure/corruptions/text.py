@@ -1,8 +1,8 @@
 """Damages a text as typing and transport do, in five degrees.
 
 Slips of the finger and lost letters follow Belinkov and Bisk, "Synthetic and natural noise both break neural machine
-translation", 2018; shouting and stuttered words are our own. Slips strike letters of words of four letters and more, since
-readers and writers keep the shortest words whole; no text becomes empty.
+translation", 2018; shouting, stuttered words and broken spaces, as scanning and line breaks leave them, are our own. Slips
+strike letters of words of four letters and more, since readers and writers keep the shortest words whole; no text becomes empty.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _WORD = re.compile(r"\w+")
+_SPACE_OR_LETTER = re.compile(r"(?<=\S)\s+(?=\S)|(?<=\w)(?=\w)")
+"""A gap between two words, or a place between two letters of one."""
 _LETTERS_LEAST = 4
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 
@@ -52,6 +54,19 @@ def _repeated_words(text: str, grade: int, generator: np.random.Generator) -> st
     return _WORD.sub(lambda found: f"{found[0]} {found[0]}" if generator.random() < share else found[0], text)
 
 
+def _broken_spaces(text: str, grade: int, generator: np.random.Generator) -> str:
+    """A gap between words is lost, or one opens within a word."""
+    lost, opened = (0.02, 0.05, 0.1, 0.2, 0.4)[grade], (0.002, 0.005, 0.01, 0.02, 0.05)[grade]
+
+    def strike(found: re.Match[str]) -> str:
+        chance = generator.random()
+        if found[0]:
+            return "" if chance < lost else found[0]
+        return " " if chance < opened else ""
+
+    return _SPACE_OR_LETTER.sub(strike, text)
+
+
 def _struck(
     text: str, grade: int, generator: np.random.Generator, strike: Callable[[list[str], int, float], None]
 ) -> str:
@@ -85,4 +100,5 @@ CORRUPTIONS: dict[str, Callable[[str, int, np.random.Generator], str]] = {
     "dropped_letters": _dropped_letters,
     "upper_case": _upper_case,
     "repeated_words": _repeated_words,
+    "broken_spaces": _broken_spaces,
 }
