@@ -34,8 +34,8 @@ def tell(figure: Figure, kind: str) -> str | None:
         _move(figure),
         _chance(metric, value),
         _smallest(metric, figure),
-        _saved(metric, value),
-        _between_groups(figure) if kind == "fairness" else None,
+        _saved(figure),
+        _between_groups(figure) if kind.startswith("fairness") else None,
         _change(figure, kind),
     ):
         if told is not None:
@@ -43,6 +43,7 @@ def tell(figure: Figure, kind: str) -> str | None:
     who, name = _who(metric)
     if name.startswith(("net_benefit", "break_even")) or name in SAVED:
         return _economy(metric, value, str(figure["unit"]), kind)
+    before, name = ("Before the damage, ", name.removeprefix("clean_")) if name.startswith("clean_") else ("", name)
     template = TEXTS.get(name)
     if template is None:
         return None
@@ -50,7 +51,7 @@ def tell(figure: Figure, kind: str) -> str | None:
         who=who, other=against(kind), value=number(value), percent=percent(value), points=points(value),
         side="above" if value > 0 else "below", sure=_sureness(value),
     )  # fmt: skip
-    return told[0].upper() + told[1:]
+    return before + (told if before else told[0].upper() + told[1:])
 
 
 def _sureness(temperature: Decimal) -> str:
@@ -142,16 +143,20 @@ def _between_groups(figure: Figure) -> str | None:
     return f"The first group lies {_amount(figure)} {'above' if value > 0 else 'below'} the second in {name}{_luck(figure)}"
 
 
-def _saved(metric: str, value: Decimal) -> str | None:
-    """`cpu_time_saved_ms`, `accuracy_excess_loss`: what the version spares or loses beyond another."""
+def _saved(figure: Figure) -> str | None:
+    """`cpu_time_saved_ms`, `accuracy_excess_loss`, `accuracy_loss`: what the version spares, or loses by damage."""
+    metric, value = str(figure["metric"]), Decimal(figure["value"])
     if metric.endswith("cpu_time_saved_ms"):
         than = f"{'less' if value >= 0 else 'more'} than with the original"
         return f"An answer takes {number(abs(value))} ms of processor time {than}"
     if metric.endswith("cpu_time_ratio"):
         return f"An answer takes {number(value)} times the processor time that it takes with the original"
     if metric.endswith("_excess_loss"):
-        what = _named(metric.removesuffix("_excess_loss"))
-        return f"By the damage the model loses {points(value)} {'more' if value >= 0 else 'less'} in {what} than the original does"
+        what, more = _named(metric.removesuffix("_excess_loss")), "more" if value >= 0 else "less"
+        return f"By the damage the model loses {_amount(figure)} {more} in {what} than the original does{_luck(figure)}"
+    if metric.endswith("_loss") and metric not in NAMES and metric.removesuffix("_loss") in NAMES:
+        what = _named(metric.removesuffix("_loss"))
+        return f"By the damage the model {'loses' if value >= 0 else 'wins'} {_amount(figure)} in {what}"
     return None
 
 

@@ -40,6 +40,7 @@ NAMES = {
     "auroc_energy": "telling data of another kind apart by energy",
     "fpr95_max_probability": "other data taken for its own, by highest probability",
     "fpr95_energy": "other data taken for its own, by energy",
+    "next_token_agreement": "next tokens as the other model's",
     "flip_destination": "share of lost rows that go to one answer",
     "overconfidence": "confidence beyond what is right",
 }
@@ -65,6 +66,7 @@ TEXTS = {
     "f1_macro": "{who} reaches an F1 of {percent}, averaged over the classes (100 % is perfect)",
     "auroc": "{who} puts a case of the class before one of another in {percent} of all pairs (50 % is guessing)",
     "log_loss": "{who} has a log loss of {value} (0 is perfect)",
+    "absolute_error": "{who} is off by {value} on average",
     "mean_absolute_error": "{who} is off by {value} on average",
     "root_mean_squared_error": "{who} is off by {value}, large errors weighing more",
     "r2": "{who} explains {percent} of the variance",
@@ -74,6 +76,7 @@ TEXTS = {
     "character_error_rate": "{who} needs {value} corrections for each character that is right",
     "exact_match": "{who} gets {percent} of the sequences right as a whole",
     "perplexity": "{who} hesitates as between {value} equally likely tokens (perplexity; less is better)",
+    "token_nll": "{who} has a surprise of {value} nats a token (less is better)",
     "token_accuracy": "{who} names the next token right in {percent} of the places",
     "next_token_agreement": "{percent} of the places keep the same next token",
     "kl_divergence": "The probabilities are {value} nats away from the other's (KL divergence; 0 is identical)",

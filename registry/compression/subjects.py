@@ -41,7 +41,7 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
     subjects += [("incumbent", beside.digest) for beside in named.values()]
     if run.recipe is not None:
         subjects.append(("recipe", run.recipe.digest))
-    if kind == "out-of-distribution" and run.out_of_distribution is not None:
+    if kind.startswith("out-of-distribution") and run.out_of_distribution is not None:
         subjects.append(("dataset", run.out_of_distribution.bound_digest))
     if result.outputs_digest is not None and kind in {evaluated["kind"] for evaluated in result.evidence}:
         subjects.append(("outputs", result.outputs_digest))
