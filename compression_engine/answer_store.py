@@ -27,6 +27,7 @@ from typing import IO, Any
 import numpy as np
 
 from compression_engine.errors import EngineError
+from compression_engine.limits import limits
 from compression_engine.outputs import Array, Field
 
 _STATE = "state.json"
@@ -44,12 +45,15 @@ class _Summed:
         self._path, self._mode = path, "wb" if known is None else "ab"
         self._file: IO[bytes] | None = None
         self.length = self.sum = 0
+        limits().forget(path)
         if known is not None:
             self._check(path, known)
+            limits().count(path, self.length)
 
     def write(self, data: bytes) -> None:
         if self._file is None:
             self._file = self._path.open(self._mode)
+        limits().count(self._path, len(data))
         self._file.write(data)
         self.length += len(data)
         self.sum = zlib.crc32(data, self.sum)

@@ -8,7 +8,6 @@ Rules:
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from compression_engine.answering import usable
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.errors import DataError
 from compression_engine.formats import onnx_io
+from compression_engine.limits import scratch
 from compression_engine.measure.running import answered
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
@@ -57,8 +57,8 @@ class Calibration:
 
     def answers(self, model: onnx.ModelProto) -> Answered:
         """What the model answers now. Raises EngineError where it does not open or the rows do not fit."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
+        with scratch("pressmark-model-") as folder:
+            path = folder / "model.onnx"
             onnx_io.save(model, path)
             opened = Model(path, _THREADS, what="The model")
             models = {VERSION: opened}

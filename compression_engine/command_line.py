@@ -19,59 +19,24 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compression_engine import target_command
+from compression_engine import batch_watch, target_command
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
+from compression_engine.limits import RAISE_DISK, Limits, disk_by_file_limit, within
 from compression_engine.methods import METHODS
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, shipped_recipes
+from compression_engine.speaker import Speaker
 from compression_engine.told_first import words_of
 
 _QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class _Stop(BaseException):
     """A signal asked to stop; not an Exception, so that no `except Exception` on the way can swallow it."""
-
-
-class Speaker:
-    """Writes progress and outcome to standard output."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-
-    def progress(self, stage: str, done: int, total: int, message: str) -> None:
-        """One step of the work."""
-        if self._as_json:
-            self._line({"type": "progress", "stage": stage, "done": done, "total": total, "message": message})
-        elif done == total:
-            sys.stderr.write(f"{stage}: {message}\n")
-
-    def result(self, command: str, answer: Answer, words: str) -> None:
-        """What came out."""
-        if self._as_json:
-            self._line({"type": "result", "command": command} | answer)
-        else:
-            sys.stdout.write(_utf_8(words.rstrip("\n")) + "\n")
-
-    def error(self, error: EngineError) -> None:
-        """Why nothing came out."""
-        if self._as_json:
-            self._line({"type": "error", "code": error.code, "message": error.message, "hint": error.hint})
-        else:
-            sys.stderr.write(f"{error.code}: {error.message}\n{error.hint}\n")
-
-    def _line(self, value: JSON) -> None:
-        sys.stdout.write(_utf_8(json.dumps(value, ensure_ascii=False)) + "\n")
-        sys.stdout.flush()
-
-
-def _utf_8(text: str) -> str:
-    """The text with a question mark for what is no character (in a name of a file or a column), so that it can always be said."""
-    return text.encode(errors="replace").decode()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,8 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     speaker = Speaker(options.json)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    batch_watch.end_batches_on_signals()
     try:
-        answer, words = options.run(options, speaker)
+        with within(_limits(options)):
+            answer, words = options.run(options, speaker)
         speaker.result(options.command, answer, words)
         return 0
     except _Stop:
@@ -100,8 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
+def _limits(options: argparse.Namespace) -> Limits:
+    """What the call may take; where it does not say, all of its files together what the system allows one."""
+    disk_bytes = getattr(options, "disk_limit", None)
+    return Limits(
+        disk_by_file_limit() if disk_bytes is None else disk_bytes, getattr(options, "seconds_per_batch", None)
+    )
+
+
 def _unforeseen(caught: Exception) -> EngineError:
     """A full disk is nobody's fault here; everything else that no rule foresaw is."""
+    if isinstance(caught, OSError) and caught.errno == errno.EFBIG:
+        message = f"A file would be larger than the {disk_by_file_limit() or 0:,} bytes that are allowed here."
+        return EngineError("disk_full", message, RAISE_DISK)
     if isinstance(caught, OSError) and caught.errno in _FULL:
         hint = "Make room, or name another folder; then ask again."
         return EngineError("disk_full", f"There is no room to write: {caught.strerror}.", hint)
@@ -384,3 +362,5 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--allow-seen", action="store_true", help="evaluate on such rows all the same, and say so")
     parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")
+    parser.add_argument("--disk-limit", type=_natural(1, 2**60), metavar="BYTES", help="the most that may be written")
+    parser.add_argument("--seconds-per-batch", type=_natural(1, 604_800), metavar="S", help="the longest batch (1800)")

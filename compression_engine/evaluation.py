@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from compression_engine.canonical import JSON, canonical, digest_of
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
+from compression_engine.limits import scratch
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.finite import check_finite
@@ -300,5 +300,5 @@ def _work(folder: Path | None) -> Iterator[Path]:
     if folder is not None:
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="pressmark-answers-") as made:
-        yield Path(made)
+    with scratch("pressmark-answers-") as made:
+        yield made

@@ -25,6 +25,7 @@ from compression_engine.canonical import JSON, CanonicalError, canonical, parse_
 from compression_engine.data.labels import CUT_LIMIT
 from compression_engine.data.mapped import blocks
 from compression_engine.errors import EngineError
+from compression_engine.limits import limits
 from compression_engine.outputs import Array, Column, Field, Outputs
 from compression_engine.plan import Plan
 
@@ -59,12 +60,14 @@ def write_outputs(path: Path, outputs: Outputs, plan: Plan, header: Mapping[str,
         with partial.open("wb") as file:
             for block in _bytes(head, [tensors[name] for name in ordered]):
                 running.update(block)
+                limits().count(path, len(block))
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
     except BaseException:
         partial.unlink(missing_ok=True)
+        limits().forget(path)
         raise
     return {"digest": f"sha256:{running.hexdigest()}", "path": path.name, "size_bytes": path.stat().st_size}
 

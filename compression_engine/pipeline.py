@@ -29,6 +29,7 @@ from compression_engine.errors import DataError, EngineError, OutputRefused, Rec
 from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.formats import onnx_io
+from compression_engine.limits import limits
 from compression_engine.methods.int8_weights import Report
 from compression_engine.opening import TOKENIZER_NAME, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
@@ -79,6 +80,7 @@ def compress(
     with new_folder(output_folder) as folder:
         path = folder / loaded.path.name
         made = make(loaded, recipe, progress, material)
+        limits().count(path, made.model.ByteSize())
         digest = onnx_io.save(made.model, path)
         _check_smaller(recipe, path.stat().st_size, loaded.size_bytes)
         files = model_files({VERSION: path, PARENT: parent, INCUMBENT: incumbent, FIRST: first})

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from compression_engine import batch_watch
 from compression_engine.data import Array, Encoder, Feed, ModelInput
 from compression_engine.errors import DataError, EngineError
+from compression_engine.inspect import inspect_file
+from compression_engine.limits import limits
 from compression_engine.progress import Progress
 
 BATCH_ROWS = 16
@@ -26,7 +29,7 @@ _DTYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
-_ERRORS_ONLY = 3
+_NOTHING_BUT_FATAL = 4  # what goes wrong is said by us, with what to do
 CPU = "CPUExecutionProvider"
 OPTIMISATIONS = {
     "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -50,7 +53,7 @@ class Model:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _NOTHING_BUT_FATAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.graph_optimization_level = OPTIMISATIONS[optimisation]
         self.what, self.path = what, path
@@ -90,13 +93,28 @@ class Model:
         return found
 
     def run(self, feed: Feed) -> list[Array]:
-        """The outputs for one batch, in the model's order."""
+        """The outputs for one batch, in the model's order; EngineError output_does_not_run or batch_does_not_end."""
+        options, seconds = onnxruntime.RunOptions(), limits().seconds_per_batch
+        batch_watch.begin(options, seconds)
         try:
-            outputs = self._session.run(None, feed)
+            outputs = self._session.run(None, feed, options)
         except Exception as error:
+            if options.terminate:
+                raise self._endless(seconds) from error
             hint = "Check that the rows fit the model's inputs; if they do, the model cannot be used as it is."
             raise EngineError("output_does_not_run", f"{self.what} fails on a batch: {_short(error)}.", hint) from error
+        finally:
+            batch_watch.end()
         return [np.asarray(output) for output in outputs]
+
+    def _endless(self, seconds: int) -> EngineError:
+        loops = " It has the operator Loop, which ends when the model says so." if _has_loop(self.path) else ""
+        message = f"{self.what} had not answered a batch after {seconds:,} seconds.{loops}"
+        hint = (
+            "If it only is slow, give it more time: --seconds-per-batch in a shell; in a registry a twelfth of "
+            "PRESSMARK_RUN_TIME_LIMIT_SECONDS."
+        )
+        return EngineError("batch_does_not_end", message, hint)
 
 
 @dataclass(frozen=True)
@@ -172,6 +190,11 @@ def answers(model: Model, encoder: Encoder, output: int, progress: Progress, sta
         progress(stage, len(found), len(encoder.rows), f"{model.what}: rows answered")
         found += batch.rows(model.run(batch.feed)[output])
     return found
+
+
+def _has_loop(path: Path) -> bool:
+    beside = frozenset(entry.relative_to(path.parent).as_posix() for entry in path.parent.rglob("*"))
+    return any(name == "Loop" for name, _ in inspect_file(path, name=path.name, siblings=beside).operators)
 
 
 def _short(error: Exception) -> str:

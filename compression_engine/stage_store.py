@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 
 from compression_engine.canonical import canonical, digest_of
+from compression_engine.limits import limits
 
 _SUFFIX = ".stage"
 _SUM_BYTES = hashlib.sha256().digest_size
@@ -30,6 +31,9 @@ class StageStore:
         """`identity` is what all keys rest on; two evaluations with different ones find nothing of each other's."""
         self._folder = folder
         self._identity = identity
+        for path in [] if folder is None or not folder.is_dir() else folder.iterdir():
+            limits().forget(path)
+            limits().count(path, path.stat().st_size)
 
     def get(self, stage: str, inputs: str) -> bytes | None:
         """What was put under this stage and digest of inputs; None where there is nothing whole."""
@@ -47,12 +51,14 @@ class StageStore:
         return None
 
     def put(self, stage: str, inputs: str, data: bytes) -> None:
-        """Keeps what the stage gave for inputs with this digest. Raises OSError, as where the disk is full."""
+        """Keeps what the stage gave for inputs with this digest. Raises EngineError (disk_full), and OSError as at a full disk."""
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(self._folder, stage, inputs)
         partial = path.with_suffix(f"{_SUFFIX}.partial")
+        limits().forget(path)
+        limits().count(path, _SUM_BYTES + len(data))
         try:
             with partial.open("wb") as file:
                 file.write(_sum(path.name, data))
@@ -62,6 +68,7 @@ class StageStore:
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
+            limits().forget(path)
             raise
         _sync_folder(self._folder)
 

@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from compression_engine.data import Encoder, read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import DataError, EngineError
 from compression_engine.host import digest_of_facts, host_facts
+from compression_engine.limits import scratch
 from compression_engine.manifest import version_digest
 from compression_engine.measure import energy, fidelity, memory, size, timing
 from compression_engine.measure.context import Context, Found
@@ -85,8 +85,8 @@ def measure_target(
     models = {role: _opened(role, path, serving) for role, path in paths.items()}
     _check_same(models)
     encoder = Encoder(rows, models[VERSION].inputs(), _tokenizer(list(paths.values())), asked)
-    with tempfile.TemporaryDirectory(prefix="pressmark-answers-") as folder:
-        outputs = answer(models, encoder, asked, folder=Path(folder) / "answers", progress=progress)
+    with scratch("pressmark-answers-") as folder:
+        outputs = answer(models, encoder, asked, folder=folder / "answers", progress=progress)
         context = Context(
             outputs, asked, seed, progress, models, paths, encoder,
             threads=serving.threads, rounds=rounds, memory_repeats=memory_repeats,

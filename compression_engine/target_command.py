@@ -14,7 +14,7 @@ from compression_engine.canonical import JSON, canonical
 from compression_engine.errors import EngineError
 
 if TYPE_CHECKING:
-    from compression_engine.command_line import Speaker
+    from compression_engine.speaker import Speaker
 
 QUICK_ROUNDS = 9
 _NAMED = ("data", "parent", "plan", "output", "threads", "graph_optimisation", "provider", "setting", "rounds", "seed")

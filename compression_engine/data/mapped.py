@@ -22,6 +22,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.limits import Nameless
+
 Array = NDArray[Any]
 SMALL_BYTES = 32 * 1024**2
 _BLOCK_BYTES = 8 * 1024**2
@@ -61,10 +63,13 @@ def taken(array: Array, indices: NDArray[np.int64]) -> Array:
 
 def temporary(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """An array to write into, in a nameless file where it is large."""
-    if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize <= SMALL_BYTES:
+    size_bytes = math.prod(shape) * dtype.itemsize
+    if size_bytes <= SMALL_BYTES:
         return np.empty(shape, dtype=dtype)
     with tempfile.TemporaryFile(prefix="pressmark-rows-") as file:
-        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+        made = np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+    Nameless(made).count(size_bytes)  # nothing is written yet
+    return made
 
 
 def blocks(array: Array) -> Iterator[slice]:
@@ -91,6 +96,7 @@ class Growing:
         self._parts: list[Array] = []
         self._kept_bytes = 0
         self._file: IO[bytes] | None = None
+        self._on_disk = Nameless(self)
         self._rows = 0
 
     def append(self, block: Array) -> None:
@@ -109,11 +115,14 @@ class Growing:
         self._spill()
         with self._file as file:
             file.flush()
-            return np.memmap(file, dtype=like.dtype, mode="r", shape=(self._rows, *like.shape[1:]))
+            made = np.memmap(file, dtype=like.dtype, mode="r", shape=(self._rows, *like.shape[1:]))
+        self._on_disk.belongs_to(made)
+        return made
 
     def _spill(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="pressmark-rows-")  # noqa: SIM115  it lives as long as its rows
+        self._on_disk.count(self._kept_bytes)
         for part in self._parts:
             part.tofile(self._file)
         self._parts = self._parts[-1:] and [self._parts[-1][:0]]
@@ -146,9 +155,13 @@ def _member(path: Path, file: IO[bytes], size_bytes: int, start: int | None) -> 
             f"unpacked, an array takes {size_bytes} bytes, and {free_bytes} are free; numpy.savez does not pack it"
         )
     with tempfile.TemporaryFile(prefix="pressmark-rows-") as unpacked:
+        on_disk = Nameless(unpacked)
+        on_disk.count(size_bytes)
         shutil.copyfileobj(file, unpacked, _BLOCK_BYTES)
         unpacked.seek(0)
-        return _mapped(unpacked)
+        made = _mapped(unpacked)
+    on_disk.belongs_to(made)
+    return made
 
 
 def _check_told_bytes(data: io.BytesIO) -> None:

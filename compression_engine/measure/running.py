@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from compression_engine.answering import answer
 from compression_engine.data import Encoder
+from compression_engine.limits import scratch
 from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
@@ -23,8 +22,8 @@ def answered(models: Mapping[str, Model], encoder: Encoder, plan: Plan) -> Outpu
     """
     # slices are for judging the evaluation's own rows, and other rows need not have these columns
     plan = replace(plan, slices=(), protected=())
-    with tempfile.TemporaryDirectory() as folder:
-        outputs = answer(models, encoder, plan, folder=Path(folder) / "answers")
+    with scratch("pressmark-answers-") as folder:
+        outputs = answer(models, encoder, plan, folder=folder / "answers")
         held = {
             role: {name: Field(np.array(found.values), found.offsets) for name, found in fields.items()}
             for role, fields in outputs.models.items()

@@ -218,12 +218,27 @@ def test_siblings_are_handed_over(tmp_path: Path) -> None:
     assert lines[-1]["inspection"]["external_files"] == ["w.bin"]
 
 
-def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path) -> None:
-    words = ["evaluate", mlp_folder, "--data", mlp_folder / "rows.npz", "--output", tmp_path / "r.json", *QUICK]
+@pytest.mark.parametrize("more", [[], ["--disk-limit", "1000000000"]])
+def test_a_file_that_may_not_be_so_large_is_said_with_the_limit(
+    more: list[str], mlp_folder: Path, tmp_path: Path
+) -> None:
+    words = ["evaluate", mlp_folder, "--data", mlp_folder / "rows.npz", "--output", tmp_path / "r.json", *QUICK, *more]
     limited = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "bash", sys.executable, "-m", "compression_engine"]
     done = subprocess.run([*limited, *map(str, words)], capture_output=True, text=True, check=False, timeout=120)
     last = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, last["code"]) == (1, "disk_full")
-    assert "Make room" in last["hint"]
+    assert "1,024 bytes" in last["message"]
+    assert "PRESSMARK_RUN_MEMORY_LIMIT_BYTES" in last["hint"]
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "0.values").symlink_to("/dev/full")  # refuses every byte, as a full disk does
+    words = ["evaluate", mlp_folder, "--data", mlp_folder / "rows.npz", "--output", tmp_path / "r.json", *QUICK]
+    code, lines, said = run(*words, "--work", tmp_path / "work")
+    assert (code, lines[-1]["code"]) == (1, "disk_full")
+    assert "Make room" in lines[-1]["hint"]
+    assert "Traceback" not in said
     assert not (tmp_path / "r.json").exists()
