@@ -42,7 +42,9 @@ class Recall(GovernedModel):
 
 
 class Quarantine(GovernedModel):
-    """A recall stops one version. It is open until the recall has ended, or its release was granted."""
+    """A recall stops one version. It ends with the recall, or once its release was granted."""
+
+    once = ("ended_at",)
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="quarantines")
@@ -50,6 +52,7 @@ class Quarantine(GovernedModel):
     recall = models.ForeignKey(Recall, on_delete=models.PROTECT, related_name="quarantines")
     distance = models.PositiveIntegerField()
     created_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "release_quarantine"
