@@ -153,3 +153,50 @@ def test_a_plan_that_protects_nobody_asks_nothing() -> None:
     assert fairness.measure(Context(given, Plan(task="classification", label="y"))) == []
     found: list[Found] = fairness.measure(Context(given, PLAN))
     assert found[0].facts == (("favourable", "grant"),)
+
+
+def test_what_moved_since_the_incumbent_and_the_first_stands_in_documents_of_their_own() -> None:
+    """Ten weekly children that each stay close to their own parent: the gap grew since the first, not since the parent."""
+    right, first, race = drawn()
+    hurt = (race == 1) & (np.random.default_rng(9).random(len(race)) < 0.15)
+    version = np.where(hurt, 0, first)
+    given = outputs({"version": version, "parent": version, "incumbent": first, "first": first}, right, race)
+    found = {entry.kind: entry.measurements for entry in fairness.measure(Context(given, PLAN, seed=1))}
+    assert list(found) == ["fairness", "fairness-incumbent", "fairness-first"]
+    assert value(list(found["fairness"]), "selection_rate_gap_change").value == 0
+    for role, words in (("incumbent", "the incumbent"), ("first", "the first approved version")):
+        figures_of = list(found[f"fairness-{role}"])
+        change = value(figures_of, "selection_rate_gap_change")
+        assert change.low is not None
+        assert change.low > 0.02
+        assert words in change.plain
+        theirs = value(figures_of, f"{role}_selection_rate", ("race", "black"))
+        assert theirs.value == pytest.approx((first[race == 1] == 1).mean())
+        assert {figure.metric for figure in figures_of} == {
+            f"{start}{rate}{end}"
+            for rate in ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+            for start, end in ((f"{role}_", ""), ("", "_difference_change"), ("", "_gap_change"))
+        }, "the version's own figures stand once, in the document beside its parent"
+    alone = outputs({"version": version, "incumbent": first}, right, race)
+    kinds = {entry.kind: entry.measurements for entry in fairness.measure(Context(alone, PLAN, seed=1))}
+    assert "selection_rate_gap" in {figure.metric for figure in kinds["fairness"]}
+    assert not [figure for figure in kinds["fairness"] if "change" in figure.metric]
+    assert "selection_rate_gap_change" in {figure.metric for figure in kinds["fairness-incumbent"]}
+
+
+def test_groups_that_are_all_alike_are_not_compared_with_themselves() -> None:
+    race = np.repeat([0, 1, 2], 40)
+    given = np.tile([1, 0], 60)
+    found = figures(outputs({"version": given, "parent": given}, None, race))
+    gap = value(found, "selection_rate_gap")
+    assert gap.value == 0
+    assert "white least and other most" in gap.plain
+
+
+def test_how_many_groups_are_left_out_is_said() -> None:
+    codes = np.repeat(np.arange(130, dtype=np.int32), 31)
+    given = (np.arange(len(codes)) % 3 == 0).astype(np.intp)
+    column = Column(codes, tuple(str(number) for number in range(130)))
+    answers = {"answer": Field(np.stack([1 - given, given], axis=1) * 0.8 + 0.1)}
+    (found,) = fairness.measure(Context(Outputs({"version": answers}, None, {"race": column}), PLAN, seed=1))
+    assert dict(found.facts)["groups_left_out"] == "race 30"
