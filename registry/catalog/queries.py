@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from registry import storage
 from registry.access.queries import get_readable, readable, readable_team_ids
 from registry.catalog import targets
+from registry.catalog.descendants import descendants_of
 from registry.catalog.evidence import TARGET_KIND
 from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors, terms_along
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
@@ -22,7 +23,7 @@ from registry.events import Caller
 from registry.provenance import queries as provenance
 
 __all__ = [
-    "Ancestry", "Lineage", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure",
+    "Ancestry", "Lineage", "descendants_of", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure",
     "get_artifact", "get_model", "get_version", "lineage", "load_ancestors", "materialise", "models", "rehash_version",
     "target_measurements", "usable_digests", "version_document", "versions",
 ]  # fmt: skip
