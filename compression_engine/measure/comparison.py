@@ -5,8 +5,11 @@ Rules:
   still lose, all together, against the first of their line;
 - every slice that was tested counts for the correction (Holm, one-sided against a loss; Benjamini and Hochberg beside it);
 - slices are ranked by the loss that is certain, so that a small noisy slice does not hide a large sure one, and one that was
-  found, often a part of one that was declared, comes first only if it is surely worse; the interval of the worst one allows
-  for having been picked (Bonferroni);
+  found, often a part of one that was declared, comes first only if it is surely worse; the interval of the worst one, and no
+  other, allows for having been picked (Bonferroni);
+- a slice by answer is judged and ranked by all rows to which either model gives that answer (see `slicing`), while its own
+  figures are about its own rows;
+- where no slice is certainly worse none is called so, and the smallest loss that could have been seen is told;
 - every comparison says the smallest loss that it could have seen.
 Sources: in paired, flips, slicing, power and multiplicity, where each is computed.
 """
@@ -14,7 +17,6 @@ Sources: in paired, flips, slicing, power and multiplicity, where each is comput
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -83,33 +85,37 @@ def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
     apart = [place for place, entry in enumerate(slices) if entry.others is not None]
     asked = [*members, *(entry.member for entry in slices), *(slices[place].judged for place in apart)]
     overall, *by_slice = compare(pair, asked, seed)
-    for place, judged in zip(apart, by_slice[len(slices) :], strict=True):
-        by_slice[place] = replace(by_slice[place], p_loss=judged.p_loss)
+    judged = by_slice[: len(slices)]
+    for place, moved in zip(apart, by_slice[len(slices) :], strict=True):
+        judged[place] = moved
     figures = told.comparison(pair, overall, role)
     for other in pairs[1:]:
         figures += told.comparison(other, compare(other, members[:1], seed)[0], role, first=False)
-    figures += _sliced(pair, slices, by_slice[: len(slices)], role)
+    figures += _sliced(pair, list(zip(slices, by_slice[: len(slices)], judged, strict=True)), role)
     figures += destination_figures(outputs, role, plan)
     context.progress("comparison", len(outputs), len(outputs), f"compared with {told.NAMES[role]}")
     facts = _facts(pair, len(slices), left_out + small)
     return Found(f"comparison-{role}", METHOD, figures, seed, facts=tuple(sorted(facts.items())))
 
 
-def _sliced(pair: Pair, slices: Sequence[Slice], compared: Sequence[Compared], role: str) -> list[Measurement]:
-    """Figures of slices, the worst first, after how many lost and which is the worst."""
-    tested = [(entry, found) for entry, found in zip(slices, compared, strict=True) if found.p_loss is not None]
+def _sliced(pair: Pair, slices: Sequence[tuple[Slice, Compared, Compared]], role: str) -> list[Measurement]:
+    """Figures of slices, the worst first, after how many lost and which is the worst; each with what it is judged by."""
+    tested = [entry for entry in slices if entry[2].p_loss is not None]
     if not tested:
         return []
-    p_values = [found.p_loss if found.p_loss is not None else 1.0 for _, found in tested]
+    p_values = [judged.p_loss if judged.p_loss is not None else 1.0 for _, _, judged in tested]
     corrected, discovered = holm(p_values), benjamini_hochberg(p_values)
-    order = worst_first(tested, corrected)
+    order = worst_first([(entry, judged) for entry, _, judged in tested], corrected)
     figures = told.slices_lost(corrected, discovered)
-    worst, found = tested[order[0]]
-    figures.append(told.worst_slice(pair, worst.name, found, corrected[order[0]], len(tested), role))
+    worst, found, judged = tested[order[0]]
+    seen = [entry.smallest_among(len(tested)) for _, _, entry in tested]
+    chance = corrected[order[0]]
+    figures.append(told.worst_slice(pair, worst.name, judged, chance, seen, role, moved=judged is not found))
     for place in order:
-        entry, found = tested[place]
+        entry, found, judged = tested[place]
         figures += told.comparison(pair, found, role, entry.name)
-        figures.append(told.adjusted(pair, entry.name, found, corrected[place], len(tested)))
+        moved = judged is not found
+        figures.append(told.adjusted(pair, entry.name, found, corrected[place], len(tested), moved))
     return figures
 
 

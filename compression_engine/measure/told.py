@@ -35,21 +35,50 @@ def comparison(pair: Pair, found: Compared, role: str, name: Name = (), first: b
     return figures
 
 
-def worst_slice(pair: Pair, name: Name, found: Compared, adjusted_p: float, tested: int, role: str) -> Measurement:
-    """The slice whose certain loss is the largest."""
+def worst_slice(
+    pair: Pair, name: Name, found: Compared, adjusted_p: float, seen: Sequence[float | None], role: str, moved: bool
+) -> Measurement:
+    """The slice whose certain loss is the largest, or that none is shown to have lost.
+
+    `seen` is, for each slice that was tested, the smallest loss that would have been seen there after correction; `moved` says
+    that `found` is about all rows to which either model gives the answer.
+    """
+    tested = len(seen)
     low, high = found.simultaneous(tested)
-    sure = adjusted_p <= LEVEL
-    judged = "a loss that chance does not explain" if sure else "no loss that chance could not explain"
-    plain = (
-        f"Of {tested} slices the one where {where(name)} fares worst against {NAMES[role]}: {_WORDS[pair.metric]} "
-        f"{_signed(found.difference, pair.unit)} on {found.n} rows, {judged} (p = {adjusted_p:.3g} after correction)."
+    rows = f"{found.n} rows to which either model gives that answer" if moved else f"{found.n} rows"
+    measured = (
+        f"{where(name)}, {_WORDS[pair.metric]} {_signed(found.difference, pair.unit)} on {rows}"
+        f"{_limits(low, high, pair.unit, f' for all {tested} slices together')}, p = {adjusted_p:.3g} after correction"
     )
+    if adjusted_p <= LEVEL:
+        plain = (
+            f"Of {tested} slices this one fares worst against {NAMES[role]}, which chance does not explain: {measured}."
+        )
+    else:
+        plain = (
+            f"None of {tested} slices is shown to lose more against {NAMES[role]} than it could by chance; nearest to it: "
+            f"{measured}. {_could_see(pair, seen)}"
+        )
     return _figure("worst_slice_difference", found, pair.unit, plain, low, high, name)
 
 
-def adjusted(pair: Pair, name: Name, found: Compared, p: float, tested: int) -> Measurement:
+def _could_see(pair: Pair, seen: Sequence[float | None]) -> str:
+    known = [value for value in seen if value is not None]
+    if not known:
+        return "In none of them could a loss have been seen."
+    least, most = _size(min(known), pair.unit), _size(max(known), pair.unit)
+    smallest = least if least == most else f"{least} to {most}, by slice,"
+    blind = f"; in {len(seen) - len(known)} none could" if len(known) < len(seen) else ""
+    return f"The smallest loss that would be seen four times in five after correction: {smallest} of {_WORDS[pair.metric]}{blind}."
+
+
+def adjusted(pair: Pair, name: Name, found: Compared, p: float, tested: int, moved: bool) -> Measurement:
     """The p-value of a loss in a slice, corrected for all slices."""
-    plain = f"On rows where {where(name)}: p = {p:.3g} against a loss of {_WORDS[pair.metric]}, corrected for {tested} slices."
+    judged = ", judged on all rows to which either model gives that answer" if moved else ""
+    plain = (
+        f"On rows where {where(name)}: p = {p:.3g} against a loss of {_WORDS[pair.metric]}, "
+        f"corrected for {tested} slices{judged}."
+    )
     return Measurement("adjusted_p", p, "probability", found.n, plain, reason=_P_REASON, slice=tuple(name))
 
 
@@ -88,9 +117,7 @@ _P_REASON = "a p-value has no interval"
 
 
 def _difference(pair: Pair, found: Compared, role: str, name: Name) -> Measurement:
-    limits = ""
-    if found.low is not None and found.high is not None:
-        limits = f" (95 % between {_signed(found.low, pair.unit)} and {_signed(found.high, pair.unit)})"
+    limits = _limits(found.low, found.high, pair.unit, " for this slice alone" if name else "")
     plain = _said(
         name,
         f"{_WORDS[pair.metric]} is {_signed(found.difference, pair.unit)} against {NAMES[role]} "
@@ -102,7 +129,7 @@ def _difference(pair: Pair, found: Compared, role: str, name: Name) -> Measureme
 def _figure(
     metric: str, found: Compared, unit: str, plain: str, low: float | None, high: float | None, name: Name
 ) -> Measurement:
-    reason = None if low is not None else "too few rows differ to bound the difference"
+    reason = found.reason if low is not None else "too few rows differ to bound the difference"
     n, spread = found.n, found.spread
     return Measurement(metric, found.difference, unit, n, plain, low, high, spread, reason, tuple(name))
 
@@ -142,10 +169,17 @@ def _smallest(pair: Pair, found: Compared, name: Name, first: bool) -> Measureme
     plain = _said(
         name,
         f"a loss of {_size(found.smallest, pair.unit)} of {_WORDS[pair.metric]} "
-        f"would be seen four times in five on such {found.n} rows; a smaller one may hide.",
+        f"would be seen four times in five on such {found.n} rows{' if they alone were asked about' if name else ''}; "
+        "a smaller one may hide.",
     )
     reason = "it follows from how the rows differ"
     return Measurement(metric, found.smallest, pair.unit, found.n, plain, reason=reason, slice=tuple(name))
+
+
+def _limits(low: float | None, high: float | None, unit: str, of_what: str) -> str:
+    if low is None or high is None:
+        return ""
+    return f" (95 % between {_signed(low, unit)} and {_signed(high, unit)}{of_what})"
 
 
 def _said(name: Name, words: str) -> str:

@@ -68,6 +68,9 @@ def test_a_group_that_lost_is_named_worst_and_others_are_not_named() -> None:
     assert alone.high is not None
     assert alone.high < worst.high  # the worst of many is bounded more cautiously
     named = {tuple(m.slice) for m in found.measurements if m.metric == "adjusted_p" and (m.value or 0) <= 0.05}
+    assert "fares worst" in worst.plain
+    assert f"{100 * worst.high:.2f} points for all ".replace("-", "") in worst.plain
+    assert "for this slice alone" in alone.plain
     assert (("race", "d"),) in named
     assert not any(name[0][0] == "race" and name[0][1] != "d" for name in named)
 
@@ -79,6 +82,8 @@ def test_slices_stand_worst_first() -> None:
     version = flipped(parent, (np.arange(4000) % 10 == 7) & (generator.random(4000) < 0.3))
     found = compared(world({"version": version, "parent": parent}, right))["comparison-parent"]
     slices = [m for m in found.measurements if m.metric == "accuracy_difference" and m.slice]
+    assert {m.slice[0][0] for m in slices} == {"race", "parent_answer", "parent_confidence"}
+    slices = [m for m in slices if m.slice[0][0] != "parent_answer"]  # those are ranked by all rows given that answer
     highs = [m.high for m in slices]
     assert None not in highs
     assert highs == sorted(highs, key=lambda high: high or 0)
@@ -105,6 +110,11 @@ def test_alike_models_lose_in_no_slice_by_answer_though_chance_puts_the_parent_s
     found = compared(outputs)["comparison-parent"]
     assert (figure(found, "accuracy_difference", ("parent_answer", "1")).high or 0) < -0.1
     assert (figure(found, "adjusted_p", ("parent_answer", "1")).value or 0) > 0.05
+    worst = figure(found, "worst_slice_difference")
+    assert worst.plain.startswith("None of ")
+    assert "fares worst" not in worst.plain
+    assert "smallest loss that would be seen four times in five after correction: " in worst.plain
+    assert (worst.low or 0) <= 0 <= (worst.high or 0)  # picked as the worst, it is judged by what the p-value is of
     halved = Outputs(
         {**outputs.models, "version": {"answer": logits(right, np.zeros(2000, dtype=np.intp), 2)}}, Field(right)
     )
@@ -112,12 +122,26 @@ def test_alike_models_lose_in_no_slice_by_answer_though_chance_puts_the_parent_s
     assert (figure(found, "adjusted_p", ("parent_answer", "1")).value or 0) < 1e-6
 
 
+def test_a_slice_by_answer_that_is_worst_is_bounded_on_the_rows_it_is_judged_by() -> None:
+    generator = np.random.default_rng(13)
+    right = generator.integers(0, 4, size=3000)
+    version = np.where((right == 1) & (generator.random(3000) < 0.3), 2, right)
+    version = np.where((right == 0) & (generator.random(3000) < 0.05), 1, version)
+    found = compared(world({"version": version, "parent": right}, right))["comparison-parent"]
+    worst = figure(found, "worst_slice_difference")
+    assert tuple(worst.slice) == (("parent_answer", "1"),)
+    assert worst.n == int(((right == 1) | (version == 1)).sum()) > int((right == 1).sum())
+    assert "rows to which either model gives that answer" in worst.plain
+    assert "judged on all rows to which either" in figure(found, "adjusted_p", ("parent_answer", "1")).plain
+    assert "either" not in figure(found, "adjusted_p", ("race", "a")).plain
+
+
 def test_a_found_slice_comes_before_a_declared_one_only_if_it_is_surely_worse() -> None:
     codes = np.zeros(1, dtype=np.int8)
     declared, found = Slice((("race", "b"),), codes, 0), Slice((("found", "race = b and age <= 40"),), codes, 0)
 
     def loss(low: float, high: float) -> Compared:
-        return Compared(100, -(low + high) / 2, -high, -low, 0.0, 0.0, 0.01, 0.1)
+        return Compared(100, -(low + high) / 2, -high, -low, 0.0, 0.0, 0.1)
 
     sure = [0.001, 0.001]
     assert worst_first([(found, loss(0.13, 0.25)), (declared, loss(0.12, 0.16))], sure) == [1, 0]

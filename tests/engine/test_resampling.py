@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,25 @@ def test_resampled_counts_keep_their_total_and_their_mean() -> None:
     assert drawn[:, 0, 0].mean() == pytest.approx(10, abs=0.3)
     assert drawn[:, 0, 0].std() == pytest.approx(np.sqrt(10), rel=0.1)
     assert set(drawn[:, 1, 2]) == {50}
+
+
+def test_a_spread_that_is_small_beside_its_mean_is_not_lost() -> None:
+    values = 1e6 + 1e-3 * np.random.default_rng(6).normal(size=500)
+    interval = mean_interval(values, 0)
+    assert interval is not None
+    half = 1.96 * values.std(ddof=1) / np.sqrt(500)
+    assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.15 * half)
+
+
+def test_values_that_differ_by_rounding_alone_do_not_differ() -> None:
+    assert ratio_of(np.full(7, 0.1), np.ones(7)).error == 0  # 0.1 * 7 / 7 is not 0.1 in floats
+    assert ratio_of(np.array([0.1] * 6 + [0.1 + 1e-9]), np.ones(7)).error != 0
+
+
+def test_without_scipy_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(7)
+    values, weights = generator.exponential(size=400), generator.integers(1, 9, size=400).astype(np.float64)
+    slices = [lambda: (values, np.ones(400)), lambda: (values * weights, weights)]
+    with_scipy = studentised_intervals(slices, 400, 0)
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    assert studentised_intervals(slices, 400, 0) == with_scipy

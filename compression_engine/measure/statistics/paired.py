@@ -3,6 +3,7 @@
 Rules:
 - what is right or wrong is counted (Tango's interval, McNemar's test); all else is a mean or a ratio of sums, with the
   studentised bootstrap and Student's t; rows of one sequence depend on each other, so there sequences count, not rows;
+- differences without bounds whose tails are heavy have an interval that allows for these, and say so (`tails`);
 - a difference is the version's figure minus the other's; a loss is positive where the version is worse.
 """
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from compression_engine.measure.statistics.flips import Flips, count_flips, mcnemar, mcnemar_loss
 from compression_engine.measure.statistics.intervals import Floats, paired_share_interval
-from compression_engine.measure.statistics.power import smallest_mean_loss, smallest_share_loss
+from compression_engine.measure.statistics.power import TAIL, smallest_mean_loss, smallest_share_loss
 from compression_engine.measure.statistics.resampling import (
     Ratio,
     Whole,
@@ -27,6 +28,7 @@ from compression_engine.measure.statistics.resampling import (
     summed,
     units_of,
 )
+from compression_engine.measure.statistics.tails import allowing_for_tails
 
 Member = Callable[[], NDArray[np.bool_]]
 
@@ -57,7 +59,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Compared:
-    """The outcome on some rows. `p` is two-sided, `p_loss` one-sided against a loss; `smallest` is the loss one would see."""
+    """The outcome on some rows. `p` is two-sided, `p_loss` one-sided against a loss."""
 
     n: int
     difference: float
@@ -65,11 +67,12 @@ class Compared:
     high: float | None
     p: float | None
     p_loss: float | None
-    smallest: float | None
     spread: float | None
     flips: Flips | None = None
     ratio: Ratio | None = None
     higher_is_better: bool = True
+    reason: str | None = None
+    """What speaks against trusting the interval; None where nothing does."""
 
     @property
     def certain_loss(self) -> float:
@@ -84,6 +87,22 @@ class Compared:
         if self.low is None or self.high is None:
             return math.inf
         return -self.low if self.higher_is_better else self.high
+
+    def smallest_among(self, questions: int) -> float | None:
+        """The smallest loss that would be seen four times in five where so many slices are tested, one-sided."""
+        return self._smallest(0.05 / max(1, questions))
+
+    def _smallest(self, tail: float) -> float | None:
+        if self.flips is not None:
+            return smallest_share_loss(self.flips.lost + self.flips.won, self.n, tail)
+        if self.ratio is None or not self.ratio.error:
+            return None
+        return smallest_mean_loss(self.ratio.error, self.ratio.units, tail)
+
+    @property
+    def smallest(self) -> float | None:
+        """The smallest loss that would be seen four times in five, at 5 % two-sided."""
+        return self._smallest(TAIL)
 
     def simultaneous(self, questions: int) -> tuple[float | None, float | None]:
         """The interval that holds the worst of so many slices too (Bonferroni), however it was picked."""
@@ -114,7 +133,7 @@ def compare(pair: Pair, members: Sequence[Member], seed: int) -> list[Compared]:
 
     makers = [lambda member=member: sums(member) for member in members]
     intervals = studentised_intervals(makers, count, seed)
-    return [_averaged(pair, m(), ratio_of(*sums(m)), i) for m, i in zip(members, intervals, strict=True)]
+    return [_averaged(pair, m(), sums(m), ends, seed) for m, ends in zip(members, intervals, strict=True)]
 
 
 def _counted(pair: Pair, inside: NDArray[np.bool_]) -> Compared:
@@ -128,23 +147,36 @@ def _counted(pair: Pair, inside: NDArray[np.bool_]) -> Compared:
         high,
         mcnemar(flips.lost, flips.won),
         mcnemar_loss(flips.lost, flips.won),
-        smallest_share_loss(discordant, flips.n),
         math.sqrt(max(0.0, discordant / flips.n - difference**2)),
         flips,
     )
 
 
-def _averaged(pair: Pair, inside: NDArray[np.bool_], ratio: Ratio, interval: tuple[float, float] | None) -> Compared:
-    n = int(inside.sum())
-    p = p_loss = smallest = None
+def _averaged(
+    pair: Pair, inside: NDArray[np.bool_], sums: tuple[Floats, Floats], interval: tuple[float, float] | None, seed: int
+) -> Compared:
+    n, ratio = int(inside.sum()), ratio_of(*sums)
+    p = p_loss = reason = None
     if ratio.error is not None:
         loss = -ratio.value if pair.higher_is_better else ratio.value
         p, p_loss = _student(loss, ratio.error, ratio.units)
-        smallest = smallest_mean_loss(ratio.error) if ratio.error else None
+    if interval is not None and pair.unit != "share":
+        interval, reason = allowing_for_tails(*sums, interval, seed)
     low, high = interval or (None, None)
-    spread = float((pair.ours - pair.theirs)[inside].std(ddof=1)) if n > 1 else None
     better = pair.higher_is_better
-    return Compared(n, ratio.value, low, high, p, p_loss, smallest, spread, None, ratio, better)
+    return Compared(n, ratio.value, low, high, p, p_loss, _spread(pair, inside, ratio), None, ratio, better, reason)
+
+
+def _spread(pair: Pair, inside: NDArray[np.bool_], ratio: Ratio) -> float | None:
+    """The standard deviation of the rows' differences; for a ratio of sums that of what each row moves it by, in its unit."""
+    values = (pair.ours - pair.theirs)[inside]
+    if len(values) < 2:
+        return None
+    if pair.weights is None:
+        return float(values.std(ddof=1))
+    weights = pair.weights[inside]
+    mean = float(weights.mean())
+    return float((values - ratio.value * weights).std(ddof=1)) / mean if mean else None
 
 
 def _student(loss: float, error: float, units: int) -> tuple[float, float]:

@@ -5,7 +5,10 @@ Rules:
   sequence depend on each other;
 - counts are drawn as counts (a multinomial of the table of outcomes), never row by row;
 - sums are of whole numbers below 2**53 (values in fixed point, 35 bits), so that neither the order of summation nor the
-  number of threads changes a bit of any figure;
+  number of threads changes a bit of any figure; what is summed are distances from the ratio, so that a spread that is small
+  beside its mean is not lost;
+- values that differ by no more than arithmetic rounds away do not differ;
+- scipy makes it fast where slices are many; on a serving host, which has none, numpy gives the same bits;
 - beyond 100,000 rows or sequences random groups of them, of equal size, are drawn: means and their spread are the same.
 Sources: Efron (1979); the studentised interval, second-order exact for means (Hall 1988; DiCiccio and Efron 1996); the
 error of a ratio by linearisation, clustered (Cochran, "Sampling Techniques", 6.4).
@@ -16,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +33,7 @@ _ENTRIES_MAX = 1_000_000
 _BITS = 35
 _COLUMNS = 5
 _OUTSIDE = 0.025
+_ROUNDING = 1e-12
 Whole = NDArray[np.int64]
 Counts = NDArray[np.uint8]
 
@@ -40,6 +45,11 @@ class Ratio:
     value: float
     error: float | None
     units: int
+
+    @property
+    def centre(self) -> float:
+        """The value, 0 where there is none."""
+        return 0.0 if math.isnan(self.value) else self.value
 
 
 def bootstrap_counts(tables: Whole, seed: int, resamples: int = RESAMPLES) -> Whole:
@@ -62,6 +72,8 @@ def ratio_of(values: Floats, weights: Floats) -> Ratio:
     if units < 2:
         return Ratio(value, None, units)
     residuals = values[carrying] - value * weights[carrying]
+    if float(np.abs(residuals).max()) <= _ROUNDING * float(np.abs(values).max()):
+        return Ratio(value, 0.0, units)
     # not a product of vectors: a BLAS with more threads would add up in another order
     error = math.sqrt(float(np.square(residuals).sum()) * units / (units - 1)) / total
     return Ratio(value, error, units)
@@ -105,7 +117,9 @@ def studentised_intervals(
             chunk = [make() for make in slices[start : start + width]]
             if not done:
                 ratios |= {start + place: ratio_of(*pair) for place, pair in enumerate(chunk)}
-            sums[start : start + len(chunk), :, done : done + len(counts)] = _weighted_sums(counts, chunk)
+            centred = [(values - ratios[start + place].centre * weights, weights)
+                       for place, (values, weights) in enumerate(chunk)]  # fmt: skip
+            sums[start : start + len(chunk), :, done : done + len(counts)] = _weighted_sums(counts, centred)
     return [_studentised(ratios[place], sums[place]) for place in range(len(slices))]
 
 
@@ -133,15 +147,10 @@ def _draws(units: int, seed: int, resamples: int) -> Iterator[tuple[int, Counts]
 
 def _weighted_sums(counts: Counts, chunk: Sequence[tuple[Floats, Floats]]) -> Floats:
     """Sums of values, weights, values squared, values times weights and weights squared: [slices, 5, resamples]."""
-    from scipy.sparse import csr_array
-
     plain = all(bool(((weights == 1) | ((weights == 0) & (values == 0))).all()) for values, weights in chunk)
     kept = _COLUMNS - 2 if plain else _COLUMNS
     places, entries, scales = _fixed_point(chunk, kept)
-    ends = np.cumsum([0] + [len(part) for part in places])
-    shape = (len(places), counts.shape[1])
-    # sparse: a slice has few of the rows; and no thread of a BLAS waits for another on a busy machine
-    columns = csr_array((np.concatenate(entries), np.concatenate(places), ends), shape=shape)
+    columns = _rows_of(places, entries, counts.shape[1])
     step = max(1, _BLOCK_BYTES // (8 * counts.shape[1]))
     found = np.empty((len(places), len(counts)))
     for start in range(0, len(counts), step):
@@ -149,6 +158,20 @@ def _weighted_sums(counts: Counts, chunk: Sequence[tuple[Floats, Floats]]) -> Fl
     sums = (found * np.array(scales)[:, None]).reshape(len(chunk), kept, -1)
     # with weights of 0 and 1, values times weights are the values and weights squared the weights
     return np.concatenate([sums, sums[:, :2]], axis=1) if plain else sums
+
+
+def _rows_of(places: Sequence[NDArray[np.intp]], entries: Sequence[Floats], width: int) -> Any:
+    """[columns, units] of the entries at their places: sparse, since a slice has few of the rows and no thread of a BLAS then
+    waits for another on a busy machine; without scipy an array, whose sums are the same, being of whole numbers."""
+    try:
+        from scipy.sparse import csr_array
+    except ImportError:
+        found = np.zeros((len(places), width))
+        for row, where, column in zip(found, places, entries, strict=True):
+            row[where] = column
+        return found
+    ends = np.cumsum([0] + [len(part) for part in places])
+    return csr_array((np.concatenate(entries), np.concatenate(places), ends), shape=(len(places), width))
 
 
 def _fixed_point(
@@ -168,15 +191,15 @@ def _fixed_point(
 
 
 def _studentised(ratio: Ratio, sums: Floats) -> tuple[float, float] | None:
-    """Inverts the resampled distribution of (ratio* - ratio) / error*."""
+    """Inverts the resampled distribution of (ratio* - ratio) / error*; the sums are of distances from the ratio."""
     if ratio.error is None or ratio.error == 0:
         return None
     s, c, ss, sc, cc = sums
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = s / c
-        squares = np.maximum(0.0, ss - 2 * drawn * sc + drawn * drawn * cc)
+        moved = s / c
+        squares = np.maximum(0.0, ss - 2 * moved * sc + moved * moved * cc)
         errors = np.sqrt(squares * (ratio.units / (ratio.units - 1))) / c
-        distances = (drawn - ratio.value) / errors
+        distances = moved / errors
     # a resample without spread, or without a row of the slice, says nothing of the one side it would fall on
     bad = np.isnan(distances)
     distances[bad] = 0.0
