@@ -146,6 +146,8 @@ class Document(GovernedModel):
     """A file kept as proof beside a record: bound by digest, downloaded, never rendered inline."""
 
     stream = LineField(max_length=80)
+    subject = LineField(max_length=200)
+    about = models.UUIDField()
     kind = LineField(max_length=40)
     title = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
     digest = DigestField()
