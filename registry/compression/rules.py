@@ -5,6 +5,8 @@ Rules:
 - each method is one operation of the vocabulary, told by the first word of its name;
 - data count as used for making only where a step needs calibration data;
 - whatever way the engine ended, the reason has a stable code, one sentence of cause and one of remedy;
+- the engine's own words may quote a row, a label or a column: over data of another team they stand in the log alone, which only
+  readers of the data open, since every reader of the model reads the reason;
 - a queued run is woken again after a while, less often the longer it waits.
 """
 
@@ -110,13 +112,17 @@ def time_limit(seconds: int) -> Failure:
     return Failure("time_limit", f"The engine was stopped after {seconds} seconds, the limit of a run.", _RAISE_TIME)
 
 
-def failure_of(exit_code: int, last_line: Mapping[str, object] | None, said: str) -> Failure:
+def failure_of(
+    exit_code: int, last_line: Mapping[str, object] | None, said: str, *, foreign_data: bool = False
+) -> Failure:
     """Why the engine process did not end with a result.
 
-    `exit_code` is negative for a signal; `last_line` is the last JSON object it printed; `said` is the end of its standard error.
+    `exit_code` is negative for a signal; `last_line` is the last JSON object it printed; `said` is the end of its standard error;
+    `foreign_data`: rows of another team than the model's were used, so its words are left to the log.
     """
     if last_line is not None and last_line.get("type") == "error":
-        return _told(last_line, said)
+        told = _told(last_line, said)
+        return _unquoted(told.code) if foreign_data and told != _OUT_OF_MEMORY else told
     if _MEMORY_SIGNS.search(said):
         return _OUT_OF_MEMORY
     if exit_code == -signal.SIGXCPU:
@@ -145,6 +151,15 @@ def _told(error: Mapping[str, object], said: str) -> Failure:
     if code == "out_of_memory" or _MEMORY_SIGNS.search(where):
         return _OUT_OF_MEMORY
     return Failure(code if _CODE.fullmatch(code) else "engine_error", message, str(error.get("hint", "")))
+
+
+def _unquoted(code: str) -> Failure:
+    """The reason without the engine's words."""
+    return Failure(
+        code,
+        f"The engine refused ({code}); what it says may quote data of another team, and stands in the log of the run.",
+        "Whoever may read the data opens the log.",
+    )
 
 
 def due_again(requested_at: datetime.datetime, woken_at: datetime.datetime | None, now: datetime.datetime) -> bool:

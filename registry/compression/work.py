@@ -21,6 +21,7 @@ from registry.compression.child import EngineProcess, Limits
 from registry.compression.heartbeat import Halt, Heartbeat
 from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
 from registry.compression.models import Run, RunKind
+from registry.compression.queries import data_by_role
 from registry.compression.results import (
     EngineResult,
     Expected,
@@ -167,7 +168,11 @@ class Work:
             code = engine.wait()
         self._check_halt()
         if code != 0 or last is None or last.get("type") != "result":
-            raise WorkFailed(failure_of(code, last, self._job.said_last()))
+            raise WorkFailed(failure_of(code, last, self._job.said_last(), foreign_data=self._uses_foreign_data()))
+
+    def _uses_foreign_data(self) -> bool:
+        used = data_by_role(self._run).values()
+        return any(data is not None and data.dataset.team_id != self._run.model.team_id for data in used)
 
     def _heard(self, line: dict[str, Any]) -> None:
         if line.get("type") != "progress":

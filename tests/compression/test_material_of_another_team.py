@@ -95,3 +95,18 @@ def test_why_a_row_could_not_be_used_is_told_to_readers_of_the_data_alone(
         client.force_login(Actor.objects.get(username=person))
         assert f"<li>{broken}</li>" in client.get(page).content.decode()
         assert client.get(log).status_code == code
+
+
+@pytest.mark.usefixtures("committed_db")
+@pytest.mark.parametrize("own", [False, True])
+def test_a_failure_quotes_nothing_of_another_teams_data(world: World, mal: Actor, foreign: Run, own: bool) -> None:
+    caller = Caller(actor_id=mal.pk, via="cli")
+    x, told = np.ones((8, INPUT_WIDTH), dtype=np.float32), np.arange(8)
+    rows = world.dataset_version(data=world.arrays(x=x, secret_diagnosis=told), uses=("evaluation",))
+    version = world.version(world.model("mine") if own else foreign.model, seed=5, actor=caller)
+    plan = {"type": "pressmark/evaluation_plan/1", "task": "regression", "label": "y"}
+    asked = services.request_evaluation(actor=caller, version=version, evaluation=rows, plan=plan)
+    run = world.executed(asked)
+    assert run.failure_code == "data_does_not_fit", queries.run_log(run)
+    assert ("secret_diagnosis" in str(run.failure)) == own
+    assert "secret_diagnosis" in queries.run_log(run)  # nothing is lost: readers of the data open the log
