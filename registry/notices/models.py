@@ -28,13 +28,30 @@ class Webhook(GovernedModel):
         db_table = "notices_webhook"
 
 
+class Preference(models.Model):
+    """Operational: what one person chose about being told."""
+
+    actor = models.OneToOneField(Actor, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    mail = models.BooleanField(default=True)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "notices_preference"
+
+
 class Channel(models.TextChoices):
+    """How a notice leaves. `page` leaves not at all: it waits on the page of what somebody was told."""
+
     MAIL = "mail"
     WEBHOOK = "webhook"
+    PAGE = "page"
 
 
 class Outgoing(models.Model):
-    """Operational: one notice for one receiver, written in the transaction of what it tells, sent afterwards, again and again."""
+    """Operational: one notice for one receiver, written in the transaction of what it tells, sent afterwards, again and again.
+
+    `next_attempt_at` is null once nothing is left to try: it was sent, given up, or is for the page alone.
+    """
 
     id = LineField(max_length=80, primary_key=True)
     event_id = models.UUIDField(null=True, db_index=True)
@@ -45,7 +62,7 @@ class Outgoing(models.Model):
     body = models.JSONField()
     created_at = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(db_index=True)
+    next_attempt_at = models.DateTimeField(null=True, blank=True, db_index=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
     given_up_at = models.DateTimeField(null=True, blank=True)
