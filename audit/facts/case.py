@@ -1,7 +1,9 @@
 """A snapshot seen as a case: which versions there are, what is live, under which approval, measured how. Pure.
 
 Rules: the newest assignment of an alias is its incumbent; an alias that is suspended serves nothing; only evidence that names
-exactly a version's digest among its subjects is evidence about that version.
+exactly a version's digest among its subjects is evidence about that version; what was corrected reads as its newest correction
+says, and a licence as the newest ruling on it that is in force; an approval ends with the earliest of its own end and those that
+its grants set.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ class Live:
     assignment: Record
     version: Record
     approval: Record | None
+    broken_glass: Record | None = None
+    """The record of a move without approval."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Case:
             version = self.version(moves[-1].row["version_id"]) if moves else None
             if version is not None:
                 approval = self.snapshot.get("release.approval", moves[-1].row["approval_id"])
-                found.append(Live(alias, moves[-1], version, approval))
+                broken = self.snapshot.get("release.broken_glass", moves[-1].row.get("broken_glass_id"))
+                found.append(Live(alias, moves[-1], version, approval, broken))
         return found
 
     @cached_property
@@ -166,8 +171,58 @@ class Case:
         own = [d for d in self.snapshot.all("release.decision") if d.row["approval_id"] == approval.id]
         return sorted(own, key=lambda d: d.position)
 
+    def approval_ends(self, approval: Record) -> str:
+        """The earliest of its own end and of those that its grants set as a condition."""
+        conditions = (d.row.get("expires_at") for d in self.decisions(approval) if d.row["kind"] == "granted")
+        return min(str(end) for end in (approval.row["expires_at"], *conditions) if end)
+
+    def _corrected(self, version: Record, column: str) -> Any:
+        """What the newest correction of a column says; None when nothing corrects it."""
+        own = [
+            c for c in self.snapshot.all("catalog.correction") if c.row["version_id"] == version.id and c.row[column]
+        ]
+        return max(own, key=lambda c: int(c.row["number"])).row[column] if own else None
+
     def licence_of(self, record: Record) -> Record | None:
-        return self.snapshot.get("provenance.licence", str(record.row["licence_id"]))
+        """The licence of a version, as corrected, or of a dataset version."""
+        corrected = self._corrected(record, "licence_id") if record.type == "catalog.version" else None
+        return self.snapshot.get("provenance.licence", str(corrected or record.row["licence_id"]))
+
+    def training_data_of(self, version: Record) -> str:
+        """What is known about the training data, as corrected."""
+        return str(self._corrected(version, "training_data") or version.row["training_data"])
+
+    def terms_of(self, licence: Record) -> Mapping[str, Any]:
+        """The answers to each term: those of the newest ruling in force on the expression, else those of the pack."""
+        same = {item.id for item in self.snapshot.all("provenance.licence") if _same_licence(item, licence)}
+        rulings = [
+            ruling
+            for ruling in self.snapshot.all("provenance.ruling")
+            if ruling.row["licence_id"] in same and holds(ruling.row["in_force_at"], ruling.row["ended_at"], self.now)
+        ]
+        source = max(rulings, key=lambda r: (str(r.row["in_force_at"]), r.id), default=licence)
+        answers: Mapping[str, Any] = source.row["terms"].get("answers", {})
+        return answers
+
+    def open_quarantines(self, version: Record) -> list[Record]:
+        """The quarantines of a version that have not ended."""
+        own = [q for q in self.snapshot.all("release.quarantine") if q.row["version_id"] == version.id]
+        return [q for q in own if not _over(q.row["ended_at"], self.now)]
+
+    def drills(self, alias: Record) -> list[Record]:
+        """The roll-backs of an alias that were gone through without moving it, oldest first."""
+        own = [d for d in self.snapshot.all("release.drill") if d.row["alias"] == alias.row["slug"]]
+        return sorted(own, key=lambda d: d.position)
+
+    def reviews_of(self, record: Record) -> list[Record]:
+        """What named persons said after looking at a record, oldest first."""
+        own = [r for r in self.snapshot.all("oversight.review") if r.row["about"] == record.id]
+        return sorted(own, key=lambda r: r.position)
+
+    def profile_of(self, dataset_version: Record) -> Record | None:
+        """The newest finished profile of a dataset version."""
+        own = [p for p in self.snapshot.all("provenance.profile") if p.row["dataset_version_id"] == dataset_version.id]
+        return max((p for p in own if p.row["digest"]), key=lambda p: p.position, default=None)
 
     @cached_property
     def dataset_versions(self) -> list[Record]:
@@ -209,6 +264,10 @@ class Case:
     def title(self, version: Record) -> str:
         """`version 2`, as sentences name it."""
         return f"version {version.row['number']}"
+
+
+def _same_licence(one: Record, other: Record) -> bool:
+    return one.id == other.id or one.row["expression"] == other.row["expression"]
 
 
 def _over(ended_at: str | None, now: str) -> bool:

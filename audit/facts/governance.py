@@ -138,7 +138,7 @@ def duties_apart(case: Case, parameters: Mapping[str, Any]) -> Fact:
             None if version is None else version.row["created_by_id"],
             None if run is None else run.row["requested_by_id"],
         }
-        if grant.row["decided_by_id"] in builders:
+        if {grant.row["decided_by_id"], grant.row.get("on_behalf_of_id")} & (builders - {None}):
             sentence = "One person asked for, uploaded or ran something and approved it too."
             return Fact(FAILS, sentence, "same person", inputs_of([grant, approval, version, run]))
     sentence = f"{count_of(len(grants), 'grant')}: none by the person who requested, uploaded or ran it."

@@ -23,6 +23,8 @@ from audit.facts.base import (
 from audit.facts.case import Case, Live
 from audit.snapshots import Record
 
+_OFFICER = "compliance_officer"
+
 
 def approval_bound(case: Case, parameters: Mapping[str, Any]) -> Fact:
     """Each live version has a granted approval that names exactly its digest and was not revoked."""
@@ -37,7 +39,7 @@ def approval_bound(case: Case, parameters: Mapping[str, Any]) -> Fact:
             sentence = f"Alias {live.alias.row['slug']} serves {case.title(live.version)}, {problem}."
             return Fact(FAILS, sentence, "not approved", inputs_of(used))
         assert live.approval is not None
-        ends.append(str(live.approval.row["expires_at"]))
+        ends.append(case.approval_ends(live.approval))
     expires = min(ends)
     if expires <= case.now:
         return Fact(
@@ -49,6 +51,10 @@ def approval_bound(case: Case, parameters: Mapping[str, Any]) -> Fact:
 
 
 def _approval_problem(case: Case, live: Live) -> str:
+    if live.broken_glass is not None:
+        ends = str(live.broken_glass.row["expires_at"])
+        past = "and its time has passed" if ends <= case.now else f"until {ends[:16]}Z"
+        return f"by a move that broke the glass, {past}"
     if live.approval is None:
         return "which has no approval"
     if live.approval.row["version_digest"] != live.version.row["digest"]:
@@ -56,9 +62,13 @@ def _approval_problem(case: Case, live: Live) -> str:
     decisions = case.decisions(live.approval)
     if any(d.row["kind"] == "revoked" for d in decisions):
         return "whose approval was revoked"
-    grants = {d.row["decided_by_id"] for d in decisions if d.row["kind"] == "granted"}
+    granted = [d for d in decisions if d.row["kind"] == "granted"]
+    grants = {d.row.get("on_behalf_of_id") or d.row["decided_by_id"] for d in granted}
     if len(grants) < int(live.approval.row["required"]):
         return f"approved by {len(grants)} of {live.approval.row['required']} people"
+    officers, asked = sum(d.row["role"] == _OFFICER for d in granted), int(live.approval.row.get("officers") or 0)
+    if officers < asked:
+        return f"approved by {officers} of {asked} compliance officers"
     return ""
 
 
@@ -166,26 +176,49 @@ def incidents_answered(case: Case, parameters: Mapping[str, Any]) -> Fact:
 
 
 def way_back(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """Another approved version can be gone back to, and the way back was walked within the period."""
+    """Another approved version can be gone back to, and the way back was walked, or gone through in a drill, within the period."""
     limit = int(parameters["max_age_days"])
     if not case.live:
         return missing("Nothing is live, so there is nothing to go back from.")
     moves = [a for live in case.live for a in case.history(live.alias)]
     back = [a for a in moves if a.row["kind"] == "rolled-back"]
+    drills = [d for live in case.live for d in case.drills(live.alias)]
     for live in case.live:
         served = {a.row["version_id"] for a in case.history(live.alias) if a.row["version_id"]}
         if len(served) < 2:
             slug = live.alias.row["slug"]
             return missing(f"Alias {slug} has served one version only; there is no approved version to go back to.")
-    if not back:
+    if not back and not drills:
         sentence = "An approved version to go back to exists; the way back was never walked."
         return Fact(PARTIAL, sentence, "no drill", inputs_of(moves))
-    newest = back[-1]
+    newest = max([*back, *drills], key=lambda record: record.position)
+    if newest.row.get("eligible") is False:
+        sentence = f"The last drill found no version to go back to: {(newest.row['reasons'] or ['no reason'])[0]}"
+        return Fact(FAILS, sentence, "drill failed", inputs_of([newest]))
     expires = after_days(newest.first_at, limit)
     age = days_between(newest.first_at, case.now)
     outcome = STALE if expires <= case.now else PASSES
-    sentence = f"The alias was rolled back {ago(age)}; an approved version to go back to exists."
+    how = "was rolled back" if newest in back else "went through a drill of the roll-back"
+    sentence = f"The alias {how} {ago(age)}; an approved version to go back to exists."
     return Fact(outcome, sentence, ago(age), inputs_of([newest]), expires)
+
+
+def recalls_heeded(case: Case, parameters: Mapping[str, Any]) -> Fact:
+    """Nothing that a recall stopped is live, and who was stopped by one went the way out before serving again."""
+    if not case.versions:
+        return missing("No version of the model is registered.")
+    stopped = case.snapshot.all("release.quarantine")
+    live = [(live, q) for live in case.live for q in case.open_quarantines(live.version)]
+    if live:
+        alias, version = live[0][0].alias.row["slug"], case.title(live[0][0].version)
+        sentence = f"Alias {alias} serves {version}, which a recall has stopped."
+        return Fact(FAILS, sentence, "recalled", inputs_of(q for _, q in live))
+    if not stopped:
+        return Fact(PASSES, "No recall has reached a version of this model.", "none", inputs_of([case.model]))
+    over = [q for q in stopped if q.row["ended_at"] is not None]
+    value = f"{len(over)} of {len(stopped)} ended"
+    sentence = f"{count_of(len(stopped), 'version')} stopped by a recall, none of them live; {value}."
+    return Fact(PASSES, sentence, value, inputs_of(stopped))
 
 
 def monitor_power(case: Case, parameters: Mapping[str, Any]) -> Fact:
@@ -207,5 +240,6 @@ FACTS = [
     FactSpec("plan_carried_out", "the monitoring plan ran", plan_carried_out, {}),
     FactSpec("incidents_answered", "incidents are resolved", incidents_answered, {"limit_days": 14}),
     FactSpec("way_back", "rollback target and drill", way_back, {"max_age_days": 180}),
+    FactSpec("recalls_heeded", "nothing recalled is live", recalls_heeded, {}),
     FactSpec("monitor_power", "windows with enough rows", monitor_power, {}),
 ]

@@ -20,9 +20,8 @@ def _licences(case: Case) -> dict[str, Record]:
     return {licence.id: licence for licence in found if licence is not None}
 
 
-def _unknown_terms(licence: Record) -> list[str]:
-    answers = licence.row["terms"].get("answers", {})
-    return sorted(name for name, term in answers.items() if term["answer"] == "unknown")
+def _unknown_terms(case: Case, licence: Record) -> list[str]:
+    return sorted(name for name, term in case.terms_of(licence).items() if term["answer"] == "unknown")
 
 
 def licences_known(case: Case, parameters: Mapping[str, Any]) -> Fact:
@@ -34,7 +33,7 @@ def licences_known(case: Case, parameters: Mapping[str, Any]) -> Fact:
     inputs = inputs_of(licences.values())
     if UNKNOWN_LICENCE in names:
         return Fact(FAILS, "Something that the model is made from has an unknown licence.", "unknown", inputs)
-    open_terms = {str(item.row["expression"]): _unknown_terms(item) for item in licences.values()}
+    open_terms = {str(item.row["expression"]): _unknown_terms(case, item) for item in licences.values()}
     unclear = sorted(name for name, terms in open_terms.items() if terms)
     if unclear:
         sentence = f"All licences are named, but {joined(unclear)} leaves terms unknown."
@@ -83,7 +82,7 @@ def training_data_known(case: Case, parameters: Mapping[str, Any]) -> Fact:
     lineage = {v.id: v for version in case.judged_versions for v in case.lineage(version)}
     if not lineage:
         return missing("No version is registered.")
-    answers = {str(v.row["training_data"]) for v in lineage.values()}
+    answers = {case.training_data_of(v) for v in lineage.values()}
     if answers == {"complete"}:
         return Fact(
             PASSES, "What the model was trained on is recorded as complete.", "complete", inputs_of(lineage.values())

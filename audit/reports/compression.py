@@ -53,7 +53,7 @@ def version_line(case: Case, version: Record) -> dict[str, Any]:
         "position": version.position,
         "registered_at": version.first_at,
         "size": wording.size(version.row["size_bytes"]),
-        "training_data": str(version.row["training_data"]),
+        "training_data": case.training_data_of(version),
     }
 
 

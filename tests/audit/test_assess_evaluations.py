@@ -108,7 +108,7 @@ def test_a_measurement_from_the_serving_host_is_declared_counts_and_grows_old() 
 def test_the_rules_of_the_framework_ask_for_what_evaluations_find() -> None:
     pack = packs.load()
     rules = {r.id: {rule.fact: rule.indicator for rule in r.rules} for r in pack.requirements}
-    assert pack.rules_version == 2
+    assert pack.rules_version == 3
     assert rules["MEASURE 2.11"] == {"fairness_measured": False}
     assert rules["MEASURE 2.12"] == {"cost_measured": False}
     assert rules["MEASURE 2.3"]["target_measured"]

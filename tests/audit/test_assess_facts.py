@@ -129,7 +129,7 @@ GOOD = [
     "training_data_known", "personal_data_answered", "components_listed", "safe_format", "lineage_recorded", "bases_watched",
     "recipe_recorded", "evaluation_recorded", "evaluation_of_live_digest", "figures_have_intervals", "limits_met",
     "slices_measured", "data_kept_apart", "benefit_measured", "measured_by_machine", "approval_bound", "oversight_exercised",
-    "monitored", "monitor_power",
+    "monitored", "monitor_power", "recalls_heeded",
 ]  # fmt: skip
 
 
@@ -211,6 +211,94 @@ def test_what_has_run_out_is_stale(name: str, type_: str, key: str, row: dict[st
     assert fact.outcome == STALE
     assert fact.expires_at is not None
     assert fact.expires_at <= NOW
+
+
+def test_an_approval_ends_with_the_earliest_condition_of_its_grants() -> None:
+    story = good().change("release.decision", "de", expires_at=BEFORE)
+    assert story.outcome("approval_bound") == STALE
+
+
+def test_a_deputy_and_the_person_whose_place_is_taken_are_one() -> None:
+    story = good().change("release.approval", "ap", required=2)
+    story.put("release.decision", "de2", approval_id="ap", kind="granted", decided_by_id="dora", on_behalf_of_id="omar",
+              role="approver")  # fmt: skip
+    assert story.outcome("approval_bound") == FAILS
+    assert story.change("release.decision", "de2", on_behalf_of_id="olga").outcome("approval_bound") == PASSES
+
+
+def test_where_an_officer_has_to_agree_two_approvers_are_not_enough() -> None:
+    story = good().change("release.approval", "ap", required=2, officers=1)
+    story.put("release.decision", "de2", approval_id="ap", kind="granted", decided_by_id="olga", role="approver")
+    assert story.fact("approval_bound").sentence.endswith("approved by 0 of 1 compliance officers.")
+    assert story.change("release.decision", "de2", role="compliance_officer").outcome("approval_bound") == PASSES
+
+
+def test_whose_deputy_decided_must_not_have_built_it_either() -> None:
+    story = good().change("release.decision", "de", on_behalf_of_id="ada")
+    assert story.outcome("duties_apart") == FAILS
+
+
+def test_what_is_live_by_breaking_the_glass_is_no_approval() -> None:
+    story = good()
+    story.put("release.broken_glass", "bg", version_id="v2", expires_at=LATER)
+    story.change("release.assignment", "as2", kind="broken-glass", approval_id=None, broken_glass_id="bg")
+    fact = story.fact("approval_bound")
+    assert fact.outcome == FAILS
+    assert "broke the glass, until 2026-09-01" in fact.sentence
+
+
+def test_what_a_recall_stopped_must_not_be_live() -> None:
+    story = good()
+    story.put("release.quarantine", "q", version_id="v2", ended_at=None)
+    assert story.outcome("recalls_heeded") == FAILS
+    assert story.change("release.quarantine", "q", ended_at=BEFORE).outcome("recalls_heeded") == PASSES
+
+
+def test_a_drill_proves_the_way_back_and_one_that_found_none_denies_it() -> None:
+    story = good()
+    story.put("release.drill", "dr", alias="production", eligible=True, reasons=[])
+    assert story.outcome("way_back") == PASSES
+    story.put("release.drill", "dr2", alias="production", eligible=False, reasons=["Its approval has ended."])
+    assert story.fact("way_back").sentence.endswith("Its approval has ended.")
+    assert story.outcome("way_back") == FAILS
+
+
+def test_a_ruling_in_force_answers_what_the_pack_does_not_know() -> None:
+    unknown = {"answers": {"commercial_use": {"answer": "unknown", "sentence": ""}}}
+    story = good().change("provenance.licence", "l", terms=unknown)
+    assert story.outcome("licences_known") == PARTIAL
+    known = {"answers": {"commercial_use": {"answer": "conditions", "sentence": ""}}}
+    story.put("provenance.ruling", "ru", licence_id="l", terms=known, in_force_at=BEFORE, ended_at=None)
+    assert story.outcome("licences_known") == PASSES
+    assert story.change("provenance.ruling", "ru", in_force_at=None).outcome("licences_known") == PARTIAL
+
+
+def test_the_newest_correction_is_what_is_known_about_training_data() -> None:
+    story = good().change("catalog.version", "v1", training_data="unknown")
+    story.put("catalog.correction", "c1", version_id="v1", number=1, training_data="complete", licence_id=None)
+    assert story.outcome("training_data_known") == PASSES
+    story.put("catalog.correction", "c2", version_id="v1", number=2, training_data="incomplete", licence_id=None)
+    assert story.outcome("training_data_known") == PARTIAL
+
+
+def test_data_are_profiled_one_by_one() -> None:
+    story = good()
+    assert story.outcome("data_profiled") == MISSING
+    story.put("provenance.profile", "p1", dataset_version_id="d1", digest=ONE)
+    story.put("provenance.profile", "p2", dataset_version_id="d2", digest=None)
+    assert story.outcome("data_profiled") == PARTIAL
+    assert story.change("provenance.profile", "p2", digest=TWO).outcome("data_profiled") == PASSES
+
+
+def test_data_are_vetted_by_people_for_a_time() -> None:
+    story = good()
+    assert story.outcome("data_vetted") == MISSING
+    story.put("oversight.review", "r1", about="d1", accepted=True, next_on="2026-12-01")
+    assert story.outcome("data_vetted") == PARTIAL
+    story.put("oversight.review", "r2", about="d2", accepted=True, next_on=None)
+    assert story.outcome("data_vetted") == PASSES
+    assert story.change("oversight.review", "r1", next_on="2026-05-01").outcome("data_vetted") == STALE
+    assert story.change("oversight.review", "r1", accepted=False).outcome("data_vetted") == FAILS
 
 
 def test_a_revoked_approval_fails() -> None:
