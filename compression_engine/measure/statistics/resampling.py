@@ -198,6 +198,8 @@ def _studentised(ratio: Ratio, sums: Floats) -> tuple[float, float] | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         moved = s / c
         squares = np.maximum(0.0, ss - 2 * moved * sc + moved * moved * cc)
+        # what fixed point rounds away is no spread: a resample without the few units that differ has none
+        squares[squares <= ratio.units * float(ss.max()) * math.ldexp(1.0, 2 - _BITS)] = 0.0
         errors = np.sqrt(squares * (ratio.units / (ratio.units - 1))) / c
         distances = moved / errors
     # a resample without spread, or without a row of the slice, says nothing of the one side it would fall on
