@@ -1,4 +1,4 @@
-"""Whether a classifier's confidence tells rows of its own kind from rows of another, beside its parent.
+"""Whether a classifier's confidence tells rows of its own kind from rows of another, beside its parent and the incumbent.
 
 Rules:
 - two scores of a row, higher for its own kind: the largest probability (Hendrycks and Gimpel 2017), and from logits the
@@ -7,28 +7,38 @@ Rules:
   interval is DeLong's (1988) on the scale of log-odds, clustered by sequences (Obuchowski 1997) where rows belong to some;
 - the rate of false alarms is turned round, as the field tells it: the share of foreign rows still taken for own ones when 95 %
   of the own ones are; its interval is the bootstrap's, drawn exactly as order statistics and counts;
-- foreign rows beyond 5,000 are represented by evenly spaced ones; rows without a finite score are left out.
+- foreign rows beyond 5,000 are represented by evenly spaced ones (of sequences by the first 5,000), and the facts say of how many;
+- rows without a finite score for both models are left out; where they stood is said by n;
+- the version is compared with its parent and with the incumbent, each in a document of its own; not with the first approved
+  version, since every model more answers all foreign rows;
+- what was answered to foreign rows is kept (`Context.stages`): a run that was killed does not ask for it again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compression_engine.canonical import JSON
 from compression_engine.data import Encoder
+from compression_engine.data.labels import sequence_numbers
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
+from compression_engine.measure.figures import OTHERS
+from compression_engine.measure.kept import Columns, kept
 from compression_engine.measure.running import answered
 from compression_engine.measure.statistics.intervals import Z95, Floats
 from compression_engine.measure.statistics.resampling import RESAMPLES
-from compression_engine.outputs import PARENT, VERSION, Array, Outputs
+from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 
-METHOD = "own_and_foreign_rows_told_apart"
+METHOD, METHOD_VERSION = "own_and_foreign_rows_told_apart", "2"
+ROLES = (VERSION, PARENT, INCUMBENT)
+"""The models that answer foreign rows."""
 KIND = STAGE = "out-of-distribution"
 MAX_PROBABILITY, ENERGY = "max_probability", "energy"
 _KEPT = 0.95
@@ -47,6 +57,14 @@ class Area:
 
 
 @dataclass(frozen=True)
+class _Scores:
+    """Scores of rows of one kind, by score and role, with the sequences that the rows belong to."""
+
+    columns: Columns
+    sequences: Array | None
+
+
+@dataclass(frozen=True)
 class Sides:
     """Scores of own and of foreign rows, with the sequences that they belong to."""
 
@@ -57,32 +75,88 @@ class Sides:
 
 
 def measure(context: Context) -> list[Found]:
-    """AUROC and false-alarm rate of both scores for version and parent; needs models, foreign rows and classes.
+    """AUROC and false-alarm rate of both scores for every model; needs models, foreign rows and classes.
+
+    Evidence of the kind `out-of-distribution`, and `out-of-distribution-incumbent` where there is one.
 
     Units: probability for areas (of putting a pair in order), share for rates; n counts own and foreign rows together.
     """
     foreign_rows, plan = context.out_of_distribution, context.plan
     if foreign_rows is None or VERSION not in context.models or plan.task != "classification":
         return []
-    models = {role: context.models[role] for role in (VERSION, PARENT) if role in context.models}
-    context.progress(STAGE, 0, 1, "answering rows of another kind")
-    without_labels = replace(plan, label=None)
-    foreign = answered(models, _bounded(foreign_rows, plan), without_labels)
-    context.progress(STAGE, 1, 1, "rows of another kind answered")
     # how scores are to be read is decided by the rows of the model's own kind
     given = scores.are_probabilities(context.outputs, plan)
-    plan = replace(without_labels, scores="probabilities" if given else "logits")
-    found = []
-    for score in [MAX_PROBABILITY] if given else [MAX_PROBABILITY, ENERGY]:
-        sides = _sides(context.outputs, foreign, score, list(models), plan)
+    read = replace(plan, label=None, scores="probabilities" if given else "logits")
+    wanted = [MAX_PROBABILITY] if given else [MAX_PROBABILITY, ENERGY]
+    bounded = _bounded(foreign_rows, plan)
+    theirs = _Scores(_of_foreign(context, bounded, read, wanted), sequence_numbers(bounded.rows, read))
+    own = _Scores(
+        {
+            _column(score, role): _scored(context.outputs, role, score, read)
+            for score in wanted
+            for role in _roles(context)
+        },
+        context.outputs.sequences,
+    )
+    facts = [
+        ("foreign_data", foreign_rows.rows.digest),
+        ("foreign_rows", str(len(bounded.rows))),
+        ("foreign_rows_given", str(len(foreign_rows.rows))),
+    ]
+    others = [role for role in _roles(context) if role != VERSION]
+    documents = [_document(wanted, own, theirs, PARENT if PARENT in others else None, facts, context.seed)]
+    return documents + [_document(wanted, own, theirs, role, facts, context.seed) for role in others if role != PARENT]
+
+
+def _roles(context: Context) -> list[str]:
+    return [role for role in ROLES if role in context.models]
+
+
+def _column(score: str, role: str) -> str:
+    return f"{score} {role}"
+
+
+def _of_foreign(context: Context, rows: Encoder, read: Plan, wanted: Sequence[str]) -> Columns:
+    """The scores of every model on foreign rows, by score and role; asked for, or what an earlier run kept."""
+    roles = _roles(context)
+
+    def asked() -> Columns:
+        outputs = answered({role: context.models[role] for role in roles}, rows, read)
+        return {_column(score, role): _scored(outputs, role, score, read) for score in wanted for role in roles}
+
+    context.progress(STAGE, 0, 1, "answering rows of another kind")
+    names = [_column(score, role) for score in wanted for role in roles]
+    inputs: dict[str, JSON] = {
+        "foreign": rows.rows.digest,
+        "method_version": METHOD_VERSION,
+        "rows": len(rows.rows),
+        "scores": read.scores,
+    }
+    found = kept(context.stages, STAGE, inputs, names, asked)
+    context.progress(STAGE, 1, 1, "rows of another kind answered")
+    return found
+
+
+def _document(
+    wanted: Sequence[str], own: _Scores, theirs: _Scores, other: str | None, facts: Sequence[tuple[str, str]], seed: int
+) -> Found:
+    """The version's own figures with those against its parent, or those against another model alone."""
+    roles = [VERSION] if other is None else [VERSION, other]
+    told = roles if other in (None, PARENT) else [other]
+    found: list[Measurement] = []
+    left_out = 0
+    for score in wanted:
+        sides, count = _sides(own, theirs, score, roles)
+        left_out = max(left_out, count)
         if sides is None:
             reason = "no row of one kind has a finite score for every model"
             plain = f"By its {_WORDS[score]} nothing can be told: {reason}."
             found.append(Measurement(f"auroc_{score}", None, "probability", 0, plain, reason=reason))
             continue
-        found += _figures(score, sides, context.seed)
-    facts = [("foreign_data", foreign_rows.rows.digest), ("foreign_rows", str(len(foreign)))]
-    return [Found(KIND, METHOD, found, seed=context.seed, facts=facts)]
+        found += _figures(score, sides, told, other, seed)
+    more = [("rows_without_a_score", str(left_out))] if left_out else []
+    kind = KIND if other in (None, PARENT) else f"{KIND}-{other}"
+    return Found(kind, METHOD, found, seed=seed, method_version=METHOD_VERSION, facts=[*facts, *more])
 
 
 def area(own: Floats, foreign: Floats) -> Area:
@@ -155,18 +229,22 @@ def _bounded(encoder: Encoder, plan: Plan) -> Encoder:
     return encoder.only(np.unique(np.linspace(0, rows - 1, _ROWS_MOST).astype(np.int64)))
 
 
-def _sides(own: Outputs, foreign: Outputs, score: str, roles: list[str], plan: Plan) -> dict[str, Sides] | None:
-    """The scores of every model, on the rows that have a finite one from all; None where one kind has no such row."""
-    parts = []
-    for outputs in (own, foreign):
-        values = {role: _scored(outputs, role, score, plan) for role in roles}
-        good = np.isfinite(list(values.values())).all(axis=0)
-        if not good.any():
-            return None
-        sequences = None if outputs.sequences is None else outputs.sequences[good]
-        parts.append(({role: found[good] for role, found in values.items()}, sequences))
-    (ours, our_sequences), (theirs, their_sequences) = parts
-    return {role: Sides(ours[role], theirs[role], our_sequences, their_sequences) for role in roles}
+def _sides(own: _Scores, theirs: _Scores, score: str, roles: Sequence[str]) -> tuple[dict[str, Sides] | None, int]:
+    """The scores of the models on the rows that have a finite one from all, and how many have not; None without any of one kind."""
+    good = [np.isfinite([side.columns[_column(score, role)] for role in roles]).all(axis=0) for side in (own, theirs)]
+    left_out = sum(int((~rows).sum()) for rows in good)
+    if not all(rows.any() for rows in good):
+        return None, left_out
+    kept_own, kept_theirs = good
+    return {
+        role: Sides(
+            own.columns[_column(score, role)][kept_own],
+            theirs.columns[_column(score, role)][kept_theirs],
+            None if own.sequences is None else own.sequences[kept_own],
+            None if theirs.sequences is None else theirs.sequences[kept_theirs],
+        )
+        for role in roles
+    }, left_out
 
 
 def _scored(outputs: Outputs, role: str, score: str, plan: Plan) -> Floats:
@@ -179,19 +257,17 @@ def _scored(outputs: Outputs, role: str, score: str, plan: Plan) -> Floats:
     return np.asarray(largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)))
 
 
-def _figures(score: str, sides: Mapping[str, Sides], seed: int) -> list[Measurement]:
+def _figures(
+    score: str, sides: Mapping[str, Sides], told: Sequence[str], other: str | None, seed: int
+) -> list[Measurement]:
     areas = {role: area(found.own, found.foreign) for role, found in sides.items()}
-    found = []
-    for role, side in sides.items():
-        found += _of_model(score, role, side, areas[role], seed)
-    if PARENT in sides:
-        found.append(_difference(score, sides[VERSION], areas))
-    return found
+    found = [entry for role in told for entry in _of_model(score, role, sides[role], areas[role], seed)]
+    return found if other is None else [*found, _difference(score, sides[VERSION], areas, other)]
 
 
 def _of_model(score: str, role: str, side: Sides, found: Area, seed: int) -> list[Measurement]:
     prefix = "" if role == VERSION else f"{role}_"
-    who = "the model" if role == VERSION else "the original"
+    who = "the model" if role == VERSION else f"the {OTHERS[role]}"
     n = len(side.own) + len(side.foreign)
     limits = area_interval(found, side)
     reason = None if limits else "all pairs are in one order, or too few rows to tell the spread"
@@ -213,9 +289,9 @@ def _of_model(score: str, role: str, side: Sides, found: Area, seed: int) -> lis
     return measured
 
 
-def _difference(score: str, side: Sides, areas: Mapping[str, Area]) -> Measurement:
-    """Version minus parent on the same rows; the interval pairs the placements."""
-    ours, theirs = areas[VERSION], areas[PARENT]
+def _difference(score: str, side: Sides, areas: Mapping[str, Area], other: str) -> Measurement:
+    """Version minus the other on the same rows; the interval pairs the placements."""
+    ours, theirs = areas[VERSION], areas[other]
     value = ours.value - theirs.value
     variance = _variance(ours.own - theirs.own, side.own_sequences)
     variance += _variance(ours.foreign - theirs.foreign, side.foreign_sequences)
@@ -227,5 +303,5 @@ def _difference(score: str, side: Sides, areas: Mapping[str, Area]) -> Measureme
     clear = low is not None and high is not None and not low <= 0 <= high
     told = ("tells" if clear else "is not shown to tell") + " foreign rows "
     told += "better or worse" if not clear else "better" if value > 0 else "worse"
-    plain = f"By its {_WORDS[score]} the model {told} than the original ({100 * value:+.1f} points)."
+    plain = f"By its {_WORDS[score]} the model {told} than the {OTHERS[other]} ({100 * value:+.1f} points)."
     return Measurement(f"auroc_{score}_difference", value, "probability", n, plain, low=low, high=high, reason=reason)

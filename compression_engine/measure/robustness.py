@@ -20,17 +20,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.canonical import canonical, digest_of
+from compression_engine.canonical import JSON
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import KINDS, SEVERITIES, Damage, damage_for, modality_of
 from compression_engine.measure.corruptions.loss import Cell, Scored, figures
 from compression_engine.measure.corruptions.row_scores import RowScore, Table, row_scores, scored
+from compression_engine.measure.kept import Columns, digest_of_rows, kept
 from compression_engine.measure.running import answered
 from compression_engine.measure.size import weights_bytes
 from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
+from compression_engine.runtime import Model
 
 METHOD, METHOD_VERSION = "answers_on_corrupted_rows", "2"
 KIND = STAGE = "robustness"
@@ -39,6 +41,7 @@ ROLES = (VERSION, PARENT, INCUMBENT)
 _RUNS = ((1_000_000, 20_000), (20_000_000, 6_000), (200_000_000, 2_000), (None, 600))
 """How many rows a model answers in all, by the bytes that the weights of the largest of the models have at most."""
 _UNKNOWN = "what the rows are cannot be seen from them, and the plan's 'modality' does not say it"
+_NUMBERLESS = "numberless"
 _ROWS_MOST = 1000
 _SEQUENCES_MOST = 50
 
@@ -138,57 +141,44 @@ def _answered(context: Context, damage: Damage, clean: Outputs, wanted: Sequence
     for done, cell in enumerate(cells):
         name, severity = cell
         context.progress(STAGE, done, len(cells), f"{name.replace('_', ' ')} of severity {severity}")
-        kept = _Kept(context, cell, damage.modality, rows, wanted, list(models))
-        table, counts = kept.found() or kept.put(
-            *scored(answered(models, damage.damaged(name, severity), context.plan), wanted, list(models), context.plan)
-        )
-        damaged[cell] = table
-        numberless = {role: numberless[role] + counts[role] for role in models}
+        columns = _cell(context, damage, cell, wanted, models, rows)
+        damaged[cell] = {
+            (score.metric, r): columns[_column(score.metric, r)] for score in wanted for r in score.roles(list(models))
+        }
+        numberless = {
+            role: count + int(columns[_column(_NUMBERLESS, role)].sum()) for role, count in numberless.items()
+        }
     context.progress(STAGE, len(cells), len(cells), "damaged rows answered")
     before = replace(clean, models={role: clean.models[role] for role in models})
     on_clean, broken = scored(before, wanted, list(models), context.plan)
     return _Answered(damaged, on_clean, np.any(list(broken.values()), axis=0), numberless)
 
 
-class _Kept:
-    """What was taken of the rows under one corruption and severity, as bytes: values by metric and role, then counts."""
+def _cell(
+    context: Context, damage: Damage, cell: Cell, wanted: Sequence[RowScore], models: Mapping[str, Model], rows: Array
+) -> Columns:
+    """What is taken of every row under one damage: a column for each score and role, and one of each role's numberless answers."""
+    roles = list(models)
 
-    def __init__(
-        self, context: Context, cell: Cell, modality: str, rows: Array, wanted: Sequence[RowScore], roles: Sequence[str]
-    ) -> None:
-        self._stages, self._rows, self._roles = context.stages, len(rows), roles
-        self._keys = [(score.metric, role) for score in wanted for role in score.roles(roles)]
-        self._inputs = digest_of(
-            canonical(
-                {
-                    "corruption": cell[0],
-                    "method_version": METHOD_VERSION,
-                    "modality": modality,
-                    "roles": list(roles),
-                    "rows": digest_of(np.ascontiguousarray(rows, dtype="<i8").tobytes()),
-                    "scores": [list(key) for key in self._keys],
-                    "seed": context.seed,
-                    "severity": cell[1],
-                }
-            )
-        )
+    def asked() -> Columns:
+        table, broken = scored(answered(models, damage.damaged(*cell), context.plan), wanted, roles, context.plan)
+        found = {_column(metric, role): values for (metric, role), values in table.items()}
+        return found | {_column(_NUMBERLESS, role): broken[role].astype(np.float64) for role in roles}
 
-    def found(self) -> tuple[Table, dict[str, int]] | None:
-        """What an earlier run kept; None where there is nothing."""
-        held = self._stages.get(STAGE, self._inputs)
-        if held is None:
-            return None
-        numbers = np.frombuffer(held, dtype="<f8")
-        values = numbers[len(self._roles) :].reshape(len(self._keys), self._rows)
-        counts = {role: int(count) for role, count in zip(self._roles, numbers, strict=False)}
-        return dict(zip(self._keys, values, strict=True)), counts
+    names = [_column(score.metric, role) for score in wanted for role in score.roles(roles)]
+    names += [_column(_NUMBERLESS, role) for role in roles]
+    inputs: dict[str, JSON] = {
+        "corruption": cell[0],
+        "method_version": METHOD_VERSION,
+        "modality": damage.modality,
+        "rows": digest_of_rows(rows),
+        "severity": cell[1],
+    }
+    return kept(context.stages, STAGE, inputs, names, asked)
 
-    def put(self, table: Table, broken: Mapping[str, Array]) -> tuple[Table, dict[str, int]]:
-        """Keeps what was found, and gives it back."""
-        counts = {role: int(broken[role].sum()) for role in self._roles}
-        parts = [np.array([counts[role] for role in self._roles]), *(table[key] for key in self._keys)]
-        self._stages.put(STAGE, self._inputs, np.concatenate(parts).astype("<f8").tobytes())
-        return table, counts
+
+def _column(metric: str, role: str) -> str:
+    return f"{metric} {role}"
 
 
 def _document(

@@ -19,6 +19,7 @@ from compression_engine.measure.running import answered
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
+from compression_engine.stage_store import StageStore
 from tests.engine import nets
 
 PLAN = Plan(task="classification", label="y", scores="logits")
@@ -179,3 +180,53 @@ def test_rows_that_a_model_answers_with_nan_are_left_out(tmp_path: Path) -> None
     values = given.outputs.answer("version").values
     values[:7] = np.nan
     assert figures(ood.measure(given))["auroc_energy"].n == 593
+
+
+def test_the_incumbent_answers_foreign_rows_too_and_stands_in_a_document_of_its_own(tmp_path: Path) -> None:
+    pair = context(tmp_path, classifier(saturated=True), classifier())
+    models = pair.models | {"incumbent": Model(nets.save(classifier(), tmp_path, "incumbent.onnx"), 1)}  # type: ignore[operator]
+    outputs = answered(models, pair.encoder, PLAN)  # type: ignore[arg-type]
+    own, beside = ood.measure(replace(pair, outputs=outputs, models=models))
+    assert (own.kind, beside.kind) == ("out-of-distribution", "out-of-distribution-incumbent")
+    assert [entry.figure() for entry in own.measurements] == [
+        entry.figure() for entry in ood.measure(pair)[0].measurements
+    ]
+    figures = {entry.metric: entry for entry in beside.measurements}
+    of_parent = {entry.metric: entry for entry in own.measurements}
+    assert set(figures) == {
+        f"{name}_{score}{end}"
+        for score in ("max_probability", "energy")
+        for name, end in (("incumbent_auroc", ""), ("incumbent_fpr95", ""), ("auroc", "_difference"))
+    }
+    difference = figures["auroc_max_probability_difference"]
+    assert difference.value == of_parent["auroc_max_probability_difference"].value
+    assert "than the incumbent" in difference.plain
+
+
+def test_what_was_answered_to_foreign_rows_is_not_asked_again_after_a_kill(tmp_path: Path) -> None:
+    given = replace(
+        context(tmp_path, classifier(saturated=True), classifier()),
+        stages=StageStore(tmp_path / "stages", "these models"),
+    )
+    first = ood.measure(given)
+
+    class Silent(Model):
+        def run(self, feed: Any) -> Any:
+            raise AssertionError("a model was asked again")
+
+    asleep = {role: Silent(path, 1) for role, path in given.paths.items()}
+    again = ood.measure(replace(given, models=asleep))
+    assert [entry.figure() for entry in again[0].measurements] == [entry.figure() for entry in first[0].measurements]
+    with pytest.raises(AssertionError, match="asked again"):
+        ood.measure(replace(given, models=asleep, out_of_distribution=given.encoder))
+
+
+def test_rows_without_a_score_are_counted(tmp_path: Path) -> None:
+    given = context(tmp_path, classifier())
+    broken = given.out_of_distribution.rows  # type: ignore[union-attr]
+    x = broken.arrays["x"].copy()
+    x[:7] = np.nan
+    foreign = given.out_of_distribution.with_rows(Rows(broken.digest, (), {"x": x}, ()))  # type: ignore[union-attr]
+    (found,) = ood.measure(replace(given, out_of_distribution=foreign))
+    assert dict(found.facts)["rows_without_a_score"] == "7"
+    assert {entry.n for entry in found.measurements} == {300 + 300 - 7}
