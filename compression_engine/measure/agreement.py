@@ -157,20 +157,34 @@ def _of_embeddings(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[M
 def _of_sequences(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:
     ours, theirs = (decoding.best_symbols(outputs.answer(name), plan) for name in (VERSION, role))
     read, other = ([decoding.collapsed(row, plan.blank) for row in rows] for rows in (ours, theirs))
-    edits, lengths = decoding.edit_distances(read, other), np.array([float(len(row)) for row in other])
-    found = [share("decoded_agreement", edits == 0, None, seed, "are read as exactly the same sequence")]
-    if lengths.sum():
-        low, high = bootstrap.interval_of_ratio(edits, lengths, seed, None, bootstrap.NOT_NEGATIVE)
-        value = float(edits.sum() / lengths.sum())
-        words = f"{int(edits.sum())} edits part the {int(lengths.sum())} symbols that the {OTHERS[role]} reads"
-        plain = f"{words} from these ({value:.2%})."
-        found.append(Measurement("decoded_difference", value, "ratio", len(edits), plain, low, high))
+    same_read = np.array([a == b for a, b in zip(read, other, strict=True)], dtype=bool)
+    found = [share("decoded_agreement", same_read, None, seed, "are read as exactly the same sequence")]
+    found += _edits(read, other, role, seed)
     same = [a == b for a, b in zip(ours, theirs, strict=True)]
     found.append(_frames("frame_agreement", same, "frames", seed))
     if plan.blank is not None:
         marked = [row[frames != plan.blank] for row, frames in zip(same, theirs, strict=True)]
         found.append(_frames("frame_agreement_without_blank", marked, "frames that are not blank", seed))
     return found
+
+
+def _edits(read: list[decoding.Symbols], other: list[decoding.Symbols], role: str, seed: int) -> list[Measurement]:
+    """Edits by symbol of the other model; nothing where that reads none."""
+    lengths = np.array([float(len(row)) for row in other])
+    if not lengths.sum():
+        return []
+    try:
+        edits = decoding.edit_distances(read, other)
+    except ImportError:  # a serving host has numpy and onnxruntime alone
+        reason = "rapidfuzz, which counts edits, is not installed here"
+        plain = f"By how many edits the sequences differ from the {OTHERS[role]}'s is not known: {reason}."
+        return [Measurement("decoded_difference", None, "ratio", len(read), plain, reason=reason)]
+    low, high = bootstrap.interval_of_ratio(edits, lengths, seed, None, bootstrap.NOT_NEGATIVE)
+    value = float(edits.sum() / lengths.sum())
+    words = f"{int(edits.sum())} edits part the {int(lengths.sum())} symbols that the {OTHERS[role]} reads"
+    plain = f"{words} from these ({value:.2%})."
+    reason = bootstrap.TOO_FEW if low is None else None
+    return [Measurement("decoded_difference", value, "ratio", len(edits), plain, low, high, reason=reason)]
 
 
 def _frames(metric: str, same: list[NDArray[np.bool_]], what: str, seed: int) -> Measurement:
@@ -181,7 +195,8 @@ def _frames(metric: str, same: list[NDArray[np.bool_]], what: str, seed: int) ->
     value = float(hits.sum() / counts.sum())
     low, high = bootstrap.interval_of_ratio(hits, counts, seed, None, bootstrap.SHARE)
     plain = f"{value:.1%} of {int(counts.sum())} {what} keep the same symbol; the strings decide, not these."
-    return Measurement(metric, value, "share", len(same), plain, low, high)
+    reason = bootstrap.TOO_FEW if low is None else None
+    return Measurement(metric, value, "share", len(same), plain, low, high, reason=reason)
 
 
 def _of_numbers(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:

@@ -14,7 +14,6 @@ from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.bootstrap import Clusters
 from compression_engine.measure.statistics.intervals import (
     Floats,
-    bootstrap_mean,
     deviation,
     quantile_interval,
     rarer_than,
@@ -48,8 +47,7 @@ def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) ->
     """Mean, least and 5 % quantile of the rows' cosines."""
     n, other = len(cosines), OTHERS[role]
     average, least, low_quantile = float(cosines.mean()), float(cosines.min()), float(np.quantile(cosines, 0.05))
-    interval = bootstrap_mean(cosines, seed) if clusters is None and n <= bootstrap.UNITS_MAX else None
-    low, high = interval or bootstrap.interval_of_mean(cosines, seed, clusters, (-1.0, 1.0))
+    low, high = bootstrap.interval_of_mean(cosines, seed, clusters, (-1.0, 1.0))
     quantile_low, quantile_high = quantile_interval(cosines, 0.05)
     open_end = quantile_low is None or quantile_high is None
     return [
@@ -62,7 +60,7 @@ def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) ->
             low=low,
             high=high,
             spread=deviation(cosines),
-            reason=None if low is not None else "one row gives no interval",
+            reason=None if low is not None else bootstrap.TOO_FEW,
         ),
         Measurement(
             "cosine_min",

@@ -1,4 +1,7 @@
-"""What a model's answers look like when there is no other model to compare them with."""
+"""What a model's answers look like when there is no other model to compare them with.
+
+Where rows belong to sequences the intervals are made for whole sequences.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from compression_engine.data import Array
 from compression_engine.measure import invariance, repeatability
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT
-from compression_engine.measure.statistics.intervals import bootstrap_mean, deviation
+from compression_engine.measure.statistics import bootstrap
+from compression_engine.measure.statistics.intervals import deviation
 from compression_engine.outputs import VERSION
 from compression_engine.result import Measurement
 
@@ -21,13 +25,14 @@ METHOD = "answers_described"
 def measure(context: Context) -> list[Found]:
     """The version's answers by themselves, and, with the model at hand, whether they depend on the batch or on chance."""
     answer = context.outputs.answer(VERSION)
-    described = _described((answer.row(index) for index in range(len(answer))), context.seed)
+    rows = (answer.row(index) for index in range(len(answer)))
+    described = _described(rows, context.outputs.sequences, context.seed)
     context.progress("fidelity", len(answer), len(answer), "answers described")
     of_the_model = invariance.measured(context) + repeatability.measured(context)
     return [Found(KIND, METHOD, described + of_the_model, context.seed)]
 
 
-def _described(rows: Iterable[Array], seed: int) -> list[Measurement]:
+def _described(rows: Iterable[Array], clusters: bootstrap.Clusters, seed: int) -> list[Measurement]:
     wide = (row.astype(np.float64) for row in rows)
     found = np.array([(row.mean(), row.std(), np.sqrt(np.square(row).sum())) for row in wide])
     n = len(found)
@@ -38,9 +43,9 @@ def _described(rows: Iterable[Array], seed: int) -> list[Measurement]:
     }
     measured = []
     for (metric, words), values in zip(columns.items(), found.T, strict=True):
-        low, high = bootstrap_mean(values, seed) or (None, None)
+        low, high = bootstrap.interval_of_mean(values, seed, clusters)
         value = float(values.mean())
-        reason = None if low is not None else "one row gives no interval"
+        reason = None if low is not None else bootstrap.TOO_FEW
         plain = f"{words.format(value)} on average over {n} rows."
         measured.append(Measurement(metric, value, UNIT, n, plain, low, high, deviation(values), reason))
     return measured

@@ -17,8 +17,8 @@ from compression_engine.measure import fidelity
 from compression_engine.measure.context import Context
 from compression_engine.measure.fidelity import cosine_rows
 from compression_engine.measure.size import measure_size
+from compression_engine.measure.statistics.bootstrap import SHARE, interval_of_mean
 from compression_engine.measure.statistics.intervals import (
-    bootstrap_mean,
     quantile_interval,
     rarer_than,
     share_interval,
@@ -52,13 +52,25 @@ def test_the_bootstrap_holds_the_mean_and_repeats_with_its_seed() -> None:
     generator = np.random.default_rng(1)
     held = 0
     for seed in range(100):
-        interval = bootstrap_mean(generator.normal(size=100), seed)
-        assert interval is not None
-        held += interval[0] <= 0 <= interval[1]
+        low, high = interval_of_mean(generator.normal(size=100), seed)
+        assert low is not None
+        assert high is not None
+        held += low <= 0 <= high
     assert 88 <= held <= 100
     values = generator.normal(size=50)
-    assert bootstrap_mean(values, 7) == bootstrap_mean(values, 7) != bootstrap_mean(values, 8)
-    assert bootstrap_mean(values[:1], 7) is None
+    assert interval_of_mean(values, 7) == interval_of_mean(values, 7) != interval_of_mean(values, 8)
+    assert interval_of_mean(values[:1], 7) == (None, None)
+
+
+def test_equal_values_are_no_certainty_where_the_figure_is_a_share() -> None:
+    always = np.ones(12)
+    assert interval_of_mean(always, 0, None, SHARE) == share_interval(12, 12)
+    sequences = np.repeat(np.arange(3), 4)
+    assert interval_of_mean(always, 0, sequences, SHARE) == share_interval(
+        3, 3
+    )  # three sequences, whatever their length
+    assert interval_of_mean(np.zeros(12), 0, None, SHARE) == share_interval(0, 12)
+    assert interval_of_mean(np.full(12, 0.25), 0) == (0.25, 0.25)
 
 
 def test_the_interval_of_a_share_stays_between_0_and_1() -> None:

@@ -5,7 +5,9 @@ Rules:
 - rows of one sequence depend on each other, so whole sequences are drawn where there are any;
 - means and ratios are studentised, which holds for skewed values too; other figures take the percentiles;
 - an interval does not leave the range that the figure can have; values that do not differ at all have none to speak of, and its
-  ends are the value;
+  ends are the value; but for a share, of which equal rows are no certainty: there each row, or sequence, counts as one answer
+  that is right or wrong (Wilson), which is the widest that values within 0 and 1 can be;
+- errors, whose tails may be heavy, have an interval that allows for these, with the reason beside it (`tails`);
 - figures that depend on rows through counts alone are resampled as counts (the multinomial law of the same bootstrap);
 - beyond 5,000 rows or sequences random groups of equal size are drawn instead of them: means and their spread stay the same;
 - memory is bounded by blocks and does not grow with the number of resamples.
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from compression_engine.measure.statistics.intervals import Floats, share_interval
 from compression_engine.measure.statistics.resampling import ratio_of, studentised_intervals
+from compression_engine.measure.statistics.tails import allowing_for_tails
 
 RESAMPLES = 2000
 UNITS_MAX = 5000
@@ -100,7 +103,7 @@ def interval_of_ratio(
     if ratio.error is None:
         return NO_INTERVAL
     if ratio.error == 0:
-        return ratio.value, ratio.value
+        return share_interval(ratio.value * ratio.units, ratio.units) if within == SHARE else (ratio.value, ratio.value)
     found = studentised_intervals([lambda: units], len(units[0]), seed)[0]
     return NO_INTERVAL if found is None else (max(within[0], found[0]), min(within[1], found[1]))
 
@@ -112,6 +115,23 @@ def interval_of_mean(
     return interval_of_ratio(values, np.ones(len(values)), seed, clusters, within)
 
 
+def interval_of_errors(
+    values: Floats, seed: int, clusters: Clusters = None, ends: Interval | None = None
+) -> tuple[Interval, str | None]:
+    """Interval of a mean of values that are not negative and may have heavy tails, and why it may still be too narrow.
+
+    `ends` are those of another method, where values are what each row adds to a figure that is no mean.
+    """
+    low, high = ends or interval_of_mean(values, seed, clusters, NOT_NEGATIVE)
+    if low is None or high is None:
+        return NO_INTERVAL, TOO_FEW
+    columns, sizes = [values], np.ones(len(values))
+    if clusters is not None:
+        columns, sizes = _joined(columns, sizes, np.unique(clusters, return_inverse=True)[1])
+    (low, high), reason = allowing_for_tails(columns[0], sizes, (low, high), seed)
+    return (max(0.0, low), high), reason
+
+
 def interval_of_share(hits: NDArray[np.bool_], seed: int, clusters: Clusters = None) -> Interval:
     """Wilson's interval of a share of rows; where rows belong to sequences, from resamples of these."""
     if clusters is None:
@@ -119,7 +139,7 @@ def interval_of_share(hits: NDArray[np.bool_], seed: int, clusters: Clusters = N
     return interval_of_mean(hits.astype(np.float64), seed, clusters, SHARE)
 
 
-def _joined(columns: Sequence[Floats], sizes: Floats, places: NDArray[np.intp]) -> tuple[Sequence[Floats], Floats]:
+def _joined(columns: Sequence[Floats], sizes: Floats, places: NDArray[np.intp]) -> tuple[list[Floats], Floats]:
     """Sums of what stands at the same place, and how many rows that is."""
     return [_sums(column, places) for column in columns], _sums(sizes, places)
 

@@ -1,9 +1,9 @@
 """Intervals of 95 % confidence that need no assumption about the shape of a distribution.
 
-Sources: order statistics for quantiles (David and Nagaraja, "Order Statistics", 7.1); percentile bootstrap (Efron 1979);
-Wilson's score interval for shares (1927); Tango's score interval for the difference of paired shares (1998); for differences
-and ratios of independent quantities the variance estimates recovered from their own limits (Newcombe 1998, method 10; Zou and
-Donner 2008, for ratios on the scale of logarithms).
+Sources: order statistics for quantiles (David and Nagaraja, "Order Statistics", 7.1); Wilson's score interval
+for shares (1927); Tango's score interval for the difference of paired shares (1998); for differences and ratios of independent
+quantities the variance estimates recovered from their own limits (Newcombe 1998, method 10; Zou and Donner 2008, for ratios on
+the scale of logarithms).
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Z95 = 1.959963984540054
-_RESAMPLES = 2000
-_BLOCK_ENTRIES = 4_000_000
 _OUTSIDE = 0.025
 
 
@@ -29,20 +27,6 @@ class Estimate:
     value: float
     low: float
     high: float
-
-
-def bootstrap_mean(values: Floats, seed: int) -> tuple[float, float] | None:
-    """Interval of a mean from 2,000 resamples; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    generator = np.random.default_rng(seed)
-    block = max(1, _BLOCK_ENTRIES // len(values))  # memory stays bounded; what is drawn does not depend on it
-    means = [
-        values[generator.integers(0, len(values), size=(min(block, _RESAMPLES - done), len(values)))].mean(axis=1)
-        for done in range(0, _RESAMPLES, block)
-    ]
-    low, high = np.quantile(np.concatenate(means), [_OUTSIDE, 1 - _OUTSIDE])
-    return float(low), float(high)
 
 
 def quantile_interval(values: Floats, share: float) -> tuple[float | None, float | None]:
@@ -57,7 +41,7 @@ def quantile_interval(values: Floats, share: float) -> tuple[float | None, float
     return low, high
 
 
-def share_interval(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
+def share_interval(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Wilson's interval of a share; `z` is the normal quantile of another confidence."""
     share = successes / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
