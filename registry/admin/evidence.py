@@ -116,7 +116,7 @@ def page_of(caller: Caller, approval: Approval) -> Page:
         key=lambda r: _ANSWER_ORDER.index(r["answer"])
     )  # what needs attention first, else as the policy has it
     answers = [r["answer"] for r in results]
-    documents = _newest(version)
+    documents = _newest(caller, version)
     bound = {w["id"] for w in verdict["waivers"]}  # type: ignore[attr-defined]
     terms = catalog.effective_terms(version, caller=caller)
     return Page(
@@ -136,11 +136,11 @@ def page_of(caller: Caller, approval: Approval) -> Page:
     )
 
 
-def _newest(version: ModelVersion) -> list[tuple[Evidence, dict[str, Any]]]:
+def _newest(caller: Caller, version: ModelVersion) -> list[tuple[Evidence, dict[str, Any]]]:
     """The newest document of each kind and source."""
     seen: set[tuple[str, str]] = set()
     found = []
-    for row, document in catalog.evidence_documents(version):
+    for row, document in catalog.evidence_documents(version, catalog.EvidenceReader(caller)):
         if (row.kind, row.source) not in seen:
             seen.add((row.kind, row.source))
             found.append((row, document))

@@ -232,8 +232,9 @@ class ShowVersion(Query):
         }
 
 
-def evidence_body(row: Evidence, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Evidence as the API shows it: the document, and a plain sentence for each figure."""
+def evidence_body(row: Evidence, reader: queries.EvidenceReader) -> dict[str, Any]:
+    """Evidence as the API shows it to a reader: the document, a plain sentence for each figure, and whether groups are named."""
+    document = reader.document(row)
     return {
         "id": str(row.pk),
         "kind": row.kind,
@@ -242,6 +243,7 @@ def evidence_body(row: Evidence, document: Mapping[str, Any]) -> dict[str, Any]:
         "created_by": str(row.created_by_id),
         "created_at": row.created_at,
         "document": document,
+        "reduced": not reader.reads(row),
         "sentences": [sentences.sentence(figure, row.kind) for figure in document["figures"]],
     }
 
@@ -260,8 +262,9 @@ class AttachEvidence(Query, Command):
         return super().get(request, **kwargs)
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        rows = version_of(caller, kwargs).evidence.all()
-        return keyset_page(rows, query, lambda row: evidence_body(row, queries.evidence_body(row)), newest_first=True)
+        rows = version_of(caller, kwargs).evidence.select_related("dataset_version__dataset")
+        reader = queries.EvidenceReader(caller)
+        return keyset_page(rows, query, lambda row: evidence_body(row, reader), newest_first=True)
 
     @extend_schema(operation_id="attach_evidence", request=AttachEvidenceInput, responses={201: dict})
     def post(self, request: Request, **kwargs: Any) -> Response:
@@ -270,7 +273,7 @@ class AttachEvidence(Query, Command):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         version = version_of(caller, kwargs)
         row = services.attach_evidence(actor=caller, version=version, document=data["document"])
-        return jsonable(evidence_body(row, queries.evidence_body(row)))
+        return jsonable(evidence_body(row, queries.EvidenceReader(caller)))
 
 
 class ShowEvidence(Query):
@@ -284,7 +287,7 @@ class ShowEvidence(Query):
         row = version_of(caller, kwargs).evidence.filter(digest=kwargs["digest"]).first()
         if row is None:
             raise NotFound("This version has no such evidence.")
-        return evidence_body(row, queries.evidence_body(row))
+        return evidence_body(row, queries.EvidenceReader(caller))
 
 
 class ShowLineage(Query):

@@ -12,18 +12,19 @@ from django.db.models import QuerySet
 from registry import storage
 from registry.access.queries import get_readable, readable, readable_team_ids
 from registry.catalog import targets
-from registry.catalog.descendants import descendants_of
 from registry.catalog.evidence import TARGET_KIND
+from registry.catalog.evidence_reading import EvidenceReader, evidence_body
 from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors, terms_along
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
 from registry.catalog.terms import EffectiveTerms
-from registry.digests import evidence_set_document, parse_canonical, sha256
+from registry.digests import evidence_set_document, sha256
 from registry.errors import BytesDiffer, Conflict, NotFound
 from registry.events import Caller
 from registry.provenance import queries as provenance
 
 __all__ = [
-    "Ancestry", "Lineage", "descendants_of", "effective_terms", "evidence_body", "evidence_documents", "evidence_set", "figure",
+    "Ancestry", "EvidenceReader", "Lineage", "effective_terms", "evidence_body", "evidence_documents",
+    "evidence_set", "figure",
     "get_artifact", "get_model", "get_version", "lineage", "load_ancestors", "materialise", "models", "rehash_version",
     "target_measurements", "usable_digests", "version_document", "versions",
 ]  # fmt: skip
@@ -141,29 +142,30 @@ def evidence_set(version: ModelVersion) -> tuple[str, bytes, list[Evidence]]:
     return sha256(document), document, rows
 
 
-def evidence_documents(version: ModelVersion) -> list[tuple[Evidence, dict[str, Any]]]:
-    """Evidence with its documents: the newest of each kind first (by kind), then the older ones in the same way."""
-    rows = list(version.evidence.order_by("-created_at", "-id"))
+def evidence_documents(
+    version: ModelVersion, reader: EvidenceReader | None = None
+) -> list[tuple[Evidence, dict[str, Any]]]:
+    """Evidence with its documents, for a reader or as they were sealed.
+
+    The newest of each kind first (by kind), then the older ones in the same way.
+    """
+    rows = list(version.evidence.select_related("dataset_version__dataset").order_by("-created_at", "-id"))
     seen: dict[str, int] = {}
     ranked = []
     for row in rows:
         seen[row.kind] = seen.get(row.kind, 0) + 1
         ranked.append((seen[row.kind], row.kind, row))
     ranked.sort(key=lambda item: item[:2])
-    return [(row, evidence_body(row)) for _, _, row in ranked]
+    return [(row, evidence_body(row) if reader is None else reader.document(row)) for _, _, row in ranked]
 
 
-def evidence_body(row: Evidence) -> dict[str, Any]:
-    """The document of an evidence row, checked against its digest."""
-    body = parse_canonical(storage.read_bytes(row.digest))
-    assert isinstance(body, dict)
-    return body
-
-
-def target_measurements(version: ModelVersion) -> list[tuple[Evidence, dict[str, Any], str | None]]:
-    """What was measured where the version is served, newest first, each with why it is stale."""
-    rows = list(version.evidence.filter(kind=TARGET_KIND).order_by("-created_at", "-id"))
-    documents = [evidence_body(row) for row in rows]
+def target_measurements(
+    version: ModelVersion, reader: EvidenceReader | None = None
+) -> list[tuple[Evidence, dict[str, Any], str | None]]:
+    """What was measured where the version is served, for a reader or as sealed, newest first, each with why it is stale."""
+    rows = version.evidence.filter(kind=TARGET_KIND).select_related("dataset_version__dataset")
+    rows = rows.order_by("-created_at", "-id")
+    documents = [evidence_body(row) if reader is None else reader.document(row) for row in rows]
     environments = [{fact["name"]: fact["value"] for fact in document["environment"]} for document in documents]
     return list(zip(rows, documents, targets.staleness(environments), strict=True))
 

@@ -26,9 +26,10 @@ class RecordTargetMeasurement(Query, Command):
         return super().get(request, **kwargs)
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        found = queries.target_measurements(version_of(caller, kwargs))
+        reader = queries.EvidenceReader(caller)
+        found = queries.target_measurements(version_of(caller, kwargs), reader)
         return {
-            "items": [{**evidence_body(row, document), "stale": stale} for row, document, stale in found],
+            "items": [{**evidence_body(row, reader), "stale": stale} for row, _, stale in found],
             "next": None,
         }
 
@@ -41,4 +42,4 @@ class RecordTargetMeasurement(Query, Command):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         row = record_target_measurement(actor=caller, version=version_of(caller, kwargs), document=data["document"])
-        return jsonable(evidence_body(row, queries.evidence_body(row)))
+        return jsonable(evidence_body(row, queries.EvidenceReader(caller)))

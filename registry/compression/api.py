@@ -73,10 +73,10 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
     }
 
 
-def evidence_body(row: Evidence) -> dict[str, Any]:
-    """Evidence that a run brought, with its document."""
-    document = catalog.evidence_body(row)
-    return {"id": str(row.pk), "kind": row.kind, "digest": row.digest, "document": document}
+def evidence_body(row: Evidence, reader: catalog.EvidenceReader) -> dict[str, Any]:
+    """Evidence that a run brought, with its document as the reader may see it."""
+    members = {"document": reader.document(row), "reduced": not reader.reads(row)}
+    return {"id": str(row.pk), "kind": row.kind, "digest": row.digest, **members}
 
 
 def dataset_of(caller: Caller, ref: str | None) -> DatasetVersion | None:
@@ -211,7 +211,8 @@ class ShowRun(Query):
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = queries.get_run(caller, kwargs["run"])
-        return run_body(row, caller) | {"evidence": [evidence_body(e) for e in queries.evidence_of_run(row)]}
+        reader = catalog.EvidenceReader(caller)
+        return run_body(row, caller) | {"evidence": [evidence_body(e, reader) for e in queries.evidence_of_run(row)]}
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_run_log", responses={200: dict}))

@@ -13,7 +13,7 @@ from registry.access import permissions
 from registry.access.queries import get_readable, readable
 from registry.catalog import queries as catalog
 from registry.catalog import sentences
-from registry.catalog.evidence import SEEN_ROWS
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED, SEEN_ROWS
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import queries
 from registry.compression.models import Run, RunKind
@@ -60,7 +60,8 @@ def compared_with(run: Run) -> dict[str, ModelVersion | None]:
 
 def outputs_of(caller: Caller, run: Run) -> tuple[str, int]:
     """Digest and size of what the models answered; Forbidden without the right to download every version and all data in it."""
-    teams = {run.model.team_id, run.evaluation.dataset.team_id}
+    data = (run.evaluation, run.out_of_distribution)  # the file names the rows of both that were broken, and why
+    teams = {run.model.team_id} | {rows.dataset.team_id for rows in data if rows is not None}
     teams |= {version.model.team_id for version in compared_with(run).values() if version is not None}
     for team in sorted(teams):
         permissions.require(caller, "version.download", team)
@@ -75,7 +76,8 @@ def outputs_of(caller: Caller, run: Run) -> tuple[str, int]:
 def evaluation_body(run: Run, caller: Caller) -> Body:
     """Everything that a page about an evaluation shows; the members of the run itself are `run_body`."""
     names = queries.Names(caller)
-    rows = [(row, catalog.evidence_body(row)) for row in queries.evidence_of_run(run)]
+    reader = catalog.EvidenceReader(caller)
+    rows = [(row, reader.document(row)) for row in queries.evidence_of_run(run)]
     judged = queries.judged_version(run)
     result = queries.result_of(run)
     data = _data(run, names, None if result is None else result.document)
@@ -88,7 +90,9 @@ def evaluation_body(run: Run, caller: Caller) -> Body:
         "data": data,
         "n": next((row["rows"] for row in data if row["role"] == "evaluation"), None),
         "seen": _seen(run, [document for _, document in rows]),
+        "doubts": _doubts([document for _, document in rows]),
         "outputs": _outputs(run),
+        "reduced": not all(reader.reads(row) for row, _ in rows),
         "evidence": [_evidence(row, document) for row, document in rows],
     }
 
@@ -117,6 +121,12 @@ def _seen(run: Run, documents: list[Body]) -> Body:
     """Whether rows were allowed that the version was made with, and how many the evidence says there were."""
     said = [row["value"] for document in documents for row in document["environment"] if row["name"] == SEEN_ROWS]
     return {"allowed": run.allow_seen, "rows": max(map(int, said)) if said else None}
+
+
+def _doubts(documents: list[Body]) -> Body:
+    """What makes every figure worth less: of how many rows how many differ, where some repeat; why the scores are doubted."""
+    said = {row["name"]: row["value"] for document in documents for row in document["environment"]}
+    return {name: said.get(name) for name in (DISTINCT_ROWS, ALL_ROWS, SCORES_DOUBTED)}
 
 
 def _outputs(run: Run) -> Body | None:

@@ -21,6 +21,7 @@ from registry.errors import BytesDiffer, Conflict, Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion, Source
 
+_NAME_CHARACTERS = 31  # sha256- and 24 digits
 _GRADES = (Grade.REDERIVED, Grade.EXECUTED, Grade.DECLARED)
 
 
@@ -140,16 +141,15 @@ def refuse_seen(version: ModelVersion, datasets: Iterable[DatasetVersion | None]
 def rows_seen(run: Run) -> dict[str, str]:
     """The stored files whose rows the judged version saw, as far as who asked may read them: digest by name.
 
-    Calibration rows of a compression stand not here: the engine itself looks for them where a step uses them.
+    Calibration rows of a compression stand not here: the engine itself looks for them where a step uses them. A file is called by
+    its digest: a failure quotes the name to every reader of the run, and the lineage says to each of them what he may know of it.
     """
     teams = readable_team_ids(run.requested_by_id)
     edges = seen_by(run.parent)
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
     read = [row for row in shown if _rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
-    named = {str(row.digest): str(row) for row in sorted(read, key=str)}
-    judged = (
-        run.evaluation.bound_digest
-    )  # the lineage is open by digest: the same rows are known to be seen, whoever owns them
+    digests = {str(row.digest) for row in read}
+    judged = run.evaluation.bound_digest
     if any(edge.parent_digest == judged for edge in edges):
-        named[judged] = str(run.evaluation)
-    return {f"{name}-{number}": digest for number, (digest, name) in enumerate(sorted(named.items()))}
+        digests.add(judged)  # the lineage is open by digest: the same rows are known to be seen, whoever owns them
+    return {digest.replace(":", "-")[:_NAME_CHARACTERS]: digest for digest in sorted(digests)}

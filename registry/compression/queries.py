@@ -117,9 +117,10 @@ def evidence_of_run(run: Run) -> list[Evidence]:
     again = [] if result is None else [evidence_spec(run, version, result, row).document for row in result.evidence]
     digests = [sha256(canonical(document)) for document in again]
     brought = Q(created_at=run.finished_at) | Q(digest__in=digests)
-    rows = list(Evidence.objects.filter(brought, version=version).order_by("kind", "pk"))
+    mine = Evidence.objects.filter(version=version).select_related("dataset_version__dataset")
+    rows = list(mine.filter(brought).order_by("kind", "pk"))
     if all(row.kind != distributions.KIND for row in rows):  # the same counts over the same rows stood there already
-        counted = Evidence.objects.filter(version=version, kind=distributions.KIND, created_at__lt=run.finished_at)
+        counted = mine.filter(kind=distributions.KIND, created_at__lt=run.finished_at)
         rows += counted.filter(dataset_version__digest=run.distribution_data.digest).order_by("-created_at", "-pk")[:1]
     return sorted(rows, key=lambda row: (row.kind, row.pk))
 

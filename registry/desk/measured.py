@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import prefetch_related_objects
 from django.utils.safestring import SafeString, mark_safe
 
 from registry.catalog.distributions import KIND as DISTRIBUTION
 from registry.catalog.models import Evidence, ModelVersion
-from registry.catalog.queries import evidence_documents
+from registry.catalog.queries import EvidenceReader, evidence_documents
 from registry.catalog.sentences import sentence
 from registry.compression.models import Run
 from registry.desk import figures, metrics, svg
+from registry.events import Caller
 
 STRUCTURE = "structure"
 WORST_SLICE = "worst_slice_difference"
@@ -125,16 +125,14 @@ class Evidences:
         return next(found, None)
 
 
-def measured_of(version: ModelVersion, limits: Limits, runs: Sequence[Run] = ()) -> Evidences:
-    """Everything that is known about a version from its evidence; `runs` are those that may have brought it."""
+def measured_of(caller: Caller, version: ModelVersion, limits: Limits, runs: Sequence[Run] = ()) -> Evidences:
+    """Everything that the reader may know about a version from its evidence; `runs` are those that may have brought it."""
     by_moment = {run.finished_at: run for run in runs}  # evidence is written in the unit in which its run ends
     seen: set[tuple[str, str]] = set()
     newest: list[Measured] = []
     earlier: list[Evidence] = []
     others: list[Evidence] = []
-    documents = evidence_documents(version)
-    prefetch_related_objects([row for row, _ in documents], "dataset_version__dataset")
-    for row, document in documents:
+    for row, document in evidence_documents(version, EvidenceReader(caller)):
         if (row.kind, row.source) in seen:
             earlier.append(row)
             continue

@@ -104,7 +104,7 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
         version=version,
         origins=origins_of(caller, version),
         steps=steps,
-        evidence=measured_of(version, limits_of(allowed.policy), steps.evaluations),
+        evidence=measured_of(caller, version, limits_of(allowed.policy), steps.evaluations),
         evidence_set=evidence_set(version)[0],
         said=said_first(caller, version, steps.evaluations[0]) if steps.evaluations else None,
         allowed=allowed,

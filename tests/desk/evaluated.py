@@ -16,6 +16,7 @@ from registry.compression import services
 from registry.compression.models import Run
 from registry.digests import canonical, decimal_text
 from registry.events import Caller, emit, unit
+from registry.provenance.models import DatasetVersion
 from tests.world import World
 from tests.worlds.catalog import figure
 
@@ -232,10 +233,10 @@ PLAN = {
 
 def evaluated(
     world: World, version: ModelVersion, others: Mapping[str, ModelVersion], kinds: Mapping[str, Figures] | None = None,
-    *, plan: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None,
+    *, plan: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, data: DatasetVersion | None = None,
 ) -> Run:  # fmt: skip
     """An evaluation that has succeeded: `others` are the models it was compared with, by role; the plan's bytes are stored."""
-    data = world.arrays_dataset(400)
+    data = data or world.arrays_dataset(400)
     run = services.request_evaluation(actor=world.cast.ada, version=version, evaluation=data, plan=plan)
     said = {"onnxruntime": "1.23.2", "cpu": "x86_64 avx2 avx512_vnni", "threads": "1", **(environment or {})}
     if plan is not None:

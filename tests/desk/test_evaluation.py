@@ -345,3 +345,25 @@ def test_answers_that_are_not_kept_are_not_found_and_never_shown_to_others(visit
     path = address(run, "evaluation-outputs")
     assert visit("ada").get(path).status_code == 404
     assert visit("eve").get(path).status_code == 404
+
+
+def test_rows_that_repeat_and_misnamed_scores_are_said_before_any_figure_and_in_json(
+    visit: Visit, story: Scene
+) -> None:
+    doubts = {"distinct_rows": "40", "evaluated_rows": "4000", "scores_doubted": "logits that all lie in 0..1"}
+    run = made(story, {"comparison-parent": comparison("-0.018", "-0.025", "-0.011")}, environment=doubts)
+    page = visit("carla").reads(address(run))
+    assert "Only 40 of 4,000 rows differ. Each other row stands in the data again" in page
+    assert "The scores are most likely misnamed: logits that all lie in 0..1. Every row is then taken" in page
+    assert page.index("rows differ") < page.index("It loses 1.8 points")
+    assert visit("carla").get(address(run, "evaluation-json")).json()["doubts"] == doubts  # type: ignore[attr-defined]
+
+
+def test_few_rows_that_repeat_are_said_without_alarm_and_none_not_at_all(visit: Visit, story: Scene, run: Run) -> None:
+    few = made(
+        story, {"fidelity": every_kind()["fidelity"]}, environment={"distinct_rows": "3999", "evaluated_rows": "4000"}
+    )
+    assert "3,999 of 4,000 rows differ." in visit("carla").reads(address(few))
+    assert "rows differ" not in visit("carla").reads(address(run))
+    nothing = {"distinct_rows": None, "evaluated_rows": None, "scores_doubted": None}
+    assert visit("carla").get(address(run, "evaluation-json")).json()["doubts"] == nothing  # type: ignore[attr-defined]

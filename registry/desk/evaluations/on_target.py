@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.catalog.models import Evidence, ModelVersion
-from registry.catalog.queries import target_measurements
+from registry.catalog.queries import EvidenceReader, target_measurements
 from registry.catalog.targets import HOST_DIGEST, SETTINGS_DIGEST
 from registry.desk.measured import Measured, measured_document
+from registry.events import Caller
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class OnTarget:
         return measured_document(900, self.evidence, self.document, {}, [])
 
 
-def on_target(version: ModelVersion) -> Sequence[OnTarget]:
+def on_target(caller: Caller, version: ModelVersion) -> Sequence[OnTarget]:
     """Every measurement of the version from a host that serves it, newest first."""
-    return [OnTarget(row, document, stale or "") for row, document, stale in target_measurements(version)]
+    found = target_measurements(version, EvidenceReader(caller))
+    return [OnTarget(row, document, stale or "") for row, document, stale in found]

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import prefetch_related_objects
-
 from registry import storage
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED
 from registry.catalog.models import Evidence, ModelVersion
-from registry.catalog.queries import evidence_body
+from registry.catalog.queries import EvidenceReader
 from registry.compression.models import Run, RunState
 from registry.compression.queries import Names, data_by_role, evidence_of_run, judged_version, result_of
 from registry.desk import queries
@@ -31,6 +30,14 @@ OTHERS = (PARENT, INCUMBENT, FIRST)
 WHO = {PARENT: "its parent", INCUMBENT: "the incumbent", FIRST: "the first approved version"}
 _SEEN = ("seen_rows", "seen_data")
 _NONE_SEEN = ("", "0", "false", "no", "none")
+_COPIES = (
+    "Each other row stands in the data again, and every n, interval and p below counts it once more: they look surer than they "
+    "are. A gate that asks for a number of rows counts only those that differ."
+)
+_MISNAMED = (
+    "Every row is then taken for the second class, and what leans on the scores says nothing: accuracy, calibration, groups. Gates "
+    "do not accept these figures. Say in the plan what the scores are, and evaluate again."
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,14 @@ class DataRows:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """What makes every figure of a run worth less, and what follows."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Record:
     """A succeeded run with everything that it measured about one version."""
 
@@ -91,6 +106,8 @@ class Record:
     """The other models, by role, that the reader may know by name."""
     plan: Mapping[str, Any] | None = None
     data: Sequence[DataRows] = ()
+    reduced: bool = False
+    """Whether groups stand by number, because the reader may not read the data."""
 
     @property
     def broken(self) -> int:
@@ -112,8 +129,23 @@ class Record:
         return next((value for value in said if value.lower() not in _NONE_SEEN), "")
 
     @property
+    def doubts(self) -> list[Doubt]:
+        """Rows that repeat, and scores that the plan most likely misnames, as the documents say it."""
+        distinct, total, scores = (self._fact(name) for name in (DISTINCT_ROWS, ALL_ROWS, SCORES_DOUBTED))
+        found = []
+        if distinct:
+            of = f" of {int(total):,}" if total else ""
+            what = f"{'Only ' if total and 2 * int(distinct) < int(total) else ''}{int(distinct):,}{of} rows differ."
+            found.append(Doubt(what, _COPIES))
+        return [*found, Doubt(f"The scores are most likely misnamed: {scores}.", _MISNAMED)] if scores else found
+
+    @property
     def plan_digest(self) -> str:
-        return next((d.environment("plan") for d in self.documents if d.environment("plan")), "")
+        return self._fact("plan")
+
+    def _fact(self, name: str) -> str:
+        """What the first document says that says anything under the name."""
+        return next((said for d in self.documents if (said := d.environment(name))), "")
 
     @property
     def first_setting(self) -> Where:
@@ -138,12 +170,13 @@ def record_of(caller: Caller, version: ModelVersion, run: Run) -> Record:
     """What a run that the caller may see measured about the version; NotFound when it measured none of it."""
     if run.state != RunState.SUCCEEDED or judged_version(run) != version:
         raise NotFound(f"This run is no evaluation of {version}, or it has not ended.")
+    reader = EvidenceReader(caller)
     rows = evidence_of_run(run)
-    prefetch_related_objects(rows, "dataset_version__dataset")
-    documents = [Document(row, evidence_body(row)) for row in rows]
+    documents = [Document(row, reader.document(row)) for row in rows]
     documents.sort(key=lambda document: kind_order(document.row.kind))
     found = Record(run, version, documents)
-    return Record(run, version, documents, _others(caller, found), _plan(found.plan_digest), _data(caller, run))
+    others, plan, data = _others(caller, found), _plan(found.plan_digest), _data(caller, run)
+    return Record(run, version, documents, others, plan, data, not all(map(reader.reads, rows)))
 
 
 def evaluation_runs(caller: Caller, version: ModelVersion) -> list[Run]:

@@ -124,7 +124,7 @@ def evaluation_of(caller: Caller, version: ModelVersion, run: Run) -> Evaluation
         reliability=curves.reliability(record.sheet("calibration")),
         severities=curves.severities(record.sheet("robustness")),
         latencies=curves.latencies(record.sheet("timing"), record.first_setting),
-        targets=on_target(version),
+        targets=on_target(caller, version),
         environment=common,
         missing=missing_of(record),
     )

@@ -53,7 +53,7 @@ class ApprovalPage(Page):
             "now": queries.status_of(approval),
             "model": approval.model,
             "version": version,
-            "evidence": measured_of(version, limits_of(approval.policy), evaluations),
+            "evidence": measured_of(caller, version, limits_of(approval.policy), evaluations),
             "evaluations": evaluations,
             "said": said_first(caller, version, evaluations[0]) if evaluations else None,
             "rules": rules_of(approval.verdict),

@@ -39,10 +39,11 @@ class VersionPage(Page):
 
 
 class EvidenceDocument(Page):
-    """One evidence document as it was sealed."""
+    """One evidence document as it was sealed, for those who may read the data that it is about."""
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        version = catalog.get_version(caller_of(request, "page"), reference(kwargs))
-        rows = Evidence.objects.filter(version=version)
-        row = get_readable(rows, caller_of(request, "page"), team="model__team", pk=kwargs["evidence"])
+        caller = caller_of(request, "page")
+        rows = Evidence.objects.filter(version=catalog.get_version(caller, reference(kwargs)))
+        row = get_readable(rows, caller, team="model__team", pk=kwargs["evidence"])
+        catalog.EvidenceReader(caller).require(row)
         return download(row.digest, f"{row.kind}-{row.digest[7:19]}.json", "application/json")

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from registry.access.http import caller_of
-from registry.catalog.models import ModelVersion
+from registry.catalog.models import Evidence, ModelVersion
 from registry.compression.queries import Material, Names
 from registry.desk import figures, metrics
 
@@ -95,16 +95,32 @@ def material(context: Context, row: Material | None) -> SafeString:
     """A parent, recipe or dataset version by its name, a version with its page; by its digest where it is of another team."""
     if row is None:
         return format_html('<span class="soft">{}</span>', "none")
-    request = context["request"]
-    names: Names | None = getattr(request, "pressmark_names", None)
-    if names is None:
-        names = request.pressmark_names = Names(caller_of(request, "page"))
+    names = _names(context)
     if not names.shows(row):
         return format_html('<span class="soft">{}</span>', names.reduced(row))
     if not isinstance(row, ModelVersion):
         return format_html("{}", row)
     href = reverse("desk:version", args=[row.model.team.slug, row.model.slug, row.number])
     return format_html('<a href="{}">{}</a>', href, row)
+
+
+@register.simple_tag(takes_context=True)
+def sealed(context: Context, row: Evidence, label: str = "document") -> SafeString:
+    """The sealed document of evidence as a download, for those who may read the data that it is about."""
+    if row.dataset_version is not None and not _names(context).shows(row.dataset_version):
+        return format_html('<span class="soft">{} for readers of the data only</span>', label)
+    model, version = context["model"], context["version"]
+    href = reverse("desk:evidence-document", args=[model.team.slug, model.slug, version.number, row.pk])
+    return format_html('<a href="{}">{}</a>', href, label)
+
+
+def _names(context: Context) -> Names:
+    """What the reader of the page may know by name; worked out once for a page."""
+    request = context["request"]
+    names: Names | None = getattr(request, "pressmark_names", None)
+    if names is None:
+        names = request.pressmark_names = Names(caller_of(request, "page"))
+    return names
 
 
 @register.filter
