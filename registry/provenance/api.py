@@ -181,6 +181,13 @@ def dataset_version_body(version: DatasetVersion) -> dict[str, Any]:
         "personal_data": version.personal_data,
         "consent": version.consent,
         "third_party_works": version.third_party_works,
+        "third_party_basis": str(version.third_party_basis or ""),
+        "opt_out_honoured": version.opt_out_honoured,
+        "owner": str(version.owner or ""),
+        "known_biases": str(version.known_biases or ""),
+        "collected_from": version.collected_from,
+        "collected_until": version.collected_until,
+        "retain_until": version.retain_until,
         "created_by": str(version.created_by_id),
         "created_at": version.created_at,
         "purged_at": version.purged_at,
@@ -196,6 +203,19 @@ class KnowledgeField(serializers.ChoiceField):
         super().__init__(choices=Knowledge.choices, default="unknown", **options)
 
 
+class DayField(serializers.DateField):
+    """A day as YYYY-MM-DD, where somebody knows it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, default=None, allow_null=True, **options)
+
+
+class DeclaredFileInput(serializers.Serializer[Any]):
+    path = serializers.CharField(max_length=400)
+    digest = serializers.CharField(max_length=71)
+    size_bytes = serializers.IntegerField(min_value=0)
+
+
 class RegisterDatasetVersionInput(serializers.Serializer[Any]):
     licence = serializers.CharField(required=False, default="", allow_blank=True, help_text="SPDX expression.")
     origin = serializers.CharField(help_text="Where the data comes from, in a sentence.")
@@ -209,10 +229,24 @@ class RegisterDatasetVersionInput(serializers.Serializer[Any]):
     state_unknown = serializers.BooleanField(
         required=False, default=False, help_text="Nobody knows the exact state of the declared data; then no digest."
     )
-    collection = serializers.CharField(required=False, default="", allow_blank=True)
+    declared_files = DeclaredFileInput(
+        many=True, required=False, default=None, allow_null=True, help_text="Of data of several files elsewhere."
+    )
+    collection = serializers.CharField(required=False, default="", allow_blank=True, help_text="How it was collected.")
     personal_data = KnowledgeField()
     consent = KnowledgeField()
     third_party_works = KnowledgeField()
+    third_party_basis = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="On what ground works of others are used."
+    )
+    opt_out_honoured = KnowledgeField()
+    owner = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="Who owns the data outside of this registry."
+    )
+    known_biases = serializers.CharField(required=False, default="", allow_blank=True)
+    collected_from = DayField()
+    collected_until = DayField()
+    retain_until = DayField()
 
 
 class RegisterDatasetVersion(Query, Command):
@@ -238,7 +272,7 @@ class RegisterDatasetVersion(Query, Command):
         dataset = queries.get_dataset(caller, kwargs["team"], kwargs["dataset"])
         services.require_dataset_version(actor=caller, dataset=dataset)
         licences.normalise(data["licence"])
-        if data["digest"] and not data["declared_digest"]:
+        if data["digest"] and not data["declared_digest"] and not data["declared_files"]:
             self.measured = services.measure_upload(actor=caller, digest=data["digest"])
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:

@@ -39,7 +39,8 @@ def get_dataset(caller: Caller, team_slug: str, slug: str) -> Dataset:
 
 def dataset_versions(caller: Caller) -> QuerySet[DatasetVersion]:
     """All dataset versions that the caller may read."""
-    rows = DatasetVersion.objects.select_related("dataset__team", "licence", "origin", "collection")
+    texts = ("origin", "collection", "third_party_basis", "owner", "known_biases")
+    rows = DatasetVersion.objects.select_related("dataset__team", "licence", *texts)
     return readable(rows, caller, team="dataset__team")
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import uuid
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jsonschema
 from django.conf import settings
 from django.db import IntegrityError
 from django.utils import timezone
@@ -18,17 +14,29 @@ from registry import storage
 from registry.access import permissions
 from registry.access.models import Actor, Membership, Team, Text
 from registry.access.services import check_slug, new_text
-from registry.digests import JSON, canonical, is_digest
+from registry.digests import is_digest
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, Unit, current_unit, emit, unit
 from registry.ids import uuid7
 from registry.provenance import licences, queries
-from registry.provenance.models import Dataset, DatasetVersion, Knowledge, Licence, Source, Upload
+from registry.provenance.dataset_documents import (
+    QUESTIONS,
+    USES,
+    Stated,
+    check_stated,
+    dataset_document,
+    dataset_facts,
+    one_state,
+)
+from registry.provenance.models import Dataset, DatasetVersion, Licence, Upload
 from registry.provenance.rows import Measured, measure_rows
 
-USES = ("training", "calibration", "evaluation", "baseline")
 _UPLOADING = ("version.register", "dataset_version.register", "document.attach")
-_SCHEMA = Path(__file__).with_name("schemas") / "dataset-1.json"
+
+__all__ = [
+    "USES", "measure_upload", "register_dataset", "register_dataset_version", "register_licence", "require_dataset_version",
+    "require_uploader", "store_upload",
+]  # fmt: skip
 
 
 def store_upload(*, actor: Caller, chunks: Iterable[bytes], expected: str | None = None) -> Upload:
@@ -138,54 +146,71 @@ def register_dataset_version(
     uses: Sequence[str],
     digest: str | None = None,
     declared_digest: str | None = None,
+    declared_files: Sequence[Mapping[str, Any]] | None = None,
     state_unknown: bool = False,
     collection: str = "",
     personal_data: str = "unknown",
     consent: str = "unknown",
     third_party_works: str = "unknown",
+    third_party_basis: str = "",
+    opt_out_honoured: str = "unknown",
+    owner: str = "",
+    known_biases: str = "",
+    collected_from: datetime.date | None = None,
+    collected_until: datetime.date | None = None,
+    retain_until: datetime.date | None = None,
     measured: Measured | None = None,
 ) -> DatasetVersion:
     """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere.
 
-    `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
+    `declared_files` lists several files elsewhere (path, digest, size_bytes): the digest of the version is then that of the list's
+    document. `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
 
     `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
     """
     role = require_dataset_version(actor=actor, dataset=dataset)
-    known = {"personal_data": personal_data, "consent": consent, "third_party_works": third_party_works}
-    _check_statements(licence, origin, uses, known)
-    bound = _one_digest(digest, declared_digest, state_unknown)
+    answers = dict(zip(QUESTIONS, (personal_data, consent, third_party_works, opt_out_honoured), strict=True))
+    stated = Stated(uses, answers, collected_from, collected_until, retain_until)
+    named = _check_named(licence, origin)
+    check_stated(stated, basis=third_party_basis, today=timezone.now().date())
+    state = one_state(digest, declared_digest, declared_files, state_unknown)
     if digest is not None and measured is None:
         measured = measure_upload(actor=actor, digest=digest)
-    assert licence is not None
-    facts = _facts(bound, measured, licence, uses, known)
+    facts = dataset_facts(state, measured, storage.size_of(digest) if digest else None, named.expression, stated)
     stored = storage.store_bytes(dataset_document(facts))
+    columns = {
+        "digest": state.digest, "document_digest": stored.digest, "licence": named, "collected_from": collected_from,
+        "collected_until": collected_until, "retain_until": retain_until, **answers,
+        **{name: facts[name] for name in ("source", "uses", "size_bytes", "row_count")},
+    }  # fmt: skip
+    written = {
+        "origin": origin, "collection": collection, "third_party_basis": third_party_basis, "owner": owner,
+        "known_biases": known_biases,
+    }  # fmt: skip
     with unit(actor, role=role) as opened:
-        dataset = Dataset.objects.select_for_update(no_key=True).select_related("team").get(pk=dataset.pk)
-        number = _next_number(dataset, bound)
-        texts = _texts(opened, dataset.pk, origin, collection)
-        version = DatasetVersion.objects.create(
-            dataset=dataset,
-            number=number,
-            digest=bound,
-            document_digest=stored.digest,
-            source=facts["source"],
-            uses=facts["uses"],
-            size_bytes=facts["size_bytes"],
-            row_count=facts["row_count"],
-            licence=licence,
-            origin=texts[0],
-            collection=texts[1] if len(texts) > 1 else None,
-            **known,
-            created_by_id=actor.actor_id,
-            created_at=opened.now,
-        )
+        version, texts = _write_version(opened, dataset, columns, written)
         refs = [Ref("dataset", stored.digest, stored.size_bytes)]
         emit("dataset_version.registered", version, *texts, team=dataset.team_id, refs=refs)
         return version
 
 
-def _check_statements(licence: Licence | None, origin: str, uses: Sequence[str], known: dict[str, str]) -> None:
+def _write_version(
+    opened: Unit, dataset: Dataset, columns: Mapping[str, Any], written: Mapping[str, str]
+) -> tuple[DatasetVersion, list[Text]]:
+    dataset = Dataset.objects.select_for_update(no_key=True).select_related("team").get(pk=dataset.pk)
+    number = _next_number(dataset, columns["digest"])
+    texts = {
+        name: new_text(stream=f"dataset:{dataset.pk}", purpose=name, value=value, now=opened.now)
+        for name, value in written.items()
+        if value
+    }
+    version = DatasetVersion.objects.create(
+        dataset=dataset, number=number, created_by_id=opened.caller.actor_id, created_at=opened.now, **columns, **texts
+    )
+    return version, list(texts.values())
+
+
+def _check_named(licence: Licence | None, origin: str) -> Licence:
     if licence is None:
         raise Invalid(
             "A dataset version needs a licence.",
@@ -196,58 +221,7 @@ def _check_statements(licence: Licence | None, origin: str, uses: Sequence[str],
         raise Conflict(f"The licence {licence.expression} has ended.", hint="Register it again with its present terms.")
     if not origin.strip():
         raise Invalid("Where the data comes from is missing.", hint="Say it in 'origin', in a sentence.", code="origin")
-    if not uses or not set(uses) <= set(USES):
-        raise Invalid(f"The uses {list(uses)} are not known.", hint=f"Give one or more of: {', '.join(USES)}.")
-    for name, value in known.items():
-        if value not in Knowledge.values:
-            raise Invalid(f"{name} is {value!r}.", hint="Answer yes, no or unknown.")
-
-
-def _one_digest(digest: str | None, declared_digest: str | None, state_unknown: bool) -> str | None:
-    """The digest that the version is bound to; None for declared data whose exact state nobody knows, and that is said."""
-    if [digest is not None, declared_digest is not None, state_unknown].count(True) != 1:
-        raise Invalid(
-            "Give either 'digest' (bytes that you uploaded), 'declared_digest' (bytes that are elsewhere) or 'state_unknown'.",
-            hint="Upload the file to have it measured; declare it if the bytes must stay where they are.",
-            code="one-digest",
-        )
-    if state_unknown:
-        return None
-    bound = digest if digest is not None else declared_digest
-    if not is_digest(bound):
-        raise Invalid(f"{bound!r} is no digest.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")
-    return bound
-
-
-def _facts(
-    digest: str | None, measured: Measured | None, licence: Licence, uses: Sequence[str], known: dict[str, str]
-) -> dict[str, Any]:
-    columns = None if measured is None else [
-        {"dtype": c.dtype, "name": c.name, "shape": c.shape} for c in measured.columns
-    ]  # fmt: skip
-    return {
-        "columns": columns,
-        "digest": digest,
-        "format": measured.format if measured else None,
-        "licence": licence.expression,
-        "row_count": measured.row_count if measured else None,
-        "size_bytes": storage.path_of(digest).stat().st_size if measured and digest else None,
-        "source": Source.MEASURED.value if measured else Source.DECLARED.value,
-        "type": "pressmark/dataset/1",
-        "uses": sorted(set(uses)),
-        **known,
-    }
-
-
-@functools.lru_cache(maxsize=1)
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text()))
-
-
-def dataset_document(facts: dict[str, JSON]) -> bytes:
-    """Canonical bytes of `pressmark/dataset/1`; its JSON Schema is checked, so a wrong member is a fault of ours."""
-    _validator().validate(facts)
-    return canonical(facts)
+    return licence
 
 
 def _next_number(dataset: Dataset, digest: str | None) -> int:
@@ -255,20 +229,13 @@ def _next_number(dataset: Dataset, digest: str | None) -> int:
         raise Conflict(f"The dataset {dataset.slug} has ended.", hint="Register another dataset.")
     same = DatasetVersion.objects.filter(dataset=dataset, digest=digest).first() if digest else None
     if same is not None:
+        name = f"{dataset.team.slug}/{dataset.slug}@{same.number}"
+        purged = same.purged_at is not None
         raise Conflict(
-            f"The same bytes are {dataset.team.slug}/{dataset.slug}@{same.number} already.",
-            hint="Use that version.",
+            f"The same bytes {'were' if purged else 'are'} {name} already{', and were purged' if purged else ''}.",
+            hint="Register them in another dataset, if they may be kept again." if purged else "Use that version.",
             code="duplicate",
-            existing=f"{dataset.team.slug}/{dataset.slug}@{same.number}",
+            existing=name,
         )
     newest = DatasetVersion.objects.filter(dataset=dataset).order_by("-number").first()
     return newest.number + 1 if newest else 1
-
-
-def _texts(opened: Unit, dataset_id: uuid.UUID, origin: str, collection: str) -> list[Text]:
-    given = [("origin", origin), ("collection", collection)]
-    return [
-        new_text(stream=f"dataset:{dataset_id}", purpose=purpose, value=value, now=opened.now)
-        for purpose, value in given
-        if purpose == "origin" or value
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import threading
@@ -12,7 +13,7 @@ from django.db import connections
 
 from audit.models import Entry
 from registry.access.models import Team, Text
-from registry.digests import parse_canonical
+from registry.digests import canonical, parse_canonical
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.provenance import queries, services
 from registry.provenance.models import Dataset, DatasetVersion, Licence
@@ -20,6 +21,8 @@ from registry.storage import is_stored, read_bytes
 from tests.provenance.http import client_for, make_eve_engineer_of, problem, upload
 from tests.world import Cast, World
 
+TODAY = datetime.datetime.now(datetime.UTC).date()
+DAY = datetime.timedelta(days=1)
 ROWS = [{"text": "One sentence."}, {"text": "Another one."}]
 LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
 
@@ -40,10 +43,11 @@ def test_the_document_of_a_version_is_sealed_by_digest_with_its_columns(world: W
     version = world.dataset_version(ROWS, uses=["evaluation"], personal_data="no")
     document: Any = parse_canonical(read_bytes(version.document_digest))
     assert document == {
-        "columns": [{"dtype": "", "name": "text", "shape": ""}],
-        "consent": "unknown", "digest": version.digest, "format": "jsonl", "licence": "PSF-2.0", "personal_data": "no",
-        "row_count": 2, "size_bytes": len(LINES), "source": "measured", "third_party_works": "unknown",
-        "type": "pressmark/dataset/1", "uses": ["evaluation"],
+        "collected_from": None, "collected_until": None, "columns": [{"dtype": "", "name": "text", "shape": ""}],
+        "consent": "unknown", "digest": version.digest, "files": None, "format": "jsonl", "licence": "PSF-2.0",
+        "opt_out_honoured": "unknown", "personal_data": "no", "retain_until": None, "row_count": 2,
+        "size_bytes": len(LINES), "source": "measured", "third_party_works": "unknown", "type": "pressmark/dataset/1",
+        "uses": ["evaluation"],
     }  # fmt: skip
     event = last_event()
     assert event["kind"] == "dataset_version.registered"
@@ -96,6 +100,10 @@ def test_the_same_bytes_in_a_dataset_name_the_version_that_is_there(world: World
         ({"declared_digest": "sha256:" + "ab" * 32}, "either"),
         ({"digest": "sha256:zz"}, "digest"),
         ({"digest": "sha256:" + "ab" * 32}, "not uploaded by you"),
+        ({"third_party_works": "no", "third_party_basis": "A contract."}, "said to be none"),
+        ({"collected_from": TODAY, "collected_until": TODAY - DAY}, "before it begins"),
+        ({"collected_until": TODAY + DAY}, "still to come"),
+        ({"retain_until": TODAY - DAY}, "has passed"),
         ({"licence": None}, "licence"),
     ],
 )
@@ -278,3 +286,85 @@ def test_the_pack_and_the_registered_licences_are_listed(cast: Cast) -> None:
     answer = client.post("/api/v1/teams/search/licences", {"expression": "mit"}, format="json")
     assert answer.status_code == 201, answer.content
     assert [i["expression"] for i in client.get("/api/v1/teams/search/licences").json()["items"]] == ["MIT"]
+
+
+def test_what_is_stated_about_collection_others_and_retention_is_kept_days_in_clear_sentences_as_texts(
+    world: World,
+) -> None:
+    version = world.dataset_version(
+        ROWS, third_party_works="yes", third_party_basis="A contract with the publisher.", opt_out_honoured="yes",
+        owner="Musterverlag GmbH", known_biases="Mostly adults.", collected_from=TODAY - 9 * DAY,
+        collected_until=TODAY - DAY, retain_until=TODAY + 99 * DAY,
+    )  # fmt: skip
+    document: Any = parse_canonical(read_bytes(version.document_digest))
+    assert (document["collected_from"], document["collected_until"], document["retain_until"]) == tuple(
+        day.isoformat() for day in (TODAY - 9 * DAY, TODAY - DAY, TODAY + 99 * DAY)
+    )
+    assert document["opt_out_honoured"] == "yes"
+    sealed = bytes(Entry.objects.order_by("-position")[0].entry)
+    assert not any(words in sealed for words in (b"contract", b"Musterverlag", b"adults"))
+    kept = DatasetVersion.objects.get(pk=version.pk)
+    assert (str(kept.third_party_basis), str(kept.owner), str(kept.known_biases)) == (
+        "A contract with the publisher.", "Musterverlag GmbH", "Mostly adults.",
+    )  # fmt: skip
+
+
+FILES = [
+    {"path": "part/2.parquet", "digest": "sha256:" + "22" * 32, "size_bytes": 5},
+    {"path": "part/1.parquet", "digest": "sha256:" + "11" * 32, "size_bytes": 7},
+]
+
+
+def test_files_elsewhere_are_bound_by_the_digest_of_their_list_whatever_its_order(world: World) -> None:
+    given: dict[str, Any] = {"licence": world.licence(), "origin": "A bucket.", "uses": ["training"]}
+    versions = [
+        services.register_dataset_version(
+            actor=world.cast.ada, dataset=world.dataset(slug), declared_files=files, **given
+        )
+        for slug, files in (("forwards", FILES), ("backwards", FILES[::-1]))
+    ]
+    by_path = [{"digest": f["digest"], "path": f["path"], "size_bytes": f["size_bytes"]} for f in FILES[::-1]]
+    wanted = canonical({"files": by_path, "type": "pressmark/dataset_files/1"})
+    assert [v.digest for v in versions] == [f"sha256:{hashlib.sha256(wanted).hexdigest()}"] * 2
+    assert {(v.source, v.size_bytes, v.row_count) for v in versions} == {("declared", 12, None)}
+    document: Any = parse_canonical(read_bytes(versions[0].document_digest))
+    assert document["files"] == by_path
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ([FILES[0], FILES[0]], "stands twice"),
+        ([FILES[0] | {"path": "../up"}], "no allowed path"),
+        ([FILES[0] | {"digest": "md5:1"}], "no digest"),
+        ([FILES[0] | {"size_bytes": -1}], "no size"),
+        ([], "either"),
+    ],
+)
+def test_a_list_of_files_that_names_no_state_is_refused(world: World, files: list[Any], told: str) -> None:
+    with pytest.raises(Invalid, match=told):
+        services.register_dataset_version(
+            actor=world.cast.ada, dataset=world.dataset("listed"), licence=world.licence(), origin="A bucket.",
+            uses=["training"], declared_files=files,
+        )  # fmt: skip
+
+
+def test_over_http_everything_that_is_stated_comes_back(world: World) -> None:
+    ada = client_for(world.cast, "ada")
+    world.dataset("stated")
+    body = {
+        "licence": "CC-BY-4.0", "origin": "A publisher.", "uses": ["training"], "declared_files": FILES, "owner": "Verlag",
+        "third_party_works": "yes", "third_party_basis": "A contract.", "opt_out_honoured": "no",
+        "known_biases": "Old people are missing.", "collected_from": "2020-01-01", "collected_until": "2020-02-01",
+        "retain_until": "2999-12-31",
+    }  # fmt: skip
+    answer = ada.post("/api/v1/teams/search/datasets/stated/versions", body, format="json")
+    assert answer.status_code == 201, answer.content
+    shown = ada.get("/api/v1/teams/search/datasets/stated/versions/1").json()
+    assert shown | {"created_at": ""} == answer.json() | {"created_at": ""}
+    same = {name: value for name, value in body.items() if name not in ("licence", "declared_files")}
+    assert {name: shown[name] for name in same} == same
+    wrong = ada.post(
+        "/api/v1/teams/search/datasets/stated/versions", body | {"retain_until": "soon", "owner": "x"}, format="json"
+    )
+    assert "retain_until" in problem(wrong, 422, "invalid")["fields"]

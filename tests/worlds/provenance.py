@@ -53,7 +53,7 @@ class ProvenanceWorld(BaseWorld):
         origin: str = "Written for a test.",
         actor: Caller | None = None,
         declared_digest: str | None = None,
-        **statements: str,
+        **statements: Any,
     ) -> DatasetVersion:
         """A measured version of JSON lines `rows`, or of the bytes `data`; declared when `declared_digest` is given."""
         caller = actor or self.cast.ada
