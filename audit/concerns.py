@@ -2,8 +2,9 @@
 
 Rules:
 - a record is about the version that its row names as its own (`version_id`; the child of an edge or run; the version that an
-  evaluation measured); a decision is about the version of its approval, an incident about that of its window;
-- a run that made nothing is about the version that it began with;
+  evaluation measured); a decision is about the version of its approval, an incident about that of its window, an act on a
+  quarantine about the version that is stopped;
+- a replay is about the version that it made again; another run that made nothing is about the version that it began with;
 - what names no version is about the model as a whole and is always kept;
 - a version is kept together with its ancestors in the same model, for its history is theirs.
 """
@@ -15,6 +16,11 @@ from typing import Any
 
 from audit.snapshots import Record, Snapshot, dataset_streams, streams_named
 
+_ABOUT_ANOTHER = {
+    "release.decision": ("approval_id", "release.approval"),
+    "release.quarantine_act": ("quarantine_id", "release.quarantine"),
+    "monitoring.incident": ("window_id", "monitoring.window"),
+}
 _STREAMS_OF_TABLES = ("catalog", "compression", "release", "monitoring")
 
 
@@ -41,12 +47,12 @@ def versions_of(snapshot: Snapshot, type_: str, key: str, row: Mapping[str, Any]
         return {str(row["child_id"])}
     if type_ == "compression.run":
         last = snapshot.get(type_, key)
-        made = row["child_id"] or (last.row["child_id"] if last else None)
+        made = row["child_id"] or (last.row["child_id"] if last else None) or row["rederives_id"]
         return {str(made or row["parent_id"])}
-    for column, owner in (("approval_id", "release.approval"), ("window_id", "monitoring.window")):
-        if type_ in ("release.decision", "monitoring.incident") and column in row:
-            found = snapshot.get(owner, str(row[column]))
-            return {str(found.row["version_id"])} if found else set()
+    if type_ in _ABOUT_ANOTHER:
+        column, owner = _ABOUT_ANOTHER[type_]
+        found = snapshot.get(owner, str(row[column]))
+        return {str(found.row["version_id"])} if found else set()
     return {str(row["version_id"])} if row.get("version_id") else set()
 
 
@@ -74,7 +80,7 @@ def _records(snapshot: Snapshot) -> list[Record]:
 
 def _names_for(snapshot: Snapshot, record: Record, kept: frozenset[str]) -> bool:
     """Whether the streams that a record names belong to the story of a kept version: a run counts if it made or measured one."""
-    if record.type == "compression.run" and not record.row["child_id"] and record.row["kind"] != "evaluation":
+    if record.type == "compression.run" and not record.row["child_id"] and record.row["kind"] == "compression":
         return False
     about = versions_of(snapshot, record.type, record.id, record.row)
     return not about or bool(about & kept)

@@ -1,4 +1,4 @@
-"""What is live, who allowed it, under which exceptions, how it is watched, and the way back. Pure."""
+"""What is live, who allowed it, under which exceptions, what was stopped, how it is watched, and the way back. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from audit.snapshots import Record
 
 _WINDOWS_SHOWN = 8
 _FEATURES_SHOWN = 3
+_DRILLS_SHOWN = 5
 TextOf = Callable[[str | None], str]
 
 
@@ -19,8 +20,11 @@ def release_section(case: Case, text_of: TextOf) -> dict[str, Any]:
     return {
         "aliases": [_alias(case, alias, text_of) for alias in case.snapshot.all("release.alias")],
         "approvals": [_approval(case, live, text_of) for live in case.live if live.approval is not None],
+        "broken_glass": [_broken_glass(case, row, text_of) for row in case.snapshot.all("release.broken_glass")],
+        "drills": [_drill(case, row) for row in case.snapshot.all("release.drill")][-_DRILLS_SHOWN:],
         "incidents": [_incident(case, incident, text_of) for incident in case.incidents],
         "monitors": [_monitor(case, monitor) for monitor in case.monitors],
+        "quarantines": [_quarantine(case, row, text_of) for row in case.snapshot.all("release.quarantine")],
         "verdict_rules": _verdict_rules(case),
         "waivers": [_waiver(case, w, text_of) for w in case.snapshot.all("release.waiver")],
     }
@@ -52,7 +56,8 @@ def _approval(case: Case, live: Live, text_of: TextOf) -> dict[str, Any]:
         "decisions": [
             {
                 "at": d.first_at,
-                "by": wording.person(str(d.row["role"]), str(d.row["decided_by_id"])),
+                "by": _decided_by(d),
+                "condition": _condition(case, d),
                 "kind": str(d.row["kind"]),
                 "position": d.position,
                 "reason": text_of(d.row["reason_id"]),
@@ -61,15 +66,86 @@ def _approval(case: Case, live: Live, text_of: TextOf) -> dict[str, Any]:
         ],
         "digest": str(row["version_digest"]),
         "evidence_set": str(row["evidence_set_digest"]),
-        "expires_at": str(row["expires_at"]),
-        "expired": str(row["expires_at"]) <= case.now,
+        "expires_at": case.approval_ends(live.approval),
+        "expired": case.approval_ends(live.approval) <= case.now,
         "policy": "" if policy is None else f"{policy.row['slug']}@{policy.row['number']}",
         "policy_digest": str(row["policy_digest"]),
         "requested_at": str(row["requested_at"]),
         "requested_by": wording.person(live.approval.role, str(row["requested_by_id"])),
         "required": int(row["required"]),
+        "officers": int(row["officers"]),
         "tier": str(row["tier"]),
         "version": int(live.version.row["number"]),
+    }
+
+
+def _decided_by(decision: Record) -> str:
+    """Who decided, and in whose place."""
+    said = wording.person(str(decision.row["role"]), str(decision.row["decided_by_id"]))
+    principal = decision.row["on_behalf_of_id"]
+    return said if principal is None else f"{said}, deputy of …{str(principal)[-8:]}"
+
+
+def _condition(case: Case, decision: Record) -> str:
+    """What a grant was tied to; empty where to nothing."""
+    until, target = decision.row["expires_at"], decision.row["target_id"]
+    named = case.snapshot.get("release.target", target) if target else None
+    place = f"{named.row['slug']}@{named.row['number']}" if named else f"target …{str(target)[-8:]}" if target else ""
+    return ", ".join(part for part in (f"until {until[:16]}Z" if until else "", f"on {place}" if place else "") if part)
+
+
+def _broken_glass(case: Case, row: Record, text_of: TextOf) -> dict[str, Any]:
+    """A move without approval: it is told with everything there is about it."""
+    version = case.version(str(row.row["version_id"]))
+    reviews = case.reviews_of(row)
+    return {
+        "alias": str(row.row["alias"]),
+        "at": row.first_at,
+        "by": wording.person(str(row.row["role"]), str(row.row["broken_by_id"])),
+        "digest": str(row.row["version_digest"]),
+        "expires_at": str(row.row["expires_at"]),
+        "over": str(row.row["expires_at"]) <= case.now,
+        "position": row.position,
+        "reason": text_of(row.row["reason_id"]),
+        "reviewed": bool(reviews),
+        "version": None if version is None else int(version.row["number"]),
+    }
+
+
+def _quarantine(case: Case, row: Record, text_of: TextOf) -> dict[str, Any]:
+    """A version that a recall stopped, what was asked and answered since, and whether it is over."""
+    version = case.version(str(row.row["version_id"]))
+    recall = case.snapshot.get("release.recall", str(row.row["recall_id"]))
+    acts = [a for a in case.snapshot.all("release.quarantine_act") if a.row["quarantine_id"] == row.id]
+    return {
+        "acts": [
+            {
+                "at": a.first_at,
+                "by": wording.person(str(a.row["role"]), str(a.row["done_by_id"])),
+                "kind": str(a.row["kind"]),
+                "reason": text_of(a.row["reason_id"]),
+            }
+            for a in acts
+        ],
+        "at": row.first_at,
+        "ended_at": row.row["ended_at"],
+        "position": row.position,
+        "recall": f"recall …{str(row.row['recall_id'])[-8:]}" if recall is None else str(recall.row["subject"]),
+        "version": None if version is None else int(version.row["number"]),
+    }
+
+
+def _drill(case: Case, row: Record) -> dict[str, Any]:
+    """A roll-back that was gone through and timed."""
+    version = case.version(row.row["version_id"])
+    return {
+        "alias": str(row.row["alias"]),
+        "at": row.first_at,
+        "decision_milliseconds": int(row.row["decision_milliseconds"]),
+        "eligible": bool(row.row["eligible"]),
+        "position": row.position,
+        "reason": str(row.row["reasons"][0]) if row.row["reasons"] else "",
+        "version": None if version is None else int(version.row["number"]),
     }
 
 
