@@ -278,10 +278,10 @@ def _seen(opened: Opened, plan: Plan | None, beside: Beside, progress: Progress)
     bare = None if plan is None else replace(plan, sequence=None)
     others = [other_rows(opened, path, bare) for path in beside.seen]
     found = seen.seen_rows(opened.encoder, others, progress)
-    if found.any() and not beside.allow_seen:
+    if found.same.any() and not beside.allow_seen:
         raise seen.refusal(opened.encoder, found, beside.seen)
-    facts = {"seen_rows": str(int(found.sum()))} if found.any() else {}
-    return [seen.measured(found, len(others))], facts
+    facts = {"seen_rows": str(int(found.same.sum()))} if found.same.any() else {}
+    return [seen.measured(found)], facts
 
 
 def _repeated(encoder: Encoder, outputs: Outputs, plan: Plan, progress: Progress) -> dict[str, str]:

@@ -5,13 +5,16 @@ Rules:
 - a row stands by the first 16 bytes of its SHA-256; sorted, 100 million of them take 1.6 GB;
 - rows that repeat another one within the evaluation are counted, since they make n look larger than what was tried; where a state
   is carried, a row is the same only where all rows before it in its sequence are;
-- a single row that was seen makes the evaluation refused (evaluation_seen), unless it is allowed and then said.
+- a single row that was seen makes the evaluation refused (evaluation_seen), unless it is allowed and then said;
+- rows that are nearly the same (`data.alike`) are counted and shown, and refuse nothing: tables of few values hold such rows
+  without anybody having copied one, so how many of the rows are distinct stands beside the number.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,28 +35,48 @@ _NAMED_MAX = 5
 Digests = NDArray[np.void]
 
 
-def row_digests(encoder: Encoder, progress: Progress) -> Digests:
-    """The digest of every row, in the rows' order; 16 bytes each."""
+@dataclass(frozen=True)
+class Seen:
+    """Which rows stand in data that was seen, [rows]: the same, and nearly the same (those that are the same among them)."""
+
+    same: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+    distinct: int
+    """How many of all rows differ from one another, bit for bit."""
+    files: int
+
+
+def row_digests(encoder: Encoder, progress: Progress, *, alike: bool = False) -> Digests:
+    """The digest of every row, in the rows' order, or of the form that nearly equal rows share; 16 bytes each."""
     total = len(encoder.rows)
     found = np.empty(total, dtype=f"V{_DIGEST_BYTES}")
+    bytes_of = encoder.alike_bytes if alike else encoder.row_bytes
     for start in range(0, total, _ROWS_AT_ONCE):
         progress(STAGE, start, total, "rows told apart")
         end = min(start + _ROWS_AT_ONCE, total)
-        parts = (hashlib.sha256(row).digest()[:_DIGEST_BYTES] for row in encoder.row_bytes(range(start, end)))
+        parts = (hashlib.sha256(row).digest()[:_DIGEST_BYTES] for row in bytes_of(range(start, end)))
         found[start:end] = np.frombuffer(b"".join(parts), dtype=found.dtype)
     return found
 
 
-def seen_rows(encoder: Encoder, others: Sequence[Encoder], progress: Progress) -> NDArray[np.bool_]:
+def seen_rows(encoder: Encoder, others: Sequence[Encoder], progress: Progress) -> Seen:
     """Which rows stand in one of the other files."""
-    ours = row_digests(encoder, progress)
-    seen = np.zeros(len(ours), dtype=bool)
+    ours = _comparable(row_digests(encoder, progress))
+    same = _found(ours, others, progress)
+    near = same | _found(_comparable(row_digests(encoder, progress, alike=True)), others, progress, alike=True)
+    progress(STAGE, len(ours), len(ours), f"{int(same.sum())} rows were seen before")
+    return Seen(same, near, len(np.unique(ours)), len(others))
+
+
+def _found(
+    ours: NDArray[np.bytes_], others: Sequence[Encoder], progress: Progress, *, alike: bool = False
+) -> NDArray[np.bool_]:
+    found = np.zeros(len(ours), dtype=bool)
     for other in others:
-        theirs = np.sort(_comparable(row_digests(other, progress)))
-        places = np.minimum(np.searchsorted(theirs, _comparable(ours)), len(theirs) - 1)
-        seen |= theirs[places] == _comparable(ours)
-    progress(STAGE, len(ours), len(ours), f"{int(seen.sum())} rows were seen before")
-    return seen
+        theirs = np.sort(_comparable(row_digests(other, progress, alike=alike)))
+        places = np.minimum(np.searchsorted(theirs, ours), len(theirs) - 1)
+        found |= theirs[places] == ours
+    return found
 
 
 def distinct_rows(encoder: Encoder, sequences: NDArray[np.int64] | None, progress: Progress) -> int:
@@ -66,22 +89,31 @@ def distinct_rows(encoder: Encoder, sequences: NDArray[np.int64] | None, progres
     return count
 
 
-def measured(seen: NDArray[np.bool_], files: int) -> Found:
-    """The share of rows that were seen: `rows_seen_share`. Exact, so without an interval."""
-    count, n = int(seen.sum()), len(seen)
-    words = (
-        f"{count} of {n} rows stand in the data of training or calibration ({files} file{'s' if files > 1 else ''})."
+def measured(seen: Seen) -> Found:
+    """`rows_seen_share` (share), `near_seen_rows` and `distinct_rows` (row). Exact, so without an interval."""
+    count, near, n = int(seen.same.sum()), int(seen.near.sum()), len(seen.same)
+    where = f"the data of training or calibration ({seen.files} file{'s' if seen.files > 1 else ''})"
+    exact = "a count of all rows has no interval"
+    same = f"{count} of {n} rows stand in {where}."
+    alike = (
+        f"{near} of {n} rows stand in {where} or differ from one there by less than half a percent in every number, or by "
+        "case and spacing of their text alone; in a table of few values such rows come without a copy."
     )
-    figure = Measurement("rows_seen_share", count / n, "share", n, words, reason="a count of all rows has no interval")
-    return Found(KIND, METHOD, [figure])
+    distinct = f"{seen.distinct} of {n} rows are distinct: the rest repeats one of these."
+    figures = [
+        Measurement("rows_seen_share", count / n, "share", n, same, reason=exact),
+        Measurement("near_seen_rows", near, "row", n, alike, reason=exact),
+        Measurement("distinct_rows", seen.distinct, "row", n, distinct, reason=exact),
+    ]
+    return Found(KIND, METHOD, figures, method_version="2")
 
 
-def refusal(encoder: Encoder, seen: NDArray[np.bool_], files: Sequence[Path]) -> DataError:
+def refusal(encoder: Encoder, seen: Seen, files: Sequence[Path]) -> DataError:
     """Why an evaluation on such rows is refused."""
-    named = ", ".join(encoder.rows.name(int(index)) for index in np.flatnonzero(seen)[:_NAMED_MAX])
-    more = int(seen.sum()) - _NAMED_MAX
+    named = ", ".join(encoder.rows.name(int(index)) for index in np.flatnonzero(seen.same)[:_NAMED_MAX])
+    more = int(seen.same.sum()) - _NAMED_MAX
     message = (
-        f"{int(seen.sum())} of {len(seen)} rows were seen in training or calibration "
+        f"{int(seen.same.sum())} of {len(seen.same)} rows were seen in training or calibration "
         f"({named}{f' and {more} more' if more > 0 else ''}; in {', '.join(path.name for path in files)})."
     )
     hint = "Leave them out, or allow them: the evidence then says how many there were."

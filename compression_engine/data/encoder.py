@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.canonical import digest_of
+from compression_engine.data.alike import coarse, folded
 from compression_engine.data.mapped import SMALL_BYTES, blocks, temporary
 from compression_engine.data.rows import Array, Feed, Indices, ModelInput, Rows
 from compression_engine.errors import DataError
@@ -90,8 +91,13 @@ class Encoder:
                 np.array([i for i, real in zip(entry.ids, entry.attention_mask, strict=True) if real], "<i8").tobytes()
                 for entry in encodings
             ]
-        feed = {name: _little(array) for name, array in self._taken(indices, scalars=True).items()}
-        return [b"".join(feed[name][row].tobytes() for name in sorted(feed)) for row in range(len(indices))]
+        return _row_by_row({name: _little(array) for name, array in self._taken(indices, scalars=True).items()})
+
+    def alike_bytes(self, indices: Sequence[int]) -> list[bytes]:
+        """Bytes that nearly equal rows have in common, see `data.alike`; of a text all of it, also what is cut off."""
+        if self._tokenizer is not None:
+            return [folded(self.rows.texts[index]).encode() for index in indices]
+        return _row_by_row({name: _little(coarse(array)) for name, array in self._taken(indices, scalars=True).items()})
 
     def _taken(self, indices: Sequence[int], *, scalars: bool = False) -> Feed:
         feed: Feed = {}
@@ -225,6 +231,12 @@ def _beginning(entry: ModelInput, rows: int) -> Array:
         for place in free[1:]:
             sizes[place] = 0
     return np.zeros(sizes, dtype=entry.dtype)
+
+
+def _row_by_row(feed: Feed) -> list[bytes]:
+    """The bytes of each row, its inputs by name."""
+    rows = len(next(iter(feed.values()), ()))
+    return [b"".join(feed[name][row].tobytes() for name in sorted(feed)) for row in range(rows)]
 
 
 def _little(array: Array) -> Array:

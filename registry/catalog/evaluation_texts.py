@@ -102,6 +102,8 @@ TEXTS = {
     "fpr95_max_probability": "{who} takes {percent} of the other data for its own (highest probability, 95 % of its own kept)",
     "fpr95_energy": "{who} takes {percent} of the other data for its own (energy, 95 % of its own kept)",
     "rows_seen_share": "{percent} of the rows are rows that the version was made with",
+    "near_seen_rows": "{value} rows are, or are almost, rows that the version was made with",
+    "distinct_rows": "{value} rows differ from one another; in a table of few values rows are alike without a copy",
     "latency_p99_ms": "99 of 100 answers of {who} come within {value} ms",
     "throughput_per_second": "{who} answers {value} rows a second",
     "token_latency_p50_ms": "Half of the time, {who} gives the next token within {value} ms",
