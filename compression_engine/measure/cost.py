@@ -1,12 +1,14 @@
-"""What serving costs by the user's price sheet, what the version saves against its parent, and when that has paid for itself.
+"""What serving costs by the user's price sheet, what the version saves against each other model, and when it has paid for itself.
 
 Rules:
 - everything is derived from what this evaluation measured (timing, energy, memory, size); each amount has the interval that
   follows from theirs, and nothing is rounded in the version's favour;
 - serving is paid by processor time, so that a busy machine makes nothing dearer; electricity comes on top at the sheet's price;
 - savings: processor time and electricity of the predictions, memory held by the replicas for 730 hours, one stored copy;
-- what was spent: processor time of making the version, where it is known, and of this evaluation with its processes until now;
-- a version whose prediction costs as much as its parent's, or more, never breaks even, and that is said;
+- what was spent: processor time of making the version, where it is known, and of this evaluation with its processes until now
+  (an attempt that was killed before is not in it);
+- a version whose prediction costs as much as the other's, or more, never breaks even, and that is said;
+- what is saved against the parent has no prefix; against the incumbent and the first approved version it has theirs;
 - what follows from a processor time that could not be told has no value and says why;
 - without a price sheet only what the evaluation itself took is told.
 """
@@ -20,6 +22,9 @@ from dataclasses import dataclass
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval, earlier, why_missing
 from compression_engine.measure.feeds import typical_batch
+from compression_engine.measure.figures import OTHERS
+from compression_engine.measure.timing_figures import prefix_of
+from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
 
@@ -34,7 +39,7 @@ _FROM_TIME = ("serving_saving_per_month", "electricity_saving_per_month", "net_b
 
 @dataclass(frozen=True)
 class Savings:
-    """What the version saves against its parent in a month, by where it is saved; and for one prediction. In the currency."""
+    """What the version saves against another model in a month, by where it is saved; and for one prediction. In the currency."""
 
     prediction: Interval
     serving: Interval
@@ -65,12 +70,8 @@ def measure(context: Context) -> list[Found]:
     once = Interval.exact((spent + (context.run_cpu_seconds or 0.0)) / _SECONDS_PER_HOUR * float(sheet.per_cpu_hour))
     words = "Making and evaluating it" if context.run_cpu_seconds is not None else "Evaluating it"
     figures.append(_money("one_time_cost", once, sheet, f"{words} cost {{}} of processor time."))
-    savings = savings_of(context, sheet, rows)
-    if savings is not None:
-        figures += benefit(savings, once, sheet)
-    elif (why := why_missing(context.found, "timing", "cpu_time_saved_ms")) is not None:
-        figures += [_unknown(metric, f"currency:{sheet.currency}", why) for metric in _FROM_TIME]
-        figures.append(_unknown("break_even_predictions", "prediction", why))
+    for other in ROLES[1:]:
+        figures += _against(context, sheet, rows, once, other)
     facts = [
         ("hours_per_month", str(HOURS_PER_MONTH)),
         ("price_sheet", sheet.digest()),
@@ -79,24 +80,43 @@ def measure(context: Context) -> list[Found]:
     return [Found(KIND, METHOD, figures, None, "1", facts)]
 
 
+def _against(context: Context, sheet: PriceSheet, rows: int, once: Interval, other: str) -> list[Measurement]:
+    """What is saved against one other model; nothing where it was not timed."""
+    prefix = _prefix(other)
+    savings = savings_of(context, sheet, rows, other)
+    if savings is not None:
+        return benefit(savings, once, sheet, other)
+    why = why_missing(context.found, "timing", f"{prefix}cpu_time_saved_ms")
+    if why is None:
+        return []
+    unknown = [_unknown(f"{prefix}{metric}", f"currency:{sheet.currency}", why) for metric in _FROM_TIME]
+    return [*unknown, _unknown(f"{prefix}break_even_predictions", "prediction", why)]
+
+
+def _prefix(other: str) -> str:
+    """What the names of figures against another model begin with."""
+    return "" if other == PARENT else prefix_of(other)
+
+
 def cpu_seconds_spent() -> float:
     """Processor time of this process, all of its threads, and of the processes that it started and saw end."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def savings_of(context: Context, sheet: PriceSheet, rows: int) -> Savings | None:
-    """What this evaluation's figures say is saved; None where there was no parent to compare with, or nothing was timed."""
-    processor = earlier(context.found, "timing", "cpu_time_saved_ms")
+def savings_of(context: Context, sheet: PriceSheet, rows: int, other: str = PARENT) -> Savings | None:
+    """What this evaluation's figures say is saved; None where that model was not there, or nothing was timed."""
+    prefix = _prefix(other)
+    processor = earlier(context.found, "timing", f"{prefix}cpu_time_saved_ms")
     if processor is None:
         return None
     hours = processor.scaled(1 / rows / _MILLISECONDS_PER_HOUR)
-    joules = earlier(context.found, "energy", "energy_saved_per_prediction") or Interval.exact(0.0)
+    joules = earlier(context.found, "energy", f"{prefix}energy_saved_per_prediction") or Interval.exact(0.0)
     kwh = joules.scaled(1 / _JOULES_PER_KWH)
     serving, electricity = hours.scaled(float(sheet.per_cpu_hour)), kwh.scaled(float(sheet.per_kwh))
     count = sheet.predictions_per_month
-    held = _difference(context, "memory", "peak_memory_bytes").scaled(HOURS_PER_MONTH * sheet.replicas / _GIB)
-    stored = _difference(context, "size", "size_bytes").scaled(1 / _GIB)
+    held = _difference(context, "memory", "peak_memory_bytes", other).scaled(HOURS_PER_MONTH * sheet.replicas / _GIB)
+    stored = _difference(context, "size", "size_bytes", other).scaled(1 / _GIB)
     return Savings(
         prediction=serving.plus(electricity),
         serving=serving.scaled(count),
@@ -107,48 +127,47 @@ def savings_of(context: Context, sheet: PriceSheet, rows: int) -> Savings | None
     )
 
 
-def benefit(savings: Savings, once: Interval, sheet: PriceSheet) -> list[Measurement]:
+_PARTS = (
+    ("serving_saving_per_month", "serving", "Processor time of {count:,} predictions a month"),
+    ("electricity_saving_per_month", "electricity", "Electricity of {count:,} predictions a month"),
+    ("memory_saving_per_month", "memory", "Memory held by {replicas} replica(s) for a month"),
+    ("storage_saving_per_month", "storage", "One stored copy for a month"),
+)
+
+
+def benefit(savings: Savings, once: Interval, sheet: PriceSheet, other: str = PARENT) -> list[Measurement]:
     """The savings of a month, what is left of them after the one-time cost, and when it has paid for itself."""
-    parts = (
-        ("serving_saving_per_month", savings.serving, "Processor time of {count:,} predictions a month: {{}} {word}."),
-        (
-            "electricity_saving_per_month",
-            savings.electricity,
-            "Electricity of {count:,} predictions a month: {{}} {word}.",
-        ),
-        ("memory_saving_per_month", savings.memory, "Memory held by {replicas} replica(s) for a month: {{}} {word}."),
-        ("storage_saving_per_month", savings.storage, "One stored copy for a month: {{}} {word}."),
-    )
+    prefix, whom = _prefix(other), f"the {OTHERS[other]}"
     found = []
-    for metric, amount, words in parts:
-        word = "saved" if amount.value >= 0 else "more"
-        plain = words.format(count=sheet.predictions_per_month, replicas=sheet.replicas, word=word)
-        found.append(_money(metric, amount, sheet, plain))
+    for metric, part, words in _PARTS:
+        amount: Interval = getattr(savings, part)
+        what = words.format(count=sheet.predictions_per_month, replicas=sheet.replicas)
+        plain = f"{what}: {{}} {'less' if amount.value >= 0 else 'more'} than with {whom}."
+        found.append(_money(f"{prefix}{metric}", amount, sheet, plain))
     grams = savings.co2_grams
-    plain = f"{abs(grams.value):,.0f} g of carbon dioxide a month {'saved' if grams.value >= 0 else 'more'}."
-    found.append(_figure("co2_saving_per_month", grams, "gram", plain))
+    less = "less" if grams.value >= 0 else "more"
+    plain = f"{abs(grams.value):,.0f} g of carbon dioxide a month {less} than with {whom}."
+    found.append(_figure(f"{prefix}co2_saving_per_month", grams, "gram", plain))
     net = savings.month.minus(once.scaled(1 / sheet.amortisation_months))
     said = "it saves {}" if net.value >= 0 else "it costs {} more"
-    plain = f"After what was spent once, spread over {sheet.amortisation_months} months, {said} a month."
-    found.append(_money("net_benefit_per_month", net, sheet, plain))
-    return [*found, break_even(savings.prediction, once, sheet)]
+    plain = f"After what was spent once, spread over {sheet.amortisation_months} months, {said} a month against serving {whom}."
+    found.append(_money(f"{prefix}net_benefit_per_month", net, sheet, plain))
+    return [*found, break_even(savings.prediction, once, other)]
 
 
-def break_even(saved: Interval, once: Interval, sheet: PriceSheet) -> Measurement:
+def break_even(saved: Interval, once: Interval, other: str = PARENT) -> Measurement:
     """After how many predictions their savings have paid what was spent once; memory and storage are left aside."""
-    metric, unit = "break_even_predictions", "prediction"
+    metric, unit, whom = f"{_prefix(other)}break_even_predictions", "prediction", f"the {OTHERS[other]}"
     if saved.value <= 0:
-        more = "as much" if saved.value == 0 else "more"
-        plain = (
-            f"A prediction costs {more} {'as' if saved.value == 0 else 'than'} with the original: it never breaks even."
-        )
+        more = "as much as" if saved.value == 0 else "more than"
+        plain = f"A prediction costs {more} with {whom}: it never breaks even."
         return Measurement(
             metric, None, unit, saved.n, plain, reason="a prediction saves nothing, so it never breaks even"
         )
     value = once.value / saved.value
     low = None if saved.high is None else once.value / saved.high
     high = once.value / saved.low if saved.low is not None and saved.low > 0 else None
-    plain = f"What was spent once is paid for after {value:,.0f} predictions."
+    plain = f"What was spent once is paid for after {value:,.0f} predictions, against serving {whom}."
     reason = None
     if saved.low is not None and saved.low <= 0:
         reason = "within what was measured a prediction may save nothing, so it may never break even"
@@ -160,7 +179,8 @@ def break_even(saved: Interval, once: Interval, sheet: PriceSheet) -> Measuremen
 
 def _serving(context: Context, sheet: PriceSheet, rows: int) -> list[Measurement]:
     found = []
-    for prefix, who in (("", "the model"), ("parent_", "the original")):
+    for role in ROLES:
+        prefix, who = prefix_of(role), "the model" if role == VERSION else f"the {OTHERS[role]}"
         processor = earlier(context.found, "timing", f"{prefix}cpu_time_ms")
         if processor is None:
             why = why_missing(context.found, "timing", f"{prefix}cpu_time_ms")
@@ -176,9 +196,9 @@ def _serving(context: Context, sheet: PriceSheet, rows: int) -> list[Measurement
     return found
 
 
-def _difference(context: Context, kind: str, metric: str) -> Interval:
-    """What the parent takes beyond the version; nothing where one of them was not measured."""
-    ours, theirs = earlier(context.found, kind, metric), earlier(context.found, kind, f"parent_{metric}")
+def _difference(context: Context, kind: str, metric: str, other: str) -> Interval:
+    """What the other model takes beyond the version; nothing where one of them was not measured."""
+    ours, theirs = earlier(context.found, kind, metric), earlier(context.found, kind, f"{other}_{metric}")
     if ours is None or theirs is None:
         return Interval.exact(0.0)
     if kind == "size":

@@ -3,8 +3,10 @@
 Rules:
 - read: whole packages and their memory while one model runs, models in turns; idle power and other programs are in it, so the
   figures are upper bounds, and ratios are those of the machine as it was;
-- estimated: processor time of timing times watts a core, from the price sheet or a default; every such figure says so in its
-  `reason`, and the watts stand among the facts;
+- estimated: processor time of timing times the watts of a core, and, where they are given, the time that a prediction takes
+  times the watts of the waiting machine. Watts are the price sheet's, with the source that it names, or an assumption (the
+  power that such processors are rated for, shared among their cores: no measurement of anybody's machine); every such figure
+  says which in its `reason`, and the watts stand among the facts;
 - an estimate from a time that could not be told has no value and says why;
 - a prediction is one row of the first batch size of the plan.
 """
@@ -12,23 +14,28 @@ Rules:
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
+from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval, earlier, why_missing
 from compression_engine.measure.feeds import TypicalBatch, typical_batch
-from compression_engine.measure.rapl import Counters, counters
+from compression_engine.measure.rapl import COUNTER_LOST, Counters, counters
 from compression_engine.measure.statistics.intervals import Floats, quantile_interval, quartile_range
 from compression_engine.measure.timing import measure as measure_timing
 from compression_engine.measure.timing_figures import NAMES, prefix_of
 from compression_engine.outputs import PARENT, ROLES, VERSION
+from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
 
 DEFAULT_WATTS_PER_CORE = Decimal(12)
-"""The order of a server core's share of its processor's rated power; a price sheet that knows better says so."""
+"""The order of a core's share of a server processor's rated power (150 to 350 W for 16 to 32 cores): an assumption."""
+ASSUMED = "assumed: no price sheet names this machine's"
 KIND = "energy"
 _WINDOWS, _WINDOWS_QUICK = 15, 5
 _WINDOW_SECONDS = 0.2
@@ -40,13 +47,18 @@ def measure(context: Context) -> list[Found]:
     if not context.models or context.encoder is None:
         return []
     found = counters()
-    if found.zones:
+    if not found.zones:
+        return [estimated_energy(context, found.reason)]
+    try:
         return [measured_energy(context, found)]
-    return [estimated_energy(context, found.reason)]
+    except EngineError as error:
+        if error.code != COUNTER_LOST:
+            raise
+        return [estimated_energy(context, "the counters of energy went away while they were read")]
 
 
 def measured_energy(context: Context, counters: Counters) -> Found:
-    """From counters, in windows of the models in turns."""
+    """From counters, in windows of the models in turns; an estimate where they stand still."""
     assert context.encoder is not None
     batch = typical_batch(context.encoder, context.plan.batch_sizes[0])
     models = {role: context.models[role] for role in ROLES if role in context.models}
@@ -59,6 +71,8 @@ def measured_energy(context: Context, counters: Counters) -> Found:
     context.progress(KIND, rounds, rounds, "measured")
     figures: list[Measurement] = []
     by_role = {role: np.array(values) for role, values in joules.items()}
+    if any((values <= 0).any() for values in by_role.values()):
+        return estimated_energy(context, "the counters of energy stand still, as they may in a virtual machine")
     for role, values in by_role.items():
         figures += _figures(role, _interval(values), len(values), quartile_range(values), None)
         if role != VERSION:
@@ -73,35 +87,86 @@ def measured_energy(context: Context, counters: Counters) -> Found:
     return Found(KIND, "rapl_counters", figures, None, "1", facts)
 
 
+@dataclass(frozen=True)
+class Watts:
+    """What an estimate rests on: watts of a busy core and of the waiting machine, and where they are from."""
+
+    per_core: Decimal
+    idle: Decimal | None
+    source: str
+
+    @classmethod
+    def of(cls, sheet: PriceSheet | None) -> Watts:
+        """The sheet's, or what is assumed where it names none."""
+        if sheet is None or sheet.watts_per_core is None:
+            return cls(DEFAULT_WATTS_PER_CORE, None, ASSUMED)
+        source = "price sheet" if sheet.watts_source is None else f"price sheet: {sheet.watts_source}"
+        return cls(sheet.watts_per_core, sheet.idle_watts, source)
+
+    def joules(self, processor_ms: Interval, wall_ms: Interval | None, rows: int) -> Interval:
+        """Of one row, from the milliseconds of a batch of so many rows."""
+        busy = processor_ms.scaled(float(self.per_core) / 1000 / rows)
+        return (
+            busy if wall_ms is None or self.idle is None else busy.plus(wall_ms.scaled(float(self.idle) / 1000 / rows))
+        )
+
+    def words(self) -> str:
+        """How a reason names the way of estimating."""
+        idle = "" if self.idle is None else f" + time x {self.idle} W of the waiting machine"
+        return f"processor time x {self.per_core} W a core{idle} ({self.source})"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """For the environment of the document."""
+        idle = [] if self.idle is None else [("watts_idle", f"{self.idle} ({self.source})")]
+        return [("watts_per_core", f"{self.per_core} ({self.source})"), *idle]
+
+
 def estimated_energy(context: Context, why: str) -> Found:
     """From processor time, where there is no counter to read; `why` there is none."""
     assert context.encoder is not None
-    sheet = context.price_sheet
-    watts = sheet.watts_per_core if sheet is not None and sheet.watts_per_core is not None else DEFAULT_WATTS_PER_CORE
-    source = "price sheet" if sheet is not None and sheet.watts_per_core is not None else "default"
+    watts = Watts.of(context.price_sheet)
     timed = [entry for entry in context.found if entry.kind == "timing"] or measure_timing(context)
     rows = typical_batch(context.encoder, context.plan.batch_sizes[0]).rows
-    factor = float(watts) / 1000 / rows  # milliseconds of one batch to joules of one row
-    reason = f"an estimate: processor time x {watts} W a core ({source}); {why}"
+    reason = f"an estimate: {watts.words()}; {why}"
     figures: list[Measurement] = []
+    by_role: dict[str, Interval] = {}
     for role in ROLES:
         processor = earlier(timed, "timing", f"{prefix_of(role)}cpu_time_ms")
+        wall = earlier(timed, "timing", f"{prefix_of(role)}latency_p50_ms")
         if processor is None:
             why_not = why_missing(timed, "timing", f"{prefix_of(role)}cpu_time_ms")
             figures += [] if why_not is None else [_unknown(metric, role, why_not) for metric in _of_one(role)]
         else:
-            figures += _figures(role, processor.scaled(factor), processor.n, None, reason)
-        if role == VERSION:
-            continue
-        prefix = "" if role == PARENT else prefix_of(role)
-        saved = earlier(timed, "timing", f"{prefix}cpu_time_saved_ms")
-        ratio = earlier(timed, "timing", f"{prefix}cpu_time_ratio")
-        if saved is not None and ratio is not None:
-            figures += _against(role, ratio, saved.scaled(factor), saved.n, reason)
-        elif (why_not := why_missing(timed, "timing", f"{prefix}cpu_time_saved_ms")) is not None:
-            figures += [_unknown(metric, role, why_not) for metric in _of_two(prefix)]
-    facts = [("energy_source", "estimate"), ("watts_per_core", f"{watts} ({source})"), ("energy_no_counters", why)]
-    return Found(KIND, "processor_time_times_watts", figures, None, "1", facts)
+            by_role[role] = watts.joules(processor, wall, rows)
+            figures += _figures(role, by_role[role], processor.n, None, reason)
+        if role != VERSION:
+            figures += _estimated_against(timed, watts, by_role, role, rows, reason)
+    facts = [("energy_source", "estimate"), *watts.facts(), ("energy_no_counters", why)]
+    return Found(KIND, "processor_time_times_watts", figures, None, "2", facts)
+
+
+def _estimated_against(
+    timed: Sequence[Found], watts: Watts, by_role: Mapping[str, Interval], role: str, rows: int, reason: str
+) -> list[Measurement]:
+    """What is saved against another model: paired as processor time is; with idle watts the time that it takes comes on top."""
+    prefix = "" if role == PARENT else prefix_of(role)
+    saved = earlier(timed, "timing", f"{prefix}cpu_time_saved_ms")
+    ratio = earlier(timed, "timing", f"{prefix}cpu_time_ratio")
+    if saved is None or ratio is None or not {VERSION, role} <= by_role.keys():
+        why_not = why_missing(timed, "timing", f"{prefix}cpu_time_saved_ms")
+        return [] if why_not is None else [_unknown(metric, role, why_not) for metric in _of_two(prefix)]
+    if not watts.idle:
+        return _against(role, ratio, watts.joules(saved, None, rows), saved.n, reason)
+    ours, theirs = (earlier(timed, "timing", f"{prefix_of(name)}latency_p50_ms") for name in (VERSION, role))
+    waited = None if ours is None or theirs is None else theirs.minus(ours)
+    return _against(role, _share(by_role[VERSION], by_role[role]), watts.joules(saved, waited, rows), saved.n, reason)
+
+
+def _share(ours: Interval, theirs: Interval) -> Interval:
+    """One over the other for every pair of values in them; both are above zero."""
+    low = None if ours.low is None or theirs.high is None else ours.low / theirs.high
+    high = None if ours.high is None or theirs.low is None or theirs.low <= 0 else ours.high / theirs.low
+    return Interval(ours.value / theirs.value, low, high, min(ours.n, theirs.n))
 
 
 def _of_one(role: str) -> list[tuple[str, str]]:

@@ -209,9 +209,10 @@ def _move(figure: Figure) -> str | None:
 def _economy(metric: str, value: Decimal, unit: str, kind: str) -> str:
     who, name = _who(metric)
     amount = f"{number(abs(value))} {_UNITS.get(unit) or unit.partition(':')[2] or unit}"
-    if name == "net_benefit_per_month":
-        return f"Serving it {'saves' if value >= 0 else 'costs'} {amount} a month, its own making counted in"
-    if name == "break_even_predictions":
-        return f"It has paid for its making after {number(value)} predictions"
     other = against(kind) if who == "the model" else who
+    if name == "net_benefit_per_month":
+        word = "saves" if value >= 0 else "costs"
+        return f"Against serving {other} it {word} {amount} a month, its own making counted in"
+    if name == "break_even_predictions":
+        return f"Against serving {other} it has paid for its making after {number(value)} predictions"
     return SAVED[name].format(who=who, other=other, amount=amount, less="less" if value >= 0 else "more")

@@ -183,7 +183,7 @@ MINUS = {"low": "-0.021", "high": "-0.009", "n": 2000}
         (
             figure("net_benefit_per_month", "-12.5", "currency:EUR", n=9),
             "cost",
-            "Serving it costs 12.5 EUR a month, its own making counted in (n = 9).",
+            "Against serving the original it costs 12.5 EUR a month, its own making counted in (n = 9).",
         ),
         (
             figure("energy_per_1000_predictions", "78.25", "joule", n=9),

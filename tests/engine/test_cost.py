@@ -161,6 +161,11 @@ WRONG = [
     ({"replicas": True}, "replicas"),
     ({"amortisation_months": 0}, "amortisation_months"),
     ({"vat": "19"}, "vat"),
+    ({"watts_per_core": None, "idle_watts": "40"}, "idle_watts"),
+    ({"watts_per_core": None, "watts_source": "a meter"}, "watts_source"),
+    ({"idle_watts": 40}, "idle_watts"),
+    ({"watts_source": ""}, "watts_source"),
+    ({"watts_source": "a\nb"}, "watts_source"),
     ({"type": "pressmark/recipe/1"}, "no price sheet"),
 ]
 
@@ -178,6 +183,10 @@ def test_a_sheet_that_is_wrong_is_refused_and_the_member_named(members: dict[str
 def test_a_sheet_that_is_whole_passes_the_published_schema() -> None:
     jsonschema.validate(MEMBERS, price_sheet_schema())
     jsonschema.validate(MEMBERS | {"watts_per_core": None}, price_sheet_schema())
+    more = MEMBERS | {"idle_watts": "40", "watts_source": "a meter at the plug"}
+    jsonschema.validate(more, price_sheet_schema())
+    assert PriceSheet.parse(canonical(more)).document() == more
+    assert PriceSheet.parse(canonical(MEMBERS | {"idle_watts": None})).digest() == PriceSheet.parse(SHEET).digest()
     lacking = {name: value for name, value in MEMBERS.items() if name != "per_kwh"}
     with pytest.raises(EngineError, match="lacks 'per_kwh'"):
         PriceSheet.parse(canonical(lacking))
@@ -190,3 +199,36 @@ def test_intervals_stay_cautious_when_they_meet() -> None:
     assert a.minus(b) == Interval(-2.0, -7.0, 1.0, 9)
     assert a.plus(Interval(1.0, None, 2.0)).low is None
     assert a.scaled(-2) == Interval(-4.0, -6.0, -2.0, 5)
+
+
+def test_what_is_saved_against_the_incumbent_and_the_first_stands_beside_it(context: Context) -> None:
+    def timed(prefix: str, saved: float) -> list[Measurement]:
+        name = "cpu_time_saved_ms" if prefix == "parent_" else f"{prefix}cpu_time_saved_ms"
+        energy = "energy_saved_per_prediction" if prefix == "parent_" else f"{prefix}energy_saved_per_prediction"
+        return [
+            Measurement(f"{prefix}cpu_time_ms", 8 + saved, "millisecond", 60, "", 7 + saved, 9 + saved),
+            Measurement(name, saved, "millisecond", 60, "", saved - 0.5, saved + 0.5),
+            Measurement(energy, saved / 100, "joule", 60, "", saved / 100, saved / 100),
+            Measurement(f"{prefix}size_bytes", 3 * 1024**3, "byte", 1, ""),
+        ]
+
+    own = [
+        Measurement("cpu_time_ms", 8, "millisecond", 60, "", 7, 9),
+        Measurement("size_bytes", 1024**3, "byte", 1, ""),
+    ]
+    whole = [*own, *timed("parent_", 2.0), *timed("incumbent_", -1.0), *timed("first_", 4.0)]
+    kinds = {"size": "size_bytes", "timing": "_ms", "energy": "prediction"}
+    found = [Found(kind, "m", [entry for entry in whole if entry.metric.endswith(end)]) for kind, end in kinds.items()]
+    asked = Context(
+        EMPTY, Plan(), models=context.models, encoder=context.encoder, found=found, price_sheet=PriceSheet.parse(SHEET)
+    )
+    told = figures(cost.measure(asked)[0])
+    assert told["serving_saving_per_month"].value == pytest.approx(0.02)
+    assert told["incumbent_serving_saving_per_month"].value == pytest.approx(-0.01)
+    assert told["first_serving_saving_per_month"].value == pytest.approx(0.04)
+    assert told["first_electricity_saving_per_month"].value == pytest.approx(0.004)
+    assert told["incumbent_storage_saving_per_month"].value == pytest.approx(0.04)
+    assert told["incumbent_serving_cost_per_1000_predictions"].value == pytest.approx(7 / 3.6e6 * 1000 * 0.036)
+    assert told["incumbent_break_even_predictions"].value is None
+    assert "more than with the incumbent" in told["incumbent_break_even_predictions"].plain
+    assert "first approved version" in told["first_net_benefit_per_month"].plain

@@ -17,7 +17,7 @@ from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
 from tests.engine import nets
-from tests.engine.test_cost import SHEET
+from tests.engine.test_cost import SHEET, changed
 
 EMPTY = Outputs({VERSION: {ANSWER: Field(np.zeros((1, 1)))}})
 MAXIMUM = 262_143_328_850
@@ -154,7 +154,8 @@ def test_it_is_timed_where_timing_was_not_asked_for(context: Context) -> None:
     found = energy.estimated_energy(context, "there are no counters")
     metrics = {entry.metric for entry in found.measurements}
     assert {"energy_per_prediction", "parent_energy_per_prediction", "energy_ratio"} <= metrics
-    assert "12 W a core (default)" in (found.measurements[0].reason or "")
+    assert "12 W a core (assumed: no price sheet names this machine's)" in (found.measurements[0].reason or "")
+    assert dict(found.facts)["watts_per_core"].startswith("12 (assumed")
 
 
 def test_one_of_both_is_what_this_machine_gives(context: Context) -> None:
@@ -172,3 +173,52 @@ def test_a_batch_is_shared_among_its_rows(tmp_path: Path) -> None:
     found = energy.estimated_energy(eight, "why")
     assert found.measurements[0].value == pytest.approx(0.001 * 12)
     assert timing.settings_of(eight)[0].batch == 8
+
+
+def test_watts_are_the_owners_with_their_source_and_the_waiting_machine_is_borne_by_time(context: Context) -> None:
+    latencies = [
+        Measurement("latency_p50_ms", 4.0, "millisecond", 60, "", 3.5, 4.5),
+        Measurement("parent_latency_p50_ms", 6.0, "millisecond", 60, "", 5.5, 6.5),
+    ]
+    known = Context(
+        EMPTY, Plan(), models=context.models, encoder=context.encoder,
+        found=[*timed(2.0, 3.0), Found("timing", "m", latencies)],
+        price_sheet=changed(watts_per_core="8", idle_watts="50", watts_source="wattmeter at the plug, May"),
+    )  # fmt: skip
+    found = energy.estimated_energy(known, "there are no counters")
+    figures = {entry.metric: entry for entry in found.measurements}
+    ours, theirs = 0.002 * 8 + 0.004 * 50, 0.003 * 8 + 0.006 * 50
+    assert figures["energy_per_prediction"].value == pytest.approx(ours)
+    assert figures["energy_per_prediction"].high == pytest.approx(0.0021 * 8 + 0.0045 * 50)
+    assert figures["energy_saved_per_prediction"].value == pytest.approx(theirs - ours)
+    assert figures["energy_saved_per_prediction"].low == pytest.approx(0.0009 * 8 + 0.001 * 50)
+    ratio = figures["energy_ratio"]
+    assert ratio.value == pytest.approx(ours / theirs)
+    assert ratio.low < ours / theirs < ratio.high  # type: ignore[operator]
+    words = "processor time x 8 W a core + time x 50 W of the waiting machine (price sheet: wattmeter at the plug, May)"
+    assert ratio.reason == f"an estimate: {words}; there are no counters"
+    assert dict(found.facts)["watts_idle"] == "50 (price sheet: wattmeter at the plug, May)"
+
+
+def test_a_machine_that_draws_nothing_by_the_sheet_takes_nothing(context: Context) -> None:
+    known = Context(
+        EMPTY, Plan(), models=context.models, encoder=context.encoder, found=timed(2.0, 3.0),
+        price_sheet=changed(watts_per_core="0", idle_watts="0"),
+    )  # fmt: skip
+    figures = {entry.metric: entry for entry in energy.estimated_energy(known, "why").measurements}
+    assert figures["energy_per_prediction"].value == 0
+
+
+def test_counters_that_stand_still_or_go_away_give_an_estimate_that_says_so(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy, "_WINDOW_SECONDS", 0.01)
+    file = zone(tmp_path, "intel-rapl:0", "package-0", 5)
+    still = energy.measured_energy(context, counters(tmp_path))
+    assert dict(still.facts)["energy_source"] == "estimate"
+    assert "stand still" in dict(still.facts)["energy_no_counters"]
+    lost = counters(tmp_path)
+    file.unlink()
+    monkeypatch.setattr(energy, "counters", lambda: lost)
+    (found,) = energy.measure(context)
+    assert "went away" in dict(found.facts)["energy_no_counters"]
