@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +27,23 @@ _NAMES = [
     "PRESSMARK_ANCHORS",
     "PRESSMARK_WITNESSES",
     "PRESSMARK_ANCHOR_SECONDS",
+    "PRESSMARK_PUBLIC_URL",
+    "PRESSMARK_MAIL_HOST",
+    "PRESSMARK_MAIL_PORT",
+    "PRESSMARK_MAIL_SECURITY",
+    "PRESSMARK_MAIL_USER",
+    "PRESSMARK_MAIL_PASSWORD_FILE",
+    "PRESSMARK_MAIL_FROM",
+    "PRESSMARK_WEBHOOK_NETWORKS",
 ]
 _OF_THE_COMMAND_LINE = {"PRESSMARK_SERVER", "PRESSMARK_TOKEN"}
 _PREFIX = "PRESSMARK_"
 _ALIKE = 0.85
+_MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_ADDRESS = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _BROKERS = ("filesystem://", "redis://", "rediss://")
 
 
@@ -67,6 +82,43 @@ def _broker(url: str) -> str:
     return url
 
 
+def _mail_security(environment: Mapping[str, str]) -> str:
+    """How the line to the mail server is closed; a password never goes over an open line to another machine."""
+    security = environment.get("PRESSMARK_MAIL_SECURITY", "starttls")
+    if security not in _MAIL_PORTS:
+        raise ConfigurationError(f"PRESSMARK_MAIL_SECURITY is {security!r}; it takes {', '.join(_MAIL_PORTS)}.")
+    user, host = environment.get("PRESSMARK_MAIL_USER", ""), environment.get("PRESSMARK_MAIL_HOST", "")
+    if user and not environment.get("PRESSMARK_MAIL_PASSWORD_FILE"):
+        raise ConfigurationError("PRESSMARK_MAIL_USER needs PRESSMARK_MAIL_PASSWORD_FILE, a file with the password.")
+    if user and security == "none" and host not in _LOOPBACK:
+        raise ConfigurationError(
+            "PRESSMARK_MAIL_SECURITY is 'none', which would show the password to the network; it takes starttls or tls."
+        )
+    return security
+
+
+def _mail_from(environment: Mapping[str, str]) -> str:
+    text = environment.get("PRESSMARK_MAIL_FROM", "")
+    if (text or environment.get("PRESSMARK_MAIL_HOST")) and not _ADDRESS.fullmatch(text):
+        raise ConfigurationError(f"PRESSMARK_MAIL_FROM is {text!r}; it takes the address that mails come from.")
+    return text
+
+
+def _public_url(environment: Mapping[str, str]) -> str:
+    text = environment.get("PRESSMARK_PUBLIC_URL", "").rstrip("/")
+    if text and not _PUBLIC_URL.fullmatch(text):
+        raise ConfigurationError(f"PRESSMARK_PUBLIC_URL is {text!r}; it looks like https://pressmark.example.org.")
+    return text
+
+
+def _networks(environment: Mapping[str, str]) -> list[Network]:
+    text = environment.get("PRESSMARK_WEBHOOK_NETWORKS", "")
+    try:
+        return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ConfigurationError(f"PRESSMARK_WEBHOOK_NETWORKS takes networks such as 10.1.0.0/16: {error}.") from None
+
+
 @dataclass(frozen=True)
 class Configuration:
     """The settings of one installation; docs/settings.md lists them."""
@@ -87,6 +139,14 @@ class Configuration:
     anchors: Path
     witnesses: Path
     anchor_seconds: int
+    public_url: str
+    mail_host: str
+    mail_port: int
+    mail_security: str
+    mail_user: str
+    mail_password_file: str
+    mail_from: str
+    webhook_networks: list[Network]
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -98,6 +158,7 @@ class Configuration:
             raise ConfigurationError(
                 "PRESSMARK_DATABASE_URL takes sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME."
             )
+        security = _mail_security(environment)
         return cls(
             home=home,
             database_url=database,
@@ -115,4 +176,12 @@ class Configuration:
             anchors=Path(environment.get("PRESSMARK_ANCHORS", home / "anchors")),
             witnesses=Path(environment.get("PRESSMARK_WITNESSES", home / "witnesses")),
             anchor_seconds=_integer(environment, "PRESSMARK_ANCHOR_SECONDS", 3600),
+            public_url=_public_url(environment),
+            mail_host=environment.get("PRESSMARK_MAIL_HOST", "").strip(),
+            mail_port=_integer(environment, "PRESSMARK_MAIL_PORT", _MAIL_PORTS[security]),
+            mail_security=security,
+            mail_user=environment.get("PRESSMARK_MAIL_USER", ""),
+            mail_password_file=environment.get("PRESSMARK_MAIL_PASSWORD_FILE", ""),
+            mail_from=_mail_from(environment),
+            webhook_networks=_networks(environment),
         )

@@ -4,6 +4,8 @@ Rules:
 - `unit()` is the only opener of transactions in services; nested units join the outer one, and a failure inside kills the whole;
 - every change is emitted before the unit ends; the unit's events share actor, time, request and unit;
 - the events are appended by ONE receiver of `appending`, as the last statement before COMMIT; nobody listening is an error;
+- whoever has to write because of what was emitted (the outbox) stands in `before_appending`: same transaction, no further events,
+  and its failure kills the unit;
 - nobody is told that an act is done (by a return, a receipt, a wake-up) before it is on disk;
 - the receipt is signed only after COMMIT returned, for a deferred constraint may still fail there;
 - an act on which others rely at once (a decision, a move of an alias) is emitted with `awaited`: the unit then waits, outside its
@@ -38,6 +40,11 @@ Appended."""
 
 covering = Signal()
 """Sent once an awaited unit is committed, with its last `position`; its receiver waits, and returns a checkpoint's size or None."""
+
+
+before_appending: list[Callable[[Unit], None]] = []
+"""Called in order with the outermost unit, once all its events are known and before they are appended. Rooms above add themselves
+when the applications are ready."""
 
 
 class UnitError(RuntimeError):
@@ -225,6 +232,7 @@ def _close(opened: Unit, connection: Any) -> Appended | None:
     _check_savepoints(connection, opened)
     if not opened.events:
         return None
+    _let_others_write(opened)
     answers = appending.send(sender=Unit, events=opened.events, connection=connection)
     if len(answers) != 1:
         raise UnitError(f"{len(answers)} ledgers listen; exactly one must")
@@ -232,6 +240,14 @@ def _close(opened: Unit, connection: Any) -> Appended | None:
     if opened.must_begin_at not in {None, appended.positions[0]}:
         raise PositionTaken(f"the unit begins at {appended.positions[0]}, not at {opened.must_begin_at}")
     return appended
+
+
+def _let_others_write(opened: Unit) -> None:
+    emitted = len(opened.events)
+    for act in before_appending:
+        act(opened)
+    if len(opened.events) != emitted:
+        raise UnitError("what is written before the append emits nothing more")
 
 
 def emit(
