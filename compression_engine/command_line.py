@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EngineError as caught:
         error = caught
     except MemoryError:
-        hint = "Give the run more memory, or a smaller model or fewer rows."
-        error = EngineError("out_of_memory", "There is not enough memory.", hint)
+        error = _out_of_memory()
     except ModuleNotFoundError as caught:
         hint = "Install the engine's libraries: pip install 'pressmark[engine]'."
         error = EngineError("missing_package", f"The package {caught.name} is not installed.", hint)
@@ -75,14 +74,21 @@ def _limits(options: argparse.Namespace) -> Limits:
     )
 
 
+def _out_of_memory() -> EngineError:
+    hint = "Give the run more memory, or a smaller model or fewer rows."
+    return EngineError("out_of_memory", "There is not enough memory.", hint)
+
+
 def _unforeseen(caught: Exception) -> EngineError:
-    """A full disk is nobody's fault here; everything else that no rule foresaw is."""
+    """A full disk or memory is nobody's fault here; everything else that no rule foresaw is."""
     if isinstance(caught, OSError) and caught.errno == errno.EFBIG:
         message = f"A file would be larger than the {disk_by_file_limit() or 0:,} bytes that are allowed here."
         return EngineError("disk_full", message, RAISE_DISK)
     if isinstance(caught, OSError) and caught.errno in _FULL:
         hint = "Make room, or name another folder; then ask again."
         return EngineError("disk_full", f"There is no room to write: {caught.strerror}.", hint)
+    if isinstance(caught, OSError) and caught.errno == errno.ENOMEM:
+        return _out_of_memory()
     traceback.print_exc(file=sys.stderr)
     hint = "This is a fault of the engine: report it with the log of this run."
     return EngineError("internal", f"{type(caught).__name__}: {caught}", hint)

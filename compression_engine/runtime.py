@@ -125,11 +125,21 @@ class Batch:
     count: int
 
     def rows(self, output: Array) -> list[Array]:
-        """One flat array a row; positions that are padding are cut out."""
+        """One flat array a row; positions that are padding are cut out. EngineError output_does_not_run where rows lack one."""
+        self.check(output)
         mask = self.feed.get("attention_mask")
         if mask is not None and output.ndim >= 3 and output.shape[1] == mask.shape[1]:
             return [output[row][mask[row] != 0].reshape(-1) for row in range(self.count)]
         return [output[row].reshape(-1) for row in range(self.count)]
+
+    def check(self, output: Array) -> None:
+        """Every row has an answer; which output is judged was seen over one row alone, where a mean over the rows is like one."""
+        found = len(output) if output.ndim else 0
+        if found < self.count:
+            hint = (
+                "An output must have one entry for each row, whatever other rows run beside it; export the model again."
+            )
+            raise EngineError("output_does_not_run", f"A model gives {found} answers to {self.count} rows.", hint)
 
 
 def batches(encoder: Encoder, rows: int | None = None, *, start: int = 0) -> Iterator[Batch]:
@@ -149,7 +159,11 @@ def batch_at(encoder: Encoder, indices: Sequence[int]) -> Batch:
 
 
 def batch_rows(batch: Batch, output: Array) -> Array | list[Array]:
-    """The rows of an output, in their shape where all have one, flat without padding where they differ."""
+    """The rows of an output, in their shape where all have one, flat without padding where they differ.
+
+    EngineError output_does_not_run where rows lack an answer.
+    """
+    batch.check(output)
     mask = batch.feed.get("attention_mask")
     if mask is not None and output.ndim >= 3 and output.shape[1] == mask.shape[1]:
         return batch.rows(output)

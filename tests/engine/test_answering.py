@@ -315,3 +315,16 @@ def test_pacing_by_the_clock_leaves_no_trace(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
     answer(models, encoder, CLASSES, folder=tmp_path / "b")
     assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+@pytest.mark.parametrize("judged", [None, "y"])
+def test_a_model_that_answers_a_batch_as_one_row_is_refused(tmp_path: Path, judged: str | None) -> None:
+    x = {"x": (TensorProto.FLOAT, ["n", 64])}
+    mean = helper.make_node("ReduceMean", ["x"], ["y"], axes=[0], keepdims=1)
+    net = nets.model([mean], {}, x, {"y": (TensorProto.FLOAT, [1, 64])})
+    rows = nets.save_rows(nets.rows_for("mlp", 40), tmp_path / "rows.npz")
+    one = Model(nets.save(net, tmp_path), 1)
+    encoder = Encoder(read_rows(rows), one.inputs(), None)
+    with pytest.raises(EngineError, match="1 answers to 16 rows") as refused:
+        answer({"version": one}, encoder, Plan(output=judged), folder=tmp_path / "work")
+    assert refused.value.code == "output_does_not_run"

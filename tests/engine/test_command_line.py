@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from compression_engine import command_line
 from compression_engine.canonical import parse_canonical
 from compression_engine.methods import METHODS
 from compression_engine.recipe import Recipe
@@ -231,6 +233,13 @@ def test_a_file_that_may_not_be_so_large_is_said_with_the_limit(
     assert "PRESSMARK_RUN_MEMORY_LIMIT_BYTES" in last["hint"]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+def test_memory_that_the_system_refuses_to_map_is_no_fault_of_the_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="allocate memory") as refused:
+        mmap.mmap(-1, 2**48)  # answers and rows are mapped
+    assert command_line._unforeseen(refused.value).code == "out_of_memory"
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path) -> None:
