@@ -50,6 +50,7 @@ EVIDENCE_ROLES = ("version", "parent", "incumbent", "dataset", "recipe", "policy
 EVIDENCE_SOURCES = ("measured", "declared")
 
 _DECIMAL_LIMIT_DIGITS = 400  # a float64 needs at most 309 before and 324 after the point
+_DECIMAL_LIMIT_CHARACTERS = 2 * _DECIMAL_LIMIT_DIGITS + 2  # so many before and behind the point, the point and a sign
 _FILE_COUNT_LIMIT = 10_000
 _SALT_BYTES = 32
 
@@ -249,6 +250,8 @@ def _figure(figure: Mapping[str, object]) -> dict[str, object]:
     for member in ("high", "low", "spread", "value"):
         if figure[member] is not None and not is_decimal(figure[member]):
             raise CanonicalError(f"figure {name!r}: {member} is {figure[member]!r}; use decimal_text()")
+        if len(str(figure[member])) > _DECIMAL_LIMIT_CHARACTERS:
+            raise CanonicalError(f"figure {name!r}: {member} has more than {_DECIMAL_LIMIT_DIGITS} digits")
     if figure["value"] is None and not figure["reason"]:
         raise CanonicalError(f"figure {name!r}: value is null, so reason must say why")
     if figure["n"] is not None:

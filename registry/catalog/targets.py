@@ -3,6 +3,8 @@
 Rules:
 - the document is `pressmark/target_measurement/1`: canonical, of the shape of its schema, and its digests of host, serving settings
   and plan are those of what it says about them;
+- every figure stands once, the low end of its interval below the high one, and by the plan that the measurement names: a gate and a
+  page that looked at different ones would both be right;
 - it is evidence of kind `target` and declared: the program is ours, the host and whoever pushed are not our worker. What is
   known of the host and of how the model is served stands in the environment (`host_...`, `serving_...`), and both digests;
 - a newer measurement of the same version on another host, or under other settings, makes it stale.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from registry.catalog.evidence import SEEN_ROWS, TARGET_KIND
-from registry.digests import CanonicalError, canonical, sha256
+from registry.digests import CanonicalError, canonical, is_decimal, sha256
 from registry.errors import Invalid
 
 TYPE = "pressmark/target_measurement/1"
@@ -48,7 +51,22 @@ def check_document(document: Any) -> Document:
         said, found = document[f"{what}_digest"], document[what]
         if said != (None if found is None else sha256(canonical(found))):
             raise _wrong(f"The {what} in the measurement is not what its digest names.")
+    _check_evidence(document["evidence"][0]["document"], document["plan_digest"])
     return document
+
+
+def _check_evidence(evidence: Document, plan_digest: str | None) -> None:
+    if next((row["value"] for row in evidence["environment"] if row["name"] == "plan"), None) != plan_digest:
+        raise _wrong("The figures were measured by another plan than the one in the measurement.")
+    seen: set[bytes] = set()
+    for figure in evidence["figures"]:
+        named = canonical({"metric": figure.get("metric"), "slice": figure.get("slice")})
+        if named in seen:
+            raise _wrong(f"The figure {str(figure.get('metric'))[:60]!r} stands twice.")
+        seen.add(named)
+        low, high = figure.get("low"), figure.get("high")
+        if is_decimal(low) and is_decimal(high) and Decimal(str(low)) > Decimal(str(high)):
+            raise _wrong(f"The interval of {str(figure.get('metric'))[:60]!r} ends before it begins.")
 
 
 def evidence_document(document: Document, subjects: Sequence[tuple[str, str]], seen_rows: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from registry.release.services import evaluate_gate
 from tests.catalog.target_documents import measurement, named, weights_of
 from tests.compression.situations import events
 from tests.world import World
+from tests.worlds.catalog import figure
 from tests.worlds.http import api
 
 
@@ -93,6 +94,11 @@ def test_it_may_be_measured_beside_an_ancestor_and_beside_nothing_else(world: Wo
         lambda d: d.update(plan={"type": "pressmark/evaluation_plan/1"}),
         lambda d: d.update(plan_digest="sha256:" + "a" * 64),
         lambda d: d["evidence"][0]["document"].update(kind="timing"),
+        lambda d: d["evidence"][0]["document"]["environment"].append({"name": "plan", "value": "sha256:" + "a" * 64}),
+        lambda d: d["evidence"][0]["document"]["figures"].append(figure("latency_p95_ms", "0.1", "millisecond", n=60)),
+        lambda d: d["evidence"][0]["document"]["figures"][0].update(low="15"),
+        lambda d: d["evidence"][0]["document"]["figures"][0].update(value="9" * 5000),
+        lambda d: d["evidence"][0]["document"]["figures"][0].update(spread="0." + "9" * 5000),
         lambda d: d["evidence"][0]["document"]["figures"][0].update(value="1e3"),
         lambda d: d["evidence"][0]["document"]["environment"].append({"name": "host_digest", "value": "x"}),
     ],
