@@ -22,6 +22,7 @@ class RegistryConfig(AppConfig):
         from registry.monitoring import records as monitoring
         from registry.monitoring import services as monitoring_services
         from registry.notices import records as notices
+        from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
@@ -31,7 +32,7 @@ class RegistryConfig(AppConfig):
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
-        for condition in release_guards.CONDITIONS:
+        for condition in (*oversight_guards.CONDITIONS, *release_guards.CONDITIONS):
             guards.refuse_when(condition)
         standing.known_by(release_queries.served, release_queries.first_approved)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)

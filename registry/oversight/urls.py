@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.oversight import api as views
+from registry.oversight import document_api, proof_api
 
 _MODEL = "teams/<str:team>/models/<str:model>"
 
@@ -13,6 +14,12 @@ api: list[URLPattern] = [
     path("teams/<str:team>/use-cases/<str:use_case>/tier", views.ChangeTier.as_view(), name="change-tier"),
     path(f"{_MODEL}/attestations", views.SignAttestation.as_view(), name="sign-attestation"),
     path(f"{_MODEL}/findings", views.OpenFinding.as_view(), name="open-finding"),
+    path("documents", document_api.AttachDocument.as_view(), name="attach-document"),
+    path("documents/<uuid:document>", document_api.ShowDocument.as_view(), name="document"),
+    path("documents/<uuid:document>/content", document_api.DownloadDocument.as_view(), name="download-document"),
+    path("reviews", proof_api.SignReview.as_view(), name="sign-review"),
+    path("holds", proof_api.PlaceHold.as_view(), name="place-hold"),
+    path("holds/<uuid:hold>/end", proof_api.EndHold.as_view(), name="end-hold"),
     path("attestations/<uuid:attestation_id>/end", views.EndAttestation.as_view(), name="end-attestation"),
     path("findings/<uuid:finding_id>/close", views.CloseFinding.as_view(), name="close-finding"),
 ]
