@@ -253,8 +253,8 @@ def _settings(options: argparse.Namespace, seed: int) -> Any:
 
     chosen = seed if options.seed is None else options.seed
     if options.quick:
-        return Settings(seed=chosen, threads=options.threads, rounds=_QUICK_ROUNDS, memory_repeats=1)
-    return Settings(seed=chosen, threads=options.threads, rounds=options.rounds)
+        return Settings(chosen, options.threads, _QUICK_ROUNDS, 1, options.provider)
+    return Settings(chosen, options.threads, options.rounds, provider=options.provider)
 
 
 def _measured(result: Any, path: Path) -> tuple[Answer, str]:
@@ -358,6 +358,9 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_natural(0, 2**32 - 1))
     parser.add_argument("--threads", type=_natural(1, 256), default=1)
     parser.add_argument("--rounds", type=_natural(3, 10_000), default=60, help="rounds of latency (60)")
+    parser.add_argument(
+        "--provider", default="CPUExecutionProvider", help="onnxruntime's execution provider (the CPU's)"
+    )
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="task, columns and measures")
     parser.add_argument("--out-of-distribution", type=Path, metavar="FILE", help="rows of another kind")
     parser.add_argument("--outputs", type=Path, metavar="OUTPUTS.safetensors", help="keep every answer in this file")

@@ -16,8 +16,8 @@ _FLAGS_OF_INTEREST = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "protobuf", "rapidfuzz", "scikit-learn", "scipy", "tokenizers")
 
 
-def environment(threads: int, preprocessing: str | None = None) -> list[dict[str, JSON]]:
-    """Names and values, sorted by name: libraries, processor with its flags of interest, threads, preprocessing."""
+def environment(threads: int, preprocessing: str | None = None, provider: str | None = None) -> list[dict[str, JSON]]:
+    """Names and values, sorted by name: libraries, processor with its flags, threads, preprocessing, execution provider."""
     model, flags = _processor()
     facts = {
         "cpu_flags": " ".join(flag for flag in _FLAGS_OF_INTEREST if flag in flags),
@@ -31,6 +31,8 @@ def environment(threads: int, preprocessing: str | None = None) -> list[dict[str
     facts |= {name: found for name in _LIBRARIES if (found := _version(name)) is not None}
     if preprocessing is not None:
         facts["preprocessing"] = preprocessing
+    if provider is not None:
+        facts["execution_provider"] = provider
     return [{"name": name, "value": facts[name]} for name in sorted(facts)]
 
 

@@ -34,6 +34,7 @@ from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Evidence, Result
+from compression_engine.runtime import CPU
 from compression_engine.stage_store import StageStore
 
 Facts = list[dict[str, JSON]]
@@ -76,12 +77,13 @@ MEASURES: Mapping[str, Question] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure: threads of the runtime, rounds of latency, repeats of memory, seed of intervals."""
+    """How to measure: threads of the runtime, rounds of latency, repeats of memory, seed of intervals, execution provider."""
 
     seed: int = 0
     threads: int = 1
     rounds: int = ROUNDS
     memory_repeats: int = MEMORY_REPEATS
+    provider: str = CPU
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def evaluate(
     return Result(
         command="evaluate",
         seed=settings.seed,
-        environment=environment(settings.threads),
+        environment=environment(settings.threads, provider=settings.provider),
         outputs=[files[VERSION].record() | {"role": "weights"}],
         parent=files[PARENT].record() if PARENT in files else None,
         others=other_records(files),
@@ -166,7 +168,7 @@ def judge(
         plan.check()
     names = questions(plan, beside)
     progress("check", 0, 1, "opening the models")
-    opened = open_models(files, rows, plan, settings.threads)
+    opened = open_models(files, rows, plan, settings.threads, settings.provider)
     asked = plan or Plan()
     found, facts = _seen(opened, plan, beside, progress)
     encoder = usable(opened.models, opened.encoder, asked)
@@ -199,7 +201,7 @@ def judge(
             run_cpu_seconds=beside.run_cpu_seconds,
         )
         found += ask(names, context)
-        named = _environment(encoder, plan, settings.threads, facts)
+        named = _environment(encoder, plan, settings, facts)
         judged = Judged(evidence_of(found, named), encoder.rows, None if strange is None else strange.rows)
         if beside.outputs is None:
             return judged
@@ -263,10 +265,13 @@ class _Header:
         }
 
 
-def _environment(encoder: Encoder, plan: Plan | None, threads: int, facts: Mapping[str, str]) -> dict[str, str]:
+def _environment(encoder: Encoder, plan: Plan | None, settings: Settings, facts: Mapping[str, str]) -> dict[str, str]:
     """Machine, libraries, preprocessing, plan, and what else every figure rests on."""
     preprocessing = encoder.preprocessing or "arrays as they are"
-    named = {str(entry["name"]): str(entry["value"]) for entry in environment(threads, preprocessing)}
+    named = {
+        str(entry["name"]): str(entry["value"])
+        for entry in environment(settings.threads, preprocessing, settings.provider)
+    }
     return named | ({} if plan is None else {"plan": plan.digest()}) | dict(facts)
 
 

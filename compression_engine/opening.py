@@ -20,7 +20,7 @@ from compression_engine.errors import DataError, EngineError, OutputRefused
 from compression_engine.formats import onnx_io
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.plan import Plan
-from compression_engine.runtime import Model
+from compression_engine.runtime import CPU, Model
 
 TOKENIZER_NAME = "tokenizer.json"
 Signature = list[tuple[str, str, tuple[Any, ...]]]
@@ -80,7 +80,9 @@ def other_records(files: Mapping[str, ModelFile]) -> list[dict[str, JSON]]:
     return [files[role].record() | {"role": role} for role in (INCUMBENT, FIRST) if role in files]
 
 
-def open_models(files: Mapping[str, ModelFile], rows: Rows, plan: Plan | None, threads: int) -> Opened:
+def open_models(
+    files: Mapping[str, ModelFile], rows: Rows, plan: Plan | None, threads: int, provider: str = CPU
+) -> Opened:
     """Opens every model, refuses those that do not fit, and encodes the rows. Raises EngineError."""
     child = "The compressed model" if PARENT in files else "The model"
     opened: dict[str, Model] = {}
@@ -89,7 +91,7 @@ def open_models(files: Mapping[str, ModelFile], rows: Rows, plan: Plan | None, t
     for role in sorted(files, key=lambda role: role == VERSION):
         content = f"{files[role].content} {role if role == VERSION else ''}"
         if content not in known:
-            known[content] = Model(files[role].path, threads, what=_WHAT.get(role, child))
+            known[content] = Model(files[role].path, threads, what=_WHAT.get(role, child), provider=provider)
         opened[role] = known[content]
     models = {role: opened[role] for role in files}
     _check_signatures(models)

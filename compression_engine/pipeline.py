@@ -91,7 +91,7 @@ def compress(
         result = Result(
             command="compress",
             seed=settings.seed,
-            environment=environment(settings.threads),
+            environment=environment(settings.threads, provider=settings.provider),
             outputs=[_file_record(path, digest) | {"role": "weights"}],
             parent=_parent_record(loaded),
             others=other_records(files),

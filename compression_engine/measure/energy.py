@@ -8,14 +8,14 @@ Rules:
   power that such processors are rated for, shared among their cores: no measurement of anybody's machine); every such figure
   says which in its `reason`, and the watts stand among the facts;
 - an estimate from a time that could not be told has no value and says why;
-- a prediction is one row of the first batch size of the plan.
+- a prediction is one row of the first batch size of the plan; energy of a device other than the processor is not in any figure.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -31,7 +31,7 @@ from compression_engine.measure.timing_figures import NAMES, prefix_of
 from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
-from compression_engine.runtime import Model
+from compression_engine.runtime import CPU, Model
 
 DEFAULT_WATTS_PER_CORE = Decimal(12)
 """The order of a core's share of a server processor's rated power (150 to 350 W for 16 to 32 cores): an assumption."""
@@ -46,15 +46,25 @@ def measure(context: Context) -> list[Found]:
     """Joules per prediction and per thousand, of every model at hand, and what the version saves."""
     if not context.models or context.encoder is None:
         return []
+    found = _read_or_estimated(context)
+    device = next(iter(context.models.values())).provider
+    if device == CPU:
+        return [found]
+    beyond = f"energy of the device that {device} uses is not in it"
+    figures = [replace(entry, reason="; ".join(filter(None, (entry.reason, beyond)))) for entry in found.measurements]
+    return [replace(found, measurements=figures)]
+
+
+def _read_or_estimated(context: Context) -> Found:
     found = counters()
     if not found.zones:
-        return [estimated_energy(context, found.reason)]
+        return estimated_energy(context, found.reason)
     try:
-        return [measured_energy(context, found)]
+        return measured_energy(context, found)
     except EngineError as error:
         if error.code != COUNTER_LOST:
             raise
-        return [estimated_energy(context, "the counters of energy went away while they were read")]
+        return estimated_energy(context, "the counters of energy went away while they were read")
 
 
 def measured_energy(context: Context, counters: Counters) -> Found:

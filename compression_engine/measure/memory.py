@@ -3,7 +3,7 @@
 Each run is a process of its own, since memory that a process once held is not given back:
 `python -m compression_engine.measure.memory FEED.npz MODEL THREADS OPTIMISATION PROVIDER`. It reports its peak, and what it held
 before it opened the model; the difference is what the model needs. Source: VmHWM and VmRSS of Linux (proc(5)); getrusage would
-carry over the peak of the caller.
+carry over the peak of the caller. Memory of a device other than the processor is not in it, and the reason says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,10 @@ def _measured(
         found += _figures(prefix_of(role), measured, _WHO[role], where)
         if role != VERSION:
             found.append(_ratio(role, by_role[VERSION][:, 0] / measured[:, 0], where))
+    device = next(iter(served.values())).provider
+    if device != CPU:
+        beyond = f"; memory of the device that {device} uses is not in it"
+        found = [replace(entry, reason=f"{entry.reason}{beyond}") for entry in found]
     return found
 
 
