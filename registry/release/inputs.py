@@ -8,6 +8,7 @@ from typing import Any
 
 from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, Edge, EdgeRole, ModelVersion, RegisteredModel, VersionOrigin
+from registry.compression.measured_again import measured_again
 from registry.provenance.models import DatasetVersion
 from registry.release import gates, queries
 from registry.release.models import Approval, DecisionKind, Waiver
@@ -19,7 +20,7 @@ def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion
     """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served."""
     model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
-    evidence = _evidence(version)
+    evidence = _evidence(version, at)
     ancestry = catalog.load_ancestors(version)
     first = queries.first_approved(model)
     return gates.GateInputs(
@@ -48,14 +49,16 @@ def _origin(version: ModelVersion) -> str:
     return str(VersionOrigin.DERIVED) if made.exists() else version.origin
 
 
-def _evidence(version: ModelVersion) -> list[gates.EvidenceInput]:
+def _evidence(version: ModelVersion, at: datetime.datetime) -> list[gates.EvidenceInput]:
+    """What was measured again to the byte is as new as the last time that it was found."""
+    again = measured_again(version, at)
     return [
         gates.EvidenceInput(
             kind=row.kind,
             source=row.source,
             digest=row.digest,
             version_digest=row.version_digest,
-            created_at=row.created_at,
+            created_at=max(row.created_at, again.get(row.digest, row.created_at)),
             figures=document["figures"],
             environment={str(fact["name"]): str(fact["value"]) for fact in document["environment"]},
             datasets=_named(document, "dataset"),
