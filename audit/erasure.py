@@ -3,6 +3,7 @@
 Rules:
 - who typed a text stands in the entry that sealed it first, so only this house can tell: the rows of texts name nobody;
 - a text is erased in its own stream, under the team that owns what the stream is about;
+- nothing is erased in a stream in which a legal hold stands;
 - finding reads, and lists all that would go before anything goes; what somebody else erased meanwhile is passed over.
 """
 
@@ -17,10 +18,11 @@ from audit.models import Entry
 from registry.access import permissions
 from registry.access.models import Actor, Text
 from registry.access.services_erasing import Erased, erase_texts
-from registry.errors import Invalid, NotFound
+from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
 from registry.monitoring.models import Monitor
 from registry.oversight.queries import team_of_stream
+from registry.oversight.queries_proofs import held_streams
 
 TEXT_TYPE = "access.text/"
 LEAST_WORDS = 3
@@ -97,7 +99,14 @@ def named(caller: Caller, keys: Iterable[str]) -> list[Text]:
 
 
 def erase(*, actor: Caller, texts: Sequence[Text], reason: str) -> Erased:
-    """Erase the texts, each in its stream."""
+    """Erase the texts, each in its stream. Conflict where a legal hold stands on what they are about."""
+    held = held_streams(text.stream for text in texts)
+    if held:
+        raise Conflict(
+            f"A legal hold stands on {len(held)} of the things that these texts are about, the first is {held[0]}.",
+            hint="End the hold first, or leave those texts out.",
+            code="held",
+        )
     teams = {stream: _team_of(stream) for stream in {text.stream for text in texts}}
     return erase_texts(actor=actor, texts=texts, teams=teams, reason=reason)
 
