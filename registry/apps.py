@@ -14,13 +14,14 @@ class RegistryConfig(AppConfig):
     verbose_name = "Pressmark"
 
     def ready(self) -> None:
-        from registry import guards, images
+        from registry import events, guards, images
         from registry.access import records as access
         from registry.catalog import records as catalog
         from registry.compression import records as compression
         from registry.compression import standing
         from registry.monitoring import records as monitoring
         from registry.monitoring import services as monitoring_services
+        from registry.notices import outbox
         from registry.notices import records as notices
         from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
@@ -36,6 +37,8 @@ class RegistryConfig(AppConfig):
             guards.refuse_when(condition)
         standing.known_by(release_queries.served, release_queries.first_approved)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
+        if outbox.write not in events.before_appending:
+            events.before_appending.append(outbox.write)
         pre_migrate.connect(_drop_guards, sender=self)
 
 
