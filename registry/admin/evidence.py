@@ -24,19 +24,21 @@ from registry.compression.models import Run
 from registry.events import Caller
 from registry.release import queries as release
 from registry.release.gates import short
+from registry.release.grounds import Ground, grounds_of
 from registry.release.models import AliasAssignment, Approval, Waiver
 from registry.release.status import Status
 
 KIND_TITLES = {
     "size": "Size",
     "fidelity": "Agreement with the parent",
+    "invariance": "Same answers, however asked",
     "timing": "Latency",
     "memory": "Memory",
     "outputs": "Answers on their own",
     "structure": "Structure of the files",
 }
 _ANSWER_ORDER = ("blocked", "waived", "passed", "not-applicable")
-_ORDER = ("size", "fidelity", "timing", "memory", "outputs")
+_ORDER = ("size", "fidelity", "invariance", "timing", "memory", "outputs")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Page:
     why_not: str | None
     verdict: dict[str, Any]
     verdict_counts: Mapping[str, int]
+    grounds: Sequence[Ground]
     evidence: Sequence[EvidenceTable]
     distribution: Mapping[str, Any] | None
     waivers: Sequence[Waiver]
@@ -125,6 +128,7 @@ def page_of(caller: Caller, approval: Approval) -> Page:
         why_not=release.may_decide(caller, approval),
         verdict=verdict,
         verdict_counts={a: answers.count(a) for a in _ANSWER_ORDER if a in answers},
+        grounds=grounds_of(approval.verdict),
         evidence=_tables(documents, incumbent.version if incumbent else None),
         distribution=_distribution(documents),
         waivers=[w for w in release.waivers_of(version) if str(w.pk) in bound],

@@ -17,6 +17,7 @@ from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.errors import Invalid, NotFound
 from registry.events import Caller
 from registry.release import queries, services, shapes
+from registry.release.grounds import grounds_body
 from registry.release.models import Decision, Policy
 from registry.release.policy_language import ready_made
 
@@ -205,11 +206,14 @@ class ListApprovals(Query):
 
 @extend_schema_view(get=extend_schema(operation_id="get_approval", responses={200: dict}))
 class ShowApproval(Query):
-    """An approval with its decisions, its status now, and the verdict it is bound to."""
+    """An approval with its decisions, its status now, the verdict it is bound to, and the rows and plans that this rests on."""
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = queries.get_approval(caller, kwargs["approval_id"])
-        return {**shapes.approval_body(row), "verdict_document": queries.verdict_document(row.verdict)}
+        rests_on = grounds_body(caller, row.verdict)
+        return {
+            **shapes.approval_body(row), "verdict_document": queries.verdict_document(row.verdict), "rests_on": rests_on,
+        }  # fmt: skip
 
 
 class _DecisionCommand(Command):

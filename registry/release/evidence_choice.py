@@ -75,14 +75,23 @@ def counted(parameters: Parameters, n: int | None, evidence: EvidenceInput) -> i
 
     Rounds of a timing are no rows; where a row holds several samples (tokens), as large a part of them counts as of the rows.
     """
-    of_rows = evidence.kind.startswith((*_OF_SCORES, *_OF_ANSWERS))
-    if n is None or not of_rows or DISTINCT_ROWS not in evidence.environment or _counts_copies(parameters):
+    if (
+        n is None
+        or not of_rows(evidence.kind)
+        or DISTINCT_ROWS not in evidence.environment
+        or _counts_copies(parameters)
+    ):
         return n
     said = evidence.environment[DISTINCT_ROWS]
     distinct, total = int(said) if _is_count(said) else 0, _all_rows(evidence)
     if total <= 0:
         return min(n, distinct)
     return max(min(n, 1), min(n - (total - distinct), n * distinct // total))
+
+
+def of_rows(kind: str) -> bool:
+    """Whether figures of the kind rest on rows: not size, speed, memory, energy and money."""
+    return kind.startswith((*_OF_SCORES, *_OF_ANSWERS))
 
 
 def _counts_copies(parameters: Parameters) -> bool:

@@ -11,8 +11,10 @@ from tests.browser.test_pages import serious, shoot
 from tests.desk import scene as scenes
 from tests.desk.evaluated import PLAN, evaluated
 from tests.world import Cast, World
+from tests.worlds.catalog import figure
 
 pytestmark = pytest.mark.browser
+COSINES = (("cosine_mean", "0.9991"), ("cosine_min", "0.991"))
 
 
 @pytest.fixture
@@ -22,13 +24,21 @@ def addresses(committed_db: None) -> dict[str, str]:
     served, first = (told.world.derived_version(told.parent, seed=seed) for seed in (3000, 3001))
     others = {"parent": told.parent, "incumbent": served, "first": first}
     run = evaluated(told.world, told.child, others, plan=PLAN)
-    bare = evaluated(told.world, told.child, {}, {"size": []}, environment={"seen_rows": "120"})
+    doubts = {"distinct_rows": "3000", "evaluated_rows": "4000", "scores_doubted": "logits that all lie in 0..1"}
+    bare = evaluated(told.world, told.child, {}, {"size": []}, environment={"seen_rows": "120", **doubts})
+    agreement = {"fidelity": [figure(m, v, "cosine", n=833, low=v) for m, v in COSINES], "size": []}
+    evaluated(told.world, told.child, {"parent": told.parent}, agreement, plan={**PLAN, "output": "logits"})
+    for rule in scenes.blocking(told.world, told.child):
+        told.world.waiver(told.child, rule)
+    approval = told.world.approval(told.child)
     model = [told.model.team.slug, told.model.slug, told.child.number]
     return {
         "evaluation": reverse("desk:evaluation", args=[*model, run.pk]),
         "evaluation-bare": reverse("desk:evaluation", args=[*model, bare.pk]),
         "evaluation-version": reverse("desk:version", args=model),
         "evaluation-run": reverse("desk:run", args=[run.pk]),
+        "evaluation-approval": reverse("desk:approval", args=[approval.pk]),
+        "evaluation-decide": reverse("admin:registry_approval_decide", args=[approval.pk]),
         "evaluation-request": reverse("desk:request-run", args=model),
     }
 
@@ -38,14 +48,17 @@ def addresses(committed_db: None) -> dict[str, str]:
 def test_an_evaluation_is_quiet_accessible_and_no_wider_than_the_screen(
     addresses: dict[str, str], live_server: object, browser: Browser, scheme: str, width: int
 ) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, width)
-    visitor.log_in("ada")
-    found, wide = {}, {}
-    for name, path in addresses.items():
-        assert visitor.open(path).status == 200, name
-        shoot(visitor, f"{name}-{scheme}-{width}")
-        found[name] = serious(visitor)
-        wide[name] = visitor.page.evaluate("document.documentElement.scrollWidth")
+    found, wide, complaints = {}, {}, []
+    for who in ("ada", "omar"):
+        visitor = Visitor(browser, live_server.url, scheme, width)
+        visitor.log_in(who)
+        for name, path in addresses.items():
+            if name.endswith("-decide") == (who == "omar"):
+                assert visitor.open(path).status == 200, name
+                shoot(visitor, f"{name}-{scheme}-{width}")
+                found[name] = serious(visitor)
+                wide[name] = visitor.page.evaluate("document.documentElement.scrollWidth")
+        complaints += visitor.complaints
     assert {name: bad for name, bad in found.items() if bad} == {}
     assert {name: w for name, w in wide.items() if w > width} == {}
-    assert visitor.complaints == []
+    assert complaints == []

@@ -93,6 +93,7 @@ class Doubt:
 
     what: str
     why: str
+    is_grave: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ class Record:
         distinct, total, scores = (self._fact(name) for name in (DISTINCT_ROWS, ALL_ROWS, SCORES_DOUBTED))
         found = []
         if distinct:
+            few = bool(total) and 2 * int(distinct) < int(total)
             of = f" of {int(total):,}" if total else ""
-            what = f"{'Only ' if total and 2 * int(distinct) < int(total) else ''}{int(distinct):,}{of} rows differ."
-            found.append(Doubt(what, _COPIES))
+            found.append(Doubt(f"{'Only ' if few else ''}{int(distinct):,}{of} rows differ.", _COPIES, few))
         return [*found, Doubt(f"The scores are most likely misnamed: {scores}.", _MISNAMED)] if scores else found
 
     @property

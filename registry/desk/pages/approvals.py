@@ -20,6 +20,7 @@ from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
 from registry.events import Caller
 from registry.release import queries, services
+from registry.release.grounds import grounds_of
 from registry.release.models import Approval
 
 
@@ -57,6 +58,7 @@ class ApprovalPage(Page):
             "evaluations": evaluations,
             "said": said_first(caller, version, evaluations[0]) if evaluations else None,
             "rules": rules_of(approval.verdict),
+            "grounds": grounds_of(approval.verdict),
             "waivers": [(row, waiver_state(row)) for row in queries.waivers_of(version)],
             "incumbent": incumbent,
             "serves": incumbent is not None and incumbent.approval_id == approval.pk,

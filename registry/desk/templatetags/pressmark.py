@@ -91,17 +91,20 @@ def kind_words(kind: str) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def material(context: Context, row: Material | None) -> SafeString:
-    """A parent, recipe or dataset version by its name, a version with its page; by its digest where it is of another team."""
+def material(context: Context, row: Material | None, before: str = "") -> SafeString:
+    """A parent, recipe or dataset version by its name, a version with its page; by its digest where it is of another team.
+
+    `before` stands before a name, and not before "of another team".
+    """
     if row is None:
         return format_html('<span class="soft">{}</span>', "none")
     names = _names(context)
     if not names.shows(row):
         return format_html('<span class="soft">{}</span>', names.reduced(row))
     if not isinstance(row, ModelVersion):
-        return format_html("{}", row)
+        return format_html("{}{}", before, row)
     href = reverse("desk:version", args=[row.model.team.slug, row.model.slug, row.number])
-    return format_html('<a href="{}">{}</a>', href, row)
+    return format_html('{}<a href="{}">{}</a>', before, href, row)
 
 
 @register.simple_tag(takes_context=True)
