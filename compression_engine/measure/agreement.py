@@ -176,9 +176,9 @@ def _edits(read: list[decoding.Symbols], other: list[decoding.Symbols], role: st
     try:
         edits = decoding.edit_distances(read, other)
     except ImportError:  # a serving host has numpy and onnxruntime alone
-        reason = "rapidfuzz, which counts edits, is not installed here"
-        plain = f"By how many edits the sequences differ from the {OTHERS[role]}'s is not known: {reason}."
-        return [Measurement("decoded_difference", None, "ratio", len(read), plain, reason=reason)]
+        missing = "rapidfuzz, which counts edits, is not installed here"
+        plain = f"By how many edits the sequences differ from the {OTHERS[role]}'s is not known: {missing}."
+        return [Measurement("decoded_difference", None, "ratio", len(read), plain, reason=missing)]
     low, high = bootstrap.interval_of_ratio(edits, lengths, seed, None, bootstrap.NOT_NEGATIVE)
     value = float(edits.sum() / lengths.sum())
     words = f"{int(edits.sum())} edits part the {int(lengths.sum())} symbols that the {OTHERS[role]} reads"

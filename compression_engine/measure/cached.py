@@ -12,7 +12,7 @@ import numpy as np
 
 from compression_engine.data import Array, Encoder, Feed
 from compression_engine.errors import EngineError
-from compression_engine.measure.figures import UNIT
+from compression_engine.measure.figures import UNIT, larger_of, largest_difference
 from compression_engine.measure.statistics.intervals import share_interval
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -34,15 +34,21 @@ def figures(model: Model, encoder: Encoder, plan: Plan, output: int, prefix: str
         differences, same = _compared(model, encoder, pairs, output)
     except EngineError as error:
         return [_none(metric, who, f"it does not run from its cache: {error.message}")]
-    if not differences:
+    if not same:
         return [_none(metric, who, "no text has two tokens, or the model takes a fixed number of rows")]
-    worst, hits, n = max(differences), sum(same), len(same)
+    worst: float | None = 0.0
+    for difference in differences:
+        worst = larger_of(worst, difference)
+    hits, n = sum(same), len(same)
+    reason = "a largest value has no interval"
     exactly = "exactly the same" if worst == 0 else f"the same up to {worst:.2g}"
+    if worst is None:
+        reason, exactly = "only one of two scores of the same token is finite", "otherwise"
     plain = f"{who} scores a token {exactly} from its cache and from the whole text ({n} tokens)."
     low, high = share_interval(hits, n)
     said = f"{who} makes the same first choice from its cache and from the whole text for {hits} of {n} tokens."
     return [
-        Measurement(metric, worst, UNIT, n, plain, reason="a largest value has no interval"),
+        Measurement(metric, worst, UNIT, n, plain, reason=reason),
         Measurement(f"{prefix}cache_agreement", hits / n, "share", n, said, low, high),
     ]
 
@@ -59,8 +65,10 @@ def cache_pairs(model: Model) -> dict[str, str]:
     return found if len(found) == len(inputs) else {}
 
 
-def _compared(model: Model, encoder: Encoder, pairs: Mapping[str, str], output: int) -> tuple[list[float], list[bool]]:
-    differences: list[float] = []
+def _compared(
+    model: Model, encoder: Encoder, pairs: Mapping[str, str], output: int
+) -> tuple[list[float | None], list[bool]]:
+    differences: list[float | None] = []
     same: list[bool] = []
     if encoder.fixed_rows not in (None, 1):
         return differences, same
@@ -71,7 +79,7 @@ def _compared(model: Model, encoder: Encoder, pairs: Mapping[str, str], output: 
             continue
         whole = model.run(feed)[output][0].astype(np.float64)
         for place, scores in _from_cache(model, feed, pairs, output, length):
-            differences.append(float(np.abs(scores - whole[place]).max()))
+            differences.append(largest_difference(scores, whole[place]))
             same.append(bool(scores.argmax() == whole[place].argmax()))
     return differences, same
 

@@ -4,9 +4,8 @@ Rules:
 - against the parent the kind is `fidelity`, against others `fidelity-incumbent` and `fidelity-first`; the metrics are the same;
 - a row that the other model answers with NaN or infinity is no yardstick and is left out; where only the version does so, it is
   refused;
-- figures of answers are functions of the stored outputs; whether a row is answered the same alone and in a batch needs the models
-  and is measured where they are at hand; so is whether any of the models answers otherwise when asked again, which stands in the
-  first document.
+- these documents are functions of the stored outputs; what needs the models themselves (alone or in a batch, from a cache, asked
+  again) stands in a document of its own, of the kind `invariance`.
 Without another model the answers are described (`outputs`).
 """
 
@@ -21,7 +20,6 @@ from compression_engine.measure import (
     invariance,
     outputs,
     recurrence,
-    repeatability,
     score_agreement,
     token_agreement,
 )
@@ -40,19 +38,18 @@ _LANGUAGE = "language-model"
 
 
 def measure(context: Context) -> list[Found]:
-    """One document for each other model; a description of the answers where there is none. Raises OutputRefused."""
+    """One document for each other model, or a description of the answers; and, with models at hand, what only they can show.
+
+    Raises OutputRefused.
+    """
     if not context.outputs.others:
-        return outputs.measure(context)
+        return outputs.measure(context) + invariance.measure(context)
     found: list[Found] = []
     for role in context.outputs.others:
         measurements = compared(context.outputs, role, context.plan, context.seed)
-        if role == PARENT:
-            measurements += invariance.measured(context)
-        if not found:
-            measurements += repeatability.measured(context)
         found.append(Found(KINDS[role], METHOD, measurements, context.seed))
     context.progress("fidelity", len(context.outputs), len(context.outputs), "answers compared")
-    return found
+    return found + invariance.measure(context)
 
 
 def compared(given: Outputs, role: str, plan: Plan, seed: int) -> list[Measurement]:

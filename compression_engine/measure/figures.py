@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.data import Array
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.bootstrap import Clusters
 from compression_engine.measure.statistics.intervals import (
@@ -82,6 +83,22 @@ def cosine_figures(cosines: Floats, clusters: Clusters, role: str, seed: int) ->
             reason=f"{n} rows do not bound both ends" if open_end else None,
         ),
     ]
+
+
+def largest_difference(one: Array, other: Array) -> float | None:
+    """The largest distance of entries of two answers; None where their forms differ, or only one of two entries is finite."""
+    if one.shape != other.shape:
+        return None
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(a - b)
+    apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
+    return float(apart.max(initial=0.0)) if np.isfinite(apart).all() else None
+
+
+def larger_of(one: float | None, other: float | None) -> float | None:
+    """The larger difference; None, which is beyond all, where either is."""
+    return None if one is None or other is None else max(one, other)
 
 
 def doubling_spans(longest: int) -> list[tuple[int, int]]:

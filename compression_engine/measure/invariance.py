@@ -1,6 +1,9 @@
-"""Whether a model answers a row the same alone and in a batch, and a text the same with and without its cache.
+"""Whether a model answers a row the same alone and in a batch, a text the same with and without its cache, and all again.
 
 Rules:
+- these figures need the models: they stand in a document of their own (kind `invariance`, method `models_asked_again`), which
+  stored answers do not give again;
+- an answer that is a number in one way of asking and none in the other has no difference, and says so: it is never the same;
 - both runs get the same inputs, padding included; what differs is company alone;
 - a recurrent model is run along whole sequences, side by side and alone, each with its own carried state;
 - a language model with a cache reads the beginning of a text at once and the rest token by token from the cache, against the whole
@@ -16,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.data import Array, Encoder, Feed
-from compression_engine.measure import cached
-from compression_engine.measure.context import Context
-from compression_engine.measure.figures import UNIT
+from compression_engine.measure import cached, repeatability
+from compression_engine.measure.context import Context, Found
+from compression_engine.measure.figures import UNIT, larger_of, largest_difference
 from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -28,7 +31,15 @@ _BATCHES_TAKEN_APART = 4
 _ROWS_TAKEN_APART = _BATCHES_TAKEN_APART * 16
 _SEQUENCES = 8
 _STEPS_MAX = 64
+KIND = "invariance"
+METHOD = "models_asked_again"
 _WHO: Mapping[str, tuple[str, str]] = {VERSION: ("", "The model"), PARENT: ("parent_", "The original")}
+
+
+def measure(context: Context) -> list[Found]:
+    """One document of what changes with the way of asking; nothing without models at hand."""
+    figures = measured(context) + repeatability.measured(context)
+    return [Found(KIND, METHOD, figures)] if figures else []
 
 
 def measured(context: Context) -> list[Measurement]:
@@ -55,7 +66,8 @@ def measured(context: Context) -> list[Measurement]:
 
 def batch_difference(model: Model, encoder: Encoder, output: int, metric: str, who: str) -> Measurement:
     """The largest change of an answer when a row runs alone instead of in its batch, with the same inputs."""
-    worst, rows = 0.0, 0
+    worst: float | None = 0.0
+    rows = 0
     if encoder.fixed_rows is not None:
         reason = f"the model takes exactly {encoder.fixed_rows} rows at a time"
         return Measurement(metric, None, UNIT, 0, f"{who} cannot be run on other batches.", reason=reason)
@@ -64,10 +76,9 @@ def batch_difference(model: Model, encoder: Encoder, output: int, metric: str, w
         for row in range(batch.count):
             single = Batch(_alone(batch, row, encoder.batch([rows])), 1)
             alone = single.rows(model.run(single.feed)[output])[0]
-            worst = max(worst, _difference(alone, together[row]))
+            worst = larger_of(worst, largest_difference(alone, together[row]))
             rows += 1
-    same = "exactly the same" if worst == 0 else f"the same up to {worst:.2g}"
-    return Measurement(metric, worst, UNIT, rows, f"{who} answers a row {same} alone and in a batch ({rows} rows).")
+    return _told(metric, worst, rows, f"{who} answers a row", f"alone and in a batch ({rows} rows)")
 
 
 def sequences_apart(
@@ -89,14 +100,23 @@ def sequences_apart(
         return Measurement(metric, None, UNIT, 0, plain, reason=why or "there are no two sequences")
     steps = min(_STEPS_MAX, min(end - start for start, end in spans))
     together = _along(model, encoder, plan, [start for start, _ in spans], steps, output)
-    worst = 0.0
+    worst: float | None = 0.0
     for place, (start, _) in enumerate(spans):
         alone = _along(model, encoder, plan, [start], steps, output)
-        worst = max(worst, *(_difference(a[0], b[place]) for a, b in zip(alone, together, strict=True)))
+        for a, b in zip(alone, together, strict=True):
+            worst = larger_of(worst, largest_difference(a[0], b[place]))
     rows = steps * len(spans)
+    how = f"alone and beside {len(spans) - 1} others ({rows} rows, state carried)"
+    return _told(metric, worst, rows, f"{who} answers a sequence", how)
+
+
+def _told(metric: str, worst: float | None, rows: int, what: str, how: str) -> Measurement:
+    if worst is None:
+        reason = "only one of two answers to the same row is finite, or they differ in form"
+        return Measurement(metric, None, UNIT, rows, f"{what} otherwise {how}: {reason}.", reason=reason)
     same = "exactly the same" if worst == 0 else f"the same up to {worst:.2g}"
-    plain = f"{who} answers a sequence {same} alone and beside {len(spans) - 1} others ({rows} rows, state carried)."
-    return Measurement(metric, worst, UNIT, rows, plain)
+    reason = "a largest value has no interval"
+    return Measurement(metric, worst, UNIT, rows, f"{what} {same} {how}.", reason=reason)
 
 
 def _along(model: Model, encoder: Encoder, plan: Plan, starts: Sequence[int], steps: int, output: int) -> list[Array]:
@@ -117,7 +137,3 @@ def _alone(batch: Batch, row: int, single: Feed) -> Feed:
         from_rows = single[name].ndim > 0 and len(single[name]) == 1 and array.ndim > 0 and len(array) == batch.count
         feed[name] = array[row : row + 1] if from_rows else single[name]
     return feed
-
-
-def _difference(a: Array, b: Array) -> float:
-    return float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0.0))

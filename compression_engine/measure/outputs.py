@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from compression_engine.data import Array
-from compression_engine.measure import invariance, repeatability
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT
 from compression_engine.measure.statistics import bootstrap
@@ -23,13 +22,12 @@ METHOD = "answers_described"
 
 
 def measure(context: Context) -> list[Found]:
-    """The version's answers by themselves, and, with the model at hand, whether they depend on the batch or on chance."""
+    """The version's answers by themselves."""
     answer = context.outputs.answer(VERSION)
     rows = (answer.row(index) for index in range(len(answer)))
     described = _described(rows, context.outputs.sequences, context.seed)
     context.progress("fidelity", len(answer), len(answer), "answers described")
-    of_the_model = invariance.measured(context) + repeatability.measured(context)
-    return [Found(KIND, METHOD, described + of_the_model, context.seed)]
+    return [Found(KIND, METHOD, described, context.seed)]
 
 
 def _described(rows: Iterable[Array], clusters: bootstrap.Clusters, seed: int) -> list[Measurement]:

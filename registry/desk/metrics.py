@@ -163,6 +163,7 @@ KINDS = {
     "cost": "Cost",
     "target": "On the target",
     "outputs": "Outputs",
+    "invariance": "Same answers, however asked",
     "structure": "Structure of the files",
     "distribution": "Distribution of inputs and outputs",
     "baseline": "Baseline",

@@ -44,7 +44,7 @@ def test_a_run_makes_a_smaller_child_with_measured_evidence_against_its_parent(w
     assert len(weights) < len(world.tiny_onnx()) / 2
     assert load_from_string(weights).graph.node
     found = documents(run)
-    assert set(found) == {"size", "fidelity", "timing", "memory", "distribution"} | {"structure"}
+    assert set(found) == {"size", "fidelity", "invariance", "timing", "memory", "distribution"} | {"structure"}
     fidelity = {figure["metric"]: figure for figure in found["fidelity"]["figures"]}
     assert float(fidelity["cosine_mean"]["value"]) > 0.999
     assert fidelity["cosine_mean"]["n"] == 64
@@ -130,7 +130,7 @@ def test_an_evaluation_attaches_measurements_to_the_version_itself(world: World)
     run = world.executed(asked)
     assert (run.state, run.child) == ("succeeded", None), queries.run_log(run)
     found = documents(run)
-    assert set(found) == {"size", "timing", "memory", "outputs", "distribution"}
+    assert set(found) == {"size", "timing", "memory", "outputs", "invariance", "distribution"}
     subjects = {(s["role"], s["digest"]) for s in found["outputs"]["subjects"]}
     assert subjects == {
         ("version", version.digest), ("dataset", run.evaluation.digest), ("outputs", run.outputs_digest),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ DIGEST = "sha256:" + "0" * 64
 
 
 def by_name(found: list[Found]) -> dict[str, Measurement]:
-    return answered.by_name(list(found[0].measurements))
+    return answered.by_name([entry for document in found for entry in document.measurements])
 
 
 def compared(outputs: Outputs, plan: Plan) -> dict[str, Measurement]:
@@ -276,9 +277,9 @@ def test_an_answer_that_leans_on_its_batch_is_caught_with_a_plan(tmp_path: Path)
     rows = Rows(DIGEST, (), {"given": given, "one": np.ones(20, dtype=np.float32)}, ())
     encoder = Encoder(rows, model.inputs(), None, plan)
     outputs = answered.of({"version": given})
-    (found,) = fidelity.measure(Context(outputs, plan, models={"version": model}, encoder=encoder))
-    assert found.kind == "outputs"
-    named = answered.by_name(list(found.measurements))
+    found = fidelity.measure(Context(outputs, plan, models={"version": model}, encoder=encoder))
+    assert [entry.kind for entry in found] == ["outputs", "invariance"]
+    named = by_name(found)
     assert value(named["batch_difference_max"]) > 0.1
     assert value(named["output_mean"]) == pytest.approx(given.mean(axis=1).mean())
 
@@ -296,6 +297,24 @@ def test_answers_of_differing_length_are_compared_row_by_row() -> None:
     assert "top1_agreement" not in found
     broken = {"version": models["version"], "parent": {"answer": answered.ragged([rows[0], rows[1][:6], rows[2]])}}
     assert compared(Outputs(broken), Plan())["cosine_mean"].value is None
+
+
+@pytest.mark.parametrize("task", ["none", "classification", "regression", "embedding", "sequence"])
+def test_a_serving_host_with_numpy_alone_gets_the_same_figures(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    width = 1 if task == "regression" else 40
+    parent = np.random.default_rng(0).normal(size=(60, width))
+    version = parent + 0.1 * np.random.default_rng(1).normal(size=parent.shape)
+    plan = Plan(task=task, classes=tuple("_abc") if task == "sequence" else (), blank=0 if task == "sequence" else None)
+    outputs = answered.of({"version": version, "parent": parent})
+    with_all = compared(outputs, plan)
+    for name in ("scipy", "scipy.sparse", "scipy.stats", "sklearn", "rapidfuzz", "rapidfuzz.distance"):
+        monkeypatch.setitem(sys.modules, name, None)
+    alone = compared(outputs, plan)
+    if task == "sequence":
+        assert "rapidfuzz" in (alone.pop("decoded_difference").reason or "")
+        assert (with_all.pop("decoded_difference").value or 0) > 0
+    assert alone == with_all
+    assert any(entry.low is not None for entry in alone.values())
 
 
 def test_the_same_answers_and_seed_give_the_same_figures() -> None:

@@ -118,8 +118,9 @@ def agreement(child: Path, parent: Path, rows: Path, folder: Path) -> dict[str, 
     models = {"version": Model(child, 1), "parent": Model(parent, 1)}
     encoder = Encoder(read_rows(rows), models["version"].inputs(), None)
     outputs = answer(models, encoder, Plan(), folder=folder / "answers")
-    (found,) = fidelity.measure(Context(outputs, Plan(), models=models, encoder=encoder))
-    return {entry.metric: entry for entry in found.measurements}
+    found = fidelity.measure(Context(outputs, Plan(), models=models, encoder=encoder))
+    assert [entry.kind for entry in found] == ["fidelity", "invariance"]
+    return {entry.metric: entry for document in found for entry in document.measurements}
 
 
 def test_a_model_against_itself_agrees_fully(mlp_folder: Path, tmp_path: Path) -> None:
@@ -156,6 +157,23 @@ def test_an_answer_that_depends_on_its_batch_is_caught(tmp_path: Path) -> None:
     worst = found["batch_difference_max"].value
     assert worst is not None
     assert worst > 0.1
+
+
+def test_an_answer_that_is_no_number_when_alone_is_never_the_same(tmp_path: Path) -> None:
+    """Alone a row is the smallest of its batch, so it is divided by nothing: 0 / 0 where company gives a number."""
+    nodes = [
+        helper.make_node("ReduceMin", ["x"], ["smallest"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "smallest"], ["above"]),
+        helper.make_node("ReduceMax", ["above"], ["widest"], axes=[0], keepdims=1),
+        helper.make_node("Div", ["above", "widest"], ["y"]),
+    ]
+    ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
+    path = nets.save(nets.model(nodes, {}, *ports), tmp_path)
+    rows = nets.save_rows(nets.rows_for("x"), tmp_path / "rows.npz")
+    found = agreement(path, path, rows, tmp_path)["batch_difference_max"]
+    assert found.value is None
+    assert "only one of two answers" in (found.reason or "")
+    assert "otherwise alone and in a batch" in found.plain
 
 
 def noisy(folder: Path) -> Path:

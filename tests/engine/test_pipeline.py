@@ -55,7 +55,7 @@ def test_a_compression_writes_weights_and_result_and_nothing_else(mlp_folder: Pa
 def test_the_evidence_has_the_agreed_kinds_and_a_sentence_for_every_figure(mlp_folder: Path, tmp_path: Path) -> None:
     result = made(mlp_folder, tmp_path / "out")
     documents = {entry["document"]["kind"]: entry for entry in result.document()["evidence"]}
-    assert list(documents) == ["size", "fidelity", "timing", "memory"]
+    assert list(documents) == ["size", "fidelity", "invariance", "timing", "memory"]
     for entry in documents.values():
         assert len(entry["plain"]) == len(entry["document"]["figures"])
         for figure in entry["document"]["figures"]:
@@ -210,13 +210,13 @@ def test_a_model_with_a_fixed_batch_is_measured_and_says_what_it_cannot(tmp_path
     assert cosine is not None
     assert cosine > 0.999
     assert result.value("batch_difference_max") is None
-    figures = result.document()["evidence"][1]["document"]["figures"]
+    figures = result.document()["evidence"][2]["document"]["figures"]
     assert any("exactly 3 rows" in (figure["reason"] or "") for figure in figures)
 
 
 def test_evaluating_without_a_parent_describes_the_answers(mlp_folder: Path) -> None:
     result = evaluate(mlp_folder, data=mlp_folder / "rows.npz", settings=QUICK)
-    assert [entry.kind for entry in result.evidence] == ["size", "outputs", "timing", "memory"]
+    assert [entry.kind for entry in result.evidence] == ["size", "outputs", "invariance", "timing", "memory"]
     assert result.parent is None
     assert result.document()["recipe"] is None
 

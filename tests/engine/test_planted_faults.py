@@ -93,7 +93,7 @@ def _a_group_loses(evaluation: Evaluation) -> bool:
 
 
 def _batches_matter(evaluation: Evaluation) -> bool:
-    return number(evaluation.one("fidelity", "batch_difference_max")["value"]) > 1e-3
+    return number(evaluation.one("invariance", "batch_difference_max")["value"]) > 1e-3
 
 
 def _corruption_costs_more(evaluation: Evaluation) -> bool:
