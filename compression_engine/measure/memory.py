@@ -86,7 +86,9 @@ def _measured(
     peaks = np.empty((repeats, len(served), 2))
     with tempfile.TemporaryDirectory(prefix="pressmark-memory-") as folder:
         kept = Path(folder) / "feed.npz"
-        np.savez(kept, allow_pickle=False, **feed)
+        # by number, since an input may be called as an argument of savez is, or end as files do
+        numbered = {str(place): array for place, array in enumerate(feed.values())}
+        np.savez(kept, allow_pickle=False, names=np.array(list(feed), dtype=np.str_), **numbered)
         for number in range(repeats):
             progress("memory", number, repeats, "measuring fresh processes in turns")
             for index, one in enumerate(served.values()):
@@ -108,7 +110,7 @@ def _measured(
 def probe(feed: Path, served: Served) -> dict[str, int]:
     """What this process holds before it opens a model, and the most it ever held after running it; in bytes."""
     with np.load(feed, allow_pickle=False) as loaded:
-        arrays = {name: loaded[name] for name in loaded.files}
+        arrays = {str(name): loaded[str(place)] for place, name in enumerate(loaded["names"])}
     before = _status_bytes("VmRSS")
     opened = Model(served.path, served.threads, optimisation=served.optimisation, provider=served.provider)
     for _ in range(3):

@@ -43,6 +43,7 @@ _RUNS = ((1_000_000, 20_000), (20_000_000, 6_000), (200_000_000, 2_000), (None, 
 _UNKNOWN = "what the rows are cannot be seen from them, and the plan's 'modality' does not say it"
 _NUMBERLESS = "numberless"
 _ROWS_MOST = 1000
+_BYTES_MOST = 128 * 1024**2
 _SEQUENCES_MOST = 50
 
 
@@ -115,10 +116,16 @@ def _chosen(context: Context, runs_a_row: int) -> Array:
     sizes = [weights_bytes(context.paths[role]) for role in context.models if role in context.paths]
     size_bytes = max(sizes, default=0)
     runs = next(runs for most, runs in _RUNS if most is None or size_bytes <= most)
-    wanted = max(1, min(total, _ROWS_MOST, runs // runs_a_row))
+    wanted = max(1, min(total, _ROWS_MOST, runs // runs_a_row, _BYTES_MOST // _row_bytes(context)))
     if context.outputs.sequences is None:
         return np.sort(np.random.default_rng(context.seed).choice(total, size=wanted, replace=False))
     return beginnings(context.outputs.sequences, wanted)
+
+
+def _row_bytes(context: Context) -> int:
+    """Of the arrays of one row, as they are held while they are damaged."""
+    arrays = {} if context.encoder is None else context.encoder.rows.arrays
+    return max(1, sum(array.nbytes // max(1, len(array)) for array in arrays.values()))
 
 
 def beginnings(sequences: Array, wanted: int) -> Array:

@@ -7,7 +7,8 @@ Rules:
   switches, getrusage(2)), its processor time stands in, since what is missing to the wall clock was spent on somebody else;
   it does not where a turn is too short for the processor's clock to tell it to 1 %;
 - rounds go on beyond the number asked for until the comparison is known to 1 % and the 99 % quantile is bounded; in the second half
-  of the budget 2 % are enough, and with the budget they end; fewer than 25 rounds are never extended;
+  of the budget 2 % are enough, and with the budget they end; fewer than 25 rounds are never extended; where things are so slow
+  that ten budgets are over before the number asked for, they end there, but not before 9: n says how many;
 - things are opened afresh now and then, since where a model happens to lie in memory makes it some percent faster or slower;
   intervals of comparisons are at least as wide as what one opening differs from the next by.
 """
@@ -36,6 +37,7 @@ CLOCK_STEPS = 100
 """What took this many steps of a clock is known to 1 %."""
 _ROUNDS_EXTENDED_FROM = 25
 _ROUNDS_FACTOR_MAX = 20
+_ROUNDS_LEAST, _BUDGETS_MAX = 9, 10
 _LOOK_EVERY = 20
 _HALF_WIDTH = 0.01
 _WARM_UP = 5
@@ -256,7 +258,7 @@ def _worth_opening(since_seconds: float, opening_seconds: float) -> bool:
 def _enough(table: _Table, budget: Budget, start: float) -> bool:
     done, spent = len(table), time.perf_counter() - start
     if done < budget.rounds:
-        return False
+        return done >= _ROUNDS_LEAST and spent >= _BUDGETS_MAX * budget.seconds
     if done >= budget.rounds_max or spent >= budget.seconds:
         return True
     if done % _LOOK_EVERY:

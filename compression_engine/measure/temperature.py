@@ -18,6 +18,7 @@ from compression_engine.measure.statistics.intervals import Floats
 
 LEAST, MOST = 0.05, 20.0
 _ENTRIES_MAX = 4_000_000
+_RULED_OUT = -1e6
 _Z95 = 1.959963984540054
 
 
@@ -58,7 +59,8 @@ def best_temperature(
         kept = np.linspace(0, len(scores) - 1, wanted).astype(np.intp)
         scores, labels = scores[kept], labels[kept]
         sequences = None if sequences is None else sequences[kept]
-    scores = scores - scores.max(axis=1, keepdims=True)
+    # a class that is ruled out (minus infinity) stays so at every temperature that is looked at
+    scores = np.maximum(scores - scores.max(axis=1, keepdims=True), _RULED_OUT)
     n = len(scores)
 
     def slope(log_sharpness: float) -> float:

@@ -218,3 +218,14 @@ def test_rows_that_a_model_answers_with_nan_are_left_out_and_not_counted() -> No
     broken[:5] = np.nan
     found = figures(calibration.measure(context(labels, version=logits, parent=broken)))
     assert {entry.n for entry in found.values()} == {195}
+
+
+def test_a_class_that_is_ruled_out_leaves_the_temperature_as_it_is() -> None:
+    generator = np.random.default_rng(2)
+    scores = generator.normal(size=(900, 3)) * 2
+    sharp = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    labels = np.array([generator.choice(3, p=row) for row in sharp])
+    without = best_temperature(2 * scores, labels)
+    ruled_out = np.hstack([2 * scores, np.full((900, 1), -np.inf)])
+    assert best_temperature(ruled_out, labels) == without
+    assert without.value == pytest.approx(2, rel=0.2)

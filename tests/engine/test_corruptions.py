@@ -222,3 +222,42 @@ def test_the_same_draw_gives_the_same_damage() -> None:
     ranged = image.Range.of(picture)
     for name in image.CORRUPTIONS:
         assert np.array_equal(ranged.corrupt(picture[0], name, 2, draw()), ranged.corrupt(picture[0], name, 2, draw()))
+
+
+def test_a_value_that_is_missing_spoils_no_other() -> None:
+    rows = records()
+    rows[0, 0] = rows[1, 2] = np.nan
+    found = tabular.Columns.of(rows)
+    whole = tabular.Columns.of(records())
+    assert found.names == whole.names
+    for name in found.names:
+        damaged = found.corrupt(rows[5], name, 5, draw())
+        assert np.isfinite(damaged).all(), name
+    assert np.isnan(found.corrupt(rows[0], "jitter", 5, draw())[0])
+    empty = tabular.Columns.of(np.full((4, 2), np.nan, np.float32))
+    assert np.isnan(empty.corrupt(np.full(2, np.nan, np.float32), "missing_values", 5, draw())).all()
+    picture = pictures()
+    picture[0, 0, 3, 4] = np.nan
+    ranged = image.Range.of(picture)
+    for name in image.CORRUPTIONS:
+        damaged = ranged.corrupt(picture[0], name, 3, draw())
+        assert np.isnan(damaged).sum() == 1, name
+    sound = np.sin(np.arange(400)).astype(np.float32)
+    sound[7] = np.nan
+    level = audio.Level.of(sound)
+    for name in audio.CORRUPTIONS:
+        assert np.isnan(level.corrupt(sound, name, 3, draw())).sum() == 1, name
+
+
+def test_no_damage_leaves_the_range_of_the_type() -> None:
+    rows = np.linspace(1, 60_000, 80).reshape(40, 2).astype(np.float16)
+    found = tabular.Columns.of(rows)
+    for index, row in enumerate(rows):
+        assert np.isfinite(found.corrupt(row, "wrong_unit", 5, draw(index))).all()
+
+
+def test_the_range_of_images_is_taken_in_their_own_type() -> None:
+    rows = (255 * pictures((8, 9, 3))).astype(np.uint8)
+    found = image.Range.of(rows)
+    assert np.array_equal(found.low[:, 0, 0], rows.min(axis=(0, 1, 2)))
+    assert np.array_equal(found.high[:, 0, 0], rows.max(axis=(0, 1, 2)))

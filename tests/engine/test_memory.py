@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.data import Encoder, read_rows
+from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.measure import memory, size
 from compression_engine.measure.context import Context
 from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
@@ -72,3 +72,14 @@ def test_sizes_count_external_data_in_every_role(two: tuple[Path, Path, Encoder]
     assert figures["incumbent_size_ratio"] == 1
     assert figures["size_ratio"] > 50  # type: ignore[operator]
     assert size.measure(Context(EMPTY, Plan())) == []
+
+
+def test_an_input_may_be_called_as_anything(tmp_path: Path) -> None:
+    names = ("file", "allow_pickle", "a.npy")
+    nodes = [helper.make_node("Sum", list(names), ["y"])]
+    ports = {name: (TensorProto.FLOAT, ["n", 2]) for name in names}
+    path = nets.save(nets.model(nodes, {}, ports, {"y": (TensorProto.FLOAT, ["n", 2])}), tmp_path)
+    rows = Rows("sha256:" + "0" * 64, (), {name: np.ones((3, 2), np.float32) for name in names}, ())
+    encoder = Encoder(rows, Model(path, 1).inputs(), None)
+    (found,) = memory.measure(Context(EMPTY, Plan(), paths={"version": path}, encoder=encoder, memory_repeats=1))
+    assert all(entry.value for entry in found.measurements)

@@ -416,3 +416,9 @@ def test_the_kind_of_input_is_looked_at_where_the_plan_says_nothing(
 
     assert modality_of(Held(), Plan()) == wanted  # type: ignore[arg-type]
     assert modality_of(Held(), Plan(modality="audio")) == "audio"  # type: ignore[arg-type]
+
+
+def test_large_rows_are_fewer_so_that_they_fit_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robustness, "_BYTES_MOST", 50 * 4 * FEATURES)
+    found = robustness.measure(context(tmp_path, data(400), classifier()))
+    assert ("corrupted_rows", "50") in found[0].facts

@@ -255,3 +255,13 @@ def test_a_model_that_takes_a_fixed_number_of_rows_says_so_for_the_others(tmp_pa
     refused = next(entry for entry in found.measurements if entry.slice)
     assert refused.value is None
     assert refused.reason == "the model takes exactly 4 rows at a time"
+
+
+def test_things_that_take_very_long_are_measured_in_fewer_rounds_than_asked_for() -> None:
+    def slow() -> None:
+        time.sleep(0.004)
+
+    (found,) = run_in_turns(lambda: [slow], Budget(60, 0.002))
+    assert len(found.calls) == 9
+    (found,) = run_in_turns(lambda: [slow], Budget(30, 2.0))
+    assert len(found.calls) >= 30

@@ -2,7 +2,8 @@
 
 White noise is given by its distance to the signal in decibels, as speech is tested in noise (Hirsch and Pearce, "The Aurora
 experimental framework", 2000); clipping, low level and a narrow band are the commonest faults of recordings and telephone lines.
-Level and peak are those of the whole recording, where rows are its frames: silence between words stays quiet.
+Level and peak are those of the whole recording, where rows are its frames: silence between words stays quiet. A sample that is no
+number stays as it is, and counts as silence for those beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compression_engine.measure.corruptions.tabular import held
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import Array
 
@@ -27,15 +29,17 @@ class Level:
     def of(cls, samples: Array) -> Level:
         """Looked at in all samples of one recording, of any shape."""
         values = samples.astype(np.float64)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            return cls(0.0, 0.0)
         return cls(float(np.sqrt(np.square(values).mean())), float(np.abs(values).max(initial=0.0)))
 
     def corrupt(self, row: Array, name: str, severity: int, generator: np.random.Generator) -> Array:
         """One row (samples along its last axis) after a corruption of severity 1 to 5, in the type that it had."""
-        damaged = CORRUPTIONS[name](row.astype(np.float64), self, severity - 1, generator)
-        if np.issubdtype(row.dtype, np.integer):
-            limits = np.iinfo(row.dtype)
-            damaged = np.clip(np.rint(damaged), limits.min, limits.max)
-        return np.asarray(damaged.astype(row.dtype))
+        samples = row.astype(np.float64)
+        known = np.isfinite(samples)
+        damaged = CORRUPTIONS[name](np.where(known, samples, 0.0), self, severity - 1, generator)
+        return held(np.where(known, damaged, samples), row.dtype)
 
 
 def _white_noise(samples: Floats, level: Level, grade: int, generator: np.random.Generator) -> Floats:

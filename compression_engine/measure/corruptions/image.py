@@ -3,7 +3,7 @@
 Which damages and how they are graded: Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions
 and perturbations", 2019; the code is our own. Strengths are relative to the range of values that the rows have (black to white)
 and to the shorter side, so that they mean the same for small and large images. `jpeg` rounds the coefficients of 8 by 8 blocks
-with the luminance table of ITU-T T.81, annex K.
+with the luminance table of ITU-T T.81, annex K. A value that is no number stays as it is, and counts as black for those beside it.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ class Range:
         if found is None:
             return None
         planes, channels_last = found
-        values = rows.reshape(len(rows), *_stored(planes, channels_last)).astype(np.float64)
+        values = rows.reshape(len(rows), *_stored(planes, channels_last))
         axes = (0, 1, 2) if channels_last else (0, 2, 3)
-        low, high = values.min(axis=axes)[:, None, None], values.max(axis=axes)[:, None, None]
+        # without a copy of all images in wider numbers; fmin and fmax pass over what is no number
+        ends = [reduce(values, axis=axes).astype(np.float64) for reduce in (np.fmin.reduce, np.fmax.reduce)]
+        low, high = (np.nan_to_num(end)[:, None, None] for end in ends)
         return cls(planes, channels_last, low, high)
 
     def corrupt(self, row: Array, name: str, severity: int, generator: np.random.Generator) -> Array:
@@ -59,8 +61,10 @@ class Range:
         values = row.reshape(_stored(self.planes, self.channels_last)).astype(np.float64)
         planes = np.moveaxis(values, -1, 0) if self.channels_last else values
         width = np.maximum(self.high - self.low, np.finfo(np.float64).tiny)
-        damaged = np.clip(CORRUPTIONS[name]((planes - self.low) / width, severity - 1, generator), 0, 1)
-        damaged = damaged * width + self.low
+        known = np.isfinite(planes)
+        clean = np.where(known, (planes - self.low) / width, 0.0)
+        damaged = np.clip(CORRUPTIONS[name](clean, severity - 1, generator), 0, 1) * width + self.low
+        damaged = np.where(known, damaged, planes)
         if self.channels_last:
             damaged = np.moveaxis(damaged, 0, -1)
         if np.issubdtype(row.dtype, np.integer):

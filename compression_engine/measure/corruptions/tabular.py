@@ -2,13 +2,16 @@
 
 The kinds of fault follow Schelter, Rukat and Biessmann, "Learning to validate the predictions of black box classifiers on
 unseen data", 2020; the grades are our own. A column of at most 20 different whole numbers counts as categories: it is never
-jittered, scaled or thrown out of range, and what is missing in it becomes the commonest category instead of the median.
+jittered, scaled or thrown out of range, and what is missing in it becomes the commonest category instead of the median. What
+columns are like is looked at in values that are numbers; one that is missing already (NaN) takes part in nothing that reckons
+with it. A value that its type cannot hold becomes the largest that it can.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +40,10 @@ class Columns:
     def of(cls, rows: Array) -> Columns:
         """Looked at in rows [rows, ...], each entry of a row being a column."""
         values = rows.reshape(len(rows), -1).astype(np.float64)
-        categories = np.array([_is_categories(column) for column in values.T])
-        middle = np.where(categories, [_commonest(column) for column in values.T], np.median(values, axis=0))
-        low, high = np.quantile(values, [0.25, 0.75], axis=0)
-        spread = (high - low) / _NORMAL_QUARTILES
-        return cls(middle, np.where(spread > 0, spread, values.std(axis=0)), categories, values)
+        known = [column[np.isfinite(column)] for column in values.T]
+        categories = np.array([_is_categories(column) for column in known])
+        middle = np.array([_middle(*pair) for pair in zip(known, categories, strict=True)])
+        return cls(middle, np.array([_spread(column) for column in known]), categories, values)
 
     @property
     def names(self) -> list[str]:
@@ -52,15 +54,37 @@ class Columns:
     def corrupt(self, row: Array, name: str, severity: int, generator: np.random.Generator) -> Array:
         """One row after a corruption of severity 1 to 5, in the shape and type that it had."""
         damaged = CORRUPTIONS[name][1](row.reshape(-1).astype(np.float64), self, severity - 1, generator)
-        if np.issubdtype(row.dtype, np.integer):
-            limits = np.iinfo(row.dtype)
-            damaged = np.clip(np.rint(damaged), limits.min, limits.max)
-        return np.asarray(damaged.reshape(row.shape).astype(row.dtype))
+        return held(damaged, row.dtype).reshape(row.shape)
+
+
+def held(values: Floats, dtype: np.dtype[Any]) -> Array:
+    """The values in a type: whole where it is, and no further out than it reaches."""
+    if dtype.kind in "iu":
+        whole = np.iinfo(dtype)
+        return np.asarray(np.clip(np.rint(values), whole.min, whole.max).astype(dtype))
+    if dtype.kind == "f":
+        widest = np.finfo(dtype)
+        values = np.where(np.isfinite(values), np.clip(values, float(widest.min), float(widest.max)), values)
+    return np.asarray(values.astype(dtype))
 
 
 def _is_categories(column: Floats) -> bool:
     distinct = np.unique(column)
-    return len(distinct) <= _CATEGORIES_MAX and bool((distinct == np.rint(distinct)).all())
+    return 0 < len(distinct) <= _CATEGORIES_MAX and bool((distinct == np.rint(distinct)).all())
+
+
+def _middle(column: Floats, categories: bool) -> float:
+    if not len(column):
+        return float("nan")
+    return _commonest(column) if categories else float(np.median(column))
+
+
+def _spread(column: Floats) -> float:
+    """By the quartiles; where these are one value, the standard deviation."""
+    if not len(column):
+        return 0.0
+    low, high = np.quantile(column, [0.25, 0.75])
+    return float((high - low) / _NORMAL_QUARTILES) if high > low else float(column.std())
 
 
 def _commonest(column: Floats) -> float:
