@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError, OperationalError, models
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -63,6 +64,8 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response |
     if isinstance(error, IntegrityError):
         logger.warning("the database refused a write: %s", error)
         return _problem(Conflict("The database refused this: it would break a rule of the registry.", code="refused"))
+    if isinstance(error, RequestDataTooBig):
+        return _problem(_too_large())
     answer = exception_handler(error, dict(context))
     if answer is None:
         logger.error("a request failed", exc_info=error)
@@ -73,6 +76,15 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response |
     answer.data = shown.as_dict() | {"title": answer.status_text}
     answer.content_type = "application/problem+json"
     return answer
+
+
+def _too_large() -> Problem:
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    found = Problem(
+        f"The body has more than the {most:,} bytes that a call may have.", hint="Upload files; name them here."
+    )
+    found.status, found.code, found.title = 413, "too-large", "The body is too large"
+    return found
 
 
 def _of_ours(error: Exception) -> Problem:

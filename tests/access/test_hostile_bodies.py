@@ -99,3 +99,13 @@ def test_guessing_is_counted_by_the_address_of_the_connection_not_by_what_the_cl
         "/api/v1/log-in", {"username": "ada", "password": "x"}, format="json", HTTP_X_FORWARDED_FOR="10.9.9.9"
     )
     assert answer.status_code == 429
+
+
+def test_a_body_beyond_the_limit_is_refused_with_the_limit(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
+    body = b'{"slug":"m","title":"' + b"A" * 2_200_000 + b'"}'
+    for client, path in ((api("ada"), MODELS), (APIClient(), "/api/v1/log-in")):
+        answer = post(client, path, body)
+        assert (answer.status_code, answer["Content-Type"]) == (413, "application/problem+json")
+        assert "2,097,152 bytes" in answer.json()["detail"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert not RegisteredModel.objects.exists()
