@@ -58,14 +58,20 @@ def pairs_with(outputs: Outputs, role: str, plan: Plan) -> list[Pair]:
     if not len(outputs):
         return []
     ours, theirs = (scores.per_sample(outputs, who, plan) for who in (VERSION, role))
+    # tokens count alike, as they do in a perplexity: the difference of token_nll is that of two perplexities' logarithms
+    tokens = ours.get(scores.TOKEN_COUNT)
+    if tokens is not None and not tokens.any():
+        return []
+    by = np.ones(len(outputs)) if tokens is None else tokens
     pairs = [
         Pair(
             metric,
             _UNITS.get(metric, "share"),
             scores.higher_is_better[metric],
-            ours[metric],
-            theirs[metric],
-            sequences=outputs.sequences,
+            ours[metric] * by,
+            theirs[metric] * by,
+            tokens,
+            outputs.sequences,
         )
         for metric in ours
         if metric in scores.higher_is_better and metric != "edit_distance"

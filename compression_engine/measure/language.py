@@ -25,6 +25,7 @@ from compression_engine.plan import Plan
 
 TOP1 = "top1"
 _IDS, _MASK = "input_ids", "attention_mask"
+_NO_TOKENS = (_MASK, "position_ids", "token_type_ids")
 
 
 def kl_to(role: str) -> str:
@@ -153,9 +154,12 @@ def _token_ids(logits: Array, feed: Mapping[str, Array]) -> Array:
         message = f"The judged output has {logits.ndim} axes, so it does not score every token."
         raise DataError("data_does_not_fit", message, hint)
     fitting = [name for name, array in feed.items() if array.shape == logits.shape[:2] and array.dtype.kind in "iu"]
-    names = [name for name in fitting if name == _IDS] or [name for name in fitting if name != _MASK]
+    names = [name for name in fitting if name == _IDS] or [name for name in fitting if name not in _NO_TOKENS]
     if not names:
         raise DataError("data_does_not_fit", "No input holds the token ids that the output scores.", hint)
+    if len(names) > 1:
+        message = f"The inputs {', '.join(names)} could all be the token ids that the output scores."
+        raise DataError("data_does_not_fit", message, f"Call the input of the model that takes them {_IDS}.")
     return feed[names[0]]
 
 

@@ -23,7 +23,7 @@ from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 
-TOKEN_NLL, TOKEN_CORRECT = "token_nll", "token_correct"
+TOKEN_NLL, TOKEN_CORRECT, TOKEN_COUNT = "token_nll", "token_correct", "token_count"
 _SUM_TOLERANCE = 1e-2
 
 higher_is_better: Mapping[str, bool] = {
@@ -42,8 +42,9 @@ def per_sample(outputs: Outputs, role: str, plan: Plan) -> dict[str, Floats]:
     """For each sample-wise metric of the task [rows]; empty where the task has none or the rows have no labels.
 
     classification: accuracy (0 or 1). regression: absolute_error, squared_error (mean over a row's entries). embedding:
-    recall_at_1. sequence: exact_match, edit_distance, label_length. language-model: token_nll (mean, nats), token_accuracy;
-    the text itself is the label. Raises DataError (data_does_not_fit) where labels do not fit the answers.
+    recall_at_1. sequence: exact_match, edit_distance, label_length. language-model: token_nll (mean, nats), token_accuracy,
+    token_count (0 where a text has nothing to predict; its means are 0 then), the text itself being the label. Raises DataError
+    (data_does_not_fit) where labels do not fit the answers.
     """
     if plan.task == "language-model":
         return _of_tokens(outputs, role)
@@ -213,12 +214,17 @@ def _of_tokens(outputs: Outputs, role: str) -> dict[str, Floats]:
     return {
         TOKEN_NLL: _row_means(fields[TOKEN_NLL]),
         "token_accuracy": _row_means(fields[TOKEN_CORRECT]),
+        TOKEN_COUNT: _row_sizes(fields[TOKEN_NLL]),
     }
 
 
 def _row_means(field: Field) -> Floats:
     rows = (field.row(index).astype(np.float64) for index in range(len(field)))
     return np.array([row.mean() if row.size else 0.0 for row in rows])
+
+
+def _row_sizes(field: Field) -> Floats:
+    return np.array([float(field.row(index).size) for index in range(len(field))])
 
 
 def _one_a_row(field: Field) -> Array:

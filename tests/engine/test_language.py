@@ -10,8 +10,9 @@ import pytest
 
 from compression_engine.data import Encoder, Rows
 from compression_engine.errors import DataError
-from compression_engine.measure import fidelity, language, quality
+from compression_engine.measure import comparison, fidelity, language, quality
 from compression_engine.measure.context import Context, Found
+from compression_engine.measure.language import reduce_batch
 from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -178,3 +179,82 @@ def test_a_text_of_one_token_has_nothing_to_predict() -> None:
     outputs = Outputs({"version": {name: Field(np.stack(rows)) for name, rows in reduced["version"].items()}})
     found = by_name(quality.measure(answered.context(outputs, PLAN)))
     assert (found["perplexity"].value, found["perplexity"].reason) == (None, "no row has a token to predict")
+
+
+def drawn(rows: int = 30, width: int = 90, vocabulary: int = 13) -> tuple[dict[str, Array], Array, Array]:
+    """Scores of two models, token ids, and a mask that pads on the left and on the right."""
+    generator = np.random.default_rng(9)
+    parent = 2 * generator.normal(size=(rows, width, vocabulary))
+    scores = {"parent": parent, "version": parent + 0.3 * generator.normal(size=parent.shape)}
+    begin, end = generator.integers(0, 10, size=rows), generator.integers(30, width + 1, size=rows)
+    places = np.arange(width)
+    mask = (places >= begin[:, None]) & (places < end[:, None])
+    ids = generator.integers(0, vocabulary, size=(rows, width))
+    return {role: array.astype(np.float32) for role, array in scores.items()}, ids, mask.astype(np.int64)
+
+
+def test_every_figure_of_texts_is_that_of_a_plain_loop_over_tokens_by_context() -> None:
+    scores, ids, mask = drawn()
+    reduced = reduce_batch(scores, {"input_ids": ids, "attention_mask": mask}, PLAN)
+    outputs = Outputs({role: {name: field(rows) for name, rows in fields.items()} for role, fields in reduced.items()})
+    context = answered.context(outputs, PLAN)
+    found = [*quality.measure(context), *fidelity.measure(context), *comparison.measure(context)]
+    tokens = []
+    for row in range(len(ids)):
+        kept = np.flatnonzero(mask[row])
+        for place in range(len(kept) - 1):
+            logs = {}
+            for role, array in scores.items():
+                raw = array[row, kept[place]].astype(np.float64)
+                logs[role] = raw - np.log(np.exp(raw).sum())
+            ours, theirs, following = logs["version"], logs["parent"], ids[row, kept[place + 1]]
+            shares = np.exp(theirs)
+            middle = (np.exp(ours) + shares) / 2
+            js = sum(float((np.exp(a) * (a - np.log(middle))).sum()) / 2 for a in (ours, theirs))
+            losses = -ours[following], -theirs[following]
+            right, same = ours.argmax() == following, ours.argmax() == theirs.argmax()
+            tokens.append((place + 1, *losses, right, same, float((shares * (theirs - ours)).sum()), js))
+    table = np.array(tokens, dtype=np.float64)
+    for low, high in ((1, 10**6), (1, 32), (33, 64), (65, 128)):
+        mean = table[(table[:, 0] >= low) & (table[:, 0] <= high)].mean(axis=0)[1:]
+        expected = dict(
+            zip(("token_accuracy", "top1_agreement", "kl_divergence", "js_divergence"), mean[2:], strict=True)
+        )
+        expected |= {"perplexity": np.exp(mean[0]), "parent_perplexity": np.exp(mean[1])}
+        where = () if high == 10**6 else (("context_tokens", f"{low}-{high}"),)
+        for metric, number in expected.items():
+            (entry,) = (m for d in found for m in d.measurements if (m.metric, tuple(m.slice)) == (metric, where))
+            assert value(entry) == pytest.approx(number, rel=1e-6), (metric, where)
+    lost = by_name(found)["token_nll_difference"]
+    assert value(lost) == pytest.approx(table[:, 1].mean() - table[:, 2].mean(), rel=1e-5)
+    perplexities = (value(by_name(found)[name]) for name in ("perplexity", "parent_perplexity"))
+    assert value(lost) == pytest.approx(float(-np.subtract(*np.log(list(perplexities))[::-1])), rel=1e-9)
+
+
+def test_a_text_with_nothing_to_predict_counts_for_nothing() -> None:
+    scores, ids, mask = drawn(rows=6)
+    short = mask.copy()
+    short[0] = 0
+    short[0, 0] = 1  # one token
+    documents = []
+    for given in (mask[1:], short):
+        feed = {"input_ids": ids[-len(given) :], "attention_mask": given}
+        reduced = reduce_batch({role: array[-len(given) :] for role, array in scores.items()}, feed, PLAN)
+        fields = {role: {name: field(rows) for name, rows in entry.items()} for role, entry in reduced.items()}
+        documents.append(by_name(comparison.measure(answered.context(Outputs(fields), PLAN))))
+    assert documents[0]["token_nll_difference"].value == pytest.approx(documents[1]["token_nll_difference"].value)
+
+
+def test_a_loss_beyond_counting_has_no_perplexity_and_says_so() -> None:
+    losses = np.full((12, 5), 4000.0, dtype=np.float32)
+    fields = {"answer": Field(losses[:, :1]), "token_nll": Field(losses), "token_correct": Field(losses * 0)}
+    found = by_name(quality.measure(answered.context(Outputs({"version": fields}), PLAN)))["perplexity"]
+    assert (found.value, found.reason) == (None, "the mean loss is 4000 nats a token")
+
+
+def test_inputs_that_could_both_be_the_tokens_are_not_guessed() -> None:
+    scores, ids, mask = drawn(rows=3)
+    feed = {"position_ids": ids, "tokens": ids, "attention_mask": mask}
+    assert reduce_batch(scores, feed, PLAN)["version"]["token_nll"][0].size
+    with pytest.raises(DataError, match="tokens, others could all be the token ids"):
+        reduce_batch(scores, feed | {"others": ids}, PLAN)
