@@ -21,8 +21,8 @@ from compression_engine.answer_store import AnswerStore
 from compression_engine.canonical import canonical, digest_of
 from compression_engine.data import Array, Encoder, Feed
 from compression_engine.data.labels import cut_columns, labels_of, sequence_numbers, slices_of
-from compression_engine.errors import DataError
-from compression_engine.outputs import ANSWER, PARENT, VERSION, Outputs
+from compression_engine.errors import DataError, EngineError
+from compression_engine.outputs import ANSWER, PARENT, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.runtime import Batch, Model, batch_at, batch_rows, batches, judged_output
@@ -95,7 +95,16 @@ def answer(
         answers = store.close()
     finally:
         store.abandon()
+    _check_held(models, answers)
     return Outputs(answers, labels.given, slices, sequences, inputs)
+
+
+def _check_held(models: Mapping[str, Model], answers: Mapping[str, Mapping[str, Field]]) -> None:
+    for role, fields in answers.items():
+        if not any(held.values.size for held in fields.values()):
+            hint = "Name an output that holds numbers in the plan's 'output', or export the model again."
+            message = f"{models[role].what} answers every row with nothing: its output has no entry."
+            raise EngineError("output_does_not_run", message, hint)
 
 
 def identity_of(

@@ -119,6 +119,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
     recipe = _recipe(options.recipe)
     if options.outputs is not None:
         _refuse_existing(options.outputs)
+        _refuse_within(options.outputs, options.output)
     result = compress(
         options.parent,
         recipe,
@@ -140,6 +141,8 @@ def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
 
     for target in filter(None, (options.output, options.outputs)):
         _refuse_existing(target)
+    if options.outputs is not None:
+        _refuse_within(options.outputs, options.output)
     result = evaluate(
         options.child,
         parent=options.parent,
@@ -279,6 +282,13 @@ def _bytes(path: Path) -> bytes:
 def _refuse_existing(path: Path) -> None:
     if path.exists():
         raise EngineError("output_exists", f"{path} exists already.", "Give a new name.")
+
+
+def _refuse_within(outputs: Path, target: Path) -> None:
+    """One would overwrite the other, or stand in a folder that may appear only whole."""
+    if target.resolve() in (outputs.resolve(), *outputs.resolve().parents):
+        message = f"--outputs {outputs} is, or lies within, what --output writes."
+        raise EngineError("output_exists", message, "Give it a name of its own beside it.")
 
 
 def _write(path: Path, data: bytes) -> None:

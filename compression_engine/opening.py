@@ -107,7 +107,11 @@ def other_rows(opened: Opened, path: Path, plan: Plan | None) -> Encoder:
         if plan is None
         else replace(plan, task="none", label=None, blank=None, slices=(), protected=(), favourable=None)
     )
-    return Encoder(read_rows(path, bare), opened.models[VERSION].inputs(), opened.tokenizer, bare)
+    rows = read_rows(path, bare)
+    try:
+        return Encoder(rows, opened.models[VERSION].inputs(), opened.tokenizer, bare)
+    except DataError as error:
+        raise DataError(error.code, f"{path.name}: {error.message}", error.hint) from error
 
 
 def open_pair(child: Path, parent: Path | None, rows: Rows, threads: int) -> tuple[Model, Model | None, Encoder]:

@@ -11,6 +11,7 @@ Rules of `pressmark/evaluation_plan/1`:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -210,7 +211,7 @@ def _pairs(name: str, value: JSON) -> tuple[Any, ...]:
 def _names(name: str, value: JSON) -> tuple[str, ...]:
     found = tuple(_text(name, entry) for entry in _list(name, value))
     if len(set(found)) != len(found):
-        doubled = next(entry for entry in found if found.count(entry) > 1)
+        doubled = next(entry for entry, count in Counter(found).items() if count > 1)
         raise _invalid(f"{name!r} names {doubled!r} twice.", "Name everything once.")
     if name == "measures":
         strangers = [entry for entry in found if entry not in MEASURE_NAMES]

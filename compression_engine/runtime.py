@@ -49,6 +49,7 @@ class Model:
         if provider not in onnxruntime.get_available_providers():
             hint = f"This onnxruntime has: {', '.join(onnxruntime.get_available_providers())}."
             raise EngineError("provider_missing", f"There is no execution provider {provider!r} here.", hint)
+        _check_name(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -204,6 +205,14 @@ def answers(model: Model, encoder: Encoder, output: int, progress: Progress, sta
         progress(stage, len(found), len(encoder.rows), f"{model.what}: rows answered")
         found += batch.rows(model.run(batch.feed)[output])
     return found
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        message = f"The path of {path.name} holds bytes that are no UTF-8 text."
+        raise EngineError("output_does_not_load", message, "Rename the file and its folders.") from error
 
 
 def _has_loop(path: Path) -> bool:

@@ -49,8 +49,13 @@ class Encoder:
         if len(rows.texts):
             self._open_tokenizer(tokenizer, made)
         else:
-            arrays = _fitted(rows.arrays, made, self.plan)
-            self.rows = Rows(rows.digest, (), arrays, rows.broken, rows.columns, rows.numbers, rows.counted)
+            columns = _columns_of(rows.arrays, made, self.plan)
+            fit = rows.without(_too_large(rows.arrays, columns, made))
+            if not len(fit):
+                hint = "Scale the numbers, or export the model with a wider type."
+                raise DataError("no_usable_row", f"No row fits the model's inputs: {fit.broken[0]}.", hint)
+            arrays = {entry.name: _joined([fit.arrays[name] for name in columns[entry.name]], entry) for entry in made}
+            self.rows = Rows(rows.digest, (), arrays, fit.broken, fit.columns, fit.numbers, fit.counted)
             self.preprocessing = self._mapping()
         fixed = {entry.fixed_rows for entry in made if entry.fixed_rows is not None}
         self.fixed_rows = max(fixed) if fixed else None
@@ -161,10 +166,11 @@ class Encoder:
         )
 
 
-def _fitted(arrays: Mapping[str, Array], inputs: Sequence[ModelInput], plan: Plan) -> dict[str, Array]:
-    """One array for each input, in its type where that costs no more than memory."""
+def _columns_of(arrays: Mapping[str, Array], inputs: Sequence[ModelInput], plan: Plan) -> dict[str, list[str]]:
+    """The arrays that each input is made of, whose types fit; raises DataError."""
     if set(arrays) == {_ONLY_ARRAY} and len(inputs) == 1:
-        arrays = {inputs[0].name: arrays[_ONLY_ARRAY]}
+        _check_type(inputs[0].name, arrays[_ONLY_ARRAY], inputs[0])
+        return {inputs[0].name: [_ONLY_ARRAY]}
     mapped: dict[str, list[str]] = {}
     for name, column in plan.inputs:
         mapped.setdefault(name, []).append(column)
@@ -172,7 +178,7 @@ def _fitted(arrays: Mapping[str, Array], inputs: Sequence[ModelInput], plan: Pla
     if strangers:
         hint = f"The model takes: {', '.join(entry.name for entry in inputs)}."
         raise DataError("data_does_not_fit", f"The plan's input {strangers[0]!r} is no input of the model.", hint)
-    fitted: dict[str, Array] = {}
+    found: dict[str, list[str]] = {}
     for entry in inputs:
         columns = mapped.get(entry.name, [entry.name])
         missing = [column for column in columns if column not in arrays]
@@ -185,8 +191,29 @@ def _fitted(arrays: Mapping[str, Array], inputs: Sequence[ModelInput], plan: Pla
             raise DataError("data_does_not_fit", f"The data lack the model's input {', '.join(missing)}.", hint)
         for column in columns:
             _check_type(column, arrays[column], entry)
-        fitted[entry.name] = _joined([arrays[column] for column in columns], entry)
-    return fitted
+        found[entry.name] = columns
+    return found
+
+
+def _too_large(
+    arrays: Mapping[str, Array], columns: Mapping[str, Sequence[str]], inputs: Sequence[ModelInput]
+) -> dict[int, str]:
+    """Rows with a number that the type of its input cannot hold: a cast would give another number, or infinity."""
+    reasons: dict[int, str] = {}
+    for entry in inputs:
+        about: Any = np.finfo(entry.dtype) if entry.dtype.kind == "f" else None
+        if entry.dtype.kind in "iu":
+            about = np.iinfo(entry.dtype)
+        for name in columns[entry.name]:
+            array = arrays[name]
+            if about is None or np.can_cast(array.dtype, entry.dtype, casting="safe"):
+                continue
+            for part in blocks(array):
+                flat = array[part].reshape(len(array[part]), -1)
+                for row in np.flatnonzero(((flat < about.min) | (flat > about.max)).any(axis=1)):
+                    said = f"a number in {name or entry.name!r} is too large for the model's {entry.dtype}"
+                    reasons.setdefault(part.start + int(row), said)
+    return reasons
 
 
 def _check_type(name: str, array: Array, entry: ModelInput) -> None:

@@ -136,7 +136,8 @@ def _classes(column: Named, plan: Plan, width: int | None) -> Labels:
             raise DataError(
                 "data_does_not_fit", f"The labels in {plan.label!r} are names, and the plan has no classes.", hint
             )
-        places = np.array([*(names.index(value) if value in names else -2 for value in column.values), -1])
+        known = {name: place for place, name in enumerate(names)}
+        places = np.array([*(known.get(value, -2) for value in column.values), -1])
         found = places[column.codes].astype(np.int64)
         broken = {
             int(index): "label missing"
@@ -147,14 +148,14 @@ def _classes(column: Named, plan: Plan, width: int | None) -> Labels:
     else:
         values = _single(column, plan.label)
         missing = _missing(values)
-        known = np.where(missing, 0, values)
-        right = (known == np.floor(known)) & (known >= 0) & (known < (count or np.inf))
+        present = np.where(missing, 0, values)
+        right = (present == np.floor(present)) & (present >= 0) & (present < (count or np.inf))
         said = f"no class of {count}" if count else "no index of a class"
         broken = {
             int(index): "label missing" if missing[index] else f"label {_text(values[index])} is {said}"
             for index in np.flatnonzero(missing | ~right)
         }
-        found = np.where(missing | ~right, 0, known).astype(np.int64)
+        found = np.where(missing | ~right, 0, present).astype(np.int64)
     return Labels(Field(np.maximum(found, 0)), broken)
 
 
@@ -179,12 +180,11 @@ def _groups(column: Named, label: str | None) -> Labels:
 
 def _symbols(column: Named, plan: Plan) -> Labels:
     """Lists of indices as they are; texts symbol by symbol."""
-    if isinstance(column, Field):
-        return Labels(Field(column.values.astype(np.int64), column.offsets))
     if isinstance(column, np.ndarray):
         flat = column.reshape(len(column), -1)
-        offsets = np.arange(len(flat) + 1, dtype=np.int64) * flat.shape[1]
-        return Labels(Field(flat.reshape(-1).astype(np.int64), offsets))
+        column = Field(flat.reshape(-1), np.arange(len(flat) + 1, dtype=np.int64) * flat.shape[1])
+    if isinstance(column, Field):
+        return _indices(column)
     if not plan.classes:
         hint = "Give the alphabet in the plan's 'classes', by index, or labels as lists of indices."
         raise DataError(
@@ -202,6 +202,17 @@ def _symbols(column: Named, plan: Plan) -> Labels:
         parts.append([place for place in part if place >= 0])
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
     return Labels(Field(np.array([place for part in parts for place in part], dtype=np.int64), offsets), broken)
+
+
+def _indices(column: Field) -> Labels:
+    """Lists of symbols' indices; a row with an entry that is no index is broken."""
+    assert column.offsets is not None
+    values = column.values
+    right = np.isfinite(values) & (values == np.floor(values)) & (values >= 0)
+    rows = np.searchsorted(column.offsets, np.flatnonzero(~right), side="right") - 1
+    first = {int(row): place for row, place in reversed(list(zip(rows, np.flatnonzero(~right), strict=True)))}
+    broken = {row: f"label has {_said(values[place])}, which is no index of a symbol" for row, place in first.items()}
+    return Labels(Field(np.where(right, values, 0).astype(np.int64), column.offsets), broken)
 
 
 def _slice(name: str, column: Named) -> Column:
@@ -254,6 +265,10 @@ def _single(column: Named, label: str | None) -> Array:
 def _missing(values: Array) -> NDArray[np.bool_]:
     missing: NDArray[np.bool_] = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, dtype=bool)
     return missing
+
+
+def _said(value: object) -> str:
+    return "nothing" if value != value else _text(value)
 
 
 def _text(value: object) -> str:

@@ -34,14 +34,18 @@ def parquet_rows(path: Path, digest: str, plan: Plan | None, *, arrow: bool) -> 
     if read.inputs is None and read.text is None:
         chosen = [name for name in names if name in read.named or _is_numeric(types[name])]
     gathered = {name: _gatherer(name, types[name]) for name in chosen}
+    count = 0
     try:
         for batch in blocks(chosen):
+            count += len(batch)
             for name, column in gathered.items():
                 found = batch.column(name)
                 found.validate(full=True)
                 column.add(found)
-    except (OSError, ValueError) as error:
-        raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
+    except (OSError, ValueError, NotImplementedError, TypeError, KeyError) as error:  # all that pyarrow raises
+        raise DataError("data_does_not_fit", f"{path.name} cannot be read: {_plain(error)}.", hint) from error
+    if not count:
+        return Rows(digest, (), {}, ())
     return _rows({name: column.done() for name, column in gathered.items()}, read, digest)
 
 
@@ -94,7 +98,7 @@ def _opened(path: Path, hint: str, arrow: bool) -> tuple[list[str], dict[str, An
             schema = reader.schema_arrow
         names = list(schema.names)
     except (OSError, ValueError) as error:
-        raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
+        raise DataError("data_does_not_fit", f"{path.name} cannot be read: {_plain(error)}.", hint) from error
 
     def blocks(chosen: list[str]) -> Iterator[Any]:
         if arrow:
@@ -160,9 +164,8 @@ class _Names:
     def add(self, column: Any) -> None:
         block = column if hasattr(column, "dictionary") else column.dictionary_encode()
         values = block.dictionary.to_pylist()
-        places = np.array(
-            [self._places.setdefault(value, len(self._places)) for value in values] or [0], dtype=np.int32
-        )
+        numbers = [-1 if value is None else self._places.setdefault(value, len(self._places)) for value in values]
+        places = np.array(numbers or [0], dtype=np.int32)
         missing = block.is_null().to_numpy(zero_copy_only=False)
         codes = block.indices.fill_null(0).to_numpy(zero_copy_only=False)
         self._codes.append(np.where(missing, np.int32(-1), places[codes]).astype(np.int32))
@@ -175,10 +178,11 @@ class _Names:
 
 
 class _Lists:
-    """A column of lists of numbers, nested ones too where all have one shape."""
+    """A column of lists of numbers, nested ones too where all have one shape; a number that is missing is NaN."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._values, self._lengths = name, Growing(), Growing()
+        self._name, self._lengths = name, Growing()
+        self._values = _Numbers()
         self._inner: tuple[int, ...] | None = None
 
     def add(self, column: Any) -> None:
@@ -191,6 +195,9 @@ class _Lists:
         lengths = _lengths(column)
         flat, inner = column.flatten(), []
         while types.is_nested(flat.type):
+            if flat.null_count:
+                hint = "Leave out the rows with a list that is missing."
+                raise DataError("data_does_not_fit", f"The lists in {self._name!r} lack a list within.", hint)
             within = set(_lengths(flat).tolist())
             if len(within) != 1:
                 hint = "Give lists in lists that all have one shape."
@@ -202,15 +209,19 @@ class _Lists:
                 "data_does_not_fit", f"The lists in {self._name!r} have different shapes.", "Give one shape."
             )
         self._inner = tuple(inner)
-        values = flat.fill_null(np.nan if types.is_floating(flat.type) else 0).to_numpy(zero_copy_only=False)
-        self._values.append(values.reshape(-1, *inner))
+        self._values.add(flat)
         self._lengths.append(lengths)
 
     def done(self) -> Array | Field:
-        values, lengths = self._values.array(), self._lengths.array()
+        values, lengths = self._values.done(), self._lengths.array()
         if len(set(lengths.tolist())) == 1:
             return values.reshape(len(lengths), int(lengths[0]), *(self._inner or ()))
         return Field(values.reshape(-1), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def _plain(error: Exception) -> str:
+    """What pyarrow says, in one line without its full stop."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _lengths(column: Any) -> Array:

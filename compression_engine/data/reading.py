@@ -89,6 +89,9 @@ def _arrays(path: Path, digest: str, plan: Plan | None) -> Rows:
             raise DataError("data_does_not_fit", f"{path.name} holds arrays, the plan reads text.", hint)
         chosen = {name: arrays[name] for name in inputs}
     numeric = {name: array for name, array in chosen.items() if array.dtype.kind in "biuf"}
+    if not numeric:
+        held = ", ".join(sorted({str(array.dtype) for array in chosen.values()}))
+        raise DataError("data_does_not_fit", f"The arrays of {path.name} hold {held}, a model takes numbers.", hint)
     good = np.ones(lengths.pop(), dtype=bool)
     for name, array in numeric.items():
         if name not in named or (plan is not None and plan.inputs):

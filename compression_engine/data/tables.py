@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,17 +81,20 @@ def json_lines(path: Path, digest: str, plan: Plan | None) -> Rows:
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line.decode())
+                entry = json.loads(_decoded(line, number))
                 if not isinstance(entry, dict):
                     raise TypeError
                 if need is not None and need not in entry:
                     raise KeyError(need)
-                for name, values in table.columns.items():
-                    values.append(_plain(entry.get(name)))
-                table.numbers.append(number)
+                cells = [_plain(entry.get(name)) for name in table.columns]
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 table.broken.append((number, _why(error, need)))
-    for name in read.named:
+                continue
+            # all cells of a row or none: a row that breaks half way would shift every column behind it
+            for values, cell in zip(table.columns.values(), cells, strict=True):
+                values.append(cell)
+            table.numbers.append(number)
+    for name in (*([need] if need else []), *(read.inputs or ()), *read.named):
         if name not in read.present and all(value is None for value in table.columns[name]):
             raise _absent(name, read.present)
     return assemble(table, read, digest, "line")
@@ -112,7 +115,7 @@ def comma_separated(path: Path, digest: str, plan: Plan | None) -> Rows:
     places = {name: names.index(name) for name in read.all(names)}
     table = Table({name: [] for name in places})
     try:
-        for number, cells in enumerate(reader, start=2):
+        for number, cells in _numbered(reader):
             if not cells:
                 continue
             if len(cells) != len(names):
@@ -120,7 +123,8 @@ def comma_separated(path: Path, digest: str, plan: Plan | None) -> Rows:
                 continue
             table.numbers.append(number)
             for name, place in places.items():
-                table.columns[name].append(None if cells[place].strip() in _MISSING_WORDS else cells[place])
+                missing = name != read.text and cells[place].strip() in _MISSING_WORDS
+                table.columns[name].append(None if missing else cells[place])
     except csv.Error as error:
         raise DataError("data_does_not_fit", f"{path.name} cannot be read: {error}.", hint) from error
     for name, values in table.columns.items():
@@ -129,6 +133,14 @@ def comma_separated(path: Path, digest: str, plan: Plan | None) -> Rows:
                 [_number(value) for value in values] if name in (read.inputs or ()) else _numbers_of(values)
             )
     return assemble(table, read, digest, "line")
+
+
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Records with the line on which each begins: a cell in quotes may hold line breaks."""
+    begins = reader.line_num + 1
+    for cells in reader:
+        yield begins, cells
+        begins = reader.line_num + 1
 
 
 def assemble(table: Table, read: Wanted, digest: str, counted: str) -> Rows:
@@ -165,7 +177,8 @@ def column_of(name: str, values: Sequence[Any]) -> Named:
         return _lists(name, values)
     if any(isinstance(value, str) for value in present) or not present:
         return names_column([None if value is None else _word(value) for value in values])
-    if len(present) == len(values) and all(isinstance(value, int) for value in present):
+    whole = len(present) == len(values) and all(isinstance(value, int) for value in present)
+    if whole and all(-(2**63) <= value < 2**63 for value in present):
         return _array(name, values, np.int64)
     return _array(name, [math.nan if value is None else value for value in values], np.float64)
 
@@ -188,14 +201,15 @@ def _first_object(path: Path, plan: Plan | None) -> _Lines:
     if plan is None:
         return _Lines("text", (), (), ("text",))
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, start=1):
             try:
-                entry = json.loads(line.decode())
+                entry = json.loads(_decoded(line, number))
             except (ValueError, RecursionError):
                 continue
             if isinstance(entry, dict):
-                present = tuple(name for name in entry if isinstance(name, str))
-                found = wanted(plan, [*present, *(name for name in plan.slices if name not in present)])
+                present = tuple(entry)
+                # a row may lack a member that others have
+                found = wanted(plan, [*present, *plan.columns()])
                 return _Lines(found.text, found.inputs, found.named, present)
     return _Lines("text", (), (), ("text",))
 
@@ -296,6 +310,10 @@ def _strict(kind: Callable[[str], Any], text: str) -> Any:
     return kind(text)
 
 
+def _decoded(line: bytes, number: int) -> str:
+    return line.decode("utf-8-sig" if number == 1 else "utf-8")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
         value.encode()  # a lone surrogate is not text
@@ -308,10 +326,12 @@ def _word(value: Any) -> str:
 
 
 def _why(error: Exception, need: str | None) -> str:
+    if isinstance(error, RecursionError):
+        return "lists in lists without end"
     if isinstance(error, UnicodeError):
         return "not valid UTF-8 text"
     if isinstance(error, json.JSONDecodeError):
         return "not JSON"
     if isinstance(error, KeyError | TypeError):
         return f"no member {need or 'of a column'!r}"
-    return str(error) or "not usable"
+    return "a number of too many digits"  # the one thing that json reads and Python refuses
