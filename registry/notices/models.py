@@ -17,7 +17,7 @@ class Webhook(GovernedModel):
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, null=True, blank=True, related_name="webhooks")
     url_digest = DigestField()
-    url = models.URLField(max_length=500)
+    url = LineField(max_length=500)
     kinds = models.JSONField()
     secret = models.CharField(max_length=64)
     created_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")

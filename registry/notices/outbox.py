@@ -118,7 +118,7 @@ def _for_webhooks(told: Sequence[Happening], things: Things, now: datetime.datet
             continue
         body = {
             "at": happening.at,
-            "event": None if happening.event is None else str(happening.event),
+            "event": happening.key,
             "kind": happening.kind,
             "stream": happening.stream,
             "subject": things.subject(happening).words,

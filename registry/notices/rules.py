@@ -201,6 +201,7 @@ _LEDGER = {
         _HOUSE, "The ledger goes on under a new origin", "Give the new origin to whoever checks bundles."
     ),
     "webhook.registered": Rule(_HOUSE, "An address outside is told of events from now on: {about}", _WATCH),
+    "webhook.rotated": Rule((), "A webhook has a new secret: {about}"),
     "webhook.ended": Rule(_HOUSE, "An address outside is told of nothing any more: {about}", _WATCH),
 }
 
