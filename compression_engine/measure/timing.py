@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 METHOD = "interleaved_rounds"
-METHOD_VERSION = "3"
+METHOD_VERSION = "4"
 _SECONDS_FIRST = 40.0
 _SECONDS_MORE = 6.0
 

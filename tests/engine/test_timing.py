@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from compression_engine.data import Encoder, Feed, read_rows
 from compression_engine.measure import timing, timing_figures
 from compression_engine.measure.context import Context
+from compression_engine.measure.opening import Opener
 from compression_engine.measure.processor_clock import processor_clock, step_of
 from compression_engine.measure.rounds import Budget, Call, Turns, _Table, _Turn, paired_interval, run_in_turns
 from compression_engine.measure.timing_figures import _processor_ratio
@@ -265,3 +266,25 @@ def test_things_that_take_very_long_are_measured_in_fewer_rounds_than_asked_for(
     assert len(found.calls) == 9
     (found,) = run_in_turns(lambda: [slow], Budget(30, 2.0))
     assert len(found.calls) >= 30
+
+
+def test_the_order_of_opening_turns_round_and_the_calls_keep_theirs(
+    mlp_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mlp_folder / "model.onnx"
+    models = {role: Model(path, 1, what=role) for role in ("version", "parent", "incumbent")}
+    seen: list[str] = []
+    given = Model.reopened
+
+    def reopened(self: Model, threads: int) -> Model:
+        seen.append(self.what)
+        return given(self, threads)
+
+    monkeypatch.setattr(Model, "reopened", reopened)
+    called: list[list[str]] = []
+    opener = Opener(models, dict.fromkeys(models, path), 1, 1, lambda role, model: [lambda: role])
+    for _ in range(4):
+        called.append([str(call()) for call in opener()])
+    forward = ["version", "parent", "incumbent"]
+    assert seen == [*reversed(forward), *forward, *reversed(forward)]  # the first time they were open already
+    assert called == [forward] * 4
