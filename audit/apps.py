@@ -17,13 +17,16 @@ class AuditConfig(AppConfig):
         from audit import checkpoints, ledger
         from audit.models import Checkpoint, Entry
         from audit.records import RECORDS
+        from audit.verification import orphans
         from registry import events, guards, images
+        from registry.release import purging
 
         images.register_records(RECORDS)
         guards.freeze_table(Entry)
         guards.freeze_table(Checkpoint)
         events.appending.connect(ledger.append, dispatch_uid="audit.ledger.append")
         events.covering.connect(checkpoints.wait_for, dispatch_uid="audit.checkpoints.wait_for")
+        purging.also_kept_by(orphans.referred)
         post_migrate.connect(_install, sender=self)
 
 

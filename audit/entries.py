@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
-
 from audit.verification.entry_patterns import PlainEntry
-from registry.catalog.models import Artifact, ModelVersion
+from registry.catalog.models import Artifact
 from registry.digests import CanonicalError, canonical, is_digest, parse_canonical, parse_time
 from registry.images import RecordType, record_types
 from registry.provenance.models import DatasetVersion
+from registry.release import purging
 
 ENTRY_LIMIT_BYTES = 65_535
 _ENTRY = {"at", "event", "stream", "stream_seq", "v"}
@@ -163,10 +162,13 @@ def record_flaws(entry: ParsedEntry, types: InForce) -> Iterator[str]:
 
 
 def is_purged(digest: str) -> bool:
-    """Whether the bytes may be gone: a purge keeps the row and its digest, and says when."""
-    gone = Q(digest=digest, purged_at__isnull=False)
-    return (
-        ModelVersion.objects.filter(gone).exists()
-        or DatasetVersion.objects.filter(gone).exists()
+    """Whether the bytes are gone by a purge, which keeps row and digest and says when; else bytes that are missing were lost.
+
+    A purge takes the files of a version of data or of a model, never a document such as its manifest, and nothing that another
+    record needs.
+    """
+    gone = (
+        DatasetVersion.objects.filter(digest=digest, purged_at__isnull=False).exists()
         or Artifact.objects.filter(digest=digest, version__purged_at__isnull=False).exists()
     )
+    return gone and not purging.needed({digest})

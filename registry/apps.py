@@ -25,9 +25,11 @@ class RegistryConfig(AppConfig):
         from registry.notices import records as notices
         from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
+        from registry.provenance import purged
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
         from registry.release import hooks as release_hooks
+        from registry.release import purging
         from registry.release import queries as release_queries
         from registry.release import records as release
 
@@ -35,6 +37,7 @@ class RegistryConfig(AppConfig):
             images.register_records(room.RECORDS)
         for condition in (*oversight_guards.CONDITIONS, *release_guards.CONDITIONS):
             guards.refuse_when(condition)
+        purged.known_by(purging.reason_of)
         standing.known_by(release_queries.served, release_queries.first_approved)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         if outbox.write not in events.before_appending:

@@ -171,6 +171,14 @@ def rehash(digest: str, size_bytes: int) -> None:
         )
 
 
+def remove(digest: str) -> None:
+    """Remove the bytes of a digest for good, durably; nothing happens where there are none. Callers decide who still needs them."""
+    path = path_of(digest)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        sync_folder(path.parent)
+
+
 def sweep(named: set[str], *, older_than_seconds: int, now: float) -> list[str]:
     """Remove files that no row names and that are old enough; returns their digests."""
     removed = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.release import api as views
+from registry.release import purge_api
 
 _MODEL = "teams/<str:team>/models/<str:model>"
 _VERSION = f"{_MODEL}/versions/<int:number>"
@@ -12,6 +13,10 @@ _ALIAS = f"{_MODEL}/aliases/<str:alias>"
 _APPROVAL = "approvals/<uuid:approval_id>"
 
 api: list[URLPattern] = [
+    path("purges", purge_api.RequestPurge.as_view(), name="request-purge"),
+    path("purges/<uuid:purge>", purge_api.ShowPurge.as_view(), name="purge"),
+    path("purges/<uuid:purge>/confirm", purge_api.ConfirmPurge.as_view(), name="confirm-purge"),
+    path("purges/<uuid:purge>/withdraw", purge_api.WithdrawPurge.as_view(), name="withdraw-purge"),
     path("policies", views.AuthorPolicy.as_view(), name="author-policy"),
     path("policies/ready-made", views.ReadyMadePolicies.as_view(), name="ready-made-policies"),
     path("policies/<str:slug>/<int:number>", views.ShowPolicy.as_view(), name="show-policy"),

@@ -20,6 +20,7 @@ from registry.release.services.approvals import (
 )
 from registry.release.services.gate import end_waiver, evaluate_gate, sign_waiver
 from registry.release.services.policies import approve_policy, author_policy, end_policy
+from registry.release.services.purges import confirm_purge, request_purge, withdraw_purge
 
 __all__ = [
     "CheckedBytes",
@@ -28,6 +29,7 @@ __all__ = [
     "author_policy",
     "check_bytes",
     "check_rollback",
+    "confirm_purge",
     "end_policy",
     "end_waiver",
     "evaluate_gate",
@@ -35,6 +37,7 @@ __all__ = [
     "promote",
     "reject_approval",
     "request_approval",
+    "request_purge",
     "require_promote",
     "return_approval",
     "revoke_approval",
@@ -42,4 +45,5 @@ __all__ = [
     "sign_waiver",
     "suspend",
     "withdraw_approval",
+    "withdraw_purge",
 ]
