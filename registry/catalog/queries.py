@@ -20,6 +20,7 @@ from registry.catalog.terms import EffectiveTerms
 from registry.digests import evidence_set_document, sha256
 from registry.errors import BytesDiffer, Conflict, NotFound
 from registry.events import Caller
+from registry.provenance import purged
 from registry.provenance import queries as provenance
 
 __all__ = [
@@ -96,11 +97,12 @@ def _refuse_purged(version: ModelVersion) -> None:
 
 
 def get_artifact(version: ModelVersion, path: str) -> Artifact:
-    """One file of a version whose bytes are here in their recorded size; they are not read."""
+    """One file of a version whose bytes are here in their recorded size; they are not read. Gone when they were purged."""
     artifact = version.artifacts.filter(path=path).first()
     if artifact is None:
         raise NotFound(f"{version} has no file {path!r}.")
-    _refuse_purged(version)
+    if version.purged_at is not None:
+        raise purged.gone(version.pk, str(version))
     stored = storage.path_of(artifact.digest)
     if not stored.is_file() or stored.stat().st_size != artifact.size_bytes:
         raise BytesDiffer(

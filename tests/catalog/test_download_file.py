@@ -162,7 +162,7 @@ def test_a_purged_version_keeps_its_facts_and_says_that_its_bytes_are_gone(
 ) -> None:
     version.purged_at = version.created_at
     version.save(update_fields=["purged_at"])
-    problem(ada.get(URL + "model.onnx"), 409, "purged")
+    problem(ada.get(URL + "model.onnx"), 410, "purged")
     for act in (queries.rehash_version, lambda v: queries.materialise(v, tmp_path)):
         with pytest.raises(BytesDiffer, match="purged"):
             act(version)
