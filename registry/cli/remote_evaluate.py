@@ -83,7 +83,7 @@ def told(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['version']} on {found['n']} rows, beside {', '.join(beside) or 'no other version'}"]
     for data in found["data"]:
         if data["broken"]:
-            lines.append(f"{len(data['broken'])} rows of {data['reference']} could not be used: {data['broken'][0]}")
+            lines.append(f"{data['left_out']:,} rows of {data['reference']} could not be used: {data['broken'][0]}")
     if found["seen"]["rows"]:
         lines.append(
             f"The version had seen {found['seen']['rows']} of these rows when it was made: no gate takes these figures."

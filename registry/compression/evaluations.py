@@ -17,6 +17,7 @@ from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED, S
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import queries
 from registry.compression.models import Run, RunKind
+from registry.compression.results import left_out
 from registry.digests import parse_canonical
 from registry.errors import NotFound
 from registry.events import Caller
@@ -102,7 +103,7 @@ def _version(version: ModelVersion | None, names: queries.Names) -> Body | None:
 
 
 def _data(run: Run, names: queries.Names, result: Mapping[str, Any] | None) -> list[Body]:
-    """The data by role, with the number of rows that counted and the names of those that were broken, once they are known."""
+    """The data by role, with the number of rows that counted, of those that did not, and the names of their first, once known."""
     told = {} if result is None else {row["role"]: row for row in result["data"]}
     return [
         {
@@ -110,6 +111,7 @@ def _data(run: Run, names: queries.Names, result: Mapping[str, Any] | None) -> l
             "reference": names.reference(dataset),
             "digest": dataset.bound_digest,
             "rows": told[role]["rows"] if role in told else None,
+            "left_out": left_out(told[role]["broken"]) if role in told else None,
             "broken": names.broken_rows(dataset, told[role]["broken"]) if role in told else None,
         }
         for role, dataset in queries.data_by_role(run).items()

@@ -18,6 +18,7 @@ from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import EvidenceReader
 from registry.compression.models import Run, RunState
 from registry.compression.queries import Names, data_by_role, evidence_of_run, judged_version, result_of
+from registry.compression.results import left_out
 from registry.desk import queries
 from registry.desk.figures import Figure, Where, where_of
 from registry.desk.metrics import kind_order
@@ -85,6 +86,13 @@ class DataRows:
     digest: str
     rows: int
     broken: Sequence[str]
+    """The first rows that could not be used, by name, then how many more there are."""
+    left_out: int = 0
+
+    @property
+    def given(self) -> int:
+        """All rows of the file."""
+        return self.rows + self.left_out
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,12 @@ class Record:
     @property
     def broken(self) -> int:
         """How many rows could not be used."""
-        return sum(len(rows.broken) for rows in self.data)
+        return sum(rows.left_out for rows in self.data)
+
+    @property
+    def is_mostly_broken(self) -> bool:
+        """Whether of some data more than a tenth could not be used: what is left may be easier."""
+        return any(10 * rows.left_out > rows.given for rows in self.data)
 
     def sheet(self, kind: str) -> Sheet:
         """All figures of a kind; an empty sheet where it was not measured."""
@@ -203,7 +216,13 @@ def _data(caller: Caller, run: Run) -> list[DataRows]:
     if result is None:
         return []
     return [
-        DataRows(row["role"], row["digest"], row["rows"], names.broken_rows(data.get(row["role"]), row["broken"]))
+        DataRows(
+            row["role"],
+            row["digest"],
+            row["rows"],
+            names.broken_rows(data.get(row["role"]), row["broken"]),
+            left_out(row["broken"]),
+        )
         for row in result.document["data"]
     ]
 

@@ -1,0 +1,42 @@
+"""How many rows could not be used is a count of rows, not of the names that are shown of them: engine, API and page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from registry.compression import services
+from registry.compression.results import left_out
+from tests.compression.test_api import client
+from tests.compression.test_evaluation_api import evaluations_url
+from tests.compression.test_execute_evaluation import PLAN
+from tests.world import World
+from tests.worlds.catalog import INPUT_WIDTH
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def test_rows_beyond_those_that_are_named_are_counted(world: World) -> None:
+    version, x = world.version(), np.ones((40, INPUT_WIDTH), dtype=np.float32)
+    x[:33] = np.nan
+    rows = world.dataset_version(data=world.arrays(x=x, label=np.zeros(40, dtype=np.int64)), uses=("evaluation",))
+    plan = {**PLAN, "measures": ["quality"], "slices": []}
+    run = world.executed(services.request_evaluation(actor=world.cast.ada, version=version, evaluation=rows, plan=plan))
+    told = client(world, "omar").get(f"{evaluations_url(version)}/{run.pk}").json()["data"][0]
+    assert (told["rows"], told["left_out"]) == (7, 33)
+    assert told["broken"][-1] == "and 13 more"
+    people = Client()
+    people.force_login(world.cast.people["ada"])
+    model = version.model
+    page = people.get(reverse("desk:evaluation", args=[model.team.slug, model.slug, version.number, run.pk]))
+    assert "33 rows could not be used and count nowhere: more than a tenth." in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("broken", "count"),
+    [([], 0), (["row 3: NaN or infinity"], 1), (["row 1", "and 1200 more"], 1201), (["and 2 more: x"], 1)],
+)
+def test_the_last_word_counts_the_others(broken: list[str], count: int) -> None:
+    assert left_out(broken) == count
