@@ -17,6 +17,10 @@ from registry.catalog.sentences import sentence
 
 KINDS = ("size", "timing", "memory", "fidelity", "quality", "outputs")
 _BARS = (("size", "size_bytes"), ("timing", "latency_p50_ms"), ("memory", "peak_memory_bytes"))
+_DATA = {
+    "calibration": "calibration", "evaluation": "evaluation", "baseline": "baseline", "out_of_distribution": "other kind",
+}  # fmt: skip
+"""What a run names data for, and how the report says it."""
 _SAMPLE = re.compile(r" \((n = |95 % interval |least and largest )[^()]*\)\.$")
 """The end of a sentence that repeats what stands in the columns beside it."""
 
@@ -99,8 +103,8 @@ def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
     if run is None:
         return []
     found = []
-    for use in ("calibration", "evaluation"):
-        version = case.snapshot.get("provenance.dataset_version", run.row[f"{use}_id"])
+    for column, use in _DATA.items():
+        version = case.snapshot.get("provenance.dataset_version", run.row[f"{column}_id"])
         if version is None:
             continue
         dataset = case.snapshot.get("provenance.dataset", str(version.row["dataset_id"]))
@@ -109,7 +113,7 @@ def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
             {
                 "digest": str(version.row["digest"]),
                 "licence": "" if licence is None else str(licence.row["expression"]),
-                "name": f"{dataset.row['slug'] if dataset else '?'}@{version.row['number']}",
+                "name": _name(case, dataset, version),
                 "personal_data": str(version.row["personal_data"]),
                 "rows": version.row["row_count"],
                 "source": str(version.row["source"]),
@@ -117,6 +121,13 @@ def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _name(case: Case, dataset: Record | None, version: Record) -> str:
+    """`rows@3`; readers of the model may not be readers of data of another team: these stand there by their digest alone."""
+    if dataset is None or case.model is None or dataset.row["team_id"] != case.model.row["team_id"]:
+        return "of another team"
+    return f"{dataset.row['slug']}@{version.row['number']}"
 
 
 def _bar(measured: list[Measured], kind: str, metric: str) -> dict[str, Any] | None:

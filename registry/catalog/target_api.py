@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from registry.access import permissions
 from registry.access.http import Command, Query
 from registry.catalog import queries
 from registry.catalog.api import evidence_body, version_of
@@ -19,16 +20,20 @@ from registry.provenance.api import jsonable
 
 
 class RecordTargetMeasurement(Query, Command):
-    """What was measured on serving hosts, newest first, each with why it is stale; one more, as `pressmark measure` wrote it."""
+    """What was measured on serving hosts, newest first, each with why it is stale; one more, as `pressmark measure` wrote it.
+
+    `may_record` says beforehand whether the caller may add one: measuring takes minutes.
+    """
 
     @extend_schema(operation_id="target_measurements", responses={200: dict})
     def get(self, request: Request, **kwargs: Any) -> Response:
         return super().get(request, **kwargs)
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        reader = queries.EvidenceReader(caller)
-        found = queries.target_measurements(version_of(caller, kwargs), reader)
+        version, reader = version_of(caller, kwargs), queries.EvidenceReader(caller)
+        found = queries.target_measurements(version, reader)
         return {
+            "may_record": permissions.may(caller.actor_id, "target_measurement.record", version.model.team_id),
             "items": [{**evidence_body(row, reader), "stale": stale} for row, _, stale in found],
             "next": None,
         }

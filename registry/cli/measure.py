@@ -16,7 +16,7 @@ from compression_engine import target_command
 from registry.cli.remote import add_server_arguments, client_of, show_progress, split_version
 from registry.cli.remote_show import resolve
 from registry.client import ApiError, Client
-from registry.errors import Conflict, Invalid
+from registry.errors import Conflict, Forbidden, Invalid
 
 _TYPE = "pressmark/target_measurement/1"
 _DUPLICATE = "urn:pressmark:problem:duplicate"
@@ -35,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
     before = options.model.suffix == ".json"
     _check_call(options, before)
     client = None if options.push is None else client_of(options)
-    version = None if client is None else resolve(client, options.push)  # a slip is told before minutes of measuring
+    version = None if client is None else resolve(client, options.push)
+    if client is not None and version is not None and not before:
+        _check_right(client, version)
     document = _read(options.model) if before else _measured(target_command.words_of(options))["measurement"]
     if not before:
         for sentence in document["evidence"][0]["plain"]:
@@ -44,6 +46,20 @@ def run(options: argparse.Namespace) -> int:
     if client is not None and version is not None:
         _push(client, version, document, options.model if before else options.output)
     return 0
+
+
+def _check_right(client: Client, version: dict[str, Any]) -> None:
+    """Forbidden where the caller may not keep a measurement of the version: told before minutes of measuring, not after."""
+    if not client.get(_path(version)).get("may_record", True):  # an older server does not say it
+        raise Forbidden(
+            f"You may not keep a measurement of {version['ref']}: that needs the role operator or service account in its team.",
+            hint="Ask an administrator for the role; or leave --push out, and have somebody push the FILE who has it.",
+        )
+
+
+def _path(version: dict[str, Any]) -> str:
+    team, model, _ = split_version(version["ref"])
+    return f"teams/{team}/models/{model}/versions/{version['number']}/target-measurements"
 
 
 def _check_call(options: argparse.Namespace, before: bool) -> None:
@@ -93,10 +109,8 @@ def _push(client: Client, version: dict[str, Any], document: dict[str, Any], fil
             f"What was measured is {measured}, {version['ref']} is {version['digest']}.",
             hint=f"Name the version that lies here: pressmark measure {file} --push TEAM/MODEL@N.",
         )
-    team, model, _ = split_version(version["ref"])
-    path = f"teams/{team}/models/{model}/versions/{version['number']}/target-measurements"
     try:
-        kept = client.post(path, document)
+        kept = client.post(_path(version), document)
     except ApiError as error:
         if error.problem.get("type") == _DUPLICATE:
             raise

@@ -69,6 +69,18 @@ def test_what_was_measured_is_pushed_and_becomes_evidence_of_exactly_that_versio
     assert "sends it again" in capsys.readouterr().err
 
 
+def test_who_may_not_keep_it_is_told_before_anything_is_measured(
+    pressmark: Pressmark, pulled: Path, rows: Path, tmp_path: Path, capsys: Said
+) -> None:
+    found = tmp_path / "found.json"
+    call = ["measure", str(pulled), "--data", str(rows), "--output", str(found), "--quick", "--push", "search/net@1"]
+    assert pressmark("ada", *call) == 1
+    refused = capsys.readouterr().err
+    assert "needs the role operator or service account" in refused
+    assert "leave --push out" in refused
+    assert not found.exists()
+
+
 def test_a_file_that_was_changed_on_the_host_is_not_measured_as_the_version(
     pulled: Path, rows: Path, tmp_path: Path, capsys: Said
 ) -> None:

@@ -76,6 +76,51 @@ def test_a_plan_that_cannot_be_used_is_refused_with_the_reason_and_nothing_is_qu
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize("text", ["denied\napproved\r\n  over 50 %\n", '["denied", "approved", "over 50 %"]'])
+def test_names_of_classes_are_given_one_a_line_or_as_a_list_and_keep_their_order(
+    visit: Visit, world: World, text: str
+) -> None:
+    fields = {"task": "classification", "label": "decision", "classes": text}
+    assert "The run is requested." in words(ask(visit("ada"), world.version(), world.arrays_dataset(), **fields))
+    assert planned(Run.objects.get()).classes == ("denied", "approved", "over 50 %")
+
+
+def test_the_symbols_of_an_alphabet_are_taken_from_a_list_as_they_stand_there() -> None:
+    assert draft_of({"task": "sequence", "classes": '[" ", "a", "A"]'}, "")["classes"] == [" ", "a", "A"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("denied", "One class is no choice"),
+        ("denied\n\napproved", "The class 1 (counted from 0) has no name that can be read"),
+        ("a\nb\na", "The classes 0 and 2 (counted from 0) are both called 'a'"),
+        ("a\n" + "b" * 201, "The name of class 1 (counted from 0) has more than 200 characters"),
+        ('["a", 2]', "The class 1 (counted from 0) is 2 and no name"),
+        ('["a", "b"', "begin as a JSON list and are none in line 1, column 10"),
+        ("[" * 100_000, "begin as a JSON list and are none"),
+        ('["a", "\\u0000"]', "The class 1 (counted from 0) has no name that can be read"),
+        ("\n".join(map(str, range(10_001))), "There are 10,001 names of classes; the form takes 10,000"),
+    ],
+)
+def test_names_of_classes_that_cannot_be_used_are_refused_at_their_field_and_stay_typed(
+    visit: Visit, world: World, text: str, said: str
+) -> None:
+    fields = {"task": "classification", "label": "decision", "classes": text}
+    answer = ask(visit("ada"), world.version(), world.arrays_dataset(), **fields)
+    assert said in words(answer)
+    assert 'id="id_classes_error"' in answer.content.decode()
+    assert text.strip()[:30].split("\n")[0][:10].replace('"', "&quot;") in answer.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_only_what_answers_with_classes_has_names_of_them(visit: Visit, world: World) -> None:
+    fields = {"task": "regression", "label": "price", "classes": "a\nb"}
+    assert "Only a model that classifies" in words(ask(visit("ada"), world.version(), world.arrays_dataset(), **fields))
+    alone = {"classes": "a\nb"}
+    assert "Say what the model does" in words(ask(visit("ada"), world.version(), world.arrays_dataset(), **alone))
+
+
 PRICES = {
     "amortisation_months": 12, "currency": "EUR", "grams_co2_per_kwh": "400", "per_cpu_hour": "0.04",
     "per_gib_hour_memory": "0.005", "per_gib_month_storage": "0.02", "per_kwh": "0.3", "predictions_per_month": 1_000_000,

@@ -21,6 +21,7 @@ from registry.compression.models import Run
 from registry.events import Caller, emit, unit
 from registry.monitoring import services as monitoring
 from registry.oversight import services as oversight
+from registry.provenance.models import DatasetVersion
 from tests.worlds.base import BaseWorld
 from tests.worlds.catalog import figure
 from tests.worlds.release import DAY, distribution
@@ -101,10 +102,10 @@ class AuditWorld(Below):
         )  # fmt: skip
         return parent, child
 
-    def executed_child(self, parent: ModelVersion) -> ModelVersion:
+    def executed_child(self, parent: ModelVersion, **data: DatasetVersion) -> ModelVersion:
         """A child with the rows of a run that made it, without the engine: for what is about records only."""
         child = self.derived_version(parent)
-        run = self.run(parent)
+        run = self.run(parent, **data)
         now = timezone.now()
         with unit(Caller(actor_id=system_actor().pk, via="worker", on_behalf_of=run.requested_by_id), role="system"):
             Run.objects.filter(pk=run.pk).update(

@@ -47,6 +47,7 @@ class CompressionWorld(CatalogWorld):
         model: RegisteredModel | None = None,
         calibration: DatasetVersion | None = None,
         baseline: DatasetVersion | None = None,
+        out_of_distribution: DatasetVersion | None = None,
         actor: Caller | None = None,
         seed: int = 0,
     ) -> Run:
@@ -60,6 +61,7 @@ class CompressionWorld(CatalogWorld):
             evaluation=evaluation or self.arrays_dataset(),
             calibration=calibration,
             baseline=baseline,
+            out_of_distribution=out_of_distribution,
             seed=seed,
         )
 

@@ -13,7 +13,7 @@ from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Recipe
 from registry.desk import queries
-from registry.desk.plans import MAX_CHARACTERS, TASKS, PlanError, draft_of, prices_of
+from registry.desk.plans import MAX_CHARACTERS, TASKS, ClassNamesError, PlanError, draft_of, prices_of
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 from registry.release.models import Alias
@@ -21,7 +21,7 @@ from registry.release.models import Alias
 ONLY_MEASURE = "measure"
 DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution")
 WORK_FIELDS = ("recipe", "evaluation", "calibration", "baseline", "seed")
-PLAN_FIELDS = ("task", "label", "slices", "protected")
+PLAN_FIELDS = ("task", "label", "classes", "slices", "protected")
 DOCUMENT_FIELDS = ("plan", "plan_file")
 PRICE_FIELDS = ("price_sheet", "price_sheet_file")
 BESIDE_FIELDS = ("incumbent", "out_of_distribution", "allow_seen")
@@ -52,6 +52,11 @@ class RunForm(forms.Form):
     label = forms.CharField(
         label="Column of labels", required=False, max_length=200,
         help_text="What is right for a row. Without it nobody knows which answers are right, only which are the same.",
+    )  # fmt: skip
+    classes = forms.CharField(
+        label="Names of the classes", required=False, max_length=MAX_CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="One on each line in the order of the model’s outputs, or a JSON list. Needed where labels are names.",
     )  # fmt: skip
     slices = forms.CharField(
         label="Columns of groups", required=False, max_length=4000,
@@ -94,6 +99,8 @@ class RunForm(forms.Form):
         try:
             document = _one_of(data, *DOCUMENT_FIELDS, "plan")
             data["draft"] = draft_of({name: data.get(name, "") for name in PLAN_FIELDS}, document)
+        except ClassNamesError as error:
+            self.add_error("classes", str(error))
         except PlanError as error:
             self.add_error("plan", str(error))
         try:
