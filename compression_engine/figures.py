@@ -62,6 +62,8 @@ class _Header:
     def __init__(self, header: dict[str, JSON], name: str) -> None:
         try:
             self.seed = int(header["seed"])
+            if not 0 <= self.seed < 2**32:
+                raise ValueError(f"the seed is {self.seed}")
             self.measures = [str(entry) for entry in header["measures"]]
             self.models: dict[str, dict[str, JSON]] = {entry["role"]: dict(entry) for entry in header["models"]}
             self.named = {str(entry["name"]): str(entry["value"]) for entry in header["environment"]}

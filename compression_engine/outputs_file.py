@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from compression_engine.canonical import JSON, CanonicalError, canonical, parse_canonical
+from compression_engine.canonical import JSON, canonical, parse_canonical
 from compression_engine.data.labels import CUT_LIMIT
 from compression_engine.data.mapped import blocks
 from compression_engine.errors import EngineError
 from compression_engine.limits import limits
-from compression_engine.outputs import Array, Column, Field, Outputs
+from compression_engine.outputs import ANSWER, ROLES, Array, Column, Field, Outputs
 from compression_engine.plan import Plan
 
 OUTPUTS_TYPE = "pressmark/outputs/1"
@@ -37,6 +37,8 @@ _CODES = {
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
 _NAMES = {np.dtype(code).str: name for name, code in _CODES.items()}
+_MISFITS = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+"""What reading raises at a file that somebody else made, or meant harm with; a canonical error is a ValueError."""
 _HINT = "Give the outputs file that evaluate wrote, unchanged."
 
 
@@ -82,11 +84,20 @@ def read_outputs(path: Path) -> tuple[Outputs, Plan, dict[str, JSON]]:
         if not isinstance(document, dict) or document.get("type") != OUTPUTS_TYPE:
             raise ValueError(f"its type is not {OUTPUTS_TYPE}")
         outputs = _Members(tensors, document["members"]).outputs()
-        plan = Plan.parse(document["plan"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, CanonicalError, RecursionError) as error:
-        raise EngineError("outputs_invalid", f"{path.name} is no outputs file: {error}.", _HINT) from error
+        plan = Plan.parse(dict(document["plan"]))
+        _check_fields(outputs, plan)
+    except _MISFITS as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise EngineError("outputs_invalid", f"{path.name} is no outputs file: {said}.", _HINT) from error
     header = {name: value for name, value in document.items() if name not in ("members", "plan", "type")}
     return outputs, plan, header
+
+
+def _check_fields(outputs: Outputs, plan: Plan) -> None:
+    """The models are those that an evaluation compares, and their answers are there; ValueError else."""
+    for role, fields in outputs.models.items():
+        if role not in ROLES or (plan.task != "language-model" and ANSWER not in fields):
+            raise ValueError(f"it holds no answers of {role!r}")
 
 
 def _parts(outputs: Outputs) -> tuple[dict[str, Array], list[JSON]]:

@@ -126,6 +126,9 @@ class Plan:
         if self.states and self.sequence is None:
             hint = "Name the column that says which rows follow each other."
             raise _invalid("The plan has 'states' and no 'sequence'.", hint)
+        doubled = [name for name, count in Counter(state.input for state in self.states).items() if count > 1]
+        if doubled:
+            raise _invalid(f"'states' feeds {doubled[0]!r} from two outputs.", "Name one output for each state.")
         if self.favourable is not None and self.classes and self.favourable not in self.classes:
             raise _invalid(f"The favourable class {self.favourable!r} is not among 'classes'.", "Name one of them.")
         if self.text is not None and self.inputs:

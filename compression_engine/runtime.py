@@ -87,6 +87,11 @@ class Model:
             if entry.type not in _DTYPES:
                 hint = "The engine measures models that take plain numeric tensors."
                 raise DataError("data_does_not_fit", f"The input {entry.name!r} is a {entry.type}.", hint)
+            if any(sign in entry.name for sign in "\0\n\r"):
+                hint = "Export the model with plain names."
+                raise DataError(
+                    "data_does_not_fit", f"The input {entry.name!r} has a name that cannot be written.", hint
+                )
             first = entry.shape[0] if entry.shape else None
             fixed = first if isinstance(first, int) and first > 0 else None
             shape = None if entry.shape is None else tuple(entry.shape)

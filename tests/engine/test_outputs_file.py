@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 
 from compression_engine.canonical import canonical, digest_of
 from compression_engine.errors import EngineError
+from compression_engine.figures import recompute
 from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.outputs_file import read_outputs, write_outputs
 from compression_engine.plan import Plan
@@ -108,3 +110,45 @@ def test_what_is_no_outputs_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError) as refused:
         read_outputs(tmp_path / "nothing")
     assert refused.value.code == "not_found"
+
+
+_ODD = (None, -1, 0, 1, 2**40, True, "", "version", "parent", "answer", "label", [], ["a"], {}, {"a": 1})
+
+
+def changed(value: Any, draw: random.Random) -> Any:
+    """The same with one thing in it left out, doubled, or put in the place of another."""
+    if not value or not isinstance(value, dict | list) or draw.random() < 0.15:
+        return draw.choice(_ODD)
+    made = value.copy()
+    place = draw.choice(sorted(value)) if isinstance(value, dict) else draw.randrange(len(value))
+    kind = draw.random()
+    if kind < 0.15:
+        del made[place]
+    elif kind < 0.3 and isinstance(made, list):
+        made.append(value[place])
+    else:
+        made[place] = changed(value[place], draw)
+    return made
+
+
+def test_whatever_was_changed_in_a_file_it_is_read_or_refused_with_a_reason(tmp_path: Path) -> None:
+    told = {"environment": [], "measures": ["quality"], "models": [{"role": "version"}], "plan_given": True}
+    write_outputs(tmp_path / "good", some(), PLAN, HEADER | told)
+    good = (tmp_path / "good").read_bytes()
+    length = int.from_bytes(good[:8], "little")
+    entries: dict[str, Any] = json.loads(good[8 : 8 + length])
+    metadata: dict[str, Any] = json.loads(entries["__metadata__"]["pressmark"])
+    draw, codes = random.Random(5), list[str]()
+    recompute(damaged(entries, tmp_path / "changed", good[8 + length :]))
+    for _ in range(400):
+        if draw.random() < 0.7:
+            text = canonical(changed(metadata, draw)).decode()
+            made = entries | {"__metadata__": {"pressmark": text}}
+        else:
+            made = changed(entries, draw)
+        try:
+            recompute(damaged(made, tmp_path / "changed", good[8 + length :]), measures=["quality"])
+        except EngineError as error:
+            codes.append(error.code)
+    assert set(codes) <= {"outputs_invalid", "plan_invalid", "nothing_to_compute"}
+    assert len(codes) > 200

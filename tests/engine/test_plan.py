@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import jsonschema
 import pytest
 
 from compression_engine.errors import EngineError
-from compression_engine.plan import MEASURE_NAMES, Plan, State, plan_schema
+from compression_engine.plan import MEASURE_NAMES, PLAN_TYPE, Plan, State, plan_schema
 
 
 def draft(**changes: Any) -> dict[str, Any]:
@@ -119,3 +120,17 @@ def test_a_plan_needs_the_standard_library_only() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_state_that_is_fed_from_two_outputs_is_refused() -> None:
+    states = [{"input": "h", "output": "a"}, {"input": "h", "output": "b"}]
+    with pytest.raises(EngineError, match="feeds 'h' from two outputs"):
+        Plan.parse({"type": PLAN_TYPE, "sequence": "s", "states": states})
+
+
+def test_a_name_that_stands_twice_among_very_many_is_found_at_once() -> None:
+    names = [str(number) for number in range(99_999)]
+    began = time.process_time()
+    with pytest.raises(EngineError, match="'classes' names '99998' twice"):
+        Plan.parse({"type": PLAN_TYPE, "classes": [*names, names[-1]]})
+    assert time.process_time() - began < 5  # looked for one by one it took minutes
