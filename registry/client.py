@@ -77,6 +77,23 @@ class Client:
         """What the models of an evaluation answered row by row, checked by digest."""
         return self.download(f"{_version_path(version)}/evaluations/{run}/outputs", target, expected)
 
+    def attach_document(
+        self, about: str, path: Path, kind: str, title: str = "", progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, Any]:
+        """Keep a file as proof beside `version:team/model@3` and the like; its media type is told from the bytes."""
+        digest = self.upload(path, progress)["digest"]
+        row: dict[str, Any] = self.post("documents", {"about": about, "kind": kind, "digest": digest, "title": title})
+        return row
+
+    def documents(self, about: str) -> list[dict[str, Any]]:
+        """What is kept as proof about something, newest first."""
+        rows: list[dict[str, Any]] = self.get("documents", [("about", about)])["items"]
+        return rows
+
+    def download_document(self, document: str, target: Path, expected: str | None = None) -> str:
+        """The bytes of a document, checked by digest."""
+        return self.download(f"documents/{document}/content", target, expected)
+
     def upload(self, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Stream a file; the server answers its digest, which must be the one that we computed."""
         digest = digest_of(path)
