@@ -206,3 +206,12 @@ def test_answers_and_results_do_not_overwrite_one_another(
     assert main([*call, "--quick", "--json"]) == 1
     assert '"output_exists"' in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["x\0y", "x\ny"])
+def test_an_input_whose_name_cannot_be_written_is_refused(name: str, tmp_path: Path) -> None:
+    ports = ({name: (TensorProto.FLOAT, ["n", 2])}, {"y": (TensorProto.FLOAT, ["n", 2])})
+    path = nets.save(nets.model([helper.make_node("Identity", [name], ["y"])], {}, *ports), tmp_path)
+    np.save(tmp_path / "rows.npy", np.ones((3, 2), dtype=np.float32))
+    with pytest.raises(DataError, match="a name that cannot be written"):
+        evaluate(path, data=tmp_path / "rows.npy")

@@ -112,7 +112,23 @@ def test_what_is_no_outputs_file_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "not_found"
 
 
-_ODD = (None, -1, 0, 1, 2**40, True, "", "version", "parent", "answer", "label", [], ["a"], {}, {"a": 1})
+_ODD: tuple[Any, ...] = (
+    None,
+    -1,
+    0,
+    1,
+    2**40,
+    True,
+    "",
+    "version",
+    "parent",
+    "answer",
+    "label",
+    [],
+    ["a"],
+    {},
+    {"a": 1},
+)
 
 
 def changed(value: Any, draw: random.Random) -> Any:
