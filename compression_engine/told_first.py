@@ -2,19 +2,22 @@
 
 Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
-- above that stands what makes every figure worth less: repeated rows, scores that are likely misnamed, a model that answers
-  otherwise when asked again;
+- above that stands what makes every figure worth less: rows that could not be used, repeated rows, scores that are likely misnamed,
+  a model that answers otherwise when asked again;
 - what nobody can know from this call is said there too: without labels, or without another model;
 - a figure of a part of the rows, or of one degree of damage, stands in the result and not here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Document = Mapping[str, Any]
 _COMPARED = ("comparison-parent", "comparison-incumbent", "comparison-first")
+_MORE = re.compile(r"and ([0-9]+) more")
+"""The last entry where more rows are broken than are named (`Rows.record`)."""
 _ON_TOP = ("_difference", "smallest_detectable_loss")
 _WORST, _GAP, _REPEAT = "worst_slice_difference", "_gap_change", "repeat_difference_max"
 
@@ -23,7 +26,7 @@ def words_of(document: Document) -> list[str]:
     """Lines for a person, from the content of a RESULT.json."""
     entries = [(entry["document"], entry["plain"]) for entry in document["evidence"]]
     compared = [line for kind, lines in entries for line in _on_top(kind, lines)]
-    top = [*_doubts(document), *compared, *_not_known(document)]
+    top = [*_left_out(document), *_doubts(document), *compared, *_not_known(document)]
     rest = [line for kind, lines in entries for line in _section(kind, lines)]
     if not top:
         return rest
@@ -42,6 +45,16 @@ def _is_for_the_top(kind: str, metric: str, *, is_whole: bool) -> bool:
     if kind == "fairness":
         return metric.endswith(_GAP)
     return kind in _COMPARED and (metric == _WORST or (is_whole and metric.endswith(_ON_TOP)))
+
+
+def _left_out(document: Document) -> Iterator[str]:
+    """How many rows could not be used, and why the first of them could not."""
+    for data in document["data"]:
+        if data["broken"]:
+            more = _MORE.fullmatch(data["broken"][-1])
+            count = len(data["broken"]) + (int(more[1]) - 1 if more else 0)
+            of = f"{count:,} of {count + data['rows']:,} {data['role']} rows"
+            yield f"{of} could not be used and count nowhere: {data['broken'][0]}."
 
 
 def _doubts(document: Document) -> Iterator[str]:

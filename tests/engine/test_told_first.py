@@ -72,3 +72,15 @@ def test_that_no_label_was_named_is_said(material: Path, tmp_path: Path) -> None
     plan.write_text('{"type":"pressmark/evaluation_plan/1","task":"classification","measures":["fidelity"]}')
     top = said(material, tmp_path / "r.json", "--plan", plan, "--parent", material / "parent")
     assert "only which are the same" in top
+
+
+def test_rows_that_could_not_be_used_are_said_above_everything_with_how_many(material: Path, tmp_path: Path) -> None:
+    with np.load(material / "evaluation.npz") as found:
+        arrays = dict(found)
+    name = next(name for name, array in arrays.items() if array.dtype.kind == "f")
+    total = len(arrays[name])
+    arrays[name][1:301, ...] = np.nan
+    np.savez(tmp_path / "rows.npz", **arrays)
+    words = ("--data", tmp_path / "rows.npz", "--plan", material / "plan.json")
+    first = said(material, tmp_path / "r.json", *words).splitlines()[1]
+    assert f"300 of {total:,} evaluation rows could not be used and count nowhere: row 2: NaN or infinity." in first
