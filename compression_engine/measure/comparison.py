@@ -78,7 +78,7 @@ def pairs_with(outputs: Outputs, role: str, plan: Plan) -> list[Pair]:
     ]
     if "edit_distance" in ours and ours["label_length"].any():
         distances = ours["edit_distance"], theirs["edit_distance"]
-        pairs.append(Pair(_ERROR_RATE, "share", False, *distances, ours["label_length"], outputs.sequences))
+        pairs.append(Pair(_ERROR_RATE, "ratio", False, *distances, ours["label_length"], outputs.sequences))
     return sorted(pairs, key=lambda pair: pair.metric != _FIRST.get(plan.task))
 
 

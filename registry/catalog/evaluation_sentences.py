@@ -36,6 +36,7 @@ def tell(figure: Figure, kind: str) -> str | None:
         _smallest(metric, figure),
         _saved(figure),
         _between_groups(figure) if kind.startswith("fairness") else None,
+        _worst_slice(figure, kind),
         _change(figure, kind),
     ):
         if told is not None:
@@ -100,7 +101,7 @@ def _amount(figure: Figure) -> str:
 
 
 def _change(figure: Figure, kind: str) -> str | None:
-    """`accuracy_difference`, `worst_slice_difference`, `selection_rate_gap`, `..._gap_change`."""
+    """`accuracy_difference`, `selection_rate_gap`, `..._gap_change`."""
     metric, value = str(figure["metric"]), Decimal(figure["value"])
     if metric.endswith("_gap_change"):
         gap = f"the gap between the groups in {_named(metric.removesuffix('_gap_change'))}"
@@ -113,7 +114,7 @@ def _change(figure: Figure, kind: str) -> str | None:
     if not metric.endswith("_difference") or _who(metric)[1] in TEXTS:
         return None
     name = metric.removesuffix("_difference")
-    what = "" if name == "worst_slice" else f" in {_named(name)}"
+    what = f" in {_named(name)}"
     if name == "overconfidence" and value != 0:
         sure = "surer" if value > 0 else "less sure"
         return f"The model is {_amount(figure)} {sure} of itself than {against(kind)}{_luck(figure)}"
@@ -122,6 +123,27 @@ def _change(figure: Figure, kind: str) -> str | None:
     lost = (value > 0) if name in LESS_IS_BETTER else (value < 0)
     word = "lost" if lost else "won"
     return f"The model {word} {_amount(figure)}{what} against {against(kind)}{_luck(figure)}"
+
+
+def _worst_slice(figure: Figure, kind: str) -> str | None:
+    """The slice nearest to a sure loss; only its own interval, which allows for all slices, may call the loss one."""
+    if figure["metric"] != "worst_slice_difference":
+        return None
+    value, low, high = Decimal(figure["value"]), figure["low"], figure["high"]
+    # what is no share of right answers is an error: there more is worse
+    more_is_worse = figure["unit"] != "share"
+    moved = (
+        "neither lost nor won"
+        if value == 0
+        else f"{'lost' if (value > 0) == more_is_worse else 'won'} {_amount(figure)}"
+    )
+    told = f"the model {moved} against {against(kind)}"
+    if low is None or high is None:
+        return f"Nearest of all slices to a loss, {told}"
+    lost = Decimal(low) > 0 if more_is_worse else Decimal(high) < 0
+    if lost:
+        return f"Worst of all slices, {told}, with an interval for all of them together"
+    return f"No slice surely lost; nearest to it, {told}, with an interval for all of them together"
 
 
 def _between_groups(figure: Figure) -> str | None:

@@ -55,7 +55,7 @@ NAMES = {
     "mcnemar_p": "Chance of such flips by luck (McNemar's p)",
     "adjusted_p": "Corrected p",
     "smallest_detectable_loss": "Smallest loss that could have been seen",
-    "worst_slice_difference": "Worst slice",
+    "worst_slice_difference": "Worst slice, bounded for all slices together",
     "slices_lost": "Slices that lost, none of them by chance (Holm)",
     "slices_lost_false_discovery": "Slices that lost, one in twenty of them by chance",
     "flip_destination_share": "Lost rows that go to one answer",

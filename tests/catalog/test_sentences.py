@@ -123,7 +123,20 @@ MINUS = {"low": "-0.021", "high": "-0.009", "n": 2000}
                 slice=[{"name": "found", "value": "income < 40 and race = 2"}],
             ),
             "comparison-parent",
-            "For rows with income < 40 and race = 2: The model lost 15 points against the original (n = 90).",
+            "For rows with income < 40 and race = 2: "
+            "Nearest of all slices to a loss, the model lost 15 points against the original (n = 90).",
+        ),
+        (
+            figure("worst_slice_difference", "-0.15", "share", n=90, low="-0.2", high="-0.1"),
+            "comparison-parent",
+            "Worst of all slices, the model lost 15 points against the original, with an interval for all of them together "
+            "(n = 90; 95 % interval -20 points to -10 points).",
+        ),
+        (
+            figure("worst_slice_difference", "0.3", "output_unit", n=90, low="-0.1", high="0.7"),
+            "comparison-parent",
+            "No slice surely lost; nearest to it, the model lost 0.3 against the original, with an interval for all of them "
+            "together (n = 90; 95 % interval -0.1 to 0.7).",
         ),
         (
             figure(

@@ -246,7 +246,7 @@ def test_the_version_page_shows_the_whole_and_the_worst_part_and_leaves_the_rest
     visit: Visit, run: Run
 ) -> None:
     page = visit("carla").reads(reverse("desk:version", args=["search", "minilm", 2]))
-    assert "Worst slice (race 2)" in page
+    assert "Worst slice, bounded for all slices together (race 2)" in page
     assert re.search(r"\d\d more, by parts of the rows, stand on the page of the evaluation", page)
     assert "income below 40" not in page
 

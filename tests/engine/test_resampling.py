@@ -165,3 +165,10 @@ def test_without_scipy_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) ->
     with_scipy = studentised_intervals(slices, 400, 0)
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     assert studentised_intervals(slices, 400, 0) == with_scipy
+
+
+def test_one_huge_value_does_not_hide_how_the_others_differ() -> None:
+    values = np.append(np.random.default_rng(8).normal(size=499), 3e5)
+    interval = mean_interval(values, 0)
+    assert interval is not None
+    assert interval[0] < values.mean() < interval[1]

@@ -4,9 +4,9 @@ Rules:
 - both models' figures of one resample stand on the same rows; what is drawn is a row, or a whole sequence where rows of one
   sequence depend on each other;
 - counts are drawn as counts (a multinomial of the table of outcomes), never row by row;
-- sums are of whole numbers below 2**53 (values in fixed point, 35 bits), so that neither the order of summation nor the
-  number of threads changes a bit of any figure; what is summed are distances from the ratio, so that a spread that is small
-  beside its mean is not lost;
+- sums are of whole numbers below 2**53 (values in fixed point, 35 bits for 100,000 units, more for fewer), so that neither the
+  order of summation nor the number of threads changes a bit of any figure; what is summed are distances from the ratio, so
+  that a spread that is small beside its mean is not lost;
 - values that differ by no more than arithmetic rounds away do not differ;
 - scipy makes it fast where slices are many; on a serving host, which has none, numpy gives the same bits;
 - beyond 100,000 rows or sequences random groups of them, of equal size, are drawn: means and their spread are the same.
@@ -30,7 +30,8 @@ RESAMPLES = 2000
 UNITS_MAX = 100_000
 _BLOCK_BYTES = 24_000_000
 _ENTRIES_MAX = 1_000_000
-_BITS = 35
+_BITS = 52
+"""Of a sum of whole numbers: what the number of units takes of them, their entries cannot have."""
 _COLUMNS = 5
 _OUTSIDE = 0.025
 _ROUNDING = 1e-12
@@ -149,7 +150,7 @@ def _weighted_sums(counts: Counts, chunk: Sequence[tuple[Floats, Floats]]) -> Fl
     """Sums of values, weights, values squared, values times weights and weights squared: [slices, 5, resamples]."""
     plain = all(bool(((weights == 1) | ((weights == 0) & (values == 0))).all()) for values, weights in chunk)
     kept = _COLUMNS - 2 if plain else _COLUMNS
-    places, entries, scales = _fixed_point(chunk, kept)
+    places, entries, scales = _fixed_point(chunk, kept, _BITS - math.ceil(math.log2(counts.shape[1])))
     columns = _rows_of(places, entries, counts.shape[1])
     step = max(1, _BLOCK_BYTES // (8 * counts.shape[1]))
     found = np.empty((len(places), len(counts)))
@@ -175,15 +176,15 @@ def _rows_of(places: Sequence[NDArray[np.intp]], entries: Sequence[Floats], widt
 
 
 def _fixed_point(
-    chunk: Sequence[tuple[Floats, Floats]], kept: int
+    chunk: Sequence[tuple[Floats, Floats]], kept: int, bits: int
 ) -> tuple[list[NDArray[np.intp]], list[Floats], list[float]]:
-    """The first `kept` columns of each slice: its units, their entries as whole numbers, what one is worth."""
+    """The first `kept` columns of each slice: its units, their entries as whole numbers of so many bits, what one is worth."""
     places, entries, scales = [], [], []
     for values, weights in chunk:
         carrying = np.flatnonzero((weights != 0) | (values != 0))
         v, w = values[carrying], weights[carrying]
         for column in (v, w, v * v, v * w, w * w)[:kept]:
-            scale = math.ldexp(1.0, math.frexp(float(np.abs(column).max(initial=0.0)) or 1.0)[1] - _BITS)
+            scale = math.ldexp(1.0, math.frexp(float(np.abs(column).max(initial=0.0)) or 1.0)[1] - bits)
             places.append(carrying)
             entries.append(np.rint(column / scale))
             scales.append(scale)

@@ -23,6 +23,8 @@ _OF = {
 }  # fmt: skip
 _SAME = ("top1_agreement", "nearest_neighbour_kept", "cosine_mean")
 _AS_FAST = Decimal("0.05")
+_TOGETHER = " for all slices together"
+"""The worst slice was picked: its interval allows for that, and is wider than the one among the slices."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,12 @@ def _lost(main: Against | None, fidelity: Sheet) -> Tile:
     return Tile("What was lost", "#missing", "not known", "compared with no other model")
 
 
-def _sure(difference: Difference) -> str:
-    """Interval and n, or what of them is there."""
-    parts = [difference.interval or "no interval", f"n {difference.n:,}" if difference.n is not None else "n not given"]
+def _sure(difference: Difference, of_what: str = "") -> str:
+    """Interval and n, or what of them is there; `of_what` is what else than this the interval is for."""
+    parts = [
+        f"{difference.interval}{of_what}" if difference.interval else "no interval",
+        f"n {difference.n:,}" if difference.n is not None else "n not given",
+    ]
     return ", ".join(parts)
 
 
@@ -145,11 +150,11 @@ def _worst(main: Against | None) -> Tile:
     if worst is None or all(row.loss <= 0 for row in main.slices):
         return Tile("For whom worst", "#slices", "nobody", f"none of {len(main.slices)} slices lost", "won")
     if worst.state != "lost":
-        soft = f"nearest to a sure loss of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst)})"
+        soft = f"nearest to a sure loss of {len(main.slices)} slices: {worst.name}, {worst.shown} ({_sure(worst, _TOGETHER)})"
         return Tile("For whom worst", "#slices", "nobody beyond chance", soft, "unclear")
     chance = f", corrected p {worst.chance}" if worst.chance else ""
     strong = f"where {worst.name}" if worst.is_rule else worst.name
-    return Tile("For whom worst", "#slices", strong, f"{worst.shown} ({_sure(worst)}{chance})", "lost")
+    return Tile("For whom worst", "#slices", strong, f"{worst.shown} ({_sure(worst, _TOGETHER)}{chance})", "lost")
 
 
 # --- what is saved ----------------------------------------------------------------------------------------------------
