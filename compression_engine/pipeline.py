@@ -69,11 +69,9 @@ def compress(
     stable code; then no output folder exists.
     """
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
-    if evaluation is None:
-        hint = "Give evaluation rows: an output counts only after it ran on real inputs."
-        raise DataError("data_missing", "There are no rows to run the compressed model on.", hint)
+    given = _needed(evaluation)
     progress("read", 0, 1, "reading the parent")
-    rows, material = read_rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
+    rows, material = read_rows(given, plan), calibration_rows(recipe, calibration, plan, parent)
     extra = material.rows if material else read_rows(calibration) if calibration else None
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
@@ -109,6 +107,13 @@ def compress(
         (folder / RESULT_NAME).write_bytes(result.canonical())
     progress("write", 1, 1, "done")
     return result
+
+
+def _needed(evaluation: Path | None) -> Path:
+    if evaluation is None:
+        hint = "Give evaluation rows: an output counts only after it ran on real inputs."
+        raise DataError("data_missing", "There are no rows to run the compressed model on.", hint)
+    return evaluation
 
 
 def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, parent: Path) -> Calibration | None:
