@@ -31,8 +31,11 @@ def measure(context: Context) -> list[Found]:
 
 
 def _described(rows: Iterable[Array], clusters: bootstrap.Clusters, seed: int) -> list[Measurement]:
-    wide = (row.astype(np.float64) for row in rows)
-    found = np.array([(row.mean(), row.std(), np.sqrt(np.square(row).sum())) for row in wide])
+    wide = enumerate(row.astype(np.float64) for row in rows)
+    # an answer without an entry has no mean: n says how many have one
+    numbered = [(index, row.mean(), row.std(), np.sqrt(np.square(row).sum())) for index, row in wide if row.size]
+    which, found = np.array([index for index, *_ in numbered]), np.array([figures for _, *figures in numbered])
+    clusters = None if clusters is None else clusters[which]
     n = len(found)
     columns = {
         "output_mean": "The mean entry of an answer is {:.4g}",

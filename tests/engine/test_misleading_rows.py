@@ -215,3 +215,19 @@ def test_an_input_whose_name_cannot_be_written_is_refused(name: str, tmp_path: P
     np.save(tmp_path / "rows.npy", np.ones((3, 2), dtype=np.float32))
     with pytest.raises(DataError, match="a name that cannot be written"):
         evaluate(path, data=tmp_path / "rows.npy")
+
+
+def test_rows_whose_answer_has_no_entry_are_not_averaged(tmp_path: Path) -> None:
+    """The model answers a batch with as many columns as its rows add up to: none for the first batch."""
+    places = {"axis": np.array([0]), "zero": np.array([0]), "one": np.array([1])}
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0), helper.make_node("Cast", ["most"], ["k"], to=7),
+        helper.make_node("Unsqueeze", ["k", "axis"], ["to"]), helper.make_node("Slice", ["x", "zero", "to", "one"], ["y"]),
+    ]  # fmt: skip
+    ports = ({"x": (TensorProto.FLOAT, ["n", 2])}, {"y": (TensorProto.FLOAT, ["n", "m"])})
+    path = nets.save(nets.model(nodes, places, *ports), tmp_path)
+    x = np.concatenate([np.zeros((16, 2)), np.ones((16, 2))]).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", x=x)
+    found = evaluate(path, data=tmp_path / "rows.npz", plan=Plan(measures=("fidelity",)))
+    (mean,) = (figure for e in found.evidence for figure in e.measurements if figure.metric == "output_mean")
+    assert (mean.value, mean.n) == (1, 16)
