@@ -84,12 +84,13 @@ def _destination(judged: list[Destination], classes: int, lost: int, plan: Plan)
 
 def _shifts(ours: NDArray[np.intp], theirs: NDArray[np.intp], role: str, plan: Plan) -> list[Measurement]:
     """How much more or less often a class is answered, the largest changes first."""
-    n, found = len(ours), []
-    for index in np.union1d(ours, theirs):
-        more, less = int(((ours == index) & (theirs != index)).sum()), int(((ours != index) & (theirs == index)).sum())
-        found.append((int(index), more, less))
+    n, apart = len(ours), ours != theirs
+    answers = np.union1d(ours, theirs)
+    width = int(answers.max()) + 1
+    mores, lesses = (np.bincount(chosen[apart], minlength=width)[answers] for chosen in (ours, theirs))
+    order = np.argsort(-np.abs(mores - lesses), kind="stable")[:_SHOWN]
     figures = []
-    for index, more, less in sorted(found, key=lambda entry: (-abs(entry[1] - entry[2]), entry[0]))[:_SHOWN]:
+    for index, more, less in ((int(answers[place]), int(mores[place]), int(lesses[place])) for place in order):
         low, high = paired_share_interval(less, more, n)
         name = (("answer", class_name(plan, index)),)
         share = (more - less) / n

@@ -57,8 +57,7 @@ def positions(numbers: NDArray[np.int64]) -> NDArray[np.intp]:
 
 def _drift(differences: Floats, numbers: NDArray[np.int64], role: str, seed: int) -> list[Measurement]:
     grown = []
-    for number in np.unique(numbers):
-        own = differences[numbers == number]
+    for own in np.split(differences, np.flatnonzero(numbers[1:] != numbers[:-1]) + 1):
         quarter = len(own) // _QUARTER
         if quarter:
             grown.append(float(own[-quarter:].mean() - own[:quarter].mean()))

@@ -133,10 +133,19 @@ def finding_half(outputs: Outputs, seed: int) -> NDArray[np.bool_]:
 
 def chosen(slices: Sequence[Slice]) -> tuple[list[Slice], int]:
     """The slices that are large enough, the largest 300 in the order given, and how many are left out."""
-    sizes = [int(entry.member().sum()) for entry in slices]
+    sizes = _sizes(slices)
     fitting = sorted((place for place, size in enumerate(sizes) if size >= ROWS_MIN), key=lambda place: -sizes[place])
     kept = sorted(fitting[:SLICES_MAX])
     return [slices[place] for place in kept], sum(size > 0 for size in sizes) - len(kept)
+
+
+def _sizes(slices: Sequence[Slice]) -> list[int]:
+    """How many rows each has; slices of one column are counted together, since there may be one for each of 100,000 classes."""
+    counted: dict[int, NDArray[np.intp]] = {}
+    for entry in slices:
+        if id(entry.codes) not in counted:
+            counted[id(entry.codes)] = np.bincount(entry.codes.astype(np.intp) + 1)
+    return [int(counted[id(entry.codes)][entry.code + 1]) for entry in slices]
 
 
 def class_name(plan: Plan, index: int) -> str:
@@ -148,10 +157,12 @@ def _features(outputs: Outputs) -> list[Feature]:
     found = [Feature(name, _numbers(values)) for name, values in outputs.inputs.items()]
     for name, column in outputs.slices.items():
         counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
+        known = bool((column.codes >= 0).all())
         for code in np.argsort(-counts, kind="stable")[:_VALUES_MAX]:
             member = (column.codes == code).astype(np.float64)
-            others = [column.values[place] for place in np.flatnonzero(counts) if place != code]
-            single = others[0] if len(others) == 1 and bool((column.codes >= 0).all()) else None
+            there = np.flatnonzero(counts).tolist() if known else []
+            other = next((column.values[place] for place in there if place != code), None)
+            single = other if len(there) == 2 else None
             found.append(Feature(name, member, column.values[int(code)], single))
     return [feature for feature in found if np.ptp(_filled(feature.values)) > 0][:_FEATURES_MAX]
 

@@ -130,3 +130,24 @@ def test_many_rows_are_drawn_in_groups_and_the_interval_stays() -> None:
     assert high is not None
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 200, rel=0.06)
     assert (high + low) / 2 == pytest.approx(values.mean(), abs=0.001)
+
+
+def test_errors_with_heavy_tails_are_bounded_by_larger_ones_than_were_seen_and_say_so() -> None:
+    generator = np.random.default_rng(3)
+    right = generator.normal(size=(600, 1))
+    found = {}
+    for name, errors in (
+        ("heavy", generator.standard_t(2.5, size=(600, 1))),
+        ("light", generator.normal(size=(600, 1))),
+    ):
+        outputs = answered.of({"version": right + errors}, right)
+        (document,) = quality.measure(answered.context(outputs, Plan(task="regression")))
+        found[name] = answered.by_name(list(document.measurements))["root_mean_squared_error"]
+    heavy, light = found["heavy"], found["light"]
+    assert "heavy tails (index " in (heavy.reason or "")
+    assert light.reason is None
+    for entry in (heavy, light):
+        assert entry.low is not None
+        assert entry.high is not None
+        assert entry.low < (entry.value or 0) < entry.high
+    assert (heavy.high or 0) / (heavy.value or 1) > 1.3 > 1.1 > (light.high or 0) / (light.value or 1)

@@ -33,7 +33,8 @@ class Area:
 def area(probabilities: Floats, labels: NDArray[np.intp]) -> Area | None:
     """`probabilities` [rows, classes]; of two classes the second is the positive one. None where all rows have one label."""
     judged = [1] if probabilities.shape[1] == 2 else list(range(probabilities.shape[1]))
-    counted = [index for index in judged if 0 < int((labels == index).sum()) < len(labels)]
+    counts = np.bincount(labels, minlength=probabilities.shape[1])
+    counted = [index for index in judged if 0 < int(counts[index]) < len(labels)]
     if not counted:
         return None
     total, placements = 0.0, np.zeros(len(labels))
@@ -81,13 +82,12 @@ def _one_against_rest(scores: Floats, positive: NDArray[np.bool_]) -> tuple[floa
 
 
 def _standard_error(placements: Floats, labels: NDArray[np.intp], clusters: Clusters) -> float | None:
-    variance, deviations = 0.0, np.empty(len(labels))
-    for index in np.unique(labels):
-        own = placements[labels == index]
-        deviations[labels == index] = own - own.mean()
-        if len(own) < 2:
-            return None
-        variance += float(np.square(own - own.mean()).sum()) * len(own) / (len(own) - 1)
+    codes = np.unique(labels, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(codes)
+    if int(counts.min()) < 2:
+        return None
+    deviations = placements - (np.bincount(codes, weights=placements) / counts)[codes]
+    variance = float((np.bincount(codes, weights=np.square(deviations)) * counts / (counts - 1)).sum())
     if clusters is None:
         return math.sqrt(variance)
     sums = np.bincount(np.unique(clusters, return_inverse=True)[1], weights=deviations)

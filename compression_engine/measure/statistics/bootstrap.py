@@ -76,14 +76,13 @@ def intervals_of_counts(
     if units < 2:
         return [NO_INTERVAL] * count
     generator = np.random.default_rng(seed)
-    tables = np.zeros((int(places.max()) + 1, width), dtype=np.int64)
-    np.add.at(tables, (places, codes), 1)
+    counts = np.bincount(codes, minlength=width)
     found = []
     for block in _blocks(max(units if clusters is not None else 0, width)):
         if clusters is None:
-            drawn = generator.multinomial(units, tables[0] / units, size=block)
+            drawn = generator.multinomial(units, counts / units, size=block)
         else:
-            drawn = generator.multinomial(units, np.full(units, 1 / units), size=block) @ tables
+            drawn = _counted(generator.multinomial(units, np.full(units, 1 / units), size=block), places, codes, width)
         found.append(figures(drawn))
     return [_ends(column) for column in np.concatenate(found).T]
 
@@ -142,6 +141,17 @@ def interval_of_share(hits: NDArray[np.bool_], seed: int, clusters: Clusters = N
 def _joined(columns: Sequence[Floats], sizes: Floats, places: NDArray[np.intp]) -> tuple[list[Floats], Floats]:
     """Sums of what stands at the same place, and how many rows that is."""
     return [_sums(column, places) for column in columns], _sums(sizes, places)
+
+
+def _counted(
+    drawn: NDArray[np.int64], places: NDArray[np.intp], codes: NDArray[np.intp], width: int
+) -> NDArray[np.int64]:
+    """How often each code occurs, [resamples, codes], where sequence `s` was drawn `drawn[resample, s]` times.
+
+    Row by row of the resamples: a table of sequences and codes could be larger than the memory.
+    """
+    found = [np.bincount(codes, weights=times[places], minlength=width) for times in drawn]
+    return np.rint(np.stack(found)).astype(np.int64)
 
 
 def _sums(values: Floats, places: NDArray[np.intp]) -> Floats:

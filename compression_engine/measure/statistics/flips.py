@@ -92,10 +92,10 @@ def judge_destinations(targets: NDArray[np.intp], expected: Floats) -> list[Dest
     if classes < 3 or not lost:
         return []
     counts = np.bincount(targets, minlength=classes)
-    shares = [float(share) for share in expected.mean(axis=0)]
-    allowed = [min(1.0, share + ORDINARY_EXCESS) for share in shares]
-    adjusted = holm([float(binom.sf(int(counts[to]) - 1, lost, allowed[to])) for to in range(classes)])
-    found = [Destination(to, int(counts[to]), lost, shares[to], adjusted[to]) for to in range(classes)]
+    shares = expected.mean(axis=0)
+    allowed = np.minimum(1.0, shares + ORDINARY_EXCESS)
+    adjusted = holm(binom.sf(counts - 1, lost, allowed).tolist())
+    found = [Destination(to, int(counts[to]), lost, float(shares[to]), adjusted[to]) for to in range(classes)]
     return sorted(found, key=lambda entry: (entry.p, entry.expected - entry.count / lost))
 
 
