@@ -3,18 +3,24 @@
 Rules:
 - every edge counts, in any role and of any grade: what a source only taught or measured was still touched by it;
 - an edge to something outside counts where its digest is that of a version or data here: leaving out the reference hides nothing;
-- level by level, over ids alone, without a limit: a recall that stops at some number of versions is none.
+- over ids alone and without a limit: a recall that stops at some number of versions is none.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from typing import TypeVar
 
+from registry.catalog.closure import EVERYTHING, Closure, id_of, raw_of
 from registry.catalog.models import Edge, ModelVersion
 from registry.provenance.models import DatasetVersion
 
 _BATCH = 500
+_STARTS = 10_000
+_ROOT = ""
+T = TypeVar("T", str, uuid.UUID)
 
 
 def descendants_of(
@@ -24,51 +30,73 @@ def descendants_of(
 
     The given versions themselves are not among them, unless one was derived from another of them.
     """
-    found: dict[uuid.UUID, int] = {}
-    level = set(version_ids)
-    distance = 1
+    starts = {raw_of(key) for key in version_ids}
+    onward = _read(starts, _children_of_data(set(dataset_version_ids)))
+    found: dict[str, int] = {}
+    waiting = deque([(raw, 0) for raw in sorted(starts)] + [(_ROOT, 0)])
+    while waiting:
+        raw, distance = waiting.popleft()
+        for child in onward.get(raw, ()):
+            if child not in found:
+                found[child] = distance + 1
+                waiting.append((child, distance + 1))
+    return sorted(((id_of(raw), distance) for raw, distance in found.items()), key=lambda item: (item[1], item[0]))
+
+
+def _read(starts: set[str], children_of_data: set[str]) -> dict[str, set[str]]:
+    """Children by parent, of everything below; those of data stand under no parent."""
+    onward: dict[str, set[str]] = {_ROOT: set(children_of_data)}
     outside = _children_by_digest()
-    children = _children(level, set(dataset_version_ids), outside)
-    while children:
-        level = children - found.keys()
-        found |= dict.fromkeys(level, distance)
-        distance += 1
-        children = _children(level, set(), outside) if level else set()
-    return sorted(found.items(), key=lambda item: (item[1], item[0]))
+    seen: set[str] = set()
+    wanted = starts | children_of_data
+    while wanted:
+        below = set(wanted)
+        for batch in _batches(wanted, _STARTS):
+            for child, parent, _ in Closure([id_of(raw) for raw in batch], up=False, limit=EVERYTHING).links():
+                onward.setdefault(parent, set()).add(child)
+                below.add(child)
+        new = below - seen
+        seen |= below
+        by_digest = _declared_children(new, outside) if outside else {}
+        for parent, children in by_digest.items():
+            onward.setdefault(parent, set()).update(children)
+        wanted = {child for children in by_digest.values() for child in children} - seen
+    return onward
 
 
-def _children(versions: set[uuid.UUID], data: set[uuid.UUID], outside: dict[str, set[uuid.UUID]]) -> set[uuid.UUID]:
+def _children_of_data(dataset_version_ids: set[uuid.UUID]) -> set[str]:
+    """Versions made with these data, or with data declared under their digests."""
     found: set[uuid.UUID] = set()
-    for batch in _batches(versions):
-        found.update(Edge.objects.filter(parent_id__in=batch).values_list("child_id", flat=True))
-    for batch in _batches(data):
+    digests: set[str] = set()
+    for batch in _batches(dataset_version_ids, _BATCH):
         found.update(Edge.objects.filter(dataset_version_id__in=batch).values_list("child_id", flat=True))
-    if outside:
-        for digest in _digests(versions, data) & outside.keys():
-            found |= outside[digest]
-    return found
+        rows = DatasetVersion.objects.filter(pk__in=batch).values_list("digest", "document_digest")
+        digests.update(digest for row in rows for digest in row if digest)
+    for some in _batches(digests, _BATCH):
+        outside = Edge.objects.filter(parent=None, dataset_version=None, parent_digest__in=some)
+        found.update(outside.values_list("child_id", flat=True))
+    return {raw_of(key) for key in found}
 
 
-def _children_by_digest() -> dict[str, set[uuid.UUID]]:
+def _children_by_digest() -> dict[str, set[str]]:
     """Children of what was declared to be outside, by its digest."""
-    found: dict[str, set[uuid.UUID]] = {}
+    found: dict[str, set[str]] = {}
     lines = Edge.objects.filter(parent=None, dataset_version=None).values_list("parent_digest", "child_id")
     for digest, child in lines.iterator():
-        found.setdefault(digest, set()).add(child)
+        found.setdefault(digest, set()).add(raw_of(child))
     return found
 
 
-def _digests(versions: set[uuid.UUID], data: set[uuid.UUID]) -> set[str]:
-    found: set[str] = set()
-    for batch in _batches(versions):
-        found.update(ModelVersion.objects.filter(pk__in=batch).values_list("digest", flat=True))
-    for batch in _batches(data):
-        rows = DatasetVersion.objects.filter(pk__in=batch).values_list("digest", "document_digest")
-        found.update(digest for row in rows for digest in row if digest)
+def _declared_children(versions: set[str], outside: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Those of the children outside whose declared parent has the digest of one of these versions."""
+    found: dict[str, set[str]] = {}
+    for digests in _batches(outside, _BATCH):
+        rows = ModelVersion.objects.filter(digest__in=digests).values_list("pk", "digest")
+        found |= {raw_of(key): outside[digest] for key, digest in rows if raw_of(key) in versions}
     return found
 
 
-def _batches(ids: Iterable[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
-    wanted = sorted(ids)
-    for start in range(0, len(wanted), _BATCH):
-        yield wanted[start : start + _BATCH]
+def _batches(keys: Iterable[T], size: int) -> Iterator[list[T]]:
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), size):
+        yield wanted[start : start + size]

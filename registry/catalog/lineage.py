@@ -3,23 +3,24 @@
 Rules:
 - ancestors of a visible version are visible reduced: digest, terms and grade, but no names;
 - a descendant that the reader may not see is not there;
-- level by level and without building rows, so that a graph of many nodes takes few queries and little time; at most MAX_NODES,
-  and `truncated` says so.
+- licences are the stated ones: a correction counts, what was registered first stays on record;
+- the database walks (see `closure`), so that a graph of many nodes takes few queries and little time; at most MAX_NODES, and
+  `truncated` says so.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from registry.access.models import Team
 from registry.access.queries import readable_team_ids
+from registry.catalog.closure import Closure, Line, Thing, data_of, id_of, raw_of, words_in
 from registry.catalog.models import Edge, ModelVersion
-from registry.catalog.terms import EffectiveTerms, Link, Source, effective_terms
 from registry.events import Caller
-from registry.provenance.models import DatasetVersion, Licence
+from registry.provenance.models import Licence
 
 MAX_NODES = 10_000
 _BATCH = 500
@@ -66,48 +67,72 @@ class Lineage:
     truncated: bool = False
 
 
-class _Line(NamedTuple):
-    """An edge as it was read."""
-
-    id: uuid.UUID
-    child: uuid.UUID
-    parent: uuid.UUID | None
-    dataset: uuid.UUID | None
-    digest: str
-    role: str
-    operations: list[str]
-    grade: str
-
-    @property
-    def parent_key(self) -> str:
-        if self.parent is not None:
-            return version_key(self.parent)
-        return f"dataset:{self.dataset}" if self.dataset is not None else f"outside:{self.digest}"
-
-
-class _Thing(NamedTuple):
-    """A version or dataset version as it was read."""
-
-    digest: str
-    number: int
-    size_bytes: int | None
-    licence: uuid.UUID
-    team: uuid.UUID
-    name: str
-    uses: tuple[str, ...] = ()
-
-
 @dataclass
-class _Graph:
-    """What was read: edges, how far each node is from the root, and what the nodes are."""
+class Graph:
+    """What was read: edges, how far each source is from the root, and what the sources are. Keys are raw (see `closure`)."""
 
-    root: uuid.UUID
-    lines: dict[uuid.UUID, _Line] = field(default_factory=dict)
+    root: str
+    lines: list[Line] = field(default_factory=list)
     distances: dict[str, int] = field(default_factory=dict)
-    things: dict[str, _Thing] = field(default_factory=dict)
-    licences: dict[uuid.UUID, Licence] = field(default_factory=dict)
-    teams: dict[uuid.UUID, str] = field(default_factory=dict)
+    things: dict[str, Thing] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
+    """Expressions by raw id."""
+    teams: dict[str, str] = field(default_factory=dict)
     truncated: bool = False
+
+
+def read_ancestors(version: ModelVersion) -> Graph:
+    """Everything that a version was made from, and the version."""
+    graph = Graph(raw_of(version.pk))
+    closure = Closure([version.pk], up=True, limit=MAX_NODES + 1)
+    versions = closure.versions()
+    lines = [line for line in closure.lines() if line.parent is None or line.parent in versions]
+    _place(graph, lines, -1)
+    graph.things = versions | data_of({line.dataset for line in lines if line.dataset is not None})
+    graph.truncated = len(graph.distances) > MAX_NODES
+    return graph
+
+
+def _add_descendants(graph: Graph, version: ModelVersion, teams: Teams) -> None:
+    closure = Closure([version.pk], up=False, limit=MAX_NODES + 1, teams=teams)
+    versions = closure.versions()
+    _place(graph, [line for line in closure.lines() if line.child in versions], 1)
+    graph.things |= versions
+    graph.truncated = graph.truncated or len(graph.distances) > MAX_NODES
+
+
+def _place(graph: Graph, lines: Sequence[Line], step: int) -> None:
+    """Take edges in, and say how far each source is from the root, by the shortest way."""
+    onward: dict[str, list[str]] = {}
+    for line in lines:
+        near, far = (line.child, line.source) if step < 0 else (line.source, line.child)
+        onward.setdefault(near, []).append(far)
+    graph.lines += lines
+    graph.distances[graph.root] = 0
+    waiting = deque([graph.root])
+    while waiting:
+        near = waiting.popleft()
+        for far in onward.get(near, ()):
+            if far not in graph.distances:
+                graph.distances[far] = graph.distances[near] + step
+                waiting.append(far)
+
+
+def expressions_of(things: Iterable[Thing]) -> dict[str, str]:
+    """The expressions of their licences, by raw id."""
+    found: dict[str, str] = {}
+    for batch in _batches(id_of(raw) for raw in {thing.licence for thing in things}):
+        rows = Licence.objects.filter(pk__in=batch).values_list("pk", "expression")
+        found |= {raw_of(key): expression for key, expression in rows}
+    return found
+
+
+def teams_of(things: Iterable[Thing]) -> dict[str, str]:
+    """The names of their teams, by raw id."""
+    found: dict[str, str] = {}
+    for batch in _batches(id_of(raw) for raw in {thing.team for thing in things}):
+        found |= {raw_of(key): slug for key, slug in Team.objects.filter(pk__in=batch).values_list("pk", "slug")}
+    return found
 
 
 def version_key(version_id: uuid.UUID) -> str:
@@ -121,78 +146,6 @@ def _batches(ids: Iterable[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
         yield wanted[start : start + _BATCH]
 
 
-_LINE = ("id", "child_id", "parent_id", "dataset_version_id", "parent_digest", "role", "operations", "grade")
-
-
-def _add_ancestors(graph: _Graph) -> None:
-    def further(lines: Sequence[_Line], distance: int) -> set[uuid.UUID]:
-        known = set(graph.distances)
-        for line in lines:
-            graph.distances.setdefault(line.parent_key, distance)
-        return {line.parent for line in lines if line.parent is not None and version_key(line.parent) not in known}
-
-    _walk(graph, "child_id__in", -1, further)
-
-
-def _add_descendants(graph: _Graph, teams: Teams) -> None:
-    def further(lines: Sequence[_Line], distance: int) -> set[uuid.UUID]:
-        known = set(graph.distances)
-        for line in lines:
-            graph.distances.setdefault(version_key(line.child), distance)
-        return {line.child for line in lines if version_key(line.child) not in known}
-
-    shown = {} if teams is None else {"child__model__team_id__in": teams}
-    _walk(graph, "parent_id__in", 1, further, **shown)
-
-
-def _walk(
-    graph: _Graph,
-    near: str,
-    step: int,
-    further: Callable[[Sequence[_Line], int], set[uuid.UUID]],
-    **shown: set[uuid.UUID],
-) -> None:
-    level, distance = {graph.root}, 0
-    while level and not graph.truncated:
-        distance += step
-        lines: list[_Line] = []
-        for batch in _batches(level):
-            rows = Edge.objects.filter(**{near: batch}, **shown).order_by("id").values_list(*_LINE)
-            lines += [_Line(*row) for row in rows]
-        graph.lines.update({line.id: line for line in lines})
-        level = further(lines, distance)
-        graph.truncated = len(graph.distances) > MAX_NODES
-
-
-def _name_things(graph: _Graph) -> None:
-    """What stands at the nodes: versions, dataset versions, their licences and teams."""
-    kinds: dict[str, list[uuid.UUID]] = {"version": [], "dataset": [], "outside": []}
-    for key in graph.distances:
-        kind, _, name = key.partition(":")
-        if kind != "outside":
-            kinds[kind].append(uuid.UUID(name))
-    columns = ("id", "digest", "number", "size_bytes", "licence_id", "model__team_id", "model__slug")
-    for batch in _batches(kinds["version"]):
-        for key, *rest in ModelVersion.objects.filter(pk__in=batch).values_list(*columns):
-            graph.things[version_key(key)] = _Thing(*rest)
-    for batch in _batches(kinds["dataset"]):
-        for row in DatasetVersion.objects.filter(pk__in=batch).select_related("dataset"):
-            owner = row.dataset
-            graph.things[f"dataset:{row.pk}"] = _Thing(
-                row.bound_digest, row.number, row.size_bytes, row.licence_id, owner.team_id, owner.slug, tuple(row.uses)
-            )
-    for batch in _batches({thing.licence for thing in graph.things.values()}):
-        graph.licences |= Licence.objects.in_bulk(batch)
-    for batch in _batches({thing.team for thing in graph.things.values()}):
-        graph.teams |= dict(Team.objects.filter(pk__in=batch).values_list("pk", "slug"))
-
-
-def _load(version: ModelVersion) -> _Graph:
-    graph = _Graph(version.pk, distances={version_key(version.pk): 0})
-    _add_ancestors(graph)
-    return graph
-
-
 @dataclass(frozen=True)
 class Ancestry:
     """What a version was made from as rows, for rules that look at them: parents and edges, those nearest to it first."""
@@ -204,19 +157,19 @@ class Ancestry:
 
 def load_ancestors(version: ModelVersion) -> Ancestry:
     """Everything that the version was made from, by whichever path; the version itself is no parent."""
-    graph = _load(version)
+    graph = read_ancestors(version)
     edges: dict[uuid.UUID, Edge] = {}
     parents: dict[uuid.UUID, ModelVersion] = {}
     lines = Edge.objects.select_related(
         "dataset_version__dataset__team", "dataset_version__licence", "dataset_version__origin"
     )
-    for batch in _batches(graph.lines):
+    for batch in _batches(id_of(line.id) for line in graph.lines):
         edges |= lines.in_bulk(batch)
-    for batch in _batches({line.parent for line in graph.lines.values() if line.parent is not None}):
+    for batch in _batches({id_of(line.parent) for line in graph.lines if line.parent is not None}):
         parents |= ModelVersion.objects.select_related("model__team").in_bulk(batch)
 
     def nearness(key: uuid.UUID) -> int:
-        return -graph.distances[version_key(key)]
+        return -graph.distances[raw_of(key)]
 
     return Ancestry(
         sorted(parents.values(), key=lambda row: (nearness(row.pk), row.pk)),
@@ -225,88 +178,53 @@ def load_ancestors(version: ModelVersion) -> Ancestry:
     )
 
 
-def _shown(teams: Teams, team_id: uuid.UUID) -> bool:
-    return teams is None or team_id in teams
+def shown(teams: Teams, team: str) -> bool:
+    """Whether what belongs to a team (raw) may be named."""
+    return teams is None or id_of(team) in teams
+
+
+def label_of(thing: Thing, teams: Mapping[str, str]) -> str:
+    """`team/name@number`."""
+    return f"{teams[thing.team]}/{thing.name}@{thing.number}"
 
 
 def lineage(caller: Caller, version: ModelVersion) -> Lineage:
     """Ancestors (reduced where the caller may not read them) and visible descendants of a version the caller may read."""
     teams = readable_team_ids(caller.actor_id)
-    graph = _load(version)
-    _add_descendants(graph, teams)
-    _name_things(graph)
-    nodes = [_node(key, distance, graph, teams) for key, distance in graph.distances.items()]
+    graph = read_ancestors(version)
+    _add_descendants(graph, version, teams)
+    graph.licences, graph.teams = expressions_of(graph.things.values()), teams_of(graph.things.values())
+    open_teams = {raw for raw in graph.teams if shown(teams, raw)}
+    kinds = {line.source: _kind(line) for line in graph.lines}
+    keys = {raw: _key(raw, kinds.get(raw, "version")) for raw in graph.distances}
+    nodes = [_node(keys[raw], raw, distance, graph, open_teams) for raw, distance in graph.distances.items()]
     edges = [
-        EdgeView(version_key(line.child), line.parent_key, line.role, tuple(line.operations), line.grade)
-        for line in graph.lines.values()
+        EdgeView(keys[line.child], keys[line.source], line.role, words_in(line.operations), line.grade)
+        for line in graph.lines
     ]
     nodes.sort(key=lambda node: (node.distance, node.kind, node.key))
     return Lineage(version_key(version.pk), nodes, edges, graph.truncated)
 
 
-def _node(key: str, distance: int, graph: _Graph, teams: Teams) -> Node:
-    kind, _, rest = key.partition(":")
-    thing = graph.things.get(key)
+def _kind(line: Line) -> str:
+    if line.parent is not None:
+        return "version"
+    return "dataset" if line.dataset is not None else "outside"
+
+
+def _key(raw: str, kind: str) -> str:
+    return f"outside:{raw}" if kind == "outside" else f"{kind}:{id_of(raw)}"
+
+
+def _node(key: str, raw: str, distance: int, graph: Graph, open_teams: set[str]) -> Node:
+    kind = key.partition(":")[0]
+    thing = graph.things.get(raw)
     if thing is None:
-        return Node(key, kind, rest, None, None, True, distance)
-    licence = graph.licences[thing.licence].expression
-    if not _shown(teams, thing.team):
-        return Node(key, kind, thing.digest, None, licence, False, distance, uses=thing.uses)
-    label = _label(thing, graph)
-    team, name = graph.teams[thing.team], thing.name
+        return Node(key, kind, raw, None, None, True, distance)
+    licence, uses = graph.licences[thing.licence], words_in(thing.uses)
+    if thing.team not in open_teams:
+        return Node(key, kind, thing.digest, None, licence, False, distance, uses=uses)
+    label, team = label_of(thing, graph.teams), graph.teams[thing.team]
     return Node(
-        key, kind, thing.digest, label, licence, True, distance, team, name, thing.number, thing.size_bytes, thing.uses
+        key, kind, thing.digest, label, licence, True, distance, team, thing.name, thing.number, thing.size_bytes, uses
     )
-
-
-def _label(thing: _Thing, graph: _Graph) -> str:
-    return f"{graph.teams[thing.team]}/{thing.name}@{thing.number}"
-
-
-# --- terms along the lineage ------------------------------------------------------------------------------------------
-
-
-def terms_along(version: ModelVersion, teams: Teams) -> EffectiveTerms:
-    """The effective terms of a version; sources of other teams are named by digest alone."""
-    graph = _load(version)
-    _name_things(graph)
-    answers = {key: _answers(licence) for key, licence in graph.licences.items()}
-    data = {line.parent_key for line in graph.lines.values() if line.role == "data"}
-    sources = {key: _source(key, graph, answers, teams, key in data) for key in graph.distances}
-    links = [Link(version_key(line.child), line.parent_key, line.role) for line in graph.lines.values()]
-    found = effective_terms(version_key(version.pk), sources, links)
-    found.notes.extend(_silences(version, graph))
-    return found
-
-
-Answers = tuple[dict[str, tuple[str, str]], tuple[str, ...]]
-
-
-def _answers(licence: Licence) -> Answers:
-    terms = licence.terms
-    answers = {name: (row["answer"], row["sentence"]) for name, row in terms["answers"].items()}
-    return answers, tuple(terms["notes"])
-
-
-def _source(key: str, graph: _Graph, known: dict[uuid.UUID, Answers], teams: Teams, is_data: bool) -> Source:
-    kind, _, rest = key.partition(":")
-    what = "data" if is_data else "a model"
-    thing = graph.things.get(key)
-    if thing is None:
-        return Source(key, kind, f"{what} outside this registry ({rest[:19]}...)")
-    label = _label(thing, graph) if _shown(teams, thing.team) else f"{what} of another team ({thing.digest[:19]}...)"
-    answers, notes = known[thing.licence]
-    return Source(key, kind, label, graph.licences[thing.licence].expression, answers, thing.uses, notes)
-
-
-def _silences(version: ModelVersion, graph: _Graph) -> Sequence[str]:
-    """What the answer cannot know."""
-    notes = []
-    if version.training_data != "complete":
-        notes.append(
-            f"What is known about the training data is {version.training_data}; terms of data that nobody recorded "
-            "are not in this answer."
-        )
-    if graph.truncated:
-        notes.append(f"The lineage has more than {MAX_NODES} sources; the ones beyond are not in this answer.")
-    return notes

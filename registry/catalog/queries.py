@@ -12,11 +12,14 @@ from django.db.models import QuerySet
 from registry import storage
 from registry.access.queries import get_readable, readable, readable_team_ids
 from registry.catalog import targets
+from registry.catalog.descendants import descendants_of
 from registry.catalog.evidence import TARGET_KIND
 from registry.catalog.evidence_reading import EvidenceReader, evidence_body
-from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors, terms_along
+from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
+from registry.catalog.stated import Stated, stated
 from registry.catalog.terms import EffectiveTerms
+from registry.catalog.terms_along import terms_along
 from registry.digests import evidence_set_document, sha256
 from registry.errors import BytesDiffer, Conflict, NotFound
 from registry.events import Caller
@@ -24,10 +27,10 @@ from registry.provenance import purged
 from registry.provenance import queries as provenance
 
 __all__ = [
-    "Ancestry", "EvidenceReader", "Lineage", "effective_terms", "evidence_body", "evidence_documents",
-    "evidence_set", "figure",
-    "get_artifact", "get_model", "get_version", "lineage", "load_ancestors", "materialise", "models", "rehash_version",
-    "target_measurements", "usable_digests", "version_document", "versions",
+    "Ancestry", "EvidenceReader", "Lineage", "Stated", "descendants_of", "effective_terms", "evidence_body",
+    "evidence_documents", "evidence_set", "figure", "get_artifact", "get_model", "get_version", "lineage", "load_ancestors",
+    "materialise", "models", "rehash_version", "stated", "target_measurements", "usable_digests", "version_document",
+    "versions",
 ]  # fmt: skip
 
 

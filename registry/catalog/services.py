@@ -172,17 +172,18 @@ def add_derived_version(
 ) -> ModelVersion:
     """Inside the worker's unit: the child that a run made. `data` is what shaped the weights, so not evaluation data.
 
-    Licence and knowledge of training data are those of the parent. `manifest` may be made before by `check_manifest`.
+    Licence and knowledge of training data are those stated for the parent. `manifest` may be made before by `check_manifest`.
     """
     manifest = manifest or check_manifest(files)
     base = EdgeSpec("base", tuple(operations), Grade.EXECUTED.value, parent=parent)
     fed = [EdgeSpec("data", (), Grade.EXECUTED.value, dataset_version=row) for row in data]
     check_edges([base, *fed], from_outside=False)
     storage.store_bytes(manifest.document)
+    known = queries.stated([parent.pk])[parent.pk]
     version = ModelVersion(
         origin=VersionOrigin.DERIVED,
-        licence=parent.licence,
-        training_data=parent.training_data,
+        licence_id=known.licence_id,
+        training_data=known.training_data,
         created_by=requested_by,
     )
     return _write_version(opened, _lock(model), version, manifest, [base, *fed], "")

@@ -17,44 +17,28 @@ This reads data that people wrote about licences; it is no legal advice, and it 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+from registry.catalog.terms_levels import (
+    WEIGHT_ROLES,
+    Assessed,
+    Levels,
+    Link,
+    Route,
+    Source,
+    Way,
+    assess,
+    routes,
+    way_of,
+)
 from registry.provenance.licences import ANSWERS, TERMS
 
-WEIGHT_ROLES = ("base", "student-start", "merge-input")
-SHAPING_USES = ("training", "calibration")
-_DATA_TERMS = ("commercial_use", "notice", "share_alike", "naming", "use_restrictions", "jurisdiction")
-_TEACHER_TERMS = ("commercial_use", "notice", "share_alike", "naming", "use_restrictions", "jurisdiction")
-_WHOLE_USE = ("commercial_use", "redistribution", "modification", "output_use")
+__all__ = ["Considered", "EffectiveTerms", "Link", "Proof", "Source", "effective_terms"]
+
 _PROOFS_PER_TERM = 50
-_CONDITIONS, _UNKNOWN = ANSWERS.index("conditions"), ANSWERS.index("unknown")
-_FAMILY = re.compile(r"-(only|or-later)$")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something that a version is, or is made from. `answers` is None when its licence is not known here."""
-
-    key: str
-    kind: str
-    label: str
-    licence: str | None = None
-    answers: Mapping[str, tuple[str, str]] | None = None
-    uses: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Link:
-    """`child` was made from `parent`, in one role."""
-
-    child: str
-    parent: str
-    role: str
 
 
 @dataclass(frozen=True)
@@ -72,8 +56,7 @@ class Proof:
         return {**vars(self), "path": list(self.path)}
 
 
-@dataclass(frozen=True)
-class Considered:
+class Considered(NamedTuple):
     """A source that was looked at, in which role, and what of it binds."""
 
     source: str
@@ -82,7 +65,7 @@ class Considered:
     binds: str
 
     def document(self) -> dict[str, str]:
-        return dict(vars(self))
+        return self._asdict()
 
 
 @dataclass(frozen=True)
@@ -108,208 +91,117 @@ class EffectiveTerms:
         }
 
 
-Levels = dict[str, int]
-"""For each term the place of its answer in ANSWERS: the higher, the stricter."""
-
-
-@dataclass(frozen=True)
-class Route:
-    """How an answer of a parent reaches a term of the child; `sentence` stands for that of the parent where the answer changes."""
-
-    term: str
-    level: int
-    sentence: str = ""
-
-
-def effective_terms(root: str, sources: Mapping[str, Source], links: Sequence[Link]) -> EffectiveTerms:
+def effective_terms(root: str, sources: Mapping[str, Source], links: Iterable[Way]) -> EffectiveTerms:
     """The terms that bind the source `root`, from all sources that it was made from. Raises ValueError on a cycle."""
-    parents: dict[str, list[Link]] = {}
-    for link in links:
-        parents.setdefault(link.child, []).append(link)
-    order = _ancestors_first(root, parents)
-    levels: dict[str, Levels] = {}
-    for key in order:
-        levels[key] = _levels(sources[key], parents.get(key, []), sources, levels)
-    notes = list(dict.fromkeys(note for key in reversed(order) for note in sources[key].notes))
-    proofs: dict[str, list[Proof]] = {}
-    for term in TERMS:
-        found = _proofs(root, term, sources, parents, levels)
-        if len(found) > _PROOFS_PER_TERM:
-            notes.append(f"{len(found) - _PROOFS_PER_TERM} more sources give the same answer to {term}.")
-        proofs[term] = found[:_PROOFS_PER_TERM]
-    _decide_share_alike(proofs, root, order, sources, parents)
-    return EffectiveTerms(
-        answers={term: proofs[term][0].answer for term in TERMS},
-        proof=[step for term in TERMS for step in proofs[term]],
-        considered=_considered(order, sources, parents),
-        notes=notes,
+    found = assess([root], sources, links)
+    answers = found.answers(root)
+    notes = list(dict.fromkeys(note for key in reversed(found.order) for note in sources[key].notes))
+    proof: list[Proof] = []
+    for place, term in enumerate(TERMS):
+        steps, more = _proofs(root, place, sources, found)
+        if more:
+            notes.append(f"More than {_PROOFS_PER_TERM} sources give this answer to {term}; the nearest are named.")
+        if term == "share_alike" and found.families_disagree(root):
+            steps = [_disagreement(step, found.families[root]) for step in steps]
+        proof += steps
+    return EffectiveTerms(answers, proof, _considered(found, sources), notes)
+
+
+State = tuple[str, int, str]
+"""A source, the term of it that is looked at, and the sentence that stands for its own where the answer changed on the way."""
+
+
+def _proofs(root: str, term: int, sources: Mapping[str, Source], found: Assessed) -> tuple[list[Proof], bool]:
+    """The sources that give the term its answer, nearest first, each by a shortest path, and whether there are more.
+
+    Free terms need only the version.
+    """
+    start = (root, term, "")
+    if found.levels[root][term] == 0:
+        return [_proof(start, term, {}, sources, found)], False
+    came: dict[State, tuple[State, Way] | None] = {start: None}
+    waiting = deque([start])
+    deciding: list[State] = []
+    while waiting and len(deciding) <= _PROOFS_PER_TERM:
+        state = waiting.popleft()
+        key, asked, sentence = state
+        level = found.levels[key][asked]
+        if found.own[key][asked] == level:
+            deciding.append(state)
+        for link in found.parents.get(key, ()):
+            _, parent, role = link
+            for route in _deciding_routes(role, sources[parent], found.levels[parent], asked, level):
+                further = (parent, route.term, sentence or route.sentence)
+                if further not in came:
+                    came[further] = (state, link)
+                    waiting.append(further)
+    kept = [_proof(state, term, came, sources, found) for state in deciding[:_PROOFS_PER_TERM]]
+    return kept, len(deciding) > len(kept)
+
+
+def _deciding_routes(role: str, parent: Source, levels: Levels, asked: int, level: int) -> Iterable[Route]:
+    """The terms of a parent by which this term of the child has its level."""
+    if role in WEIGHT_ROLES and levels[asked] != level:  # by far the most: weights hand each term on as it is
+        return ()
+    return [route for route in routes(way_of(role, parent), levels, asked) if route.level == level]
+
+
+def _proof(
+    state: State,
+    term: int,
+    came: Mapping[State, tuple[State, Way] | None],
+    sources: Mapping[str, Source],
+    found: Assessed,
+) -> Proof:
+    source, asked, sentence = sources[state[0]], TERMS[state[1]], state[2]
+    said = source.answers[asked][1] if source.answers else f"The licence of {source.label} is not known here."
+    path: list[str] = []
+    step, root = came.get(state), state[0]
+    while step is not None:
+        before, link = step
+        path.append(f"{link[2]}: {sources[link[1]].label}")
+        step, root = came[before], before[0]
+    answer = ANSWERS[found.levels[root][term]]
+    return Proof(
+        TERMS[term], answer, sentence or said, source.label, source.licence or "not known", tuple(reversed(path))
     )
 
 
-def _ancestors_first(root: str, parents: Mapping[str, Sequence[Link]]) -> list[str]:
-    """Every source once, each after all that it was made from."""
-    order: list[str] = []
-    state: dict[str, bool] = {}
-    stack = [(root, False)]
-    while stack:
-        key, done = stack.pop()
-        if done:
-            state[key] = True
-            order.append(key)
-        elif key not in state:
-            state[key] = False
-            stack.append((key, True))
-            for link in parents.get(key, []):
-                if state.get(link.parent) is False:
-                    raise ValueError(f"the lineage runs in a circle at {link.parent}")
-                stack.append((link.parent, False))
-    return order
-
-
-def _own_level(source: Source, term: str) -> int:
-    return _UNKNOWN if source.answers is None else ANSWERS.index(source.answers[term][0])
-
-
-def _levels(
-    source: Source, links: Sequence[Link], sources: Mapping[str, Source], levels: Mapping[str, Levels]
-) -> Levels:
-    """The strictest of the source's own answers and of what its parents hand on."""
-    found = {term: _own_level(source, term) for term in TERMS}
-    for link in links:
-        parent = sources[link.parent]
-        for term in TERMS:
-            for route in _routes(link.role, parent, levels[link.parent], term):
-                found[term] = max(found[term], route.level)
-    return found
-
-
-def _routes(role: str, parent: Source, levels: Levels, term: str) -> list[Route]:
-    """By which terms of a parent, in which role, this term of the child is bound."""
-    if role in WEIGHT_ROLES:
-        return [Route(term, levels[term])]
-    if role == "teacher":
-        return _routes_from_teacher(levels, term)
-    if parent.kind == "dataset" and not set(parent.uses) & set(SHAPING_USES):
-        return []
-    if term in _DATA_TERMS:
-        return [Route(term, levels[term])]
-    if term == "modification" and levels[term] >= _UNKNOWN:
-        return [Route(term, _UNKNOWN, "Whether a model may be fitted to data that may not be changed is not settled.")]
-    return []
-
-
-def _routes_from_teacher(levels: Levels, term: str) -> list[Route]:
-    clause = levels["output_use"]
-    if clause == 0:
-        return []
-    routes = [Route("output_use", clause)] if term in _WHOLE_USE else []
-    if clause == _CONDITIONS and term in _TEACHER_TERMS:
-        routes.append(Route(term, levels[term]))
-    return routes
-
-
-def _proofs(
-    root: str,
-    term: str,
-    sources: Mapping[str, Source],
-    parents: Mapping[str, Sequence[Link]],
-    levels: Mapping[str, Levels],
-) -> list[Proof]:
-    """Every source that gives the term its answer, nearest first, each by a shortest path. Free terms need only the version."""
-    answer = ANSWERS[levels[root][term]]
-    if levels[root][term] == 0:
-        return [_proof(term, answer, sources[root], term, "", ())]
-    found: list[Proof] = []
-    seen = {(root, term, "")}
-    waiting: deque[tuple[str, str, int, str, tuple[str, ...]]] = deque([(root, term, levels[root][term], "", ())])
-    while waiting:
-        key, asked, level, sentence, path = waiting.popleft()
-        if _own_level(sources[key], asked) == level:
-            found.append(_proof(term, answer, sources[key], asked, sentence, path))
-        for link in parents.get(key, []):
-            for route in _routes(link.role, sources[link.parent], levels[link.parent], asked):
-                state = (link.parent, route.term, sentence or route.sentence)
-                if route.level == level and state not in seen:
-                    seen.add(state)
-                    step = (*path, f"{link.role}: {sources[link.parent].label}")
-                    waiting.append((link.parent, route.term, levels[link.parent][route.term], state[2], step))
-    return found
-
-
-def _proof(term: str, answer: str, source: Source, asked: str, sentence: str, path: tuple[str, ...]) -> Proof:
-    said = source.answers[asked][1] if source.answers else f"The licence of {source.label} is not known here."
-    return Proof(term, answer, sentence or said, source.label, source.licence or "not known", path)
-
-
-def _decide_share_alike(
-    result: dict[str, list[Proof]],
-    root: str,
-    order: Sequence[str],
-    sources: Mapping[str, Source],
-    parents: Mapping[str, list[Link]],
-) -> None:
-    """Two families that both want derivatives to themselves: nobody here knows whether they fit together."""
-    asking = _share_alike_families(root, order, sources, parents)
-    if len(asking) < 2 or ANSWERS.index(result["share_alike"][0].answer) > ANSWERS.index("conditions"):
-        return
-    named = " and ".join(sorted(asking))
+def _disagreement(step: Proof, families: Iterable[str]) -> Proof:
+    named = " and ".join(sorted(families))
     sentence = f"{named} each ask that derivatives carry them; whether they fit together is not known here."
-    result["share_alike"] = [replace(p, answer="unknown", sentence=sentence) for p in result["share_alike"]]
+    return Proof(step.term, "unknown", sentence, step.source, step.licence, step.path)
 
 
-def _share_alike_families(
-    root: str, order: Sequence[str], sources: Mapping[str, Source], parents: Mapping[str, list[Link]]
-) -> set[str]:
-    binding = {root}
-    for key in reversed(order):
-        if key in binding:
-            binding |= {link.parent for link in parents.get(key, []) if _binds(link.role, sources[link.parent])}
-    return {
-        _FAMILY.sub("", sources[key].licence or "")
-        for key in binding
-        if (answers := sources[key].answers) is not None and answers["share_alike"][0] == "conditions"
-    }
-
-
-def _binds(role: str, source: Source) -> bool:
-    """Whether share-alike of this source can reach the child at all."""
-    if role in WEIGHT_ROLES:
-        return True
-    if role == "teacher":
-        return source.answers is not None and source.answers["output_use"][0] == "conditions"
-    return source.kind != "dataset" or bool(set(source.uses) & set(SHAPING_USES))
-
-
-def _considered(
-    order: Sequence[str], sources: Mapping[str, Source], parents: Mapping[str, list[Link]]
-) -> list[Considered]:
+def _considered(found: Assessed, sources: Mapping[str, Source]) -> list[Considered]:
     """Every source, nearest last made first, with what of it binds."""
     roles: dict[str, set[str]] = {}
-    for links in parents.values():
-        for link in links:
-            roles.setdefault(link.parent, set()).add(link.role)
+    for links in found.parents.values():
+        for _, parent, role in links:
+            roles.setdefault(parent, set()).add(role)
     rows: list[Considered] = []
-    for key in reversed(order):
+    for key in reversed(found.order):
         source = sources[key]
         licence = source.licence or "not known"
-        for role in sorted(roles.get(key, set())) or ["the version itself"]:
+        for role in sorted(roles.get(key, ())) or ["the version itself"]:
             rows.append(Considered(source.label, licence, role, _what_binds(role, source)))
     return rows
 
 
 def _what_binds(role: str, source: Source) -> str:
-    if role in (*WEIGHT_ROLES, "the version itself"):
+    way = "weights" if role == "the version itself" else way_of(role, source)
+    if way == "weights":
         return "Every term binds."
-    if role == "teacher":
+    if way == "outputs":
         answer = source.answers["output_use"][0] if source.answers else "unknown"
         return {
             "allowed": "Nothing binds: its licence sets no limit on using outputs.",
             "conditions": "Its conditions on outputs bind.",
         }.get(answer, f"Its clause on outputs is {answer}, and so is using what was made from them.")
-    if source.kind == "dataset" and not set(source.uses) & set(SHAPING_USES):
+    if way == "nothing":
         return f"Nothing binds: it was used for {_and(source.uses)} only."
     return "Commercial use, notice, share-alike, naming, use limits and place bind."
 
 
-def _and(words: Iterable[str]) -> str:
+def _and(words: Sequence[str]) -> str:
     return " and ".join(words)

@@ -15,9 +15,10 @@ import difflib
 import functools
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from license_expression import (
     AND,
@@ -58,6 +59,21 @@ class Term:
     sentence: str
 
 
+class TermDocument(TypedDict):
+    """One answer as it is kept."""
+
+    answer: str
+    sentence: str
+
+
+class TermsDocument(TypedDict):
+    """Terms as rows and the ledger keep them."""
+
+    answers: dict[str, TermDocument]
+    licences: list[str]
+    notes: list[str]
+
+
 @dataclass(frozen=True)
 class Terms:
     """What an expression asks for: an answer for each term, which licences were read, and what a reader must know."""
@@ -66,7 +82,7 @@ class Terms:
     licences: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> TermsDocument:
         """The form that the row and the ledger keep."""
         return {
             "answers": {name: {"answer": t.answer, "sentence": t.sentence} for name, t in self.answers.items()},
@@ -188,18 +204,25 @@ def _malformed(text: str, error: Exception) -> Invalid:
     )
 
 
-def terms_of(expression: str) -> Terms:
-    """The terms of a normalised expression, by the rules at the top."""
-    return _evaluate(_parse(expression))
+def terms_of(expression: str, decided: Mapping[str, Terms] | None = None) -> Terms:
+    """The terms of a normalised expression, by the rules at the top. `decided`: parts whose terms stand before the pack's."""
+    return _evaluate(_parse(expression), decided or {})
 
 
-def _evaluate(node: Any) -> Terms:
+def parts_of(expression: str) -> tuple[str, ...]:
+    """The licences that an expression joins, each with its exception, in its order."""
+    return tuple(dict.fromkeys(str(part) for part in _parse(expression).get_literals()))
+
+
+def _evaluate(node: Any, decided: Mapping[str, Terms]) -> Terms:
+    if str(node) in decided:
+        return decided[str(node)]
     if isinstance(node, AND):
-        return _all_bind([_evaluate(part) for part in node.args])
+        return _all_bind([_evaluate(part, decided) for part in node.args])
     if isinstance(node, OR):
-        return _one_chosen([(str(part), _evaluate(part)) for part in node.args])
+        return _one_chosen([(str(part), _evaluate(part, decided)) for part in node.args])
     if isinstance(node, LicenseWithExceptionSymbol):
-        base = _single(node.license_symbol.key)
+        base = _evaluate(node.license_symbol, decided)
         note = f"The exception {node.exception_symbol.key} is not read; the terms of {node.license_symbol.key} stand."
         return Terms(base.answers, (str(node),), (*base.notes, note))
     return _single(node.key)

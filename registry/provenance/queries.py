@@ -12,6 +12,12 @@ from registry.access.queries import get_readable, readable
 from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
 from registry.provenance.models import Dataset, DatasetVersion, Licence, Upload
+from registry.provenance.ruled_terms import terms_in_force
+
+__all__ = [
+    "dataset_versions", "get_dataset", "get_dataset_version", "licence_in_force", "parse_reference", "roles_allow",
+    "terms_in_force", "usable_digests",
+]  # fmt: skip
 
 MIN_DIGEST_DIGITS = 12
 _REFERENCE = re.compile(

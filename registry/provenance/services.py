@@ -78,7 +78,7 @@ def register_licence(*, actor: Caller, team: Team, expression: str) -> Licence:
         return _write_licence(actor, role, spelling, terms)
 
 
-def _write_licence(actor: Caller, role: str, spelling: str, terms: dict[str, Any]) -> Licence:
+def _write_licence(actor: Caller, role: str, spelling: str, terms: licences.TermsDocument) -> Licence:
     with unit(actor, role=role) as opened:
         newest = queries.licence_in_force(spelling)
         if newest is not None and newest.terms == terms:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, Edge, EdgeRole, ModelVersion, RegisteredModel, VersionOrigin
 from registry.compression.measured_again import measured_again
-from registry.provenance.models import DatasetVersion
+from registry.provenance.licences import TermsDocument
+from registry.provenance.queries import terms_in_force
 from registry.release import gates, queries
 from registry.release.models import Approval, DecisionKind, Waiver
 
@@ -29,7 +31,7 @@ def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion
         at=at,
         tier=use_case.tier if use_case else None,
         use_case=f"{model.team.slug}/{use_case.slug}" if use_case else None,
-        training_data=version.training_data,
+        training_data=catalog.stated([version.pk])[version.pk].training_data,
         structure=[e.digest for e in evidence if e.kind == "structure" and e.source == "measured"],
         evidence=evidence,
         terms=_terms(version),
@@ -87,7 +89,9 @@ def _edge(edge: Edge) -> gates.EdgeInput:
 
 
 def _datasets(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.DatasetInput]:
-    found = [_dataset(e, version) for e in ancestry.edges if e.role == EdgeRole.DATA]
+    edges = [e for e in ancestry.edges if e.role == EdgeRole.DATA]
+    terms = terms_in_force(e.dataset_version.licence_id for e in edges if e.dataset_version is not None)
+    found = [_dataset(e, version, terms) for e in edges]
     if ancestry.truncated:
         found.append(
             gates.DatasetInput("what lies beyond the limit of the lineage", version.digest, "none", False, False)
@@ -95,7 +99,7 @@ def _datasets(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.D
     return found
 
 
-def _dataset(edge: Edge, version: ModelVersion) -> gates.DatasetInput:
+def _dataset(edge: Edge, version: ModelVersion, terms: Mapping[uuid.UUID, TermsDocument]) -> gates.DatasetInput:
     row = edge.dataset_version
     if row is None:
         return gates.DatasetInput("data outside of this registry", edge.parent_digest, "not recorded", False, False)
@@ -106,14 +110,13 @@ def _dataset(edge: Edge, version: ModelVersion) -> gates.DatasetInput:
         else _foreign("data", row.bound_digest),
         digest=row.bound_digest,
         licence=str(row.licence),
-        licence_known=_terms_known(row),
+        licence_known=_terms_known(terms[row.licence_id]),
         origin_known=row.origin.erased_at is None and bool((row.origin.value or "").strip()),
     )
 
 
-def _terms_known(row: DatasetVersion) -> bool:
-    answers = row.licence.terms.get("answers", {})
-    return all(answers.get(term, {}).get("answer", "unknown") != "unknown" for term in _DECISIVE_TERMS)
+def _terms_known(terms: TermsDocument) -> bool:
+    return all(terms["answers"][term]["answer"] != "unknown" for term in _DECISIVE_TERMS)
 
 
 def _ancestors(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.AncestorInput]:
