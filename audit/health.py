@@ -3,6 +3,7 @@
 Rules:
 - a refused ledger, a missing guard, a loop of the keeper that fails or stands still: "degraded", status 503, with the reason;
 - a witness that refuses, forgets or stays behind is said, by its name;
+- notices that could not be delivered are a warning: a wrong address of mail takes no installation out of service;
 - entries that are stamped with a time of the future, because the clock was wrong once, are said;
 - nothing here needs a login, so nothing here says what is stored.
 """
@@ -20,6 +21,7 @@ from audit import keeper, ledger
 from audit.models import Tick
 from audit.witnessing import witnesses
 from registry import guards
+from registry.notices import queries as notices
 
 STANDSTILL_SECONDS = 60
 AHEAD_SECONDS = 60
@@ -54,9 +56,18 @@ def troubles() -> list[str]:
     return found + unwitnessed
 
 
+def warnings() -> list[str]:
+    """What somebody should look at, though everything is in order, in sentences."""
+    try:
+        return notices.troubles()
+    except Error:
+        return []
+
+
 class Health(View):
     """GET: 200 when in order, 503 when not."""
 
     def get(self, request: HttpRequest, **kwargs: Any) -> JsonResponse:
         found = troubles()
-        return JsonResponse({"status": "degraded" if found else "ok", "troubles": found}, status=503 if found else 200)
+        said = {"status": "degraded" if found else "ok", "troubles": found, "warnings": warnings()}
+        return JsonResponse(said, status=503 if found else 200)

@@ -23,10 +23,13 @@ from django.db.models import Q
 
 from audit import anchors, checkpoints, keys
 from audit.models import Ledger, Tick
+from audit.positions import position_of
 from audit.verification import orphans
 from audit.witnessing import late_cosignatures
 from registry.compression import execution, tasks
 from registry.errors import Problem
+from registry.notices import reminders
+from registry.notices.sending import Sender
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 120
@@ -50,6 +53,8 @@ TICKS = [
     TickSpec("collect-cosignatures", 5.0, late_cosignatures.collect),
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
+    TickSpec("send-notices", 2.0, Sender(position_of).start),
+    TickSpec("write-reminders", 600.0, reminders.write),
     TickSpec("sweep-orphans", 3600.0, orphans.sweep),
     TickSpec("anchor-checkpoint", settings.PRESSMARK_ANCHOR_SECONDS, anchors.anchor_newest),
 ]

@@ -79,6 +79,12 @@ def _lines(before_start: bool) -> Iterator[Line]:
         )
     yield from _anchors()
     yield from _witnesses()
+    for sentence in health.warnings():
+        yield (
+            True,
+            f"warning: {sentence} What to do: docs/notices.md names the settings; /notices/ has what was to be told",
+            "",
+        )
 
 
 def _anchors() -> Iterator[Line]:

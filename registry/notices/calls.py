@@ -74,7 +74,10 @@ def _call(row: Outgoing) -> int:
     try:
         sent = headers(row.webhook.secret, body, row.body, int(time.time()))
         connection.request("POST", destination.place.target, body, sent)
-        return connection.getresponse().status
+        status = connection.getresponse().status
+        if connection.was_cut:  # the end of what came looks like the end of the headers
+            raise TimeoutError
+        return status
     finally:
         end.cancel()
         connection.close()
@@ -89,6 +92,7 @@ class _Connection(http.client.HTTPConnection):
         self._address = destination.address
         self._context = ssl.create_default_context() if place.scheme == "https" else None
         self._raw: socket.socket | None = None
+        self.was_cut = False
 
     def connect(self) -> None:
         """Plain, or with TLS for the host of the URL."""
@@ -98,7 +102,8 @@ class _Connection(http.client.HTTPConnection):
         )
 
     def cut(self) -> None:
-        """Ends whatever the other side still drips: reading then fails."""
+        """Ends whatever the other side still drips."""
+        self.was_cut = True
         try:
             held = self.sock or self._raw
             if held is not None:

@@ -221,7 +221,10 @@ REMINDERS: dict[str, Rule] = {
         (Who.NAMED,), "A role of yours, or one that you gave, ends on {until}", "An administrator can give it again.",
         personal=True,
     ),
-    "token.ending": Rule((Who.NAMED,), "A token of yours ends on {until}", "Make another one in time.", personal=True),
+    "token.ending": Rule(
+        (Who.NAMED,), "A token of yours, or of a service account, ends on {until}", "Make another one in time.",
+        personal=True,
+    ),
     "finding.overdue": Rule(
         (Who.NAMED,), "A finding was due on {until}: {about}", "Mend it, or say why it takes longer."
     ),

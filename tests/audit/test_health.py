@@ -24,7 +24,7 @@ def keeper_ran(cast: Cast) -> None:
 
 def test_an_installation_in_order_is_ok(keeper_ran: None) -> None:
     answer = Client().get("/health/")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "troubles": []})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "troubles": [], "warnings": []})
 
 
 def test_a_keeper_that_never_ran_is_said(cast: Cast) -> None:

@@ -26,7 +26,7 @@ class Mailbox:
 
     @property
     def subjects(self) -> list[str]:
-        return [mail["Subject"] for _, mail in self.mails]
+        return [mail["Subject"].replace("\r\n", "") for _, mail in self.mails]
 
     @property
     def ids(self) -> list[str]:
