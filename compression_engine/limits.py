@@ -1,7 +1,8 @@
 """How much a call may write in all, and how long a model may take for one batch: set where the call begins, asked where it counts.
 
 Rules:
-- every file that the engine writes is counted here while it lies there, nameless ones too; what is removed is given back;
+- every file whose size grows with rows or model is counted here while it lies there, nameless ones too; what is removed is given
+  back; documents, of 16 MiB at most, are not counted;
 - what would go beyond the limit is refused before it is written (disk_full); each file counts with its length;
 - outside a call (`within`) nothing is limited but the time of a batch;
 - limits decide whether there is an outcome, never which one.
