@@ -62,6 +62,11 @@ def label_sequences(field: Field, plan: Plan) -> list[Symbols]:
         row = field.row(index).reshape(-1)
         if row.dtype.kind == "f":
             row = np.where(np.isfinite(row), row, -1)
+            broken = row[row != np.floor(row)]
+            if len(broken):
+                message = f"The label of row {index + 1} holds {float(broken[0]):g}, which is no number of a symbol."
+                hint = "Give whole numbers of symbols; negative ones are padding."
+                raise DataError("data_does_not_fit", message, hint)
         found.append(tuple(int(symbol) for symbol in row if symbol >= 0))
     return found
 

@@ -126,7 +126,8 @@ def _input_features(encoder: Encoder) -> dict[str, Floats]:
 def _projection(name: str, answer: Array) -> float:
     if not np.isfinite(answer).all():
         return float("nan")
-    return float(answer.astype(np.float64) @ _direction(name, len(answer)))
+    # not a product of vectors: a BLAS with more threads would add up in another order
+    return float((answer.astype(np.float64) * _direction(name, len(answer))).sum())
 
 
 @lru_cache(maxsize=256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from compression_engine.errors import DataError
 from compression_engine.measure import quality
 from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
@@ -151,3 +152,27 @@ def test_errors_with_heavy_tails_are_bounded_by_larger_ones_than_were_seen_and_s
         assert entry.high is not None
         assert entry.low < (entry.value or 0) < entry.high
     assert (heavy.high or 0) / (heavy.value or 1) > 1.3 > 1.1 > (light.high or 0) / (light.value or 1)
+
+
+def test_a_token_id_that_is_no_whole_number_is_refused_and_not_cut() -> None:
+    plan = Plan(task="sequence", classes=tuple("_abc"), blank=0)
+    logits = np.zeros((2, 3, 4))
+    outputs = answered.of({"version": logits}, np.array([[1.0, np.nan], [2.5, 1.0]]))
+    with pytest.raises(DataError, match="The label of row 2 holds 2"):
+        quality.measure(answered.context(outputs, plan))
+
+
+def test_recall_of_rows_of_sequences_is_bounded_by_sequences() -> None:
+    generator = np.random.default_rng(4)
+    rows, groups = generator.normal(size=(200, 6)), generator.integers(0, 20, size=200)
+    found = []
+    for sequences in (None, np.repeat(np.arange(10), 20)):
+        outputs = (
+            answered.of({"version": rows}, groups)
+            if sequences is None
+            else answered.of({"version": rows}, groups, sequences=sequences)
+        )
+        (document,) = quality.measure(answered.context(outputs, Plan(task="embedding")))
+        found.append(answered.by_name(list(document.measurements))["recall_at_1"])
+    assert found[0].value == found[1].value
+    assert (found[0].low, found[0].high) != (found[1].low, found[1].high)

@@ -2,7 +2,8 @@
 
 Rows with the same label are relevant to each other; a row counts as found when one of the k nearest by cosine is relevant
 (Jegou et al. 2011; Oh Song et al. 2016). A row whose label no other row has is never found, and the sentence says how many
-there are. Interval: Wilson's; rows are asked against each other, so it is that of the queries, with the collection as it is.
+there are. Interval: Wilson's, or one of whole sequences; rows are asked against each other, so it is that of the queries, with the
+collection as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 
 from compression_engine.measure import scores
 from compression_engine.measure.retrieval import hits_at
-from compression_engine.measure.statistics.intervals import share_interval
+from compression_engine.measure.statistics import bootstrap
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -32,8 +33,9 @@ def figures(outputs: Outputs, role: str, plan: Plan, seed: int, who: str) -> lis
     found = []
     for rank, hits in hits_at(rows, groups, ranks).items():
         count = int(hits.sum())
-        low, high = share_interval(count, n)
+        low, high = bootstrap.interval_of_share(hits == 1, seed, outputs.sequences)
         where = "as its nearest" if rank == 1 else f"among its {rank} nearest"
         plain = f"{who} has a row of the same label {where} for {count} of {n} rows ({count / n:.1%}{note})."
-        found.append(Measurement(f"recall_at_{rank}", count / n, "share", n, plain, low, high))
+        reason = bootstrap.TOO_FEW if low is None else None
+        found.append(Measurement(f"recall_at_{rank}", count / n, "share", n, plain, low, high, reason=reason))
     return found
