@@ -5,6 +5,7 @@ Rules:
   evaluation measured); a decision is about the version of its approval, an incident about that of its window, an act on a
   quarantine about the version that is stopped;
 - a replay is about the version that it made again; another run that made nothing is about the version that it began with;
+- a document, review, hold or purge is about the version whose id it names (`about`);
 - what names no version is about the model as a whole and is always kept;
 - a version is kept together with its ancestors in the same model, for its history is theirs.
 """
@@ -53,6 +54,8 @@ def versions_of(snapshot: Snapshot, type_: str, key: str, row: Mapping[str, Any]
         column, owner = _ABOUT_ANOTHER[type_]
         found = snapshot.get(owner, str(row[column]))
         return {str(found.row["version_id"])} if found else set()
+    if row.get("about") and snapshot.get("catalog.version", str(row["about"])) is not None:
+        return {str(row["about"])}
     return {str(row["version_id"])} if row.get("version_id") else set()
 
 

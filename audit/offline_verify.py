@@ -1533,6 +1533,7 @@ class Bundle:
         value = shape(read_json(self.read(where), where), where, documents="list", type="pressmark/not_included/1")
         refs = {(r["digest"], r["name"], r["size_bytes"]) for e in self.entries for r in e.event["refs"]}
         kept = {r["digest"] for e in self.entries if self.is_of_version(e) for r in e.event["refs"]}
+        attached = self.attached_elsewhere()
         for row in value["documents"]:
             shape(row, where, digest="digest", name="text", reason="text", size_bytes="count")
             digest, reason = row["digest"], row["reason"]
@@ -1540,7 +1541,8 @@ class Bundle:
                 raise Bad(f"{where}: reason {reason!r} is not known")
             if reason == "too_large" and row["size_bytes"] <= DOCUMENT_LIMIT:
                 raise Bad(f"{where}: {digest} is not too large")
-            if reason == "withheld" and (self.verdict.version is None or digest in kept):
+            withheld = digest in attached or (self.verdict.version is not None and digest not in kept)
+            if reason == "withheld" and not withheld:
                 raise Bad(f"{where}: {digest} may not be withheld")
             if self.document(digest) is not None:
                 raise Bad(f"{where}: {digest} is in the bundle all the same")
@@ -1553,6 +1555,14 @@ class Bundle:
             if count:
                 self.verdict.notes.append(f"{count} documents are named as not included: {reason}")
         return set(digests)
+
+    def attached_elsewhere(self) -> set[str]:
+        """Files that somebody attached to data, a licence or a use case, and that no other entry refers to."""
+        attached: dict[bool, set[str]] = {True: set(), False: set()}
+        for entry in self.entries:
+            file = entry.event["kind"] == "document.attached" and not entry.stream.startswith("model:")
+            attached[file].update(ref["digest"] for ref in entry.event["refs"])
+        return attached[True] - attached[False]
 
     def is_of_version(self, entry: Entry) -> bool:
         """Whether an entry holds the record of the version that the bundle is narrowed to."""

@@ -32,10 +32,17 @@ class About:
     def concerns(self) -> Callable[[Mapping[str, Any]], bool]:
         """Whether an event's documents and texts belong into the bundle."""
         snapshot = self.snapshot
-        if snapshot is None or self.version is None:
+        if snapshot is None:
             return lambda event: True
+        if self.version is None:
+            return lambda event: not self._is_foreign_file(event)
         kept = concerns.lineage(snapshot, self.version)
-        return lambda event: concerns.is_about(snapshot, kept, event["records"])
+        return lambda event: not self._is_foreign_file(event) and concerns.is_about(snapshot, kept, event["records"])
+
+    def _is_foreign_file(self, event: Mapping[str, Any]) -> bool:
+        """Whether another team attached it to what is theirs, say to its data: the file stays theirs to hand over."""
+        own = self.model is None or event["team"] in (None, str(self.model.team_id))
+        return event["kind"] == "document.attached" and not own
 
     def models(self) -> Iterator[tuple[RegisteredModel, Snapshot]]:
         """Each model that it is about, one at a time, with what the ledger says about it."""

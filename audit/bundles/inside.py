@@ -3,6 +3,7 @@
 Rules:
 - every document that an included entry refers to is in, or named as left out with the reason; one that is lost stops the build;
 - a bundle about one version withholds the documents that only events about other versions refer to, and does not open their texts;
+- a bundle about a model withholds the files that other teams attached to what is theirs;
 - a bundle about a model opens the texts that people of its own team wrote, and those of licences and policies; what other teams
   wrote about data, recipes or use cases, and what administrators wrote about the instance, stays closed: a salt that left the
   building cannot be called back. The bundle of the instance opens every text;

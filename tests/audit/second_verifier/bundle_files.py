@@ -109,13 +109,14 @@ def _left_out(files: Files, entries: list[Entry], about: About, findings: Findin
             findings.no(FILES, "not_included.json: not in order, or one digest twice")
         referred = {(r["digest"], r["name"], r["size_bytes"]) for entry in entries for r in entry.refs()}
         own = {ref["digest"] for entry in entries if entry.position in about.of_version for ref in entry.refs()}
+        attached = _attached_elsewhere(entries)
         for row in rows:
             digest, reason, size = row["digest"], row["reason"], row["size_bytes"]
             left_out.add(digest)
             allowed = {
                 "purged": True,
                 "too_large": size > MAX_DOCUMENT_BYTES,
-                "withheld": about.version is not None and digest not in own,
+                "withheld": digest in attached or (about.version is not None and digest not in own),
             }
             findings.demand(allowed.get(reason, False), FILES, f"{digest} may not be left out as {reason!r}")
             findings.demand((digest, row["name"], size) in referred, FILES, f"no entry refers so to {digest}")
@@ -123,6 +124,13 @@ def _left_out(files: Files, entries: list[Entry], about: About, findings: Findin
                 f"documents/{digest[7:]}" not in files, FILES, f"{digest} is said to be left out, and is there"
             )
     return left_out
+
+
+def _attached_elsewhere(entries: list[Entry]) -> set[str]:
+    """Digests that only `document.attached` entries outside of streams of models refer to."""
+    named = [(e.kind == "document.attached" and not e.stream.startswith("model:"), e.refs()) for e in entries]
+    files = {ref["digest"] for is_file, refs in named if is_file for ref in refs}
+    return files - {ref["digest"] for is_file, refs in named if not is_file for ref in refs}
 
 
 def _check_documents(files: Files, entries: list[Entry], about: About, findings: Findings) -> None:
