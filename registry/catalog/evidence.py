@@ -24,7 +24,7 @@ from registry.provenance.models import DatasetVersion, Source
 MEMBERS = {"environment", "figures", "kind", "method", "seed", "source", "subjects", "type"}
 SEEN_ROWS = "seen_rows"
 """The name in an environment under which evidence says how many of its rows the version was made with."""
-DISTINCT_ROWS, ALL_ROWS = "distinct_rows", "evaluated_rows"
+DISTINCT_ROWS, ALL_ROWS, LEFT_OUT = "distinct_rows", "evaluated_rows", "left_out_rows"
 """So the names under which it says how many rows differ, where some repeat, and of how many."""
 SCORES_DOUBTED = "scores_doubted"
 """So the name under which it says that its plan most likely misnames the scores of the model, and why."""

@@ -8,6 +8,7 @@ Rules:
   (`incumbent_version`, `first_version`);
 - rows that the version was made with are said in the environment (`seen_rows`): by the engine where it found them among the rows,
   here where the whole data stand in the lineage;
+- rows that could not be used are said (`left_out_rows`), and of how many the others are: what is left may be easier;
 - where the engine says that rows repeat (`distinct_rows`), of how many is said beside it (`evaluated_rows`): a gate can then tell
   how many of a part surely differ.
 """
@@ -17,11 +18,11 @@ from __future__ import annotations
 from typing import Any
 
 from registry.catalog import distributions
-from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SEEN_ROWS, EvidenceSpec
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, LEFT_OUT, SEEN_ROWS, EvidenceSpec
 from registry.catalog.models import ModelVersion
 from registry.compression.material import seen_by
 from registry.compression.models import Run
-from registry.compression.results import EngineResult, named_evidence
+from registry.compression.results import EngineResult, left_out, named_evidence
 from registry.provenance.models import Source
 
 INCUMBENT_KINDS = {"-incumbent": "incumbent", "-first": "first"}
@@ -87,8 +88,15 @@ def _with_seen_rows(run: Run, result: EngineResult, document: dict[str, Any]) ->
 
 def _with_all_rows(result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:
     repeats = any(fact["name"] == DISTINCT_ROWS for fact in document["environment"])
-    return _with_facts(document, {ALL_ROWS: _evaluated(result)}) if repeats else document
+    left = left_out(_rows(result)["broken"])
+    facts = {LEFT_OUT: str(left)} if left else {}
+    return _with_facts(document, facts | {ALL_ROWS: _evaluated(result)}) if repeats or left else document
 
 
 def _evaluated(result: EngineResult) -> str:
-    return str(next(row["rows"] for row in result.document["data"] if row["role"] == "evaluation"))
+    return str(_rows(result)["rows"])
+
+
+def _rows(result: EngineResult) -> dict[str, Any]:
+    found: dict[str, Any] = next(row for row in result.document["data"] if row["role"] == "evaluation")
+    return found

@@ -8,6 +8,8 @@ Rules:
   compared with any other version, or with none that it names, it is as if it were not there;
 - evidence over rows that the version had seen when it was made does not count, unless the rule accepts it (`seen_rows`);
 - nor does what leans on scores that the plan most likely misnames, unless the rule accepts it (`doubted_scores`);
+- nor does what was found after more than one in a hundred rows were left out as unusable, unless the rule accepts it
+  (`left_out_rows`): a plan that calls a class otherwise makes all its rows unusable, and what is left is easier;
 - repeated rows are no evidence: a sample counts only the rows that surely differ, unless the rule counts them (`repeated_rows`).
 No Django, no clock, no reading.
 """
@@ -21,6 +23,9 @@ from registry.release.gate_facts import EvidenceInput, Finding, GateInputs
 
 # named by registry.catalog.evidence too, which stands on Django: a test holds both together
 SEEN_ROWS, DISTINCT_ROWS, ALL_ROWS, SCORES_DOUBTED = "seen_rows", "distinct_rows", "evaluated_rows", "scores_doubted"
+LEFT_OUT = "left_out_rows"
+_LEFT_OUT_SHARE = 100
+"""Of so many rows one may be unusable."""
 ROWS, PLAN = "dataset_digest", "plan_digest"
 _SERVED, _FIRST = "-incumbent", "-first"
 _OF_SCORES = ("quality", "comparison", "fairness", "calibration", "robustness", "out-of-distribution")
@@ -63,6 +68,17 @@ def rows_seen(evidence: EvidenceInput) -> str:
     if not _is_count(said):
         return "an unknown number of rows"
     return "" if int(said) == 0 else f"{int(said)} row{'' if int(said) == 1 else 's'}"
+
+
+def rows_left_out(evidence: EvidenceInput) -> str:
+    """How many rows could not be used, in words; empty where they are few, and for what rests on no rows."""
+    said = evidence.environment.get(LEFT_OUT, "0")
+    if not of_rows(evidence.kind) or said == "0":
+        return ""
+    if not _is_count(said):
+        return "an unknown number of rows"
+    given = int(said) + _all_rows(evidence)
+    return f"{int(said):,} of {given:,} rows" if _LEFT_OUT_SHARE * int(said) > given else ""
 
 
 def accepts_seen(parameters: Parameters) -> bool:
@@ -133,7 +149,9 @@ def _as_asked(evidence: EvidenceInput, asked: Parameters) -> bool:
 
 def _tainted(parameters: Parameters, evidence: EvidenceInput) -> bool:
     seen = rows_seen(evidence) != "" and not accepts_seen(parameters)
-    return seen or (_doubted(parameters, evidence) and parameters.get("doubted_scores", "refused") != "accepted")
+    partial = rows_left_out(evidence) != "" and parameters.get(LEFT_OUT, "refused") != "accepted"
+    doubted = _doubted(parameters, evidence) and parameters.get("doubted_scores", "refused") != "accepted"
+    return seen or partial or doubted
 
 
 def _doubted(parameters: Parameters, evidence: EvidenceInput) -> bool:
@@ -160,6 +178,12 @@ def _taint(what: str, parameters: Parameters, evidence: EvidenceInput) -> str:
     rows = rows_seen(evidence)
     if rows and not accepts_seen(parameters):
         return f"{what} was only measured on data of which the version had seen {rows} when it was made; that does not count."
+    left = rows_left_out(evidence)
+    if left and parameters.get(LEFT_OUT, "refused") != "accepted":
+        return (
+            f"{what} rests on what was left after {left} could not be used; that does not count. Mend the rows, or the names of "
+            "the classes in the plan, and evaluate again."
+        )
     return (
         f"{what} leans on scores that the plan most likely misnames ({evidence.environment[SCORES_DOUBTED]}); that does not "
         "count. Say in the plan what the scores are and evaluate again."

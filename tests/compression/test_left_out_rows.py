@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from registry.compression import services
 from registry.compression.results import left_out
+from registry.release.evidence_choice import rows_left_out
+from registry.release.inputs import gather
 from tests.compression.test_api import client
 from tests.compression.test_evaluation_api import evaluations_url
 from tests.compression.test_execute_evaluation import PLAN
@@ -27,11 +30,14 @@ def test_rows_beyond_those_that_are_named_are_counted(world: World) -> None:
     told = client(world, "omar").get(f"{evaluations_url(version)}/{run.pk}").json()["data"][0]
     assert (told["rows"], told["left_out"]) == (7, 33)
     assert told["broken"][-1] == "and 13 more"
+    found = {row.kind: row for row in gather(version, timezone.now()).evidence}["quality"]
+    assert (found.environment["left_out_rows"], found.environment["evaluated_rows"]) == ("33", "7")
+    assert rows_left_out(found) == "33 of 40 rows"  # a gate refuses it
     people = Client()
     people.force_login(world.cast.people["ada"])
     model = version.model
     page = people.get(reverse("desk:evaluation", args=[model.team.slug, model.slug, version.number, run.pk]))
-    assert "33 rows could not be used and count nowhere: more than a tenth." in page.content.decode()
+    assert "33 rows could not be used and count nowhere: more than one in a hundred." in page.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def with_facts(facts: dict[str, str], *, n: int = 300, **members: Any) -> gates.
 
 
 def test_gate_and_catalog_mean_the_same_facts() -> None:
-    for name in ("SEEN_ROWS", "DISTINCT_ROWS", "ALL_ROWS", "SCORES_DOUBTED"):
+    for name in ("SEEN_ROWS", "DISTINCT_ROWS", "ALL_ROWS", "SCORES_DOUBTED", "LEFT_OUT"):
         assert getattr(names, name) == getattr(evidence_choice, name)
 
 
@@ -52,6 +52,26 @@ def test_declared_evidence_that_says_nonsense_of_seen_rows_counts_as_seen() -> N
     declared = with_facts({"seen_rows": "none at all"}, source="declared")
     found = answer("evidence_present", inputs(evidence=[declared]), **{**FIDELITY, "source": "any"})
     assert (found.answer, "an unknown number of rows" in found.reason) == ("blocked", True)
+
+
+# --- rows that could not be used ---
+
+
+@pytest.mark.parametrize(
+    ("left", "answered"), [("0", "passed"), ("3", "passed"), ("4", "blocked"), ("293", "blocked"), ("few", "blocked")]
+)
+def test_what_is_left_after_rows_could_not_be_used_counts_while_they_are_few(left: str, answered: str) -> None:
+    given = inputs(evidence=[with_facts({"left_out_rows": left, "evaluated_rows": "300"})])
+    for check, rule in (("figure", FIGURE), ("evidence_present", FIDELITY)):
+        found = answer(check, given, **rule)
+        assert found.answer == answered
+        assert answered == "passed" or "could not be used; that does not count" in found.reason
+        assert answer(check, given, **rule, left_out_rows="accepted").answer == "passed"
+
+
+def test_size_and_speed_rest_on_no_rows_that_could_be_left_out() -> None:
+    given = inputs(evidence=[replace(with_facts({"left_out_rows": "299", "evaluated_rows": "1"}), kind="size")])
+    assert answer("evidence_present", given, **{**PRESENT, "kind": "size"}).answer == "passed"
 
 
 # --- rows that repeat ---

@@ -124,9 +124,9 @@ class Record:
         return sum(rows.left_out for rows in self.data)
 
     @property
-    def is_mostly_broken(self) -> bool:
-        """Whether of some data more than a tenth could not be used: what is left may be easier."""
-        return any(10 * rows.left_out > rows.given for rows in self.data)
+    def is_thinned(self) -> bool:
+        """Whether of some data more than one in a hundred could not be used: what is left may be easier, and gates refuse it."""
+        return any(100 * rows.left_out > rows.given for rows in self.data)
 
     def sheet(self, kind: str) -> Sheet:
         """All figures of a kind; an empty sheet where it was not measured."""
