@@ -15,7 +15,7 @@ from audit.reports import wording
 from audit.snapshots import Record
 from registry.catalog.sentences import sentence
 
-KINDS = ("size", "timing", "memory", "fidelity", "quality", "outputs")
+KINDS = ("size", "timing", "memory", "fidelity", "invariance", "quality", "outputs")
 _BARS = (("size", "size_bytes"), ("timing", "latency_p50_ms"), ("memory", "peak_memory_bytes"))
 _DATA = {
     "calibration": "calibration", "evaluation": "evaluation", "baseline": "baseline", "out_of_distribution": "other kind",

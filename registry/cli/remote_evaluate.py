@@ -86,8 +86,10 @@ def told(found: dict[str, Any]) -> list[str]:
             lines.append(f"{data['left_out']:,} rows of {data['reference']} could not be used: {data['broken'][0]}")
     if found["seen"]["rows"]:
         lines.append(
-            f"The version had seen {found['seen']['rows']} of these rows when it was made: no gate takes these figures."
+            f"The version had seen {found['seen']['rows']} of these rows when it was made: no gate takes these figures, "
+            "unless its policy says so."
         )
+    lines += _doubts(found.get("doubts") or {})
     for evidence in found["evidence"]:
         whole = [figure["sentence"] for figure in evidence["figures"] if not figure["slice"] or _says_for_whom(figure)]
         parts = len(evidence["figures"]) - len(whole)
@@ -95,6 +97,22 @@ def told(found: dict[str, Any]) -> list[str]:
             f"{evidence['kind']}{f' (and {parts} figures of parts)' if parts else ''}",
             *(f"  {s}" for s in whole),
         ]
+    return lines
+
+
+def _doubts(said: dict[str, str | None]) -> list[str]:
+    """What makes every figure worth less; an older server does not say it."""
+    lines = []
+    if said.get("distinct_rows"):
+        of = f" of {said['evaluated_rows']}" if said.get("evaluated_rows") else ""
+        lines.append(
+            f"{said['distinct_rows']}{of} rows differ: each other one stands in the data again, and every n counts it."
+        )
+    if said.get("scores_doubted"):
+        lines.append(
+            f"The plan most likely misnames the scores ({said['scores_doubted']}): no gate takes what leans on them, unless its "
+            "policy says so."
+        )
     return lines
 
 

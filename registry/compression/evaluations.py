@@ -61,10 +61,7 @@ def compared_with(run: Run) -> dict[str, ModelVersion | None]:
 
 def outputs_of(caller: Caller, run: Run) -> tuple[str, int]:
     """Digest and size of what the models answered; Forbidden without the right to download every version and all data in it."""
-    data = (run.evaluation, run.out_of_distribution)  # the file names the rows of both that were broken, and why
-    teams = {run.model.team_id} | {rows.dataset.team_id for rows in data if rows is not None}
-    teams |= {version.model.team_id for version in compared_with(run).values() if version is not None}
-    for team in sorted(teams):
+    for team in _teams_in(run):
         permissions.require(caller, "version.download", team)
     if run.outputs_digest is None or not storage.is_stored(run.outputs_digest):
         raise NotFound(
@@ -72,6 +69,18 @@ def outputs_of(caller: Caller, run: Run) -> tuple[str, int]:
             hint="They are kept when an evaluation succeeds; request it again.",
         )
     return run.outputs_digest, storage.path_of(run.outputs_digest).stat().st_size
+
+
+def may_download_outputs(caller: Caller, run: Run) -> bool:
+    """Whether a page should offer them."""
+    return all(permissions.may(caller.actor_id, "version.download", team) for team in _teams_in(run))
+
+
+def _teams_in(run: Run) -> list[uuid.UUID]:
+    """Of every version that answered, and of the data: the file says which of their rows were broken, and why."""
+    data = (run.evaluation, run.out_of_distribution)
+    teams = {run.model.team_id} | {rows.dataset.team_id for rows in data if rows is not None}
+    return sorted(teams | {version.model.team_id for version in compared_with(run).values() if version is not None})
 
 
 def evaluation_body(run: Run, caller: Caller) -> Body:

@@ -54,6 +54,11 @@ class Ground:
         return str(self.plan.get("output") or _FIRST_OUTPUT)
 
     @property
+    def of_team(self) -> str:
+        """What stands before the name of the data, where the reader may know it."""
+        return "" if self.dataset is None else f"of {self.dataset.dataset.team}/"
+
+    @property
     def slices(self) -> Sequence[str]:
         """The columns whose groups were judged apart."""
         return [str(name) for name in self.plan.get("slices") or ()]

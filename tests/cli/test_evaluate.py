@@ -140,6 +140,19 @@ def test_it_says_for_whom_it_is_worst_and_leaves_the_other_slices_to_the_page() 
     ]
 
 
+def test_what_makes_every_figure_worth_less_is_said_before_them() -> None:
+    doubts = {"distinct_rows": "40", "evaluated_rows": "4000", "scores_doubted": "logits that all lie in 0..1"}
+    found = {
+        "version": "risk/scorer@2", "n": 4000, "compared_with": {}, "data": [], "seen": {"rows": 12}, "doubts": doubts,
+        "evidence": [],
+    }  # fmt: skip
+    said = remote_evaluate.told(found)
+    assert "seen 12 of these rows when it was made: no gate takes these figures, unless its policy says so." in said[1]
+    assert said[2].startswith("40 of 4000 rows differ: each other one stands in the data again")
+    assert "misnames the scores (logits that all lie in 0..1)" in said[3]
+    assert remote_evaluate.told({**found, "seen": {"rows": None}, "doubts": dict.fromkeys(doubts)})[1:] == []
+
+
 def test_a_failure_is_said_with_its_reason(pressmark: Pressmark, served: World, capsys: Said) -> None:
     version, words = served.version(), served.dataset_version([{"text": "no arrays at all"}])
     worker: Any = WorkerBeside()

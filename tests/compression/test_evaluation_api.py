@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from registry.access.models import Role, Team
 from registry.access.services import grant_membership
 from registry.catalog.models import ModelVersion
+from registry.compression import evaluations
 from registry.compression.models import Run
 from tests.compression.test_api import client
 from tests.compression.test_request_evaluation import PLAN
@@ -87,6 +88,16 @@ def test_answers_about_data_of_another_team_need_its_leave_as_well(world: World,
     version = world.version()
     run = ask(world, version, evaluation=world.reference(rows)).json()
     assert client(world, "ada").get(f"{evaluations_url(version)}/{run['id']}/outputs").status_code == 403
+    judged = world.reference(world.arrays_dataset(seed=9))
+    # the file names the broken rows of data of another kind as well
+    mine = ask(world, version, evaluation=judged, out_of_distribution=world.reference(rows)).json()
+    url = f"{evaluations_url(version)}/{mine['id']}/outputs"
+    assert client(world, "ada").get(url).status_code == 403
+    found = Run.objects.get(pk=mine["id"])
+    assert not evaluations.may_download_outputs(cast.ada, found)
+    grant_membership(actor=cast.root, person=cast.people["ada"], role=Role.ENGINEER, team=outsider_team)
+    assert client(world, "ada").get(url).status_code == 404  # not kept yet
+    assert evaluations.may_download_outputs(cast.ada, found)
 
 
 @pytest.mark.usefixtures("committed_db")

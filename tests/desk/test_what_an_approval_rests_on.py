@@ -42,7 +42,7 @@ def test_rows_plan_output_and_slices_stand_on_both_pages_with_the_digests_to_cop
     approval, run = asked(story)
     path = reverse(name, args=[approval.pk])
     page = visit("omar").reads(path)
-    assert f"Measured on 833 rows of {run.evaluation} sha256:" in page
+    assert f"Measured on 833 rows of search/{run.evaluation} sha256:" in page
     assert f"by plan {run.plan_digest[:19]}" in page
     assert (
         "Output judged logits Right answers column approved Slices race How often measured 2 times; the newest" in page

@@ -33,7 +33,8 @@ class EvaluationPage(Page):
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         evaluation = find_evaluation(caller, kwargs)
         record = evaluation.record
-        return {"evaluation": evaluation, "version": record.version, "model": record.version.model, "run": record.run}
+        named = {"evaluation": evaluation, "version": record.version, "model": record.version.model, "run": record.run}
+        return named | {"may_download_outputs": evaluations.may_download_outputs(caller, record.run)}
 
 
 class EvaluationJSON(Page):

@@ -81,7 +81,7 @@ class RunForm(forms.Form):
     )  # fmt: skip
     allow_seen = forms.BooleanField(
         label="Allow rows that training or calibration saw", required=False,
-        help_text="Every figure is then marked, and gates do not accept it.",
+        help_text="Every figure is then marked, and gates do not accept it unless their policy says so.",
     )  # fmt: skip
 
     price_sheet = forms.CharField(
