@@ -94,6 +94,21 @@ class Client:
         """The bytes of a document, checked by digest."""
         return self.download(f"documents/{document}/content", target, expected)
 
+    def register_webhook(self, url: str, kinds: Sequence[str], team: str | None = None) -> dict[str, Any]:
+        """Have an address told of events, of a team or of the whole instance; the answer holds its secret, once."""
+        made: dict[str, Any] = self.post("webhooks", {"url": url, "kinds": list(kinds), "team": team})
+        return made
+
+    def rotate_webhook(self, webhook: str) -> dict[str, Any]:
+        """A new secret for a webhook, in the answer, once."""
+        made: dict[str, Any] = self.post(f"webhooks/{webhook}/rotate")
+        return made
+
+    def end_webhook(self, webhook: str) -> dict[str, Any]:
+        """Have an address told of nothing any more."""
+        ended: dict[str, Any] = self.post(f"webhooks/{webhook}/end")
+        return ended
+
     def upload(self, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Stream a file; the server answers its digest, which must be the one that we computed."""
         digest = digest_of(path)

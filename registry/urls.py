@@ -13,11 +13,12 @@ from registry.catalog import urls as catalog
 from registry.compression import urls as compression
 from registry.desk import urls as desk
 from registry.monitoring import urls as monitoring
+from registry.notices import urls as notices
 from registry.oversight import urls as oversight
 from registry.provenance import urls as provenance
 from registry.release import urls as release
 
-_ROOMS = (access, provenance, catalog, compression, oversight, release, monitoring, audit.urls, admin, desk)
+_ROOMS = (access, provenance, catalog, compression, oversight, release, monitoring, notices, audit.urls, admin, desk)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include([pattern for room in _ROOMS for pattern in room.api])),

@@ -13,10 +13,11 @@ from registry.access import permissions
 from registry.access.models import Role
 from registry.access.permissions import PERMISSIONS, roles_of
 from registry.access.queries import get_team, readable_team_ids
-from registry.errors import Forbidden, NotFound
+from registry.errors import Forbidden, Invalid, NotFound
 from registry.events import Caller
 from registry.notices.models import Channel, Outgoing, Preference, Webhook
 
+PAGE_ROWS = 50
 GIVEN_UP_SHOWN = datetime.timedelta(days=7)
 
 
@@ -37,6 +38,21 @@ def notices_of(caller: Caller) -> QuerySet[Outgoing]:
     if teams is None:
         return rows
     return rows.filter(Q(body__team=None) | Q(body__team__in=[str(key) for key in teams]))
+
+
+def page_of_notices(caller: Caller, before: str = "", limit: str = "") -> tuple[list[Outgoing], str | None]:
+    """A page of what the caller was told: newest first, those after the notice `before`; and the id to go on with."""
+    rows = notices_of(caller)
+    if not (limit or str(PAGE_ROWS)).isdigit() or not 1 <= int(limit or PAGE_ROWS) <= PAGE_ROWS:
+        raise Invalid(f"A page has 1 to {PAGE_ROWS} notices.", hint="Correct 'limit'.")
+    if before:
+        last = rows.filter(pk=before).first()
+        if last is None:
+            raise Invalid("'before' names no notice of yours.", hint="Use 'next' of the page before.")
+        rows = rows.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk))
+    count = int(limit or PAGE_ROWS)
+    found = list(rows[: count + 1])
+    return found[:count], found[count - 1].pk if len(found) > count else None
 
 
 def wants_mail(caller: Caller) -> bool:
