@@ -20,11 +20,10 @@ from registry.catalog.models import Completeness, EdgeRole, Evidence, ModelVersi
 from registry.digests import FILE_ROLES
 from registry.errors import NotFound
 from registry.events import Caller
-from registry.provenance import licences
 from registry.provenance import queries as provenance
 from registry.provenance.api import jsonable, person_named
 from registry.provenance.openapi import PAGE
-from registry.provenance.services import register_licence
+from registry.provenance.services_licences import register_licence
 
 
 def model_body(model: RegisteredModel) -> dict[str, Any]:
@@ -182,7 +181,7 @@ class RegisterVersion(Query, Command):
     def prepare(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> None:
         model = queries.get_model(caller, kwargs["team"], kwargs["model"])
         services.require_version(actor=caller, model=model)
-        licences.normalise(data["licence"])
+        provenance.spelling_of(data["licence"])
         self.manifest = services.inspect_files(actor=caller, files=[FileSpec(**file) for file in data["files"]])
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:

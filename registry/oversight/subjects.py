@@ -16,7 +16,6 @@ from registry.errors import Invalid, NotFound
 from registry.events import Caller
 from registry.oversight import queries
 from registry.oversight.models import UseCase
-from registry.provenance import licences
 from registry.provenance import queries as provenance
 from registry.provenance.models import Dataset, DatasetVersion, Licence
 from registry.provenance.subjects import KINDS, Subject
@@ -73,7 +72,7 @@ def of_licence(row: Licence) -> Subject:
 
 
 def _licence(caller: Caller, expression: str) -> Subject:
-    row = provenance.licence_in_force(licences.normalise(expression))
+    row = provenance.licence_in_force(provenance.spelling_of(expression))
     if row is None or readable_team_ids(caller.actor_id) == set():
         raise NotFound(f"No licence {expression[:80]!r} is registered.", hint="Register it, or look at the spelling.")
     return of_licence(row)

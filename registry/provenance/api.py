@@ -17,7 +17,7 @@ from registry.access.models import Actor
 from registry.access.queries import get_team, readable
 from registry.errors import NotFound
 from registry.events import Caller
-from registry.provenance import licences, queries, services
+from registry.provenance import licences, queries, services, services_licences
 from registry.provenance.models import Dataset, DatasetVersion, Knowledge, Licence
 from registry.provenance.openapi import PAGE, UPLOAD
 from registry.provenance.streams import received_chunks
@@ -85,7 +85,7 @@ class RegisterLicence(Query, Command):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         team = get_team(caller, kwargs["team"])
-        return licence_body(services.register_licence(actor=caller, team=team, expression=data["expression"]))
+        return licence_body(services_licences.register_licence(actor=caller, team=team, expression=data["expression"]))
 
 
 def dataset_body(dataset: Dataset) -> dict[str, Any]:
@@ -271,13 +271,13 @@ class RegisterDatasetVersion(Query, Command):
     def prepare(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> None:
         dataset = queries.get_dataset(caller, kwargs["team"], kwargs["dataset"])
         services.require_dataset_version(actor=caller, dataset=dataset)
-        licences.normalise(data["licence"])
+        queries.spelling_of(data["licence"])
         if data["digest"] and not data["declared_digest"] and not data["declared_files"]:
             self.measured = services.measure_upload(actor=caller, digest=data["digest"])
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         dataset = queries.get_dataset(caller, kwargs["team"], kwargs["dataset"])
-        licence = services.register_licence(actor=caller, team=dataset.team, expression=data["licence"])
+        licence = services_licences.register_licence(actor=caller, team=dataset.team, expression=data["licence"])
         given = {name: value for name, value in data.items() if name != "licence"}
         version = services.register_dataset_version(
             actor=caller, dataset=dataset, licence=licence, measured=self.measured, **given

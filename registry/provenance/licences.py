@@ -1,7 +1,8 @@
 """Licences as SPDX expressions, and their terms as data from the pack `licences.toml`. No tables here.
 
 Rules:
-- an id stands on the SPDX list or is one of our own `LicenseRef-pressmark-<name>`; anything else is refused by name;
+- an id stands on the SPDX list, is one of our own `LicenseRef-pressmark-<name>`, or a team's own `LicenseRef-<name>` whose text was
+  registered; anything else is refused by name;
 - a term answers how free the licensee is: allowed, conditions, unknown, forbidden (in this order, mildest first);
 - AND: every licence binds, so each term takes the strictest answer;
 - OR: the licensee chooses one licence as a whole, never the best term of each; the choice is said;
@@ -14,8 +15,9 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -47,6 +49,8 @@ ANSWERS = ("allowed", "conditions", "unknown", "forbidden")
 """Mildest first: an AND takes the last of what it meets."""
 
 OWN_PREFIX = "LicenseRef-pressmark-"
+TEAMS_OWN = re.compile(r"LicenseRef-(?!pressmark-)[A-Za-z0-9](?:[A-Za-z0-9.-]{0,60}[A-Za-z0-9])?", re.IGNORECASE)
+"""An id of a team's own, by the rules of SPDX for names (letters, digits, - and .)."""
 MAX_EXPRESSION_CHARACTERS = 200
 _PACK_FILE = Path(__file__).with_name("licences.toml")
 
@@ -128,10 +132,10 @@ def _term(given: str | list[str], usual: dict[str, str]) -> Term:
     return Term(answer, sentence)
 
 
-@functools.lru_cache(maxsize=1)
-def _licensing() -> Licensing:
+@functools.lru_cache(maxsize=64)
+def _licensing(teams_own: tuple[str, ...] = ()) -> Licensing:
     listed = [s for s in get_spdx_licensing().known_symbols.values() if not s.key.startswith("LicenseRef-")]
-    own = [LicenseSymbol(name) for name in pack().entries if name.startswith(OWN_PREFIX)]
+    own = [LicenseSymbol(name) for name in (*own_licences(), *teams_own)]
     # the library lets an alias such as LicenseRef-Apache stand for a listed id; only the ids themselves count here
     return Licensing([LicenseSymbol(s.key, _spdx_aliases(s), is_exception=s.is_exception) for s in listed] + own)
 
@@ -140,8 +144,16 @@ def _spdx_aliases(symbol: LicenseSymbol) -> tuple[str, ...]:
     return tuple(a for a in symbol.aliases if not a.startswith("LicenseRef-") and " " not in a)
 
 
-def normalise(expression: str) -> str:
-    """The one spelling of an expression; Invalid names the id that is not known, with close matches."""
+def names_of_teams(text: str) -> tuple[str, ...]:
+    """The ids of teams' own licences that stand in a text, as they are written there."""
+    return tuple(sorted(set(TEAMS_OWN.findall(text))))
+
+
+def normalise(expression: str, teams_own: Iterable[str] = ()) -> str:
+    """The one spelling of an expression; Invalid names the id that is not known, with close matches.
+
+    `teams_own`: ids of teams' own licences that are registered, in the spelling that counts.
+    """
     text = expression.strip()
     if not text:
         raise Invalid(
@@ -155,34 +167,44 @@ def normalise(expression: str) -> str:
             hint=f"Use at most {MAX_EXPRESSION_CHARACTERS} printable ASCII characters.",
             code="licence-expression",
         )
-    _refuse_unknown(text)
-    return str(_parse(text))
+    known = tuple(sorted(teams_own))
+    _refuse_unknown(text, known)
+    return str(_parse(text, known))
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, teams_own: tuple[str, ...]) -> Any:
     try:
-        return _licensing().parse(text, validate=True, strict=True)
+        return _licensing(teams_own).parse(text, validate=True, strict=True)
     except ExpressionError as error:
         raise _malformed(text, error) from None
     except RecursionError as error:
         raise _malformed(text, error) from None
 
 
-def _refuse_unknown(text: str) -> None:
+def _parse_stored(expression: str) -> Any:
+    """An expression that was normalised before: every id of a team's own in it was registered then."""
+    return _parse(expression, names_of_teams(expression))
+
+
+def _refuse_unknown(text: str, teams_own: tuple[str, ...]) -> None:
     try:
-        unknown = sorted(set(_licensing().unknown_license_keys(text)))
+        unknown = sorted(set(_licensing(teams_own).unknown_license_keys(text)))
     except (ExpressionError, RecursionError) as error:
         raise _malformed(text, error) from None
-    if unknown:
-        close = [match for key in unknown for match in _close_matches(key)]
-        hint = f"Did you mean {' or '.join(close)}? " if close else ""
-        raise Invalid(
-            f"{', '.join(unknown)} is no SPDX licence id.",
-            hint=f"{hint}Use an id of https://spdx.org/licenses/, or one of our own: {', '.join(own_licences())}.",
-            code="licence-unknown",
-            unknown=unknown,
-            close=close,
-        )
+    if not unknown:
+        return
+    close = [match for key in unknown for match in _close_matches(key)]
+    hint = f"Did you mean {' or '.join(close)}? " if close else ""
+    own = "" if not any(TEAMS_OWN.fullmatch(key) for key in unknown) else (
+        "A licence of your own is registered first, with its text (`pressmark register-licence TEAM LicenseRef-NAME --text FILE`). "
+    )  # fmt: skip
+    raise Invalid(
+        f"{', '.join(unknown)} is no SPDX licence id, and no licence that was registered with its text.",
+        hint=f"{hint}{own}Use an id of https://spdx.org/licenses/, or one of our own: {', '.join(own_licences())}.",
+        code="licence-unknown",
+        unknown=unknown,
+        close=close,
+    )
 
 
 def own_licences() -> list[str]:
@@ -206,12 +228,12 @@ def _malformed(text: str, error: Exception) -> Invalid:
 
 def terms_of(expression: str, decided: Mapping[str, Terms] | None = None) -> Terms:
     """The terms of a normalised expression, by the rules at the top. `decided`: parts whose terms stand before the pack's."""
-    return _evaluate(_parse(expression), decided or {})
+    return _evaluate(_parse_stored(expression), decided or {})
 
 
 def parts_of(expression: str) -> tuple[str, ...]:
     """The licences that an expression joins, each with its exception, in its order."""
-    return tuple(dict.fromkeys(str(part) for part in _parse(expression).get_literals()))
+    return tuple(dict.fromkeys(str(part) for part in _parse_stored(expression).get_literals()))
 
 
 def _evaluate(node: Any, decided: Mapping[str, Terms]) -> Terms:
@@ -232,7 +254,8 @@ def _single(key: str) -> Terms:
     entry = pack().entries.get(key)
     if entry is not None:
         return Terms(entry.terms, (key,))
-    sentence = f"The terms pack does not know {key}; read its text."
+    own = TEAMS_OWN.fullmatch(key) is not None
+    sentence = f"Nobody has ruled on {key} yet." if own else f"The terms pack does not know {key}; read its text."
     return Terms({term: Term("unknown", sentence) for term in TERMS}, (key,), (sentence,))
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import uuid
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from registry.access.permissions import PERMISSIONS, roles_of
 from registry.access.queries import get_readable, readable
 from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
-from registry.provenance.models import Dataset, DatasetVersion, Licence, Upload
+from registry.provenance import licences
+from registry.provenance.models import Dataset, DatasetVersion, Licence, LicenceRuling, Upload
 from registry.provenance.ruled_terms import terms_in_force
 
 __all__ = [
-    "dataset_versions", "get_dataset", "get_dataset_version", "licence_in_force", "parse_reference", "roles_allow",
-    "terms_in_force", "usable_digests",
+    "affected_licences", "dataset_versions", "get_dataset", "get_dataset_version", "get_licence", "get_ruling",
+    "licence_in_force", "parse_reference", "roles_allow", "same_licence", "spelling_of", "terms_in_force", "usable_digests",
 ]  # fmt: skip
 
 MIN_DIGEST_DIGITS = 12
@@ -68,6 +69,48 @@ def get_dataset_version(caller: Caller, ref: str) -> DatasetVersion:
 def licence_in_force(expression: str) -> Licence | None:
     """The newest registered row of an expression, in its normalised spelling."""
     return Licence.objects.filter(expression=expression, ended_at=None).order_by("-number").first()
+
+
+def spelling_of(expression: str) -> str:
+    """The one spelling of an expression; ids of teams' own count once they are registered. Invalid where one is not known."""
+    written = licences.names_of_teams(expression)
+    known = Licence.objects.filter(ended_at=None, text_digest__isnull=False)
+    wanted = Q(pk=None)
+    for name in written:
+        wanted |= Q(expression__iexact=name)
+    return licences.normalise(expression, set(known.filter(wanted).values_list("expression", flat=True)))
+
+
+def get_licence(expression: str) -> Licence:
+    """The newest row of an expression, however it is spelled."""
+    found = licence_in_force(spelling_of(expression))
+    if found is None:
+        raise NotFound(f"No licence {expression[:80]!r} is registered.", hint="Register it, or look at the spelling.")
+    return found
+
+
+def get_ruling(key: uuid.UUID) -> LicenceRuling:
+    """A ruling by id; rulings belong to the instance, so everybody who may sign in reads them."""
+    rows = LicenceRuling.objects.select_related("licence", "document", "reason", "authored_by", "approved_by")
+    found = rows.filter(pk=key).first()
+    if found is None:
+        raise NotFound("There is no such ruling.", hint="The page of the licence lists its rulings.")
+    return found
+
+
+def same_licence(licence: Licence) -> QuerySet[Licence]:
+    """Every row that a ruling about a licence is about: its expression and, where it has one, its text."""
+    return Licence.objects.filter(expression=licence.expression, text_digest=licence.text_digest)
+
+
+def affected_licences(licence: Licence) -> list[Licence]:
+    """Every row whose terms a ruling about a licence may change: its own, and expressions that it is part of."""
+    rows = Licence.objects.filter(expression__contains=licence.expression).order_by("pk")
+    return [
+        row for row in rows
+        if (row.expression == licence.expression and row.text_digest == licence.text_digest)
+        or (" " in row.expression and licence.expression in licences.parts_of(row.expression))
+    ]  # fmt: skip
 
 
 def roles_allow(actor_id: uuid.UUID, action: str, team_ids: set[uuid.UUID]) -> set[uuid.UUID]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
 from django.utils import timezone
 
 from registry import storage
@@ -16,9 +15,9 @@ from registry.access.models import Actor, Membership, Team, Text
 from registry.access.services import check_slug, new_text
 from registry.digests import is_digest
 from registry.errors import Conflict, Forbidden, Invalid
-from registry.events import Caller, Ref, Unit, current_unit, emit, unit
+from registry.events import Caller, Ref, Unit, emit, unit
 from registry.ids import uuid7
-from registry.provenance import licences, queries
+from registry.provenance import queries
 from registry.provenance.dataset_documents import (
     QUESTIONS,
     USES,
@@ -30,6 +29,7 @@ from registry.provenance.dataset_documents import (
 )
 from registry.provenance.models import Dataset, DatasetVersion, Licence, Upload
 from registry.provenance.rows import Measured, measure_rows
+from registry.provenance.services_licences import register_licence
 
 _UPLOADING = ("version.register", "dataset_version.register", "document.attach")
 
@@ -63,36 +63,6 @@ def require_uploader(actor: Caller) -> None:
             "Uploading needs a role that may register something.",
             hint="Ask an administrator for the role engineer in your team.",
         )
-
-
-def register_licence(*, actor: Caller, team: Team, expression: str) -> Licence:
-    """The row of an SPDX expression with its terms; the same row again while the terms stay the same."""
-    role = permissions.require(actor, "licence.register", team.pk)
-    spelling = licences.normalise(expression)
-    terms = licences.terms_of(spelling).document()
-    try:
-        return _write_licence(actor, role, spelling, terms)
-    except IntegrityError:  # somebody else registered it in the same instant
-        if current_unit() is not None:
-            raise
-        return _write_licence(actor, role, spelling, terms)
-
-
-def _write_licence(actor: Caller, role: str, spelling: str, terms: licences.TermsDocument) -> Licence:
-    with unit(actor, role=role) as opened:
-        newest = queries.licence_in_force(spelling)
-        if newest is not None and newest.terms == terms:
-            return newest
-        licence = Licence.objects.create(
-            expression=spelling,
-            number=newest.number + 1 if newest else 1,
-            terms=terms,
-            pack=licences.pack().id,
-            created_by_id=actor.actor_id,
-            created_at=opened.now,
-        )
-        emit("licence.registered", licence, team=None)
-        return licence
 
 
 def register_dataset(*, actor: Caller, team: Team, slug: str, title: str = "", steward: Actor | None = None) -> Dataset:

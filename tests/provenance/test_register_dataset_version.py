@@ -15,7 +15,7 @@ from audit.models import Entry
 from registry.access.models import Team, Text
 from registry.digests import canonical, parse_canonical
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
-from registry.provenance import queries, services
+from registry.provenance import licences, queries, services
 from registry.provenance.models import Dataset, DatasetVersion, Licence
 from registry.storage import is_stored, read_bytes
 from tests.provenance.http import client_for, make_eve_engineer_of, problem, upload
@@ -166,8 +166,8 @@ def test_a_licence_is_registered_once_while_its_terms_stay(world: World, monkeyp
     before = Entry.objects.count()
     assert world.licence("Apache-2.0").pk == first.pk
     assert Entry.objects.count() == before
-    changed = services.licences.terms_of("MIT")
-    monkeypatch.setattr(services.licences, "terms_of", lambda expression: changed)
+    changed = licences.terms_of("MIT")
+    monkeypatch.setattr(licences, "terms_of", lambda expression: changed)
     second = world.licence("Apache-2.0")
     assert (first.number, second.number) == (1, 2)
     assert Licence.objects.get(pk=first.pk).terms == first.terms
