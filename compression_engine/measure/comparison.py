@@ -7,8 +7,8 @@ Rules:
 - slices are ranked by the loss that is certain, so that a small noisy slice does not hide a large sure one, and one that was
   found, often a part of one that was declared, comes first only if it is surely worse; the interval of the worst one, and no
   other, allows for having been picked (Bonferroni);
-- a slice by answer is judged and ranked by all rows to which either model gives that answer (see `slicing`), while its own
-  figures are about its own rows;
+- whether a slice by answer lost is judged by all rows to which either model gives that answer (see `slicing`), while its figures
+  are about its own rows; if it comes first without a sure loss, it is shown by the rows that it is judged by;
 - where no slice is certainly worse none is called so, and the smallest loss that could have been seen is told;
 - every comparison says the smallest loss that it could have seen.
 Sources: in paired, flips, slicing, power and multiplicity, where each is computed.
@@ -111,12 +111,14 @@ def _sliced(pair: Pair, slices: Sequence[tuple[Slice, Compared, Compared]], role
         return []
     p_values = [judged.p_loss if judged.p_loss is not None else 1.0 for _, _, judged in tested]
     corrected, discovered = holm(p_values), benjamini_hochberg(p_values)
-    order = worst_first([(entry, judged) for entry, _, judged in tested], corrected)
+    order = worst_first([(entry, found) for entry, found, _ in tested], corrected)
     figures = told.slices_lost(corrected, discovered)
     worst, found, judged = tested[order[0]]
     seen = [entry.smallest_among(len(tested)) for _, _, entry in tested]
     chance = corrected[order[0]]
-    figures.append(told.worst_slice(pair, worst.name, judged, chance, seen, role, moved=judged is not found))
+    # rows that the version moved into a class gather its errors: they judge whether there is a loss, not how large it is
+    shown = found if chance <= told.LEVEL else judged
+    figures.append(told.worst_slice(pair, worst.name, shown, chance, seen, role, moved=shown is not found))
     for place in order:
         entry, found, judged = tested[place]
         figures += told.comparison(pair, found, role, entry.name)
