@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.provenance import api as views
+from registry.provenance import croissant_api
 
 _TEAM = "teams/<str:team>"
 _DATASET = f"{_TEAM}/datasets/<str:dataset>"
@@ -17,5 +18,6 @@ api: list[URLPattern] = [
     path(_DATASET, views.ShowDataset.as_view(), name="dataset"),
     path(f"{_DATASET}/versions", views.RegisterDatasetVersion.as_view(), name="register-dataset-version"),
     path(f"{_DATASET}/versions/<int:number>", views.ShowDatasetVersion.as_view(), name="dataset-version"),
+    path(f"{_DATASET}/versions/<int:number>/croissant.json", croissant_api.Croissant.as_view(), name="croissant"),
 ]
 pages: list[URLPattern] = []

@@ -1,0 +1,65 @@
+"""The door to a dataset version as Croissant 1.1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from registry import storage
+from registry.access.http import caller_of
+from registry.access.models import Text
+from registry.digests import parse_canonical
+from registry.provenance import queries
+from registry.provenance.croissant import MEDIA_TYPE, Described, croissant
+from registry.provenance.models import DatasetVersion
+from registry.provenance.ruled_terms import terms_in_force
+
+_TEXTS = ("origin", "collection", "third_party_basis", "owner", "known_biases")
+
+
+class Croissant(APIView):
+    """One dataset version as JSON-LD after Croissant 1.1: digest, licence, fields, what is known about people and origin."""
+
+    @extend_schema(operation_id="croissant", responses={(200, "application/ld+json"): OpenApiTypes.OBJECT})
+    def get(self, request: Request, **kwargs: Any) -> HttpResponse:
+        ref = f"{kwargs['team']}/{kwargs['dataset']}@{kwargs['number']}"
+        version = queries.get_dataset_version(caller_of(request, "api"), ref)
+        url = request.build_absolute_uri(request.path.removesuffix("/croissant.json"))
+        return HttpResponse(croissant_bytes(version, url), content_type=MEDIA_TYPE)
+
+
+def croissant_bytes(version: DatasetVersion, url: str) -> bytes:
+    """The document of a version that the caller may read; `url` is where people find it."""
+    return (json.dumps(croissant(described(version, url)), ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def described(version: DatasetVersion, url: str) -> Described:
+    """What the registry knows about a version, texts that were erased left out."""
+    facts = parse_canonical(storage.read_bytes(version.document_digest))
+    assert isinstance(facts, dict)
+    dataset = version.dataset
+    written: Mapping[str, Text | None] = {name: getattr(version, name) for name in _TEXTS}
+    return Described(
+        name=f"{dataset.team.slug}/{dataset.slug}",
+        title=_said(dataset.title) or dataset.slug,
+        number=version.number,
+        url=url,
+        team=dataset.team.slug,
+        registered_at=version.created_at,
+        facts=facts,
+        texts={name: said for name, text in written.items() if (said := _said(text))},
+        terms=terms_in_force([version.licence_id])[version.licence_id],
+        document_digest=version.document_digest,
+        purged=version.purged_at is not None,
+    )
+
+
+def _said(text: Text | None) -> str:
+    return "" if text is None or text.erased_at is not None else (text.value or "")
