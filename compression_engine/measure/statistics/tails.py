@@ -11,7 +11,7 @@ Rules:
 - fewer than 100 units show no tail, and are not judged;
 - an index below 1.1 counts as 1.1, since with 1 or less there is no mean to bound.
 An interval of such values is still no sure one: over 2,000 repeats of 500 and 1,000 rows it holds the mean of squares of
-errors after Student's t of 3 degrees of freedom in about 91 of 100 cases; the reason beside a figure says that its tail is heavy.
+errors after Student's t of 3 degrees of freedom in 92 to 94 of 100 cases; the reason beside a figure says that its tail is heavy.
 Sources: Hill (1975); the semi-parametric studentised bootstrap of Davidson and Flachaire (2007) and Cowell and Flachaire
 (2007), here with the sums of the body by their normal limit, so that a million rows cost what their largest thousand do.
 """
