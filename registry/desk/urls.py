@@ -13,9 +13,11 @@ from registry.desk.pages import (
     incidents,
     monitors,
     moves,
+    notices,
     requests,
     runs,
     story,
+    webhooks,
 )  # fmt: skip
 
 
@@ -84,6 +86,12 @@ _PAGES = [
     path("incidents/<uuid:incident>/judge/", incidents.JudgeIncident.as_view(), name="judge-incident"),
     path("incidents/<uuid:incident>/resolve/", incidents.ResolveIncident.as_view(), name="resolve-incident"),
     path("incidents/<uuid:incident>/roll-back/", incidents.ResolveByRollback.as_view(), name="resolve-by-rollback"),
+    path("notices/", notices.Notices.as_view(), name="notices"),
+    path("notices/mail/", notices.ChooseMail.as_view(), name="choose-mail"),
+    path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
+    path("webhooks/register/", webhooks.RegisterWebhook.as_view(), name="register-webhook"),
+    path("webhooks/<uuid:webhook>/rotate/", webhooks.RotateWebhook.as_view(), name="rotate-webhook"),
+    path("webhooks/<uuid:webhook>/end/", webhooks.EndWebhook.as_view(), name="end-webhook"),
     path("datasets/", data.Datasets.as_view(), name="datasets"),
     path("datasets/<name:team>/<name:dataset>/", data.DatasetPage.as_view(), name="dataset"),
 ]
