@@ -17,6 +17,7 @@ class RegistryConfig(AppConfig):
         from registry import events, guards, images
         from registry.access import records as access
         from registry.catalog import records as catalog
+        from registry.catalog import terms_hooks
         from registry.compression import records as compression
         from registry.compression import standing
         from registry.monitoring import records as monitoring
@@ -25,13 +26,14 @@ class RegistryConfig(AppConfig):
         from registry.notices import records as notices
         from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
-        from registry.provenance import purged
+        from registry.provenance import purged, ruling_hooks
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
         from registry.release import hooks as release_hooks
         from registry.release import purging
         from registry.release import queries as release_queries
         from registry.release import records as release
+        from registry.release.services import terms_findings
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
@@ -39,6 +41,8 @@ class RegistryConfig(AppConfig):
             guards.refuse_when(condition)
         purged.known_by(purging.reason_of)
         standing.known_by(release_queries.served, release_queries.first_approved)
+        ruling_hooks.when_terms_changed(terms_hooks.follow_ruling)
+        terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         if outbox.write not in events.before_appending:
             events.before_appending.append(outbox.write)

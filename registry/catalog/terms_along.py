@@ -58,7 +58,7 @@ def read_sources(closure: Closure, teams: Teams) -> Made:
     data = data_of({raw for raw in rows if ":" not in raw})
     things = versions | data
     expressions, names = expressions_of(things.values()), teams_of(things.values())
-    known = _read_answers(terms_in_force(id_of(raw) for raw in expressions))
+    known = read_answers(terms_in_force(id_of(raw) for raw in expressions))
     open_teams = {raw for raw in names if shown(teams, raw)}
     sources = {}
     for raw, thing in things.items():
@@ -82,7 +82,7 @@ def _is_cut(link: Way) -> bool:
     return link[2] != "data" and ":" not in link[1]
 
 
-def _read_answers(terms: Mapping[uuid.UUID, TermsDocument]) -> dict[str, Answers]:
+def read_answers(terms: Mapping[uuid.UUID, TermsDocument]) -> dict[str, Answers]:
     """Answers and notes by raw id of the licence; all sources under one licence share them."""
     return {
         raw_of(key): (

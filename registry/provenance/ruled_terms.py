@@ -32,11 +32,16 @@ class _Ruled(NamedTuple):
     said: str
 
 
-def terms_in_force(licence_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, TermsDocument]:
-    """The terms that count today for each of the licences."""
+def terms_in_force(
+    licence_ids: Iterable[uuid.UUID], *, supposing: LicenceRuling | None = None
+) -> dict[uuid.UUID, TermsDocument]:
+    """The terms that count today for each of the licences; or would count, `supposing` that a ruling were in force."""
     rows = Licence.objects.filter(pk__in=set(licence_ids)).values_list("pk", "expression", "text_digest", "terms")
     found = list(rows)
     rulings = _rulings_in_force()
+    if supposing is not None:
+        subject = _Subject(supposing.licence.expression, supposing.licence.text_digest)
+        rulings[subject] = _Ruled(supposing.terms, f"ruling {supposing.number}, not in force yet")
     if not rulings:
         return {key: terms for key, _, _, terms in found}
     single = _newest_texts(rulings)

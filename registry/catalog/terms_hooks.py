@@ -1,0 +1,35 @@
+"""What other rooms do in the same unit once effective terms of versions have changed (release opens findings about what is live).
+
+A room above this one registers its act when the applications are ready; this room never imports upwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from registry.catalog.affected import Affected, affected_by_terms
+from registry.events import Unit
+from registry.provenance.queries import terms_in_force
+from registry.provenance.ruling_hooks import Changed
+
+WhenTermsChanged = Callable[[Unit, Sequence[Affected], str], None]
+_WHEN_TERMS_CHANGED: list[WhenTermsChanged] = []
+
+
+def when_terms_changed(act: WhenTermsChanged) -> None:
+    """Let `act` run inside the unit that changes effective terms, with the versions and with what was decided, in words."""
+    if act not in _WHEN_TERMS_CHANGED:
+        _WHEN_TERMS_CHANGED.append(act)
+
+
+def run_when_terms_changed(opened: Unit, affected: Sequence[Affected], said: str) -> None:
+    """Called where a ruling or a correction changes effective terms."""
+    if affected:
+        for act in _WHEN_TERMS_CHANGED:
+            act(opened, affected, said)
+
+
+def follow_ruling(opened: Unit, changed: Changed, expression: str) -> None:
+    """A ruling came into force or ended: whose effective terms are others now."""
+    affected = affected_by_terms(changed, terms_in_force(changed))
+    run_when_terms_changed(opened, affected, f"the terms of {expression} were ruled on")

@@ -1,0 +1,91 @@
+"""What a ruling or a correction does to releases: the gate judges with it, approvals stay, owners of what is live are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry.catalog import services_corrections
+from registry.catalog.models import ModelVersion
+from registry.oversight.models import Finding
+from registry.provenance import services_licences
+from registry.provenance.models import Licence
+from registry.release import queries, services
+from tests.provenance.test_author_ruling import author
+from tests.world import World
+
+
+def rule(world: World, licence: Licence, answer: str) -> Any:
+    answers = {"commercial_use": {"answer": answer, "sentence": "Section 4 says so in plain words."}}
+    ruling = author(world, licence, answers)
+    return services_licences.approve_ruling(actor=world.cast.root, ruling=ruling)
+
+
+def correct(world: World, version: ModelVersion, licence: str) -> None:
+    services_corrections.correct_version(
+        actor=world.cast.carla, version=version, licence=world.licence(licence), reason="The card says so."
+    )  # fmt: skip
+
+
+def gate(world: World, version: ModelVersion) -> str:
+    return services.evaluate_gate(actor=world.cast.ada, version=version, alias="production").outcome
+
+
+def test_a_ruling_that_forbids_blocks_at_the_gate_and_opens_a_finding_for_the_owner_of_what_is_live(
+    world: World,
+) -> None:
+    version = world.parent_version()
+    move = world.promoted(version)
+    assert gate(world, version) == "passed"
+    rule(world, version.licence, "forbidden")
+    assert gate(world, version) == "blocked"
+    (finding,) = Finding.objects.filter(kind="terms-changed")
+    assert (finding.about, finding.owner_id, finding.stream) == (
+        move.pk,
+        version.model.owner_id,
+        f"model:{version.model_id}",
+    )
+    assert "commercial use was allowed, is forbidden" in str(finding.description)
+    assert queries.approvals_of(version)[0].decisions.count() == 1  # nothing was taken back
+    assert queries.incumbent(version.model, "production") == move
+
+
+def test_a_second_change_does_not_pile_up_findings_and_after_closing_it_opens_another(world: World) -> None:
+    from registry.oversight.services import close_finding
+
+    version = world.parent_version()
+    world.promoted(version)
+    rule(world, version.licence, "forbidden")
+    rule(world, version.licence, "conditions")
+    (first,) = Finding.objects.filter(kind="terms-changed")
+    close_finding(actor=world.cast.carla, finding=first, closure="Read and accepted.")
+    rule(world, version.licence, "forbidden")
+    assert Finding.objects.filter(kind="terms-changed", closed_at=None).count() == 1
+
+
+def test_a_correction_of_an_ancestor_reaches_what_is_live_below_it(world: World) -> None:
+    parent, child = world.released_pair()
+    correct(world, parent, "CC-BY-NC-4.0")
+    (finding,) = Finding.objects.filter(kind="terms-changed")
+    assert child.model.slug in finding.subject
+    assert gate(world, child) == "blocked"
+
+
+def test_what_is_not_live_gets_no_finding(world: World) -> None:
+    correct(world, world.parent_version(), "CC-BY-NC-4.0")
+    assert not Finding.objects.exists()
+
+
+def test_unknown_terms_of_data_block_until_a_ruling_decides_them(world: World) -> None:
+    digest = world.upload(b"An odd licence of a data vendor.").digest
+    own = services_licences.register_licence(
+        actor=world.cast.ada, team=world.team, expression="LicenseRef-vendor", text_digest=digest
+    )  # fmt: skip
+    version = world.version(world.governed_model(), licence=own.expression)
+    assert gate(world, version) == "blocked"
+    free = {
+        term: {"answer": "allowed", "sentence": "Granted without condition in section 1."}
+        for term in own.terms["answers"]
+    }
+    ruling = author(world, own, free)
+    services_licences.approve_ruling(actor=world.cast.root, ruling=ruling)
+    assert gate(world, version) == "passed"
