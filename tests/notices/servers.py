@@ -21,6 +21,9 @@ class Mailbox:
     refuses: dict[str, str] = field(default_factory=dict)
     greeting: str = "220 test.invalid ESMTP"
     after_data: str = "250 taken"
+    holds_after_data: bool = False
+    """Keeps silent once it has taken a mail, until released."""
+    release: threading.Event = field(default_factory=threading.Event)
     log_in: str = ""
     """`user password` that AUTH PLAIN has to bring."""
 
@@ -83,6 +86,8 @@ class _Talk(socketserver.StreamRequestHandler):
         while (line := self.rfile.readline()) != b".\r\n":
             data += line[1:] if line.startswith(b"..") else line
         box.mails.append((list(receivers), message_from_bytes(data)))
+        if box.holds_after_data:
+            box.release.wait(30)
         self.say(box.after_data)
 
 
@@ -98,7 +103,10 @@ def mail_server(port: int = 0) -> Iterator[Mailbox]:
         box = Mailbox(port=server.server_address[1])
         server.box = box  # type: ignore[attr-defined]
         with _serving(server):
-            yield box
+            try:
+                yield box
+            finally:
+                box.release.set()
 
 
 @dataclass

@@ -106,6 +106,12 @@ class Installation:
             cursor.execute(query)
             return [tuple(row) for row in cursor.fetchall()]
 
+    def change(self, statement: str) -> None:
+        """A change of the database from outside."""
+        with self._connection() as connection:
+            connection.cursor().execute(statement)
+            connection.commit()
+
     def run_row(self) -> dict[str, Any]:
         """The one run: state, attempt, progress, failure code."""
         state, attempt, progress, code = self.rows(
