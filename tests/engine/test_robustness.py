@@ -17,7 +17,9 @@ from compression_engine.measure.context import Context, Found
 from compression_engine.measure.corruptions.damaging import modality_of
 from compression_engine.measure.corruptions.loss import Scored
 from compression_engine.measure.corruptions.loss import figures as figures_of
+from compression_engine.measure.corruptions.row_scores import row_scores
 from compression_engine.measure.running import answered
+from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan, State
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
@@ -422,3 +424,15 @@ def test_large_rows_are_fewer_so_that_they_fit_in_memory(tmp_path: Path, monkeyp
     monkeypatch.setattr(robustness, "_BYTES_MOST", 50 * 4 * FEATURES)
     found = robustness.measure(context(tmp_path, data(400), classifier()))
     assert ("corrupted_rows", "50") in found[0].facts
+
+
+def test_answers_as_long_as_the_text_cannot_be_held_against_those_before_the_damage() -> None:
+    def answers(*shape: int) -> Outputs:
+        return Outputs({"version": {"answer": Field(np.ones(shape, dtype=np.float32))}})
+
+    clean, plan = answers(4, 6), Plan(task="embedding", inputs=())
+    (score,) = row_scores(clean, plan)
+    assert np.allclose(score.of(answers(4, 6), "version"), 1)
+    assert np.isnan(score.of(answers(4, 5), "version")).all()
+    ragged = Outputs({"version": {"answer": Field(np.ones(10, dtype=np.float32), np.array([0, 2, 5, 9, 10]))}})
+    assert np.isnan(score.of(ragged, "version")).all()

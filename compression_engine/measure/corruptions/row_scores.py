@@ -141,7 +141,11 @@ def _shift(outputs: Outputs, clean: Outputs, role: str) -> Floats:
 
 def _cosine(outputs: Outputs, clean: Outputs, role: str) -> Floats:
     """Cosine of each answer to that before the damage; an answer of zeros has none with anything, and counts as 0."""
-    after, before = (scores.matrix(held.answer(role), "answers").astype(np.float64) for held in (outputs, clean))
+    after, before = (held.answer(role).matrix() for held in (outputs, clean))
+    if after is None or before is None or after.shape != before.shape:
+        # the damaged text gave an answer of another length: no row can be held against what it was
+        return np.full(len(outputs), np.nan)
+    after, before = after.astype(np.float64), before.astype(np.float64)
     lengths = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
     products = (after * before).sum(axis=1)
     cosines: Floats = np.divide(products, lengths, out=np.zeros_like(products), where=lengths != 0)
