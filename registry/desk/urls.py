@@ -11,6 +11,7 @@ from registry.desk.pages import (
     evaluations,
     home,
     incidents,
+    keeping,
     monitors,
     moves,
     notices,
@@ -45,6 +46,7 @@ register_converter(VersionConverter, "version")
 _MODEL = "models/<name:team>/<name:model>/"
 _VERSION = "models/<name:team>/<name:model>@<version:version>/"
 _ALIAS = f"{_MODEL}aliases/<name:alias>/"
+_DATA = "datasets/<name:team>/<name:dataset>@<int:number>/"
 _PAGES = [
     path("", home.Home.as_view(), name="home"),
     path("search/", home.Search.as_view(), name="search"),
@@ -94,6 +96,17 @@ _PAGES = [
     path("webhooks/<uuid:webhook>/end/", webhooks.EndWebhook.as_view(), name="end-webhook"),
     path("datasets/", data.Datasets.as_view(), name="datasets"),
     path("datasets/<name:team>/<name:dataset>/", data.DatasetPage.as_view(), name="dataset"),
+    path(_DATA, data.DatasetVersionPage.as_view(), name="dataset-version"),
+    path(f"{_DATA}croissant.json", data.Croissant.as_view(), name="croissant"),
+    path("documents/attach/", keeping.AttachDocument.as_view(), name="attach-document"),
+    path("documents/<uuid:document>/", keeping.DownloadDocument.as_view(), name="download-document"),
+    path("reviews/sign/", keeping.SignReview.as_view(), name="sign-review"),
+    path("holds/place/", keeping.PlaceHold.as_view(), name="place-hold"),
+    path("holds/<uuid:hold>/end/", keeping.EndHold.as_view(), name="end-hold"),
+    path("purges/request/", keeping.RequestPurge.as_view(), name="request-purge"),
+    path("purges/<uuid:purge>/", keeping.PurgePage.as_view(), name="purge"),
+    path("purges/<uuid:purge>/confirm/", keeping.ConfirmPurge.as_view(), name="confirm-purge"),
+    path("purges/<uuid:purge>/withdraw/", keeping.WithdrawPurge.as_view(), name="withdraw-purge"),
 ]
 
 api: list[URLPattern] = []

@@ -1,14 +1,29 @@
-"""Pages about data: all datasets, and one with its versions."""
+"""Pages about data: all datasets, one with its versions, and one version with everything that is stated and measured about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from registry import storage
+from registry.access.http import caller_of
 from registry.access.queries import get_readable
 from registry.desk import queries
 from registry.desk.http import Context, Page
+from registry.desk.kept import kept_about
+from registry.digests import parse_canonical
 from registry.events import Caller
+from registry.oversight.subjects import of_dataset, of_dataset_version
+from registry.provenance import queries as provenance
+from registry.provenance.croissant import MEDIA_TYPE
+from registry.provenance.croissant_api import croissant_bytes
+from registry.provenance.models import Dataset, DatasetVersion
+
+_COLUMNS_SHOWN = 200
 
 
 class Datasets(Page):
@@ -21,12 +36,55 @@ class Datasets(Page):
         return {"datasets": queries.datasets(caller)[: queries.LIST_ROWS]}
 
 
+def _dataset(caller: Caller, kwargs: Mapping[str, Any]) -> Dataset:
+    return get_readable(queries.datasets(caller), caller, team__slug=kwargs["team"], slug=kwargs["dataset"])
+
+
+def _told(caller: Caller, version: DatasetVersion) -> Context:
+    """What the part of a page about one version shows."""
+    facts: Any = parse_canonical(storage.read_bytes(version.document_digest))
+    subject = of_dataset_version(version)
+    return {
+        "version": version,
+        "facts": facts,
+        "columns": (facts.get("columns") or [])[:_COLUMNS_SHOWN],
+        "files": (facts.get("files") or [])[:_COLUMNS_SHOWN],
+        "kept": kept_about(caller, subject, purged=version.purged_at is not None),
+        "retention_over": version.retain_until is not None and version.retain_until < timezone.now().date(),
+    }
+
+
 class DatasetPage(Page):
-    """One dataset: what each version is, whence it came, and what is not known about it."""
+    """One dataset: who answers for it, its versions, and the newest of them in full."""
 
     template = "provenance/dataset.html"
     section = "datasets"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        dataset = get_readable(queries.datasets(caller), caller, team__slug=kwargs["team"], slug=kwargs["dataset"])
-        return {"dataset": dataset}
+        dataset = _dataset(caller, kwargs)
+        newest = provenance.dataset_versions(caller).filter(dataset=dataset).order_by("-number").first()
+        told = _told(caller, newest) if newest is not None else {}
+        return {"dataset": dataset, "whole": kept_about(caller, of_dataset(dataset)), **told}
+
+
+class DatasetVersionPage(Page):
+    """One version: what it is, where it comes from, whom it concerns, who looked at it, and what is kept about it."""
+
+    template = "provenance/dataset_version.html"
+    section = "datasets"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        version = provenance.get_dataset_version(caller, f"{kwargs['team']}/{kwargs['dataset']}@{kwargs['number']}")
+        return {"dataset": version.dataset, **_told(caller, version)}
+
+
+class Croissant(Page):
+    """One version as Croissant 1.1."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        parts = [kwargs["team"], kwargs["dataset"], kwargs["number"]]
+        version = provenance.get_dataset_version(caller_of(request, "page"), "{}/{}@{}".format(*parts))
+        url = request.build_absolute_uri(reverse("desk:dataset-version", args=parts))
+        name = f"{version.dataset.slug}-{version.number}.croissant.json"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+        return HttpResponse(croissant_bytes(version, url), content_type=MEDIA_TYPE, headers=headers)

@@ -8,6 +8,7 @@ from typing import Any
 
 from registry.desk import queries
 from registry.desk.http import Context, Page
+from registry.desk.kept import waiting_purges
 from registry.events import Caller
 from registry.monitoring import queries as monitoring
 from registry.monitoring.models import Incident
@@ -37,6 +38,7 @@ class Home(Page):
             "holding": queries.holding(caller.actor_id),
             "approvals": _approvals(caller),
             "incidents": [Waiting(row, incident_status(row)) for row in monitoring.open_incidents(caller)[:_SHOWN]],
+            "purges": waiting_purges(caller)[:_SHOWN],
             "runs": queries.runs(caller).filter(state__in=queries.IN_WORK)[:_SHOWN],
             "versions": queries.versions(caller)[:_SHOWN],
         }

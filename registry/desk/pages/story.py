@@ -15,8 +15,10 @@ from registry.catalog.models import Evidence
 from registry.desk.addresses import reference
 from registry.desk.downloads import download
 from registry.desk.http import Context, Page
+from registry.desk.kept import kept_about
 from registry.desk.story import story_of
 from registry.events import Caller
+from registry.oversight.subjects import of_version
 from registry.release import queries as release
 
 
@@ -34,6 +36,7 @@ class VersionPage(Page):
             "version": version,
             "model": version.model,
             "story": story_of(caller, version),
+            "kept": kept_about(caller, of_version(version), purged=version.purged_at is not None),
             "may": {act.replace(".", "_"): permissions.may(caller.actor_id, act, team_id) for act in acts},
         }
 
