@@ -24,10 +24,11 @@ from registry.release.stopping_models import Purge, PurgeKind
 
 @dataclass(frozen=True)
 class ReviewView:
-    """A review, and whether it still counts: in force, overdue, replaced by a later one, or a refusal."""
+    """A review, and whether it still counts: the status as pages colour it, and in words."""
 
     row: Review
     state: str
+    said: str
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ def _reviews(subject: Subject) -> list[ReviewView]:
     seen: set[str] = set()
     found = []
     for row in proofs.reviews_of(subject.about):
-        state = "replaced"
+        state = ("closed", "replaced by a later one")
         if row.kind not in seen:
-            overdue = row.accepted and not proofs.is_in_force(row, today)
-            state = "overdue" if overdue else "in-force" if row.accepted else "refused"
+            accepted = ("in-force", "in force") if proofs.is_in_force(row, today) else ("expired", "overdue")
+            state = accepted if row.accepted else ("rejected", "refused")
         seen.add(row.kind)
-        found.append(ReviewView(row, state))
+        found.append(ReviewView(row, *state))
     return found
 
 

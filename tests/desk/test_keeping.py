@@ -103,9 +103,9 @@ def test_a_review_is_signed_on_the_page_by_others_than_who_brought_it(visit: Vis
     assert "vetting refused Carla as compliance officer" in page
     assert "Half of the labels are wrong." in page
     again = visit("omar").post(form, **fields | {"accepted": "yes", "statement": "Mended and read."})
-    assert "vetting in-force" in visit("ada").reads(PAGE)
+    assert "vetting in force" in visit("ada").reads(PAGE)
     assert again.status_code == 200
-    assert "vetting replaced" in visit("ada").reads(PAGE)
+    assert "vetting replaced by a later one" in visit("ada").reads(PAGE)
     assert visit("ada").client.post(form, fields).status_code == 403
     assert Review.objects.count() == 2
 

@@ -111,7 +111,7 @@ class ReviewForm(forms.Form):
     )
     next_on = forms.DateField(
         label="Next review on", required=False, widget=forms.DateInput(attrs={"type": "date"}),
-        help_text="From that day on it counts no more, until somebody reviews it again.",
+        help_text="After that day it counts no more, until somebody reviews it again.",
     )  # fmt: skip
 
 
