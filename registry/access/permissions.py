@@ -3,16 +3,19 @@
 Rules:
 - a membership gives its role in one team, or in the whole instance;
 - an act on a thing of a team needs a role there that the table names; the role that allowed it is sealed with the act;
+- for acts that may be done in somebody's place (`authority`), a deputy acts under the role that the principal holds at that moment;
+  a role that is held as a deputy is never handed on;
 - a thing that the caller may not read is not found, never forbidden.
 """
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 
 from django.utils import timezone
 
-from registry.access.models import Actor, Membership, Role
+from registry.access.models import Actor, Deputyship, Membership, Role
 from registry.errors import Forbidden
 from registry.events import Caller
 
@@ -65,10 +68,20 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "waiver.sign": _OFFICERS | _DECIDERS,
     "approval.request": _ENGINEERS,
     "approval.withdraw": _ENGINEERS,
+    "approval.answer": _ENGINEERS,
     "approval.decide": _DECIDERS,
+    "approval.decide_as_officer": _OFFICERS,
+    "deputy.appoint": _DECIDERS | _OFFICERS,
+    "target.register": _ENGINEERS | _OPERATORS,
     "alias.promote": _ENGINEERS | _OPERATORS | _DECIDERS,
     "alias.roll_back": _OPERATORS | _DECIDERS,
     "alias.suspend": _OPERATORS | _DECIDERS,
+    "alias.break_glass": _OPERATORS | _DECIDERS | _ADMINISTRATORS,
+    "alias.drill": _OPERATORS | _DECIDERS,
+    "recall.start": _OFFICERS,
+    "recall.end": _OFFICERS,
+    "quarantine.request_release": _ENGINEERS,
+    "quarantine.decide": _OFFICERS | _DECIDERS,
     "baseline.freeze": _ENGINEERS | _OPERATORS | _DECIDERS,
     "monitor.create": _ENGINEERS | _OPERATORS,
     "window.push": _OPERATORS,
@@ -109,8 +122,45 @@ def require(caller: Caller, action: str, team_id: uuid.UUID | None) -> str:
     for role in Role:
         if role in held and role in PERMISSIONS[action]:
             return role.value
+    raise refused(action)
+
+
+def refused(action: str) -> Forbidden:
+    """What somebody without any of the roles is told."""
     needed = ", ".join(sorted(r.label for r in PERMISSIONS[action]))
-    raise Forbidden(
+    return Forbidden(
         f"'{action}' needs one of these roles: {needed}.",
         hint="Ask an administrator for the role, or ask somebody who has it.",
     )
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Under which role somebody acts, and in whose place; `on_behalf_of` is None for one's own role."""
+
+    role: str
+    on_behalf_of: uuid.UUID | None = None
+
+
+def authorities(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> list[Authority]:
+    """Every way in which somebody may do an act: own roles first, then those of whom they stand for, oldest deputyship first.
+
+    Nobody without an account in force stands for anybody, and nobody stands for somebody who stands for another.
+    """
+    found = [Authority(role.value) for role in Role if role in roles_of(actor_id, team_id) & PERMISSIONS[action]]
+    now = timezone.now()
+    if not Actor.objects.get(pk=actor_id).is_active:
+        return []
+    for row in Deputyship.objects.filter(deputy_id=actor_id, ended_at=None, role__in=PERMISSIONS[action]).order_by("pk"):
+        covers = row.team_id is None or row.team_id == team_id
+        if covers and row.in_force(now) and Role(row.role) in roles_of(row.principal_id, team_id):
+            found.append(Authority(row.role, row.principal_id))
+    return found
+
+
+def authority(caller: Caller, action: str, team_id: uuid.UUID | None) -> Authority:
+    """The first way in which the caller may do the act; Forbidden when there is none."""
+    found = authorities(caller.actor_id, action, team_id)
+    if not found:
+        raise refused(action)
+    return found[0]

@@ -1,13 +1,19 @@
 """Separation of duties in the database: who asked, uploaded or ran cannot decide, whatever door is tried.
 
 Rules (raw SQL and shell included):
-- a person decides, under a membership in force whose role may decide; only the requester withdraws;
-- the requester, the uploader of the version and the author of the run that made it neither grant, reject nor return;
-- nothing follows a final decision (returned, withdrawn, rejected, revoked), and only what was granted is revoked;
+- a person decides, under a membership in force of their own, or of whom they stand for by a deputyship in force, and with the role
+  that they say; moments are held against the clock of the database too, so a decision cannot be dated back;
+- compliance officers decide only where the approval asks for their grants; only the requester withdraws, only engineers answer;
+- neither decider nor principal asked for the approval, answered for it, uploaded the version, or had the run made it;
+- one person, or deputy and principal, grants once; a role gives no more grants than the approval asks of it;
+- nothing is granted after the end, or while a question waits for its answer; only a question is answered;
+- conditions of a grant lie inside of the request, name a target of the team, and do not contradict other grants;
+- nothing follows a final decision (withdrawn, rejected, revoked), and only what was granted is revoked;
+- an approval rests on a verdict, not blocked, of exactly its version, alias, evidence and policy, and on the tier of its use case;
 - uploader, author of the run and requester cannot sign a waiver for the version; who signed one in force cannot request approval;
 - uploader and author of the run are those of the same weights in any version;
-- an alias moves only to the version, bytes, model and name of an approval that has all its grants, has not ended, and was neither
-  rejected, withdrawn nor revoked.
+- a deputy is appointed by somebody who holds the role then.
+What holds for moves of aliases stands in `move_guards`.
 """
 
 from __future__ import annotations
@@ -16,54 +22,150 @@ from registry.access.permissions import PERMISSIONS
 from registry.guards import Condition
 
 # the same weights in another version are the same work: else a second registration would wash the builder's name off
-_BUILT_IT = (
+BUILT_IT = (
     "EXISTS (SELECT 1 FROM catalog_artifact s JOIN catalog_artifact o ON o.digest = s.digest AND o.role = 'weights' "
     "JOIN catalog_version v ON v.id = o.version_id WHERE s.version_id = {version} AND s.role = 'weights' "
     "AND (v.created_by_id = {actor} OR EXISTS "
     "(SELECT 1 FROM compression_run r WHERE r.child_id = v.id AND r.requested_by_id = {actor})))"
 )
 _APPROVED_VERSION = "(SELECT a.version_id FROM release_approval a WHERE a.id = NEW.approval_id)"
-_DECIDING = ", ".join(f"'{role.value}'" for role in sorted(PERMISSIONS["approval.decide"]))
-_REQUESTED_IT = (
-    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.requested_by_id = NEW.decided_by_id)"
+_ASKED = (
+    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.requested_by_id = {actor}) OR "
+    "EXISTS (SELECT 1 FROM release_decision w WHERE w.approval_id = NEW.approval_id AND w.kind = 'answered' "
+    "AND w.decided_by_id = {actor})"
 )
-_DECIDED = "EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = {approval} AND d.kind IN ({kinds}))"
-_FINAL = "'returned', 'withdrawn', 'rejected', 'revoked'"
+_DECIDED = "EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind IN ({kinds}))"
+_FINAL = "'withdrawn', 'rejected', 'revoked'"
+_JUDGING = "NEW.kind IN ('granted', 'rejected', 'returned')"
+_OWN_WORK = " OR ".join(
+    f"{_ASKED.format(actor=who)} OR {BUILT_IT.format(version=_APPROVED_VERSION, actor=who)}"
+    for who in ("NEW.decided_by_id", "NEW.on_behalf_of_id")
+)
+
+
+def _names(*actions: str) -> str:
+    return ", ".join(sorted({f"'{role.value}'" for action in actions for role in PERMISSIONS[action]}))
+
+
+def _holds(actor: str, team: str, at: str, roles: str) -> str:
+    """A membership in force, of an account in force, with the role that the row says. The clock of the database counts too."""
+    return (
+        f"EXISTS (SELECT 1 FROM access_membership m JOIN access_actor p ON p.id = m.actor_id WHERE m.actor_id = {actor} "
+        f"AND m.role = NEW.role AND m.role IN ({roles}) AND p.ended_at IS NULL AND m.ended_at IS NULL "
+        f"AND (m.team_id IS NULL OR m.team_id = {team}) "
+        f"AND (m.expires_at IS NULL OR (m.expires_at > {at} AND m.expires_at > CURRENT_TIMESTAMP)))"
+    )
+
+
+_TEAM = "(SELECT c.team_id FROM catalog_model c WHERE c.id = NEW.model_id)"
+_DECIDING = _names("approval.decide", "approval.decide_as_officer")
+_OFFICERS = _names("approval.decide_as_officer")
+_PERSON = "EXISTS (SELECT 1 FROM access_actor p WHERE p.id = {actor} AND p.kind = 'person' AND p.ended_at IS NULL)"
+_DEPUTY = (
+    "EXISTS (SELECT 1 FROM access_deputyship y WHERE y.deputy_id = NEW.decided_by_id AND y.principal_id = NEW.on_behalf_of_id "
+    f"AND y.role = NEW.role AND (y.team_id IS NULL OR y.team_id = {_TEAM}) AND y.ended_at IS NULL "
+    "AND y.begins_at <= NEW.decided_at AND y.ends_at > NEW.decided_at AND y.ends_at > CURRENT_TIMESTAMP)"
+)
+_OWN_ROLE = f"(NEW.on_behalf_of_id IS NULL AND {_holds('NEW.decided_by_id', _TEAM, 'NEW.decided_at', _DECIDING)})"
+_LENT_ROLE = f"({_DEPUTY} AND {_holds('NEW.on_behalf_of_id', _TEAM, 'NEW.decided_at', _DECIDING)})"
+_MAY_DECIDE = (
+    f"{_PERSON.format(actor='NEW.decided_by_id')} AND ({_OWN_ROLE} OR {_LENT_ROLE}) AND (NEW.role NOT IN ({_OFFICERS}) OR "
+    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.officers > 0))"
+)
+_MAY_WITHDRAW = (
+    "(NEW.on_behalf_of_id IS NULL AND EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id "
+    "AND a.requested_by_id = NEW.decided_by_id))"
+)
+_ENGINEERS = _names("approval.answer")
+_MAY_ANSWER = f"(NEW.on_behalf_of_id IS NULL AND {_holds('NEW.decided_by_id', _TEAM, 'NEW.decided_at', _ENGINEERS)})"
+_QUESTION = (
+    "EXISTS (SELECT 1 FROM release_decision q WHERE q.approval_id = NEW.approval_id AND q.kind = 'returned' AND NOT EXISTS "
+    "(SELECT 1 FROM release_decision w WHERE w.approval_id = q.approval_id AND w.kind = 'answered' "
+    "AND w.decided_at >= q.decided_at))"
+)
+_SAME_PEOPLE = (
+    "EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind = 'granted' "
+    "AND (d.decided_by_id IN (NEW.decided_by_id, NEW.on_behalf_of_id) "
+    "OR d.on_behalf_of_id IN (NEW.decided_by_id, NEW.on_behalf_of_id)))"
+)
+_GIVEN = (
+    "(SELECT COUNT(*) FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind = 'granted' "
+    "AND d.role = NEW.role)"
+)
+_ROLE_IS_DONE = (
+    f"EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND {_GIVEN} >= "
+    f"CASE WHEN NEW.role IN ({_OFFICERS}) THEN a.officers ELSE a.required - a.officers END)"
+)
+_OVER = (
+    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id "
+    "AND (a.expires_at <= NEW.decided_at OR a.expires_at <= CURRENT_TIMESTAMP)) OR "
+    "EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind = 'granted' "
+    "AND (d.expires_at <= NEW.decided_at OR d.expires_at <= CURRENT_TIMESTAMP))"
+)
+_OUTSIDE = (
+    f"NEW.target_id IS NOT NULL AND (NOT EXISTS (SELECT 1 FROM release_target t WHERE t.id = NEW.target_id AND t.team_id = {_TEAM}) "
+    "OR EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.target_id <> NEW.target_id) "
+    "OR EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind = 'granted' "
+    "AND d.target_id <> NEW.target_id)) OR NEW.expires_at IS NOT NULL AND (NEW.expires_at <= NEW.decided_at "
+    "OR EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND NEW.expires_at > a.expires_at))"
+)
+_RESTS = (
+    "EXISTS (SELECT 1 FROM release_verdict v JOIN catalog_version n ON n.id = v.version_id "
+    "JOIN release_policy p ON p.id = v.policy_id JOIN oversight_use_case u ON u.id = NEW.use_case_id "
+    "WHERE v.id = NEW.verdict_id AND v.outcome <> 'blocked' AND v.model_id = NEW.model_id AND n.model_id = NEW.model_id "
+    "AND v.version_id = NEW.version_id AND v.version_digest = NEW.version_digest AND n.digest = NEW.version_digest "
+    "AND v.alias = NEW.alias AND v.evidence_set_digest = NEW.evidence_set_digest AND v.policy_id = NEW.policy_id "
+    "AND v.policy_digest = NEW.policy_digest AND p.digest = NEW.policy_digest AND p.in_force_at IS NOT NULL "
+    "AND u.tier = NEW.tier)"
+)
 
 CONDITIONS = [
     Condition(
         "release_decision_separation",
         "release_decision",
-        f"NEW.kind IN ('granted', 'rejected', 'returned') AND ({_REQUESTED_IT} OR "
-        + _BUILT_IT.format(version=_APPROVED_VERSION, actor="NEW.decided_by_id")
-        + ")",
+        f"{_JUDGING} AND ({_OWN_WORK})",
         "requester, uploader and author of the run cannot approve",
     ),
     Condition(
         "release_decision_role",
         "release_decision",
-        f"(NEW.kind = 'withdrawn' AND NOT {_REQUESTED_IT}) OR (NEW.kind <> 'withdrawn' AND NOT EXISTS "
-        "(SELECT 1 FROM access_membership m JOIN access_actor p ON p.id = m.actor_id "
-        "JOIN catalog_model c ON c.id = NEW.model_id "
-        f"WHERE m.actor_id = NEW.decided_by_id AND m.role IN ({_DECIDING}) AND p.kind = 'person' AND p.ended_at IS NULL "
-        "AND (m.team_id IS NULL OR m.team_id = c.team_id) AND m.ended_at IS NULL "
-        "AND (m.expires_at IS NULL OR m.expires_at > NEW.decided_at)))",
+        f"CASE NEW.kind WHEN 'withdrawn' THEN NOT {_MAY_WITHDRAW} WHEN 'answered' THEN NOT {_MAY_ANSWER} "
+        f"ELSE NOT ({_MAY_DECIDE}) END",
         "only a person with the role of an approver decides, and only the requester withdraws",
     ),
     Condition(
         "release_decision_order",
         "release_decision",
         "NOT EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.model_id = NEW.model_id) OR "
-        + _DECIDED.format(approval="NEW.approval_id", kinds=_FINAL)
-        + " OR (NEW.kind = 'revoked' AND NOT "
-        + _DECIDED.format(approval="NEW.approval_id", kinds="'granted'")
+        f"{_DECIDED.format(kinds=_FINAL)} OR (NEW.kind = 'revoked' AND NOT {_DECIDED.format(kinds=repr('granted'))}) "
+        f"OR (NEW.kind = 'answered' AND NOT {_QUESTION})",
+        "nothing follows a final decision, only what was granted is revoked, and only a question is answered",
+    ),
+    Condition(
+        "release_decision_grant",
+        "release_decision",
+        f"NEW.kind = 'granted' AND ({_SAME_PEOPLE} OR {_ROLE_IS_DONE} OR {_QUESTION} OR {_OVER} OR {_OUTSIDE})",
+        "a grant is one of those that are missing, by other people, in time, with no question open and inside of the request",
+    ),
+    Condition(
+        "release_approval_rests",
+        "release_approval",
+        f"NOT {_RESTS} OR (NEW.target_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM release_target t "
+        f"WHERE t.id = NEW.target_id AND t.team_id = {_TEAM} AND t.ended_at IS NULL))",
+        "an approval rests on a passing verdict of exactly this version, alias, evidence, policy and tier",
+    ),
+    Condition(
+        "access_deputyship_role",
+        "access_deputyship",
+        f"NOT ({_PERSON.format(actor='NEW.principal_id')} AND {_PERSON.format(actor='NEW.deputy_id')} AND "
+        + _holds("NEW.principal_id", "NEW.team_id", "NEW.created_at", _names("deputy.appoint"))
         + ")",
-        "nothing follows a final decision, and only what was granted is revoked",
+        "only who holds the role then appoints a deputy for it",
     ),
     Condition(
         "release_waiver_separation",
         "release_waiver",
-        _BUILT_IT.format(version="NEW.version_id", actor="NEW.signed_by_id")
+        BUILT_IT.format(version="NEW.version_id", actor="NEW.signed_by_id")
         + " OR EXISTS (SELECT 1 FROM release_approval a WHERE a.version_id = NEW.version_id "
         "AND a.requested_by_id = NEW.signed_by_id)",
         "requester, uploader and author of the run cannot waive a rule for the version",
@@ -74,19 +176,5 @@ CONDITIONS = [
         "EXISTS (SELECT 1 FROM release_waiver w WHERE w.version_id = NEW.version_id AND w.signed_by_id = NEW.requested_by_id "
         "AND w.ended_at IS NULL AND w.expires_at > NEW.requested_at)",
         "who waived a rule for the version cannot request its approval",
-    ),
-    Condition(
-        "release_assignment_bound",
-        "release_assignment",
-        "NOT EXISTS (SELECT 1 FROM release_alias x WHERE x.id = NEW.alias_id AND x.model_id = NEW.model_id) OR "
-        "(NEW.version_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM release_approval a "
-        "JOIN release_alias x ON x.id = NEW.alias_id WHERE a.id = NEW.approval_id "
-        "AND a.model_id = NEW.model_id AND a.alias = x.slug AND a.expires_at > NEW.assigned_at "
-        "AND a.version_id = NEW.version_id AND a.version_digest = NEW.version_digest AND a.required <= "
-        "(SELECT COUNT(DISTINCT d.decided_by_id) FROM release_decision d "
-        "WHERE d.approval_id = a.id AND d.kind = 'granted') AND NOT "
-        + _DECIDED.format(approval="a.id", kinds=_FINAL)
-        + "))",
-        "an alias moves only to a version with a granted approval of exactly these bytes",
     ),
 ]
