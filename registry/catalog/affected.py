@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.models import Q
 
@@ -23,14 +24,13 @@ from registry.catalog.terms_along import Made, read_answers, read_sources
 from registry.catalog.terms_levels import Source, assess
 from registry.events import Caller
 from registry.provenance.licences import TERMS, TermsDocument
-from registry.provenance.models import DatasetVersion, Licence
-from registry.provenance.queries import terms_in_force
+from registry.provenance.models import DatasetVersion, Licence, LicenceRuling
+from registry.provenance.queries import affected_licences, terms_in_force
 
 _BATCH = 5000
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One term of one version, before and after."""
 
     term: str
@@ -52,10 +52,20 @@ def affected_by_terms(
 ) -> list[Affected]:
     """The versions whose effective terms differ when these licences have the terms `after` in place of those `before`."""
     changed = {key for key in before if before[key]["answers"] != after[key]["answers"]}
-    carriers = _carriers(changed)
-    data = set(DatasetVersion.objects.filter(licence_id__in=changed).values_list("pk", flat=True))
-    distances = dict(descendants_of(version_ids=carriers, dataset_version_ids=data)) | dict.fromkeys(carriers, 0)
-    return _differing(distances, _with_terms(before, changed), _with_terms(after, changed))
+    return _differing(dependents_of(changed), _with_terms(before, changed), _with_terms(after, changed))
+
+
+def affected_by_ruling(ruling: LicenceRuling) -> list[Affected]:
+    """The versions whose effective terms would differ if a ruling were in force."""
+    keys = [licence.pk for licence in affected_licences(ruling.licence)]
+    return affected_by_terms(terms_in_force(keys), terms_in_force(keys, supposing=ruling))
+
+
+def dependents_of(licence_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Every version that a licence reaches, with its smallest number of steps: 0 where it carries it itself."""
+    carriers = _carriers(licence_ids)
+    data = set(DatasetVersion.objects.filter(licence_id__in=licence_ids).values_list("pk", flat=True))
+    return dict(descendants_of(version_ids=carriers, dataset_version_ids=data)) | dict.fromkeys(carriers, 0)
 
 
 def affected_by_correction(version: ModelVersion, licence: Licence) -> list[Affected]:

@@ -17,6 +17,7 @@ from registry.catalog import queries, sentences, services
 from registry.catalog.edges import OPERATIONS, EdgeSpec
 from registry.catalog.manifest import FileSpec
 from registry.catalog.models import Completeness, EdgeRole, Evidence, ModelVersion, RegisteredModel
+from registry.catalog.stated import stated_in
 from registry.digests import FILE_ROLES
 from registry.errors import NotFound
 from registry.events import Caller
@@ -40,7 +41,8 @@ def model_body(model: RegisteredModel) -> dict[str, Any]:
 
 
 def version_body(version: ModelVersion) -> dict[str, Any]:
-    """A version as listings show it."""
+    """A version as listings show it: what is stated today, and beside it what was registered."""
+    known = stated_in(version)
     return {
         "id": str(version.pk),
         "ref": str(version),
@@ -49,8 +51,10 @@ def version_body(version: ModelVersion) -> dict[str, Any]:
         "format": version.format,
         "origin": version.origin,
         "size_bytes": version.size_bytes,
-        "licence": version.licence.expression,
-        "training_data": version.training_data,
+        "licence": known.licence.expression,
+        "training_data": known.training_data,
+        "corrected": known.number,
+        "registered": {"licence": version.licence.expression, "training_data": version.training_data},
         "note": str(version.note) if version.note else "",
         "created_by": str(version.created_by_id),
         "created_at": version.created_at,

@@ -17,7 +17,7 @@ from registry.catalog.evidence import TARGET_KIND
 from registry.catalog.evidence_reading import EvidenceReader, evidence_body
 from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
-from registry.catalog.stated import Stated, stated
+from registry.catalog.stated import Stated, stated, stated_in
 from registry.catalog.terms import EffectiveTerms
 from registry.catalog.terms_along import terms_along
 from registry.digests import evidence_set_document, sha256
@@ -29,7 +29,8 @@ from registry.provenance import queries as provenance
 __all__ = [
     "Ancestry", "EvidenceReader", "Lineage", "Stated", "descendants_of", "effective_terms", "evidence_body",
     "evidence_documents", "evidence_set", "figure", "get_artifact", "get_model", "get_version", "lineage", "load_ancestors",
-    "materialise", "models", "rehash_version", "stated", "target_measurements", "usable_digests", "version_document",
+    "materialise", "models", "rehash_version", "stated", "stated_in", "target_measurements", "usable_digests",
+    "version_document",
     "versions",
 ]  # fmt: skip
 
@@ -48,6 +49,7 @@ def models(caller: Caller) -> QuerySet[RegisteredModel]:
 def versions(caller: Caller) -> QuerySet[ModelVersion]:
     """All versions that the caller may read."""
     rows = ModelVersion.objects.select_related("model__team", "licence", "note", "created_by")
+    rows = rows.prefetch_related("corrections__licence")
     return readable(rows, caller, team="model__team")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from registry.catalog.models import Correction, ModelVersion
+from registry.provenance.models import Licence
 
 _BATCH = 500
 
@@ -38,3 +39,20 @@ def stated(version_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Stated]:
                 correction=row.number,
             )
     return found
+
+
+@dataclass(frozen=True)
+class StatedRow:
+    """The same for one loaded row; `number` is that of the newest correction, 0 without one."""
+
+    licence: Licence
+    training_data: str
+    number: int
+
+
+def stated_in(version: ModelVersion) -> StatedRow:
+    """What is stated about a row; its corrections are read with it where they were prefetched."""
+    licence, known, number = version.licence, version.training_data, 0
+    for row in sorted(version.corrections.all(), key=lambda row: row.number):
+        licence, known, number = row.licence or licence, row.training_data or known, row.number
+    return StatedRow(licence, known, number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.catalog import api as views
+from registry.catalog.corrections_api import CorrectVersion
 from registry.catalog.downloads import DownloadFile
 from registry.catalog.target_api import RecordTargetMeasurement
 
@@ -21,6 +22,7 @@ api: list[URLPattern] = [
     path(f"{_VERSION}/evidence", views.AttachEvidence.as_view(), name="attach-evidence"),
     path(f"{_VERSION}/evidence/<str:digest>", views.ShowEvidence.as_view(), name="evidence-document"),
     path(f"{_VERSION}/target-measurements", RecordTargetMeasurement.as_view(), name="record-target-measurement"),
+    path(f"{_VERSION}/corrections", CorrectVersion.as_view(), name="correct-version"),
     path(f"{_VERSION}/lineage", views.ShowLineage.as_view(), name="lineage"),
     path(f"{_VERSION}/effective-terms", views.ShowEffectiveTerms.as_view(), name="effective-terms"),
     path(f"{_VERSION}/files/<path:path>", DownloadFile.as_view(), name="download-file"),

@@ -78,6 +78,21 @@ VERBS = [
     Verb(
         "register-version", "registry.cli.remote_register_version", "upload a folder as a version", needs_django=False
     ),
+    Verb(
+        "register-licence",
+        "registry.cli.remote_register_licence",
+        "register an expression, or a text of your own",
+        needs_django=False,
+    ),
+    Verb("author-ruling", "registry.cli.remote_author_ruling", "say what a licence's text grants", needs_django=False),
+    Verb("approve-ruling", "registry.cli.remote_approve_ruling", "put a ruling in force", needs_django=False),
+    Verb("end-ruling", "registry.cli.remote_end_ruling", "let a ruling count no longer", needs_django=False),
+    Verb(
+        "correct-version",
+        "registry.cli.remote_correct_version",
+        "say anew what was registered wrongly",
+        needs_django=False,
+    ),
     Verb("compress", "registry.cli.remote_compress", "request a run on a server and watch it", needs_django=False),
     Verb(
         "evaluate", "registry.cli.remote_evaluate", "measure a version on a server, beside others", needs_django=False

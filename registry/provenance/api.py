@@ -58,12 +58,17 @@ def licence_body(licence: Licence) -> dict[str, Any]:
         "expression": licence.expression,
         "number": licence.number,
         "pack": licence.pack,
-        **licence.terms,
+        "text_digest": licence.text_digest,
+        **queries.terms_in_force([licence.pk])[licence.pk],
     }
 
 
 class RegisterLicenceInput(serializers.Serializer[Any]):
     expression = serializers.CharField(allow_blank=True)
+    text_digest = serializers.CharField(
+        required=False, default=None, allow_null=True, help_text="Of the uploaded text of your own LicenseRef-NAME."
+    )
+    title = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
 
 
 class RegisterLicence(Query, Command):
@@ -85,7 +90,7 @@ class RegisterLicence(Query, Command):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         team = get_team(caller, kwargs["team"])
-        return licence_body(services_licences.register_licence(actor=caller, team=team, expression=data["expression"]))
+        return licence_body(services_licences.register_licence(actor=caller, team=team, **data))
 
 
 def dataset_body(dataset: Dataset) -> dict[str, Any]:

@@ -102,6 +102,8 @@ class PackEntry:
     name: str
     source: str
     terms: dict[str, Term]
+    is_category: bool = False
+    """A word for texts that nobody has named (`unknown`, `proprietary`): nobody can rule on it."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def pack() -> Pack:
     content = tomllib.loads(raw.decode())
     sentences: dict[str, dict[str, str]] = content["sentences"]
     entries = {
-        name: PackEntry(name, str(body["source"]), {term: _term(body[term], sentences[term]) for term in TERMS})
+        name: PackEntry(
+            name, str(body["source"]), {term: _term(body[term], sentences[term]) for term in TERMS}, "category" in body
+        )
         for name, body in content["licence"].items()
     }
     return Pack(f"licences/{content['version']}@{hashlib.sha256(raw).hexdigest()[:16]}", entries)
@@ -210,6 +214,12 @@ def _refuse_unknown(text: str, teams_own: tuple[str, ...]) -> None:
 def own_licences() -> list[str]:
     """The `LicenseRef-pressmark-...` ids that the pack offers."""
     return sorted(name for name in pack().entries if name.startswith(OWN_PREFIX))
+
+
+def is_category(expression: str) -> bool:
+    """Whether an expression is, or joins, a word for texts that nobody has named."""
+    known = pack().entries
+    return any(part in known and known[part].is_category for part in parts_of(expression))
 
 
 def _close_matches(key: str) -> list[str]:

@@ -122,6 +122,12 @@ def author_ruling(
     _check_answers(answers)
     if not reason.strip():
         raise Invalid("The reason is empty.", hint="Say in a sentence or two how you came to these answers.")
+    if licences.is_category(licence.expression):
+        raise Invalid(
+            f"{licence.expression} stands for texts that nobody has named, so nobody can rule on it.",
+            hint="Register the text as LicenseRef-NAME, then correct the versions (or register the data) under it.",
+            code="ruling-category",
+        )
     if document.about not in set(queries.same_licence(licence).values_list("pk", flat=True)):
         raise Invalid(
             f"The document is not about {licence.expression}.",

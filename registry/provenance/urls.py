@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.provenance import api as views
-from registry.provenance import croissant_api
+from registry.provenance import croissant_api, rulings_api
 
 _TEAM = "teams/<str:team>"
 _DATASET = f"{_TEAM}/datasets/<str:dataset>"
@@ -13,6 +13,9 @@ _DATASET = f"{_TEAM}/datasets/<str:dataset>"
 api: list[URLPattern] = [
     path("uploads", views.StoreUpload.as_view(), name="store-upload"),
     path("licences", views.Licences.as_view(), name="licences"),
+    path("rulings", rulings_api.AuthorRuling.as_view(), name="author-ruling"),
+    path("rulings/<uuid:ruling>/approve", rulings_api.ApproveRuling.as_view(), name="approve-ruling"),
+    path("rulings/<uuid:ruling>/end", rulings_api.EndRuling.as_view(), name="end-ruling"),
     path(f"{_TEAM}/licences", views.RegisterLicence.as_view(), name="register-licence"),
     path(f"{_TEAM}/datasets", views.RegisterDataset.as_view(), name="register-dataset"),
     path(_DATASET, views.ShowDataset.as_view(), name="dataset"),

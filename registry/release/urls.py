@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.release import api as views
-from registry.release import purge_api
+from registry.release import purge_api, terms_api
 
 _MODEL = "teams/<str:team>/models/<str:model>"
 _VERSION = f"{_MODEL}/versions/<int:number>"
@@ -17,6 +17,14 @@ api: list[URLPattern] = [
     path("purges/<uuid:purge>", purge_api.ShowPurge.as_view(), name="purge"),
     path("purges/<uuid:purge>/confirm", purge_api.ConfirmPurge.as_view(), name="confirm-purge"),
     path("purges/<uuid:purge>/withdraw", purge_api.WithdrawPurge.as_view(), name="withdraw-purge"),
+    path("licences/waiting", terms_api.WaitingLicences.as_view(), name="waiting-licences"),
+    path("rulings/<uuid:ruling>", terms_api.ShowRuling.as_view(), name="ruling"),
+    path(f"{_VERSION}/affected", terms_api.AffectedByCorrection.as_view(), name="affected-by-correction"),
+    path(
+        "teams/<str:team>/datasets/<str:dataset>/versions/<int:number>/affected",
+        terms_api.AffectedByData.as_view(),
+        name="affected-by-data",
+    ),
     path("policies", views.AuthorPolicy.as_view(), name="author-policy"),
     path("policies/ready-made", views.ReadyMadePolicies.as_view(), name="ready-made-policies"),
     path("policies/<str:slug>/<int:number>", views.ShowPolicy.as_view(), name="show-policy"),

@@ -1,0 +1,32 @@
+"""`pressmark approve-ruling RULING`: shows what a ruling reaches, and puts it in force."""
+
+from __future__ import annotations
+
+import argparse
+
+from registry.cli.remote import add_server_arguments, client_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ruling", metavar="RULING", help="its id")
+    parser.add_argument("--look", action="store_true", help="only say what it would change")
+    add_server_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say whose terms change, then approve unless only a look was asked for."""
+    client = client_of(options)
+    row = client.get(f"rulings/{options.ruling}")
+    print(f"Ruling {row['number']} on {row['licence']} ({row['state']}): {row['reason']}")
+    reaches = row["reaches"]
+    if reaches is not None:
+        print(
+            f"It changes the terms of {reaches['versions']} versions of {reaches['teams']} teams, {reaches['live']} of them live."
+        )
+        for term, count in reaches["terms"].items():
+            print(f"  {term}: {count} versions")
+    if options.look:
+        return 0
+    approved = client.post(f"rulings/{options.ruling}/approve")
+    print(f"In force since {approved['in_force_at']}, for every team.")
+    return 0

@@ -1,0 +1,60 @@
+"""Licences that wait for a ruling: something registered depends on them, and a term of theirs is unknown. Most needed first.
+
+Rules:
+- what is counted are versions that carry the licence, were made with data under it, or descend from one of these, in all teams;
+- a category of the pack (`unknown`, `proprietary`) is no text that could be ruled on: its versions are corrected instead.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from registry.catalog.affected import dependents_of
+from registry.provenance import licences
+from registry.provenance.models import DatasetVersion, Licence, LicenceRuling
+from registry.provenance.queries import terms_in_force
+from registry.release.services.terms_findings import live_moves
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A licence (its newest row) with what is not known, how much depends on it, and rulings that nobody approved yet."""
+
+    licence: Licence
+    unknown: Sequence[str]
+    versions: int
+    live: int
+    data: int
+    drafts: int
+    is_category: bool
+
+
+def waiting_licences() -> list[Waiting]:
+    """Every licence in use with an unknown answer: those that something live depends on first, then by how many versions."""
+    groups: dict[tuple[str, str | None], list[Licence]] = {}
+    for row in Licence.objects.order_by("expression", "number"):
+        groups.setdefault((row.expression, row.text_digest), []).append(row)
+    terms = terms_in_force(row.pk for rows in groups.values() for row in rows)
+    found = []
+    for rows in groups.values():
+        asked = {row.pk for row in rows}
+        names = {name for key in asked for name, a in terms[key]["answers"].items() if a["answer"] == "unknown"}
+        if names:
+            waiting = _waiting(rows[-1], asked, [term for term in licences.TERMS if term in names])
+            found += [waiting] if waiting.versions or waiting.data else []
+    return sorted(found, key=lambda item: (-item.live, -item.versions, -item.data, item.licence.expression))
+
+
+def _waiting(newest: Licence, keys: set[uuid.UUID], unknown: Sequence[str]) -> Waiting:
+    versions = dependents_of(keys)
+    return Waiting(
+        licence=newest,
+        unknown=unknown,
+        versions=len(versions),
+        live=len({move.version_id for move in live_moves(versions)}),
+        data=DatasetVersion.objects.filter(licence_id__in=keys).count(),
+        drafts=LicenceRuling.objects.filter(licence_id__in=keys, in_force_at=None, ended_at=None).count(),
+        is_category=licences.is_category(newest.expression),
+    )
