@@ -43,14 +43,75 @@ class EdgeInput:
 
 
 @dataclass(frozen=True)
+class DocumentInput:
+    """A file kept as proof about something."""
+
+    kind: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class ReviewInput:
+    """The newest review of a kind of exactly this state, and until which day it counts (None: without an end)."""
+
+    kind: str
+    accepted: bool
+    reviewed_at: datetime.datetime
+    next_on: datetime.date | None = None
+
+
+@dataclass(frozen=True)
+class OverlapInput:
+    """How many rows of a dataset stand in another one as well: the same row, or nearly the same."""
+
+    other_digest: str
+    exact_rows: int
+    near_rows: int = 0
+
+
+@dataclass(frozen=True)
+class ProfileInput:
+    """The newest finished profile of a dataset version: what the engine found in its rows. Figures are decimals as text."""
+
+    digest: str
+    rows: int
+    figures: Mapping[str, str | None] = field(default_factory=dict)
+    overlaps: Sequence[OverlapInput] = ()
+
+
+@dataclass(frozen=True)
 class DatasetInput:
-    """One dataset version that an edge of the lineage names."""
+    """One dataset version that an edge of the lineage names, or that measured evidence is about."""
 
     reference: str
     digest: str
     licence: str
     licence_known: bool
     origin_known: bool
+    uses: Sequence[str] = ()
+    """What it is for: training, calibration, evaluation, baseline."""
+    documents: Sequence[DocumentInput] = ()
+    reviews: Sequence[ReviewInput] = ()
+    profile: ProfileInput | None = None
+
+
+@dataclass(frozen=True)
+class OpenFindingInput:
+    """Something to be mended about the model that nobody closed yet."""
+
+    id: str
+    kind: str
+    subject: str
+    due_on: datetime.date
+
+
+@dataclass(frozen=True)
+class RecallInput:
+    """An open recall of something that the version is, or was made from. `stops`: it is in quarantine because of it."""
+
+    subject: str
+    recalled_at: datetime.datetime
+    stops: bool
 
 
 @dataclass(frozen=True)
@@ -96,6 +157,14 @@ class GateInputs:
     """Digest of what a comparison with the incumbent must have been made with; None where nothing is served."""
     first_approved: str | None = None
     """Digest of the version of the line that was approved first; None before the first."""
+    evaluation_data: Sequence[DatasetInput] = ()
+    """The rows that measured evidence about the version is about."""
+    findings: Sequence[OpenFindingInput] = ()
+    documents: Sequence[DocumentInput] = ()
+    """Kept about the version, its model or its use case."""
+    reviews: Sequence[ReviewInput] = ()
+    """Of exactly this state of the version."""
+    recalls: Sequence[RecallInput] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Rules:
 - missing evidence, a figure without value, interval or rows, and unknown terms block: silence never passes;
 - declared evidence never satisfies a rule that asks for a measurement;
 - a waiver helps only if the rule may be waived, is still the same rule, and the waiver has neither ended nor expired;
+- a version in quarantine is blocked under every policy, and no waiver helps: the rule stands in each of them unwritten;
 - every result carries its reason as one sentence and the digests and references that it was decided from.
 No Django, no clock, no reading: the same policy and inputs give the same results.
 """
@@ -15,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from registry.digests import canonical, sha256
+from registry.release.data_checks import contamination, data_quality
 from registry.release.evidence_checks import evidence_present, figure, short, target_evidence
 from registry.release.gate_facts import (
     AncestorInput,
@@ -26,7 +29,14 @@ from registry.release.gate_facts import (
     TermInput,
     WaiverInput,
 )
-from registry.release.policy_language import PolicyRules, Rule
+from registry.release.governance_checks import (
+    document_attached,
+    not_recalled,
+    open_findings,
+    quarantined,
+    review_in_force,
+)
+from registry.release.policy_language import APPLIES_TO_ANY, QUARANTINE, PolicyRules, Rule
 
 __all__ = [
     "CHECKS", "GRADES", "AncestorInput", "DatasetInput", "EdgeInput", "EvidenceInput", "Finding", "GateInputs", "GateResult",
@@ -67,8 +77,9 @@ class GateResult:
 
 
 def judge(policy: PolicyRules, inputs: GateInputs) -> GateResult:
-    """Every rule of the policy, answered."""
-    return GateResult(tuple(_answer(rule, inputs) for rule in policy.rules))
+    """Every rule of the policy, answered; for a version in quarantine the rule of that first."""
+    unwritten = (_QUARANTINE_RULE,) if quarantined(inputs) else ()
+    return GateResult(tuple(_answer(rule, inputs) for rule in (*unwritten, *policy.rules)))
 
 
 def _answer(rule: Rule, inputs: GateInputs) -> RuleResult:
@@ -177,6 +188,13 @@ def _parent_rollback_target(parameters: Mapping[str, Any], inputs: GateInputs) -
     return Finding(False, "No ancestor was ever approved, so there would be nothing to go back to.")
 
 
+def _unwritten(rule_id: str, about: str, check: str) -> Rule:
+    words = {"about": about, "applies_to": APPLIES_TO_ANY, "check": check, "id": rule_id, "waivable": False}
+    return Rule(rule_id, about, check, APPLIES_TO_ANY, False, {}, sha256(canonical(words)))
+
+
+_QUARANTINE_RULE = _unwritten(QUARANTINE, "What was recalled, or made from it, is released nowhere.", "not_recalled")
+
 CHECKS: dict[str, Callable[[Mapping[str, Any], GateInputs], Finding]] = {
     "evidence_present": evidence_present,
     "figure": figure,
@@ -188,4 +206,10 @@ CHECKS: dict[str, Callable[[Mapping[str, Any], GateInputs], Finding]] = {
     "use_case": _use_case,
     "structure_checked": _structure_checked,
     "parent_rollback_target": _parent_rollback_target,
+    "open_findings": open_findings,
+    "document_attached": document_attached,
+    "review_in_force": review_in_force,
+    "data_quality": data_quality,
+    "contamination": contamination,
+    "not_recalled": not_recalled,
 }

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from registry.catalog import queries as catalog
-from registry.catalog.models import Artifact, Edge, EdgeRole, ModelVersion, RegisteredModel, VersionOrigin
+from registry.catalog.models import Artifact, Edge, EdgeRole, Evidence, ModelVersion, RegisteredModel, VersionOrigin
 from registry.compression.measured_again import measured_again
 from registry.provenance.licences import TermsDocument
+from registry.provenance.models import DatasetVersion
 from registry.provenance.queries import terms_in_force
-from registry.release import gates, queries
+from registry.release import gates, inputs_governance, queries
+from registry.release.gate_facts import DocumentInput, ReviewInput
 from registry.release.models import Approval, DecisionKind, Waiver
 
 _DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
@@ -22,9 +25,11 @@ def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion
     """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served."""
     model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
-    evidence = _evidence(version, at)
+    rows = catalog.evidence_documents(version)
+    evidence = _evidence(version, rows, at)
     ancestry = catalog.load_ancestors(version)
     first = queries.first_approved(model)
+    data = _Data.read(version, use_case.pk if use_case else None, ancestry, rows)
     return gates.GateInputs(
         version_digest=version.digest,
         origin=_origin(version),
@@ -36,11 +41,16 @@ def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion
         evidence=evidence,
         terms=_terms(version),
         edges=[_edge(e) for e in ancestry.edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
-        datasets=_datasets(ancestry, version),
+        datasets=data.of_lineage(ancestry),
         ancestors=_ancestors(ancestry, version),
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
         incumbent=incumbent.digest if incumbent else None,
         first_approved=first.digest if first else None,
+        evaluation_data=data.of_evidence(evidence),
+        findings=inputs_governance.open_findings(version),
+        documents=data.documents_of(inputs_governance.of_version(version, use_case.pk if use_case else None)),
+        reviews=data.reviews.get(version.pk, ()),
+        recalls=inputs_governance.recalls(version),
     )
 
 
@@ -51,7 +61,9 @@ def _origin(version: ModelVersion) -> str:
     return str(VersionOrigin.DERIVED) if made.exists() else version.origin
 
 
-def _evidence(version: ModelVersion, at: datetime.datetime) -> list[gates.EvidenceInput]:
+def _evidence(
+    version: ModelVersion, rows: Sequence[tuple[Evidence, Mapping[str, Any]]], at: datetime.datetime
+) -> list[gates.EvidenceInput]:
     """What was measured again to the byte is as new as the last time that it was found."""
     again = measured_again(version, at)
     return [
@@ -66,7 +78,7 @@ def _evidence(version: ModelVersion, at: datetime.datetime) -> list[gates.Eviden
             datasets=_named(document, "dataset"),
             compared_with=_named(document, "incumbent"),
         )
-        for row, document in catalog.evidence_documents(version)
+        for row, document in rows
     ]
 
 
@@ -88,31 +100,82 @@ def _edge(edge: Edge) -> gates.EdgeInput:
     return gates.EdgeInput(parent_digest=edge.parent_digest, role=edge.role, grade=edge.grade)
 
 
-def _datasets(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.DatasetInput]:
-    edges = [e for e in ancestry.edges if e.role == EdgeRole.DATA]
-    terms = terms_in_force(e.dataset_version.licence_id for e in edges if e.dataset_version is not None)
-    found = [_dataset(e, version, terms) for e in edges]
-    if ancestry.truncated:
-        found.append(
-            gates.DatasetInput("what lies beyond the limit of the lineage", version.digest, "none", False, False)
+@dataclass(frozen=True)
+class _Data:
+    """The dataset versions that stand behind a version, with what is kept and was found about them."""
+
+    version: ModelVersion
+    rows: Mapping[uuid.UUID, DatasetVersion]
+    terms: Mapping[uuid.UUID, TermsDocument]
+    documents: Mapping[uuid.UUID, Sequence[DocumentInput]]
+    reviews: Mapping[uuid.UUID, Sequence[ReviewInput]]
+
+    @classmethod
+    def read(
+        cls,
+        version: ModelVersion,
+        use_case_id: uuid.UUID | None,
+        ancestry: catalog.Ancestry,
+        evidence: Sequence[tuple[Evidence, Mapping[str, Any]]],
+    ) -> _Data:
+        """Everything at once: a lineage may name many datasets."""
+        keys = {e.dataset_version_id for e in ancestry.edges} | {row.dataset_version_id for row, _ in evidence}
+        related = ("dataset__team", "licence", "origin")
+        rows = DatasetVersion.objects.select_related(*related).in_bulk([key for key in keys if key is not None])
+        found = list(rows.values())
+        about = (*inputs_governance.of_datasets(found), *inputs_governance.of_version(version, use_case_id))
+        return cls(
+            version,
+            rows,
+            terms_in_force(row.licence_id for row in found),
+            inputs_governance.documents(about),
+            inputs_governance.reviews([(version.pk, version.digest), *((row.pk, row.bound_digest) for row in found)]),
         )
-    return found
 
+    def of_lineage(self, ancestry: catalog.Ancestry) -> list[gates.DatasetInput]:
+        """What edges of the lineage name, data outside of this registry too."""
+        found = [
+            self._input(self.rows[edge.dataset_version_id])
+            if edge.dataset_version_id
+            else gates.DatasetInput("data outside of this registry", edge.parent_digest, "not recorded", False, False)
+            for edge in ancestry.edges
+            if edge.role == EdgeRole.DATA
+        ]
+        if ancestry.truncated:
+            beyond = "what lies beyond the limit of the lineage"
+            found.append(gates.DatasetInput(beyond, self.version.digest, "none", False, False))
+        return found
 
-def _dataset(edge: Edge, version: ModelVersion, terms: Mapping[uuid.UUID, TermsDocument]) -> gates.DatasetInput:
-    row = edge.dataset_version
-    if row is None:
-        return gates.DatasetInput("data outside of this registry", edge.parent_digest, "not recorded", False, False)
-    own = row.dataset.team_id == version.model.team_id
-    return gates.DatasetInput(
-        reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
-        if own
-        else _foreign("data", row.bound_digest),
-        digest=row.bound_digest,
-        licence=str(row.licence),
-        licence_known=_terms_known(terms[row.licence_id]),
-        origin_known=row.origin.erased_at is None and bool((row.origin.value or "").strip()),
-    )
+    def of_evidence(self, evidence: Sequence[gates.EvidenceInput]) -> list[gates.DatasetInput]:
+        """The rows that measured evidence is about, by digest; rows that are not registered here stand there by it alone."""
+        named = sorted({digest for e in evidence if e.source == "measured" for digest in e.datasets})
+        known = {row.bound_digest: row for row in self.rows.values()}
+        return [
+            self._input(known[digest])
+            if digest in known
+            else gates.DatasetInput(
+                f"data outside of this registry ({digest[:19]})", digest, "not recorded", False, False
+            )
+            for digest in named
+        ]
+
+    def documents_of(self, about: Sequence[uuid.UUID]) -> list[DocumentInput]:
+        return [document for key in about for document in self.documents.get(key, ())]
+
+    def _input(self, row: DatasetVersion) -> gates.DatasetInput:
+        own = row.dataset.team_id == self.version.model.team_id
+        return gates.DatasetInput(
+            reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
+            if own
+            else _foreign("data", row.bound_digest),
+            digest=row.bound_digest,
+            licence=str(row.licence),
+            licence_known=_terms_known(self.terms[row.licence_id]),
+            origin_known=row.origin.erased_at is None and bool((row.origin.value or "").strip()),
+            uses=tuple(row.uses),
+            documents=self.documents_of([row.pk, row.dataset_id]),
+            reviews=self.reviews.get(row.pk, ()),
+        )
 
 
 def _terms_known(terms: TermsDocument) -> bool:

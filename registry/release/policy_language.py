@@ -23,6 +23,10 @@ from registry.digests import CanonicalError, canonical, is_slug, sha256
 POLICY_TYPE = "pressmark/policy/1"
 LANGUAGE = 1
 APPLIES_TO_ANY = "any"
+OFFICERS_REQUIRED, LAPSE_GRACE_HOURS, BREAK_GLASS_HOURS = 0, 72, 24
+"""What a policy means that says nothing about these."""
+QUARANTINE = "in-quarantine"
+"""The rule that stands in every policy unwritten."""
 
 
 class PolicyError(ValueError):
@@ -68,6 +72,12 @@ class PolicyRules:
     drift_limits: DriftLimits
     rules: tuple[Rule, ...]
     document: Mapping[str, Any] = field(repr=False)
+    officers_required: int = OFFICERS_REQUIRED
+    """How many of the approvals are by compliance officers; the others are by approvers."""
+    lapse_grace_hours: int = LAPSE_GRACE_HOURS
+    """How long what an alias serves may go on after its approval has lapsed."""
+    break_glass_hours: int = BREAK_GLASS_HOURS
+    """How long a move without approval lasts."""
 
     def covers(self, tier: str, alias: str | None = None) -> bool:
         """Whether this policy judges releases of a tier to an alias; an empty list of aliases means every alias."""
@@ -90,6 +100,13 @@ def parse(document: Any) -> PolicyRules:
     doubled = next((i for i in ids if ids.count(i) > 1), None)
     if doubled:
         raise PolicyError(f"the rule id {doubled!r} stands twice; give each rule a name of its own")
+    if QUARANTINE in ids:
+        raise PolicyError(f"{QUARANTINE!r} is the name of the rule that stands in every policy; give yours another one")
+    if document.get("officers_required", OFFICERS_REQUIRED) > document["approvals_required"]:
+        raise PolicyError(
+            f"officers_required: {document['officers_required']} compliance officers cannot be among "
+            f"{document['approvals_required']} approvals"
+        )
     wrong = next((a for a in document["aliases"] if not is_slug(a) or not a[0].isalpha()), None)
     if wrong is not None:
         raise PolicyError(f"{wrong!r} is no name for an alias; it begins with a letter")
@@ -104,6 +121,9 @@ def parse(document: Any) -> PolicyRules:
         drift_limits=DriftLimits(**limits),
         rules=rules,
         document=document,
+        officers_required=document.get("officers_required", OFFICERS_REQUIRED),
+        lapse_grace_hours=document.get("lapse_grace_hours", LAPSE_GRACE_HOURS),
+        break_glass_hours=document.get("break_glass_hours", BREAK_GLASS_HOURS),
     )
 
 

@@ -1,0 +1,67 @@
+"""Gathers what people left beside a release for its gate: findings, documents, reviews, recalls. Reads only, judges nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from registry.catalog.models import ModelVersion
+from registry.oversight.models import Finding, Review
+from registry.oversight.queries import team_of_stream
+from registry.provenance.models import DatasetVersion, Document
+from registry.release.gate_facts import DocumentInput, OpenFindingInput, RecallInput, ReviewInput
+from registry.release.stopping_models import Quarantine
+
+
+def open_findings(version: ModelVersion) -> list[OpenFindingInput]:
+    """What has to be mended about the model and is not closed, the first due first."""
+    rows = Finding.objects.filter(stream=f"model:{version.model_id}", closed_at=None).order_by("due_on", "pk")
+    return [OpenFindingInput(str(row.pk), row.kind, row.subject, row.due_on) for row in rows]
+
+
+def documents(about: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DocumentInput]]:
+    """Documents by the record that they are about, newest first."""
+    found: dict[uuid.UUID, list[DocumentInput]] = defaultdict(list)
+    rows = Document.objects.filter(about__in=set(about)).order_by("-pk")
+    for key, kind, digest in rows.values_list("about", "kind", "digest"):
+        found[key].append(DocumentInput(kind, digest))
+    return found
+
+
+def reviews(about: Iterable[tuple[uuid.UUID, str | None]]) -> dict[uuid.UUID, list[ReviewInput]]:
+    """The newest review of each kind of exactly these states (id and digest), by id."""
+    states = dict(about)
+    newest: dict[tuple[uuid.UUID, str], ReviewInput] = {}
+    for row in Review.objects.filter(about__in=states).order_by("reviewed_at", "pk"):
+        if row.digest == states[row.about]:
+            newest[row.about, row.kind] = ReviewInput(row.kind, row.accepted, row.reviewed_at, row.next_on)
+    found: dict[uuid.UUID, list[ReviewInput]] = defaultdict(list)
+    for (key, _), review in newest.items():
+        found[key].append(review)
+    return found
+
+
+def recalls(version: ModelVersion) -> list[RecallInput]:
+    """Open recalls that concern the version, oldest first, by names that its readers may read."""
+    rows = Quarantine.objects.filter(version=version, recall__ended_at=None).select_related("recall").order_by("pk")
+    return [RecallInput(_recalled(row, version), row.recall.recalled_at, row.ended_at is None) for row in rows]
+
+
+def _recalled(row: Quarantine, version: ModelVersion) -> str:
+    """Readers of the version may not be readers of what it was made from."""
+    if row.distance == 0:
+        return "The version"
+    kind = row.recall.kind.replace("_", " ")
+    own = team_of_stream(row.recall.stream) in (None, version.model.team_id)
+    return f"The {kind} {row.recall.subject}" if own else f"A {kind} of another team that it was made from"
+
+
+def of_version(version: ModelVersion, use_case_id: uuid.UUID | None) -> tuple[uuid.UUID, ...]:
+    """The records whose documents speak for a release of the version."""
+    return (version.pk, version.model_id, *([use_case_id] if use_case_id else []))
+
+
+def of_datasets(rows: Sequence[DatasetVersion]) -> tuple[uuid.UUID, ...]:
+    """The records whose documents speak for data: each state, and the dataset that it belongs to."""
+    return (*(row.pk for row in rows), *(row.dataset_id for row in rows))
