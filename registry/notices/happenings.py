@@ -28,6 +28,8 @@ class Happening:
     until: str = ""
     extra: frozenset[uuid.UUID] = field(default_factory=frozenset)
     """People whom it names beside those in its rows."""
+    others: int = 0
+    """How many more events of the unit say the same of the same stream, and are not looked at one by one."""
 
     def rows(self, *types: str) -> Iterator[tuple[uuid.UUID, Row]]:
         """The rows of these record types, in order."""
@@ -39,7 +41,7 @@ class Happening:
         return uuid.UUID(key) if kind == prefix else None
 
 
-def of_event(event: PendingEvent) -> Happening:
+def of_event(event: PendingEvent, others: int = 0) -> Happening:
     """An event as it is about to be sealed."""
     payload = json.loads(event.payload)
     return Happening(
@@ -51,4 +53,5 @@ def of_event(event: PendingEvent) -> Happening:
         records=tuple((r["type"].partition("/")[0], uuid.UUID(r["id"]), r["row"]) for r in payload["records"]),
         event=event.id,
         by=uuid.UUID(payload["actor"]["id"]),
+        others=others,
     )

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 
 from registry.access.models import Team
-from registry.events import Unit
+from registry.events import PendingEvent, Unit
 from registry.notices import happenings
 from registry.notices.happenings import Happening
 from registry.notices.models import Channel, Outgoing, Preference, Webhook
@@ -33,29 +32,46 @@ WEBHOOK_TYPE = "pressmark/notice/1"
 
 def write(opened: Unit) -> None:
     """Stands in `registry.events.before_appending`: the notices of a unit's events."""
-    told = [happenings.of_event(event) for event in opened.events if event.kind in RULES]
-    if told:
-        Outgoing.objects.bulk_create(rows_of(told, opened.now), batch_size=BATCH_ROWS)
+    told = [event for event in opened.events if event.kind in RULES]
+    if not told:
+        return
+    hooks = _hooks_in_force()
+    happened = list(_happenings(told, one_by_one=bool(hooks)))
+    if happened:
+        Outgoing.objects.bulk_create(rows_of(happened, hooks, opened.now), batch_size=BATCH_ROWS)
 
 
 def write_reminders(told: Sequence[Happening], now: datetime.datetime) -> int:
     """The notices of ends that come near, those that were written before left out; how many were new."""
-    rows = rows_of(told, now)
+    rows = rows_of(told, _hooks_in_force(), now)
     known = set(Outgoing.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", flat=True))
     new = [row for row in rows if row.pk not in known]
     Outgoing.objects.bulk_create(new, batch_size=BATCH_ROWS, ignore_conflicts=True)  # another keeper may be at it too
     return len(new)
 
 
-def rows_of(told: Sequence[Happening], now: datetime.datetime) -> list[Outgoing]:
+def rows_of(told: Sequence[Happening], hooks: Sequence[Webhook], now: datetime.datetime) -> list[Outgoing]:
     """Every notice of these happenings, for people and for webhooks; nothing is written yet."""
     things = Things.of(told)
-    return [*_for_people(told, things, now), *_for_webhooks(told, things, now)]
+    return [*_for_people(told, things, now), *_for_webhooks(told, hooks, things, now)]
 
 
 def rule_of(kind: str) -> Rule:
     """The line of the table."""
     return RULES.get(kind) or REMINDERS[kind]
+
+
+def _happenings(events: Sequence[PendingEvent], *, one_by_one: bool) -> Iterator[Happening]:
+    """The events to be told; where nobody is named in them, the first of a kind in a stream stands for all (a recall has many)."""
+    heaps: dict[tuple[str, str], list[PendingEvent]] = {}
+    for event in events:
+        if one_by_one or RULES[event.kind].to:
+            heaps.setdefault((event.kind, event.stream), []).append(event)
+    for (kind, _), heap in heaps.items():
+        if RULES[kind].of_the_stream and not one_by_one:
+            yield happenings.of_event(heap[0], len(heap) - 1)
+        else:
+            yield from map(happenings.of_event, heap)
 
 
 # --- people ---
@@ -68,6 +84,8 @@ def _for_people(told: Sequence[Happening], things: Things, now: datetime.datetim
         heap_of = happening.stream if happening.event else happening.key
         for actor, reason in people.of(happening, rule_of(happening.kind)).items():
             heaps.setdefault((happening.kind, heap_of, actor), []).append((happening, reason))
+    if not heaps:
+        return []
     receivers = {actor for _, _, actor in heaps}
     addresses = active_people(receivers)
     silent = set(Preference.objects.filter(mail=False, actor_id__in=receivers).values_list("actor_id", flat=True))
@@ -83,7 +101,7 @@ def _for_people(told: Sequence[Happening], things: Things, now: datetime.datetim
         notice = Outgoing(
             id=f"mail.{first.key}.{actor.hex}", event_id=first.event, kind=first.kind,
             channel=Channel.MAIL if mailed else Channel.PAGE, actor_id=actor,
-            body=_body(first, subjects[first.key], reason, len(heap) - 1),
+            body=_body(first, subjects[first.key], reason, sum(1 + h.others for h, _ in heap) - 1),
             created_at=now, next_attempt_at=now if mailed else None,
         )  # fmt: skip
         rows.append(notice)
@@ -107,9 +125,14 @@ def _body(happening: Happening, subject: Subject, reason: str, more: int) -> dic
 # --- webhooks ---
 
 
-def _for_webhooks(told: Sequence[Happening], things: Things, now: datetime.datetime) -> list[Outgoing]:
+def _hooks_in_force() -> list[Webhook]:
+    return list(Webhook.objects.filter(ended_at=None))
+
+
+def _for_webhooks(
+    told: Sequence[Happening], hooks: Sequence[Webhook], things: Things, now: datetime.datetime
+) -> list[Outgoing]:
     teams = {happening.team for happening in told if happening.team}
-    hooks = list(Webhook.objects.filter(Q(team=None) | Q(team__in=teams), ended_at=None))
     slugs = dict(Team.objects.filter(pk__in=teams).values_list("pk", "slug")) if hooks else {}
     rows = []
     for happening in told:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from registry.access.models import Actor, ActorKind, Membership, Role
+from registry.access.models import Actor, ActorKind, Deputyship, Membership, Role
 from registry.images import record_types
 from registry.notices.happenings import Happening
 from registry.notices.rules import Rule, Who
@@ -63,19 +63,25 @@ class People:
         approval = self.things.approval(happening)
         if approval is None:
             return []
+        if receiver is Who.OFFICERS:
+            return self._whom(happening, Role.COMPLIANCE_OFFICER) if approval.officers else []
         if receiver is Who.REQUESTER:
             return [approval.requested_by_id]
         acts = Decision.objects.filter(approval=approval)
         return [key for pair in acts.values_list("decided_by_id", "on_behalf_of_id") for key in pair if key]
 
     def _held(self, team: uuid.UUID | None) -> dict[uuid.UUID, set[str]]:
-        """Actor -> roles in force in the team, those of the whole instance included."""
+        """Actor -> roles in force in the team, those of the whole instance and of whom a reader is deputy included."""
         if team not in self._roles:
             here = Q(team=None) if team is None else Q(team=None) | Q(team_id=team)
             held: dict[uuid.UUID, set[str]] = {}
             rows = Membership.objects.filter(self._in_force(), here)
             for actor, role in rows.values_list("actor_id", "role"):
                 held.setdefault(actor, set()).add(role)
+            away = Deputyship.objects.filter(here, ended_at=None, begins_at__lte=self.at, ends_at__gt=self.at)
+            for principal, deputy, role in away.values_list("principal_id", "deputy_id", "role"):
+                if deputy in held and role in held.get(principal, ()):
+                    held[deputy].add(role)
             self._roles[team] = held
         return self._roles[team]
 

@@ -22,6 +22,7 @@ class Who(Enum):
     REQUESTER = "you asked for the approval"
     DECIDERS = "you acted on the approval"
     NAMED = "you are named in it"
+    OFFICERS = "a compliance officer has to decide too"
 
 
 Receiver = Who | Role
@@ -36,6 +37,11 @@ class Rule:
     do: str = ""
     personal: bool = False
 
+    @property
+    def of_the_stream(self) -> bool:
+        """Whether its receivers follow from team and stream alone, so that one of many events in a stream stands for all."""
+        return not any(isinstance(receiver, Who) and receiver is not Who.OWNER for receiver in self.to)
+
 
 _WATCH = "Nothing has to be done; the page says who, when and why."
 _LIVE = (Who.OWNER, Role.OPERATOR)
@@ -45,7 +51,7 @@ _HOUSE = (Role.ADMINISTRATOR, Role.COMPLIANCE_OFFICER, Role.AUDITOR)
 
 _APPROVALS = {
     "approval.requested": Rule(
-        (*_DECIDE, Who.OWNER),
+        (Role.APPROVER, Who.OFFICERS, Who.OWNER),
         "A decision is asked for: {about}",
         "Read the evidence, then grant, reject or ask back.",
     ),
@@ -163,6 +169,7 @@ _RULINGS = {
         _RULERS, "A ruling on a licence waits for approval: {about}", "Somebody other than its author approves it."
     ),
     "ruling.approved": Rule((Who.NAMED,), "A ruling on a licence is in force: {about}", _WATCH),
+    "ruling.ended": Rule((Who.NAMED,), "A ruling on a licence is out of force: {about}", _WATCH),
     "alias_rule.authored": Rule(
         _RULERS, "A rule for an alias waits for approval: {about}", "Somebody other than its author approves it."
     ),
@@ -229,6 +236,15 @@ REMINDERS: dict[str, Rule] = {
         (Who.NAMED,), "A finding was due on {until}: {about}", "Mend it, or say why it takes longer."
     ),
 }  # fmt: skip
+
+SILENT = frozenset({
+    "actor.created", "actor.ended", "actor.erased", "artifact.registered", "assessment.issued", "baseline.frozen", "bundle.issued",
+    "dataset.registered", "document.attached", "evidence.attached", "ledger.clock_corrected", "ledger.created", "ledger.upgraded",
+    "licence.registered", "model.use_case_assigned", "monitor.created", "monitor.ended", "policy.superseded", "recipe.published",
+    "report.issued", "ruling.superseded", "run.cancel_requested", "run.requested", "run.requeued", "run.started", "team.created",
+    "target.ended", "target.registered", "text.erased", "use_case.registered", "window.recorded", "attestation.signed", "attestation.ended",
+})  # fmt: skip
+"""Kinds that nobody is told of, not even a webhook: many, or of no concern to others. Every kind stands in one of the two."""
 
 KINDS = frozenset(RULES) | frozenset(REMINDERS)
 """What a webhook may ask for."""

@@ -15,7 +15,8 @@ def main() -> None:
     django.setup()
     from audit import keys
     from audit import services as audit
-    from registry.access.models import Actor
+    from registry.access import services as access
+    from registry.access.models import Actor, Role
     from registry.ids import uuid7
     from registry.notices.models import Outgoing
     from tests.world import Cast, World
@@ -25,6 +26,9 @@ def main() -> None:
     audit.create_ledger(instance=instance, log=log, issuer=issuer)
     world = World(Cast.assemble())
     version = world.parent_version()
+    access.grant_membership(
+        actor=world.cast.root, person=world.cast.people["carla"], role=Role.APPROVER, team=world.team
+    )
     for name in ("omar", "carla"):
         Actor.objects.filter(username=name).update(email=f"{name}@example.org")
     world.approval(version)

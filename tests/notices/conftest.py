@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from registry.access.models import Actor
+from registry.access import services as access
+from registry.access.models import Actor, Role
 from registry.notices import services
 from registry.notices.models import Outgoing, Webhook
 from registry.release.models import Approval
@@ -40,6 +41,9 @@ def hook(settings: Any) -> Iterator[Receiver]:
 def asking(world: World) -> Callable[[], Approval]:
     """Ask for an approval, of which omar and carla are told, who have addresses of mail; nothing else waits to be sent."""
     version = world.parent_version()
+    access.grant_membership(
+        actor=world.cast.root, person=world.cast.people["carla"], role=Role.APPROVER, team=world.team
+    )
     Outgoing.objects.all().delete()
     for name in ("omar", "carla"):
         Actor.objects.filter(username=name).update(email=f"{name}@example.org")
