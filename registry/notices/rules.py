@@ -242,7 +242,8 @@ SILENT = frozenset({
     "dataset.registered", "document.attached", "evidence.attached", "ledger.clock_corrected", "ledger.created", "ledger.upgraded",
     "licence.registered", "model.use_case_assigned", "monitor.created", "monitor.ended", "policy.superseded", "recipe.published",
     "report.issued", "ruling.superseded", "run.cancel_requested", "run.requested", "run.requeued", "run.started", "team.created",
-    "target.ended", "target.registered", "text.erased", "use_case.registered", "window.recorded", "attestation.signed", "attestation.ended",
+    "target.ended", "target.registered", "text.erased", "use_case.registered", "window.recorded", "attestation.signed",
+    "attestation.ended",
 })  # fmt: skip
 """Kinds that nobody is told of, not even a webhook: many, or of no concern to others. Every kind stands in one of the two."""
 
