@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,11 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 
 @dataclass
@@ -24,6 +31,8 @@ class Mailbox:
     holds_after_data: bool = False
     """Keeps silent once it has taken a mail, until released."""
     release: threading.Event = field(default_factory=threading.Event)
+    context: ssl.SSLContext | None = None
+    """Offers STARTTLS with it."""
     log_in: str = ""
     """`user password` that AUTH PLAIN has to bring."""
 
@@ -52,7 +61,12 @@ class _Talk(socketserver.StreamRequestHandler):
             verb = line.split(" ")[0].upper()
             if verb in {"EHLO", "HELO"}:
                 self.say("250-test.invalid")
+                if box.context and not isinstance(self.connection, ssl.SSLSocket):
+                    self.say("250-STARTTLS")
                 self.say("250 AUTH PLAIN" if box.log_in else "250 8BITMIME")
+            elif verb == "STARTTLS" and box.context:
+                self.say("220 begin")
+                self._close_the_line(box.context)
             elif verb == "AUTH":
                 import base64
 
@@ -81,6 +95,15 @@ class _Talk(socketserver.StreamRequestHandler):
             else:
                 self.say("503 not now")
 
+    def _close_the_line(self, context: ssl.SSLContext) -> None:
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", buffering=0)
+
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()
+
     def _take(self, box: Mailbox, receivers: list[str]) -> None:
         data = b""
         while (line := self.rfile.readline()) != b".\r\n":
@@ -94,6 +117,9 @@ class _Talk(socketserver.StreamRequestHandler):
 class _Threads(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what tests are about."""
 
 
 @contextmanager
@@ -160,11 +186,19 @@ class _Hook(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what tests are about."""
+
+
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """A receiver of webhooks on 127.0.0.1."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Hook) as server:
-        server.daemon_threads = True
+def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver of webhooks on 127.0.0.1, with TLS where a context is given."""
+    with _Quiet(("127.0.0.1", 0), _Hook) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         kept = Receiver(url=f"http://127.0.0.1:{server.server_address[1]}/in?room=1")
         server.kept = kept  # type: ignore[attr-defined]
         with _serving(server):
@@ -172,6 +206,29 @@ def receiver() -> Iterator[Receiver]:
                 yield kept
             finally:
                 kept.release.set()
+
+
+def certificate_for(name: str, folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for a host name that signs itself: the file to trust, and the context of a server."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who).issuer_name(who).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    trusted, private = folder / "certificate.pem", folder / "key.pem"
+    trusted.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(trusted, private)
+    return trusted, context
 
 
 @contextmanager

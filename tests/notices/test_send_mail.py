@@ -16,7 +16,7 @@ from registry.access.models import Actor
 from registry.notices import queries, sending, services
 from registry.notices.models import Channel, Outgoing
 from registry.release.models import Approval
-from tests.notices.servers import Mailbox, mail_server
+from tests.notices.servers import Mailbox, certificate_for, mail_server
 from tests.world import World
 
 Asking = Callable[[], Approval]
@@ -200,3 +200,18 @@ def test_the_health_page_warns_of_what_was_given_up_and_stays_in_order(
     (said,) = client.get("/health/").json()["warnings"]
     assert "1 notices by mail were given up" in said
     assert "omar" not in said
+
+
+def test_mail_goes_over_starttls_to_a_server_whose_certificate_holds(
+    asking: Asking, mailbox: Mailbox, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, mailbox.context = certificate_for("localhost", tmp_path)
+    settings.PRESSMARK_MAIL_SECURITY = "starttls"
+    settings.PRESSMARK_MAIL_HOST = "localhost"
+    asking()
+    assert sending.send_due() == 0
+    assert mailbox.mails == []
+    assert all("certificate" in row.last_error for row in waiting())
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    due_again()
+    assert sending.send_due() == 2

@@ -19,7 +19,7 @@ from registry.errors import Conflict, Invalid
 from registry.notices import addresses, calls, queries, sending, services
 from registry.notices.models import Outgoing, Webhook
 from registry.release.models import Approval
-from tests.notices.servers import Receiver
+from tests.notices.servers import Receiver, certificate_for, receiver
 from tests.world import World
 
 Asking = Callable[[], Approval]
@@ -140,8 +140,6 @@ def test_a_receiver_that_drips_is_cut(
 def test_a_receiver_that_hangs_delays_no_other_and_is_asked_once(
     world: World, asking: Asking, hook: Receiver, register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.notices.servers import receiver
-
     monkeypatch.setattr(calls, "DEADLINE_SECONDS", 1.0)
     with receiver() as hanging:
         hanging.holds = True
@@ -271,3 +269,27 @@ def test_plain_http_never_leaves_this_machine(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
     with pytest.raises(addresses.NotAllowed, match="plain http"):
         addresses.resolve("http://localhost/")
+
+
+def test_https_needs_a_certificate_that_holds_for_the_name(
+    world: World, asking: Asking, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PRESSMARK_WEBHOOK_NETWORKS = [ipaddress.ip_network("127.0.0.0/8")]
+    trusted, context = certificate_for("hooks.example.org", tmp_path)
+    with receiver(context) as kept:
+        port = int(kept.url.rpartition(":")[2].partition("/")[0])
+        here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: here)
+        for name in ("hooks", "other"):
+            services.register_webhook(
+                actor=world.cast.root, url=f"https://{name}.example.org:{port}/in", kinds=["approval.requested"]
+            )
+        asking()
+        assert sending.send_due() == 0
+        assert kept.calls == []
+        assert all("certificate" in row.last_error for row in Outgoing.objects.exclude(last_error=""))
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        due_again()
+        assert sending.send_due() == 1, "the certificate is not for the other name"
+    (call,) = kept.calls
+    assert call.headers["Host"] == f"hooks.example.org:{port}"
