@@ -34,6 +34,7 @@ MODEL_TYPES = frozenset({
 _LICENCE = "provenance.licence"
 _USE_CASE = "oversight.use_case"
 _POLICY = "release.policy"
+_TARGET = "release.target"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ class ModelThen:
         self.model = self.past.get("catalog.model", model_id)
         self.past.read(self._named_streams(), (_LICENCE, _USE_CASE))
         self.past.read_kind("policy", (_POLICY,))
+        if self.model:
+            self.past.read([f"team:{self.model.row['team_id']}"], (_TARGET,))
 
     def _named_streams(self) -> list[str]:
         licences = {f"licence:{v.row['licence_id']}" for v in self.past.all("catalog.version")}
@@ -236,9 +239,7 @@ class ModelThen:
 
     def _approval(self, record: Record, decisions: dict[str, list[Record]]) -> ApprovalThen:
         own = sorted(decisions.get(record.id, []), key=lambda d: (d.row["decided_at"], d.id))
-        acts = [
-            rules.Act(d.row["kind"], uuid.UUID(d.row["decided_by_id"]), parse_time(d.row["decided_at"])) for d in own
-        ]
+        acts = [_act(d.row) for d in own]
         request, binding = _request(record.row), self._binding(record.row)
         status = rules.status(request, acts, binding or request.binding, rules.with_all_acts(self.now, acts))
         known = binding is not None or status.word in rules.FINAL | {
@@ -258,7 +259,14 @@ class ModelThen:
             policies=self.policies,
             alias=row["alias"],
             rules_of=_rules_of,
+            ended_targets=self._ended_targets,
         )
+
+    @cached_property
+    def _ended_targets(self) -> list[uuid.UUID]:
+        """Places where nothing ran any more."""
+        ends = ((t.id, _time(t.row["ended_at"])) for t in self.past.all(_TARGET))
+        return [uuid.UUID(key) for key, ended in ends if ended is not None and ended <= self.now]
 
     @cached_property
     def waivers(self) -> list[WaiverThen]:
@@ -296,7 +304,21 @@ def _request(row: Any) -> rules.Request:
         tier=row["tier"],
         use_case_id=uuid.UUID(row["use_case_id"]),
     )
-    return rules.Request(binding, row["required"], parse_time(row["requested_at"]), parse_time(row["expires_at"]))
+    return rules.Request(
+        binding, row["required"], parse_time(row["requested_at"]), parse_time(row["expires_at"]), row["officers"],
+        _uuid(row["target_id"]),
+    )  # fmt: skip
+
+
+def _act(row: Any) -> rules.Act:
+    return rules.Act(
+        row["kind"], uuid.UUID(row["decided_by_id"]), parse_time(row["decided_at"]), row["role"],
+        _uuid(row["on_behalf_of_id"]), _time(row["expires_at"]), _uuid(row["target_id"]),
+    )  # fmt: skip
+
+
+def _uuid(text: str | None) -> uuid.UUID | None:
+    return None if text is None else uuid.UUID(text)
 
 
 def _newest_first(moves: Sequence[Record]) -> list[Record]:

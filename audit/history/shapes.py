@@ -13,13 +13,14 @@ from audit.history.names import Names, Shape
 from audit.history.past_state import AliasThen, ApprovalThen, ModelThen, PolicyThen, VersionThen, WaiverThen
 from audit.models import Checkpoint
 from audit.snapshots import Record
+from registry.digests import time_text
 from registry.events import Caller
 
 UNKNOWN = "unknown"
 _NO_DOCUMENT = "The document of a policy that was in force is not stored here, so nobody can say."
 _PERSON_COLUMNS = (
-    "assigned_by_id", "approved_by_id", "author_id", "created_by_id", "decided_by_id", "owner_id", "requested_by_id",
-    "signed_by_id",
+    "assigned_by_id", "approved_by_id", "author_id", "created_by_id", "decided_by_id", "on_behalf_of_id", "owner_id",
+    "requested_by_id", "signed_by_id",
 )  # fmt: skip
 _TEXT_COLUMNS = ("note_id", "reason_id", "title_id")
 
@@ -196,10 +197,12 @@ class _Shaper:
         return {
             "alias": row["alias"],
             "decisions": [self.decision(decision) for decision in approval.decisions],
+            "ends_at": time_text(status.ends_at) if status and status.ends_at else row["expires_at"],
             "evidence_set_digest": row["evidence_set_digest"],
             "expires_at": row["expires_at"],
             "grants": status.grants if status else len({d.row["decided_by_id"] for d in approval.grants}),
             "id": approval.record.id,
+            "officers_required": row["officers"],
             "policy_digest": row["policy_digest"],
             "position": approval.record.position,
             "reason": self.text(row["reason_id"]),
@@ -208,6 +211,7 @@ class _Shaper:
             "required": row["required"],
             "status": status.word if status else UNKNOWN,
             "status_reasons": status.reasons if status else [_NO_DOCUMENT],
+            "target": row["target_id"],
             "tier": row["tier"],
             "version": None if version is None else version.number,
             "version_digest": row["version_digest"],
@@ -218,9 +222,12 @@ class _Shaper:
         return {
             "at": row["decided_at"],
             "by": self.names.person(row["decided_by_id"], row["role"]),
+            "expires_at": row["expires_at"],
             "kind": row["kind"],
+            "on_behalf_of": self.names.person(row["on_behalf_of_id"]) if row["on_behalf_of_id"] else None,
             "position": record.position,
             "reason": self.text(row["reason_id"]),
+            "target": row["target_id"],
         }
 
     def waiver(self, waiver: WaiverThen) -> Shape:

@@ -103,7 +103,8 @@ _OVER = (
     "AND (d.expires_at <= NEW.decided_at OR d.expires_at <= CURRENT_TIMESTAMP))"
 )
 _OUTSIDE = (
-    f"NEW.target_id IS NOT NULL AND (NOT EXISTS (SELECT 1 FROM release_target t WHERE t.id = NEW.target_id AND t.team_id = {_TEAM}) "
+    "NEW.target_id IS NOT NULL AND (NOT EXISTS (SELECT 1 FROM release_target t WHERE t.id = NEW.target_id "
+    f"AND t.team_id = {_TEAM}) "
     "OR EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.target_id <> NEW.target_id) "
     "OR EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind = 'granted' "
     "AND d.target_id <> NEW.target_id)) OR NEW.expires_at IS NOT NULL AND (NEW.expires_at <= NEW.decided_at "

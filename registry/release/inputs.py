@@ -16,14 +16,14 @@ from registry.provenance.models import DatasetVersion
 from registry.provenance.queries import terms_in_force
 from registry.release import gates, inputs_governance, queries
 from registry.release.gate_facts import DocumentInput, ReviewInput
-from registry.release.models import Approval, DecisionKind, Waiver
+from registry.release.models import Approval, Waiver
 
 _DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
 
 
 def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion | None = None) -> gates.GateInputs:
     """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served."""
-    model = RegisteredModel.objects.select_related("use_case", "team").get(pk=version.model_id)
+    model = RegisteredModel.objects.select_related("use_case__tier_table", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
     rows = catalog.evidence_documents(version)
     evidence = _evidence(version, rows, at)
@@ -46,6 +46,7 @@ def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
         incumbent=incumbent.digest if incumbent else None,
         first_approved=first.digest if first else None,
+        tier_answered=inputs_governance.tier_answered(use_case),
         evaluation_data=data.of_evidence(evidence),
         findings=inputs_governance.open_findings(version),
         documents=data.documents_of(inputs_governance.of_version(version, use_case.pk if use_case else None)),
@@ -185,14 +186,8 @@ def _terms_known(terms: TermsDocument) -> bool:
 def _ancestors(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.AncestorInput]:
     """Parent versions, nearest first, each with whether it holds an approval that was granted and not revoked."""
     rows = Approval.objects.filter(version_id__in=[row.pk for row in ancestry.parents]).prefetch_related("decisions")
-    approved = {row.version_id for row in rows if _was_granted(row)}
+    approved = {row.version_id for row in rows if queries.was_granted(row)}
     return [gates.AncestorInput(_name(row, version), row.digest, row.pk in approved) for row in ancestry.parents]
-
-
-def _was_granted(approval: Approval) -> bool:
-    decisions = list(approval.decisions.all())
-    grants = {d.decided_by_id for d in decisions if d.kind == DecisionKind.GRANTED}
-    return len(grants) >= approval.required and not any(d.kind == DecisionKind.REVOKED for d in decisions)
 
 
 def _name(parent: ModelVersion, version: ModelVersion) -> str:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from registry import storage
-from registry.access.models import Role
-from registry.access.permissions import PERMISSIONS, roles_of
+from registry.access.models import Team
 from registry.access.queries import get_readable, readable
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
-from registry.compression.models import Run
 from registry.digests import parse_canonical
 from registry.errors import Conflict, NotFound
 from registry.events import Caller
+from registry.release import deciding
 from registry.release import status as rules
 from registry.release.models import Alias, AliasAssignment, Approval, Decision, MoveKind, Policy, Verdict, Waiver
 from registry.release.policy_language import PolicyRules, parse
+from registry.release.serving_models import Target
 
 # --- policies ---
 
@@ -59,10 +60,11 @@ def get_policy(slug: str, number: int) -> Policy:
 
 
 def _approvals() -> QuerySet[Approval]:
-    decisions = Decision.objects.select_related("decided_by", "reason").order_by("decided_at", "pk")
+    given = ("decided_by", "on_behalf_of", "reason", "target__team")
+    decisions = Decision.objects.select_related(*given).order_by("decided_at", "pk")
     related = (
         "model__team", "model__use_case", "version__model__team", "policy", "verdict", "reason", "requested_by",
-        "use_case",
+        "use_case", "target__team",
     )  # fmt: skip
     return Approval.objects.select_related(*related).prefetch_related(Prefetch("decisions", queryset=decisions))
 
@@ -83,39 +85,37 @@ def approvals_of(version: ModelVersion) -> QuerySet[Approval]:
 
 
 def without_final_decision(rows: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Approvals that could still be requested, granted or stale."""
+    """Approvals that could still be requested, returned, granted or stale."""
     ended = Decision.objects.filter(kind__in=rules.FINAL).values("approval_id")
     return rows.exclude(pk__in=ended).filter(expires_at__gt=timezone.now())
 
 
-def open_approvals(caller: Caller) -> list[tuple[Approval, rules.Status]]:
-    """What waits for a decision: requested, and stale requests that nobody has granted, oldest first."""
+def undecided_approvals(caller: Caller) -> list[tuple[Approval, rules.Status]]:
+    """What has not all its grants: requested, returned with a question, and stale requests, oldest first."""
     rows = without_final_decision(readable(_approvals(), caller, team="model__team")).order_by("pk")
     found = [(row, status_of(row)) for row in rows]
-    return [(row, now) for row, now in found if now.word != rules.GRANTED and now.grants < now.required]
+    over = (rules.GRANTED, rules.EXPIRED)
+    return [(row, now) for row, now in found if now.word not in over and now.grants < now.required]
+
+
+def open_approvals(caller: Caller) -> list[tuple[Approval, rules.Status]]:
+    """What waits for a decision: requested, and stale requests that nobody has granted, oldest first."""
+    return [(row, now) for row, now in undecided_approvals(caller) if now.word != rules.RETURNED]
+
+
+def questions(caller: Caller) -> list[tuple[Approval, rules.Status]]:
+    """What was returned with a question that waits for its answer, oldest first."""
+    return [(row, now) for row, now in undecided_approvals(caller) if now.word == rules.RETURNED]
 
 
 def may_decide(caller: Caller, approval: Approval) -> str | None:
     """None when the caller may decide on the approval; else the reason why not, as a sentence."""
-    if not roles_of(caller.actor_id, approval.model.team_id) & PERMISSIONS["approval.decide"]:
-        needed = " or ".join(sorted(Role(r).label.lower() for r in PERMISSIONS["approval.decide"]))
-        return f"Deciding needs the role {needed} in the team {approval.model.team}."
-    return own_work(caller.actor_id, approval.version, approval)
+    return deciding.why_not(caller.actor_id, approval)
 
 
 def own_work(actor_id: uuid.UUID, version: ModelVersion, approval: Approval | None = None) -> str | None:
-    """Why somebody may not judge a version: they asked for the approval, uploaded it, or requested the run that made it."""
-    if approval is not None and approval.requested_by_id == actor_id:
-        return "You requested this approval; somebody else has to decide on it."
-    if version.created_by_id == actor_id:
-        return "You brought this version; somebody else has to decide on it."
-    if Run.objects.filter(child=version, requested_by_id=actor_id).exists():
-        return "You requested the run that made this version; somebody else has to decide on it."
-    weights = version.artifacts.filter(role="weights").values("digest")
-    same = ModelVersion.objects.filter(artifacts__digest__in=weights, artifacts__role="weights")
-    if same.filter(Q(created_by_id=actor_id) | Q(made_by_runs__requested_by_id=actor_id)).exists():
-        return "You brought or made the same weights in another version; somebody else has to decide on them."
-    return None
+    """Why somebody may not judge a version, as a sentence; None when nothing stands against it."""
+    return deciding.own_work(actor_id, version, approval)
 
 
 def binding_now(version: ModelVersion, alias: str, at: datetime.datetime | None = None) -> rules.Binding:
@@ -132,9 +132,12 @@ def binding_now(version: ModelVersion, alias: str, at: datetime.datetime | None 
     )
 
 
-def status_of(approval: Approval, at: datetime.datetime | None = None) -> rules.Status:
-    """The computed status with its numbers and reasons."""
-    acts = [rules.Act(d.kind, d.decided_by_id, d.decided_at) for d in approval.decisions.all()]
+def request_of(approval: Approval) -> tuple[rules.Request, list[rules.Act]]:
+    """The request and its decisions as the rules read them."""
+    acts = [
+        rules.Act(d.kind, d.decided_by_id, d.decided_at, d.role, d.on_behalf_of_id, d.expires_at, d.target_id)
+        for d in approval.decisions.all()
+    ]
     binding = rules.Binding(
         version_digest=approval.version_digest,
         evidence_set_digest=approval.evidence_set_digest,
@@ -142,24 +145,73 @@ def status_of(approval: Approval, at: datetime.datetime | None = None) -> rules.
         tier=approval.tier,
         use_case_id=approval.use_case_id,
     )
-    request = rules.Request(binding, approval.required, approval.requested_at, approval.expires_at)
+    request = rules.Request(
+        binding, approval.required, approval.requested_at, approval.expires_at, approval.officers, approval.target_id
+    )
+    return request, acts
+
+
+def status_of(approval: Approval, at: datetime.datetime | None = None) -> rules.Status:
+    """The computed status with its numbers and reasons."""
+    request, acts = request_of(approval)
     now = binding_now(approval.version, approval.alias, at)
+    limited = rules.targets(request, acts)
+    if limited:
+        ended = Target.objects.filter(pk__in=limited, ended_at__lte=at or timezone.now())
+        now = replace(now, ended_targets=frozenset(ended.values_list("pk", flat=True)))
     return rules.status(request, acts, now, at or rules.with_all_acts(timezone.now(), acts))
+
+
+def was_granted(approval: Approval) -> bool:
+    """Whether it had all its grants once and was not revoked, whatever changed since."""
+    request, acts = request_of(approval)
+    return rules.completed_at(request, acts) is not None and not any(act.kind == rules.REVOKED for act in acts)
 
 
 def first_approved(model: RegisteredModel) -> ModelVersion | None:
     """The version of the model whose approval had all its grants first, whatever came of it since."""
     found = []
     for approval in _approvals().filter(model=model):
-        granted = sorted(d.decided_at for d in approval.decisions.all() if d.kind == rules.GRANTED)
-        if len(granted) >= approval.required:
-            found.append((granted[approval.required - 1], approval.pk, approval.version))
+        moment = rules.completed_at(*request_of(approval))
+        if moment is not None:
+            found.append((moment, approval.pk, approval.version))
     return min(found, key=lambda item: item[:2])[2] if found else None
 
 
 def approval_status(approval: Approval, at: datetime.datetime | None = None) -> str:
     """requested, returned, withdrawn, granted, rejected, stale, expired or revoked: computed, never stored."""
     return status_of(approval, at).word
+
+
+# --- targets ---
+
+
+def get_target(caller: Caller, reference: str) -> Target:
+    """`team/target@3`, `team/target` for the newest number, or its id, if the caller may read its team."""
+    name, at, number = reference.partition("@")
+    team, slash, slug = name.partition("/")
+    rows = readable(Target.objects.select_related("team", "safeguards"), caller).order_by("-number")
+    if slash and (not at or number.isdecimal()):
+        rows = rows.filter(team__slug=team, slug=slug, **({"number": int(number)} if at else {}))
+    else:
+        key = _uuid(reference)
+        rows = rows.filter(pk=key) if key else rows.none()
+    row = rows.first()
+    if row is None:
+        raise NotFound(f"There is no target {reference!r}, or you may not see it.", hint="It looks like team/edge@1.")
+    return row
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
+def targets_of(team: Team) -> QuerySet[Target]:
+    """The targets of a team, newest first, ended ones too. The caller must have read the team already."""
+    return Target.objects.filter(team=team).select_related("team", "safeguards", "created_by").order_by("-pk")
 
 
 # --- verdicts and waivers ---
@@ -220,7 +272,7 @@ def compared_with(
     if not going_back and (now is None or now.pk != version.pk):
         return now
     history = alias_history(model, alias_slug)
-    brought = (i for i, m in enumerate(history) if m.version_id == version.pk and m.kind == MoveKind.PROMOTED)
+    brought = (i for i, m in enumerate(history) if m.version_id == version.pk and m.kind in _FORWARD)
     newest = next(brought, len(history))
     replaced = (m.version for m in history[newest + 1 :] if m.version_id not in (None, version.pk))
     return next(replaced, None)

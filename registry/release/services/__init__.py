@@ -11,6 +11,7 @@ from registry.release.services.aliases import (
     suspend,
 )
 from registry.release.services.approvals import (
+    answer_approval,
     grant_approval,
     reject_approval,
     request_approval,
@@ -21,20 +22,24 @@ from registry.release.services.approvals import (
 from registry.release.services.gate import end_waiver, evaluate_gate, sign_waiver
 from registry.release.services.policies import approve_policy, author_policy, end_policy
 from registry.release.services.purges import confirm_purge, request_purge, withdraw_purge
+from registry.release.services.targets import end_target, register_target
 
 __all__ = [
     "CheckedBytes",
     "Target",
+    "answer_approval",
     "approve_policy",
     "author_policy",
     "check_bytes",
     "check_rollback",
     "confirm_purge",
     "end_policy",
+    "end_target",
     "end_waiver",
     "evaluate_gate",
     "grant_approval",
     "promote",
+    "register_target",
     "reject_approval",
     "request_approval",
     "request_purge",
