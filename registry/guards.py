@@ -144,7 +144,7 @@ def _postgres_changed(column: str, rule: str) -> str:
 def _postgres_function(name: str, condition: str, message: str) -> str:
     return (
         f'CREATE OR REPLACE FUNCTION "{name}"() RETURNS trigger LANGUAGE plpgsql AS $guard$ BEGIN '
-        f"IF {condition} THEN RAISE EXCEPTION 'pressmark: {message}' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
+        f"IF ({condition}) THEN RAISE EXCEPTION 'pressmark: {message}' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
         "RETURN NEW; END $guard$"
     )
 
