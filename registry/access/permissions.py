@@ -61,9 +61,15 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "purge.request": _OFFICERS | _ADMINISTRATORS,
     "purge.confirm": _OFFICERS | _ADMINISTRATORS,
     "finding.open": _OFFICERS | _DECIDERS | _ENGINEERS,
+    "finding.work": _ENGINEERS | _OPERATORS | _OFFICERS | _DECIDERS,
     "finding.close": _OFFICERS | _DECIDERS,
+    "tier_table.author": _OFFICERS | _ADMINISTRATORS,
+    "tier_table.approve": _OFFICERS | _DECIDERS | _ADMINISTRATORS,
     "policy.author": _OFFICERS | _ADMINISTRATORS,
     "policy.approve": _OFFICERS | _DECIDERS | _ADMINISTRATORS,
+    "policy.dry_run": _OFFICERS | _DECIDERS | _ADMINISTRATORS | frozenset({Role.AUDITOR}),
+    "alias_rule.author": _OFFICERS | _ADMINISTRATORS,
+    "alias_rule.approve": _OFFICERS | _DECIDERS | _ADMINISTRATORS,
     "gate.evaluate": _ENGINEERS | _OFFICERS | _DECIDERS,
     "waiver.sign": _OFFICERS | _DECIDERS,
     "approval.request": _ENGINEERS,
@@ -82,6 +88,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "recall.end": _OFFICERS,
     "quarantine.request_release": _ENGINEERS,
     "quarantine.decide": _OFFICERS | _DECIDERS,
+    "admission.ask": _EVERYBODY,
     "baseline.freeze": _ENGINEERS | _OPERATORS | _DECIDERS,
     "monitor.create": _ENGINEERS | _OPERATORS,
     "window.push": _OPERATORS,
@@ -151,7 +158,9 @@ def authorities(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> 
     now = timezone.now()
     if not Actor.objects.get(pk=actor_id).is_active:
         return []
-    for row in Deputyship.objects.filter(deputy_id=actor_id, ended_at=None, role__in=PERMISSIONS[action]).order_by("pk"):
+    for row in Deputyship.objects.filter(deputy_id=actor_id, ended_at=None, role__in=PERMISSIONS[action]).order_by(
+        "pk"
+    ):
         covers = row.team_id is None or row.team_id == team_id
         if covers and row.in_force(now) and Role(row.role) in roles_of(row.principal_id, team_id):
             found.append(Authority(row.role, row.principal_id))

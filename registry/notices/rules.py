@@ -143,6 +143,7 @@ _WORK = {
     ),
     "finding.accepted": Rule((Who.NAMED,), "A finding was accepted: {about}", _WATCH),
     "finding.fixed": Rule((Who.NAMED,), "A finding is said to be mended: {about}", "Somebody else has to close it."),
+    "finding.reopened": Rule((Who.NAMED,), "A finding was not mended after all: {about}", "Its page says why."),
     "finding.assigned": Rule((Who.NAMED,), "A finding has another owner or date: {about}", "The page says until when."),
     "finding.closed": Rule((Who.NAMED,), "A finding is closed: {about}", _WATCH),
     "run.failed": Rule((Who.NAMED,), "A run failed: {about}", "The page has the reason and the log."),
@@ -173,6 +174,7 @@ _RULINGS = {
     "alias_rule.authored": Rule(
         _RULERS, "A rule for an alias waits for approval: {about}", "Somebody other than its author approves it."
     ),
+    "alias_rule.ended": Rule((Who.NAMED,), "A rule for an alias is out of force: {about}", _WATCH),
     "alias_rule.approved": Rule((Who.NAMED,), "A rule for an alias is in force: {about}", _WATCH),
     "use_case.tier_changed": Rule(
         (Who.NAMED, Role.APPROVER),
@@ -242,7 +244,8 @@ SILENT = frozenset({
     "dataset.registered", "document.attached", "evidence.attached", "ledger.clock_corrected", "ledger.created", "ledger.upgraded",
     "licence.registered", "model.use_case_assigned", "monitor.created", "monitor.ended", "policy.superseded", "recipe.published",
     "report.issued", "ruling.superseded", "run.cancel_requested", "run.requested", "run.requeued", "run.started", "team.created",
-    "target.ended", "target.registered", "text.erased", "use_case.registered", "window.recorded", "attestation.signed",
+    "target.ended", "target.registered", "text.erased", "tier_table.superseded", "use_case.assessed",
+    "use_case.registered", "window.recorded", "attestation.signed",
     "attestation.ended",
 })  # fmt: skip
 """Kinds that nobody is told of, not even a webhook: many, or of no concern to others. Every kind stands in one of the two."""

@@ -8,13 +8,15 @@ import uuid
 from registry.access import permissions
 from registry.access.models import Actor, Team, Text
 from registry.access.services import check_slug, new_text
-from registry.errors import Conflict, Invalid
+from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.ids import uuid7
 from registry.oversight.models import Attestation, Finding, Tier, UseCase
 from registry.oversight.queries import team_of_stream
 
 ATTESTATION_LIMIT_DAYS = 3 * 366
+_CLOSED_BY_OTHERS = ("broken-glass",)
+"""Kinds of findings that somebody's own act opened."""
 
 
 def register_use_case(
@@ -144,6 +146,12 @@ def close_finding(*, actor: Caller, finding: Finding, closure: str) -> Finding:
     team_id = team_of_stream(finding.stream)
     role = permissions.require(actor, "finding.close", team_id)
     _check_filled("closure", closure)
+    if finding.kind in _CLOSED_BY_OTHERS and finding.created_by_id == actor.actor_id:
+        raise Forbidden(
+            "Your own act opened this finding; somebody else has to close it.",
+            hint="Ask another approver or a compliance officer.",
+            code="own-work",
+        )
     with unit(actor, role=role) as opened:
         row = Finding.objects.select_for_update(no_key=True).get(pk=finding.pk)
         if row.closed_at is not None:

@@ -157,6 +157,8 @@ class GateInputs:
     """Digest of what a comparison with the incumbent must have been made with; None where nothing is served."""
     first_approved: str | None = None
     """Digest of the version of the line that was approved first; None before the first."""
+    tier_answered: bool = False
+    """Whether the tier is at least what the answers to the tier table in force say."""
     evaluation_data: Sequence[DatasetInput] = ()
     """The rows that measured evidence about the version is about."""
     findings: Sequence[OpenFindingInput] = ()

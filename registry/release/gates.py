@@ -170,6 +170,9 @@ def _use_case(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
         return Finding(False, "The model serves no use case yet, so nobody said what it is for.")
     holds = inputs.tier in parameters["tiers"]
     asked = "" if holds else f"; {' or '.join(parameters['tiers'])} is asked"
+    if holds and parameters.get("answered", False) and not inputs.tier_answered:
+        asked = ", which no answers to the tier table in force bear out; answer its questions"
+        holds = False
     return Finding(holds, f"The use case '{inputs.use_case}' has tier {inputs.tier}{asked}.")
 
 

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from registry.catalog.models import ModelVersion
-from registry.oversight.models import Finding, Review
+from registry.oversight.models import Finding, Review, UseCase
 from registry.oversight.queries import team_of_stream
+from registry.oversight.queries_tiers import standing
 from registry.provenance.models import DatasetVersion, Document
 from registry.release.gate_facts import DocumentInput, OpenFindingInput, RecallInput, ReviewInput
 from registry.release.stopping_models import Quarantine
@@ -18,6 +19,14 @@ def open_findings(version: ModelVersion) -> list[OpenFindingInput]:
     """What has to be mended about the model and is not closed, the first due first."""
     rows = Finding.objects.filter(stream=f"model:{version.model_id}", closed_at=None).order_by("due_on", "pk")
     return [OpenFindingInput(str(row.pk), row.kind, row.subject, row.due_on) for row in rows]
+
+
+def tier_answered(use_case: UseCase | None) -> bool:
+    """Whether the tier is at least what the answers to the table in force say."""
+    if use_case is None or use_case.tier_table_id is None:
+        return False
+    found = standing(use_case)
+    return found.in_force and found.follows
 
 
 def documents(about: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DocumentInput]]:

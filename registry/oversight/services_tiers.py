@@ -1,0 +1,121 @@
+"""Tier tables come into force by approval of somebody other than their author; a use case gets its tier by answering one.
+
+Rules:
+- one table is in force at a time for the whole instance; approving the next one supersedes it in the same unit;
+- a use case keeps answers and the table that they were given to; a new table changes no tier by itself, it asks to answer again;
+- whoever may register a use case may answer so that more care follows; where less follows, a compliance officer answers;
+- approvals given under another tier are stale from then on.
+Keyword-only, the actor first; every act is emitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from registry import storage
+from registry.access import permissions
+from registry.access.services import new_text
+from registry.digests import canonical
+from registry.errors import Conflict, Forbidden, Invalid
+from registry.events import Caller, Ref, emit, unit
+from registry.oversight import queries_tiers as queries
+from registry.oversight import tiers
+from registry.oversight.models import TierTable, UseCase
+
+
+def author_tier_table(*, actor: Caller, document: Mapping[str, Any]) -> TierTable:
+    """The next questionnaire. It gives no tier until somebody else approves it."""
+    role = permissions.require(actor, "tier_table.author", None)
+    try:
+        tiers.parse(document)
+    except tiers.TierTableError as error:
+        raise Invalid(
+            f"The tier table cannot be used: {error}.",
+            hint="Compare it with the one that ships (GET tier-tables/ready-made) or with the schema pressmark/tier_table/1.",
+            code="tier-table",
+        ) from None
+    stored = storage.store_bytes(canonical(document))
+    with unit(actor, role=role) as opened:
+        newest = TierTable.objects.order_by("-number").first()
+        if newest is not None and newest.digest == stored.digest:
+            raise Conflict(f"The {newest} has exactly this content.", hint="Approve that one, or change something.")
+        row = TierTable.objects.create(
+            number=newest.number + 1 if newest else 1, digest=stored.digest, size_bytes=stored.size_bytes,
+            author_id=actor.actor_id, created_at=opened.now,
+        )  # fmt: skip
+        emit("tier_table.authored", row, team=None, refs=[Ref("tier_table", stored.digest, stored.size_bytes)])
+        return row
+
+
+def approve_tier_table(*, actor: Caller, table: TierTable) -> TierTable:
+    """Put a table of somebody else in force; the one before it is superseded in the same unit."""
+    role = permissions.require(actor, "tier_table.approve", None)
+    with unit(actor, role=role) as opened:
+        rows = {row.pk: row for row in TierTable.objects.select_for_update(no_key=True).order_by("pk")}
+        row = rows[table.pk]
+        if row.author_id == actor.actor_id:
+            raise Forbidden(
+                "You wrote this tier table; somebody else has to approve it.",
+                hint="Ask a compliance officer, approver or administrator of the instance.",
+                code="own-tier-table",
+            )
+        if row.in_force_at is not None:
+            raise Conflict(f"The {row} was approved already.")
+        for other in rows.values():
+            if other.in_force_at is None or other.ended_at is not None:
+                continue
+            if other.number > row.number:
+                raise Conflict(f"The {other} is newer and in force.", hint="Author the content again as a new number.")
+            other.ended_at = opened.now
+            other.save(update_fields=["ended_at"])
+            emit("tier_table.superseded", other, team=None)
+        row.approved_by_id, row.in_force_at = actor.actor_id, opened.now
+        row.save(update_fields=["approved_by", "in_force_at"])
+        emit("tier_table.approved", row, team=None, refs=[Ref("tier_table", row.digest, row.size_bytes)])
+        return row
+
+
+def answer_tier_table(
+    *, actor: Caller, use_case: UseCase, answers: Sequence[Mapping[str, str]], reason: str
+) -> UseCase:
+    """Answer the questions of the table in force; the use case has the tier that follows."""
+    role = permissions.require(actor, "use_case.register", use_case.team_id)
+    if not reason.strip():
+        raise Invalid("The reason is empty.", hint="Say in a sentence on what the answers rest.")
+    with unit(actor, role=role) as opened:
+        row = UseCase.objects.select_for_update(no_key=True).get(pk=use_case.pk)
+        if row.ended_at is not None:
+            raise Conflict("This use case has ended.")
+        table = queries.tier_table_in_force()
+        if table is None:
+            raise Conflict(
+                "No tier table is in force.", hint="Two people author and approve one; a ready-made one ships."
+            )
+        result = _judged(table, answers)
+        if tiers.ORDER.index(result.tier) < tiers.ORDER.index(row.tier):
+            opened.role = permissions.require(actor, "use_case.lower_tier", row.team_id)
+        kept = [{"answer": a["answer"], "question": a["question"]} for a in answers]
+        before = (row.tier, row.tier_table_id, row.answers)
+        row.tier, row.tier_table, row.answers = result.tier, table, sorted(kept, key=lambda a: a["question"])
+        if before == (row.tier, table.pk, row.answers):
+            raise Conflict("The use case has these answers already.")
+        row.save(update_fields=["tier", "tier_table", "answers"])
+        text = new_text(stream=f"use_case:{row.pk}", purpose="reason", value=reason, now=opened.now)
+        refs = [Ref("tier_table", table.digest, table.size_bytes)]
+        if before[0] == row.tier:
+            emit("use_case.assessed", row, text, team=row.team_id, refs=refs)
+        else:
+            emit("use_case.tier_changed", row, text, team=row.team_id, refs=refs)
+        return row
+
+
+def _judged(table: TierTable, answers: Sequence[Mapping[str, str]]) -> tiers.TierResult:
+    try:
+        return tiers.judge(queries.questionnaire(table), answers)
+    except tiers.TierTableError as error:
+        raise Invalid(
+            f"No tier follows from these answers: {error}.",
+            hint=f"GET tier-tables/{table.number} has every question with its answers.",
+            code="answers",
+        ) from None
