@@ -120,13 +120,28 @@ def pack() -> Pack:
     raw = _PACK_FILE.read_bytes()
     content = tomllib.loads(raw.decode())
     sentences: dict[str, dict[str, str]] = content["sentences"]
+    bodies: dict[str, dict[str, Any]] = content["licence"]
     entries = {
         name: PackEntry(
-            name, str(body["source"]), {term: _term(body[term], sentences[term]) for term in TERMS}, "category" in body
+            name,
+            str(body["source"]),
+            {t: _term(_given(name, t, bodies), sentences[t]) for t in TERMS},
+            "category" in body,
         )
-        for name, body in content["licence"].items()
+        for name, body in bodies.items()
     }
     return Pack(f"licences/{content['version']}@{hashlib.sha256(raw).hexdigest()[:16]}", entries)
+
+
+def _given(name: str, term: str, bodies: dict[str, dict[str, Any]]) -> Any:
+    """What an entry says of a term: its own word, else that of the entry that it is like."""
+    seen = [name]
+    while term not in bodies[seen[-1]]:
+        like = bodies[seen[-1]].get("like")
+        if like not in bodies or like in seen:
+            raise ValueError(f"the terms pack says nothing of {term} for {name}")
+        seen.append(like)
+    return bodies[seen[-1]][term]
 
 
 def _term(given: str | list[str], usual: dict[str, str]) -> Term:

@@ -119,7 +119,7 @@ def author_ruling(
 ) -> LicenceRuling:
     """What a named person found: answers to terms, each with its sentence, on the ground of a document. Not in force yet."""
     role = require_for(actor, "ruling.author", subject_of(licence))
-    _check_answers(answers)
+    check_answers(answers)
     if not reason.strip():
         raise Invalid("The reason is empty.", hint="Say in a sentence or two how you came to these answers.")
     if licences.is_category(licence.expression):
@@ -150,7 +150,8 @@ def author_ruling(
         return ruling
 
 
-def _check_answers(answers: Mapping[str, TermDocument]) -> None:
+def check_answers(answers: Mapping[str, TermDocument]) -> None:
+    """Invalid where an answer is none; asked before a document is attached for nothing."""
     if not answers:
         raise Invalid("No term is answered.", hint=f"Answer one or more of: {', '.join(TERMS)}.", code="ruling-answers")
     for term, given in answers.items():

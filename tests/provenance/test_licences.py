@@ -6,6 +6,7 @@ import pytest
 
 from registry.errors import Invalid
 from registry.provenance.licences import ANSWERS, TERMS, normalise, own_licences, pack, terms_of
+from registry.provenance.services_licences import MAX_SENTENCE_CHARACTERS
 
 PROMISED = [
     "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "PSF-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-4.0",
@@ -14,17 +15,52 @@ PROMISED = [
     "MPL-2.0", "LicenseRef-pressmark-openrail-m", "LicenseRef-pressmark-llama-community",
     "LicenseRef-pressmark-gemma-terms", "LicenseRef-pressmark-research-only", "LicenseRef-pressmark-proprietary",
     "LicenseRef-pressmark-unknown",
+    "ISC", "Unlicense", "0BSD", "CC-BY-3.0", "CC-BY-SA-3.0", "CC-BY-NC-3.0", "CC-BY-NC-SA-3.0", "CC-BY-ND-3.0",
+    "CC-BY-NC-ND-3.0", "CC-BY-NC-ND-4.0", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0", "C-UDA-1.0",
+    "OGL-UK-3.0", "LGPL-2.1-only", "LGPL-2.1-or-later", "EPL-2.0", "EUPL-1.2",
+    *(
+        f"LicenseRef-pressmark-{name}"
+        for name in (
+            "creativeml-openrail-m", "openrail-plus-plus-m", "bigscience-bloom-rail-1.0", "bigcode-openrail-m-1",
+            "llama-1-non-commercial", "llama-2-community", "llama-3-community", "llama-3.1-community", "llama-3.2-community",
+            "llama-3.3-community", "llama-4-community", "falcon-180b-tii", "tii-falcon-2", "mistral-research",
+            "mistral-non-production", "deepseek-model-1.0", "tongyi-qianwen", "qwen-2024", "qwen-research", "cohere-cc-by-nc",
+            "nvidia-open-model", "stability-community", "us-government-work", "non-commercial-research-data",
+        )
+    ),
 ]  # fmt: skip
 
 
-def test_the_pack_knows_every_promised_licence_with_all_terms() -> None:
-    assert sorted(pack().entries) == sorted(PROMISED)
-    for name in PROMISED:
-        terms = terms_of(normalise(name))
-        assert list(terms.answers) == list(TERMS)
-        assert all(
-            t.answer in ANSWERS and t.sentence.isascii() and t.sentence.endswith(".") for t in terms.answers.values()
-        )
+@pytest.mark.parametrize("name", sorted(pack().entries))
+def test_each_licence_of_the_pack_is_complete_has_a_source_and_a_sentence_for_every_term(name: str) -> None:
+    entry = pack().entries[name]
+    assert entry.source.startswith(("https://", "declared by whoever registers")), entry.source
+    terms = terms_of(normalise(name))
+    assert list(terms.answers) == list(TERMS)
+    for term, given in terms.answers.items():
+        assert given.answer in ANSWERS
+        assert given.sentence.isascii(), term
+        assert given.sentence.endswith("."), (term, given.sentence)
+        assert 10 <= len(given.sentence) <= MAX_SENTENCE_CHARACTERS, (term, given.sentence)
+
+
+def test_the_pack_covers_what_models_and_data_come_under() -> None:
+    assert set(PROMISED) <= set(pack().entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("2", "forbidden"),
+        ("3", "forbidden"),
+        ("3.1", "conditions"),
+        ("3.2", "conditions"),
+        ("3.3", "conditions"),
+        ("4", "conditions"),
+    ],
+)
+def test_the_output_clause_of_llama_changed_between_its_versions(name: str, answer: str) -> None:
+    assert terms_of(f"LicenseRef-pressmark-llama-{name}-community").answers["output_use"].answer == answer
 
 
 @pytest.mark.parametrize(
