@@ -41,7 +41,7 @@ def croissant_bytes(version: DatasetVersion, url: str) -> bytes:
 
 
 def described(version: DatasetVersion, url: str) -> Described:
-    """What the registry knows about a version, texts that were erased left out."""
+    """What the registry knows about a version; of a text that was erased nothing is left to say."""
     facts = parse_canonical(storage.read_bytes(version.document_digest))
     assert isinstance(facts, dict)
     dataset = version.dataset
@@ -62,4 +62,4 @@ def described(version: DatasetVersion, url: str) -> Described:
 
 
 def _said(text: Text | None) -> str:
-    return "" if text is None or text.erased_at is not None else (text.value or "")
+    return "" if text is None else (text.value or "")

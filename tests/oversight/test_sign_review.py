@@ -77,7 +77,8 @@ def approver_too(world: World, name: str) -> None:
     )
 
 
-def test_who_brought_it_does_not_review_it_through_no_door(world: World, rows: Subject) -> None:
+@pytest.mark.db_guarantee
+def test_who_brought_it_does_not_review_it_through_any_door(world: World, rows: Subject) -> None:
     approver_too(world, "ada")
     version = of_version(world.version())
     for subject in (rows, version):

@@ -28,7 +28,7 @@ from registry.oversight.subjects import of_dataset, of_dataset_version, of_versi
 from registry.provenance.models import DatasetVersion
 from registry.provenance.services_documents import attach_document
 from registry.provenance.subjects import Subject
-from registry.release.services import confirm_purge, request_purge, withdraw_purge
+from registry.release.services import confirm_purge, request_purge, roll_back, withdraw_purge
 from registry.release.stopping_models import Purge
 from tests.failing import keeps_nothing_without_ledger
 from tests.provenance.http import client_for, problem
@@ -68,6 +68,7 @@ def test_bytes_go_and_the_row_its_digest_and_its_document_stay(world: World, sec
     assert [r["type"] for r in event["records"]] == ["release.purge/1", "provenance.dataset_version/1"]
 
 
+@pytest.mark.db_guarantee
 def test_nothing_goes_before_a_second_person_confirms(world: World) -> None:
     rows = world.dataset_version(slug="waiting")
     asked = request_purge(actor=world.cast.carla, subject=of_dataset_version(rows), reason=WHY)
@@ -146,6 +147,19 @@ def test_what_is_served_and_the_way_back_stay_and_what_lies_further_back_may_go(
     with pytest.raises(Conflict) as still:
         request_purge(actor=world.cast.carla, subject=of_version(child), reason=WHY)
     assert still.value.code == "way-back"
+
+
+def test_where_the_nearest_way_back_was_purged_the_next_one_is_kept(world: World, second: Caller) -> None:
+    oldest, older = world.released_pair()
+    newer = world.child_version(older, seed=77)
+    newest = world.child_version(newer, seed=78)
+    for version in (newer, newest):
+        world.promoted(version)
+    purge(world, of_version(older), second)
+    roll_back(actor=world.cast.omar, model=newest.model, alias="production", reason="Bad.", to_version=newer)
+    with pytest.raises(Conflict) as refused:
+        request_purge(actor=world.cast.carla, subject=of_version(oldest), reason=WHY)
+    assert refused.value.code == "way-back"
 
 
 def test_what_a_run_still_reads_stays(world: World) -> None:
