@@ -20,6 +20,7 @@ LIGHT = [
     "registry.cli.remote_show",
     "registry.cli.remote_as_of",
     "registry.cli.remote_pull",
+    "registry.cli.admit",
     "registry.cli.measure",
     "registry.cli.receipt",
     "registry.cli.remote_end_actor",

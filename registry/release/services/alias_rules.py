@@ -56,7 +56,7 @@ def approve_alias_rule(*, actor: Caller, rule: AliasRule) -> AliasRule:
 
 def end_alias_rule(*, actor: Caller, rule: AliasRule) -> AliasRule:
     """Take a rule back. One in force widens rights by its end, so somebody other than its author ends it."""
-    in_force = rule.in_force_at is not None
+    in_force = AliasRule.objects.filter(pk=rule.pk, in_force_at__isnull=False).exists()
     by = permissions.require(actor, "alias_rule.approve" if in_force else "alias_rule.author", rule.team_id)
     with unit(actor, role=by) as opened:
         row = AliasRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
