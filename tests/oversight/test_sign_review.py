@@ -9,8 +9,12 @@ import pytest
 from django.db import IntegrityError, connection
 
 from audit.models import Entry
+from registry.access import services as access
+from registry.access.models import Role
+from registry.compression.models import Run
 from registry.digests import parse_canonical
 from registry.errors import Forbidden, Invalid
+from registry.events import Caller
 from registry.ids import uuid7
 from registry.oversight.models import Review
 from registry.oversight.queries_proofs import review_in_force
@@ -69,9 +73,6 @@ def test_only_officers_and_approvers_review(cast: Cast, rows: Subject, name: str
 
 
 def approver_too(world: World, name: str) -> None:
-    from registry.access import services as access
-    from registry.access.models import Role
-
     access.grant_membership(
         actor=world.cast.root, person=world.cast.people[name], role=Role.APPROVER, team=world.cast.team
     )
@@ -96,11 +97,15 @@ def test_who_brought_it_does_not_review_it_through_any_door(world: World, rows: 
 
 
 def test_who_asked_for_the_run_does_not_review_what_it_made(world: World) -> None:
-    parent = world.version()
-    made = world.derived_version(parent)
+    """Also where the version stands under another name."""
+    engineer = world.person("olga", Role.ENGINEER)
+    made = world.version(actor=Caller(actor_id=engineer.pk, via="cli"))
+    run = world.run(world.version())
+    Run.objects.filter(pk=run.pk).update(child=made)
     approver_too(world, "ada")
-    with pytest.raises(Forbidden, match="somebody else"):
+    with pytest.raises(Forbidden, match="requested the run"):
         sign(world.cast, of_version(made), "ada")
+    assert sign(world.cast, of_version(made)).reviewed_by == world.cast.people["carla"]
 
 
 @pytest.mark.parametrize(
