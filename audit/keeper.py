@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 
-from audit import anchors, checkpoints, keys
+from audit import anchors, checkpoints, keys, ledger
 from audit.models import Ledger, Tick
 from audit.positions import position_of
 from audit.verification import orphans
@@ -53,7 +53,7 @@ TICKS = [
     TickSpec("collect-cosignatures", 5.0, late_cosignatures.collect),
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
-    TickSpec("send-notices", 2.0, Sender(position_of).start),
+    TickSpec("send-notices", 2.0, Sender(position_of, lambda: ledger.settle(connection)).start),
     TickSpec("write-reminders", 600.0, reminders.write),
     TickSpec("sweep-orphans", 3600.0, orphans.sweep),
     TickSpec("anchor-checkpoint", settings.PRESSMARK_ANCHOR_SECONDS, anchors.anchor_newest),

@@ -31,6 +31,12 @@ class Happening:
     others: int = 0
     """How many more events of the unit say the same of the same stream, and are not looked at one by one."""
 
+    @property
+    def is_more_than_one(self) -> bool:
+        """Whether several records of its leading kind were written, or several events say it."""
+        types = [type_ for type_, _, _ in self.records]
+        return self.others > 0 or types.count(types[0]) > 1
+
     def rows(self, *types: str) -> Iterator[tuple[uuid.UUID, Row]]:
         """The rows of these record types, in order."""
         return ((key, row) for type_, key, row in self.records if type_ in types)

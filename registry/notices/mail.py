@@ -50,7 +50,7 @@ def message(row: Outgoing) -> EmailMessage:
     body = row.body
     lines = [f"{body['says']}."]
     if body["more"]:
-        lines.append(f"The same act did this {body['more']} more times.")
+        lines.append("The same act did this more than once; the page has all of it.")
     lines += [body["do"]] if body["do"] else []
     lines += ["", f"{settings.PRESSMARK_PUBLIC_URL}{body['path']}"] if body["path"] else []
     lines += [

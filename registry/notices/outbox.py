@@ -101,14 +101,14 @@ def _for_people(told: Sequence[Happening], things: Things, now: datetime.datetim
         notice = Outgoing(
             id=f"mail.{first.key}.{actor.hex}", event_id=first.event, kind=first.kind,
             channel=Channel.MAIL if mailed else Channel.PAGE, actor_id=actor,
-            body=_body(first, subjects[first.key], reason, sum(1 + h.others for h, _ in heap) - 1),
+            body=_body(first, subjects[first.key], reason, more=len(heap) > 1 or first.is_more_than_one),
             created_at=now, next_attempt_at=now if mailed else None,
         )  # fmt: skip
         rows.append(notice)
     return rows
 
 
-def _body(happening: Happening, subject: Subject, reason: str, more: int) -> dict[str, Any]:
+def _body(happening: Happening, subject: Subject, reason: str, *, more: bool) -> dict[str, Any]:
     rule = rule_of(happening.kind)
     says = rule.says.format(about=subject.words, until=happening.until)
     return {

@@ -86,6 +86,7 @@ _MOVES = {
     "alias.created": Rule((), "An alias was made: {about}"),
     "alias.promoted": Rule(_LIVE, "An alias serves another version: {about}", _WATCH),
     "alias.rolled_back": Rule(_LIVE, "An alias was rolled back: {about}", _WATCH),
+    "alias.drilled": Rule((), "A roll-back was drilled: {about}"),
     "alias.suspended": Rule(
         (*_LIVE, Role.APPROVER),
         "An alias serves nothing any more: {about}",

@@ -5,6 +5,7 @@ Rules:
   notice leaves again under the same id: at least once, and doubles can be told;
 - who may still be told is asked again before the mail leaves;
 - the mail server and every webhook are destinations of their own: one that is down or slow delays no other, and never the keeper;
+- a turn or a lease that lies too far ahead was written by a clock that has been set right since: it bars nothing;
 - an attempt that fails waits 30 s, then twice as long each time up to six hours, with jitter; after twelve it is given up.
 """
 
@@ -36,18 +37,24 @@ TURN_SECONDS = 30.0
 DESTINATIONS_AT_ONCE = 8
 PositionOf = Callable[[str, str], int | None]
 """(stream, event id) -> position in the ledger, where it is known."""
+Settle = Callable[[], None]
+"""Returns when everything that this connection has seen is on disk: nobody is told of an act that a crash could take back."""
 _jitter = random.SystemRandom()
 
 
 def due(now: datetime.datetime) -> QuerySet[Outgoing]:
     """What waits to be sent now, and is in nobody's hands."""
     free = Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_until__gt=now + 2 * LEASE)
-    return Outgoing.objects.filter(free, next_attempt_at__lte=now)
+    turn = Q(next_attempt_at__lte=now) | Q(
+        next_attempt_at__gt=now + 2 * datetime.timedelta(seconds=LONGEST_WAIT_SECONDS)
+    )
+    return Outgoing.objects.filter(free, turn)
 
 
-def send_due(position_of: PositionOf = lambda stream, event: None) -> int:
+def send_due(position_of: PositionOf = lambda stream, event: None, settle: Settle = lambda: None) -> int:
     """Send what is due, up to a batch for each destination; how many were sent."""
     rows = [row for row in claim(_now()) if _still_to_be_told(row)]
+    settle()
     for row in rows:
         if row.channel == Channel.WEBHOOK:
             row.body = {**row.body, "position": position_of(row.body["stream"], row.body["event"])}
@@ -59,6 +66,10 @@ def send_due(position_of: PositionOf = lambda stream, event: None) -> int:
 
 def claim(now: datetime.datetime) -> list[Outgoing]:
     """Take a batch of what is due for each destination; each row is ours until the lease ends, and an attempt whatever comes."""
+    exhausted = due(now).filter(attempts__gte=ATTEMPTS)  # each attempt ended with the process that made it
+    exhausted.update(
+        given_up_at=now, next_attempt_at=None, lease_until=None, last_error="the process that sent it ended each time"
+    )
     found = []
     for destination in list(due(now).order_by().values_list("webhook_id", flat=True).distinct()):
         rows = due(now).filter(webhook_id=destination).select_related("actor", "webhook")
@@ -148,8 +159,8 @@ def _record(outcome: Outcome) -> int:
 class Sender:
     """Sends in a thread of its own, so that the loop which starts it never waits for a network."""
 
-    def __init__(self, position_of: PositionOf) -> None:
-        self._position_of = position_of
+    def __init__(self, position_of: PositionOf, settle: Settle) -> None:
+        self._position_of, self._settle = position_of, settle
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
 
@@ -166,7 +177,7 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            send_due(self._position_of)
+            send_due(self._position_of, self._settle)
         except Exception as error:  # told by the next turn, where the health page sees it
             self._failure = error
         finally:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, connections
 
+from audit import ledger
+from audit.positions import position_of
 from registry.access.models import Actor
 from registry.events import unit
 from registry.notices import sending
@@ -17,6 +19,7 @@ from registry.oversight import services as oversight
 from tests.notices.servers import Mailbox
 from tests.world import Cast, World
 
+settled: list[None] = []
 pytestmark = pytest.mark.db_guarantee
 NOTICES = 40
 
@@ -92,7 +95,8 @@ def test_of_several_senders_each_notice_is_claimed_by_one(world: World, mailbox:
 def test_the_loop_of_the_keeper_sends_in_a_thread_of_its_own(world: World, mailbox: Mailbox) -> None:
     tell_ada(world, world.model())
     mailbox.holds_after_data = True
-    sender = sending.Sender(lambda stream, event: None)
+    sender = sending.Sender(position_of, lambda: settled.append(ledger.settle(connection)))
+    settled.clear()
     began = datetime.datetime.now()
     sender.start()
     sender.start()  # one turn at a time
@@ -102,6 +106,7 @@ def test_the_loop_of_the_keeper_sends_in_a_thread_of_its_own(world: World, mailb
     sender._thread.join(20)
     assert Outgoing.objects.get().sent_at is not None
     assert len(mailbox.mails) == 1
+    assert len(settled) == 1, "what is told is on disk"
 
 
 def test_what_a_turn_failed_with_is_raised_by_the_next_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +116,7 @@ def test_what_a_turn_failed_with_is_raised_by_the_next_one(world: World, monkeyp
         raise RuntimeError("no room")
 
     monkeypatch.setattr(sending, "send_due", broken)
-    sender = sending.Sender(lambda stream, event: None)
+    sender = sending.Sender(position_of, lambda: settled.append(ledger.settle(connection)))
     sender.start()
     assert sender._thread is not None
     sender._thread.join(20)

@@ -215,3 +215,20 @@ def test_mail_goes_over_starttls_to_a_server_whose_certificate_holds(
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     due_again()
     assert sending.send_due() == 2
+
+
+def test_a_notice_that_ends_every_process_that_sends_it_is_given_up(asking: Asking, mailbox: Mailbox) -> None:
+    asking()
+    now = datetime.datetime.now(datetime.UTC)
+    for n in range(sending.ATTEMPTS):
+        assert len(sending.claim(now + n * 2 * sending.LEASE)) == 2, n  # and then the process is killed
+    assert sending.claim(now + sending.ATTEMPTS * 2 * sending.LEASE) == []
+    assert Outgoing.objects.filter(given_up_at__isnull=False).count() == 2
+    assert "ended each time" in queries.troubles()[0]
+
+
+def test_a_turn_that_a_wrong_clock_wrote_bars_nothing(asking: Asking, mailbox: Mailbox) -> None:
+    asking()
+    Outgoing.objects.update(next_attempt_at="2099-01-01T00:00:00Z", lease_until="2099-01-01T00:00:00Z")
+    Outgoing.objects.filter(channel=Channel.PAGE).update(next_attempt_at=None)
+    assert sending.send_due() == 2
