@@ -17,6 +17,7 @@ from registry.catalog import queries, sentences, services
 from registry.catalog.edges import OPERATIONS, EdgeSpec
 from registry.catalog.manifest import FileSpec
 from registry.catalog.models import Completeness, EdgeRole, Evidence, ModelVersion, RegisteredModel
+from registry.catalog.plain_answers import plain_answers
 from registry.catalog.stated import stated_in
 from registry.digests import FILE_ROLES
 from registry.errors import NotFound
@@ -311,11 +312,12 @@ class ShowLineage(Query):
 
 
 class ShowEffectiveTerms(Query):
-    """What binds the version, by its licence and everything that went into it, with the proof of each answer."""
+    """What binds the version, by its licence and all that went into it, with proof; and the usual questions answered from it."""
 
     @extend_schema(operation_id="effective_terms", responses={200: dict})
     def get(self, request: Request, **kwargs: Any) -> Response:
         return super().get(request, **kwargs)
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        return queries.effective_terms(version_of(caller, kwargs), caller=caller).document()
+        found = queries.effective_terms(version_of(caller, kwargs), caller=caller)
+        return {**found.document(), "questions": [answer.document() for answer in plain_answers(found)]}

@@ -16,7 +16,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from registry.catalog.lineage import EdgeView, Lineage, Node
 from registry.catalog.models import ModelVersion
-from registry.catalog.queries import effective_terms, lineage
+from registry.catalog.plain_answers import TERM_NAMES, PlainAnswer, plain_answers
+from registry.catalog.queries import effective_terms, lineage, stated_in
+from registry.catalog.stated import StatedRow
 from registry.catalog.terms import EffectiveTerms, Proof
 from registry.desk import svg_lineage
 from registry.desk.figures import size_text
@@ -24,17 +26,6 @@ from registry.events import Caller
 
 NODES_DRAWN = 24
 _OWN_LICENCE = "LicenseRef-pressmark-"
-_TERM_NAMES = {
-    "commercial_use": "Commercial use",
-    "redistribution": "Passing it on",
-    "modification": "Changing it",
-    "notice": "Notices to keep",
-    "share_alike": "Share alike",
-    "naming": "Naming",
-    "use_restrictions": "Limits on use",
-    "output_use": "Use of outputs",
-    "jurisdiction": "Place",
-}
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,9 @@ class Origins:
     total: int
     terms: Sequence[TermView]
     effective: EffectiveTerms
+    answers: Sequence[PlainAnswer]
+    """May I use it, change it, pass it on, train with its outputs?"""
+    stated: StatedRow
 
     @property
     def bases(self) -> list[NodeView]:
@@ -89,8 +83,10 @@ def origins_of(caller: Caller, version: ModelVersion) -> Origins:
         parents=parents,
         nodes=views,
         total=len(found.nodes),
-        terms=[TermView(_TERM_NAMES.get(t, t), answer, terms.because(t)) for t, answer in terms.answers.items()],
+        terms=[TermView(TERM_NAMES[t], answer, terms.because(t)) for t, answer in terms.answers.items()],
         effective=terms,
+        answers=plain_answers(terms),
+        stated=stated_in(version),
     )
 
 

@@ -29,8 +29,8 @@ class VersionPage(Page):
     section = "models"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        version = release.resolve(caller, reference(kwargs))
-        acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign", "bundle.issue")
+        version = release.find_version(caller, reference(kwargs))
+        acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign", "version.correct", "bundle.issue")
         team_id = version.model.team_id
         return {
             "version": version,
