@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from audit.signing import PublicKey, Signer
 
@@ -35,6 +37,17 @@ def sign_envelope(signer: Signer, payload: bytes, payload_type: str = IN_TOTO_TY
         "signatures": [{"keyid": signer.public.keyid, "sig": base64.b64encode(signature).decode()}],
     }
     return json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
+
+
+def payload_of(envelope: Mapping[str, Any], payload_type: str = IN_TOTO_TYPE) -> bytes:
+    """The payload of a read envelope, whoever signed it; DsseError where it is none of that type."""
+    kind, text = envelope.get("payloadType"), envelope.get("payload")
+    if kind != payload_type:
+        raise DsseError(f"the payload type is {kind!r}; expected {payload_type!r}")
+    try:
+        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
+    except (ValueError, TypeError) as error:
+        raise DsseError("the payload is not base64") from error
 
 
 def open_envelope(data: bytes, key: PublicKey, payload_type: str = IN_TOTO_TYPE) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from audit import admission_api, bundle_pages, check_pages, receipt_api, receipt_pages
 from audit import api as doors
 from audit import bundle_api as bundle_doors
-from audit import bundle_pages, check_pages, receipt_api, receipt_pages
 from audit import erasure_api as erasure
 from audit import pages as views
 from audit.browsing import urls as ledger
@@ -33,6 +33,7 @@ api: list[URLPattern] = [
     path("texts", erasure.ListErasableTexts.as_view(), name="list-erasable-texts"),
     path("texts/erase", erasure.EraseTexts.as_view(), name="erase-texts"),
     path("actors/<uuid:actor_id>/erase", erasure.EraseActor.as_view(), name="erase-actor"),
+    path("admissions", admission_api.AskAdmission.as_view(), name="ask-admission"),
     path("ledger/receipt", receipt_api.CompleteReceipt.as_view(), name="complete-receipt"),
     *history.api,
     *ledger.api,

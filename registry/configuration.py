@@ -35,6 +35,7 @@ _NAMES = [
     "PRESSMARK_MAIL_PASSWORD_FILE",
     "PRESSMARK_MAIL_FROM",
     "PRESSMARK_WEBHOOK_NETWORKS",
+    "PRESSMARK_ADMISSION_SECONDS",
 ]
 _OF_THE_COMMAND_LINE = {"PRESSMARK_SERVER", "PRESSMARK_TOKEN"}
 _PREFIX = "PRESSMARK_"
@@ -147,6 +148,7 @@ class Configuration:
     mail_password_file: str
     mail_from: str
     webhook_networks: list[Network]
+    admission_seconds: int
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -184,4 +186,5 @@ class Configuration:
             mail_password_file=environment.get("PRESSMARK_MAIL_PASSWORD_FILE", ""),
             mail_from=_mail_from(environment),
             webhook_networks=_networks(environment),
+            admission_seconds=_integer(environment, "PRESSMARK_ADMISSION_SECONDS", 900),
         )

@@ -52,6 +52,7 @@ PRESSMARK_MAIL_USER = CONFIGURATION.mail_user
 PRESSMARK_MAIL_PASSWORD_FILE = CONFIGURATION.mail_password_file
 PRESSMARK_MAIL_FROM = CONFIGURATION.mail_from
 PRESSMARK_WEBHOOK_NETWORKS = CONFIGURATION.webhook_networks
+PRESSMARK_ADMISSION_SECONDS = CONFIGURATION.admission_seconds
 
 _secret_file = PRESSMARK_HOME / "secret_key"
 SECRET_KEY = _secret_file.read_text().strip() if _secret_file.is_file() else secrets.token_urlsafe(50)

@@ -18,8 +18,13 @@ from jsonschema import Draft202012Validator
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 SLSA_PROVENANCE = "https://slsa.dev/provenance/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+ADMISSION = "urn:pressmark:predicate:admission:1"
 
-_PREDICATES = {SLSA_PROVENANCE: "slsa_provenance-1.json", TEST_RESULT: "test_result-0.1.json"}
+_PREDICATES = {
+    SLSA_PROVENANCE: "slsa_provenance-1.json",
+    TEST_RESULT: "test_result-0.1.json",
+    ADMISSION: "admission-1.json",
+}
 
 
 class ShapeError(ValueError):

@@ -107,6 +107,7 @@ VERBS = [
     Verb("show", "registry.cli.remote_show", "show a version: TEAM/MODEL@NUMBER or @ALIAS", needs_django=False),
     Verb("as-of", "registry.cli.remote_as_of", "show a model or team as the ledger says it was", needs_django=False),
     Verb("pull", "registry.cli.remote_pull", "download a version, every file checked by digest", needs_django=False),
+    Verb("admit", "registry.cli.admit", "say by exit status whether what lies here may run", needs_django=False),
     Verb("measure", "registry.cli.measure", "measure a model on the host that serves it", needs_django=False),
     Verb("receipt", "registry.cli.receipt", "list, complete and check the receipts that verbs got", needs_django=False),
     Verb(

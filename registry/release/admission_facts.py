@@ -1,0 +1,142 @@
+"""Finds the version that somebody asks about, and gathers what its admission is decided from. Reads only, judges nothing.
+
+Rules:
+- only versions that the caller may read, and about which he may ask, are found;
+- a version is found by its digest, by exactly its files, or by both; two that fit are told apart by the model that was named;
+- what approvals are worth is what everybody else is told (`queries.status_of`).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from registry.access.permissions import may
+from registry.access.queries import readable
+from registry.catalog.models import Artifact, ModelVersion
+from registry.events import Caller
+from registry.oversight.models import Finding
+from registry.release import queries
+from registry.release.admission import Approved, Asked, Facts, Glass, Serving, Standing
+from registry.release.inputs_governance import recalls
+from registry.release.models import AliasAssignment, Approval, MoveKind
+from registry.release.serving_models import Target
+
+LAPSED = "approval-lapsed"
+"""The kind of the finding that the keeper opens about an assignment when its approval has lapsed."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file that somebody has: its digest, and where it lies; None where it is alone and may have any name."""
+
+    digest: str
+    path: str | None
+
+
+def versions_asked_about(
+    caller: Caller, *, digest: str | None, files: Sequence[File], model: str | None
+) -> list[ModelVersion]:
+    """The versions of that digest and of exactly those files, oldest first. One of the two must be given."""
+    rows = readable(ModelVersion.objects.select_related("model__team", "model__use_case"), caller, team="model__team")
+    if model is not None:
+        team, _, slug = model.partition("/")
+        rows = rows.filter(model__team__slug=team, model__slug=slug)
+    if digest is not None:
+        rows = rows.filter(digest=digest)
+    if files:
+        rows = rows.filter(pk__in=Artifact.objects.filter(digest=files[0].digest).values("version_id"))
+    found = [row for row in rows.order_by("pk") if not files or _holds_exactly(row, files)]
+    return [row for row in found if may(caller.actor_id, "admission.ask", row.model.team_id)]
+
+
+def _holds_exactly(version: ModelVersion, files: Sequence[File]) -> bool:
+    held = sorted(version.artifacts.values_list("path", "digest"))
+    if len(files) == 1 and files[0].path is None:
+        return [digest for _, digest in held] == [files[0].digest]
+    return held == sorted((file.path or "", file.digest) for file in files)
+
+
+def facts_of(version: ModelVersion, asked: Asked, at: datetime.datetime) -> tuple[Facts, Asked]:
+    """What there is to decide from, and what was asked with the target's full name."""
+    target = None if asked.target is None else _target(version, asked.target)
+    facts = Facts(
+        at=at,
+        standings=tuple(_standings(version, at)),
+        purged=version.purged_at is not None,
+        ended=version.model.ended_at is not None,
+        recalled=tuple(recall.subject for recall in recalls(version) if recall.stops),
+        target_known=asked.target is None or target is not None,
+    )
+    return facts, asked if target is None else replace(asked, target=str(target))
+
+
+def _target(version: ModelVersion, name: str) -> Target | None:
+    """`edge-box` (the number in force) or `edge-box@2`, in the model's team."""
+    slug, at, number = name.partition("@")
+    rows = Target.objects.select_related("team").filter(team_id=version.model.team_id, slug=slug, ended_at=None)
+    if at:
+        rows = rows.filter(number=int(number)) if number.isdigit() and len(number) < 9 else rows.none()
+    return rows.order_by("-number").first()
+
+
+def _standings(version: ModelVersion, at: datetime.datetime) -> Iterable[Standing]:
+    approvals: dict[str, list[Approval]] = {}
+    for row in queries.approvals_of(version):
+        approvals.setdefault(row.alias, []).append(row)
+    served = AliasAssignment.objects.filter(version=version).values_list("alias__slug", flat=True)
+    for alias in sorted({*approvals, *served}):
+        history = queries.alias_history(version.model, alias)
+        yield Standing(
+            alias=alias,
+            approvals=tuple(_approved(row) for row in approvals.get(alias, ())),
+            serving=_serving(version, history[0], at) if history and history[0].version_id == version.pk else None,
+            suspended=bool(history) and history[0].version_id is None,
+            left_at=_left_at(version, history),
+        )
+
+
+def _approved(row: Approval) -> Approved:
+    now = queries.status_of(row)
+    target = None if now.target is None else str(Target.objects.select_related("team").get(pk=now.target))
+    return Approved(
+        id=str(row.pk),
+        word=now.word,
+        said=tuple(now.reasons),
+        requested_at=row.requested_at,
+        ends_at=now.ends_at or row.expires_at,
+        target=target,
+        policy_digest=row.policy_digest,
+    )
+
+
+def _serving(version: ModelVersion, move: AliasAssignment, at: datetime.datetime) -> Serving:
+    glass = move.broken_glass
+    known = Finding.objects.filter(kind=LAPSED, about=move.pk).values_list("created_at", flat=True).first()
+    approval = None if move.approval_id is None else queries.approvals_of(version).get(pk=move.approval_id)
+    return Serving(
+        assignment=str(move.pk),
+        approval=None if approval is None else _approved(approval),
+        glass=None if glass is None else Glass(str(glass.pk), glass.expires_at, glass.policy.digest),
+        lapse_known_at=known,
+        grace=_grace(version, move.alias.slug, approval, at),
+    )
+
+
+def _grace(version: ModelVersion, alias: str, approval: Approval | None, at: datetime.datetime) -> datetime.timedelta:
+    """How long a lapse may go on: by the policy in force now, or by the one it was approved under where there is none."""
+    use_case = version.model.use_case
+    tier = use_case.tier if use_case is not None and use_case.ended_at is None else None
+    policy = queries.policy_in_force(tier, alias, at) or (approval.policy if approval is not None else None)
+    hours = 0 if policy is None else queries.policy_rules(policy).lapse_grace_hours
+    return datetime.timedelta(hours=hours)
+
+
+def _left_at(version: ModelVersion, history: Sequence[AliasAssignment]) -> datetime.datetime | None:
+    """When the alias went back from the version, where that is how it left it last. `history`: newest first."""
+    newest = next((place for place, move in enumerate(history) if move.version_id == version.pk), 0)
+    if newest == 0:
+        return None
+    after = history[newest - 1]
+    return after.assigned_at if after.kind == MoveKind.ROLLED_BACK else None
