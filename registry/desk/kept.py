@@ -114,6 +114,8 @@ def subject_url(subject: Subject) -> str:
         return reverse("desk:dataset-version", args=[team, name, int(number)])
     if subject.kind in ("model", "dataset"):
         return reverse(f"desk:{subject.kind}", args=[team, name])
+    if subject.kind == "licence":
+        return reverse("desk:licence", args=[subject.about])
     return reverse("desk:home")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -18,14 +19,15 @@ from registry.oversight.models import Hold, Review
 from registry.oversight.subjects import find_subject
 
 
-def review_body(row: Review) -> dict[str, Any]:
-    """A review as the API shows it."""
+def review_body(row: Review, in_force: Collection[uuid.UUID]) -> dict[str, Any]:
+    """A review as the API shows it; `in_force`: those that count now."""
     return {
         "id": str(row.pk),
         "about": row.subject,
         "digest": row.digest,
         "kind": row.kind,
         "accepted": row.accepted,
+        "in_force": row.pk in in_force,
         "statement": str(row.statement),
         "reviewed_by": str(row.reviewed_by_id),
         "role": row.role,
@@ -69,11 +71,15 @@ class SignReview(Command, Query):
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         subject = find_subject(caller, query.get("about", ""))
-        return keyset_page(queries.reviews_of(subject.about), query, review_body, newest_first=True)
+        standing = queries.reviews_in_force(subject)
+        rows = queries.reviews_of(subject.about)
+        return keyset_page(rows, query, lambda row: review_body(row, standing), newest_first=True)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         given = {name: value for name, value in data.items() if name != "about"}
-        return review_body(services.sign_review(actor=caller, subject=find_subject(caller, data["about"]), **given))
+        subject = find_subject(caller, data["about"])
+        row = services.sign_review(actor=caller, subject=subject, **given)
+        return review_body(row, queries.reviews_in_force(subject))
 
 
 class PlaceHoldInput(serializers.Serializer[Any]):

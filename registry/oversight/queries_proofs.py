@@ -36,11 +36,6 @@ def get_document(caller: Caller, key: uuid.UUID) -> Document:
     return _let_in(caller, row, row.stream if row else "", "document")
 
 
-def has_document(about: Iterable[uuid.UUID], kind: str) -> bool:
-    """Whether a document of a kind is kept about one of these records."""
-    return Document.objects.filter(about__in=list(about), kind=kind).exists()
-
-
 def reviews_of(*about: uuid.UUID) -> QuerySet[Review]:
     """Who looked at these records and what they said, newest first."""
     return Review.objects.filter(about__in=about).select_related("statement", "reviewed_by").order_by("-pk")
@@ -55,6 +50,12 @@ def review_in_force(subject: Subject, kind: str, at: datetime.datetime | None = 
     rows = reviews_of(subject.about).filter(kind=kind, digest=subject.digest, reviewed_at__lte=moment)
     newest = rows.first()
     return newest if newest is not None and is_in_force(newest, moment.date()) else None
+
+
+def reviews_in_force(subject: Subject) -> set[uuid.UUID]:
+    """The reviews that count now, of every kind."""
+    kinds = set(reviews_of(subject.about).values_list("kind", flat=True))
+    return {row.pk for kind in kinds if (row := review_in_force(subject, kind)) is not None}
 
 
 def is_in_force(review: Review, today: datetime.date) -> bool:

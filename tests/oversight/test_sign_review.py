@@ -146,4 +146,9 @@ def test_over_http(cast: Cast, rows: Subject) -> None:
     made = carla.post("/api/v1/reviews", body | {"next_on": None}, format="json")
     assert made.status_code == 201, made.content
     assert carla.get("/api/v1/reviews", {"about": rows.reference}).json()["items"] == [made.json()]
+    assert made.json()["in_force"] is True
+    no = client_for(cast, "omar").post("/api/v1/reviews", body | {"next_on": None, "accepted": False}, format="json")
+    assert no.json()["in_force"] is False
+    listed = carla.get("/api/v1/reviews", {"about": rows.reference}).json()["items"]
+    assert [row["in_force"] for row in listed] == [False, False]
     problem(client_for(cast, "ada").post("/api/v1/reviews", body | {"next_on": None}, format="json"), 403, "forbidden")
