@@ -167,6 +167,20 @@ def authorities(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> 
     return found
 
 
+def hold_still(actor_id: uuid.UUID, way: Authority) -> None:
+    """Inside an open unit: the roles and the deputyship that an authority rests on end only after the unit does.
+
+    Ask for the authority again afterwards: what ended while this waited is seen then.
+    """
+    people = [actor_id] if way.on_behalf_of is None else [actor_id, way.on_behalf_of]
+    memberships = Membership.objects.select_for_update(no_key=True).filter(actor_id__in=people, ended_at=None)
+    deputyships = Deputyship.objects.select_for_update(no_key=True).filter(
+        deputy_id=actor_id, principal_id=way.on_behalf_of, ended_at=None
+    )
+    for rows in (memberships, deputyships):
+        list(rows.order_by("pk").values_list("pk"))
+
+
 def authority(caller: Caller, action: str, team_id: uuid.UUID | None) -> Authority:
     """The first way in which the caller may do the act; Forbidden when there is none."""
     found = authorities(caller.actor_id, action, team_id)

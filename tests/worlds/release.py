@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from django.utils import timezone
 
 from registry.access import services as access
-from registry.access.models import Membership, Role
+from registry.access import services_deputies as deputies
+from registry.access.models import Deputyship, Membership, Role
 from registry.catalog import services as catalog
 from registry.catalog.distributions import to_figures
 from registry.catalog.models import ModelVersion, RegisteredModel
@@ -18,6 +19,7 @@ from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import AliasAssignment, Approval, Policy, Waiver
 from registry.release.policy_language import ready_made
+from registry.release.serving_models import Target
 from tests.worlds.base import BaseWorld
 from tests.worlds.catalog import figure
 
@@ -163,6 +165,28 @@ class ReleaseWorld(Below):
         child = self.child_version(parent)
         self.promoted(child, alias)
         return parent, child
+
+    def needing(self, required: int, officers: int = 0, tier: str = "limited") -> Policy:
+        """A policy in force that asks for so many grants, so many of them by compliance officers."""
+
+        def ask(document: dict[str, Any]) -> None:
+            document["approvals_required"] = required
+            document["officers_required"] = officers
+
+        return self.policy(tier, change=ask)
+
+    def target(self, slug: str = "edge", **changes: Any) -> Target:
+        """A place where versions run, registered by otto."""
+        given: dict[str, Any] = {"runtime": "onnxruntime 1.20", "hardware": "8 cores, 16 GB", **changes}
+        return services.register_target(actor=self.cast.otto, team=self.team, slug=slug, **given)
+
+    def deputy(self, name: str, principal: str = "omar", role: str = Role.APPROVER) -> Deputyship:
+        """Somebody new, who may only look, decides in the place of the principal from now on for a week."""
+        person = self.cast.people.get(name) or self.person(name, Role.VIEWER)
+        return deputies.appoint_deputy(
+            actor=Caller(actor_id=self.cast.people[principal].pk, via="cli"), deputy=person, role=role, team=self.team,
+            ends_at=timezone.now() + DAY * 7, reason="On leave.",
+        )  # fmt: skip
 
     def assign_use_case(self, model: RegisteredModel, use_case: Any) -> RegisteredModel:
         return catalog.assign_use_case(actor=self.cast.ada, model=model, use_case=use_case)

@@ -206,6 +206,7 @@ def _deciding(
     way = _way(actor, found, kind)
     with unit(replace(actor, on_behalf_of=way.on_behalf_of), role=way.role) as opened:
         row = _lock(approval)
+        permissions.hold_still(actor.actor_id, way)
         now = _demand_open(row, kind)
         if _way(actor, row, kind) != way:
             raise Conflict("Who has granted, or your role, changed at this moment.", hint="Look again, and try again.")
