@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compression_engine import batch_watch, target_command
+from compression_engine import batch_watch, profile_command, target_command
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
@@ -354,6 +354,9 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--parent", type=Path, required=True)
     again.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
     again.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    profile_command.add_arguments(
+        command("profile", profile_command.run, "Say what is missing, doubled, contradicted or odd in a file of rows.")
+    )
     target_command.add_arguments(
         command("target", target_command.run, "Measure a model on the host that serves it, as it is served there.")
     )

@@ -13,9 +13,10 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,16 @@ class Seen:
     files: int
 
 
-def row_digests(encoder: Encoder, progress: Progress, *, alike: bool = False) -> Digests:
+class Tellable(Protocol):
+    """Rows that can be told apart: the bytes that equal rows have in common, and those that nearly equal ones have."""
+
+    @property
+    def rows(self) -> Sized: ...
+    def row_bytes(self, indices: range) -> list[bytes]: ...
+    def alike_bytes(self, indices: range) -> list[bytes]: ...
+
+
+def row_digests(encoder: Tellable, progress: Progress, *, alike: bool = False) -> Digests:
     """The digest of every row, in the rows' order, or of the form that nearly equal rows share; 16 bytes each."""
     total = len(encoder.rows)
     found = np.empty(total, dtype=f"V{_DIGEST_BYTES}")
@@ -59,21 +69,21 @@ def row_digests(encoder: Encoder, progress: Progress, *, alike: bool = False) ->
     return found
 
 
-def seen_rows(encoder: Encoder, others: Sequence[Encoder], progress: Progress) -> Seen:
+def seen_rows(encoder: Tellable, others: Sequence[Tellable], progress: Progress) -> Seen:
     """Which rows stand in one of the other files."""
-    ours = _comparable(row_digests(encoder, progress))
+    ours = comparable(row_digests(encoder, progress))
     same = _found(ours, others, progress)
-    near = same | _found(_comparable(row_digests(encoder, progress, alike=True)), others, progress, alike=True)
+    near = same | _found(comparable(row_digests(encoder, progress, alike=True)), others, progress, alike=True)
     progress(STAGE, len(ours), len(ours), f"{int(same.sum())} rows were seen before")
     return Seen(same, near, len(np.unique(ours)), len(others))
 
 
 def _found(
-    ours: NDArray[np.bytes_], others: Sequence[Encoder], progress: Progress, *, alike: bool = False
+    ours: NDArray[np.bytes_], others: Sequence[Tellable], progress: Progress, *, alike: bool = False
 ) -> NDArray[np.bool_]:
     found = np.zeros(len(ours), dtype=bool)
     for other in others:
-        theirs = np.sort(_comparable(row_digests(other, progress, alike=alike)))
+        theirs = np.sort(comparable(row_digests(other, progress, alike=alike)))
         places = np.minimum(np.searchsorted(theirs, ours), len(theirs) - 1)
         found |= theirs[places] == ours
     return found
@@ -84,7 +94,7 @@ def distinct_rows(encoder: Encoder, sequences: NDArray[np.int64] | None, progres
     digests = row_digests(encoder, progress)
     if sequences is not None:
         digests = _with_what_went_before(digests, sequences)
-    count = len(np.unique(_comparable(digests)))
+    count = len(np.unique(comparable(digests)))
     progress(STAGE, len(digests), len(digests), f"{count} rows differ")
     return count
 
@@ -133,7 +143,8 @@ def _with_what_went_before(digests: Digests, sequences: NDArray[np.int64]) -> Di
     return found
 
 
-def _comparable(digests: Digests) -> NDArray[np.bytes_]:
+def comparable(digests: Digests) -> NDArray[np.bytes_]:
+    """The digests as what can be sorted and compared."""
     # bytes strings are ordered, void is not; a fixed last byte keeps trailing zeros from being cut off
     padded = np.full((len(digests), _DIGEST_BYTES + 1), 1, dtype=np.uint8)
     padded[:, :_DIGEST_BYTES] = digests.view(np.uint8).reshape(-1, _DIGEST_BYTES)

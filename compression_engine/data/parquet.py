@@ -34,9 +34,26 @@ def parquet_rows(path: Path, digest: str, plan: Plan | None, *, arrow: bool) -> 
     if read.inputs is None and read.text is None:
         chosen = [name for name in names if name in read.named or _is_numeric(types[name])]
     gathered = {name: _gatherer(name, types[name]) for name in chosen}
+    count = _gather(path, gathered, blocks(chosen), hint)
+    if not count:
+        return Rows(digest, (), {}, ())
+    return _rows({name: column.done() for name, column in gathered.items()}, read, digest)
+
+
+def parquet_columns(path: Path, *, arrow: bool) -> dict[str, Named]:
+    """Every column of a file with all of its rows, whatever is missing in them; raises as `parquet_rows` does."""
+    hint = "Give a whole Parquet or Arrow file with columns of numbers, text, or lists of numbers."
+    names, types, blocks = _opened(path, hint, arrow)
+    gathered = {name: _gatherer(name, types[name]) for name in names}
+    count = _gather(path, gathered, blocks(names), hint)
+    return {name: column.done() for name, column in gathered.items()} if count else {}
+
+
+def _gather(path: Path, gathered: dict[str, Any], batches: Iterator[Any], hint: str) -> int:
+    """Fills the columns block by block; the number of rows."""
     count = 0
     try:
-        for batch in blocks(chosen):
+        for batch in batches:
             count += len(batch)
             for name, column in gathered.items():
                 found = batch.column(name)
@@ -44,9 +61,7 @@ def parquet_rows(path: Path, digest: str, plan: Plan | None, *, arrow: bool) -> 
                 column.add(found)
     except (OSError, ValueError, NotImplementedError, TypeError, KeyError) as error:  # all that pyarrow raises
         raise DataError("data_does_not_fit", f"{path.name} cannot be read: {_plain(error)}.", hint) from error
-    if not count:
-        return Rows(digest, (), {}, ())
-    return _rows({name: column.done() for name, column in gathered.items()}, read, digest)
+    return count
 
 
 def _rows(columns: dict[str, Any], read: Wanted, digest: str) -> Rows:
