@@ -17,7 +17,7 @@ class RegistryConfig(AppConfig):
         from registry import events, guards, images
         from registry.access import records as access
         from registry.catalog import records as catalog
-        from registry.catalog import terms_hooks
+        from registry.catalog import registering_hooks, terms_hooks
         from registry.compression import records as compression
         from registry.compression import standing
         from registry.monitoring import records as monitoring
@@ -33,7 +33,7 @@ class RegistryConfig(AppConfig):
         from registry.release import move_guards, purging
         from registry.release import queries as release_queries
         from registry.release import records as release
-        from registry.release.services import terms_findings
+        from registry.release.services import recalls, terms_findings
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
@@ -43,6 +43,7 @@ class RegistryConfig(AppConfig):
         standing.known_by(release_queries.served, release_queries.first_approved)
         ruling_hooks.when_terms_changed(terms_hooks.follow_ruling)
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
+        registering_hooks.when_stated(recalls.follow_recalls)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         if outbox.write not in events.before_appending:
             events.before_appending.append(outbox.write)

@@ -26,6 +26,7 @@ from registry.catalog.models import (
     RegisteredModel,
     VersionOrigin,
 )
+from registry.catalog.registering_hooks import run_when_stated
 from registry.digests import sha256
 from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller, Ref, Unit, emit, unit
@@ -229,6 +230,7 @@ def _write_version(
     for chunk in rest:
         emit("artifact.registered", *chunk, team=model.team_id)
     add_evidence(opened, version=version, specs=[structure_evidence(manifest)], created_by=version.created_by)
+    run_when_stated(opened, version)
     return version
 
 

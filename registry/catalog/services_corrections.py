@@ -7,6 +7,7 @@ from registry.access.services import new_text
 from registry.catalog import queries
 from registry.catalog.affected import Affected, affected_by_correction
 from registry.catalog.models import Completeness, Correction, ModelVersion
+from registry.catalog.registering_hooks import run_when_stated
 from registry.catalog.terms_hooks import run_when_terms_changed
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, emit, unit
@@ -49,6 +50,7 @@ def correct_version(
         )  # fmt: skip
         emit("version.corrected", row, text, team=version.model.team_id)
         run_when_terms_changed(opened, affected, f"{version} was corrected")
+        run_when_stated(opened, version)
         return row
 
 

@@ -1,24 +1,21 @@
-"""JSON doors of this room: policies, gates, waivers, approvals and their decisions, aliases and their moves."""
+"""JSON doors of this room: policies, gates, waivers, aliases and their moves. Approvals: `approval_api`."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from registry.access.http import Command, Query, keyset_page
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
-from registry.errors import Invalid, NotFound
+from registry.errors import NotFound
 from registry.events import Caller
 from registry.release import queries, services, shapes
-from registry.release.grounds import grounds_body
-from registry.release.models import Decision, Policy
+from registry.release.models import Policy
+from registry.release.moments import moment_of
 from registry.release.policy_language import ready_made
 
 _PAGE = [OpenApiParameter("after", str), OpenApiParameter("limit", int)]
@@ -160,107 +157,6 @@ class EndWaiver(Command):
         return shapes.waiver_body(services.end_waiver(actor=caller, waiver=waiver, reason=data["reason"]))
 
 
-# --- approvals ---
-
-
-class RequestApprovalInput(serializers.Serializer[Any]):
-    alias = serializers.CharField(max_length=63)
-    reason = serializers.CharField()
-    expires_at = serializers.DateTimeField(required=False, default=None, allow_null=True)
-
-
-@extend_schema_view(
-    get=extend_schema(operation_id="list_approvals_of_version", parameters=_PAGE, responses={200: dict}),
-    post=extend_schema(operation_id="request_approval", request=RequestApprovalInput, responses={201: dict}),
-)
-class RequestApproval(Command, Query):
-    """The approvals of a version; a new request."""
-
-    input = RequestApprovalInput
-
-    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        rows = queries.approvals_of(_version(caller, kwargs))
-        return keyset_page(rows, query, shapes.approval_body, newest_first=True)
-
-    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        row = services.request_approval(actor=caller, version=_version(caller, kwargs), **data)
-        return shapes.approval_body(row)
-
-
-@extend_schema_view(
-    get=extend_schema(
-        operation_id="list_approvals",
-        parameters=[*_PAGE, OpenApiParameter("open", bool, description="Only what waits for a decision.")],
-        responses={200: dict},
-    )
-)
-class ListApprovals(Query):
-    """The inbox: `?open=true` gives what waits for a decision; without it all approvals, newest first."""
-
-    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        if query.get("open", "").lower() in {"1", "true"}:
-            waiting = [row.pk for row, _ in queries.open_approvals(caller)]
-            return keyset_page(queries.approvals(caller).filter(pk__in=waiting), query, shapes.approval_body)
-        return keyset_page(queries.approvals(caller), query, shapes.approval_body, newest_first=True)
-
-
-@extend_schema_view(get=extend_schema(operation_id="get_approval", responses={200: dict}))
-class ShowApproval(Query):
-    """An approval with its decisions, its status now, the verdict it is bound to, and the rows and plans that this rests on."""
-
-    def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        row = queries.get_approval(caller, kwargs["approval_id"])
-        rests_on = grounds_body(caller, row.verdict)
-        return {
-            **shapes.approval_body(row), "verdict_document": queries.verdict_document(row.verdict), "rests_on": rests_on,
-        }  # fmt: skip
-
-
-class _DecisionCommand(Command):
-    input = ReasonInput
-    service: ClassVar[Callable[..., Decision]]
-
-    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        row = queries.get_approval(caller, kwargs["approval_id"])
-        type(self).service(actor=caller, approval=row, reason=data["reason"])
-        return shapes.approval_body(queries.get_approval(caller, row.pk))
-
-
-@extend_schema_view(post=extend_schema(operation_id="grant_approval", request=ReasonInput, responses={201: dict}))
-class GrantApproval(_DecisionCommand):
-    """Say yes."""
-
-    service = services.grant_approval
-
-
-@extend_schema_view(post=extend_schema(operation_id="reject_approval", request=ReasonInput, responses={201: dict}))
-class RejectApproval(_DecisionCommand):
-    """Say no."""
-
-    service = services.reject_approval
-
-
-@extend_schema_view(post=extend_schema(operation_id="return_approval", request=ReasonInput, responses={201: dict}))
-class ReturnApproval(_DecisionCommand):
-    """Send back: something has to be supplied first."""
-
-    service = services.return_approval
-
-
-@extend_schema_view(post=extend_schema(operation_id="withdraw_approval", request=ReasonInput, responses={201: dict}))
-class WithdrawApproval(_DecisionCommand):
-    """Take one's own request back."""
-
-    service = services.withdraw_approval
-
-
-@extend_schema_view(post=extend_schema(operation_id="revoke_approval", request=ReasonInput, responses={201: dict}))
-class RevokeApproval(_DecisionCommand):
-    """Take a yes back."""
-
-    service = services.revoke_approval
-
-
 # --- aliases ---
 
 
@@ -288,24 +184,11 @@ class AliasHistory(Query):
         if "at" not in query:
             moves = queries.alias_history(alias.model, alias.slug)
             return {"items": [shapes.assignment_body(m) for m in moves], "next": None}
-        moment = _moment(query["at"])
+        moment = moment_of(query["at"])
         move = queries.assignment_at(alias.model, alias.slug, moment)
         if move is None:
             raise NotFound(f"'{alias}' did not exist at {moment.isoformat()}.")
         return shapes.assignment_body(move)
-
-
-def _moment(text: str) -> Any:
-    try:
-        found = parse_datetime(text.replace(" ", "+"))  # a plus sign in a query arrives as a space
-    except ValueError:
-        found = None
-    if found is None or timezone.is_naive(found):
-        raise Invalid("'at' is no time.", hint="Write it as 2026-01-31T12:00:00Z.")
-    try:
-        return found.astimezone(datetime.UTC)
-    except OverflowError:
-        raise Invalid("'at' lies outside of the calendar.", hint="Write it as 2026-01-31T12:00:00Z.") from None
 
 
 class PromoteInput(serializers.Serializer[Any]):
@@ -321,7 +204,7 @@ class Promote(Command):
 
     def prepare(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> None:
         model = _model(caller, kwargs)
-        services.require_promote(actor=caller, model=model)
+        services.require_promote(actor=caller, model=model, alias=kwargs["alias"])
         self.checked = services.check_bytes(queries.get_approval(caller, data["approval"]).version)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:

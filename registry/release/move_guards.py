@@ -5,7 +5,7 @@ Rules (raw SQL and shell included):
 - it is promoted or rolled back only to the version, bytes, model and name of an approval that has its grants by different people (a
   deputy and the principal are one), as many of them by compliance officers and by approvers as it asks for; that has not ended, nor
   has any of its grants; that was neither rejected, withdrawn nor revoked; and whose last question was answered;
-- it breaks the glass only to the version, bytes, model and name of a record of that, made at that moment, by somebody who holds a
+- it breaks the glass only to the version, bytes, model and name of a record of that, made at that moment, by a person who holds a
   role for it, and neither brought, made nor asked for the version; only to files whose structure was measured;
 - it never moves to what is in quarantine or purged;
 - the way out of a quarantine is decided on request alone, once for each request, by a person with the role, who neither asked for
@@ -100,7 +100,7 @@ CONDITIONS = [
     Condition(
         "release_broken_glass_separation",
         "release_broken_glass",
-        f"NOT {_holds('alias.break_glass', 'broken_by_id', 'broken_at')} OR "
+        f"NOT {_PERSON.format(actor='broken_by_id')} OR NOT {_holds('alias.break_glass', 'broken_by_id', 'broken_at')} OR "
         + BUILT_IT.format(version="NEW.version_id", actor="NEW.broken_by_id")
         + " OR EXISTS (SELECT 1 FROM release_approval a WHERE a.version_id = NEW.version_id "
         "AND a.requested_by_id = NEW.broken_by_id)",

@@ -23,6 +23,7 @@ from registry.release import deciding
 from registry.release import status as rules
 from registry.release.models import Alias, AliasAssignment, Approval, Decision, MoveKind, Policy, Verdict, Waiver
 from registry.release.policy_language import PolicyRules, parse
+from registry.release.quarantines import refuse_quarantined
 from registry.release.serving_models import Target
 
 # --- policies ---
@@ -244,7 +245,7 @@ def get_waiver(caller: Caller, waiver_id: uuid.UUID) -> Waiver:
 
 def _assignments(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssignment]:
     rows = AliasAssignment.objects.filter(alias__model=model, alias__slug=alias_slug)
-    related = ("alias", "model__team", "version__model__team", "approval", "reason", "assigned_by")
+    related = ("alias", "model__team", "version__model__team", "approval", "broken_glass", "reason", "assigned_by")
     return rows.select_related(*related).order_by("-number")
 
 
@@ -258,6 +259,9 @@ def served(model: RegisteredModel, alias_slug: str) -> ModelVersion | None:
     """What the alias serves now."""
     move = incumbent(model, alias_slug)
     return None if move is None else move.version
+
+
+_FORWARD = (MoveKind.PROMOTED, MoveKind.BROKEN_GLASS)
 
 
 def compared_with(
@@ -286,6 +290,11 @@ def alias_history(model: RegisteredModel, alias_slug: str) -> list[AliasAssignme
 def assignment_at(model: RegisteredModel, alias_slug: str, moment: datetime.datetime) -> AliasAssignment | None:
     """The move in force at a moment: what was served then (its version is None while suspended)."""
     return _assignments(model, alias_slug).filter(assigned_at__lte=moment).first()
+
+
+def move_after(move: AliasAssignment) -> AliasAssignment | None:
+    """The move that ended another one; None while that is in force."""
+    return AliasAssignment.objects.filter(alias=move.alias_id, number=move.number + 1).first()
 
 
 def served_between(
@@ -323,10 +332,23 @@ def rollback_candidates(history: Sequence[AliasAssignment]) -> list[ModelVersion
 
 
 def resolve(caller: Caller, ref: str) -> ModelVersion:
-    """`team/model@7`, `team/model@sha256:...` or `team/model@production`."""
-    name, _, tail = ref.partition("@")
-    if not tail or not tail[0].isalpha() or tail.startswith("sha256:"):
+    """What a reference names, for who wants to use it: an alias that serves a version in quarantine answers Conflict."""
+    version = find_version(caller, ref)
+    if _is_alias(ref):
+        refuse_quarantined(version)
+    return version
+
+
+def _is_alias(ref: str) -> bool:
+    _, _, tail = ref.partition("@")
+    return bool(tail) and tail[0].isalpha() and not tail.startswith("sha256:")
+
+
+def find_version(caller: Caller, ref: str) -> ModelVersion:
+    """`team/model@7`, `team/model@sha256:...` or `team/model@production`, to look at it."""
+    if not _is_alias(ref):
         return catalog.get_version(caller, ref)
+    name, _, tail = ref.partition("@")
     team_slug, _, model_slug = name.partition("/")
     alias = get_alias(caller, team_slug, model_slug, tail)
     move = incumbent(alias.model, alias.slug)

@@ -8,6 +8,7 @@ from typing import Any
 from registry.digests import time_text
 from registry.release import queries
 from registry.release.models import AliasAssignment, Approval, Decision, Policy, Verdict, Waiver
+from registry.release.serving_models import Target
 
 
 def _time(moment: datetime.datetime | None) -> str | None:
@@ -63,7 +64,24 @@ def decision_body(row: Decision) -> dict[str, Any]:
         "role": row.role,
         "reason": str(row.reason),
         "decided_by": str(row.decided_by_id),
+        "on_behalf_of": str(row.on_behalf_of_id) if row.on_behalf_of_id else None,
         "decided_at": time_text(row.decided_at),
+        "expires_at": _time(row.expires_at),
+        "target": str(row.target) if row.target else None,
+    }
+
+
+def target_body(row: Target) -> dict[str, Any]:
+    return {
+        "id": str(row.pk),
+        "target": str(row),
+        "runtime": row.runtime,
+        "hardware": row.hardware,
+        "settings": row.settings,
+        "limits": row.limits,
+        "safeguards": str(row.safeguards) if row.safeguards else None,
+        "created_at": time_text(row.created_at),
+        "ended_at": _time(row.ended_at),
     }
 
 
@@ -78,6 +96,11 @@ def approval_body(row: Approval) -> dict[str, Any]:
         "status_reasons": now.reasons,
         "grants": now.grants,
         "required": now.required,
+        "officers_required": now.officers_required,
+        "missing": now.missing,
+        "ends_at": _time(now.ends_at),
+        "limited_to": str(now.target) if now.target else None,
+        "target": str(row.target) if row.target else None,
         "tier": row.tier,
         "policy": str(row.policy),
         "policy_digest": row.policy_digest,

@@ -20,7 +20,7 @@ from registry.release import queries as release
 
 def find_evaluation(caller: Caller, kwargs: Mapping[str, Any]) -> Evaluation:
     """The evaluation that an address names; NotFound where version or run may not be seen or do not belong together."""
-    version = release.resolve(caller, reference(kwargs))
+    version = release.find_version(caller, reference(kwargs))
     return evaluation_of(caller, version, compression.get_run(caller, kwargs["run"]))
 
 
@@ -50,6 +50,6 @@ class EvaluationOutputs(Page):
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]  # it streams
         caller = caller_of(request, "page")
-        run = evaluations.get_evaluation(caller, release.resolve(caller, reference(kwargs)), kwargs["run"])
+        run = evaluations.get_evaluation(caller, release.find_version(caller, reference(kwargs)), kwargs["run"])
         digest, size_bytes = evaluations.outputs_of(caller, run)
         return send_stored(digest, size_bytes, "outputs.safetensors", None, None)

@@ -29,7 +29,7 @@ class VersionPage(Page):
     section = "models"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        version = release.resolve(caller, reference(kwargs))
+        version = release.find_version(caller, reference(kwargs))
         acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign", "version.correct", "bundle.issue")
         team_id = version.model.team_id
         return {

@@ -1,0 +1,127 @@
+"""Which versions are in quarantine because of a recall, and who may read about it: reads only.
+
+Rules:
+- a version is in quarantine from the recall on, or from its registration if it was made later, until the recall ends or its own
+  release is granted; a release of a version releases nothing that was made from it;
+- nothing lets a version in quarantine pass: no policy, no waiver, no emergency;
+- what was recalled is named to readers of its team; owners of what it stops learn that it stops, and when.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db.models import QuerySet
+
+from registry.access.queries import get_readable, readable_team_ids
+from registry.catalog.models import ModelVersion
+from registry.errors import Conflict, NotFound
+from registry.events import Caller
+from registry.oversight.queries import team_of_stream
+from registry.provenance.subjects import Subject
+from registry.release.stopping_models import Quarantine, Recall
+
+# --- what is in quarantine ---
+
+
+def quarantines_of(version: ModelVersion) -> QuerySet[Quarantine]:
+    """Every quarantine of a version, ended ones too, newest first."""
+    return _rows().filter(version=version).order_by("-pk")
+
+
+def quarantined(version: ModelVersion) -> list[Recall]:
+    """The recalls that stop a version now; empty when nothing does."""
+    rows = Quarantine.objects.filter(version=version, ended_at=None).select_related("recall__reason").order_by("pk")
+    return [row.recall for row in rows]
+
+
+def refuse_quarantined(version: ModelVersion) -> None:
+    """Conflict `quarantined` when a recall stops the version: nothing lets it pass but its release or the end of the recall."""
+    stopping = quarantined(version)
+    if not stopping:
+        return
+    since = stopping[0].recalled_at.date().isoformat()
+    others = f" {len(stopping)} recalls stop it." if len(stopping) > 1 else ""
+    raise Conflict(
+        f"{version} is in quarantine since {since}: something that it is, or was made from, was recalled.{others}",
+        hint="Serve another version, suspend the alias, or ask for a release (`pressmark request-quarantine-release`).",
+        code="quarantined",
+        recalls=[str(row.pk) for row in stopping],
+    )
+
+
+def _rows() -> QuerySet[Quarantine]:
+    related = ("model__team", "version__model__team", "recall__reason", "recall__recalled_by")
+    return Quarantine.objects.select_related(*related).prefetch_related("acts__reason", "acts__done_by")
+
+
+def get_quarantine(caller: Caller, key: uuid.UUID) -> Quarantine:
+    """A quarantine by id, if the caller may read the model."""
+    return get_readable(_rows(), caller, team="model__team", pk=key)
+
+
+def open_quarantine(version: ModelVersion, recall: uuid.UUID | None = None) -> Quarantine:
+    """The one open quarantine of a version; of several, the one of the recall that is named."""
+    rows = [row for row in quarantines_of(version) if row.ended_at is None and recall in (None, row.recall_id)]
+    if not rows:
+        raise NotFound(f"{version} is in no such quarantine.", hint="Its page lists the recalls that concern it.")
+    if len(rows) > 1:
+        raise Conflict(
+            f"{len(rows)} recalls stop {version}; each is released on its own.", hint="Say which recall is meant.",
+            code="ambiguous", recalls=[str(row.recall_id) for row in rows],
+        )  # fmt: skip
+    return rows[0]
+
+
+def release_asked(quarantine: Quarantine) -> bool:
+    """Whether a release of the quarantine waits for a decision."""
+    kinds = list(quarantine.acts.order_by("pk").values_list("kind", flat=True))
+    return quarantine.ended_at is None and bool(kinds) and kinds[-1] == "requested"
+
+
+def waiting_releases(caller: Caller) -> list[Quarantine]:
+    """Quarantines whose release waits for a decision, in the teams of the caller, oldest request first."""
+    teams = readable_team_ids(caller.actor_id)
+    rows = _rows().filter(ended_at=None, acts__isnull=False).distinct().order_by("pk")
+    rows = rows if teams is None else rows.filter(model__team__in=teams)
+    return [row for row in rows if release_asked(row)]
+
+
+# --- recalls ---
+
+
+def _recalls() -> QuerySet[Recall]:
+    return Recall.objects.select_related("reason", "recalled_by", "ended_by", "ended_reason").order_by("-pk")
+
+
+def open_recall_of(subject: Subject) -> Recall | None:
+    """The recall of exactly this record that has not ended."""
+    return _recalls().filter(kind=subject.kind, about=subject.about, ended_at=None).first()
+
+
+def recalls(caller: Caller) -> list[Recall]:
+    """Recalls of what the caller may read, and those that stop a version of the caller's teams; newest first."""
+    return [row for row in _recalls() if may_see(caller, row)]
+
+
+def get_recall(caller: Caller, key: uuid.UUID) -> Recall:
+    """A recall by id, if it is of something that the caller may read, or stops something of the caller's teams."""
+    row = _recalls().filter(pk=key).first()
+    if row is None or not may_see(caller, row):
+        raise NotFound("There is no such recall, or you may not see it.", hint="The page of recalls lists them.")
+    return row
+
+
+def may_name(caller: Caller, recall: Recall) -> bool:
+    """Whether the caller may read what was recalled, and why; licences belong to everybody in the instance."""
+    teams = readable_team_ids(caller.actor_id)
+    owner = team_of_stream(recall.stream)
+    return teams is None or (bool(teams) and owner is None) or owner in teams
+
+
+def may_see(caller: Caller, recall: Recall) -> bool:
+    """Whether the recall concerns the caller at all."""
+    teams = readable_team_ids(caller.actor_id)
+    if may_name(caller, recall):
+        return True
+    return Quarantine.objects.filter(recall=recall, model__team__in=teams or ()).exists()

@@ -1,0 +1,224 @@
+"""What a recall reaches, and what it would do: reads for who decides on it, and for what is made later.
+
+Rules:
+- a recall of data reaches whatever was made with those rows, under any name; of a licence, whatever is stated to be under an
+  expression that names it, or was made with data under it; of a version, that version; and then all descendants, over any edge;
+- files with the same weights are the same work: bringing them again under another name takes nothing out of a recall;
+- whoever is named a parent, or has the rows, by digest alone is reached as well;
+- names are for readers of a team; everybody else gets numbers.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from registry.access.queries import readable_team_ids
+from registry.catalog import queries as catalog
+from registry.catalog.models import Artifact, Correction, Edge, ModelVersion
+from registry.errors import Invalid
+from registry.events import Caller
+from registry.provenance.licences import parts_of
+from registry.provenance.models import DatasetVersion, Licence
+from registry.provenance.subjects import Subject
+from registry.release.models import AliasAssignment
+from registry.release.stopping_models import Quarantine, Recall, RecallKind
+
+SHOWN = 200
+"""How many versions a page or an answer names; the numbers are of all of them."""
+_BATCH = 5000
+T = TypeVar("T", str, uuid.UUID)
+
+
+# --- what a recall reaches ---
+
+
+def reached_by(kind: str, about: uuid.UUID) -> dict[uuid.UUID, int]:
+    """Ids of all versions that a recall stops, each with its smallest number of steps; 0 is what is recalled itself."""
+    if kind == RecallKind.DATASET_VERSION:
+        return _closed({}, same_rows(about))
+    if kind == RecallKind.LICENCE:
+        licences = licences_naming(Licence.objects.get(pk=about).expression)
+        data = DatasetVersion.objects.filter(licence_id__in=licences).values_list("pk", flat=True)
+        return _closed(dict.fromkeys(_stated_under(licences), 0), set(data))
+    if kind == RecallKind.VERSION:
+        return _closed({about: 0}, set())
+    raise Invalid(
+        "Only a version of a dataset or of a model, or a licence, can be recalled.",
+        hint="Write for example dataset_version:team/rows@1, version:team/model@3 or licence:CC-BY-NC-4.0.",
+    )
+
+
+def _closed(starts: dict[uuid.UUID, int], data: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
+    """Descendants, those with the same weights, their descendants, and so on, until nothing is added."""
+    reached = dict(starts)
+    _nearer(reached, catalog.descendants_of(version_ids=starts, dataset_version_ids=data))
+    fresh: Collection[uuid.UUID] = set(reached)
+    while twins := {key: reached[of] for key, of in _same_weights(fresh) if key not in reached}:
+        reached |= twins
+        before = set(reached)
+        steps = min(twins.values())
+        _nearer(reached, [(key, steps + n) for key, n in catalog.descendants_of(version_ids=twins)])
+        fresh = {*twins, *(set(reached) - before)}
+    return reached
+
+
+def _nearer(reached: dict[uuid.UUID, int], found: Iterable[tuple[uuid.UUID, int]]) -> None:
+    for key, distance in found:
+        reached[key] = min(distance, reached.get(key, distance))
+
+
+def _same_weights(versions: Collection[uuid.UUID]) -> Iterator[tuple[uuid.UUID, uuid.UUID]]:
+    """(other version, version) for every version elsewhere that has a file of weights in common with one of these."""
+    for batch in batches(versions):
+        own = Artifact.objects.filter(version_id__in=batch, role="weights").values_list("digest", "version_id")
+        by_digest = dict(own)
+        for digests in batches(by_digest):
+            rows = Artifact.objects.filter(digest__in=digests, role="weights").values_list("version_id", "digest")
+            yield from ((version, by_digest[digest]) for version, digest in rows)
+
+
+def same_rows(dataset_version: uuid.UUID) -> set[uuid.UUID]:
+    """States of data that are the same rows, under whatever name; the given one is among them."""
+    digest = DatasetVersion.objects.get(pk=dataset_version).digest
+    same = DatasetVersion.objects.filter(digest=digest).values_list("pk", flat=True) if digest else ()
+    return {dataset_version, *same}
+
+
+def licences_naming(expression: str) -> set[uuid.UUID]:
+    """Registered licences of that expression, or of one that joins it to others; a choice of several names each of them."""
+    wanted = {expression} if len(parts_of(expression)) > 1 else set(parts_of(expression))
+    rows = Licence.objects.values_list("pk", "expression")
+    return {key for key, text in rows if text == expression or wanted & set(parts_of(text))}
+
+
+def _stated_under(licences: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    corrected = Correction.objects.filter(licence_id__in=licences).values("version_id")
+    rows = ModelVersion.objects.filter(Q(licence_id__in=licences) | Q(pk__in=corrected)).values_list("pk", flat=True)
+    known = catalog.stated(set(rows))
+    return {key for key, stated in known.items() if stated.licence_id in licences}
+
+
+def live_moves(version_ids: Collection[uuid.UUID]) -> list[AliasAssignment]:
+    """The moves by which aliases serve these versions now, oldest model first."""
+    later = AliasAssignment.objects.filter(alias=OuterRef("alias"), number__gt=OuterRef("number"))
+    found: list[AliasAssignment] = []
+    for batch in batches(version_ids):
+        rows = AliasAssignment.objects.filter(~Exists(later), version_id__in=batch)
+        found += rows.select_related("alias", "model__team", "model__owner", "version")
+    return sorted(found, key=lambda move: move.pk)
+
+
+# --- what a recall would do, for who decides on it ---
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A version that a recall stops, and the aliases that serve it now."""
+
+    version: ModelVersion
+    distance: int
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a recall would stop: numbers of everything, names of what the reader may see, live ones first."""
+
+    subject: Subject
+    versions: int
+    models: int
+    teams: int
+    live: int
+    shown: Sequence[Reached]
+    hidden: int
+    """How many of the versions belong to teams that the reader may not see."""
+
+
+def preview(caller: Caller, subject: Subject) -> Preview:
+    """What `start_recall` would do now. The caller must have read the subject; nothing is written."""
+    return _told(caller, subject, reached_by(subject.kind, subject.about))
+
+
+def stopped_by(caller: Caller, recall: Recall, subject: Subject) -> Preview:
+    """What a recall stopped, in the same shape: also what was made later, and what was released since."""
+    rows = Quarantine.objects.filter(recall=recall).values_list("version_id", "distance")
+    return _told(caller, subject, dict(rows))
+
+
+def _told(caller: Caller, subject: Subject, reached: dict[uuid.UUID, int]) -> Preview:
+    aliases: dict[uuid.UUID, list[str]] = {}
+    for move in live_moves(reached):
+        assert move.version_id is not None
+        aliases.setdefault(move.version_id, []).append(move.alias.slug)
+    teams = readable_team_ids(caller.actor_id)
+    owners = {key: (model, team) for key, model, team in _owners(reached)}
+    visible = [key for key, (_, team) in owners.items() if teams is None or team in teams]
+    first = sorted(visible, key=lambda key: (key not in aliases, reached[key], key))[:SHOWN]
+    rows = ModelVersion.objects.select_related("model__team").in_bulk(first)
+    shown = [Reached(rows[key], reached[key], tuple(sorted(aliases.get(key, ())))) for key in first]
+    return Preview(
+        subject=subject,
+        versions=len(reached),
+        models=len({model for model, _ in owners.values()}),
+        teams=len({team for _, team in owners.values()}),
+        live=len(aliases),
+        shown=shown,
+        hidden=len(owners) - len(visible),
+    )
+
+
+def _owners(versions: Collection[uuid.UUID]) -> Iterator[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
+    for batch in batches(versions):
+        yield from ModelVersion.objects.filter(pk__in=batch).values_list("pk", "model_id", "model__team_id")
+
+
+def batches(keys: Iterable[T]) -> Iterator[list[T]]:
+    """Sorted, in parts that a database takes as one list."""
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), _BATCH):
+        yield wanted[start : start + _BATCH]
+
+
+# --- what is made later ---
+
+
+def recalls_met_by(version: ModelVersion) -> dict[uuid.UUID, int]:
+    """Open recalls (by id) that a version falls under by what is stated about it now, each with its number of steps."""
+    if not Recall.objects.filter(ended_at=None).exists():
+        return {}
+    edges = list(Edge.objects.filter(child=version).values_list("parent_id", "dataset_version_id", "parent_digest"))
+    digests = {digest for _, _, digest in edges}
+    open_rows = Quarantine.objects.filter(recall__ended_at=None)
+    parents = open_rows.filter(Q(version_id__in={p for p, _, _ in edges if p}) | Q(version_digest__in=digests))
+    weights = Artifact.objects.filter(version=version, role="weights").values("digest")
+    twins = open_rows.filter(version__artifacts__role="weights", version__artifacts__digest__in=weights)
+    met: dict[uuid.UUID, int] = {}
+    _nearer(met, ((row, steps + 1) for row, steps in parents.values_list("recall_id", "distance")))
+    _nearer(met, twins.exclude(version=version).values_list("recall_id", "distance"))
+    data = DatasetVersion.objects.filter(
+        Q(pk__in={d for _, d, _ in edges if d}) | Q(digest__in=digests) | Q(document_digest__in=digests)
+    )
+    _nearer(met, ((key, 1) for key in _of_data(data)))
+    _nearer(met, ((key, 0) for key in _of_licences({catalog.stated([version.pk])[version.pk].licence_id})))
+    return met
+
+
+def _of_data(data: QuerySet[DatasetVersion]) -> set[uuid.UUID]:
+    rows = list(data.values_list("pk", "digest", "licence_id"))
+    same = DatasetVersion.objects.filter(digest__in={digest for _, digest, _ in rows if digest}).values_list(
+        "pk", flat=True
+    )
+    about = {key for key, _, _ in rows} | set(same)
+    found = Recall.objects.filter(kind=RecallKind.DATASET_VERSION, about__in=about, ended_at=None)
+    return set(found.values_list("pk", flat=True)) | _of_licences({licence for _, _, licence in rows})
+
+
+def _of_licences(licences: set[uuid.UUID]) -> set[uuid.UUID]:
+    found = Recall.objects.filter(kind=RecallKind.LICENCE, ended_at=None).values_list("pk", "about")
+    expressions = dict(Licence.objects.filter(pk__in={about for _, about in found}).values_list("pk", "expression"))
+    return {key for key, about in found if licences & licences_naming(expressions[about])}

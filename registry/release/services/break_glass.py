@@ -1,0 +1,109 @@
+"""An alias moves without an approval, in an emergency: a record of its own, as loud as it can be, that ends by itself.
+
+Rules:
+- operators, approvers and administrators break the glass, in person; never who brought or made the version, under any name of the
+  same weights, or asked for an approval of it;
+- never for what is in quarantine, purged, or was not checked by its structure; the bytes are read again before;
+- a policy must be in force: what its gate says is kept with the record, whether it blocks or not, and it says how long this lasts;
+- at once a finding is open for the model's owner, due when it ends: somebody else reviews what was done, and an approval is asked
+  for or the alias is moved back;
+- nothing else is excused by it: an approval, a roll-back to the version, an admission after its end need what they always need.
+The database holds the same through `release/move_guards.py`.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from registry.access import permissions
+from registry.access.models import Actor, ActorKind
+from registry.access.services import new_text
+from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.errors import Conflict, Forbidden
+from registry.events import Caller, Unit, emit, unit
+from registry.oversight.models import Finding
+from registry.release import queries
+from registry.release.models import AliasAssignment, MoveKind
+from registry.release.quarantines import refuse_quarantined
+from registry.release.services.gate import Gate, check_alias, check_reason, evaluate, lock_model, write_verdict
+from registry.release.services.moves import CheckedBytes, append_move, demand_fresh, ensure_checked
+from registry.release.serving_models import BrokenGlass
+
+FINDING = "broken-glass"
+
+
+def require_break_glass(*, actor: Caller, version: ModelVersion) -> str:
+    """The role under which the caller may break the glass for a version; Forbidden says why not."""
+    role = permissions.require(actor, "alias.break_glass", version.model.team_id)
+    if Actor.objects.get(pk=actor.actor_id).kind != ActorKind.PERSON:
+        raise Forbidden("The glass is broken by a person.", hint="Log in under your own name.", code="not-a-person")
+    own = queries.own_work(actor.actor_id, version)
+    if own is None and version.approvals.filter(requested_by_id=actor.actor_id).exists():
+        own = "You requested an approval of this version; somebody else has to decide on it."
+    if own is not None:
+        raise Forbidden(own, hint="Ask an operator or approver who did not work on it.", code="own-work")
+    return role
+
+
+def break_glass(
+    *, actor: Caller, version: ModelVersion, alias: str, reason: str, checked: CheckedBytes | None = None
+) -> AliasAssignment:
+    """Let the alias serve a version that nobody approved, for as long as the policy allows in an emergency."""
+    role = require_break_glass(actor=actor, version=version)
+    check_alias(alias)
+    check_reason(reason)
+    _refuse_unfit(version)
+    checked = ensure_checked(version, checked)
+    with unit(actor, role=role) as opened:
+        model = lock_model(version.model)
+        version = ModelVersion.objects.select_related("model__team").get(pk=version.pk)
+        require_break_glass(actor=actor, version=version)
+        demand_fresh(version, checked)
+        _refuse_unfit(version)
+        now = queries.incumbent(model, alias)
+        if now is not None and now.version_id == version.pk:
+            raise Conflict(f"'{alias}' serves {version} already.", code="serves-already")
+        glass = _record(opened, version, evaluate(version, alias, opened.now), role, reason)
+        move = append_move(opened, model, alias, MoveKind.BROKEN_GLASS, glass=glass)
+        _open_finding(opened, model, glass)
+        return move
+
+
+def _refuse_unfit(version: ModelVersion) -> None:
+    refuse_quarantined(version)
+    if version.purged_at is not None:
+        raise Conflict(f"The bytes of {version} were purged.", hint="Serve another version.", code="purged")
+    if not version.evidence.filter(kind="structure", source="measured", version_digest=version.digest).exists():
+        raise Conflict(
+            f"Nobody checked the structure of the files of {version}.",
+            hint="Register the files here; files that nothing looked into are served by no emergency.",
+            code="unchecked",
+        )
+
+
+def _record(opened: Unit, version: ModelVersion, gate: Gate, role: str, reason: str) -> BrokenGlass:
+    verdict = write_verdict(opened, version, gate)
+    lasts = datetime.timedelta(hours=queries.policy_rules(gate.policy).break_glass_hours)
+    text = new_text(stream=f"model:{version.model_id}", purpose="reason", value=reason, now=opened.now)
+    return BrokenGlass.objects.create(
+        model_id=version.model_id, version=version, version_digest=version.digest, alias=gate.alias, policy=gate.policy,
+        verdict=verdict, reason=text, role=role, broken_by_id=opened.caller.actor_id, broken_at=opened.now,
+        expires_at=opened.now + lasts,
+    )  # fmt: skip
+
+
+def _open_finding(opened: Unit, model: RegisteredModel, glass: BrokenGlass) -> None:
+    stream = f"model:{model.pk}"
+    ends = glass.expires_at.strftime("%Y-%m-%d %H:%M UTC")
+    text = new_text(
+        stream=stream, purpose="description", now=opened.now,
+        value=f"{glass.alias} was moved to {glass.version} without an approval; the gate said {glass.verdict.outcome}. This ends "
+        f"on {ends}. Until then ask for an approval, or move the alias; and have somebody who had no part in it sign a review of "
+        "the version that says whether the emergency was one.",
+    )  # fmt: skip
+    row = Finding.objects.create(
+        stream=stream, kind=FINDING, about=glass.pk, subject=f"{glass.alias} of {model.slug}"[:120],
+        state=Finding.State.OPEN, description=text, owner=model.owner, due_on=glass.expires_at.date(),
+        created_by_id=opened.caller.actor_id, created_at=opened.now,
+    )  # fmt: skip
+    emit("finding.opened", row, text, team=model.team_id)
