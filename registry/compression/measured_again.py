@@ -13,7 +13,7 @@ from django.db.models import Q
 from registry import storage
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import queries
-from registry.compression.models import RunKind, RunState
+from registry.compression.models import Run, RunKind, RunState
 from registry.compression.subjects import evidence_spec
 from registry.digests import canonical, sha256
 
@@ -21,7 +21,10 @@ from registry.digests import canonical, sha256
 def measured_again(version: ModelVersion, until: datetime.datetime) -> dict[str, datetime.datetime]:
     """By digest of evidence, when a run until then last found it again; what was found once only is not there."""
     judged = Q(kind=RunKind.EVALUATION, parent=version) | Q(kind=RunKind.COMPRESSION, child=version)
-    runs = queries.run_rows().filter(judged, state=RunState.SUCCEEDED, finished_at__lte=until).order_by("finished_at")
+    succeeded = {"state": RunState.SUCCEEDED, "finished_at__lte": until}
+    if not Run.objects.filter(judged, **succeeded).exists():  # most uploads: the long query below is not worth its plan
+        return {}
+    runs = queries.run_rows().filter(judged, **succeeded).order_by("finished_at")
     brought = set(Evidence.objects.filter(version=version, source="measured").values_list("kind", "created_at"))
     found: dict[str, datetime.datetime] = {}
     for run in runs:

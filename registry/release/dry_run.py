@@ -137,9 +137,13 @@ def _try(
     else:
         other = rules.judging(kept, tier, alias, queries.policy_rules)
         after = queries.policy_rules(other) if other else None
-    facts = inputs.gather(version, at, queries.compared_with(move.model, alias, version))
-    now, then = _judged(queries.policy_rules(before) if before else None, facts), _judged(after, facts)
-    same = before is not None and after is not None and queries.policy_rules(before).document == after.document
+    present = queries.policy_rules(before) if before else None
+    asked = inputs.Asked.by(*(policy for policy in (present, after) if policy is not None))
+    # what is served now is held against what it replaced, as on the way back
+    beside = queries.compared_with(move.model, alias, version, going_back=True) if asked.incumbent else None
+    facts = inputs.gather(version, at, beside, asked)
+    now, then = _judged(present, facts), _judged(after, facts)
+    same = present is not None and after is not None and present.document == after.document
     return Tried(
         move=move,
         tier=tier,

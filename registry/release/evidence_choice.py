@@ -27,7 +27,7 @@ LEFT_OUT = "left_out_rows"
 _LEFT_OUT_SHARE = 100
 """Of so many rows one may be unusable."""
 ROWS, PLAN = "dataset_digest", "plan_digest"
-_SERVED, _FIRST = "-incumbent", "-first"
+SERVED, FIRST = "-incumbent", "-first"
 _OF_SCORES = ("quality", "comparison", "fairness", "calibration", "robustness", "out-of-distribution")
 _OF_ANSWERS = ("fidelity", "invariance", "outputs")
 _NO_SCORES = (
@@ -164,9 +164,9 @@ def _doubted(parameters: Parameters, evidence: EvidenceInput) -> bool:
 
 
 def _compared_as_now(evidence: EvidenceInput, inputs: GateInputs) -> bool:
-    if not evidence.kind.endswith((_SERVED, _FIRST)):
+    if not evidence.kind.endswith((SERVED, FIRST)):
         return True
-    beside = inputs.incumbent if evidence.kind.endswith(_SERVED) else inputs.first_approved
+    beside = inputs.incumbent if evidence.kind.endswith(SERVED) else inputs.first_approved
     return beside is not None and set(evidence.compared_with) == {beside}
 
 
@@ -196,7 +196,7 @@ def _beside_another(kind: str, inputs: GateInputs, *, measured: bool) -> Finding
     other = _latest(fitting)
     if other is None or any(_compared_as_now(e, inputs) for e in fitting):
         return None
-    served = kind.endswith(_SERVED)
+    served = kind.endswith(SERVED)
     beside = inputs.incumbent if served else inputs.first_approved
     what = "what is served now, or was before this version," if served else "the version that was approved first"
     named = (

@@ -15,20 +15,56 @@ from registry.provenance.licences import TermsDocument
 from registry.provenance.models import DatasetVersion
 from registry.provenance.queries import terms_in_force
 from registry.release import gates, inputs_governance, queries
+from registry.release.evidence_choice import FIRST, SERVED
 from registry.release.gate_facts import DocumentInput, ReviewInput
 from registry.release.models import Approval, Waiver
+from registry.release.policy_language import PolicyRules
 
 _DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
 
 
-def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion | None = None) -> gates.GateInputs:
-    """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served."""
+@dataclass(frozen=True)
+class Asked:
+    """What takes long to read, and whether some rule reads it."""
+
+    terms: bool = True
+    ancestors: bool = True
+    incumbent: bool = True
+    first: bool = True
+
+    @classmethod
+    def by(cls, *policies: PolicyRules) -> Asked:
+        """What the rules of these policies read."""
+        rules = [rule for policy in policies for rule in policy.rules]
+        checks = {rule.check for rule in rules}
+        kinds = {str(rule.parameters.get("kind", "")) for rule in rules}
+        return cls(
+            terms="terms" in checks,
+            ancestors="parent_rollback_target" in checks,
+            incumbent=any(kind.endswith(SERVED) for kind in kinds),
+            first=any(kind.endswith(FIRST) for kind in kinds),
+        )
+
+
+EVERYTHING = Asked()
+
+
+def gather(
+    version: ModelVersion,
+    at: datetime.datetime,
+    incumbent: ModelVersion | None = None,
+    asked: Asked = EVERYTHING,
+) -> gates.GateInputs:
+    """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served.
+
+    `asked` leaves out what no rule reads, for whoever judges many versions and keeps no verdict.
+    """
     model = RegisteredModel.objects.select_related("use_case__tier_table", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
     rows = catalog.evidence_documents(version)
     evidence = _evidence(version, rows, at)
     ancestry = catalog.load_ancestors(version)
-    first = queries.first_approved(model)
+    first = queries.first_approved(model) if asked.first else None
     data = _Data.read(version, use_case.pk if use_case else None, ancestry, rows)
     return gates.GateInputs(
         version_digest=version.digest,
@@ -39,10 +75,10 @@ def gather(version: ModelVersion, at: datetime.datetime, incumbent: ModelVersion
         training_data=catalog.stated([version.pk])[version.pk].training_data,
         structure=[e.digest for e in evidence if e.kind == "structure" and e.source == "measured"],
         evidence=evidence,
-        terms=_terms(version),
+        terms=_terms(version) if asked.terms else {},
         edges=[_edge(e) for e in ancestry.edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
         datasets=data.of_lineage(ancestry),
-        ancestors=_ancestors(ancestry, version),
+        ancestors=_ancestors(ancestry, version) if asked.ancestors else [],
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
         incumbent=incumbent.digest if incumbent else None,
         first_approved=first.digest if first else None,
