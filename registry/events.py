@@ -19,7 +19,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol, cast
 
 from django.db import connections, models, transaction
@@ -168,7 +168,7 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
     """Open a unit, or join the open one.
 
     `role` is the one that allowed the act, from the permission table. A unit opened around a service (so that the stored answer of
-    an API call commits with the act) leaves it out, and takes the role of the first unit that joins it.
+    an API call commits with the act) leaves it out, and takes the role of the first unit that joins it, and for whom that one acts.
     """
     connection = connections[using]
     outer: Unit | None = getattr(connection, "pressmark_unit", None)
@@ -176,6 +176,7 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
         _check_savepoints(connection, outer)
         if outer.caller.actor_id != caller.actor_id:
             raise UnitError("a unit has one actor; another one tried to join it")
+        _take_name(outer, caller)
         outer.role = outer.role or role
         try:
             yield outer
@@ -199,6 +200,15 @@ def unit(caller: Caller, *, role: str | None = None, using: str = "default") -> 
     if opened.awaited:
         opened.checkpoint = _covered_by(opened.positions[-1])
     connection.pressmark_last_unit = opened  # type: ignore[attr-defined]
+
+
+def _take_name(outer: Unit, joining: Caller) -> None:
+    """In whose place the unit acts is said with the role: by whoever opened it, or by the first service that joins."""
+    if joining.on_behalf_of in (None, outer.caller.on_behalf_of):
+        return
+    if outer.role is not None:
+        raise UnitError("a unit is in one person's name; an act in another's tried to join it")
+    outer.caller = replace(outer.caller, on_behalf_of=joining.on_behalf_of)
 
 
 def last_unit(using: str = "default") -> Unit | None:

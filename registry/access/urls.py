@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from registry.access import api as views
+from registry.access import deputy_api as deputies
 from registry.access import pages as doors
 
 api: list[URLPattern] = [
@@ -18,6 +19,8 @@ api: list[URLPattern] = [
     path("actors/<uuid:actor_id>/end", views.EndActor.as_view(), name="end-actor"),
     path("memberships", views.GrantMembership.as_view(), name="grant-membership"),
     path("memberships/<uuid:membership_id>/end", views.EndMembership.as_view(), name="end-membership"),
+    path("deputyships", deputies.AppointDeputy.as_view(), name="appoint-deputy"),
+    path("deputyships/<uuid:deputyship>/end", deputies.EndDeputyship.as_view(), name="end-deputyship"),
 ]
 pages: list[URLPattern] = [
     path("login/", doors.LogIn.as_view(), name="login"),

@@ -102,11 +102,11 @@ class ShowApproval(Query):
 # --- acts on them ---
 
 
-class ReasonInput(serializers.Serializer[Any]):
+class DecisionInput(serializers.Serializer[Any]):
     reason = serializers.CharField()
 
 
-class GrantInput(ReasonInput):
+class GrantInput(DecisionInput):
     expires_at = serializers.DateTimeField(
         required=False, default=None, allow_null=True, help_text="An end before that of the request."
     )
@@ -116,7 +116,7 @@ class GrantInput(ReasonInput):
 
 
 class _DecisionCommand(Command):
-    input = ReasonInput
+    input = DecisionInput
     service: ClassVar[Callable[..., Decision]]
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
@@ -136,35 +136,35 @@ class GrantApproval(_DecisionCommand):
         return super().perform(caller, _with_target(caller, data), **kwargs)
 
 
-@extend_schema_view(post=extend_schema(operation_id="reject_approval", request=ReasonInput, responses=_MADE))
+@extend_schema_view(post=extend_schema(operation_id="reject_approval", request=DecisionInput, responses=_MADE))
 class RejectApproval(_DecisionCommand):
     """Say no."""
 
     service = services.reject_approval
 
 
-@extend_schema_view(post=extend_schema(operation_id="return_approval", request=ReasonInput, responses=_MADE))
+@extend_schema_view(post=extend_schema(operation_id="return_approval", request=DecisionInput, responses=_MADE))
 class ReturnApproval(_DecisionCommand):
     """Send back with a question; it goes on once somebody of the team has answered."""
 
     service = services.return_approval
 
 
-@extend_schema_view(post=extend_schema(operation_id="answer_approval", request=ReasonInput, responses=_MADE))
+@extend_schema_view(post=extend_schema(operation_id="answer_approval", request=DecisionInput, responses=_MADE))
 class AnswerApproval(_DecisionCommand):
     """Answer the question with which it was returned."""
 
     service = services.answer_approval
 
 
-@extend_schema_view(post=extend_schema(operation_id="withdraw_approval", request=ReasonInput, responses=_MADE))
+@extend_schema_view(post=extend_schema(operation_id="withdraw_approval", request=DecisionInput, responses=_MADE))
 class WithdrawApproval(_DecisionCommand):
     """Take one's own request back."""
 
     service = services.withdraw_approval
 
 
-@extend_schema_view(post=extend_schema(operation_id="revoke_approval", request=ReasonInput, responses=_MADE))
+@extend_schema_view(post=extend_schema(operation_id="revoke_approval", request=DecisionInput, responses=_MADE))
 class RevokeApproval(_DecisionCommand):
     """Take a yes back."""
 

@@ -6,6 +6,7 @@ Who requested, brought or made a version is tried in test_separation_of_duties, 
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from audit.models import Entry
 from registry.access import services as access
 from registry.access import services_deputies as deputies
 from registry.access.models import Actor, Deputyship, Membership, Role
@@ -189,6 +191,29 @@ def test_a_deputy_in_force_decides_in_the_name_of_the_principal(world: World) ->
     decision = services.grant_approval(actor=caller(dora), approval=approval, reason="Fine.")
     assert (decision.decided_by, decision.on_behalf_of, decision.role) == (dora, world.cast.people["omar"], "approver")
     assert word(approval) == "granted"
+
+
+def test_over_http_a_deputy_is_appointed_decides_and_is_ended_and_the_ledger_names_both(world: World) -> None:
+    approval, dora, omar = open_approval(world), world.person("dora", Role.VIEWER), world.cast.people["omar"]
+    body = {
+        "deputy": "dora", "role": "approver", "team": "search", "reason": "On leave.",
+        "ends_at": (timezone.now() + DAY).isoformat(),
+    }  # fmt: skip
+    made = api("omar").post("/api/v1/deputyships", body, format="json")
+    assert (made.status_code, made.json()["in_force"]) == (201, True), made.content
+    assert api("ada").post("/api/v1/deputyships", body, format="json").status_code == 403
+    granted = api("dora").post(f"/api/v1/approvals/{approval.pk}/grant", {"reason": "Fine."}, format="json")
+    assert (granted.status_code, granted.json()["status"]) == (201, "granted"), granted.content
+    assert granted.json()["decisions"][0]["on_behalf_of"] == str(omar.pk)
+    newest = json.loads(bytes(Entry.objects.order_by("-position")[0].entry))["event"]
+    assert newest["actor"] == {
+        "id": str(dora.pk), "on_behalf_of": str(omar.pk), "role": "approver", "via": "api"
+    }  # fmt: skip
+    assert [row["principal"] for row in api("dora").get("/api/v1/deputyships").json()["items"]] == ["omar"]
+    ended = api("omar").post(f"/api/v1/deputyships/{made.json()['id']}/end")
+    assert (ended.status_code, ended.json()["in_force"]) == (200, False)
+    refused = api("dora").post(f"/api/v1/approvals/{approval.pk}/revoke", {"reason": "No."}, format="json")
+    assert refused.status_code == 403
 
 
 @pytest.mark.parametrize("first", ["principal", "deputy"])
