@@ -105,6 +105,12 @@ VERBS = [
         needs_django=False,
     ),
     Verb("show", "registry.cli.remote_show", "show a version: TEAM/MODEL@NUMBER or @ALIAS", needs_django=False),
+    Verb(
+        "diff-versions",
+        "registry.cli.remote_diff_versions",
+        "two versions side by side, what differs first",
+        needs_django=False,
+    ),
     Verb("as-of", "registry.cli.remote_as_of", "show a model or team as the ledger says it was", needs_django=False),
     Verb("pull", "registry.cli.remote_pull", "download a version, every file checked by digest", needs_django=False),
     Verb("admit", "registry.cli.admit", "say by exit status whether what lies here may run", needs_django=False),

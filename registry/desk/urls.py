@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
+from registry.desk.diff_api import DiffVersions
 from registry.desk.pages import (
     approvals,
     catalog,
     data,
+    differences,
     evaluations,
     home,
     incidents,
@@ -70,6 +72,7 @@ _PAGES = [
     path(f"{_VERSION}request-approval/", approvals.RequestApproval.as_view(), name="request-approval"),
     path(f"{_VERSION}evaluate-gate/", approvals.EvaluateGate.as_view(), name="evaluate-gate"),
     path(f"{_VERSION}sign-waiver/", approvals.SignWaiver.as_view(), name="sign-waiver"),
+    path("diff-versions/", differences.DiffVersions.as_view(), name="diff-versions"),
     path("runs/", runs.Runs.as_view(), name="runs"),
     path("runs/<uuid:run>/", runs.RunPage.as_view(), name="run"),
     path("runs/<uuid:run>/progress", runs.RunProgress.as_view(), name="run-progress"),
@@ -117,5 +120,5 @@ _PAGES = [
     path("purges/<uuid:purge>/withdraw/", keeping.WithdrawPurge.as_view(), name="withdraw-purge"),
 ]
 
-api: list[URLPattern] = []
+api: list[URLPattern] = [path("diff-versions", DiffVersions.as_view(), name="diff-versions")]
 pages: list[URLPattern | URLResolver] = [path("", include((_PAGES, "desk")))]

@@ -19,6 +19,7 @@ LIGHT = [
     "registry.cli.remote_evaluate",
     "registry.cli.remote_show",
     "registry.cli.remote_as_of",
+    "registry.cli.remote_diff_versions",
     "registry.cli.remote_pull",
     "registry.cli.admit",
     "registry.cli.measure",
