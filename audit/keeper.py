@@ -30,6 +30,7 @@ from registry.compression import execution, tasks
 from registry.errors import Problem
 from registry.notices import reminders
 from registry.notices.sending import Sender
+from registry.release.services.lapses import open_lapse_findings
 
 logger = logging.getLogger(__name__)
 LOCK_SECONDS = 120
@@ -55,6 +56,7 @@ TICKS = [
     TickSpec("resend-runs", 5.0, tasks.resend),
     TickSpec("send-notices", 2.0, Sender(position_of, lambda: ledger.settle(connection)).start),
     TickSpec("write-reminders", 600.0, reminders.write),
+    TickSpec("tell-lapses", 300.0, open_lapse_findings),
     TickSpec("sweep-orphans", 3600.0, orphans.sweep),
     TickSpec("anchor-checkpoint", settings.PRESSMARK_ANCHOR_SECONDS, anchors.anchor_newest),
 ]
