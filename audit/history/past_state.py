@@ -28,10 +28,11 @@ from registry.release import status as rules
 from registry.release.policy_language import PolicyError, PolicyRules
 
 MODEL_TYPES = frozenset({
-    "access.text", "catalog.edge", "catalog.evidence", "catalog.model", "catalog.version", "release.alias",
+    "access.text", "catalog.correction", "catalog.edge", "catalog.evidence", "catalog.model", "catalog.version", "release.alias",
     "release.approval", "release.assignment", "release.decision", "release.waiver",
 })  # fmt: skip
 _LICENCE = "provenance.licence"
+_CORRECTION = "catalog.correction"
 _USE_CASE = "oversight.use_case"
 _POLICY = "release.policy"
 _TARGET = "release.target"
@@ -90,10 +91,11 @@ class UseCaseThen:
 
 @dataclass(frozen=True)
 class VersionThen:
-    """A version with its licence, the edges to what it came from, and its evidence in the order in which it came."""
+    """A version with what was stated about it, the edges to what it came from, and its evidence in the order in which it came."""
 
     record: Record
     licence: str | None
+    training_data: str
     edges: Sequence[Record]
     evidence: Sequence[Record]
 
@@ -159,7 +161,8 @@ class ModelThen:
             self.past.read([f"team:{self.model.row['team_id']}"], (_TARGET,))
 
     def _named_streams(self) -> list[str]:
-        licences = {f"licence:{v.row['licence_id']}" for v in self.past.all("catalog.version")}
+        carriers = [*self.past.all("catalog.version"), *self.past.all(_CORRECTION)]
+        licences = {f"licence:{row.row['licence_id']}" for row in carriers if row.row["licence_id"]}
         use_case = self.model.row["use_case_id"] if self.model else None
         return [*licences, *([f"use_case:{use_case}"] if use_case else [])]
 
@@ -187,10 +190,14 @@ class ModelThen:
     def versions(self) -> list[VersionThen]:
         """By number."""
         edges, evidence = self._by("catalog.edge", "child_id"), self._by("catalog.evidence", "version_id")
+        corrections = self._by(_CORRECTION, "version_id")
         found = [
-            VersionThen(record, self._licence(record), edges.get(record.id, []), evidence.get(record.id, []))
+            VersionThen(
+                record, *self._stated(record, corrections.get(record.id, [])), edges.get(record.id, []),
+                evidence.get(record.id, []),
+            )
             for record in self.past.all("catalog.version")
-        ]
+        ]  # fmt: skip
         return sorted(found, key=lambda version: version.number)
 
     def version(self, key: object) -> VersionThen | None:
@@ -200,9 +207,13 @@ class ModelThen:
     def _versions_by_id(self) -> dict[str, VersionThen]:
         return {version.record.id: version for version in self.versions}
 
-    def _licence(self, version: Record) -> str | None:
-        found = self.past.get(_LICENCE, version.row["licence_id"])
-        return None if found is None else str(found.row["expression"])
+    def _stated(self, version: Record, corrections: Sequence[Record]) -> tuple[str | None, str]:
+        """Licence and knowledge of training data: as registered, as far as no correction says otherwise."""
+        licence_id, known = version.row["licence_id"], str(version.row["training_data"])
+        for row in (c.row for c in sorted(corrections, key=lambda c: int(c.row["number"]))):
+            licence_id, known = row["licence_id"] or licence_id, str(row["training_data"] or known)
+        found = self.past.get(_LICENCE, licence_id)
+        return None if found is None else str(found.row["expression"]), known
 
     def _by(self, type_: str, column: str) -> dict[str, list[Record]]:
         found: dict[str, list[Record]] = {}

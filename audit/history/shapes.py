@@ -141,7 +141,7 @@ class _Shaper:
             "position": version.record.position,
             "purged_at": row["purged_at"],
             "size_bytes": row["size_bytes"],
-            "training_data": row["training_data"],
+            "training_data": version.training_data,
         }
 
     def evidence(self, record: Record) -> Shape:

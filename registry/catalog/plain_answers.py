@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from registry.catalog.terms import EffectiveTerms, Proof
-from registry.provenance.licences import ANSWERS, is_category
+from registry.provenance.licences import ANSWERS, OWN_PREFIX, is_category
 
 TERM_NAMES = {
     "commercial_use": "Commercial use",
@@ -55,6 +55,11 @@ class Ground:
     licence: str
     because: tuple[str, ...]
 
+    @property
+    def licence_name(self) -> str:
+        """The licence without the prefix that all ids of our own have."""
+        return self.licence.removeprefix(OWN_PREFIX)
+
 
 @dataclass(frozen=True)
 class PlainAnswer:
@@ -85,7 +90,8 @@ def _answer(key: str, question: str, asked: Sequence[str], terms: EffectiveTerms
     if strictest == "conditions":
         deciding = []
     binding = [t for t in asked if t not in deciding and terms.answers[t] != "allowed"]
-    grounds = [_ground(proof) for term in deciding for proof in terms.because(term)[:3]]
+    said = {(p.source, p.sentence): _ground(p) for t in reversed(deciding) for p in reversed(terms.because(t)[:3])}
+    grounds = list(reversed(said.values()))
     return PlainAnswer(
         id=key,
         question=question,

@@ -85,3 +85,17 @@ def test_what_was_made_with_data_is_affected_by_it(world: World) -> None:
     data = world.dataset_version(uses=["training"])
     fed = world.version(edges=[EdgeSpec("data", dataset_version=data)])
     assert [item.version.pk for item in affected.affected_by_data(data)] == [fed.pk]
+
+
+def test_history_says_what_was_stated_then(world: World) -> None:
+    from audit.history.moments import resolve as now
+    from audit.history.past_state import ModelThen
+
+    version = world.version(licence="Apache-2.0")
+    before = now()
+    correct(world, version, "CC-BY-NC-4.0", "unknown")
+    told = [ModelThen(version.model_id, moment).versions[0] for moment in (before, now())]
+    assert [(then.licence, then.training_data) for then in told] == [
+        ("Apache-2.0", "complete"),
+        ("CC-BY-NC-4.0", "unknown"),
+    ]

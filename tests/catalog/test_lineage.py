@@ -166,3 +166,14 @@ def test_a_lineage_beyond_the_limit_says_so(world: World, monkeypatch: pytest.Mo
     found = queries.lineage(world.cast.ada, version)
     assert found.truncated
     assert any("more than 2 sources" in note for note in queries.effective_terms(version).notes)
+
+
+def test_what_lies_beyond_the_limit_frees_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = world.version()
+    for seed in range(2, 6):
+        version = world.version(seed=seed, edges=[EdgeSpec("base", parent=version)])
+    assert queries.effective_terms(version).answers["commercial_use"] == "allowed"
+    monkeypatch.setattr(lineage, "MAX_NODES", 2)
+    found = queries.effective_terms(version)
+    assert set(found.answers.values()) == {"unknown"}
+    assert "what lies beyond 2 sources" in found.because("commercial_use")[0].source
