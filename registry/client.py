@@ -77,6 +77,16 @@ class Client:
         """What the models of an evaluation answered row by row, checked by digest."""
         return self.download(f"{_version_path(version)}/evaluations/{run}/outputs", target, expected)
 
+    def request_profile(self, dataset_version: str, **asked: Any) -> dict[str, Any]:
+        """Have the rows of `team/dataset@3` looked at; `asked`: label, against, seed."""
+        found: dict[str, Any] = self.post(f"{_version_path(dataset_version, 'datasets')}/profiles", asked)
+        return found
+
+    def profile(self, profile: str) -> dict[str, Any]:
+        """A data profile: its state, and what was found once it has finished."""
+        found: dict[str, Any] = self.get(f"profiles/{profile}")
+        return found
+
     def attach_document(
         self, about: str, path: Path, kind: str, title: str = "", progress: Callable[[int, int], None] | None = None
     ) -> dict[str, Any]:
@@ -93,6 +103,49 @@ class Client:
     def download_document(self, document: str, target: Path, expected: str | None = None) -> str:
         """The bytes of a document, checked by digest."""
         return self.download(f"documents/{document}/content", target, expected)
+
+    def request_approval(self, version: str, alias: str, reason: str, **asked: Any) -> dict[str, Any]:
+        """Ask that a version, `team/model@3`, may be released; `asked`: expires_at, target."""
+        body = {"alias": alias, "reason": reason, **asked}
+        row: dict[str, Any] = self.post(f"{_version_path(version)}/approvals", body)
+        return row
+
+    def decide_approval(self, approval: str, verb: str, reason: str, **conditions: Any) -> dict[str, Any]:
+        """Grant, reject, return, answer, withdraw or revoke; a grant may carry `expires_at` and `target`."""
+        row: dict[str, Any] = self.post(f"approvals/{approval}/{verb}", {"reason": reason, **conditions})
+        return row
+
+    def approvals(self, waiting: str = "") -> list[dict[str, Any]]:
+        """All approvals, newest first; `open`: what waits for a decision, `returned`: for the answer to a question."""
+        rows: list[dict[str, Any]] = self.get("approvals", [(waiting, "true")] if waiting else [])["items"]
+        return rows
+
+    def appoint_deputy(self, deputy: str, role: str, ends_at: str, reason: str, **given: Any) -> dict[str, Any]:
+        """Let somebody decide in the caller's place; `given`: team, begins_at."""
+        body = {"deputy": deputy, "role": role, "ends_at": ends_at, "reason": reason, **given}
+        row: dict[str, Any] = self.post("deputyships", body)
+        return row
+
+    def end_deputyship(self, deputyship: str) -> dict[str, Any]:
+        """End a deputyship before its time."""
+        row: dict[str, Any] = self.post(f"deputyships/{deputyship}/end")
+        return row
+
+    def register_target(self, team: str, slug: str, runtime: str, hardware: str, **given: Any) -> dict[str, Any]:
+        """A place where versions of a team run; `given`: settings, limits, safeguards."""
+        body = {"slug": slug, "runtime": runtime, "hardware": hardware, **given}
+        row: dict[str, Any] = self.post(f"teams/{team}/targets", body)
+        return row
+
+    def targets(self, team: str) -> list[dict[str, Any]]:
+        """The places where versions of a team run, newest first."""
+        rows: list[dict[str, Any]] = self.get(f"teams/{team}/targets")["items"]
+        return rows
+
+    def end_target(self, target: str) -> dict[str, Any]:
+        """Nothing runs there any more."""
+        row: dict[str, Any] = self.post(f"targets/{target}/end")
+        return row
 
     def register_webhook(self, url: str, kinds: Sequence[str], team: str | None = None) -> dict[str, Any]:
         """Have an address told of events, of a team or of the whole instance; the answer holds its secret, once."""
@@ -207,13 +260,13 @@ class Client:
         return f"{target}?{urlencode(query)}" if query else target
 
 
-def _version_path(version: str) -> str:
-    """The path of `team/model@3`."""
+def _version_path(version: str, noun: str = "models") -> str:
+    """The path of `team/model@3`, or of a version of a dataset."""
     name, at, number = version.partition("@")
     team, slash, model = name.partition("/")
     if not (at and slash and number.isdigit() and team and model):
         raise ValueError(f"{version!r} names no version; it looks like team/model@3")
-    return f"teams/{team}/models/{model}/versions/{number}"
+    return f"teams/{team}/{noun}/{model}/versions/{number}"
 
 
 class _Answer:
