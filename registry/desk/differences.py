@@ -19,13 +19,13 @@ from registry.desk.metrics import kind_name, name_of
 
 LINES_SHOWN = 200
 """Of one part and one sort; the rest is counted."""
-APART, OVERLAP = "apart", "overlap"
-_INTERVALS = {APART: "intervals do not overlap", OVERLAP: "intervals overlap", None: "no intervals"}
+APART, OVERLAP, ONE = "apart", "overlap", "one"
+_INTERVALS = {APART: "intervals do not overlap", OVERLAP: "intervals overlap", ONE: "only one has an interval"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing, on both sides. `difference`: of two figures, exact; `intervals`: apart, overlap, or not known."""
+    """One thing, on both sides. `difference`: of two figures, exact; `intervals`: apart, overlap, one (only one has any)."""
 
     what: str
     left: str | None
@@ -63,6 +63,11 @@ class Part:
     def first(self) -> list[Line]:
         """As many of the differences as a page shows."""
         return self.differing[:LINES_SHOWN]
+
+    @property
+    def noted(self) -> bool:
+        """Whether anything is said about a difference beside the two sides."""
+        return any(line.note for line in self.differing)
 
     @property
     def left_out(self) -> int:
@@ -150,7 +155,8 @@ def _figure_line(key: Key, left: FigureSide | None, right: FigureSide | None) ->
     exact = format(difference, "f")
     intervals = _intervals(left.figure, right.figure)
     shown = figures.difference_text(exact, _unit(right.figure))
-    return Line(what, _value(left), _value(right), f"{shown}; {_INTERVALS[intervals]}", False, exact, intervals)
+    note = shown if intervals is None else f"{shown}; {_INTERVALS[intervals]}"
+    return Line(what, _value(left), _value(right), note, False, exact, intervals)
 
 
 def _what(key: Key) -> str:
@@ -188,6 +194,6 @@ def _not_comparable(left: FigureSide, right: FigureSide) -> str:
 def _intervals(left: Figure, right: Figure) -> str | None:
     ends = [side[end] for side in (left, right) for end in ("low", "high")]
     if any(end is None for end in ends):
-        return None
+        return None if all(end is None for end in ends) else ONE
     left_low, left_high, right_low, right_high = (Decimal(end) for end in ends)
     return APART if left_high < right_low or right_high < left_low else OVERLAP

@@ -84,7 +84,7 @@ def _identity(side: _Side) -> dict[str, str]:
     version = side.version
     return {
         "model": str(version.model),
-        "version digest": version.digest,
+        "version digest": version.digest[:19],
         "format": version.get_format_display(),
         "size": figures.size_text(version.size_bytes),
         "origin": version.get_origin_display().lower(),

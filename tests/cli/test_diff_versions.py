@@ -19,7 +19,8 @@ def test_the_verb_tells_what_differs_and_names_what_is_the_same(
     child = served.child_version(parent)
     assert pressmark("carla", "diff-versions", str(parent), str(child)) == 0
     said = capsys.readouterr().out
-    assert f"- {parent.digest}" in said
+    assert said.startswith(f"{parent}  {parent.digest}\n{child}  {child.digest}\n")
+    assert f"- {parent.digest[:19]}" in said
     assert "The same:" in said
     assert "  = " not in said
     assert pressmark("carla", "diff-versions", str(parent), str(child), "--json", "--all") == 0
