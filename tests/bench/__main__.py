@@ -6,11 +6,12 @@ import argparse
 import json
 from collections.abc import Callable
 
-from tests.bench import evaluation, ledger, quantization
+from tests.bench import evaluation, governance, ledger, quantization
 from tests.bench.harness import Row, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "evaluation": evaluation.run,
+    "governance": governance.run,
     "ledger": ledger.run,
     "quantization": quantization.run,
 }
