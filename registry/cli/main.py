@@ -12,6 +12,7 @@ from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 
+from registry.cli.governing_verbs import GOVERNING
 from registry.cli.refusals import explain
 from registry.errors import Conflict
 
@@ -96,6 +97,12 @@ VERBS = [
     Verb("compress", "registry.cli.remote_compress", "request a run on a server and watch it", needs_django=False),
     Verb(
         "evaluate", "registry.cli.remote_evaluate", "measure a version on a server, beside others", needs_django=False
+    ),
+    Verb(
+        "profile-dataset",
+        "registry.cli.remote_profile_dataset",
+        "have the rows of a dataset version looked at",
+        needs_django=False,
     ),
     Verb("bundle", "registry.cli.remote_bundle", "issue a bundle and fetch it", needs_django=False),
     Verb(
@@ -209,6 +216,10 @@ VERBS = [
     ),
     Verb("rotate-webhook", "registry.cli.remote_rotate_webhook", "a new secret for a webhook", needs_django=False),
     Verb("end-webhook", "registry.cli.remote_end_webhook", "list webhooks, or end one", needs_django=False),
+    *(
+        Verb(name, f"registry.cli.remote_{name.replace('-', '_')}", about, needs_django=False)
+        for name, about in GOVERNING
+    ),
     Verb("erase-texts", "registry.cli.remote_erase_texts", "erase what somebody typed", needs_django=False),
     Verb("erase-actor", "registry.cli.remote_erase_actor", "erase who somebody was", needs_django=False),
 ]

@@ -56,6 +56,7 @@ def finding_body(row: Finding) -> dict[str, Any]:
     return {
         "id": str(row.pk),
         "subject": row.subject,
+        "kind": row.kind,
         "state": row.state,
         "description": str(row.description),
         "owner": str(row.owner_id),

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from registry.release import api as views
 from registry.release import approval_api as approvals
-from registry.release import moving_api, purge_api, stopping_api, terms_api
+from registry.release import moving_api, policy_api, purge_api, stopping_api, terms_api
 
 _MODEL = "teams/<str:team>/models/<str:model>"
 _VERSION = f"{_MODEL}/versions/<int:number>"
@@ -32,6 +32,12 @@ api: list[URLPattern] = [
     path("policies/<str:slug>/<int:number>", views.ShowPolicy.as_view(), name="show-policy"),
     path("policies/<str:slug>/<int:number>/approve", views.ApprovePolicy.as_view(), name="approve-policy"),
     path("policies/<str:slug>/<int:number>/end", views.EndPolicy.as_view(), name="end-policy"),
+    path("policies/dry-run", policy_api.DryRunDraft.as_view(), name="dry-run-draft"),
+    path("policies/<str:slug>/<int:number>/dry-run", policy_api.DryRunPolicy.as_view(), name="dry-run-policy"),
+    path("teams/<str:team>/alias-rules", policy_api.AuthorAliasRule.as_view(), name="author-alias-rule"),
+    path("teams/<str:team>/alias-rights", policy_api.AliasRights.as_view(), name="alias-rights"),
+    path("alias-rules/<uuid:rule>/approve", policy_api.ApproveAliasRule.as_view(), name="approve-alias-rule"),
+    path("alias-rules/<uuid:rule>/end", policy_api.EndAliasRule.as_view(), name="end-alias-rule"),
     path(f"{_VERSION}/verdicts", views.EvaluateGate.as_view(), name="evaluate-gate"),
     path(f"{_VERSION}/waivers", views.SignWaiver.as_view(), name="sign-waiver"),
     path("waivers/<uuid:waiver_id>/end", views.EndWaiver.as_view(), name="end-waiver"),

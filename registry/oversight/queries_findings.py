@@ -1,0 +1,71 @@
+"""Reads of findings across everything that somebody may read: whose they are, what is overdue, and what was written on the way."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from registry.access.models import Team, Text
+from registry.access.queries import readable, readable_team_ids
+from registry.catalog.models import RegisteredModel
+from registry.compression.models import Recipe
+from registry.digests import time_text
+from registry.events import Caller
+from registry.oversight.models import Finding, UseCase
+from registry.provenance.models import Dataset
+
+
+def findings(caller: Caller, *, mine: bool = False, still_open: bool = False) -> QuerySet[Finding]:
+    """What has to be mended in the caller's teams, newest first."""
+    rows = Finding.objects.select_related("description", "owner", "closure", "created_by")
+    teams = readable_team_ids(caller.actor_id)
+    if teams is not None:
+        rows = rows.filter(stream__in=_streams(caller)) if teams else rows.none()
+    if mine:
+        rows = rows.filter(owner_id=caller.actor_id)
+    if still_open:
+        rows = rows.filter(closed_at=None)
+    return rows.order_by("-pk")
+
+
+def _streams(caller: Caller) -> list[str]:
+    """The streams of everything in the caller's teams, and those of the instance."""
+    owned: dict[str, type[RegisteredModel | Dataset | UseCase | Recipe]] = {
+        "model": RegisteredModel, "dataset": Dataset, "use_case": UseCase, "recipe": Recipe,
+    }  # fmt: skip
+    found = ["instance"]
+    for kind, table in owned.items():
+        found += [
+            f"{kind}:{key}" for key in readable(table._default_manager.all(), caller).values_list("pk", flat=True)
+        ]
+    found += [f"team:{key}" for key in readable(Team.objects.all(), caller, team="pk").values_list("pk", flat=True)]
+    unowned = Finding.objects.filter(Q(stream__startswith="licence:") | Q(stream__startswith="policy:"))
+    return found + list(unowned.values_list("stream", flat=True).distinct())
+
+
+@dataclass(frozen=True)
+class Note:
+    """What somebody wrote on the way: which act, when."""
+
+    act: str
+    text: Text
+
+
+def notes_of(finding: Finding) -> list[Note]:
+    """What was written about a finding after it was opened, oldest first."""
+    rows = Text.objects.filter(stream=finding.stream, purpose__endswith=f":{finding.pk.hex}").order_by("pk")
+    return [Note(row.purpose.partition(":")[0], row) for row in rows]
+
+
+def notes_body(finding: Finding) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [{"act": n.act, "note": str(n.text), "at": time_text(n.text.created_at)} for n in notes_of(finding)]
+
+
+def overdue(rows: Iterable[Finding], today: datetime.date) -> int:
+    """How many of them should have been mended by now."""
+    return sum(row.closed_at is None and row.due_on < today for row in rows)
