@@ -6,7 +6,8 @@ Rules:
 - a ruling answers some terms, each with a sentence, and rests on a document about the licence; the other terms stay as they are;
 - who may rule in some team may author one; it judges nothing until somebody else approves it, and because it counts for every
   team, approving and ending need the role for the whole instance;
-- one ruling is in force for an expression (and text); the one before it is superseded in the same unit.
+- one ruling is in force for an expression (and text); the one before it is superseded in the same unit; one that was written before
+  the terms changed is written again, so that nobody's answers are lost.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import IntegrityError
+from django.db.models import Q
 
 from registry.access import permissions
 from registry.access.models import Team
@@ -189,6 +191,7 @@ def approve_ruling(*, actor: Caller, ruling: LicenceRuling) -> LicenceRuling:
             raise Conflict(f"{_name(row)} was approved already.")
         if row.ended_at is not None:
             raise Conflict(f"{_name(row)} was taken back.", hint="Author the answers again as a new number.")
+        _refuse_overtaken(row)
         affected = [licence.pk for licence in queries.affected_licences(row.licence)]
         before = queries.terms_in_force(affected)
         for old in _in_force(row.licence):
@@ -227,6 +230,18 @@ def _locked(ruling: LicenceRuling) -> LicenceRuling:
     """The ruling, with every row of its expression locked: two rulings must not come into force side by side."""
     list(Licence.objects.select_for_update(no_key=True).filter(expression=ruling.licence.expression).order_by("pk"))
     return LicenceRuling.objects.select_related("licence", "document").get(pk=ruling.pk)
+
+
+def _refuse_overtaken(ruling: LicenceRuling) -> None:
+    """A ruling holds an answer to every term: those that it left alone must still be what they were when it was written."""
+    same = LicenceRuling.objects.filter(licence__in=queries.same_licence(ruling.licence))
+    since = Q(in_force_at__gt=ruling.authored_at) | Q(in_force_at__isnull=False, ended_at__gt=ruling.authored_at)
+    if same.filter(since).exists():
+        raise Conflict(
+            f"The terms of {ruling.licence.expression} have changed since {_name(ruling)} was written.",
+            hint="Author the answers again: they are then put beside what is in force now.",
+            code="ruling-overtaken",
+        )
 
 
 def _in_force(licence: Licence) -> list[LicenceRuling]:

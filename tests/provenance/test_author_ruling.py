@@ -176,3 +176,16 @@ def test_an_author_may_take_a_draft_back_and_then_it_cannot_be_approved(world: W
     services.end_ruling(actor=world.cast.carla, ruling=ruling, reason="I misread section 3.")
     with pytest.raises(Conflict):
         services.approve_ruling(actor=world.cast.root, ruling=ruling)
+
+
+def test_a_draft_that_was_overtaken_does_not_take_back_what_another_ruling_answered(world: World) -> None:
+    licence = own_licence(world)
+    draft = author(world, licence)
+    outputs = {"output_use": {"answer": "forbidden", "sentence": "Section 5 forbids training on outputs."}}
+    services.approve_ruling(actor=world.cast.root, ruling=author(world, licence, outputs))
+    with pytest.raises(Conflict) as refused:
+        services.approve_ruling(actor=world.cast.root, ruling=draft)
+    assert refused.value.code == "ruling-overtaken"
+    assert (answer(licence, "output_use"), answer(licence)) == ("forbidden", "unknown")
+    services.approve_ruling(actor=world.cast.root, ruling=author(world, licence))
+    assert (answer(licence, "output_use"), answer(licence)) == ("forbidden", "allowed")
