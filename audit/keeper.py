@@ -26,7 +26,7 @@ from audit.models import Ledger, Tick
 from audit.positions import position_of
 from audit.verification import orphans
 from audit.witnessing import late_cosignatures
-from registry.compression import execution, tasks
+from registry.compression import execution, profile_tasks, tasks
 from registry.errors import Problem
 from registry.notices import reminders
 from registry.notices.sending import Sender
@@ -54,6 +54,8 @@ TICKS = [
     TickSpec("collect-cosignatures", 5.0, late_cosignatures.collect),
     TickSpec("reap-runs", 5.0, _reap),
     TickSpec("resend-runs", 5.0, tasks.resend),
+    TickSpec("reap-profiles", 10.0, profile_tasks.reap),
+    TickSpec("resend-profiles", 10.0, profile_tasks.resend),
     TickSpec("send-notices", 2.0, Sender(position_of, lambda: ledger.settle(connection)).start),
     TickSpec("write-reminders", 600.0, reminders.write),
     TickSpec("tell-lapses", 300.0, open_lapse_findings),

@@ -38,4 +38,5 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,  # the lease decides, not the queue
 )
 app.autodiscover_tasks(["registry.compression"])
+app.autodiscover_tasks(["registry.compression"], related_name="profile_tasks")
 app.autodiscover_tasks(["registry.compression"], related_name="worker")

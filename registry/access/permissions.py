@@ -43,6 +43,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "version.correct": _ENGINEERS | _OFFICERS,
     "dataset.register": _ENGINEERS,
     "dataset_version.register": _ENGINEERS,
+    "dataset_version.profile": _ENGINEERS | _OFFICERS,
     "document.attach": _ENGINEERS | _OFFICERS | _DECIDERS,
     "model.register": _ENGINEERS,
     "version.register": _ENGINEERS,

@@ -11,15 +11,12 @@ Rules:
 from __future__ import annotations
 
 import datetime
-import errno
 import logging
 import uuid
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -30,20 +27,18 @@ from registry.access.queries import system_actor
 from registry.access.services import new_text
 from registry.catalog import services as catalog
 from registry.catalog.models import Grade, ModelVersion, VersionOrigin
+from registry.compression.calling import WorkHalted, ending
 from registry.compression.heartbeat import Halt, Heartbeat, Held, Progress
 from registry.compression.job import Job, sweep_work
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.queries import recipe_bytes
-from registry.compression.results import WorkFailed
-from registry.compression.rules import Failure, disk_full, needs_calibration, operations, worker_lost
+from registry.compression.rules import Failure, needs_calibration, operations, worker_lost
 from registry.compression.subjects import evidence_spec
-from registry.compression.work import Outcome, Work, WorkHalted
-from registry.errors import Problem
+from registry.compression.work import Outcome, Work
 from registry.events import Caller, Ref, Unit, Via, emit, unit
 from registry.storage import Stored
 
 logger = logging.getLogger(__name__)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RELATED = (
     "model", "parent", "recipe", "evaluation__dataset", "calibration__dataset", "baseline__dataset",
     "out_of_distribution__dataset", "base", "incumbent", "first", "requested_by",
@@ -131,36 +126,15 @@ def _take_back(run_id: uuid.UUID, requester: uuid.UUID, now: datetime.datetime) 
 
 
 def _carry_out(run: Run, token: uuid.UUID, job: Job) -> None:
-    ending = _ending(run, partial(_worked, run, token, job))
+    ended = ending(f"run {run.pk}", partial(_worked, run, token, job))
     log = storage.store_bytes(job.log(f"Run {run.pk}, {run.kind}, attempt {run.attempt}, seed {run.seed}\n"))
-    if isinstance(ending, Outcome):
-        ending = _ending(run, partial(_succeed, run, token, ending, log))
-    if isinstance(ending, Failure):
-        _fail(run, token, ending, log)
-    elif ending is Halt.CANCELLED:
+    last = ending(f"run {run.pk}", partial(_succeed, run, token, ended, log)) if isinstance(ended, Outcome) else ended
+    if isinstance(last, Failure):
+        _fail(run, token, last, log)
+    elif last is Halt.CANCELLED:
         _cancel(run, token, log)
-    elif ending is Halt.LOST:
+    elif last is Halt.LOST:
         raise WorkHalted(Halt.LOST)
-
-
-def _ending(run: Run, step: Callable[[], Outcome | None]) -> Outcome | Failure | Halt | None:
-    """How a step ended. A database that is away ends nothing: the lease runs out, and another attempt follows."""
-    try:
-        return step()
-    except WorkHalted as halted:
-        return halted.halt
-    except WorkFailed as failed:
-        return failed.failure
-    except Problem as problem:
-        return Failure(problem.code.replace("-", "_"), problem.detail, problem.hint)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            return disk_full()
-        logger.exception("run %s failed inside the registry", run.pk)
-        hint = "This is a fault of the registry: report it with the worker's own log."
-        return Failure("internal", f"The worker failed: {type(error).__name__}.", hint)
 
 
 def _worked(run: Run, token: uuid.UUID, job: Job) -> Outcome:

@@ -91,7 +91,7 @@ class Job:
         }  # fmt: skip
         for use, dataset in given.items():
             if dataset is not None:
-                _place(str(dataset), str(dataset.digest), self.data(use))
+                place_rows(str(dataset), str(dataset.digest), self.data(use))
         self._prepare_judging(run)
 
     def _prepare_judging(self, run: Run) -> None:
@@ -103,7 +103,7 @@ class Job:
         (self.folder / "seen").mkdir()
         for name, digest in rows_seen(run).items():
             self.seen.append(self.folder / "seen" / name)
-            _place(name, digest, self.seen[-1])
+            place_rows(name, digest, self.seen[-1])
         self._hold_work()
 
     def _hold_work(self) -> None:
@@ -132,10 +132,6 @@ class Job:
         shown = [f"== {title} ==\n".encode() + text if title else text for title, text in parts if text]
         return _bounded(b"\n".join(text.rstrip(b"\n") + b"\n" for text in shown), LOG_LIMIT_BYTES)
 
-    def said_last(self) -> str:
-        """The end of standard error."""
-        return _read(self.said)[-_TAIL_BYTES:].decode(errors="replace")
-
     def remove(self) -> None:
         """Throw everything of this attempt away."""
         if self._held is not None:
@@ -157,7 +153,7 @@ def sweep_work(ended: Callable[[list[uuid.UUID]], set[uuid.UUID]]) -> None:
         shutil.rmtree(folders[str(run_id)], ignore_errors=True)
 
 
-def _place(name: str, digest: str, target: Path) -> None:
+def place_rows(name: str, digest: str, target: Path) -> None:
     """A copy, so that nothing that the engine does reaches the store; BytesDiffer when the rows are not what they were."""
     hasher = hashlib.sha256()
     with storage.open_stored(digest) as source, target.open("xb") as copy:

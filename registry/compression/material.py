@@ -57,7 +57,7 @@ def check_data(caller: Caller, dataset: DatasetVersion, use: str) -> None:
             hint=f"Register a version of the data with the use {use!r}.",
             code="use-not-registered",
         )
-    if not _rows_are_here(dataset):
+    if not rows_are_here(dataset):
         raise Invalid(
             f"The rows of {dataset} are not stored here.",
             hint="A run needs rows; upload them and register a version of the dataset with their digest.",
@@ -65,7 +65,8 @@ def check_data(caller: Caller, dataset: DatasetVersion, use: str) -> None:
         )
 
 
-def _rows_are_here(dataset: DatasetVersion) -> bool:
+def rows_are_here(dataset: DatasetVersion) -> bool:
+    """Whether its bytes are ours and stored."""
     return dataset.source == Source.MEASURED and dataset.purged_at is None and storage.is_stored(str(dataset.digest))
 
 
@@ -147,7 +148,7 @@ def rows_seen(run: Run) -> dict[str, str]:
     teams = readable_team_ids(run.requested_by_id)
     edges = seen_by(run.parent)
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
-    read = [row for row in shown if _rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
+    read = [row for row in shown if rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
     digests = {str(row.digest) for row in read}
     judged = run.evaluation.bound_digest
     if any(edge.parent_digest == judged for edge in edges):

@@ -87,7 +87,7 @@ def _schema() -> Draft202012Validator:
 
 def read_result(path: Path, expected: Expected) -> EngineResult:
     """The result in a file; WorkFailed (`result_invalid`, `bytes_differ`) when it may not count."""
-    raw, document = _read(path)
+    raw, document = read_document(path)
     error = next(iter(_schema().iter_errors(document)), None)
     if error is not None:
         raise _invalid(f"{path.name}: {error.json_path}: {error.message[:200]}")
@@ -117,7 +117,7 @@ def _check_material(document: Document, expected: Expected) -> None:
 
 def read_distribution(path: Path) -> Document:
     """The distribution in a file; WorkFailed (`result_invalid`) when it is none."""
-    document = _read(path)[1]
+    document = read_document(path)[1]
     try:
         distributions.check(document)
     except CanonicalError as error:
@@ -158,7 +158,8 @@ def named_evidence(document: Document, subjects: Iterable[tuple[str, str]]) -> D
     return cast(Document, parse_canonical(written))
 
 
-def _read(path: Path) -> tuple[bytes, Document]:
+def read_document(path: Path) -> tuple[bytes, Document]:
+    """The bytes of a file and the canonical object in them; WorkFailed (`result_invalid`) when it holds none."""
     try:
         if path.stat().st_size > SIZE_LIMIT_BYTES:
             raise _invalid(f"{path.name} has more than {SIZE_LIMIT_BYTES} bytes")

@@ -6,7 +6,9 @@ from django.urls import URLPattern, path
 
 from registry.compression import api as views
 from registry.compression import evaluation_api as evaluations
+from registry.compression import profile_api as profiles
 
+_PROFILES = "teams/<str:team>/datasets/<str:dataset>/versions/<int:number>/profiles"
 _EVALUATIONS = "teams/<str:team>/models/<str:model>/versions/<int:number>/evaluations"
 
 api: list[URLPattern] = [
@@ -17,6 +19,8 @@ api: list[URLPattern] = [
     path(_EVALUATIONS, evaluations.RequestEvaluation.as_view(), name="request-evaluation"),
     path(f"{_EVALUATIONS}/<uuid:run>", evaluations.ShowEvaluation.as_view(), name="show-evaluation"),
     path(f"{_EVALUATIONS}/<uuid:run>/outputs", evaluations.DownloadOutputs.as_view(), name="download-outputs"),
+    path(_PROFILES, profiles.RequestProfile.as_view(), name="request-profile"),
+    path("profiles/<uuid:profile>", profiles.ShowProfile.as_view(), name="show-profile"),
     path("runs/<uuid:run>", views.ShowRun.as_view(), name="show-run"),
     path("runs/<uuid:run>/log", views.ShowRunLog.as_view(), name="show-run-log"),
     path("runs/<uuid:run>/cancel", views.CancelRun.as_view(), name="cancel-run"),

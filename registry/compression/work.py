@@ -6,7 +6,6 @@ Whatever ends it early is raised: WorkFailed with a reason, or WorkHalted when t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from django.conf import settings
 from registry import storage
 from registry.catalog.manifest import FileSpec, Manifest, check_manifest
 from registry.catalog.models import Artifact, ModelVersion
-from registry.compression.child import EngineProcess, Limits
-from registry.compression.heartbeat import Halt, Heartbeat
+from registry.compression.calling import Engine
+from registry.compression.child import Limits
+from registry.compression.heartbeat import Heartbeat
 from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
 from registry.compression.models import Run, RunKind
 from registry.compression.queries import data_by_role
@@ -30,19 +30,8 @@ from registry.compression.results import (
     read_distribution,
     read_result,
 )
-from registry.compression.rules import Failure, failure_of, plain, time_limit
+from registry.compression.rules import Failure
 from registry.storage import Stored, chunks_of, store
-
-_MESSAGE_CHARACTERS = 200
-_STAGE_CHARACTERS = 40
-
-
-class WorkHalted(Exception):
-    """The run may not go on; the heartbeat knows why."""
-
-    def __init__(self, halt: Halt) -> None:
-        super().__init__(halt)
-        self.halt = halt
 
 
 @dataclass(frozen=True)
@@ -61,13 +50,13 @@ class Work:
     def __init__(self, run: Run, job: Job, heartbeat: Heartbeat) -> None:
         self._run = run
         self._job = job
-        self._heartbeat = heartbeat
-        self._limits = Limits(settings.PRESSMARK_RUN_MEMORY_LIMIT_BYTES, settings.PRESSMARK_RUN_TIME_LIMIT_SECONDS)
+        limits = Limits(settings.PRESSMARK_RUN_MEMORY_LIMIT_BYTES, settings.PRESSMARK_RUN_TIME_LIMIT_SECONDS)
+        self._engine = Engine(job.folder, said=job.said, told=job.told, limits=limits, heartbeat=heartbeat)
 
     def carry_out(self) -> Outcome:
         """All of it, in order. Raises WorkFailed, WorkHalted, or a Problem when stored bytes are not as recorded."""
         self._job.prepare(self._run)
-        self._check_halt()
+        self._engine.check_halt()
         return self._compress() if self._run.kind == RunKind.COMPRESSION else self._evaluate()
 
     def _compress(self) -> Outcome:
@@ -149,46 +138,11 @@ class Work:
             raise WorkFailed(Failure("output_lost", f"The output cannot be stored: {error.strerror}.", hint)) from error
 
     def _call(self, arguments: Sequence[object]) -> None:
-        """One call of the engine to its end; its words go to the log, its progress to the heartbeat."""
-        self._check_halt()
-        words = [str(argument) for argument in arguments]
-        engine = EngineProcess(words, folder=self._job.folder, stderr=self._job.said, limits=self._limits)
-        last: dict[str, Any] | None = None
-        try:
-            self._heartbeat.watch(engine)
-            with self._job.told.open("ab") as told:
-                for last in engine.lines():
-                    self._heard(last)
-                    told.write(json.dumps(_short(last)).encode() + b"\n")
-        except BaseException:
-            engine.kill()
-            raise
-        finally:
-            self._heartbeat.watch(None)
-            code = engine.wait()
-        self._check_halt()
-        if code != 0 or last is None or last.get("type") != "result":
-            raise WorkFailed(failure_of(code, last, self._job.said_last(), foreign_data=self._uses_foreign_data()))
+        self._engine.call(arguments, foreign_data=self._uses_foreign_data)
 
     def _uses_foreign_data(self) -> bool:
         used = data_by_role(self._run).values()
         return any(data is not None and data.dataset.team_id != self._run.model.team_id for data in used)
-
-    def _heard(self, line: dict[str, Any]) -> None:
-        if line.get("type") != "progress":
-            return
-        done, total = line.get("done"), line.get("total")
-        if isinstance(done, int) and isinstance(total, int):
-            message = plain(str(line.get("message", "")), _MESSAGE_CHARACTERS)
-            stage = plain(str(line.get("stage", "")), _STAGE_CHARACTERS)
-            self._heartbeat.tell({"stage": stage, "done": done, "total": total, "message": message})
-
-    def _check_halt(self) -> None:
-        halt = self._heartbeat.halt
-        if halt is Halt.TIME_LIMIT:
-            raise WorkFailed(time_limit(self._limits.seconds))
-        if halt is not None:
-            raise WorkHalted(halt)
 
 
 def _files(parent: ModelVersion, weights: Artifact, digest: str) -> list[FileSpec]:
@@ -198,8 +152,3 @@ def _files(parent: ModelVersion, weights: Artifact, digest: str) -> list[FileSpe
         FileSpec(weights.path, WEIGHTS, digest),
         *(FileSpec(artifact.path, artifact.role, artifact.digest) for artifact in carried),
     ]
-
-
-def _short(line: dict[str, Any]) -> dict[str, Any]:
-    """A line as the log keeps it: results are documents of their own."""
-    return {k: line[k] for k in ("type", "command") if k in line} if line.get("type") == "result" else line

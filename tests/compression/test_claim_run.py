@@ -15,10 +15,10 @@ from django.utils import timezone
 from audit.models import Entry
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import execution, services
+from registry.compression.calling import WorkHalted
 from registry.compression.heartbeat import Halt, Held
 from registry.compression.job import Job
 from registry.compression.models import Run
-from registry.compression.work import WorkHalted
 from registry.storage import store_bytes
 from tests.compression.situations import Beside, big_run, events_of, lapse, wait_for
 from tests.world import World
