@@ -147,6 +147,8 @@ _WORK = {
     "finding.reopened": Rule((Who.NAMED,), "A finding was not mended after all: {about}", "Its page says why."),
     "finding.assigned": Rule((Who.NAMED,), "A finding has another owner or date: {about}", "The page says until when."),
     "finding.closed": Rule((Who.NAMED,), "A finding is closed: {about}", _WATCH),
+    "profile.failed": Rule((Who.NAMED,), "A look at data failed: {about}", "The page has the reason."),
+    "profile.finished": Rule((), "Data were looked at: {about}"),
     "run.failed": Rule((Who.NAMED,), "A run failed: {about}", "The page has the reason and the log."),
     "run.succeeded": Rule((), "A run is done: {about}"),
     "run.cancelled": Rule((), "A run was cancelled: {about}"),
@@ -243,7 +245,8 @@ REMINDERS: dict[str, Rule] = {
 SILENT = frozenset({
     "actor.created", "actor.ended", "actor.erased", "artifact.registered", "assessment.issued", "baseline.frozen", "bundle.issued",
     "dataset.registered", "document.attached", "evidence.attached", "ledger.clock_corrected", "ledger.created", "ledger.upgraded",
-    "licence.registered", "model.use_case_assigned", "monitor.created", "monitor.ended", "policy.superseded", "recipe.published",
+    "licence.registered", "model.use_case_assigned", "monitor.created", "monitor.ended", "policy.superseded", "profile.requested",
+    "profile.started", "recipe.published",
     "report.issued", "ruling.superseded", "run.cancel_requested", "run.requested", "run.requeued", "run.started", "team.created",
     "target.ended", "target.registered", "text.erased", "tier_table.superseded", "use_case.assessed",
     "use_case.registered", "window.recorded", "attestation.signed",

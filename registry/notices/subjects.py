@@ -149,6 +149,10 @@ def _of_policy(things: Things, happening: Happening, key: uuid.UUID, row: Row) -
     return Subject(f"{row['slug']}@{row['number']}", page("desk:policy", row["slug"], row["number"]))
 
 
+def _of_ruling(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
+    return Subject(_of_stream(things, happening).words, page("desk:ruling", key))
+
+
 def _of_tier_table(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
     return Subject(f"tier table {row['number']}", page("desk:tier-table", row["number"]))
 
@@ -177,6 +181,7 @@ _SUBJECTS: dict[str, Callable[[Things, Happening, uuid.UUID, Row], Subject]] = {
     "release.alias_rule": _of_alias_rule,
     "catalog.version": _of_version,
     "compression.run": _of_run,
+    "provenance.ruling": _of_ruling,
     "monitoring.incident": _of_incident,
     "oversight.finding": _of_finding,
     "oversight.tier_table": _of_tier_table,

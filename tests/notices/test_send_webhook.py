@@ -178,6 +178,7 @@ def test_a_new_secret_signs_at_once_and_an_ended_webhook_hears_nothing_more(
     assert verify(new, call.headers, call.body, set())
     world.approval(version, alias="staging")
     services.end_webhook(actor=world.cast.root, webhook=row)
+    assert queries.delivery(row).waiting == 0
     world.approval(version, alias="third")
     assert sending.send_due() == 0
     assert len(hook.calls) == 1
