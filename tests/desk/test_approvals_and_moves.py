@@ -55,7 +55,7 @@ def test_the_gate_is_asked_without_releasing_anything(visit: Visit, story: Scene
     assert not Approval.objects.filter(version=story.child).exists()
 
 
-def test_an_approver_is_led_to_the_admin_site_and_decides_there(visit: Visit, story: Scene) -> None:
+def test_an_approver_is_led_to_the_inbox_of_the_admin_site_too(visit: Visit, story: Scene) -> None:
     story.world.waiver(story.child, "training-data")
     approval = story.world.approval(story.child)
     page = visit("omar").get(reverse("desk:approval", args=[approval.pk])).content.decode()

@@ -14,6 +14,7 @@ from registry.access.http import keyset_page
 from registry.catalog import queries as catalog
 from registry.desk.addresses import reference, version_url
 from registry.desk.allowed import allowed_of, limits_of, rules_of, waivable_rules, waiver_state
+from registry.desk.decision import decision_of
 from registry.desk.evaluations import evaluation_runs, said_first
 from registry.desk.forms import AliasField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
@@ -22,6 +23,7 @@ from registry.events import Caller
 from registry.release import queries, services
 from registry.release.grounds import grounds_of
 from registry.release.models import Approval
+from registry.release.status import FINAL
 
 
 class Approvals(Page):
@@ -39,7 +41,7 @@ class Approvals(Page):
 
 
 class ApprovalPage(Page):
-    """One approval: the evidence beside the state of the decision. Deciding happens in the admin site."""
+    """One approval: everything for the decision on one page, and the decision itself."""
 
     template = "release/approval.html"
     section = "approvals"
@@ -49,9 +51,16 @@ class ApprovalPage(Page):
         version, team_id = approval.version, approval.model.team_id
         incumbent = queries.incumbent(approval.model, approval.alias)
         evaluations = evaluation_runs(caller, version)
+        now = queries.status_of(approval)
+        may_answer = permissions.may(caller.actor_id, "approval.answer", team_id)
         return {
             "approval": approval,
-            "now": queries.status_of(approval),
+            "now": now,
+            "deciding": decision_of(caller, approval, now, may_answer),
+            "limited_to": next((d.target for d in approval.decisions.all() if d.target), approval.target),
+            "closable": now.word in ("requested", "returned", "stale") and now.grants < now.required,
+            "revocable": now.word not in FINAL and now.grants > 0,
+            "targets": queries.targets_of(approval.model.team).filter(ended_at=None),
             "model": approval.model,
             "version": version,
             "evidence": measured_of(caller, version, limits_of(approval.policy), evaluations),
@@ -62,7 +71,6 @@ class ApprovalPage(Page):
             "waivers": [(row, waiver_state(row)) for row in queries.waivers_of(version)],
             "incumbent": incumbent,
             "serves": incumbent is not None and incumbent.approval_id == approval.pk,
-            "why_not": queries.may_decide(caller, approval),
             "may_withdraw": approval.requested_by_id == caller.actor_id,
             "may_promote": permissions.may(caller.actor_id, "alias.promote", team_id),
         }
@@ -75,7 +83,11 @@ class RequestForm(forms.Form):
     reason = ReasonField(label="Why this version should be released")
     expires_on = forms.DateField(
         required=False, widget=forms.DateInput(attrs={"type": "date"}), label="Ends on (optional)",
-        help_text="Left empty, the policy says how long an approval lasts.",
+        help_text="Left empty, the policy says how long an approval lasts. A pilot is an approval that ends soon.",
+    )  # fmt: skip
+    target = forms.CharField(
+        required=False, max_length=200, label="For one target only (optional)",
+        help_text="Where it may run, such as search/edge@1. Left empty, anywhere.",
     )  # fmt: skip
 
 
@@ -93,7 +105,8 @@ class RequestApproval(FormPage):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
         approval = services.request_approval(
             actor=caller, version=catalog.get_version(caller, reference(kwargs)), alias=data["alias"],
-            reason=data["reason"], expires_at=_end_of(data["expires_on"]) if data["expires_on"] else None,
+            reason=data["reason"], expires_at=end_of(data["expires_on"]) if data["expires_on"] else None,
+            target=queries.get_target(caller, data["target"]) if data["target"] else None,
         )  # fmt: skip
         return reverse(
             "desk:approval", args=[approval.pk]
@@ -146,7 +159,7 @@ class SignWaiver(FormPage):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
         waiver = services.sign_waiver(
             actor=caller, version=catalog.get_version(caller, reference(kwargs)), rule=data["rule"],
-            reason=data["reason"], expires_at=_end_of(data["expires_on"]),
+            reason=data["reason"], expires_at=end_of(data["expires_on"]),
         )  # fmt: skip
         return version_url(kwargs) + "#allowed", f"The waiver of '{waiver.rule}' is signed."
 
@@ -180,6 +193,6 @@ def _approval_url(approval: Approval) -> str:
     return reverse("desk:approval", args=[approval.pk])
 
 
-def _end_of(day: datetime.date) -> datetime.datetime:
+def end_of(day: datetime.date) -> datetime.datetime:
     """The last moment of a day, UTC."""
     return datetime.datetime.combine(day, datetime.time.max, datetime.UTC)
