@@ -16,7 +16,8 @@ from registry.provenance.models import DatasetVersion
 from registry.provenance.queries import terms_in_force
 from registry.release import gates, inputs_governance, queries
 from registry.release.evidence_choice import FIRST, SERVED
-from registry.release.gate_facts import DocumentInput, ReviewInput
+from registry.release.gate_facts import DocumentInput, ProfileInput, ReviewInput
+from registry.release.inputs_data import profiles
 from registry.release.models import Approval, Waiver
 from registry.release.policy_language import PolicyRules
 
@@ -146,6 +147,7 @@ class _Data:
     terms: Mapping[uuid.UUID, TermsDocument]
     documents: Mapping[uuid.UUID, Sequence[DocumentInput]]
     reviews: Mapping[uuid.UUID, Sequence[ReviewInput]]
+    profiles: Mapping[uuid.UUID, ProfileInput]
 
     @classmethod
     def read(
@@ -167,6 +169,7 @@ class _Data:
             terms_in_force(row.licence_id for row in found),
             inputs_governance.documents(about),
             inputs_governance.reviews([(version.pk, version.digest), *((row.pk, row.bound_digest) for row in found)]),
+            profiles(rows),
         )
 
     def of_lineage(self, ancestry: catalog.Ancestry) -> list[gates.DatasetInput]:
@@ -212,6 +215,7 @@ class _Data:
             uses=tuple(row.uses),
             documents=self.documents_of([row.pk, row.dataset_id]),
             reviews=self.reviews.get(row.pk, ()),
+            profile=self.profiles.get(row.pk),
         )
 
 

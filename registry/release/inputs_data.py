@@ -1,0 +1,40 @@
+"""Gathers what was found in the rows of datasets for a gate, from finished profiles. Reads only, judges nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from registry import storage
+from registry.digests import parse_canonical
+from registry.provenance.models import DataProfile
+from registry.release.gate_facts import OverlapInput, ProfileInput
+
+
+def profiles(dataset_versions: Iterable[uuid.UUID]) -> dict[uuid.UUID, ProfileInput]:
+    """By dataset version what its newest finished profile found, and each comparison with other data as newest made."""
+    rows = DataProfile.objects.filter(dataset_version__in=set(dataset_versions), digest__isnull=False)
+    found: dict[uuid.UUID, ProfileInput] = {}
+    for key, digest in rows.order_by("-finished_at", "-pk").values_list("dataset_version_id", "digest"):
+        if digest is None or not storage.is_stored(digest):
+            continue
+        this, newer = _read(digest), found.get(key)
+        found[key] = this if newer is None else _joined(newer, this)
+    return found
+
+
+def _joined(newer: ProfileInput, older: ProfileInput) -> ProfileInput:
+    """The newer one speaks; about data that it was not compared with, the older one does."""
+    known = {overlap.other_digest for overlap in newer.overlaps}
+    added = [overlap for overlap in older.overlaps if overlap.other_digest not in known]
+    return ProfileInput(newer.digest, newer.rows, newer.figures, (*newer.overlaps, *added))
+
+
+@lru_cache(maxsize=512)
+def _read(digest: str) -> ProfileInput:
+    document: Any = parse_canonical(storage.read_bytes(digest))
+    whole = {f["metric"]: f["value"] for f in document["figures"] if not f["slice"]}
+    overlaps = [OverlapInput(o["digest"], o["same_rows"], o["near_rows"]) for o in document["against"]]
+    return ProfileInput(digest, document["data"]["rows"], whole, tuple(overlaps))
