@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,13 @@ SEEN_ROWS = "seen_rows"
 """The name in an environment under which evidence says how many of its rows the version was made with."""
 DISTINCT_ROWS, ALL_ROWS, LEFT_OUT = "distinct_rows", "evaluated_rows", "left_out_rows"
 """So the names under which it says how many rows differ, where some repeat, and of how many."""
+UNREGISTERED = "unregistered_rows"
+"""So the name under which a measurement on a target says that no dataset here holds its rows, and how many they are."""
 SCORES_DOUBTED = "scores_doubted"
 """So the name under which it says that its plan most likely misnames the scores of the model, and why."""
 TARGET_KIND = "target"
 """What our own program measured where a model is served; it comes by a door of its own."""
+_MORE = re.compile(r"and ([0-9]{1,15}) more")
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
@@ -69,6 +72,12 @@ def _check_subjects(spec: EvidenceSpec, version_digest: str) -> None:
         raise _wrong(f"The parent {spec.parent.digest} is no subject of the document.")
     if spec.dataset_version is not None and ("dataset", spec.dataset_version.bound_digest) not in subjects:
         raise _wrong(f"The dataset {spec.dataset_version.bound_digest} is no subject of the document.")
+
+
+def left_out(broken: Sequence[str]) -> int:
+    """How many rows could not be used: the engine names the first of them, and counts the others in its last word."""
+    more = _MORE.fullmatch(broken[-1]) if broken else None
+    return len(broken) if more is None else len(broken) - 1 + int(more[1])
 
 
 def structure_evidence(manifest: Manifest) -> EvidenceSpec:

@@ -14,7 +14,7 @@ from registry.digests import sha256
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, unit
 from registry.provenance import queries as provenance
-from registry.provenance.models import Source
+from registry.provenance.models import DatasetVersion, Source
 
 
 def record_target_measurement(*, actor: Caller, version: ModelVersion, document: Any) -> Evidence:
@@ -38,8 +38,9 @@ def _spec(actor: Caller, version: ModelVersion, document: targets.Document) -> E
     subjects = [("version", version.digest), ("dataset", rows)]
     subjects += [("parent", parent.digest)] if parent is not None else []
     seen = any(edge.role == EdgeRole.DATA and edge.parent_digest == rows for edge in ancestry.edges)
+    held = DatasetVersion.objects.filter(digest=rows).exists()
     data = provenance.dataset_versions(actor).filter(digest=rows).order_by("pk").first()
-    body = targets.evidence_document(document, subjects, document["data"]["rows"] if seen else 0)
+    body = targets.evidence_document(document, subjects, document["data"]["rows"] if seen else 0, registered=held)
     return EvidenceSpec(TARGET_KIND, Source.DECLARED.value, body, parent, data)
 
 

@@ -13,11 +13,10 @@ from registry.access import permissions
 from registry.access.queries import get_readable, readable
 from registry.catalog import queries as catalog
 from registry.catalog import sentences
-from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED, SEEN_ROWS
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED, SEEN_ROWS, left_out
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import queries
 from registry.compression.models import Run, RunKind
-from registry.compression.results import left_out
 from registry.digests import parse_canonical
 from registry.errors import NotFound
 from registry.events import Caller

@@ -9,8 +9,7 @@ Rules:
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -172,15 +171,6 @@ def read_document(path: Path) -> tuple[bytes, Document]:
     if not isinstance(document, dict):
         raise _invalid(f"{path.name} is no object")
     return raw, cast(Document, document)
-
-
-_MORE = re.compile(r"and ([0-9]{1,15}) more")
-
-
-def left_out(broken: Sequence[str]) -> int:
-    """How many rows could not be used: the engine names the first of them, and counts the others in its last word."""
-    more = _MORE.fullmatch(broken[-1]) if broken else None
-    return len(broken) if more is None else len(broken) - 1 + int(more[1])
 
 
 def _invalid(message: str) -> WorkFailed:

@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import Any
 
 from registry.catalog import distributions
-from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, LEFT_OUT, SEEN_ROWS, EvidenceSpec
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, LEFT_OUT, SEEN_ROWS, EvidenceSpec, left_out
 from registry.catalog.models import ModelVersion
 from registry.compression.material import seen_by
 from registry.compression.models import Run
-from registry.compression.results import EngineResult, left_out, named_evidence
+from registry.compression.results import EngineResult, named_evidence
 from registry.provenance.models import Source
 
 INCUMBENT_KINDS = {"-incumbent": "incumbent", "-first": "first"}

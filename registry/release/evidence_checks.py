@@ -4,7 +4,7 @@ Rules:
 - which evidence counts is `evidence_choice`'s word; a reason says what the answer rests on: rows that were seen or that repeat;
 - what the serving host measured is evidence of kind `target`. It is not our own measurement: no other check takes it for one. A
   newer measurement on another host or under other settings makes it stale, so the newest alone is asked: over rows that the version
-  had seen it blocks, and no older one stands in for it, unless the rule accepts such rows.
+  had seen it blocks, and so it does after many rows could not be used; no older one stands in for it, unless the rule accepts that.
 No Django, no clock, no reading.
 """
 
@@ -15,10 +15,19 @@ from collections.abc import Mapping
 from decimal import Decimal, localcontext
 from typing import Any
 
-from registry.release.evidence_choice import accepts_seen, chosen, counted, declared_stands_in, rows_seen, why_none
+from registry.release.evidence_choice import (
+    TARGET,
+    UNREGISTERED,
+    accepts_left_out,
+    accepts_seen,
+    chosen,
+    counted,
+    declared_stands_in,
+    rows_left_out,
+    rows_seen,
+    why_none,
+)  # fmt: skip
 from registry.release.gate_facts import EvidenceInput, Finding, GateInputs
-
-TARGET = "target"
 
 
 def evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
@@ -108,12 +117,16 @@ def _too_few(parameters: Mapping[str, Any], n: int | None, evidence: EvidenceInp
 
 def target_evidence(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     """Whether the version was measured on its serving host, lately, as the policy asks for, and keeps its limits there."""
-    found = chosen({**parameters, "kind": TARGET, "seen_rows": "accepted"}, inputs, measured=False)
+    found = chosen(
+        {**parameters, "kind": TARGET, "seen_rows": "accepted", "left_out_rows": "accepted"}, inputs, measured=False
+    )
     if found is None:
         return Finding(False, "Nothing was measured for this version on the host that serves it ('pressmark measure').")
     proof = (found.digest,)
     if not accepts_seen(parameters) and rows_seen(found):
         return Finding(False, _seen_on_target(found), proof)
+    if not accepts_left_out(parameters) and rows_left_out(found):
+        return Finding(False, _left_out_on_target(found), proof)
     age, limit = inputs.at - found.created_at, parameters["max_age_days"]
     if limit is not None and age > datetime.timedelta(days=limit):
         return Finding(
@@ -135,13 +148,28 @@ def target_evidence(parameters: Mapping[str, Any], inputs: GateInputs) -> Findin
         if not holds:
             return Finding(False, f"On its target, {reason}", proof)
     kept = f" and keeps {len(parameters['limits'])} limits there" if parameters["limits"] else ""
-    return Finding(True, f"It was measured on its target {_days(age.days)} ago{kept}.", proof)
+    return Finding(True, f"It was measured on its target {_days(age.days)} ago{kept}{_unregistered(found)}.", proof)
 
 
 def _seen_on_target(found: EvidenceInput) -> str:
     return (
         f"It was last measured on its target with data of which the version had seen {rows_seen(found)} when it was made; "
         "that does not count. Measure it there again with other rows."
+    )
+
+
+def _left_out_on_target(found: EvidenceInput) -> str:
+    return (
+        f"It was last measured on its target with what was left after {rows_left_out(found)} could not be used; that does not "
+        "count. Mend the rows and measure it there again."
+    )
+
+
+def _unregistered(found: EvidenceInput) -> str:
+    """What a reader must know of rows that only the one who measured has seen."""
+    known = UNREGISTERED not in found.environment
+    return (
+        "" if known else ", with rows that no dataset here holds (nobody here can tell whether it was made with them)"
     )
 
 

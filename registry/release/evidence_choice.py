@@ -23,7 +23,8 @@ from registry.release.gate_facts import EvidenceInput, Finding, GateInputs
 
 # named by registry.catalog.evidence too, which stands on Django: a test holds both together
 SEEN_ROWS, DISTINCT_ROWS, ALL_ROWS, SCORES_DOUBTED = "seen_rows", "distinct_rows", "evaluated_rows", "scores_doubted"
-LEFT_OUT = "left_out_rows"
+LEFT_OUT, UNREGISTERED = "left_out_rows", "unregistered_rows"
+TARGET = "target"
 _LEFT_OUT_SHARE = 100
 """Of so many rows one may be unusable."""
 ROWS, PLAN = "dataset_digest", "plan_digest"
@@ -73,7 +74,7 @@ def rows_seen(evidence: EvidenceInput) -> str:
 def rows_left_out(evidence: EvidenceInput) -> str:
     """How many rows could not be used, in words; empty where they are few, and for what rests on no rows."""
     said = evidence.environment.get(LEFT_OUT, "0")
-    if not of_rows(evidence.kind) or said == "0":
+    if not (of_rows(evidence.kind) or evidence.kind == TARGET) or said == "0":
         return ""
     if not _is_count(said):
         return "an unknown number of rows"
@@ -84,6 +85,11 @@ def rows_left_out(evidence: EvidenceInput) -> str:
 def accepts_seen(parameters: Parameters) -> bool:
     """Whether the rule lets evidence over rows count that were seen."""
     return bool(parameters.get(SEEN_ROWS, "refused") == "accepted")
+
+
+def accepts_left_out(parameters: Parameters) -> bool:
+    """Whether the rule lets evidence count after many rows could not be used."""
+    return bool(parameters.get(LEFT_OUT, "refused") == "accepted")
 
 
 def counted(parameters: Parameters, n: int | None, evidence: EvidenceInput) -> int | None:
@@ -149,7 +155,7 @@ def _as_asked(evidence: EvidenceInput, asked: Parameters) -> bool:
 
 def _tainted(parameters: Parameters, evidence: EvidenceInput) -> bool:
     seen = rows_seen(evidence) != "" and not accepts_seen(parameters)
-    partial = rows_left_out(evidence) != "" and parameters.get(LEFT_OUT, "refused") != "accepted"
+    partial = rows_left_out(evidence) != "" and not accepts_left_out(parameters)
     doubted = _doubted(parameters, evidence) and parameters.get("doubted_scores", "refused") != "accepted"
     return seen or partial or doubted
 
@@ -179,7 +185,7 @@ def _taint(what: str, parameters: Parameters, evidence: EvidenceInput) -> str:
     if rows and not accepts_seen(parameters):
         return f"{what} was only measured on data of which the version had seen {rows} when it was made; that does not count."
     left = rows_left_out(evidence)
-    if left and parameters.get(LEFT_OUT, "refused") != "accepted":
+    if left and not accepts_left_out(parameters):
         return (
             f"{what} rests on what was left after {left} could not be used; that does not count. Mend the rows, or the names of "
             "the classes in the plan, and evaluate again."

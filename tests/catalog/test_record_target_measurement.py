@@ -101,6 +101,11 @@ def test_it_may_be_measured_beside_an_ancestor_and_beside_nothing_else(world: Wo
         lambda d: d["evidence"][0]["document"]["figures"][0].update(spread="0." + "9" * 5000),
         lambda d: d["evidence"][0]["document"]["figures"][0].update(value="1e3"),
         lambda d: d["evidence"][0]["document"]["environment"].append({"name": "host_digest", "value": "x"}),
+        lambda d: d["evidence"][0]["document"]["figures"][0].update(value="-1", low="-2"),
+        lambda d: d["evidence"][0]["document"]["figures"][0].update(low="-0.001"),
+        lambda d: d["evidence"][0]["document"]["figures"].append(figure("size_bytes", "7", "byte", n=1)),
+        lambda d: d["evidence"][0]["document"]["figures"].append(figure("peak_memory_bytes", "-7", "byte", n=1)),
+        lambda d: d["evidence"][0]["document"]["figures"].append(figure("top1_agreement", "1.01", "share", n=1)),
     ],
 )
 def test_a_document_that_is_none_or_that_its_digests_do_not_name_is_refused_with_a_remedy(
@@ -172,6 +177,31 @@ def test_rows_that_the_version_was_made_with_are_said(world: World) -> None:
     row = push(world, child, measurement(child, data=data))
     assert {"name": "seen_rows", "value": "60"} in queries.evidence_body(row)["environment"]
     assert row.dataset_version == rows
+
+
+def test_rows_that_could_not_be_used_are_counted_and_rows_that_no_dataset_holds_are_said(world: World) -> None:
+    version = world.version()
+    rows = world.arrays_dataset()
+    named_rows = [f"row {number}: NaN or infinity" for number in range(3)]
+    data = {"broken": [*named_rows, "and 4 more"], "digest": rows.digest, "role": "evaluation", "rows": 60}
+
+    def facts(row: Evidence) -> dict[str, str]:
+        told = {fact["name"]: fact["value"] for fact in queries.evidence_body(row)["environment"]}
+        return {name: told[name] for name in ("left_out_rows", "evaluated_rows", "unregistered_rows") if name in told}
+
+    assert facts(push(world, version, measurement(version, data=data))) == {
+        "left_out_rows": "7",
+        "evaluated_rows": "60",
+    }
+    assert facts(push(world, version)) == {"unregistered_rows": "60"}
+
+
+def test_a_saving_that_is_a_loss_can_be_measured(world: World) -> None:
+    version = world.version()
+    document = measurement(version)
+    saved = figure("cpu_time_saved_ms", "-0.4", "millisecond", n=60, low="-0.5", high="-0.3")
+    document["evidence"][0]["document"]["figures"].append(saved)
+    assert push(world, version, document).kind == "target"
 
 
 def test_the_door_takes_the_document_as_it_is_and_shows_what_is_stale(world: World) -> None:

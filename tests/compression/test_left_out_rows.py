@@ -8,8 +8,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from registry.catalog.evidence import left_out
 from registry.compression import services
-from registry.compression.results import left_out
 from registry.release.evidence_choice import rows_left_out
 from registry.release.inputs import gather
 from tests.compression.test_api import client

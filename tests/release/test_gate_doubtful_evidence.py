@@ -22,7 +22,7 @@ def with_facts(facts: dict[str, str], *, n: int = 300, **members: Any) -> gates.
 
 
 def test_gate_and_catalog_mean_the_same_facts() -> None:
-    for name in ("SEEN_ROWS", "DISTINCT_ROWS", "ALL_ROWS", "SCORES_DOUBTED", "LEFT_OUT"):
+    for name in ("SEEN_ROWS", "DISTINCT_ROWS", "ALL_ROWS", "SCORES_DOUBTED", "LEFT_OUT", "UNREGISTERED"):
         assert getattr(names, name) == getattr(evidence_choice, name)
 
 

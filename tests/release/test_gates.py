@@ -241,6 +241,22 @@ def test_a_target_measured_with_rows_that_the_version_had_seen_blocks_unless_the
     assert answer("target_evidence", inputs(evidence=[fresh]), **ASKED).answer == "passed"
 
 
+def test_a_target_measured_with_what_many_left_out_rows_left_blocks_unless_the_rule_accepts_it() -> None:
+    thinned = on_target(environment={**THERE, "left_out_rows": "2", "evaluated_rows": "100"})
+    found = answer("target_evidence", inputs(evidence=[on_target(created_at=NOW - 2 * DAY), thinned]), **ASKED)
+    assert found.answer == "blocked"
+    assert "2 of 102 rows could not be used" in found.reason
+    assert answer("target_evidence", inputs(evidence=[thinned]), **ASKED, left_out_rows="accepted").answer == "passed"
+    few = on_target(environment={**THERE, "left_out_rows": "1", "evaluated_rows": "100"})
+    assert answer("target_evidence", inputs(evidence=[few]), **ASKED).answer == "passed"
+
+
+def test_a_target_measured_with_rows_that_nobody_here_holds_says_so() -> None:
+    strange = on_target(environment={**THERE, "unregistered_rows": "60"})
+    found = answer("target_evidence", inputs(evidence=[strange]), **ASKED)
+    assert (found.answer, "no dataset here holds" in found.reason) == ("passed", True)
+
+
 def test_what_the_target_measured_is_no_measurement_of_ours() -> None:
     given = inputs(evidence=[on_target()])
     there = {**FIGURE, "kind": "target", "metric": "latency_p95_ms", "comparator": "at_most", "limit": "20"}

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry import storage
-from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, SCORES_DOUBTED, left_out
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.queries import EvidenceReader
 from registry.compression.models import Run, RunState
 from registry.compression.queries import Names, data_by_role, evidence_of_run, judged_version, result_of
-from registry.compression.results import left_out
 from registry.desk import queries
 from registry.desk.figures import Figure, Where, where_of
 from registry.desk.metrics import kind_order
