@@ -267,7 +267,8 @@ class Case:
 
 
 def _same_licence(one: Record, other: Record) -> bool:
-    return one.id == other.id or one.row["expression"] == other.row["expression"]
+    """A ruling is about an expression and, where a licence has a text of its own, about that text."""
+    return all(one.row.get(column) == other.row.get(column) for column in ("expression", "text_digest"))
 
 
 def _over(ended_at: str | None, now: str) -> bool:
