@@ -147,6 +147,41 @@ class Client:
         row: dict[str, Any] = self.post(f"targets/{target}/end")
         return row
 
+    def move_alias(self, alias: str, act: str, **asked: Any) -> dict[str, Any]:
+        """Move `team/model@production`: promote (approval), roll-back, suspend, break-glass; `drills` only goes through it."""
+        made: dict[str, Any] = self.post(f"{_alias_path(alias)}/{act}", asked)
+        return made
+
+    def served_at(self, alias: str, at: str) -> dict[str, Any]:
+        """What `team/model@production` was at a moment: version, digest, since and until when, by whom, on which approval."""
+        found: dict[str, Any] = self.get(f"{_alias_path(alias)}/served-at", [("at", at)])
+        return found
+
+    def preview_recall(self, about: str) -> dict[str, Any]:
+        """What a recall of `dataset_version:team/rows@1` and the like would stop now; nothing is written."""
+        found: dict[str, Any] = self.get("recalls/preview", [("about", about)])
+        return found
+
+    def start_recall(self, about: str, reason: str) -> dict[str, Any]:
+        """Put all that was made from something in quarantine."""
+        made: dict[str, Any] = self.post("recalls", {"about": about, "reason": reason})
+        return made
+
+    def end_recall(self, recall: str, reason: str) -> dict[str, Any]:
+        """It may be used again."""
+        ended: dict[str, Any] = self.post(f"recalls/{recall}/end", {"reason": reason})
+        return ended
+
+    def quarantines(self, version: str) -> list[dict[str, Any]]:
+        """The quarantines of `team/model@3`, ended ones too, newest first."""
+        rows: list[dict[str, Any]] = self.get("quarantines", [("version", version)])["items"]
+        return rows
+
+    def act_on_quarantine(self, quarantine: str, act: str, reason: str) -> dict[str, Any]:
+        """`request-release`, `grant-release` or `refuse-release`."""
+        made: dict[str, Any] = self.post(f"quarantines/{quarantine}/{act}", {"reason": reason})
+        return made
+
     def register_webhook(self, url: str, kinds: Sequence[str], team: str | None = None) -> dict[str, Any]:
         """Have an address told of events, of a team or of the whole instance; the answer holds its secret, once."""
         made: dict[str, Any] = self.post("webhooks", {"url": url, "kinds": list(kinds), "team": team})
@@ -267,6 +302,15 @@ def _version_path(version: str, noun: str = "models") -> str:
     if not (at and slash and number.isdigit() and team and model):
         raise ValueError(f"{version!r} names no version; it looks like team/model@3")
     return f"teams/{team}/{noun}/{model}/versions/{number}"
+
+
+def _alias_path(alias: str) -> str:
+    """The path of `team/model@production`."""
+    name, at, slug = alias.partition("@")
+    team, slash, model = name.partition("/")
+    if not (at and slash and slug and team and model):
+        raise ValueError(f"{alias!r} names no alias; it looks like team/model@production")
+    return f"teams/{team}/models/{model}/aliases/{slug}"
 
 
 class _Answer:

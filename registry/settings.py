@@ -130,7 +130,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["registry.desk.templatetags.pressmark"],
+            "builtins": ["registry.desk.templatetags.pressmark", "registry.desk.templatetags.releases"],
         },
     }
 ]

@@ -201,6 +201,46 @@ VERBS = [
         "nothing runs there any more",
         needs_django=False,
     ),
+    Verb("promote", "registry.cli.remote_promote", "let an alias serve what was approved for it", needs_django=False),
+    Verb(
+        "roll-back", "registry.cli.remote_roll_back", "let an alias serve an earlier version again", needs_django=False
+    ),
+    Verb("suspend", "registry.cli.remote_suspend", "let an alias serve nothing", needs_django=False),
+    Verb(
+        "break-glass",
+        "registry.cli.remote_break_glass",
+        "serve a version that nobody approved, in an emergency",
+        needs_django=False,
+    ),
+    Verb(
+        "drill-rollback",
+        "registry.cli.remote_drill_rollback",
+        "go through a roll-back and move nothing",
+        needs_django=False,
+    ),
+    Verb("served-at", "registry.cli.remote_served_at", "what an alias was at a moment", needs_django=False),
+    Verb(
+        "start-recall", "registry.cli.remote_start_recall", "stop all that was made from something", needs_django=False
+    ),
+    Verb("end-recall", "registry.cli.remote_end_recall", "let what was recalled be used again", needs_django=False),
+    Verb(
+        "request-quarantine-release",
+        "registry.cli.remote_request_quarantine_release",
+        "ask that a version in quarantine may be used",
+        needs_django=False,
+    ),
+    Verb(
+        "grant-quarantine-release",
+        "registry.cli.remote_grant_quarantine_release",
+        "let a version out of a quarantine",
+        needs_django=False,
+    ),
+    Verb(
+        "refuse-quarantine-release",
+        "registry.cli.remote_refuse_quarantine_release",
+        "keep a version in quarantine",
+        needs_django=False,
+    ),
     Verb("request-purge", "registry.cli.remote_request_purge", "ask that bytes go for good", needs_django=False),
     Verb("confirm-purge", "registry.cli.remote_confirm_purge", "let them go, as the second person", needs_django=False),
     Verb("end-actor", "registry.cli.remote_end_actor", "end an account with its roles and tokens", needs_django=False),

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from registry.desk.diff_api import DiffVersions
 from registry.desk.pages import (
+    aliases,
     approvals,
     catalog,
     data,
@@ -21,6 +22,7 @@ from registry.desk.pages import (
     notices,
     requests,
     runs,
+    stopping,
     story,
     webhooks,
 )  # fmt: skip
@@ -56,6 +58,9 @@ _PAGES = [
     path("search/", home.Search.as_view(), name="search"),
     path("models/", catalog.Models.as_view(), name="models"),
     path(_MODEL, catalog.ModelPage.as_view(), name="model"),
+    path(_ALIAS, aliases.AliasPage.as_view(), name="alias"),
+    path(f"{_ALIAS}drill/", aliases.DrillRollback.as_view(), name="drill-rollback"),
+    path(f"{_ALIAS}break-glass/", aliases.BreakGlass.as_view(), name="break-glass"),
     path(f"{_ALIAS}roll-back/", moves.RollBack.as_view(), name="roll-back"),
     path(f"{_ALIAS}suspend/", moves.Suspend.as_view(), name="suspend"),
     path(_VERSION, story.VersionPage.as_view(), name="version"),
@@ -104,6 +109,26 @@ _PAGES = [
     path("webhooks/register/", webhooks.RegisterWebhook.as_view(), name="register-webhook"),
     path("webhooks/<uuid:webhook>/rotate/", webhooks.RotateWebhook.as_view(), name="rotate-webhook"),
     path("webhooks/<uuid:webhook>/end/", webhooks.EndWebhook.as_view(), name="end-webhook"),
+    path("recalls/", stopping.Recalls.as_view(), name="recalls"),
+    path("recalls/start/", stopping.StartRecall.as_view(), name="start-recall"),
+    path("recalls/<uuid:recall>/", stopping.RecallPage.as_view(), name="recall"),
+    path("recalls/<uuid:recall>/end/", stopping.EndRecall.as_view(), name="end-recall"),
+    path("quarantines/<uuid:quarantine>/", stopping.QuarantinePage.as_view(), name="quarantine"),
+    path(
+        "quarantines/<uuid:quarantine>/request-release/",
+        stopping.RequestQuarantineRelease.as_view(),
+        name="request-quarantine-release",
+    ),
+    path(
+        "quarantines/<uuid:quarantine>/grant-release/",
+        stopping.GrantQuarantineRelease.as_view(),
+        name="grant-quarantine-release",
+    ),
+    path(
+        "quarantines/<uuid:quarantine>/refuse-release/",
+        stopping.RefuseQuarantineRelease.as_view(),
+        name="refuse-quarantine-release",
+    ),
     path("datasets/", data.Datasets.as_view(), name="datasets"),
     path("datasets/<name:team>/<name:dataset>/", data.DatasetPage.as_view(), name="dataset"),
     path(_DATA, data.DatasetVersionPage.as_view(), name="dataset-version"),

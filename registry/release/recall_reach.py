@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from registry.access.queries import readable_team_ids
 from registry.catalog import queries as catalog
-from registry.catalog.models import Artifact, Correction, Edge, ModelVersion
+from registry.catalog.models import Artifact, Correction, Edge, ModelVersion, RegisteredModel
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.licences import parts_of
@@ -105,12 +105,17 @@ def _stated_under(licences: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 def live_moves(version_ids: Collection[uuid.UUID]) -> list[AliasAssignment]:
     """The moves by which aliases serve these versions now, oldest model first."""
+    wanted = set(version_ids)
     later = AliasAssignment.objects.filter(alias=OuterRef("alias"), number__gt=OuterRef("number"))
+    serving = AliasAssignment.objects.filter(~Exists(later), version__isnull=False).values_list("pk", "version_id")
+    keys = [
+        key for key, version in serving.iterator() if version in wanted
+    ]  # aliases are fewer than descendants may be
     found: list[AliasAssignment] = []
-    for batch in batches(version_ids):
-        rows = AliasAssignment.objects.filter(~Exists(later), version_id__in=batch)
+    for batch in batches(keys):
+        rows = AliasAssignment.objects.filter(pk__in=batch).order_by("pk")
         found += rows.select_related("alias", "model__team", "model__owner", "version")
-    return sorted(found, key=lambda move: move.pk)
+    return found
 
 
 # --- what a recall would do, for who decides on it ---
@@ -158,7 +163,7 @@ def _told(caller: Caller, subject: Subject, reached: dict[uuid.UUID, int]) -> Pr
     teams = readable_team_ids(caller.actor_id)
     owners = {key: (model, team) for key, model, team in _owners(reached)}
     visible = [key for key, (_, team) in owners.items() if teams is None or team in teams]
-    first = sorted(visible, key=lambda key: (key not in aliases, reached[key], key))[:SHOWN]
+    first = sorted(visible, key=lambda key: (key not in aliases, reached[key], key.int))[:SHOWN]
     rows = ModelVersion.objects.select_related("model__team").in_bulk(first)
     shown = [Reached(rows[key], reached[key], tuple(sorted(aliases.get(key, ())))) for key in first]
     return Preview(
@@ -173,13 +178,17 @@ def _told(caller: Caller, subject: Subject, reached: dict[uuid.UUID, int]) -> Pr
 
 
 def _owners(versions: Collection[uuid.UUID]) -> Iterator[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
+    teams: dict[uuid.UUID, uuid.UUID] = {}
     for batch in batches(versions):
-        yield from ModelVersion.objects.filter(pk__in=batch).values_list("pk", "model_id", "model__team_id")
+        rows = list(ModelVersion.objects.filter(pk__in=batch).values_list("pk", "model_id"))
+        new = {model for _, model in rows} - set(teams)
+        teams |= dict(RegisteredModel.objects.filter(pk__in=new).values_list("pk", "team_id"))
+        yield from ((key, model, teams[model]) for key, model in rows)
 
 
 def batches(keys: Iterable[T]) -> Iterator[list[T]]:
-    """Sorted, in parts that a database takes as one list."""
-    wanted = sorted(keys)
+    """In parts that a database takes as one list."""
+    wanted = list(keys)
     for start in range(0, len(wanted), _BATCH):
         yield wanted[start : start + _BATCH]
 

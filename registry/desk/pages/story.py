@@ -30,7 +30,15 @@ class VersionPage(Page):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         version = release.find_version(caller, reference(kwargs))
-        acts = ("run.request", "approval.request", "gate.evaluate", "waiver.sign", "version.correct", "bundle.issue")
+        acts = (
+            "run.request",
+            "approval.request",
+            "gate.evaluate",
+            "waiver.sign",
+            "version.correct",
+            "recall.start",
+            "bundle.issue",
+        )
         team_id = version.model.team_id
         return {
             "version": version,

@@ -1,0 +1,18 @@
+"""`pressmark grant-quarantine-release TEAM/MODEL@NUMBER --reason TEXT`: let a version out of a quarantine."""
+
+from __future__ import annotations
+
+import argparse
+
+from registry.cli.quarantined import act_on_release, add_release_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_release_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """One recall is meant; where several stop the version, `--recall` says which."""
+    act_on_release(options, "grant-release")
+    print(f"{options.version} is out of this quarantine; what was made from it is not.")
+    return 0

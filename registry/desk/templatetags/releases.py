@@ -1,0 +1,32 @@
+"""Tags for what a page says loudest about releases, and for the last drill of an alias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.template import Context
+
+from registry.access.http import caller_of
+from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.desk import warnings
+from registry.release.drilled import last_drill
+
+register = template.Library()
+
+
+@register.inclusion_tag("release/warnings.html", takes_context=True)
+def release_warnings(context: Context, model: RegisteredModel, version: ModelVersion | None = None) -> dict[str, Any]:
+    """Emergencies that last, and recalls: of a model's live versions, or of one version."""
+    caller = caller_of(context["request"], "page")
+    stopped = (
+        warnings.stopped_and_live(caller, model) if version is None else warnings.quarantine_views(caller, version)
+    )
+    return {"glasses": warnings.glass_views(model, version), "stopped": stopped, "version": version}
+
+
+@register.inclusion_tag("release/drill.html")
+def drill(model: RegisteredModel, alias: str) -> dict[str, Any]:
+    """The last drill of an alias with its age."""
+    row = last_drill(model, alias)
+    return {"drill": row, "days": warnings.age_in_days(row.drilled_at) if row else None, "alias": alias}

@@ -1,0 +1,152 @@
+"""Recalls, emergencies, drills and what was served at a moment, on the pages: loud where it must be, and without foreign names."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from urllib.parse import quote
+
+from django.urls import reverse
+from django.utils import timezone
+
+from registry.access import services as access
+from registry.access.models import Role
+from registry.oversight.services_proofs import sign_review
+from registry.oversight.subjects import of_version
+from registry.release import services
+from registry.release.models import AliasAssignment
+from registry.release.quarantines import open_quarantine, quarantined
+from registry.release.serving_models import BrokenGlass
+from registry.release.stopping_models import Recall
+from tests.desk.conftest import Visitor, words
+from tests.desk.scene import Scene
+from tests.world import World
+
+Visit = Callable[[str], Visitor]
+ALIAS = ["search", "minilm", "production"]
+MODEL = ALIAS[:2]
+
+
+def test_what_was_production_at_a_moment_is_one_page_with_digest_approval_and_who(
+    visit: Visit, released: Scene
+) -> None:
+    first, second = AliasAssignment.objects.order_by("number")
+    path = reverse("desk:alias", args=ALIAS)
+    page = visit("omar").get(f"{path}?at={quote(second.assigned_at.isoformat())}")
+    told = words(page)
+    assert "production was version 2" in told
+    assert str(second.version_digest) in page.content.decode()
+    assert "until now; Promoted by Otto. Allowed by the approval that Ada asked for and Omar granted." in told
+    before = first.assigned_at - datetime.timedelta(seconds=1)
+    assert "there was no production yet" in visit("omar").reads(f"{path}?at={quote(before.isoformat())}")
+    between = first.assigned_at + (second.assigned_at - first.assigned_at) / 2
+    page = visit("omar").get(f"{path}?at={quote(between.isoformat())}")
+    assert "production was version 1" in words(page)
+    ledger = reverse("audit:model-as-of", args=MODEL)
+    assert f'href="{ledger}?at={quote(between.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))}"' in page.content.decode()
+    assert "is no time" in visit("omar").reads(f"{path}?at=yesterday")
+    assert "now" in visit("omar").reads(path)
+
+
+def test_a_suspended_alias_served_nothing_then(visit: Visit, released: Scene) -> None:
+    services.suspend(
+        actor=released.world.cast.otto, model=released.model, alias="production", reason="Harm was reported."
+    )
+    told = visit("omar").reads(f"{reverse('desk:alias', args=ALIAS)}?at={quote(timezone.now().isoformat())}")
+    assert "production served nothing : it was suspended by Otto" in told
+    assert "Harm was reported." in told
+
+
+def test_an_emergency_stands_above_model_and_version_until_the_alias_moves(visit: Visit, released: Scene) -> None:
+    path = reverse("desk:break-glass", args=ALIAS)
+    refused = visit("otto").post(path, version="1", reason="All answers are wrong.")
+    assert "This field is required." in words(refused)
+    answer = visit("otto").post(path, version="1", reason="All answers are wrong.", known="on")
+    assert "production serves search/minilm@1 without an approval, until" in words(answer)
+    for page in (reverse("desk:model", args=MODEL), reverse("desk:version", args=[*MODEL, 1])):
+        told = visit("carla").reads(page)
+        assert "production was moved to version 1 without an approval." in told
+        assert "Nobody has reviewed it yet." in told
+    assert "without an approval" not in visit("carla").reads(reverse("desk:version", args=[*MODEL, 2]))
+    sign_review(
+        actor=released.world.cast.omar, subject=of_version(released.parent), kind="other", accepted=False,
+        statement="It was none.", next_on=None,
+    )  # fmt: skip
+    assert "Reviewed by Omar" in visit("carla").reads(reverse("desk:model", args=MODEL))
+    assert BrokenGlass.objects.get().broken_by.username == "otto"
+    services.suspend(actor=released.world.cast.otto, model=released.model, alias="production", reason="Over.")
+    assert "without an approval." not in visit("carla").reads(reverse("desk:version", args=[*MODEL, 1]))
+
+
+def test_who_made_it_cannot_break_the_glass_on_the_page(visit: Visit, released: Scene) -> None:
+    answer = visit("ada").post(reverse("desk:break-glass", args=ALIAS), version="1", reason="I want to.", known="on")
+    assert answer.status_code == 403
+    assert not BrokenGlass.objects.exists()
+
+
+def test_a_drill_is_gone_through_and_shown_with_its_age(visit: Visit, released: Scene) -> None:
+    assert "Nobody has gone through a roll-back of production yet." in visit("otto").reads(
+        reverse("desk:model", args=MODEL)
+    )
+    answer = visit("otto").post(reverse("desk:drill-rollback", args=ALIAS))
+    assert "A roll-back to search/minilm@1 would go" in words(answer)
+    assert "drill passed" in words(answer)
+    assert "today, by Otto" in visit("carla").reads(reverse("desk:model", args=MODEL))
+    assert AliasAssignment.objects.count() == 2
+
+
+def test_a_recall_is_shown_before_it_is_started_and_then_stands_on_every_page(visit: Visit, released: Scene) -> None:
+    version = f"version:{released.parent}"
+    path = f"{reverse('desk:start-recall')}?about={version}"
+    page = visit("carla").reads(path)
+    assert "2 in 1 model of 1 team" in page
+    assert "search/minilm@2" in page
+    assert not Recall.objects.exists()
+    answer = visit("carla").post(path, reason="People asked for their data back.")
+    assert "is recalled; 2 versions are stopped." in words(answer)
+    told = visit("ada").reads(reverse("desk:version", args=[*MODEL, 2]))
+    assert "This version is in quarantine" in told
+    assert "It is still served as production : nothing was moved." in told
+    assert "Version 2 is in quarantine" in visit("ada").reads(reverse("desk:model", args=MODEL))
+    assert "recalled already" in visit("carla").reads(path)
+    row = Recall.objects.get()
+    ended = visit("carla").post(reverse("desk:end-recall", args=[row.pk]), reason="It was cleared.")
+    assert "The recall has ended" in words(ended)
+    assert not quarantined(released.child)
+
+
+def test_the_way_out_is_asked_for_and_decided_on_one_page(visit: Visit, released: Scene) -> None:
+    services.start_recall(actor=released.world.cast.carla, subject=of_version(released.parent), reason="Taken back.")
+    row = open_quarantine(released.child)
+    page = reverse("desk:quarantine", args=[row.pk])
+    assert "Nobody has asked for a release." in visit("ada").reads(page)
+    visit("ada").post(reverse("desk:request-quarantine-release", args=[row.pk]), reason="Those rows were not used.")
+    assert "Releases that wait for a decision" in visit("omar").reads(reverse("desk:recalls"))
+    own = visit("ada").post(reverse("desk:grant-quarantine-release", args=[row.pk]), reason="Mine.")
+    assert own.status_code == 403
+    answer = visit("omar").post(reverse("desk:refuse-quarantine-release", args=[row.pk]), reason="Not shown.")
+    assert "The version stays in quarantine." in words(answer)
+    visit("ada").post(reverse("desk:request-quarantine-release", args=[row.pk]), reason="Here is the proof.")
+    answer = visit("omar").post(reverse("desk:grant-quarantine-release", args=[row.pk]), reason="Seen.")
+    assert "The version is out of this quarantine." in words(answer)
+    assert not quarantined(released.child)
+
+
+def test_owners_elsewhere_learn_that_it_stops_but_no_names(visit: Visit, world: World) -> None:
+    from tests.release.test_start_recall import child_elsewhere
+
+    parent = world.parent_version(world.model("secret-source", use_case=None))
+    team = access.create_team(actor=world.cast.root, slug="elsewhere")
+    foreign, _ = child_elsewhere(world, team, parent)
+    access.grant_membership(actor=world.cast.root, person=world.cast.people["eve"], role=Role.ENGINEER, team=team)
+    row = services.start_recall(actor=world.officer(), subject=of_version(parent), reason="A person named in it.")
+    pages = [
+        reverse("desk:version", args=["elsewhere", foreign.model.slug, foreign.number]),
+        reverse("desk:recalls"), reverse("desk:recall", args=[row.pk]),
+        reverse("desk:quarantine", args=[open_quarantine(foreign).pk]),
+    ]  # fmt: skip
+    for page in pages:
+        raw = visit("eve").get(page).content.decode()
+        assert "a version of another team" in raw, page
+        assert "secret-source" not in raw, page
+        assert "A person named in it" not in raw, page
