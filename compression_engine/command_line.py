@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compression_engine import batch_watch, profile_command, target_command
+from compression_engine import batch_watch, profile_command, replay_command, target_command
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
@@ -186,19 +186,6 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
     return {"distribution": found, "result_path": str(options.output)}, words
 
 
-def _replay(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
-    from compression_engine.replay import replay
-
-    digest = replay(
-        options.result,
-        parent=options.parent,
-        output_folder=options.output,
-        calibration=options.calibration,
-        progress=speaker.progress,
-    )
-    return {"digest": digest, "same": True}, f"The same bytes: {digest}"
-
-
 def _methods(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
     found = []
     for spec in METHODS.values():
@@ -349,11 +336,9 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--bins", type=Path, metavar="BASELINE.json")
     watched.add_argument("--output", type=Path, required=True, metavar="OUT.json")
     watched.add_argument("--threads", type=_natural(1, 256), default=1)
-    again = command("replay", _replay, "Make a result again and say whether the bytes are the same.")
-    again.add_argument("result", type=Path, metavar="RESULT.json")
-    again.add_argument("--parent", type=Path, required=True)
-    again.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
-    again.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    replay_command.add_arguments(
+        command("replay", replay_command.run, "Make a result again and say whether, or how nearly, it is the same.")
+    )
     profile_command.add_arguments(
         command("profile", profile_command.run, "Say what is missing, doubled, contradicted or odd in a file of rows.")
     )

@@ -46,6 +46,12 @@ _TEXTS: dict[str, str] = {
     "weight_bytes": "These weights take {bytes}",
     "bin_count": "{count} rows fall into this bin",
     "missing_count": "{count} rows have no number here",
+    "bit_exact": "{percent} of the attempts to make it again gave the same bytes",
+    "within_tolerance": "{percent} of the attempts to make it again gave every weight within the tolerance",
+    "tensors_same_share": "{percent} of the tensors came out the same, bit for bit",
+    "tensors_within_share": "{percent} of the tensors came out within the tolerance",
+    "weight_difference_max": "No weight is further than {value} from the one that was made again",
+    "weight_difference_max_relative": "No weight is further from the one made again than {value} of its tensor's largest",
 }
 
 _PLACES = {

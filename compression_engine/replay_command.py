@@ -1,0 +1,102 @@
+"""`python -m compression_engine replay`: makes a result again; with `--recorded` says by tensor how far it is from that file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compression_engine.canonical import JSON
+from compression_engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from compression_engine.plan import Plan
+    from compression_engine.recipe import Recipe
+    from compression_engine.speaker import Speaker
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments; no library of the engine is needed to parse them."""
+    parser.add_argument("result", type=Path, metavar="RESULT.json", nargs="?", help="what compress wrote")
+    parser.add_argument("--parent", type=Path, required=True)
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep what was made, if it is the same")
+    parser.add_argument("--recorded", type=Path, metavar="FILE", help="compare with this model, tensor by tensor")
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="with --recorded, where there is no RESULT.json")
+    parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="with --recipe: how calibration rows are read")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="with --recorded: where the comparison is written")
+
+
+def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:
+    """What the result line says beside `type` and `command`, and the words for a person."""
+    if options.recorded is not None:
+        return _compared(options, speaker)
+    from compression_engine.replay import replay
+
+    if options.result is None or options.output is None:
+        raise EngineError(
+            "result_invalid", "There is nothing to make again.", "Give RESULT.json and --output, or --recorded."
+        )
+    digest = replay(
+        options.result,
+        parent=options.parent,
+        output_folder=options.output,
+        calibration=options.calibration,
+        progress=speaker.progress,
+    )
+    return {"digest": digest, "same": True}, f"The same bytes: {digest}"
+
+
+def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:
+    from compression_engine.rederiving import rederive
+
+    target: Path | None = options.report
+    if target is None:
+        raise EngineError("not_found", "--recorded needs a place for its report.", "Give --report FILE.")
+    if target.exists():
+        raise EngineError("output_exists", f"{target} exists already.", "Give a new name.")
+    recipe, plan = _how(options)
+    found = rederive(
+        options.recorded,
+        parent=options.parent,
+        recipe=recipe,
+        calibration=options.calibration,
+        plan=plan,
+        progress=speaker.progress,
+    )
+    partial = target.parent / f".{target.name}.partial-{os.getpid()}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial.write_bytes(found.canonical())
+        partial.rename(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return {"report": found.document, "result_path": str(target)}, f"{found.plain}\nWritten: {target}"
+
+
+def _how(options: argparse.Namespace) -> tuple[Recipe, Plan | None]:
+    """Recipe and plan: of the result, or given by themselves."""
+    from compression_engine.canonical import canonical
+    from compression_engine.plan import Plan
+    from compression_engine.recipe import Recipe
+    from compression_engine.result import read_result
+
+    if (options.result is None) == (options.recipe is None):
+        raise EngineError("recipe_invalid", "One thing says what to do again.", "Give RESULT.json, or --recipe.")
+    if options.result is None:
+        plan = None if options.plan is None else Plan.parse(_bytes(options.plan))
+        return Recipe.parse(_bytes(options.recipe)), plan
+    document = read_result(options.result)
+    if document["recipe"] is None:
+        raise EngineError("result_invalid", f"{options.result.name} records no compression.", "Give one that does.")
+    plan = None if document.get("plan") is None else Plan.parse(document["plan"])
+    return Recipe.parse(canonical(document["recipe"])), plan
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error

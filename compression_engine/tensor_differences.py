@@ -1,0 +1,137 @@
+"""How far two models are apart, tensor by tensor: what a replay says where the bytes are not the same.
+
+Rules:
+- tensors are the initializers of the main graph, matched by name; weights inside of sub-graphs belong to the graph, which must be
+  the same but for written facts (metadata, the name of the tool);
+- numbers with a point may differ by the tolerance, 0.00001 of the largest magnitude in the recorded tensor; whole numbers
+  (quantised weights, zero points, shapes) and all other types by nothing;
+- a tensor that is missing, has another type or shape, or holds what is no number in one of the two alone, is outside.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from compression_engine.formats.onnx_io import graph_digest
+
+TOLERANCE = 1e-5
+_FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+)
+
+
+@dataclass(frozen=True)
+class TensorDifference:
+    """One tensor of the recorded model against the one that was made again."""
+
+    name: str
+    elements: int
+    differing: int
+    max_abs: float | None
+    """The largest difference; None where the two cannot be compared number by number."""
+    max_relative: float | None
+    """The same as a share of the largest magnitude in the recorded tensor."""
+    within: bool
+    reason: str | None = None
+
+    @property
+    def same(self) -> bool:
+        """Not a bit differs."""
+        return self.differing == 0 and self.reason is None
+
+
+@dataclass(frozen=True)
+class Differences:
+    """All tensors, the worst first, and whether the graphs around them are the same."""
+
+    tensors: list[TensorDifference]
+    graph_same: bool
+
+    @property
+    def within(self) -> bool:
+        """Everything lies within the tolerance."""
+        return self.graph_same and all(tensor.within for tensor in self.tensors)
+
+    @property
+    def worst(self) -> TensorDifference | None:
+        """The tensor that is furthest apart; None where all are the same."""
+        return next((tensor for tensor in self.tensors if not tensor.same), None)
+
+
+def differences(recorded: onnx.ModelProto, made: onnx.ModelProto) -> Differences:
+    """How far `made` is from `recorded`; neither is changed."""
+    theirs = {tensor.name: tensor for tensor in recorded.graph.initializer}
+    ours = {tensor.name: tensor for tensor in made.graph.initializer}
+    found = [_difference(name, theirs.get(name), ours.get(name)) for name in sorted({*theirs, *ours})]
+    found.sort(key=lambda one: (one.within, one.reason is None, -_far(one), -one.differing, -one.elements, one.name))
+    return Differences(found, _bare_digest(recorded) == _bare_digest(made))
+
+
+def _far(one: TensorDifference) -> float:
+    """By which differences are ranked; where the recorded tensor is all zeros any difference is the largest."""
+    return one.max_relative if one.max_relative is not None else math.inf if one.differing else 0.0
+
+
+def _difference(name: str, recorded: onnx.TensorProto | None, made: onnx.TensorProto | None) -> TensorDifference:
+    if recorded is None or made is None:
+        why = "it is not in the recorded model" if recorded is None else "it was not made again"
+        return TensorDifference(name, _size(recorded or made), 0, None, None, False, why)
+    if recorded.data_type != made.data_type or list(recorded.dims) != list(made.dims):
+        said = [f"{onnx.TensorProto.DataType.Name(one.data_type).lower()} {list(one.dims)}" for one in (recorded, made)]
+        return TensorDifference(
+            name, _size(recorded), 0, None, None, False, f"recorded is {said[0]}, made again {said[1]}"
+        )
+    before, after = (_values(one) for one in (recorded, made))
+    size = _size(recorded)
+    if before is None or after is None:
+        same = recorded.SerializeToString(deterministic=True) == made.SerializeToString(deterministic=True)
+        return TensorDifference(name, size, 0 if same else size, None, None, same, None if same else "other values")
+    return _compared(name, before, after, exact=recorded.data_type not in _FLOATS)
+
+
+def _size(tensor: onnx.TensorProto | None) -> int:
+    return 0 if tensor is None else int(np.prod(tensor.dims, dtype=np.int64))
+
+
+def _values(tensor: onnx.TensorProto) -> NDArray[np.float64] | None:
+    """The numbers of a tensor; None for texts and complex numbers, and for whole numbers that float64 would round."""
+    array = numpy_helper.to_array(tensor)
+    if array.dtype.kind in "biu" and (
+        array.itemsize < 8 or not array.size or np.abs(array.astype(object)).max() < 2**53
+    ):
+        return array.astype(np.float64).reshape(-1)
+    if tensor.data_type in _FLOATS:
+        return array.astype(np.float64).reshape(-1)
+    return None
+
+
+def _compared(name: str, before: NDArray[np.float64], after: NDArray[np.float64], *, exact: bool) -> TensorDifference:
+    size = len(before)
+    known = np.isfinite(before) & np.isfinite(after)
+    odd = ~known & ~((before == after) | (np.isnan(before) & np.isnan(after)))
+    apart = np.abs(before[known] - after[known])
+    differing = int((apart > 0).sum()) + int(odd.sum())
+    scale = float(np.abs(before[np.isfinite(before)]).max(initial=0.0))
+    largest = float(apart.max(initial=0.0))
+    relative = largest / scale if scale > 0 else (0.0 if largest == 0 else None)
+    if odd.any():
+        return TensorDifference(
+            name, size, differing, largest, relative, False, "a value is a number in one of them alone"
+        )
+    within = differing == 0 or (not exact and relative is not None and relative <= TOLERANCE)
+    return TensorDifference(name, size, differing, largest, relative, within)
+
+
+def _bare_digest(model: onnx.ModelProto) -> str:
+    """Of the graph without its tensors and without what tools write about themselves."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    bare.producer_name = bare.producer_version = ""
+    return graph_digest(bare)
