@@ -10,6 +10,7 @@ Rules:
 - answers of other models, rows or plans are never continued: the folder is refused (work_differs);
 - answers of the same ones under other libraries or on another processor, and damaged ones, are never mixed with new ones: they
   are thrown away, and the first row is the next;
+- no link in the folder is followed (work_differs);
 - what is written does not depend on where it stopped, or on the clock.
 """
 
@@ -29,6 +30,7 @@ import numpy as np
 from compression_engine.errors import EngineError
 from compression_engine.limits import limits
 from compression_engine.outputs import Array, Field
+from compression_engine.work_files import opened, read
 
 _STATE = "state.json"
 _TYPE = "pressmark/answers_in_work/1"
@@ -52,7 +54,7 @@ class _Summed:
 
     def write(self, data: bytes) -> None:
         if self._file is None:
-            self._file = self._path.open(self._mode)
+            self._file = opened(self._path, self._mode)
         limits().count(self._path, len(data))
         self._file.write(data)
         self.length += len(data)
@@ -69,12 +71,14 @@ class _Summed:
 
     def _check(self, path: Path, known: Mapping[str, int]) -> None:
         self.length, self.sum = known["bytes"], 0
-        if path.stat().st_size > self.length:
-            os.truncate(path, self.length)
-        with path.open("rb") as file:
+        with opened(path, "r+b") as file:
+            if file.seek(0, os.SEEK_END) > self.length:
+                file.truncate(self.length)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
             while block := file.read(_BLOCK_BYTES):
                 self.sum = zlib.crc32(block, self.sum)
-        if path.stat().st_size != self.length or self.sum != known["sum"]:
+        if size != self.length or self.sum != known["sum"]:
             raise ValueError(f"{path.name} is not what was written")
 
 
@@ -153,7 +157,8 @@ class AnswerStore:
             "fields": fields, "identity": self._identity, "rows": self.rows, "surroundings": self._surroundings, "type": _TYPE,
         }  # fmt: skip
         partial = self._folder / f"{_STATE}.partial"
-        partial.write_text(json.dumps(state), encoding="utf-8")
+        with opened(partial, "wb") as file:
+            file.write(json.dumps(state).encode())
         os.replace(partial, self._folder / _STATE)
         self._saved_at = time.monotonic()
 
@@ -196,7 +201,7 @@ class AnswerStore:
     def _state(self) -> dict[str, Any]:
         """The state; EngineError (work_differs) where it is somebody else's."""
         try:
-            state = json.loads((self._folder / _STATE).read_bytes() or b"{}")
+            state = json.loads(read(self._folder / _STATE) or b"{}")
             if state == {} or (state["type"] == _TYPE and state["identity"] == self._identity):
                 return dict(state)
             message = f"{self._folder} holds answers of other models, rows or another plan."
@@ -225,6 +230,7 @@ def _blocks(rows: Array | Sequence[Array]) -> list[Array]:
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    if path.stat().st_size == 0:
-        return np.empty(shape, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+    with opened(path, "rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return np.empty(shape, dtype=dtype)
+        return np.memmap(file, dtype=dtype, mode="r", shape=shape)

@@ -7,6 +7,7 @@ Rules:
   into it: what was made of something else is never found;
 - bytes count once they are whole on the disk: written beside their place, fsynced, renamed, the folder fsynced;
 - what lies there and is not what was written is thrown away and made again; it is never given out;
+- no link in the folder is followed, nor is the folder one (work_differs);
 - what is kept must be what the stage would give again, to the byte: timings do not belong here.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from compression_engine.canonical import canonical, digest_of
 from compression_engine.limits import limits
+from compression_engine.work_files import opened, read, refuse_link
 
 _SUFFIX = ".stage"
 _SUM_BYTES = hashlib.sha256().digest_size
@@ -31,9 +33,11 @@ class StageStore:
         """`identity` is what all keys rest on; two evaluations with different ones find nothing of each other's."""
         self._folder = folder
         self._identity = identity
+        if folder is not None:
+            refuse_link(folder)
         for path in [] if folder is None or not folder.is_dir() else folder.iterdir():
             limits().forget(path)
-            limits().count(path, path.stat().st_size)
+            limits().count(path, path.lstat().st_size)
 
     def get(self, stage: str, inputs: str) -> bytes | None:
         """What was put under this stage and digest of inputs; None where there is nothing whole."""
@@ -41,7 +45,7 @@ class StageStore:
             return None
         path = self._path(self._folder, stage, inputs)
         try:
-            held = path.read_bytes()
+            held = read(path)
         except FileNotFoundError:
             return None
         data = held[_SUM_BYTES:]
@@ -56,11 +60,12 @@ class StageStore:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(self._folder, stage, inputs)
+        refuse_link(self._folder)
         partial = path.with_suffix(f"{_SUFFIX}.partial")
         limits().forget(path)
         limits().count(path, _SUM_BYTES + len(data))
         try:
-            with partial.open("wb") as file:
+            with opened(partial, "wb") as file:
                 file.write(_sum(path.name, data))
                 file.write(data)
                 file.flush()

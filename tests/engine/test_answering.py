@@ -160,6 +160,23 @@ def test_a_state_without_content_as_a_power_cut_leaves_it_starts_over(tmp_path: 
     assert files(tmp_path / "work") == whole
 
 
+@pytest.mark.parametrize("name", ["0.values", "1.sizes", "state.json", "state.json.partial"])
+def test_a_link_in_the_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    models, encoder = opened(tmp_path)
+    folder, stranger = tmp_path / "answers", tmp_path / "of-somebody-else"
+    answer(models, encoder, CLASSES, folder=folder)
+    path = folder / name
+    if path.exists():
+        path.rename(stranger)
+    else:
+        stranger.write_bytes(b"kept")
+    before = stranger.read_bytes()
+    path.symlink_to(stranger)
+    with pytest.raises(EngineError, match="is a link") as refused:
+        answer(models, encoder, CLASSES, folder=folder)
+    assert (refused.value.code, stranger.read_bytes()) == ("work_differs", before)
+
+
 def test_answers_of_other_libraries_are_not_mixed_with_new_ones(tmp_path: Path) -> None:
     models, encoder = opened(tmp_path)
     answer(models, encoder, CLASSES, folder=tmp_path / "work", surroundings="onnxruntime 1")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from compression_engine.canonical import digest_of
+from compression_engine.errors import EngineError
 from compression_engine.stage_store import StageStore
 
 INPUTS = digest_of(b"rows of one corruption")
@@ -52,6 +53,32 @@ def test_what_is_not_what_was_written_is_thrown_away_and_made_again(tmp_path: Pa
     assert not path.exists()
     store.put("robustness", INPUTS, b"scores of rows")
     assert store.get("robustness", INPUTS) == b"scores of rows"
+
+
+@pytest.mark.parametrize("what", ["the stage", "what is written beside it", "the folder"])
+def test_a_link_is_not_followed(tmp_path: Path, what: str) -> None:
+    stranger, folder = tmp_path / "of-somebody-else", tmp_path / "stages"
+    StageStore(folder).put("robustness", INPUTS, b"scores")
+    (path,) = folder.iterdir()
+    if what == "the folder":
+        folder.rename(stranger)
+        folder.symlink_to(stranger)
+        with pytest.raises(EngineError, match="is a link") as refused:
+            StageStore(folder)
+        assert refused.value.code == "work_differs"
+        return
+    store = StageStore(folder)
+    stranger.write_bytes(path.read_bytes())
+    if what == "the stage":
+        path.unlink()
+        path.symlink_to(stranger)
+        with pytest.raises(EngineError, match="is a link"):
+            store.get("robustness", INPUTS)
+    else:
+        path.with_suffix(".stage.partial").symlink_to(stranger)
+        with pytest.raises(EngineError, match="is a link"):
+            store.put("robustness", INPUTS, b"other scores")
+        assert stranger.read_bytes() == path.read_bytes()
 
 
 def test_nothing_is_kept_where_there_is_no_folder() -> None:
