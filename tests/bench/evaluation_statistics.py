@@ -10,11 +10,11 @@ applicants more. All slices count: declared, by the original's answer and confid
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -284,7 +284,13 @@ def _measure_speed(kind: str) -> dict[str, float]:
     if flips:
         bootstrap_counts(np.array([(f.lost, f.won, f.n - f.lost - f.won) for f in flips]), 0)
     seconds = time.process_time() - started
-    return {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, "seconds": seconds}
+    return {"mb": _peak_bytes() / 1e6, "seconds": seconds}
+
+
+def _peak_bytes() -> int:
+    """The peak of this process alone: `getrusage` hands down what its parent took before the program began."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 if __name__ == "__main__":
