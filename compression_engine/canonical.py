@@ -25,6 +25,7 @@ _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?\Z")
 _DEPTH_MAX = 16
 _BYTES_MAX = 16 * 1024 * 1024
 _INTEGER_LIMIT = 2**53
+_SHOWN_CHARACTERS_MAX = 200
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -53,8 +54,20 @@ def parse_json(data: bytes) -> JSON:
     """Any spelling of a JSON value of ours: doubled keys and floats are refused, white space and key order are free."""
     try:
         return json.loads(data.decode(), object_pairs_hook=_pairs, parse_float=_no_float, parse_constant=_no_float)
+    except CanonicalError:
+        raise
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CanonicalError(f"not JSON: {error}") from error
+    except ValueError as error:  # the one thing that json reads and Python refuses
+        raise CanonicalError("a number has too many digits") from error
+
+
+def shown(value: object) -> str:
+    """A value that is refused, as a message repeats it: at most 200 characters of it."""
+    said = repr(value)
+    return (
+        said if len(said) <= _SHOWN_CHARACTERS_MAX else f"{said[:_SHOWN_CHARACTERS_MAX]}... ({len(said):,} characters)"
+    )
 
 
 def digest_of(data: bytes) -> str:
@@ -101,14 +114,14 @@ def _check(value: JSON, place: str, depth: int) -> None:
         _check_text(value, place)
     elif isinstance(value, int):
         if abs(value) >= _INTEGER_LIMIT:
-            raise CanonicalError(f"{place}: the integer {value} is not below 2^53")
+            raise CanonicalError(f"{place}: the integer {shown(value)} is not below 2^53")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _check(item, f"{place}[{index}]", depth + 1)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str) or not _KEY.match(key):
-                raise CanonicalError(f"{place}: the key {key!r} is not made of a-z, 0-9 and _")
+                raise CanonicalError(f"{place}: the key {shown(key)} is not made of a-z, 0-9 and _")
             _check(item, f"{place}.{key}", depth + 1)
     else:
         raise CanonicalError(f"{place}: a {type(value).__name__} has no canonical form; write decimals as text")
@@ -127,10 +140,10 @@ def _pairs(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     result: dict[str, JSON] = {}
     for key, value in pairs:
         if key in result:
-            raise CanonicalError(f"the key {key!r} stands twice")
+            raise CanonicalError(f"the key {shown(key)} stands twice")
         result[key] = value
     return result
 
 
 def _no_float(text: str) -> JSON:
-    raise CanonicalError(f"the number {text} is not an integer; write decimals as text")
+    raise CanonicalError(f"the number {shown(text)} is not an integer; write decimals as text")

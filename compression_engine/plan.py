@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any
 
-from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_json
+from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_json, shown
 from compression_engine.errors import EngineError
 
 PLAN_TYPE = "pressmark/evaluation_plan/1"
@@ -98,9 +98,11 @@ class Plan:
         known = {entry.name for entry in fields(cls)}
         unknown = sorted(set(document) - known - {"type"})
         if unknown:
-            raise _invalid(f"The plan has the unknown member {unknown[0]!r}.", f"Allowed: {', '.join(sorted(known))}.")
+            raise _invalid(
+                f"The plan has the unknown member {shown(unknown[0])}.", f"Allowed: {', '.join(sorted(known))}."
+            )
         if document.get("type") != PLAN_TYPE:
-            given_type = f"is of the type {document['type']!r}" if "type" in document else "does not say its type"
+            given_type = f"is of the type {shown(document['type'])}" if "type" in document else "does not say its type"
             raise _invalid(f"The plan {given_type}.", f'Write "type": "{PLAN_TYPE}" into it.')
         given: dict[str, Any] = {name: _member(name, document[name]) for name in sorted(known & set(document))}
         plan = cls(**given)
@@ -112,7 +114,7 @@ class Plan:
         strangers = [name for name in self.protected if name not in self.slices]
         if strangers:
             raise _invalid(
-                f"The protected column {strangers[0]!r} is not among 'slices'.", "Name it in 'slices' as well."
+                f"The protected column {shown(strangers[0])} is not among 'slices'.", "Name it in 'slices' as well."
             )
         if self.label is not None and self.task in ("none", "language-model"):
             hint = "Say which task the label is for: classification, regression, embedding or sequence."
@@ -130,7 +132,9 @@ class Plan:
         if doubled:
             raise _invalid(f"'states' feeds {doubled[0]!r} from two outputs.", "Name one output for each state.")
         if self.favourable is not None and self.classes and self.favourable not in self.classes:
-            raise _invalid(f"The favourable class {self.favourable!r} is not among 'classes'.", "Name one of them.")
+            raise _invalid(
+                f"The favourable class {shown(self.favourable)} is not among 'classes'.", "Name one of them."
+            )
         if self.text is not None and self.inputs:
             raise _invalid("The plan has 'text' and 'inputs'.", "Rows are text for a tokenizer or columns: keep one.")
 
@@ -191,7 +195,7 @@ def _member(name: str, value: JSON) -> Any:
         return None
     if name in _CHOICES:
         if value not in _CHOICES[name]:
-            raise _invalid(f"{name!r} is {value!r}.", f"Use one of: {', '.join(_CHOICES[name])}.")
+            raise _invalid(f"{name!r} is {shown(value)}.", f"Use one of: {', '.join(_CHOICES[name])}.")
         return value
     if name in _NUMBERS:
         return _number(name, value, *_NUMBERS[name])
@@ -215,11 +219,11 @@ def _names(name: str, value: JSON) -> tuple[str, ...]:
     found = tuple(_text(name, entry) for entry in _list(name, value))
     if len(set(found)) != len(found):
         doubled = next(entry for entry, count in Counter(found).items() if count > 1)
-        raise _invalid(f"{name!r} names {doubled!r} twice.", "Name everything once.")
+        raise _invalid(f"{name!r} names {shown(doubled)} twice.", "Name everything once.")
     if name == "measures":
         strangers = [entry for entry in found if entry not in MEASURE_NAMES]
         if strangers:
-            raise _invalid(f"There is no measure {strangers[0]!r}.", f"Use some of: {', '.join(MEASURE_NAMES)}.")
+            raise _invalid(f"There is no measure {shown(strangers[0])}.", f"Use some of: {', '.join(MEASURE_NAMES)}.")
     return found
 
 
@@ -240,13 +244,13 @@ def _list(name: str, value: JSON) -> list[JSON]:
 
 def _number(name: str, value: JSON, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _invalid(f"{name!r} is {value!r}.", f"Use an integer from {low} to {high}.")
+        raise _invalid(f"{name!r} is {shown(value)}.", f"Use an integer from {low} to {high}.")
     return value
 
 
 def _text(name: str, value: JSON) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
-        raise _invalid(f"{name!r} holds {value!r}.", "Use 1 to 200 characters in one line.")
+        raise _invalid(f"{name!r} holds {shown(value)}.", "Use 1 to 200 characters in one line.")
     return value
 
 

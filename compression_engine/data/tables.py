@@ -1,6 +1,7 @@
 """Columns from rows of text: JSON lines and CSV, turned into numbers, names or lists, each broken row named.
 
 Rules:
+- a line whose object has a member twice is broken: nobody knows which of the two is meant;
 - a row that lacks what the model reads is broken; one that lacks a label or a slice is kept here and judged with its label;
 - a column is numbers where all its values are, else names; lists of one length are an array, of several a field with offsets;
 - an input's rows have the shape of its first usable row.
@@ -12,6 +13,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from compression_engine.canonical import shown
 from compression_engine.data.mapped import finite_rows
 from compression_engine.data.rows import Array, Named, Rows
 from compression_engine.errors import DataError
@@ -81,7 +84,7 @@ def json_lines(path: Path, digest: str, plan: Plan | None) -> Rows:
             if not line.strip():
                 continue
             try:
-                entry = json.loads(_decoded(line, number))
+                entry = _parsed(line, number)
                 if not isinstance(entry, dict):
                     raise TypeError
                 if need is not None and need not in entry:
@@ -203,7 +206,7 @@ def _first_object(path: Path, plan: Plan | None) -> _Lines:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                entry = json.loads(_decoded(line, number))
+                entry = _parsed(line, number)
             except (ValueError, RecursionError):
                 continue
             if isinstance(entry, dict):
@@ -310,6 +313,22 @@ def _strict(kind: Callable[[str], Any], text: str) -> Any:
     return kind(text)
 
 
+class _Doubled(ValueError):
+    """A member that stands twice in its object."""
+
+
+def _parsed(line: bytes, number: int) -> Any:
+    return json.loads(_decoded(line, number), object_pairs_hook=_members)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        doubled = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise _Doubled(f"the member {shown(doubled)} stands twice")
+    return members
+
+
 def _decoded(line: bytes, number: int) -> str:
     return line.decode("utf-8-sig" if number == 1 else "utf-8")
 
@@ -326,6 +345,8 @@ def _word(value: Any) -> str:
 
 
 def _why(error: Exception, need: str | None) -> str:
+    if isinstance(error, _Doubled):
+        return str(error)
     if isinstance(error, RecursionError):
         return "lists in lists without end"
     if isinstance(error, UnicodeError):

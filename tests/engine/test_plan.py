@@ -105,6 +105,31 @@ def test_what_is_no_plan_is_refused(source: bytes | str) -> None:
     assert refused.value.code == "plan_invalid"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"task": "x" * 5000}, {"x" * 5000: 1}, {"type": "x" * 5000}, {"measures": ["x" * 5000]}, {"max_tokens": [[0] * 5000]},
+        {"slices": ["a" * 200] * 2}, {"label": {"x" * 5000: 1}},
+    ],
+)  # fmt: skip
+def test_an_error_repeats_no_more_of_a_wrong_value_than_fits_a_line(given: dict[str, Any]) -> None:
+    with pytest.raises(EngineError) as refused:
+        Plan.parse({"type": PLAN_TYPE, **given})
+    assert len(refused.value.message) < 300
+
+
+LONG = {letter: letter * 5000 for letter in "x59"}
+
+
+@pytest.mark.parametrize(
+    "text", [f'{{"{LONG["x"]}":1,"{LONG["x"]}":2}}', f'{{"seed":1.{LONG["5"]}}}', f'{{"seed":{LONG["9"]}}}']
+)
+def test_a_text_that_cannot_be_read_is_told_in_a_line(text: str) -> None:
+    with pytest.raises(EngineError, match="cannot be read") as refused:
+        Plan.parse(text)
+    assert len(refused.value.message) < 320
+
+
 def test_a_plan_without_its_type_is_told_what_to_write() -> None:
     with pytest.raises(EngineError, match="does not say its type") as refused:
         Plan.parse('{"task":"classification"}')

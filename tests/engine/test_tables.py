@@ -169,6 +169,22 @@ def test_json_lines_with_columns(tmp_path: Path) -> None:
     assert slices_of(rows, Plan(slices=("who",)))["who"].codes.tolist() == [0, -1]
 
 
+def test_a_line_that_says_something_twice_is_broken_and_says_what(tmp_path: Path) -> None:
+    long = "n" * 900
+    lines = [
+        '{"x": [1], "y": 0, "y": 1}',
+        '{"x": [1], "y": 1}',
+        '{"x": [2], "y": 1, "note": {"a": 1, "a": 1}}',
+        f'{{"x": [3], "y": 0, "{long}": 1, "{long}": 2}}',
+    ]
+    path = written(tmp_path / "rows.jsonl", "\n".join(lines))
+    rows = read_rows(path, Plan(task="classification", label="y"))
+    assert rows.broken[:2] == ("line 1: the member 'y' stands twice", "line 3: the member 'a' stands twice")
+    assert "stands twice" in rows.broken[2]
+    assert len(rows.broken[2]) < 300
+    assert rows.arrays["x"].tolist() == [[1]]
+
+
 def test_text_with_labels_and_slices(tmp_path: Path) -> None:
     lines = '{"text":"good","label":"b","kind":1}\n{"text":"","label":"a","kind":2}\n{"text":"fine","kind":2}\n'
     plan = Plan(task="classification", label="label", classes=("a", "b"), slices=("kind",))
