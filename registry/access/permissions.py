@@ -155,13 +155,10 @@ def authorities(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> 
 
     Nobody without an account in force stands for anybody, and nobody stands for somebody who stands for another.
     """
-    found = [Authority(role.value) for role in Role if role in roles_of(actor_id, team_id) & PERMISSIONS[action]]
-    now = timezone.now()
-    if not Actor.objects.get(pk=actor_id).is_active:
-        return []
-    for row in Deputyship.objects.filter(deputy_id=actor_id, ended_at=None, role__in=PERMISSIONS[action]).order_by(
-        "pk"
-    ):
+    held, now = roles_of(actor_id, team_id) & PERMISSIONS[action], timezone.now()
+    found = [Authority(role.value) for role in Role if role in held]
+    lent = Deputyship.objects.filter(deputy_id=actor_id, deputy__ended_at=None, ended_at=None)
+    for row in lent.filter(role__in=PERMISSIONS[action]).order_by("pk"):
         covers = row.team_id is None or row.team_id == team_id
         if covers and row.in_force(now) and Role(row.role) in roles_of(row.principal_id, team_id):
             found.append(Authority(row.role, row.principal_id))

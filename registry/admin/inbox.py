@@ -1,13 +1,14 @@
 """The inbox of approvals: what waits, all evidence on one page, and yes, no or back with a reason, through the services.
 
 Rules:
-- the page is read-only; grant, reject and return are POSTs of their own, each one unit;
+- the page is read-only; grant (on conditions or without), reject and return are POSTs of their own, each one unit;
 - a bulk grant opens one unit for each row and answers for each row: one refusal stops none of the others;
 - a refusal is shown as its sentence with what to do; nothing is lost.
 """
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -25,13 +26,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from registry.access.permissions import PERMISSIONS, roles_of
+from registry.access import permissions
+from registry.access.models import Role
 from registry.access.queries import readable_team_ids
 from registry.access.receipts import receipt_of_act
 from registry.admin import evidence
 from registry.admin.governed import GovernedAdmin
 from registry.admin.site import caller_of, site, waiting
-from registry.errors import NotFound, Problem
+from registry.errors import Invalid, NotFound, Problem
 from registry.release import queries as release
 from registry.release import services
 from registry.release.models import Approval, Decision
@@ -117,10 +119,15 @@ class ApprovalAdmin(GovernedAdmin):
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         """Whether the caller holds a deciding role anywhere; each row is judged on its own by the service."""
-        caller = caller_of(request)
-        teams = readable_team_ids(caller.actor_id)
-        places: set[uuid.UUID | None] = {None} if teams is None else {None, *teams}
-        return any(roles_of(caller.actor_id, team) & PERMISSIONS["approval.decide"] for team in places)
+        found: bool | None = getattr(request, "pressmark_decides", None)
+        if found is None:
+            caller = caller_of(request)
+            teams = readable_team_ids(caller.actor_id)
+            places: set[uuid.UUID | None] = {None} if teams is None else {None, *teams}
+            acts = ("approval.decide", "approval.decide_as_officer")
+            found = any(permissions.authorities(caller.actor_id, act, team) for team in places for act in acts)
+            request.pressmark_decides = found  # type: ignore[attr-defined]
+        return found
 
     def status(self, row: Approval) -> SafeString:
         word = _status_now(row).word
@@ -158,10 +165,11 @@ class ApprovalAdmin(GovernedAdmin):
             "page": page,
             "approval": approval,
             "undecided": page.status.word == "requested",
-            "closable": page.status.word in ("requested", "stale", "expired")
+            "returned": page.status.word == "returned",
+            "closable": page.status.word in ("requested", "returned", "stale", "expired")
             and page.status.grants < page.status.required,
-            "revocable": page.status.grants >= page.status.required
-            and page.status.word in ("granted", "stale", "expired"),
+            "revocable": page.status.grants > 0 and page.status.word in ("requested", "granted", "stale", "expired"),
+            "targets": release.targets_of(approval.model.team).filter(ended_at=None),
         }
         return TemplateResponse(request, "admin/registry/approval/decide.html", context)
 
@@ -170,7 +178,7 @@ class ApprovalAdmin(GovernedAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         approval = self._readable(request, approval_id)
-        level, answer = decide(request, approval, verb, request.POST.get("reason", ""))
+        level, answer = decide(request, approval, verb, request.POST.get("reason", ""), conditions=verb == "grant")
         messages.add_message(request, level, answer)
         return redirect(reverse("admin:registry_approval_decide", args=[approval_id]))
 
@@ -198,12 +206,35 @@ def _status_now(row: Approval) -> Status:
     return found
 
 
-def decide(request: HttpRequest, approval: Approval, verb: str, reason: str) -> tuple[int, str]:
+class ConditionsForm(forms.Form):
+    """What a grant may be limited to."""
+
+    expires_on = forms.DateField(required=False)
+    target = forms.CharField(required=False, max_length=200)
+
+
+def _conditions(request: HttpRequest, approval: Approval) -> dict[str, Any]:
+    """The conditions that were typed beside a grant."""
+    form = ConditionsForm(request.POST)
+    if not form.is_valid():
+        raise Invalid("The day is none.", hint="Write it as 2026-01-31, or leave it out.")
+    day, target = form.cleaned_data["expires_on"], form.cleaned_data["target"]
+    end = datetime.datetime.combine(day, datetime.time.max, datetime.UTC) if day else None
+    return {
+        "expires_at": min(end, approval.expires_at) if end else None,
+        "target": release.get_target(caller_of(request), target) if target else None,
+    }
+
+
+def decide(
+    request: HttpRequest, approval: Approval, verb: str, reason: str, *, conditions: bool = False
+) -> tuple[int, str]:
     """Carry out one decision; the level and sentence to show for it."""
     name = f"{approval.version} to '{approval.alias}'"
     try:
+        given = _conditions(request, approval) if conditions else {}
         with receipt_of_act(request) as told:
-            SERVICES[verb](actor=caller_of(request), approval=approval, reason=reason)
+            SERVICES[verb](actor=caller_of(request), approval=approval, reason=reason, **given)
     except Problem as error:
         return messages.ERROR, f"Refused, {name}: {error.detail} {error.hint}".rstrip()
     except IntegrityError:
@@ -212,8 +243,8 @@ def decide(request: HttpRequest, approval: Approval, verb: str, reason: str) -> 
             f"Refused, {name}: the database does not allow this, because it would break a rule of the registry.",
         )
     now = release.status_of(release.get_approval(caller_of(request), approval.pk))
-    missing = now.required - now.grants
-    more = f" It needs {missing} more." if verb == "grant" and missing > 0 else ""
+    missing = ", ".join(f"{n} by {Role(role).label.lower()}" for role, n in now.missing.items())
+    more = f" It still needs {missing}." if verb == "grant" and missing else ""
     return messages.SUCCESS, told.with_receipt(f"{_DONE[verb]}: {name}.{more}")
 
 

@@ -171,7 +171,7 @@ def test_who_may_look_but_not_decide_sees_the_evidence_and_no_form(child_approva
     assert "What was measured" in shown
     assert page(child_approval, "grant") not in shown
     answer = client_of("carla").post(page(child_approval, "grant"), {"reason": "x"}, follow=True)
-    assert "needs one of these roles: Approver" in answer.content.decode()
+    assert "Deciding needs the role approver in the team search." in answer.content.decode()
     assert status(child_approval) == "requested"
 
 
@@ -238,17 +238,38 @@ def test_the_bulk_action_asks_for_a_reason_too(child_approval: Approval) -> None
 
 
 def test_who_does_not_decide_is_offered_no_bulk_action(child_approval: Approval) -> None:
-    carla = client_of("carla")
-    assert "grant_selected" not in carla.get(LIST).content.decode()
-    bulk(carla, child_approval)
+    root = client_of("root")
+    assert "grant_selected" not in root.get(LIST).content.decode()
+    bulk(root, child_approval)
     assert status(child_approval) == "requested"
+
+
+def test_a_bulk_grant_by_an_officer_is_answered_row_by_row(world: World, child_approval: Approval) -> None:
+    world.needing(2, officers=1, tier="minimal")
+    other = world.approval(world.parent_version(world.governed_model("minimal"), seed=31))
+    answer = bulk(client_of("carla"), child_approval, other)
+    assert f"Refused, {child_approval.version} to" in answer
+    assert "Deciding needs the role approver in the team search." in answer
+    assert f"Granted: {other.version} to &#x27;production&#x27;. It still needs 1 by approver." in answer
+    assert (status(child_approval), queries.status_of(Approval.objects.get(pk=other.pk)).officers) == ("requested", 1)
+
+
+def test_a_grant_carries_conditions_from_there_too(world: World, child_approval: Approval) -> None:
+    edge, omar = world.target(), client_of("omar")
+    wrong = omar.post(page(child_approval, "grant"), {"reason": "Fine.", "expires_on": "soon"}, follow=True)
+    assert "The day is none." in wrong.content.decode()
+    day = child_approval.expires_at.date().isoformat()
+    omar.post(page(child_approval, "grant"), {"reason": "Fine.", "expires_on": day, "target": str(edge)})
+    decision = Decision.objects.get(approval=child_approval)
+    assert (decision.target, decision.expires_at) == (edge, child_approval.expires_at)
+    assert "on search/edge@1 alone" in omar.get(page(child_approval)).content.decode()
 
 
 def test_a_bulk_grant_with_two_grants_asked_for_says_how_many_are_missing(world: World) -> None:
     world.policy(change=lambda d: d.update(approvals_required=2))
     version = world.version(world.model(use_case=world.use_case("limited-use", "limited")))
     approval = world.approval(version)
-    assert "It needs 1 more." in bulk(client_of("omar"), approval)
+    assert "It still needs 1 by approver." in bulk(client_of("omar"), approval)
     assert status(approval) == "requested"
 
 
