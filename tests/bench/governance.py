@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.bench.governance_stops import recall_rows, rollback_rows
 from tests.bench.harness import Row, at_most, not_measured, of_a_peer
 from tests.services.home import Home
 from tests.services.postgres import ServiceMissing, running_postgres
@@ -33,10 +34,16 @@ def run(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="pressmark-bench-") as name:
         for shape in range(len(SHAPES)):
             rows += _rows("sqlite", shape, rounds, Home(Path(name) / f"sqlite-{shape}"))
+        rows += recall_rows("sqlite", rounds, Home(Path(name) / "sqlite-recall"))
+        rows += rollback_rows("sqlite", 4 * rounds, Home(Path(name) / "sqlite-rollback"))
         try:
             for shape in range(len(SHAPES)):
                 with running_postgres() as url:
                     rows += _rows("postgresql", shape, rounds, Home(Path(name) / f"postgresql-{shape}", url))
+            with running_postgres() as url:
+                rows += recall_rows("postgresql", rounds, Home(Path(name) / "postgresql-recall", url))
+            with running_postgres() as url:
+                rows += rollback_rows("postgresql", 4 * rounds, Home(Path(name) / "postgresql-rollback", url))
         except ServiceMissing as missing:
             rows.append(not_measured("governance-postgresql", "terms and recalls on PostgreSQL", "ms", str(missing)))
     return rows
