@@ -21,6 +21,7 @@ from registry.release.stopping_models import Recall
 from tests.desk.conftest import Visitor, words
 from tests.desk.scene import Scene
 from tests.world import World
+from tests.worlds.http import api
 
 Visit = Callable[[str], Visitor]
 ALIAS = ["search", "minilm", "production"]
@@ -150,3 +151,22 @@ def test_owners_elsewhere_learn_that_it_stops_but_no_names(visit: Visit, world: 
         assert "a version of another team" in raw, page
         assert "secret-source" not in raw, page
         assert "A person named in it" not in raw, page
+
+
+def test_pages_that_read_the_ledger_know_a_move_without_an_approval(visit: Visit, released: Scene) -> None:
+    services.break_glass(
+        actor=released.world.cast.otto, version=released.parent, alias="production", reason="All answers are wrong."
+    )
+    services.start_recall(actor=released.world.cast.carla, subject=of_version(released.child), reason="Taken back.")
+    services.drill_rollback(actor=released.world.cast.otto, model=released.model, alias="production")
+    visitor = visit("carla")
+    assert "broken-glass" in visitor.reads(reverse("audit:model-as-of", args=MODEL)).replace(" ", "-")
+    for page in (
+        reverse("audit:assessment", args=MODEL), reverse("desk:version", args=[*MODEL, 2]), reverse("desk:home"),
+        reverse("desk:search") + "?q=minilm", reverse("desk:monitors"), reverse("desk:roll-back", args=ALIAS),
+        reverse("desk:approvals"),
+    ):  # fmt: skip
+        visitor.reads(page)
+    answer = api("carla").get(f"/api/v1/teams/search/models/minilm/as-of?at={quote(timezone.now().isoformat())}")
+    assert answer.status_code == 200
+    assert answer.json()["aliases"][0]["moves"][0]["kind"] == "broken-glass"
