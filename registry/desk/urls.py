@@ -13,6 +13,7 @@ from registry.desk.pages import (
     decisions,
     differences,
     evaluations,
+    findings,
     home,
     incidents,
     keeping,
@@ -20,10 +21,13 @@ from registry.desk.pages import (
     monitors,
     moves,
     notices,
+    policies,
     requests,
+    rights,
     runs,
     stopping,
     story,
+    use_cases,
     webhooks,
 )  # fmt: skip
 
@@ -53,6 +57,7 @@ _MODEL = "models/<name:team>/<name:model>/"
 _VERSION = "models/<name:team>/<name:model>@<version:version>/"
 _ALIAS = f"{_MODEL}aliases/<name:alias>/"
 _DATA = "datasets/<name:team>/<name:dataset>@<int:number>/"
+_POLICY = "policies/<name:slug>@<int:number>/"
 _PAGES = [
     path("", home.Home.as_view(), name="home"),
     path("search/", home.Search.as_view(), name="search"),
@@ -93,6 +98,31 @@ _PAGES = [
     path("approvals/<uuid:approval>/revoke/", decisions.RevokeApproval.as_view(), name="revoke-approval"),
     path("approvals/<uuid:approval>/withdraw/", approvals.WithdrawApproval.as_view(), name="withdraw-approval"),
     path("approvals/<uuid:approval>/promote/", approvals.Promote.as_view(), name="promote"),
+    path("policies/", policies.Policies.as_view(), name="policies"),
+    path("policies/author/", policies.AuthorPolicy.as_view(), name="author-policy"),
+    path(_POLICY, policies.PolicyPage.as_view(), name="policy"),
+    path(f"{_POLICY}dry-run/", policies.DryRunPolicy.as_view(), name="dry-run-policy"),
+    path(f"{_POLICY}approve/", policies.ApprovePolicy.as_view(), name="approve-policy"),
+    path(f"{_POLICY}end/", policies.EndPolicy.as_view(), name="end-policy"),
+    path("use-cases/", use_cases.UseCases.as_view(), name="use-cases"),
+    path("use-cases/<name:team>/<name:use_case>/", use_cases.UseCasePage.as_view(), name="use-case"),
+    path(
+        "use-cases/<name:team>/<name:use_case>/answer/", use_cases.AnswerTierTable.as_view(), name="answer-tier-table"
+    ),
+    path("tier-tables/author/", use_cases.AuthorTierTable.as_view(), name="author-tier-table"),
+    path("tier-tables/<int:number>/", use_cases.TierTablePage.as_view(), name="tier-table"),
+    path("tier-tables/<int:number>/approve/", use_cases.ApproveTierTable.as_view(), name="approve-tier-table"),
+    path("findings/", findings.Findings.as_view(), name="findings"),
+    path("findings/<uuid:finding>/", findings.FindingPage.as_view(), name="finding"),
+    path("findings/<uuid:finding>/accept/", findings.AcceptFinding.as_view(), name="accept-finding"),
+    path("findings/<uuid:finding>/fix/", findings.FixFinding.as_view(), name="fix-finding"),
+    path("findings/<uuid:finding>/reopen/", findings.ReopenFinding.as_view(), name="reopen-finding"),
+    path("findings/<uuid:finding>/assign/", findings.AssignFinding.as_view(), name="assign-finding"),
+    path("findings/<uuid:finding>/close/", findings.CloseFinding.as_view(), name="close-finding"),
+    path("teams/<name:team>/rights/", rights.AliasRights.as_view(), name="alias-rights"),
+    path("teams/<name:team>/rights/author/", rights.AuthorAliasRule.as_view(), name="author-alias-rule"),
+    path("teams/<name:team>/rights/<uuid:rule>/approve/", rights.ApproveAliasRule.as_view(), name="approve-alias-rule"),
+    path("teams/<name:team>/rights/<uuid:rule>/end/", rights.EndAliasRule.as_view(), name="end-alias-rule"),
     path("monitors/", monitors.Monitors.as_view(), name="monitors"),
     path("monitors/<uuid:monitor>/", monitors.MonitorPage.as_view(), name="monitor"),
     path("monitors/<uuid:monitor>/end/", monitors.EndMonitor.as_view(), name="end-monitor"),

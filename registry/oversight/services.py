@@ -15,7 +15,7 @@ from registry.oversight.models import Attestation, Finding, Tier, UseCase
 from registry.oversight.queries import team_of_stream
 
 ATTESTATION_LIMIT_DAYS = 3 * 366
-_CLOSED_BY_OTHERS = ("broken-glass",)
+CLOSED_BY_OTHERS = ("broken-glass",)
 """Kinds of findings that somebody's own act opened."""
 
 
@@ -146,7 +146,7 @@ def close_finding(*, actor: Caller, finding: Finding, closure: str) -> Finding:
     team_id = team_of_stream(finding.stream)
     role = permissions.require(actor, "finding.close", team_id)
     _check_filled("closure", closure)
-    if finding.kind in _CLOSED_BY_OTHERS and finding.created_by_id == actor.actor_id:
+    if finding.kind in CLOSED_BY_OTHERS and finding.created_by_id == actor.actor_id:
         raise Forbidden(
             "Your own act opened this finding; somebody else has to close it.",
             hint="Ask another approver or a compliance officer.",
