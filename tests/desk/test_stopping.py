@@ -122,6 +122,8 @@ def test_the_way_out_is_asked_for_and_decided_on_one_page(visit: Visit, released
     page = reverse("desk:quarantine", args=[row.pk])
     assert "Nobody has asked for a release." in visit("ada").reads(page)
     visit("ada").post(reverse("desk:request-quarantine-release", args=[row.pk]), reason="Those rows were not used.")
+    assert "whose release is asked for" in visit("omar").reads(reverse("desk:home"))
+    assert "whose release is asked for" not in visit("ada").reads(reverse("desk:home"))
     assert "Releases that wait for a decision" in visit("omar").reads(reverse("desk:recalls"))
     own = visit("ada").post(reverse("desk:grant-quarantine-release", args=[row.pk]), reason="Mine.")
     assert own.status_code == 403

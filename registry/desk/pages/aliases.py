@@ -55,7 +55,6 @@ class AliasPage(Page):
             "now": history[0],
             "lines": stretches(history),
             "may": {act.replace(".", "_"): permissions.may(caller.actor_id, act, team_id) for act in _ACTS},
-            "asked": query.get("at", ""),
             **(_answer(caller, history, query["at"]) if query.get("at") else {}),
         }
 
@@ -66,7 +65,8 @@ def _answer(caller: Caller, history: Sequence[AliasAssignment], text: str) -> Co
     except Invalid as problem:
         return {"at_problem": problem}
     found = next((line for line in stretches(history) if line.move.assigned_at <= at), None)
-    answer: Context = {"answered": True, "at": at, "at_text": time_text(at), "then": None}
+    typed = at.strftime("%Y-%m-%dT%H:%M:%S")  # what a field for day and time takes
+    answer: Context = {"answered": True, "at": at, "at_text": time_text(at), "asked": typed, "then": None}
     if found is not None:
         answer |= {"then": found.move, "until": found.until, "granted_by": _granted_by(caller, found.move)}
     return answer

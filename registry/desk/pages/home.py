@@ -15,6 +15,8 @@ from registry.monitoring.models import Incident
 from registry.monitoring.queries import incident_status
 from registry.release import queries as release
 from registry.release.models import Approval
+from registry.release.quarantines import waiting_releases
+from registry.release.services.quarantine_releases import may_decide_release
 
 _SHOWN = 8
 
@@ -39,6 +41,7 @@ class Home(Page):
             "approvals": _approvals(caller),
             "incidents": [Waiting(row, incident_status(row)) for row in monitoring.open_incidents(caller)[:_SHOWN]],
             "purges": waiting_purges(caller)[:_SHOWN],
+            "releases": [row for row in waiting_releases(caller) if may_decide_release(caller, row) is None][:_SHOWN],
             "runs": queries.runs(caller).filter(state__in=queries.IN_WORK)[:_SHOWN],
             "versions": queries.versions(caller)[:_SHOWN],
         }

@@ -16,13 +16,19 @@ register = template.Library()
 
 
 @register.inclusion_tag("release/warnings.html", takes_context=True)
-def release_warnings(context: Context, model: RegisteredModel, version: ModelVersion | None = None) -> dict[str, Any]:
-    """Emergencies that last, and recalls: of a model's live versions, or of one version."""
+def release_warnings(
+    context: Context, model: RegisteredModel, version: ModelVersion | None = None, alias: str = ""
+) -> dict[str, Any]:
+    """Emergencies that last, and recalls: of a model's live versions (of one alias), or of one version."""
     caller = caller_of(context["request"], "page")
     stopped = (
         warnings.stopped_and_live(caller, model) if version is None else warnings.quarantine_views(caller, version)
     )
-    return {"glasses": warnings.glass_views(model, version), "stopped": stopped, "version": version}
+    glasses = warnings.glass_views(model, version)
+    if alias:
+        glasses = [view for view in glasses if view.move.alias.slug == alias]
+        stopped = [view for view in stopped if alias in view.aliases]
+    return {"glasses": glasses, "stopped": stopped, "version": version}
 
 
 @register.inclusion_tag("release/drill.html")
