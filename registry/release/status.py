@@ -131,6 +131,10 @@ class Status:
     target: uuid.UUID | None = None
     disagree: bool = False
     """Its grants are limited to different targets."""
+    question: bool = False
+    """It was returned, and nobody has answered yet."""
+    any_grant: bool = False
+    """Somebody said yes, whether it counts or not."""
 
     @property
     def reasons(self) -> list[str]:
@@ -278,4 +282,22 @@ def status(request: Request, acts: Sequence[Act], now: Binding, at: datetime.dat
         ends_at=end,
         target=next(iter(limited)) if len(limited) == 1 else None,
         disagree=len(limited) > 1,
+        question=is_returned(past),
+        any_grant=any(act.kind == GRANTED for act in past),
     )
+
+
+def open_for(kind: str, now: Status) -> bool:
+    """Whether the state lets a decision of this kind be made, whoever makes it."""
+    if now.word in FINAL:
+        return False
+    undecided = now.grants < now.required
+    allowed = {
+        GRANTED: now.word == REQUESTED,
+        REJECTED: undecided,
+        RETURNED: undecided and not now.question,
+        ANSWERED: now.question,
+        WITHDRAWN: undecided,
+        REVOKED: now.any_grant,
+    }
+    return allowed[kind]

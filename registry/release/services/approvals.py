@@ -179,10 +179,6 @@ def reject_approval(*, actor: Caller, approval: Approval, reason: str) -> Decisi
 def return_approval(*, actor: Caller, approval: Approval, reason: str) -> Decision:
     """Send the request back with a question; it goes on once somebody answers."""
     with _deciding(actor, approval, DecisionKind.RETURNED, reason) as (opened, row, way, _):
-        if rules.is_returned(queries.request_of(row)[1]):
-            raise Conflict(
-                "A question about it waits for its answer already.", hint="Reject it, or wait.", code="returned"
-            )
         return _decide(opened, row, DecisionKind.RETURNED, way.role, reason)
 
 
@@ -231,41 +227,25 @@ def _way(actor: Caller, row: Approval, kind: str) -> Authority:
 
 
 def _demand_open(row: Approval, kind: str) -> rules.Status:
-    """The status, where it lets a decision of this kind be made."""
-    if kind == DecisionKind.GRANTED:
-        return _demand_requested(row)
+    """The status, where it lets a decision of this kind be made; the refusal says what would."""
     now = queries.status_of(row)
-    if kind != DecisionKind.REVOKED:
-        _undecided(now)
-    elif now.word in rules.FINAL or not _has_grants(row):
-        raise Conflict(f"The approval is {now.word}; only what was granted is revoked.", hint="Reject it instead.")
-    return now
-
-
-def _has_grants(row: Approval) -> bool:
-    return any(d.kind == DecisionKind.GRANTED for d in row.decisions.all())
-
-
-def _demand_requested(row: Approval) -> rules.Status:
-    now = queries.status_of(row)
-    if now.word == rules.REQUESTED:
+    if rules.open_for(kind, now):
         return now
-    hint = "Ask for a new approval; it will be bound to the present state."
-    if now.word == rules.RETURNED:
-        hint = "A question about it waits for its answer; it goes on when somebody of the team has answered."
-    raise Conflict(
-        " ".join([f"The approval is {now.word}; it cannot be granted.", *now.reasons]), hint=hint, code="not-open",
-        status_now=now.word,
-    )  # fmt: skip
-
-
-def _undecided(now: rules.Status) -> None:
-    """A stale or returned request may still be rejected or withdrawn; one that is granted or over may not."""
-    if now.word in rules.FINAL or now.grants >= now.required:
+    members = {"code": "not-open", "status_now": now.word}
+    if kind == DecisionKind.GRANTED:
+        hint = "Ask for a new approval; it will be bound to the present state."
+        if now.word == rules.RETURNED:
+            hint = "A question about it waits for its answer; it goes on when somebody of the team has answered."
         raise Conflict(
-            f"The approval is {now.word} already.", hint="A granted approval can be revoked.", code="not-open",
-            status_now=now.word,
-        )  # fmt: skip
+            " ".join([f"The approval is {now.word}; it cannot be granted.", *now.reasons]), hint=hint, **members
+        )
+    if kind == DecisionKind.REVOKED:
+        raise Conflict(f"The approval is {now.word}; only what was granted is revoked.", hint="Reject it.", **members)
+    if kind == DecisionKind.ANSWERED:
+        raise Conflict(f"The approval is {now.word}; there is no question to answer.", **members)
+    if kind == DecisionKind.RETURNED and now.question:
+        raise Conflict("A question about it waits for its answer already.", hint="Reject it, or wait.", **members)
+    raise Conflict(f"The approval is {now.word} already.", hint="A granted approval can be revoked.", **members)
 
 
 # --- acts of those who ask ---
@@ -277,9 +257,7 @@ def answer_approval(*, actor: Caller, approval: Approval, reason: str) -> Decisi
     check_reason(reason)
     with unit(actor, role=role) as opened:
         row = _lock(approval)
-        now = queries.status_of(row)
-        if now.word in rules.FINAL or not rules.is_returned(queries.request_of(row)[1]):
-            raise Conflict(f"The approval is {now.word}; there is no question to answer.", code="no-question")
+        _demand_open(row, DecisionKind.ANSWERED)
         if any(d.decided_by_id == actor.actor_id for d in row.decisions.all() if d.kind != DecisionKind.ANSWERED):
             raise Forbidden("You decided on this approval; somebody else has to answer for it.", code="own-work")
         return _decide(opened, row, DecisionKind.ANSWERED, role, reason)
@@ -293,7 +271,7 @@ def withdraw_approval(*, actor: Caller, approval: Approval, reason: str) -> Deci
         row = _lock(approval)
         if row.requested_by_id != actor.actor_id:
             raise Forbidden("Only who requested an approval withdraws it.", hint="Reject or return it instead.")
-        _undecided(queries.status_of(row))
+        _demand_open(row, DecisionKind.WITHDRAWN)
         return _decide(opened, row, DecisionKind.WITHDRAWN, role, reason)
 
 
