@@ -19,13 +19,14 @@ class RegistryConfig(AppConfig):
         from registry.catalog import records as catalog
         from registry.catalog import registering_hooks, terms_hooks
         from registry.compression import records as compression
-        from registry.compression import standing
+        from registry.compression import replay_hooks, standing
         from registry.monitoring import records as monitoring
         from registry.monitoring import services as monitoring_services
         from registry.notices import outbox
         from registry.notices import records as notices
         from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
+        from registry.oversight import services_replays
         from registry.provenance import purged, ruling_hooks
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
@@ -42,6 +43,7 @@ class RegistryConfig(AppConfig):
         purged.known_by(purging.reason_of)
         standing.known_by(release_queries.served, release_queries.first_approved)
         ruling_hooks.when_terms_changed(terms_hooks.follow_ruling)
+        replay_hooks.when_replay_differs(services_replays.open_replay_finding)
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
         registering_hooks.when_stated(recalls.follow_recalls)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)

@@ -77,6 +77,16 @@ class Client:
         """What the models of an evaluation answered row by row, checked by digest."""
         return self.download(f"{_version_path(version)}/evaluations/{run}/outputs", target, expected)
 
+    def request_replay(self, version: str) -> dict[str, Any]:
+        """Have a version, `team/model@3`, made again from its parent by its recipe."""
+        run: dict[str, Any] = self.post(f"{_version_path(version)}/replays")
+        return run
+
+    def replays(self, version: str) -> list[dict[str, Any]]:
+        """The replays of a version, newest first, each with its outcome."""
+        rows: list[dict[str, Any]] = self.get(f"{_version_path(version)}/replays")["items"]
+        return rows
+
     def request_profile(self, dataset_version: str, **asked: Any) -> dict[str, Any]:
         """Have the rows of `team/dataset@3` looked at; `asked`: label, against, seed."""
         found: dict[str, Any] = self.post(f"{_version_path(dataset_version, 'datasets')}/profiles", asked)

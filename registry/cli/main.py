@@ -104,6 +104,12 @@ VERBS = [
         "have the rows of a dataset version looked at",
         needs_django=False,
     ),
+    Verb(
+        "replay-version",
+        "registry.cli.remote_replay_version",
+        "have a version made again from its parent, and compared",
+        needs_django=False,
+    ),
     Verb("bundle", "registry.cli.remote_bundle", "issue a bundle and fetch it", needs_django=False),
     Verb(
         "prove-consistency",

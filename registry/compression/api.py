@@ -51,6 +51,7 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "base": names.reference(row.base),
         "incumbent": names.reference(row.incumbent),
         "first": names.reference(row.first),
+        "rederives": names.reference(row.rederives),
         "plan_digest": row.plan_digest,
         "price_sheet_digest": row.price_sheet_digest,
         "allow_seen": row.allow_seen,

@@ -27,11 +27,15 @@ from registry.access.queries import system_actor
 from registry.access.services import new_text
 from registry.catalog import services as catalog
 from registry.catalog.models import Grade, ModelVersion, VersionOrigin
+from registry.catalog.services_grades import raise_grade
+from registry.compression import replays
 from registry.compression.calling import WorkHalted, ending
 from registry.compression.heartbeat import Halt, Heartbeat, Held, Progress
 from registry.compression.job import Job, sweep_work
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.queries import recipe_bytes
+from registry.compression.replay_hooks import run_when_replay_differs
+from registry.compression.results import EngineResult
 from registry.compression.rules import Failure, needs_calibration, operations, worker_lost
 from registry.compression.subjects import evidence_spec
 from registry.compression.work import Outcome, Work
@@ -41,7 +45,7 @@ from registry.storage import Stored
 logger = logging.getLogger(__name__)
 _RELATED = (
     "model", "parent", "recipe", "evaluation__dataset", "calibration__dataset", "baseline__dataset",
-    "out_of_distribution__dataset", "base", "incumbent", "first", "requested_by",
+    "out_of_distribution__dataset", "base", "incumbent", "first", "rederives__model", "requested_by",
 )  # fmt: skip
 
 
@@ -161,15 +165,27 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
         }  # fmt: skip
         if not _end(mine.filter(cancel_requested_at=None), RunState.SUCCEEDED, opened.now, **values):
             raise WorkHalted(Halt.CANCELLED if mine.exists() else Halt.LOST)
-        version = _derived(opened, run, outcome)
+        version = _derived(opened, run, outcome) if run.rederives is None else run.rederives
         specs = [evidence_spec(run, version, made, document) for document in outcome.evidence]
         catalog.add_evidence(opened, version=version, specs=specs, created_by=run.requested_by)
         if run.kind == RunKind.COMPRESSION:
             Run.objects.filter(pk=run.pk).update(child=version)
+        if run.rederives is not None:
+            _judge_replay(opened, run, run.rederives, made)
         refs = [_log_ref(log), Ref("engine_result", outcome.document.digest, outcome.document.size_bytes)]
         kept = made.outputs_file
         refs += [] if kept is None else [Ref("outputs", kept["digest"], kept["size_bytes"])]
         _say(run.pk, "run.succeeded", refs)
+
+
+def _judge_replay(opened: Unit, run: Run, version: ModelVersion, made: EngineResult) -> None:
+    """The grade of what the version came from rises, or somebody is told that it could not be made again."""
+    document = made.document
+    if document["outcome"] == replays.DIFFERS:
+        run_when_replay_differs(opened, run, str(document["evidence"][0]["plain"][0]))
+        return
+    used = None if document["calibration"] is None else run.calibration
+    raise_grade(opened, version=version, parent=run.parent, data=[] if used is None else [used])
 
 
 def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
@@ -181,7 +197,7 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
         return run.parent
     made_before = ModelVersion.objects.filter(
         model=run.model, digest=outcome.manifest.digest, origin=VersionOrigin.DERIVED,
-        parent_edges__parent=run.parent, parent_edges__grade=Grade.EXECUTED,
+        parent_edges__parent=run.parent, parent_edges__grade__in=(Grade.EXECUTED, Grade.REDERIVED),
     ).first()  # fmt: skip
     if made_before is not None:
         return made_before

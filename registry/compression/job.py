@@ -2,6 +2,7 @@
 
     parent/ ...            the files of the version under their manifest paths
     base/ incumbent/ first/  the files of the versions that it is compared with, where there are any
+    recorded/ ...          of a replay: the files of the version that is made again
     data/evaluation        the rows; data/calibration, baseline and out-of-distribution where they were given
     seen/ ...              rows that the version was made with, so that the engine finds them among those it is judged on
     recipe.json plan.json price_sheet.json  the recipe, the plan of the evaluation, and what computing costs
@@ -65,6 +66,7 @@ class Job:
         self.folder.mkdir(mode=0o700)
         self.parent = self.folder / "parent"
         self.output = self.folder / "output"
+        self.recorded = self.folder / "recorded"
         self.recipe = self.folder / "recipe.json"
         self.plan = self.folder / "plan.json"
         self.price_sheet = self.folder / "price_sheet.json"
@@ -85,6 +87,9 @@ class Job:
             if digest is not None:
                 target.write_bytes(storage.read_bytes(digest))
         (self.folder / "data").mkdir()
+        if run.rederives is not None:
+            self._prepare_replay(run, run.rederives)
+            return
         given = {
             "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,
             "out-of-distribution": run.out_of_distribution,
@@ -93,6 +98,13 @@ class Job:
             if dataset is not None:
                 place_rows(str(dataset), str(dataset.digest), self.data(use))
         self._prepare_judging(run)
+
+    def _prepare_replay(self, run: Run, version: ModelVersion) -> None:
+        """Beside the parent: the version that is made again, and the rows that its steps looked at."""
+        self.recorded.mkdir()
+        catalog.materialise(version, self.recorded)
+        if run.calibration is not None:
+            place_rows(str(run.calibration), str(run.calibration.digest), self.data("calibration"))
 
     def _prepare_judging(self, run: Run) -> None:
         """Beside the version: those that it is compared with, and the rows that it saw."""

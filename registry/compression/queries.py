@@ -27,7 +27,8 @@ _LOG_LIMIT_BYTES = 2 * 1024 * 1024
 _RUN_ROWS = Run.objects.select_related(
     "model__team", "parent__model__team", "recipe__team", "evaluation__dataset__team", "calibration__dataset__team",
     "baseline__dataset__team", "out_of_distribution__dataset__team",
-    "base__model__team", "incumbent__model__team", "first__model__team", "requested_by", "child__model__team", "failure",
+    "base__model__team", "incumbent__model__team", "first__model__team", "rederives__model__team",
+    "requested_by", "child__model__team", "failure",
 )  # fmt: skip
 
 
@@ -101,6 +102,11 @@ def judged_version(run: Run) -> ModelVersion | None:
     return run.parent if run.kind == RunKind.EVALUATION else run.child
 
 
+def carrier_of(run: Run) -> ModelVersion | None:
+    """The version that the evidence of the run hangs on."""
+    return run.rederives if run.kind == RunKind.REPLAY else judged_version(run)
+
+
 def result_of(run: Run) -> EngineResult | None:
     """What the engine said last in this run: for an evaluation the figures, the rows and the broken ones."""
     if run.result_digest is None:
@@ -111,7 +117,7 @@ def result_of(run: Run) -> EngineResult | None:
 
 def evidence_of_run(run: Run) -> list[Evidence]:
     """The evidence of the run: what it brought in the unit in which it succeeded, and what it measured again to the byte."""
-    version, result = judged_version(run), result_of(run)
+    version, result = carrier_of(run), result_of(run)
     if run.state != RunState.SUCCEEDED or version is None:
         return []
     again = [] if result is None else [evidence_spec(run, version, result, row).document for row in result.evidence]
@@ -119,7 +125,9 @@ def evidence_of_run(run: Run) -> list[Evidence]:
     brought = Q(created_at=run.finished_at) | Q(digest__in=digests)
     mine = Evidence.objects.filter(version=version).select_related("dataset_version__dataset")
     rows = list(mine.filter(brought).order_by("kind", "pk"))
-    if all(row.kind != distributions.KIND for row in rows):  # the same counts over the same rows stood there already
+    if run.kind != RunKind.REPLAY and all(
+        row.kind != distributions.KIND for row in rows
+    ):  # the same counts over the same rows stood there already
         counted = mine.filter(kind=distributions.KIND, created_at__lt=run.finished_at)
         rows += counted.filter(dataset_version__digest=run.distribution_data.digest).order_by("-created_at", "-pk")[:1]
     return sorted(rows, key=lambda row: (row.kind, row.pk))

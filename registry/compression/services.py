@@ -124,7 +124,7 @@ def request_run(
     _check_unseen(actor, run)
     run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
     _set_beside(actor, run, plan, incumbent)
-    return _queue(actor, role, run)
+    return queue(actor, role, run)
 
 
 def request_evaluation(
@@ -156,7 +156,7 @@ def request_evaluation(
     run.base = base_of(actor, version)
     run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
     _set_beside(actor, run, plan, incumbent)
-    return _queue(actor, role, run)
+    return queue(actor, role, run)
 
 
 def _check_unseen(actor: Caller, run: Run) -> None:
@@ -216,7 +216,8 @@ def _check_uses(actor: Caller, data: Mapping[str, DatasetVersion | None]) -> Non
         )
 
 
-def _queue(actor: Caller, role: str, run: Run) -> Run:
+def queue(actor: Caller, role: str, run: Run) -> Run:
+    """Write down a run that was checked, in the queue."""
     if not 0 <= run.seed < _SEED_LIMIT:
         raise Invalid(f"The seed {run.seed} is not allowed.", hint=f"Use a whole number from 0 to {_SEED_LIMIT - 1}.")
     with unit(actor, role=role) as opened:

@@ -21,7 +21,7 @@ from registry.catalog import distributions
 from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, LEFT_OUT, SEEN_ROWS, EvidenceSpec, left_out
 from registry.catalog.models import ModelVersion
 from registry.compression.material import seen_by
-from registry.compression.models import Run
+from registry.compression.models import Run, RunKind
 from registry.compression.results import EngineResult, named_evidence
 from registry.provenance.models import Source
 
@@ -29,8 +29,20 @@ INCUMBENT_KINDS = {"-incumbent": "incumbent", "-first": "first"}
 """How a kind ends that compares with another version than the parent, and the column of the run that names it."""
 
 
+def replay_spec(run: Run, document: dict[str, Any]) -> EvidenceSpec:
+    """The document of a replay with its subjects: the version that was made again, from what and by what."""
+    assert run.rederives is not None
+    assert run.recipe is not None
+    subjects = [("version", run.rederives.digest), ("parent", run.parent.digest), ("recipe", run.recipe.digest)]
+    subjects += [] if run.calibration is None else [("dataset", run.calibration.bound_digest)]
+    named = named_evidence(document, subjects)
+    return EvidenceSpec(document["kind"], Source.MEASURED, named, run.parent, run.calibration)
+
+
 def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, document: dict[str, Any]) -> EvidenceSpec:
     """A document of a run with its subjects, and the rows that it speaks about. `result`: the run's last, which measured."""
+    if run.kind == RunKind.REPLAY:
+        return replay_spec(run, document)
     kind = document["kind"]
     counted = kind == distributions.KIND
     data = run.distribution_data if counted else run.evaluation

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from registry.compression import api as views
 from registry.compression import evaluation_api as evaluations
 from registry.compression import profile_api as profiles
+from registry.compression import replay_api as replays
 
 _PROFILES = "teams/<str:team>/datasets/<str:dataset>/versions/<int:number>/profiles"
 _EVALUATIONS = "teams/<str:team>/models/<str:model>/versions/<int:number>/evaluations"
@@ -19,6 +20,11 @@ api: list[URLPattern] = [
     path(_EVALUATIONS, evaluations.RequestEvaluation.as_view(), name="request-evaluation"),
     path(f"{_EVALUATIONS}/<uuid:run>", evaluations.ShowEvaluation.as_view(), name="show-evaluation"),
     path(f"{_EVALUATIONS}/<uuid:run>/outputs", evaluations.DownloadOutputs.as_view(), name="download-outputs"),
+    path(
+        "teams/<str:team>/models/<str:model>/versions/<int:number>/replays",
+        replays.RequestReplay.as_view(),
+        name="request-replay",
+    ),
     path(_PROFILES, profiles.RequestProfile.as_view(), name="request-profile"),
     path("profiles/<uuid:profile>", profiles.ShowProfile.as_view(), name="show-profile"),
     path("runs/<uuid:run>", views.ShowRun.as_view(), name="show-run"),

@@ -1,6 +1,7 @@
 """Carries out a claimed run: calls the engine, checks what it wrote, and stores the bytes. No row is written here.
 
-A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`.
+A compression is two calls: `compress`, and `observe` on the child beside its parent; an evaluation is `evaluate` and `observe`;
+a replay is one, `replay`.
 Whatever ends it early is raised: WorkFailed with a reason, or WorkHalted when the run may not go on.
 """
 
@@ -22,6 +23,7 @@ from registry.compression.heartbeat import Heartbeat
 from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
 from registry.compression.models import Run, RunKind
 from registry.compression.queries import data_by_role
+from registry.compression.replays import read_report
 from registry.compression.results import (
     EngineResult,
     Expected,
@@ -57,6 +59,8 @@ class Work:
         """All of it, in order. Raises WorkFailed, WorkHalted, or a Problem when stored bytes are not as recorded."""
         self._job.prepare(self._run)
         self._engine.check_halt()
+        if self._run.kind == RunKind.REPLAY:
+            return self._replay()
         return self._compress() if self._run.kind == RunKind.COMPRESSION else self._evaluate()
 
     def _compress(self) -> Outcome:
@@ -88,6 +92,20 @@ class Work:
             arguments += ["--parent", original]
         result = self._judge(arguments, {}, target, base, weights.digest)
         return self._outcome(result, None, self._observe(measured, original))
+
+    def _replay(self) -> Outcome:
+        run, job, target = self._run, self._job, self._job.folder / "replay.json"
+        assert run.rederives is not None
+        arguments: list[object] = ["replay", "--parent", job.parent / weights_of(run.parent).path]
+        arguments += ["--recipe", job.recipe, "--recorded", job.recorded / weights_of(run.rederives).path]
+        arguments += ["--report", target]
+        if run.calibration is not None:
+            arguments += ["--calibration", job.data("calibration")]
+        if run.plan_digest is not None:
+            arguments += ["--plan", job.plan]
+        self._call(arguments)
+        result = read_report(target, run)
+        return Outcome(result, storage.store_bytes(result.raw), None, result.evidence)
 
     def _judge(
         self, arguments: list[object], data: dict[str, str], target: Path, parent: str | None, judged: str | None

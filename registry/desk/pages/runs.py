@@ -12,7 +12,7 @@ from registry import storage
 from registry.access import permissions
 from registry.access.http import caller_of, keyset_page
 from registry.compression import queries as compression
-from registry.compression import services
+from registry.compression import replays, services
 from registry.compression.models import Run, RunState
 from registry.desk import queries
 from registry.desk.downloads import download
@@ -69,7 +69,8 @@ class RunPage(Page):
             "in_work": run.state in queries.IN_WORK,
             "progress": progress_of(run),
             "steps": recipe_steps(run),
-            "measured": (run.child or run.parent) if run.state == RunState.SUCCEEDED else None,
+            "measured": (run.child or run.parent) if run.state == RunState.SUCCEEDED and not run.rederives else None,
+            "replayed": replays.said_of(run) if run.rederives else "",
             "may_cancel": permissions.may(caller.actor_id, "run.cancel", run.model.team_id),
         }
 

@@ -1,0 +1,234 @@
+"""Replays: a version is made again by the real engine; the same bytes raise the grade, other bytes name the tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from django.test import Client
+from onnx import load_from_string, numpy_helper
+
+from registry import storage
+from registry.access.queries import system_actor
+from registry.catalog import queries as catalog
+from registry.catalog import services
+from registry.catalog.manifest import FileSpec
+from registry.catalog.models import Edge, Evidence, Grade, ModelVersion
+from registry.compression import queries, replays, services_replays
+from registry.compression.models import Recipe, Run
+from registry.errors import Conflict, Forbidden, Invalid
+from registry.events import Caller, emit, unit
+from registry.oversight.models import Finding
+from tests.compression.situations import events, events_of
+from tests.compression.test_api import client
+from tests.world import World
+
+
+def made(world: World, **given: Any) -> ModelVersion:
+    """A version that the real engine made."""
+    run = world.executed(world.run(world.version(), **given))
+    assert run.child is not None, queries.run_log(run)
+    return run.child
+
+
+def replayed(world: World, version: ModelVersion) -> Run:
+    run = world.executed(services_replays.request_replay(actor=world.cast.ada, version=version))
+    assert run.state == "succeeded", queries.run_log(run)
+    return queries.get_run(world.cast.ada, run.pk)
+
+
+def grades(version: ModelVersion) -> set[str]:
+    return set(Edge.objects.filter(child=version).values_list("grade", flat=True))
+
+
+def replay_evidence(version: ModelVersion) -> list[dict[str, Any]]:
+    return [catalog.evidence_body(row) for row in Evidence.objects.filter(version=version, kind="replay")]
+
+
+def facts(document: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in document["environment"]}
+
+
+def url(version: ModelVersion) -> str:
+    return f"/api/v1/teams/{version.model.team.slug}/models/{version.model.slug}/versions/{version.number}/replays"
+
+
+# --- asking ---
+
+
+def test_only_what_our_own_run_made_can_be_made_again(world: World) -> None:
+    with pytest.raises(Invalid, match="not made by a run"):
+        services_replays.request_replay(actor=world.cast.ada, version=world.version())
+    derived = world.derived_version(world.version())  # declared to come from a run, but no run is on record
+    with pytest.raises(Invalid, match="not made by a run"):
+        services_replays.request_replay(actor=world.cast.ada, version=derived)
+
+
+def test_who_may_not_request_runs_is_refused(world: World) -> None:
+    child = world.executed_child(world.version())
+    with pytest.raises(Forbidden):
+        services_replays.request_replay(actor=world.cast.otto, version=child)
+    assert client(world, "eve").post(url(child)).status_code == 404
+
+
+def test_nothing_is_chosen_anew_and_one_replay_is_under_way_at_a_time(world: World) -> None:
+    child = world.executed_child(world.version())
+    maker = Run.objects.get(child=child)
+    run = services_replays.request_replay(actor=world.cast.ada, version=child)
+    assert (run.parent_id, run.recipe_id, run.seed) == (maker.parent_id, maker.recipe_id, maker.seed)
+    with pytest.raises(Conflict, match="already"):
+        services_replays.request_replay(actor=world.cast.ada, version=child)
+
+
+# --- made again by the real engine ---
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_the_same_bytes_raise_the_grade_once_and_bring_evidence(world: World) -> None:
+    child = made(world)
+    assert grades(child) == {Grade.EXECUTED}
+    answer = client(world, "ada").post(url(child))
+    assert answer.status_code == 201, answer.content
+    assert (answer.json()["kind"], answer.json()["outcome"]) == ("replay", None)
+    run = world.executed(Run.objects.get(pk=answer.json()["id"]))
+    assert run.state == "succeeded", queries.run_log(run)
+    assert grades(child) == {Grade.REDERIVED}
+    (document,) = replay_evidence(child)
+    assert facts(document)["replay_outcome"] == "bit-exact"
+    roles = {(row["role"], row["digest"]) for row in document["subjects"]}
+    assert run.recipe is not None
+    assert roles == {("version", child.digest), ("parent", run.parent.digest), ("recipe", run.recipe.digest)}
+    kinds = [event["kind"] for event in events() if event["unit"] == events_of(run)[-1]["unit"]]
+    assert kinds == ["evidence.attached", "edge.rederived", "run.succeeded"]
+    listed = client(world, "otto").get(url(child)).json()["items"]
+    assert [(row["outcome"], row["said"][:40]) for row in listed] == [
+        ("bit-exact", "Made again, the model is the same to the")
+    ]
+    assert not Finding.objects.exists()
+    assert [row.kind for row in queries.evidence_of_run(queries.get_run(world.cast.ada, run.pk))] == ["replay"]
+    again = replayed(world, child)
+    assert replays.outcome_of(again) == "bit-exact"
+    assert "edge.rederived" not in [e["kind"] for e in events() if e["unit"] == events_of(again)[-1]["unit"]]
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_later_run_of_the_same_recipe_finds_the_version_that_was_rederived(world: World) -> None:
+    child = made(world)
+    replayed(world, child)
+    parent = Run.objects.get(child=child).parent
+    again = world.executed(world.run(parent))
+    assert again.child == child, queries.run_log(again)
+
+
+def recorded(world: World, parent: ModelVersion, weights: bytes, recipe: Recipe) -> ModelVersion:
+    """A child of these bytes with the rows of a run that made it, without that run."""
+    person, digest = world.cast.people["ada"], world.upload(weights).digest
+    worker = Caller(actor_id=system_actor().pk, via="worker", on_behalf_of=person.pk)
+    run = world.run(parent, recipe=recipe, model=world.model())
+    with unit(worker, role="system") as opened:
+        child = services.add_derived_version(
+            opened, model=run.model, parent=parent, files=[FileSpec("model.onnx", "weights", digest)],
+            requested_by=person, operations=["quantized"],
+        )  # fmt: skip
+        Run.objects.filter(pk=run.pk).update(
+            state="succeeded",
+            attempt=1,
+            started_at=opened.now,
+            finished_at=opened.now,
+            child=child,
+            engine_version="0.2.0",
+        )
+        run.refresh_from_db()
+        emit("run.succeeded", run, team=world.team.pk)
+    return child
+
+
+def weights(version: ModelVersion) -> bytes:
+    return storage.read_bytes(version.artifacts.get(role="weights").digest)
+
+
+def altered(world: World, change: Any) -> ModelVersion:
+    """A version whose record says that our run made it, and whose bytes are not what that run makes."""
+    honest = made(world)
+    maker = Run.objects.get(child=honest)
+    assert maker.recipe is not None
+    net = load_from_string(weights(honest))
+    change(net)
+    return recorded(world, maker.parent, net.SerializeToString(deterministic=True), maker.recipe)
+
+
+def bend(net: Any, share: float) -> None:
+    """One number of the first tensor with a point moves by a share of the largest."""
+    tensor = next(one for one in net.graph.initializer if numpy_helper.to_array(one).dtype == np.float32)
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[0] += np.abs(values).max() * share
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_one_altered_weight_is_named_the_grade_stays_and_the_owner_gets_one_finding(world: World) -> None:
+    child = altered(world, lambda net: bend(net, 0.5))
+    run = replayed(world, child)
+    (document,) = replay_evidence(child)
+    name = facts(document)["worst_tensor"]
+    assert (replays.outcome_of(run), facts(document)["replay_outcome"]) == ("differs", "differs")
+    assert repr(name) in replays.said_of(run)
+    assert grades(child) == {Grade.EXECUTED}
+    (finding,) = Finding.objects.all()
+    assert (finding.kind, finding.owner, finding.about) == ("replay-differs", child.model.owner, child.pk)
+    assert name in str(finding.description)
+    replayed(world, child)
+    assert Finding.objects.count() == 1
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_hair_is_told_apart_from_the_same_bytes_and_raises_the_grade(world: World) -> None:
+    child = altered(world, lambda net: bend(net, 0.000002))
+    run = replayed(world, child)
+    (document,) = replay_evidence(child)
+    assert (replays.outcome_of(run), facts(document)["replay_outcome"]) == ("within-tolerance", "within-tolerance")
+    assert facts(document)["replay_tolerance"] == "0.00001"
+    figures = {figure["metric"]: figure["value"] for figure in document["figures"] if not figure["slice"]}
+    assert (figures["bit_exact"], figures["within_tolerance"]) == ("0", "1")
+    assert grades(child) == {Grade.REDERIVED}
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_one_other_field_of_the_recipe_is_found_out_by_the_tensor_that_it_changes(world: World) -> None:
+    child = made(world)
+    maker = Run.objects.get(child=child)
+    assert maker.recipe is not None
+    (step,) = queries.recipe_document(maker.recipe)["steps"]
+    other = world.recipe("other-field", {"steps": [step | {"method": "quantize_dynamic"}], "seed": 0})
+    twin = recorded(world, maker.parent, weights(child), other)
+    run = replayed(world, twin)
+    assert replays.outcome_of(run) == "differs"
+    (document,) = replay_evidence(twin)
+    assert repr(facts(document)["worst_tensor"]) in replays.said_of(run)
+    assert grades(twin) == {Grade.EXECUTED}
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_bytes_that_changed_in_the_store_are_not_compared(world: World) -> None:
+    child = made(world)
+    run = services_replays.request_replay(actor=world.cast.ada, version=child)
+    path = storage.path_of(child.artifacts.get(role="weights").digest)
+    path.chmod(0o600)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    failed = world.executed(run)
+    assert (failed.state, failed.failure_code) == ("failed", "bytes_differ")
+    assert grades(child) == {Grade.EXECUTED}
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_the_page_of_a_replay_says_what_it_found(world: World) -> None:
+    child = made(world)
+    run = replayed(world, child)
+    browser = Client()
+    browser.force_login(world.cast.people["otto"])
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+    assert "the same to the byte" in page
+    assert str(child) in page
