@@ -130,7 +130,11 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["registry.desk.templatetags.pressmark", "registry.desk.templatetags.releases"],
+            "builtins": [
+                "registry.desk.templatetags.pressmark",
+                "registry.desk.templatetags.releases",
+                "registry.desk.templatetags.governing",
+            ],
         },
     }
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -186,3 +187,17 @@ def test_nothing_on_these_pages_asks_for_an_exception_from_the_policy_of_content
     assert answer.status_code == 200
     assert " style=" not in answer.content.decode()
     assert "onclick" not in answer.content.decode()
+
+
+def test_what_is_open_about_a_model_stands_on_its_pages_until_it_is_closed(visit: Visit, released: Scene) -> None:
+    from registry.oversight import services as oversight
+
+    model = released.model
+    row = oversight.open_finding(
+        actor=released.world.cast.carla, stream=f"model:{model.pk}", team_id=model.team_id, subject="odd answers",
+        description="Low.", owner=released.world.cast.people["ada"], due_on=model.created_at.date() + timedelta(days=9),
+    )  # fmt: skip
+    addresses = ["/models/search/minilm/", "/models/search/minilm@2/"]
+    assert all("To be mended" in visit("omar").reads(a) and "odd answers" in visit("omar").reads(a) for a in addresses)
+    oversight.close_finding(actor=released.world.cast.carla, finding=row, closure="Measured again.")
+    assert not any("To be mended" in visit("omar").reads(address) for address in addresses)

@@ -29,7 +29,7 @@ class AliasLine:
 def find_model(caller: Caller, team: str, model: str) -> RegisteredModel:
     """A model with the rows that its page names."""
     rows = RegisteredModel.objects.select_related(
-        "team", "owner", "title", "use_case__purpose", "use_case__users", "use_case__prohibited"
+        "team", "owner", "title", "use_case__team", "use_case__purpose", "use_case__users", "use_case__prohibited"
     )
     return get_readable(rows, caller, team__slug=team, slug=model)
 
