@@ -22,6 +22,12 @@ from registry.errors import Invalid
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 URL_LIMIT_CHARACTERS = 500
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(text)
+    # what the standard library (or some release of it) calls global: protocol assignments and services inside of clouds, relays
+    # of 6to4, the old site-local addresses, documentation
+    for text in ("192.0.0.0/24", "168.63.129.16/32", "192.88.99.0/24", "fec0::/10", "3fff::/20")
+)
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 _HINT = "Give an address like https://hooks.example.org/pressmark."
 _PORTS = {"https": 443, "http": 80}
@@ -113,6 +119,8 @@ def _allowed(address: Address) -> bool:
 
 
 def _public(address: Address) -> bool:
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

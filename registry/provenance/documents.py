@@ -3,7 +3,8 @@
 Rules:
 - the kind is one of a short list, `other` where none fits;
 - the media type is one that no browser executes; whatever else the bytes are is `application/octet-stream`;
-- nothing in the file is executed or unpacked: of an archive only the list of names is read.
+- nothing in the file is executed or unpacked: of an archive only the list of names is read, and a first member that says its type
+  where it is stored as it is (OpenDocument asks for that); a list of names that fills memory is not read at all.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ _OFFICE_FOLDERS = {"word/": "docx", "xl/": "xlsx", "ppt/": "pptx"}
 _OPEN_DOCUMENTS = {media_type for media_type in _EXTENSIONS if ".oasis." in media_type}
 _CONTROL = {byte for byte in range(32) if byte not in b"\t\n\r\f"} | {127}
 _CHUNK_BYTES = 1024 * 1024
+_NAMES_LIMIT_BYTES = 1024 * 1024
+"""A list of names grows some twenty times when it is read; documents of offices have a few kilobytes of it."""
 
 
 def media_type_of(file: BinaryIO) -> str:
@@ -65,7 +68,7 @@ def extension_of(media_type: str) -> str:
 
 def _archive(file: BinaryIO) -> str:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(_Sparing(file)) as archive:
             names = archive.namelist()
             stated = _stated_type(archive) if names and names[0] == "mimetype" else ""
     except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, EOFError, ValueError):
@@ -80,7 +83,24 @@ def _archive(file: BinaryIO) -> str:
     return "application/zip"
 
 
+class _Sparing:
+    """A file of which no more than a short list of names is read at once: a reader of archives asks for all that a file states."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(_NAMES_LIMIT_BYTES + 1 if size < 0 else min(size, _NAMES_LIMIT_BYTES + 1))
+        if len(data) > _NAMES_LIMIT_BYTES:
+            raise ValueError("more than a list of names")
+        return data
+
+
 def _stated_type(archive: zipfile.ZipFile) -> str:
+    # what has to be unpacked could fill memory, or fail in a way of its own
+    if archive.getinfo("mimetype").compress_type != zipfile.ZIP_STORED:
+        return ""
     with archive.open("mimetype") as member:
         return member.read(100).decode("ascii", "replace")
 

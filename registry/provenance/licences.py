@@ -257,8 +257,15 @@ def terms_of(expression: str, decided: Mapping[str, Terms] | None = None) -> Ter
 
 
 def parts_of(expression: str) -> tuple[str, ...]:
-    """The licences that an expression joins, each with its exception, in its order."""
-    return tuple(dict.fromkeys(str(part) for part in _parse_stored(expression).get_literals()))
+    """The licences that an expression joins, in its order; one with an exception as a whole, and the licence itself after it."""
+    found: list[str] = []
+    for part in _parse_stored(expression).get_literals():
+        found.append(str(part))
+        if isinstance(
+            part, LicenseWithExceptionSymbol
+        ):  # its terms are those of the licence itself, whoever ruled on them
+            found.append(str(part.license_symbol))
+    return tuple(dict.fromkeys(found))
 
 
 def _evaluate(node: Any, decided: Mapping[str, Terms]) -> Terms:

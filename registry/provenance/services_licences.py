@@ -5,7 +5,7 @@ Rules:
   before, or an officer of the instance, may say that the text has changed;
 - a ruling answers some terms, each with a sentence, and rests on a document about the licence; the other terms stay as they are;
 - who may rule in some team may author one; it judges nothing until somebody else approves it, and because it counts for every
-  team, approving and ending need the role for the whole instance;
+  team, approving and ending need the role for the whole instance; its author does not end alone what two people put in force;
 - one ruling is in force for an expression (and text); the one before it is superseded in the same unit; one that was written before
   the terms changed is written again, so that nobody's answers are lost.
 """
@@ -217,6 +217,12 @@ def end_ruling(*, actor: Caller, ruling: LicenceRuling, reason: str) -> LicenceR
         row = _locked(ruling)
         if row.ended_at is not None:
             raise Conflict(f"{_name(row)} has ended already.")
+        if row.in_force_at is not None and row.authored_by_id == actor.actor_id:
+            raise Forbidden(
+                "You wrote this ruling, and its end changes terms for every team; somebody else has to end it.",
+                hint="Ask a compliance officer, approver or administrator of the instance, or author another ruling.",
+                code="own-ruling",
+            )
         before = queries.terms_in_force([licence.pk for licence in queries.affected_licences(row.licence)])
         text = new_text(stream=f"licence:{row.licence_id}", purpose="reason", value=reason, now=opened.now)
         row.ended_at = opened.now

@@ -208,6 +208,7 @@ REFUSED = [
     "https://user:word@hooks.example.org/", "https://hooks.example.org/#part", "https://hooks.example.org:0/",
     "https://hooks.example.org:99999/", "https://hooks.example.org/a b", "https://höks.example.org/", "https://[::1/",
     "https://127.0.0.1/", "https://10.0.0.1/", "https://192.168.1.1/", "https://172.16.0.1/", "https://169.254.169.254/latest",
+    "https://192.0.0.192/opc/v2/", "https://168.63.129.16/", "https://192.88.99.1/", "https://[fec0::1]/", "https://[3fff::1]/",
     "https://0.0.0.0/", "https://100.64.0.1/", "https://224.0.0.1/", "https://[::1]/", "https://[fe80::1]/", "https://[fd00::1]/",
     "https://[::ffff:10.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "http://127.0.0.1:8000/",
     "https://hooks.example.org/" + "a" * 500,

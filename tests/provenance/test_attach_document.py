@@ -115,6 +115,25 @@ def zipped(**members: str) -> bytes:
 OPEN_TEXT = "application/vnd.oasis.opendocument.text"
 
 
+def packed(method: int) -> bytes:
+    """An archive whose first member says a type, packed, with its packed bytes spoilt."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as archive:
+        archive.writestr("mimetype", OPEN_TEXT * 50)
+    data = bytearray(target.getvalue())
+    begin = data.index(b"mimetype") + len("mimetype")
+    data[begin : begin + 9] = b"\xff" * 9
+    return bytes(data)
+
+
+def endless_names() -> bytes:
+    """An archive of 23 MB with half a million names: reading them all would cost two hundred."""
+    name = b"PK\x01\x02" + bytes(42)
+    names = name * 500_000
+    end = b"PK\x05\x06" + bytes(8) + len(names).to_bytes(4, "little") + (4).to_bytes(4, "little") + bytes(2)
+    return b"PK\x03\x04" + names + end
+
+
 @pytest.mark.parametrize(
     ("data", "media_type"),
     [
@@ -134,6 +153,9 @@ OPEN_TEXT = "application/vnd.oasis.opendocument.text"
         (zipped(mimetype=OPEN_TEXT, content="x"), OPEN_TEXT),
         (zipped(mimetype="text/html", content="x"), "application/zip"),
         (b"PK\x03\x04 cut off", "application/octet-stream"),
+        (packed(zipfile.ZIP_DEFLATED), "application/zip"),
+        (packed(zipfile.ZIP_LZMA), "application/zip"),
+        (endless_names(), "application/octet-stream"),
         (b"", "application/octet-stream"),
     ],
 )

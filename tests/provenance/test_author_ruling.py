@@ -137,6 +137,25 @@ def test_a_ruling_on_a_part_flows_into_the_expressions_that_join_it(world: World
     assert (answer(joined), answer(joined, "output_use"), answer(plain)) == ("allowed", "unknown", "allowed")
 
 
+def test_an_exception_behind_a_licence_does_not_take_it_away_from_a_ruling(world: World) -> None:
+    evading, joined = (
+        world.licence("Zlib WITH Bison-exception-2.2"),
+        world.licence("MIT AND Zlib WITH Bison-exception-2.2"),
+    )
+    forbidden = {"commercial_use": {"answer": "forbidden", "sentence": "Section 3 forbids selling it."}}
+    services.approve_ruling(actor=world.cast.root, ruling=author(world, world.licence("Zlib"), forbidden))
+    assert (answer(evading), answer(joined)) == ("forbidden", "forbidden")
+
+
+def test_who_wrote_a_ruling_does_not_end_it_alone_once_it_is_in_force(world: World) -> None:
+    licence, carla = own_licence(world), world.cast.people["carla"]
+    access.grant_membership(actor=world.cast.root, person=carla, role=Role.COMPLIANCE_OFFICER, team=None)
+    ruling = services.approve_ruling(actor=world.cast.root, ruling=author(world, licence))
+    with pytest.raises(Forbidden) as refused:
+        services.end_ruling(actor=world.cast.carla, ruling=ruling, reason="It is in the way.")
+    assert (refused.value.code, answer(licence)) == ("own-ruling", "allowed")
+
+
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
