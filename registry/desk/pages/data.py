@@ -15,6 +15,7 @@ from registry.access.queries import get_readable
 from registry.desk import queries
 from registry.desk.http import Context, Page
 from registry.desk.kept import kept_about
+from registry.desk.profiled import profile_of
 from registry.digests import parse_canonical
 from registry.events import Caller
 from registry.oversight.subjects import of_dataset, of_dataset_version
@@ -49,6 +50,7 @@ def _told(caller: Caller, version: DatasetVersion) -> Context:
         "facts": facts,
         "columns": (facts.get("columns") or [])[:_COLUMNS_SHOWN],
         "files": (facts.get("files") or [])[:_COLUMNS_SHOWN],
+        "profile": profile_of(caller, version),
         "kept": kept_about(caller, subject, purged=version.purged_at is not None),
         "retention_over": version.retain_until is not None and version.retain_until < timezone.now().date(),
     }
