@@ -98,7 +98,7 @@ def _directions(outputs: Outputs, role: str, plan: Plan, seed: int) -> list[Meas
     """The three figures of cosine. One number has no direction: any two of one sign have the cosine 1, however far apart."""
     ours, theirs = outputs.answer(VERSION), outputs.answer(role)
     if _size(theirs) == 1 and plan.task == "classification":
-        ours, theirs = (Field(scores.probabilities(outputs, name, plan)) for name in (VERSION, role))
+        ours, theirs = (Field(scores.probabilities(outputs, name, plan).rows(slice(None))) for name in (VERSION, role))
     elif _size(theirs) == 1:
         reason = "one number a row has no direction"
         plain = f"Cosines with the {OTHERS[role]}'s answers say nothing: {reason}; see the differences."

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure import scores
+from compression_engine.measure.probabilities import Logits
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.measure.statistics.resampling import RESAMPLES
-from compression_engine.measure.temperature import Temperature, best_temperature, log_scores
+from compression_engine.measure.temperature import Temperature, best_temperature, spaced
 from compression_engine.outputs import Array, Outputs
 from compression_engine.plan import Plan
 
@@ -30,19 +31,22 @@ class Confidences:
     confidence: Floats
     right: Floats
     brier: Floats
-    scores: Floats
+    logits: Logits
     labels: NDArray[np.intp]
     sequences: Array | None = None
+    places: NDArray[np.intp] | None = None
+    """Which rows of the logits these are; None: all of them."""
 
     def __len__(self) -> int:
         return len(self.confidence)
 
     def only(self, kept: NDArray[np.bool_]) -> Confidences:
         """The same of some rows."""
-        parts = (self.confidence, self.right, self.brier, self.scores)
-        confidence, right, brier, scores = (part[kept] for part in parts)
+        parts = (self.confidence, self.right, self.brier)
+        confidence, right, brier = (part[kept] for part in parts)
         sequences = None if self.sequences is None else self.sequences[kept]
-        return Confidences(self.role, confidence, right, brier, scores, self.labels[kept], sequences)
+        places = np.flatnonzero(kept) if self.places is None else self.places[kept]
+        return Confidences(self.role, confidence, right, brier, self.logits, self.labels[kept], sequences, places)
 
     @cached_property
     def bins(self) -> NDArray[np.intp]:
@@ -52,7 +56,10 @@ class Confidences:
     @cached_property
     def temperature(self) -> Temperature:
         """The best temperature."""
-        return best_temperature(self.scores, self.labels, self.sequences)
+        kept = spaced(len(self), self.logits.shape[1])
+        places = kept if self.places is None else self.places[kept]
+        sequences = None if self.sequences is None else self.sequences[kept]
+        return best_temperature(self.logits.rows(places), self.labels[kept], sequences)
 
 
 def confidences(outputs: Outputs, role: str, plan: Plan) -> Confidences:
@@ -60,14 +67,17 @@ def confidences(outputs: Outputs, role: str, plan: Plan) -> Confidences:
     probabilities = scores.probabilities(outputs, role, plan)
     labels = scores.labels(outputs, plan)
     predicted = scores.predicted(outputs, role, plan)
-    rows = np.arange(len(labels))
-    squares = np.square(probabilities).sum(axis=1) - 2 * probabilities[rows, labels] + 1
+    confidence, squares = np.empty(len(labels)), np.empty(len(labels))
+    for part, block in probabilities.blocks():
+        rows = np.arange(len(block))
+        confidence[part] = block[rows, predicted[part]]
+        squares[part] = np.square(block).sum(axis=1) - 2 * block[rows, labels[part]] + 1
     return Confidences(
         role,
-        probabilities[rows, predicted],
+        confidence,
         (predicted == labels).astype(np.float64),
         squares / 2 if probabilities.shape[1] == 2 else squares,
-        logits_of(outputs, role, plan),
+        scores.logits(outputs, role, plan),
         labels,
         outputs.sequences,
     )
@@ -92,11 +102,3 @@ def errors_by_chance(model: Confidences, seed: int) -> Floats:
     drawn = np.random.default_rng(seed).normal(size=(RESAMPLES, len(deviations)))
     errors: Floats = (np.abs(drawn) * deviations).sum(axis=1) / len(model)
     return errors
-
-
-def logits_of(outputs: Outputs, role: str, plan: Plan) -> Floats:
-    """[rows, classes]: the logits themselves, or scores whose softmax the probabilities are; one column as a pair."""
-    if scores.are_probabilities(outputs, plan):
-        return log_scores(scores.probabilities(outputs, role, plan))
-    logits = scores.matrix(outputs.answer(role), "scores").astype(np.float64)
-    return logits if logits.shape[1] > 1 else np.hstack([np.zeros_like(logits), logits])

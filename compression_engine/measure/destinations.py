@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure import scores, told
+from compression_engine.measure.probabilities import Probabilities, row_blocks
 from compression_engine.measure.slicing import class_name
 from compression_engine.measure.statistics.flips import Destination, doubts, judge_destinations, most_frequent_pairs
-from compression_engine.measure.statistics.intervals import paired_share_interval, share_interval
+from compression_engine.measure.statistics.intervals import Floats, paired_share_interval, share_interval
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -30,10 +31,18 @@ def destination_figures(outputs: Outputs, role: str, plan: Plan) -> list[Measure
     lost = np.flatnonzero((theirs == right) & (ours != right))
     figures = _pairs(theirs[lost], ours[lost], plan)
     if len(lost) and outputs.sequences is None:
-        expected = doubts(scores.probabilities(outputs, role, plan)[lost], right[lost])
-        figures += _destination(judge_destinations(ours[lost], expected), int(expected.shape[1]), len(lost), plan)
+        shares = _doubts(scores.probabilities(outputs, role, plan), lost, right)
+        figures += _destination(judge_destinations(ours[lost], shares), len(shares), len(lost), plan)
     figures += _shifts(ours, theirs, role, plan)
     return figures if outputs.sequences is None else [_unbounded(figure) for figure in figures]
+
+
+def _doubts(model: Probabilities, lost: NDArray[np.intp], right: NDArray[np.intp]) -> Floats:
+    """The mean doubts of a model over some rows, [classes]."""
+    found = np.zeros(model.shape[1])
+    for part in row_blocks(len(lost), model.shape[1]):
+        found += doubts(model.rows(lost[part]), right[lost[part]]).sum(axis=0)
+    return found / len(lost)
 
 
 def _unbounded(figure: Measurement) -> Measurement:

@@ -29,6 +29,7 @@ from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import OTHERS
 from compression_engine.measure.kept import Columns, kept
+from compression_engine.measure.probabilities import Logits
 from compression_engine.measure.running import answered
 from compression_engine.measure.statistics.intervals import Z95, Floats
 from compression_engine.measure.statistics.resampling import RESAMPLES
@@ -249,12 +250,8 @@ def _sides(own: _Scores, theirs: _Scores, score: str, roles: Sequence[str]) -> t
 
 def _scored(outputs: Outputs, role: str, score: str, plan: Plan) -> Floats:
     if score == MAX_PROBABILITY:
-        return np.asarray(scores.probabilities(outputs, role, plan).max(axis=1))
-    logits = scores.matrix(outputs.answer(role), "scores").astype(np.float64)
-    if logits.shape[1] == 1:
-        logits = np.hstack([np.zeros_like(logits), logits])
-    largest = logits.max(axis=1)
-    return np.asarray(largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1)))
+        return scores.probabilities(outputs, role, plan).largest()
+    return Logits(scores.matrix(outputs.answer(role), "scores"), given=False).log_sums()
 
 
 def _figures(

@@ -17,6 +17,7 @@ import numpy as np
 from compression_engine.data import Array
 from compression_engine.measure import decoding, scores
 from compression_engine.measure.figures import OTHERS, mean
+from compression_engine.measure.probabilities import look_like_probabilities
 from compression_engine.measure.statistics import divergence
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.measure.statistics.ranks import average_ranks
@@ -76,7 +77,7 @@ def _distributions(outputs: Outputs, role: str, plan: Plan) -> Iterator[tuple[Fl
 
 
 def _are_probabilities(rows: Array, plan: Plan) -> bool:
-    return scores.look_like_probabilities(rows) if plan.scores is None else plan.scores == "probabilities"
+    return look_like_probabilities(rows) if plan.scores is None else plan.scores == "probabilities"
 
 
 def _logarithms(rows: Array, given: bool) -> Floats:

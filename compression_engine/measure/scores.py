@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from compression_engine.errors import DataError
 from compression_engine.measure import decoding
+from compression_engine.measure.probabilities import Logits, Probabilities, look_like_probabilities
 from compression_engine.measure.retrieval import hits_at
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
@@ -94,16 +95,21 @@ def labels(outputs: Outputs, plan: Plan) -> NDArray[np.intp]:
     return found
 
 
-def probabilities(outputs: Outputs, role: str, plan: Plan) -> Floats:
-    """Classification: [rows, classes] in float64: the answer itself, the softmax of logits, or a pair made of one column."""
-    scores = matrix(outputs.answer(role), "scores").astype(np.float64)
-    given = are_probabilities(outputs, plan)
+def probabilities(outputs: Outputs, role: str, plan: Plan) -> Probabilities:
+    """Classification, of every row and class: the answer itself, the softmax of logits, or a pair made of one column."""
+    scores = matrix(outputs.answer(role), "scores")
     if role == _reference(outputs):
         _as_declared(scores, plan)
-    if scores.shape[1] == 1:
-        one = scores[:, 0] if given else sigmoid(scores[:, 0])
-        return np.stack([1 - one, one], axis=1)
-    return scores if given else softmax(scores)
+    return Probabilities(scores, given=are_probabilities(outputs, plan))
+
+
+def logits(outputs: Outputs, role: str, plan: Plan) -> Logits:
+    """Classification: the logits themselves, or scores whose softmax the probabilities are; one column as a pair."""
+    scores = matrix(outputs.answer(role), "scores")
+    given = are_probabilities(outputs, plan)
+    if given and role == _reference(outputs):
+        _as_declared(scores, plan)
+    return Logits(scores, given=given)
 
 
 def are_probabilities(outputs: Outputs, plan: Plan) -> bool:
@@ -118,7 +124,7 @@ def _reference(outputs: Outputs) -> str:
     return PARENT if PARENT in outputs.models else VERSION
 
 
-def _as_declared(scores: Floats, plan: Plan) -> None:
+def _as_declared(scores: Array, plan: Plan) -> None:
     """DataError where the scores are surely not what the plan calls them: confidence and log loss would be of nothing."""
     if plan.scores == "probabilities":
         low, high = float(scores.min(initial=0.0)), float(scores.max(initial=0.0))
@@ -144,13 +150,6 @@ def doubted(outputs: Outputs, plan: Plan) -> str | None:
     if column is None or column.shape[1] != 1 or not look_like_probabilities(column):
         return None
     return "logits that all lie in 0..1"
-
-
-def look_like_probabilities(scores: Array) -> bool:
-    """Whether all entries lie in 0..1 and, with several columns, each row sums to 1 within a hundredth."""
-    if not len(scores) or not bool(((scores >= 0) & (scores <= 1)).all()):
-        return False
-    return scores.shape[1] == 1 or bool((np.abs(scores.sum(axis=1, dtype=np.float64) - 1) <= _SUM_TOLERANCE).all())
 
 
 def class_count(outputs: Outputs) -> int:
@@ -193,20 +192,6 @@ def matrix(field: Field, what: str) -> Array:
         message = f"The {what} of the rows differ in length."
         raise _unfit(message, "Choose an output with the same number of entries for every row, or another task.")
     return found
-
-
-def softmax(scores: Floats) -> Floats:
-    """Along the last axis, in float64, without overflow."""
-    raised: Floats = scores - scores.max(axis=-1, keepdims=True)
-    np.exp(raised, out=raised)
-    raised /= raised.sum(axis=-1, keepdims=True)
-    return raised
-
-
-def sigmoid(scores: Floats) -> Floats:
-    """1 / (1 + exp(-x)) without overflow."""
-    small = np.exp(-np.abs(scores))
-    return np.where(scores >= 0, 1 / (1 + small), small / (1 + small))
 
 
 def _of_tokens(outputs: Outputs, role: str) -> dict[str, Floats]:

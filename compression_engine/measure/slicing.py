@@ -94,7 +94,7 @@ def answer_slices(outputs: Outputs, role: str, plan: Plan) -> list[Slice]:
     found = []
     for index in np.unique(theirs):
         found.append(Slice(((f"{role}_{ANSWERED}", class_name(plan, int(index))),), theirs, int(index), ours))
-    confidence = scores.probabilities(outputs, role, plan).max(axis=1)
+    confidence = scores.probabilities(outputs, role, plan).largest()
     quarters = np.searchsorted(np.quantile(confidence, [0.25, 0.5, 0.75]), confidence, side="right").astype(np.int8)
     return found + [Slice(((f"{role}_{CONFIDENCE}", words),), quarters, code) for code, words in enumerate(_QUARTERS)]
 

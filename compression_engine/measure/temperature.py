@@ -33,15 +33,10 @@ class Temperature:
     reason: str | None = None
 
 
-def log_scores(probabilities: Floats) -> Floats:
-    """Scores whose softmax are these probabilities [rows, classes].
-
-    A probability of zero, which only rounding makes, counts as the least that the model gives anywhere.
-    """
-    positive = probabilities[probabilities > 0]
-    least = float(positive.min()) if len(positive) else 1.0
-    scores: Floats = np.log(np.maximum(probabilities, least))
-    return scores
+def spaced(rows: int, classes: int) -> NDArray[np.intp]:
+    """The rows that a temperature is fitted to: all of them, or evenly spaced ones of more than 4 million scores."""
+    wanted = max(1, _ENTRIES_MAX // classes)
+    return np.arange(rows) if rows <= wanted else np.linspace(0, rows - 1, wanted).astype(np.intp)
 
 
 def best_temperature(
@@ -54,9 +49,8 @@ def best_temperature(
     """
     from scipy.optimize import brentq
 
-    wanted = max(1, _ENTRIES_MAX // scores.shape[1])
-    if len(scores) > wanted:
-        kept = np.linspace(0, len(scores) - 1, wanted).astype(np.intp)
+    kept = spaced(*scores.shape)
+    if len(kept) < len(scores):
         scores, labels = scores[kept], labels[kept]
         sequences = None if sequences is None else sequences[kept]
     # a class that is ruled out (minus infinity) stays so at every temperature that is looked at

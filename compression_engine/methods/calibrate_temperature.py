@@ -18,8 +18,7 @@ from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names
 from compression_engine.measure import scores
-from compression_engine.measure.confidence import logits_of
-from compression_engine.measure.temperature import Temperature, best_temperature
+from compression_engine.measure.temperature import Temperature, best_temperature, spaced
 from compression_engine.methods.int8_weights import Report
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
@@ -62,7 +61,9 @@ def _fitted(outputs: Outputs, plan: Plan, rows_least: int) -> Temperature:
         raise DataError(
             "data_does_not_fit", f"There are {rows} labelled calibration rows, {rows_least} are needed.", hint
         )
-    found = best_temperature(logits_of(outputs, VERSION, plan), scores.labels(outputs, plan))
+    logits, labels = scores.logits(outputs, VERSION, plan), scores.labels(outputs, plan)
+    kept = spaced(*logits.shape)
+    found = best_temperature(logits.rows(kept), labels[kept])
     if found.value is None:
         hint = (
             "Check that the labels belong to these rows, and give more rows, among them some that the model gets wrong."

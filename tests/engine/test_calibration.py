@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from compression_engine.measure import calibration, confidence
 from compression_engine.measure.context import Context, Found
+from compression_engine.measure.probabilities import Logits
 from compression_engine.measure.statistics.row_weights import resampled_means
-from compression_engine.measure.temperature import best_temperature, log_scores
+from compression_engine.measure.temperature import best_temperature
 from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -41,7 +42,7 @@ def figures(found: list[Found], kind: str = "calibration") -> dict[str, Measurem
 def test_the_error_is_the_weighted_gap_of_bins_counted_by_hand() -> None:
     sure = np.repeat([0.6, 0.8, 0.95], 40)
     right = np.concatenate([np.repeat([1.0, 0.0], [20, 20]), np.repeat([1.0, 0.0], [32, 8]), np.ones(40)])
-    empty = np.zeros((120, 2))
+    empty = Logits(np.zeros((120, 2)), given=False)
     model = confidence.Confidences("version", sure, right, right, empty, np.zeros(120, dtype=np.intp))
     # gaps of the three bins: 0.6 - 0.5, 0.8 - 0.8, 1.0 - 0.95
     assert confidence.calibration_error(model) == pytest.approx((0.1 + 0.0 + 0.05) / 3, abs=1e-12)
@@ -139,7 +140,7 @@ def test_no_temperature_is_given_where_none_is_best() -> None:
 
 
 def test_a_probability_of_zero_is_taken_for_the_least_that_occurs() -> None:
-    scores = log_scores(np.array([[0.0, 1.0], [1e-9, 1 - 1e-9]]))
+    scores = Logits(np.array([[0.0, 1.0], [1e-9, 1 - 1e-9]]), given=True).rows(slice(None))
     assert scores[0, 0] == scores[1, 0] == pytest.approx(np.log(1e-9))
 
 

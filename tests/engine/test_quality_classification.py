@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from compression_engine.measure import quality, scores
+from compression_engine.measure.probabilities import Probabilities
 from compression_engine.measure.quality import auroc, classification
 from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
@@ -70,7 +71,7 @@ def test_equal_scores_count_half_as_in_scikit_learn() -> None:
     coarse = np.round((right[:, None] + generator.normal(size=(200, 1))) * 2) / 2
     found = measured(answered.of({"version": coarse}, right))
     assert value(found["auroc"]) == pytest.approx(metrics.roc_auc_score(right, coarse[:, 0]), abs=1e-9)
-    area = auroc.area(np.concatenate([-coarse, coarse], axis=1), right)
+    area = auroc.area(Probabilities(np.concatenate([-coarse, coarse], axis=1), given=True), right)
     assert area is not None
     assert area.placements.sum() == pytest.approx(2 * area.value)
 
@@ -148,7 +149,7 @@ def test_delongs_interval_is_the_bootstraps() -> None:
     generator, drawn = np.random.default_rng(0), []
     for _ in range(400):
         rows = generator.integers(0, len(right), len(right))
-        again = auroc.area(shares[rows], right[rows])
+        again = auroc.area(Probabilities(shares.rows(rows), given=True), right[rows])
         assert again is not None
         drawn.append(again.value)
     assert ends == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.008)
@@ -201,4 +202,4 @@ def test_without_labels_there_is_no_quality() -> None:
 
 def test_among_the_first_five_counts_equal_scores_once() -> None:
     even = np.full((2, 7), 0.1)
-    assert classification.among_first(even, np.array([4, 5]), 5).tolist() == [True, False]
+    assert classification.among_first(Probabilities(even, given=True), np.array([4, 5]), 5).tolist() == [True, False]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from compression_engine.errors import DataError
-from compression_engine.measure import scores
+from compression_engine.measure import confidence, scores
+from compression_engine.measure.probabilities import Probabilities
+from compression_engine.measure.quality import auroc, classification
 from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan
+from tests.engine import answered
 
 CLASSES = Plan(task="classification", classes=("cat", "dog", "cow"))
 
@@ -36,25 +42,27 @@ def test_a_label_that_is_no_class_is_refused_with_how_many_rows(right: Array) ->
 
 def test_one_column_is_a_pair_of_classes() -> None:
     logits = one(np.array([[-2.0], [0.0], [1000.0]]), np.array([0, 1, 1]))
-    found = scores.probabilities(logits, "version", CLASSES)
+    found = scores.probabilities(logits, "version", CLASSES).rows(slice(None))
     assert found[:, 1] == pytest.approx([1 / (1 + np.exp(2)), 0.5, 1])
     assert found.sum(axis=1) == pytest.approx([1, 1, 1])
     assert scores.predicted(logits, "version", CLASSES).tolist() == [0, 1, 1]
     shares = one(np.array([[0.4], [0.6]]))
     assert scores.predicted(shares, "version", CLASSES).tolist() == [0, 1]
-    assert scores.probabilities(shares, "version", CLASSES)[:, 1].tolist() == [0.4, 0.6]
+    assert scores.probabilities(shares, "version", CLASSES).rows(slice(None))[:, 1].tolist() == [0.4, 0.6]
 
 
 def test_the_plan_decides_what_scores_are_and_else_the_parent_does() -> None:
     flat = np.full((2, 3), 1 / 3)
     unlike = np.array([[0.5, 0.9, 0.1], [2.0, 0.3, 0.3]])
-    assert scores.probabilities(one(flat), "version", CLASSES) == pytest.approx(flat)
+    assert scores.probabilities(one(flat), "version", CLASSES).rows(slice(None)) == pytest.approx(flat)
     said = Plan(task="classification", scores="logits")
     sharp = np.array([[2.0, 0.0, 0.0]])
-    assert scores.probabilities(one(sharp), "version", said)[0, 0] == pytest.approx(np.e**2 / (np.e**2 + 2))
+    assert scores.probabilities(one(sharp), "version", said).rows(slice(None))[0, 0] == pytest.approx(
+        np.e**2 / (np.e**2 + 2)
+    )
     rounded = np.array([[0.5, 0.4, 0.05]])
     shares = Plan(task="classification", scores="probabilities")
-    assert scores.probabilities(one(rounded), "version", shares).tolist() == rounded.tolist()
+    assert scores.probabilities(one(rounded), "version", shares).rows(slice(None)).tolist() == rounded.tolist()
     assert not scores.are_probabilities(one(rounded), CLASSES)
     broken_child = one(unlike, parent=flat)
     assert scores.are_probabilities(broken_child, CLASSES)
@@ -146,12 +154,50 @@ def test_scores_that_are_surely_not_what_the_plan_calls_them_are_refused(
 ) -> None:
     plan = Plan(task="classification", scores=called)
     with pytest.raises(DataError, match=said) as refused:
-        scores.probabilities(one(np.array(answers)), "version", plan)
+        scores.probabilities(one(np.array(answers)), "version", plan).rows(slice(None))
     other = {"probabilities": "logits", "logits": "probabilities"}[called]
     assert f'"scores": "{other}"' in refused.value.hint
 
 
 def test_a_broken_child_is_no_fault_of_the_plan() -> None:
     plan = Plan(task="classification", scores="probabilities")
-    found = scores.probabilities(one(np.array([[2.0, -1.0]]), parent=np.array([[0.5, 0.5]])), "version", plan)
+    found = scores.probabilities(one(np.array([[2.0, -1.0]]), parent=np.array([[0.5, 0.5]])), "version", plan).rows(
+        slice(None)
+    )
     assert found.tolist() == [[2.0, -1.0]]
+
+
+def test_figures_of_very_many_classes_never_hold_a_table_of_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    importlib.import_module("scipy.optimize")  # its code would count
+    rows, classes = 400, 10_000
+    monkeypatch.setattr("compression_engine.measure.probabilities._BLOCK_ENTRIES", 100_000)
+    monkeypatch.setattr("compression_engine.measure.temperature._ENTRIES_MAX", 100_000)
+    generator = np.random.default_rng(0)
+    answers = {role: generator.normal(size=(rows, classes)).astype(np.float32) for role in ("version", "parent")}
+    right = generator.integers(0, classes, rows)
+    answers["version"][np.arange(rows), right] += 6
+    outputs = answered.of(answers, right)
+    plan = Plan(task="classification", label="y", scores="logits")
+    tracemalloc.start()
+    try:
+        shares, labels = scores.probabilities(outputs, "version", plan), scores.labels(outputs, plan)
+        model = confidence.confidences(outputs, "version", plan).only(labels >= 0)
+        found = (model.temperature.value, auroc.area(shares, labels), shares.largest())
+        first = classification.among_first(shares, labels, 5)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert None not in found[:2]
+    assert 0 < first.sum() < rows
+    assert peak_bytes < 8 * rows * classes / 2, f"{peak_bytes:,}: half a table of all rows and classes in float64"
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("width", [1, 2, 9])
+def test_a_column_of_probabilities_is_that_of_the_rows(given: bool, width: int) -> None:
+    answers = np.random.default_rng(1).dirichlet(np.ones(max(2, width)), 50)[:, :width]
+    found = Probabilities(answers if given else 9 * answers, given=given)
+    whole = found.rows(slice(None))
+    columns = dict(found.columns(np.array([1, 0])))
+    assert all(columns[index].tolist() == whole[:, index].tolist() for index in (0, 1))
+    assert found.largest().tolist() == whole.max(axis=1).tolist()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.measure.probabilities import Probabilities
 from compression_engine.measure.statistics.bootstrap import Clusters
 from compression_engine.measure.statistics.intervals import Floats
 
@@ -30,16 +31,16 @@ class Area:
     """How many classes have both a row of their own and a row of another."""
 
 
-def area(probabilities: Floats, labels: NDArray[np.intp]) -> Area | None:
-    """`probabilities` [rows, classes]; of two classes the second is the positive one. None where all rows have one label."""
+def area(probabilities: Probabilities, labels: NDArray[np.intp]) -> Area | None:
+    """Of every row and class; of two classes the second is the positive one. None where all rows have one label."""
     judged = [1] if probabilities.shape[1] == 2 else list(range(probabilities.shape[1]))
     counts = np.bincount(labels, minlength=probabilities.shape[1])
     counted = [index for index in judged if 0 < int(counts[index]) < len(labels)]
     if not counted:
         return None
     total, placements = 0.0, np.zeros(len(labels))
-    for index in counted:
-        value, placed = _one_against_rest(probabilities[:, index], labels == index)
+    for index, column in probabilities.columns(np.array(counted)):
+        value, placed = _one_against_rest(column, labels == index)
         total += value / len(counted)
         placements += placed / len(counted)
     return Area(total, placements, len(counted))

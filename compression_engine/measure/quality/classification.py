@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.measure import scores
+from compression_engine.measure.probabilities import Probabilities
 from compression_engine.measure.quality import auroc
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Floats, deviation
@@ -70,12 +71,14 @@ def differences(outputs: Outputs, other: str, plan: Plan, seed: int) -> list[Mea
     return found
 
 
-def among_first(probabilities: Floats, right: Classes, count: int) -> NDArray[np.bool_]:
+def among_first(probabilities: Probabilities, right: Classes, count: int) -> NDArray[np.bool_]:
     """Whether the right class is one of the `count` with the largest scores; of equal ones the first counts as larger; [rows]."""
-    own = probabilities[np.arange(len(right)), right][:, None]
-    earlier = np.arange(probabilities.shape[1])[None, :] < right[:, None]
-    ahead = (probabilities > own) | ((probabilities == own) & earlier)
-    return np.asarray(ahead.sum(axis=1) < count)
+    found = np.empty(len(right), dtype=bool)
+    for part, block in probabilities.blocks():
+        own = block[np.arange(len(block)), right[part]][:, None]
+        earlier = np.arange(block.shape[1])[None, :] < right[part][:, None]
+        found[part] = ((block > own) | ((block == own) & earlier)).sum(axis=1) < count
+    return found
 
 
 def balanced_accuracy(hits: Counts, labelled: Counts, answered: Counts) -> Floats:
@@ -129,7 +132,7 @@ def _mean_where(parts: Counts, wholes: Counts) -> Floats:
     return np.asarray(shares.sum(axis=1) / there.sum(axis=1))
 
 
-def _area(probabilities: Floats, right: Classes, clusters: bootstrap.Clusters, who: str) -> Measurement:
+def _area(probabilities: Probabilities, right: Classes, clusters: bootstrap.Clusters, who: str) -> Measurement:
     found = auroc.area(probabilities, right)
     n = len(right)
     if found is None:
@@ -142,8 +145,10 @@ def _area(probabilities: Floats, right: Classes, clusters: bootstrap.Clusters, w
     return _measured("auroc", found.value, "share", n, plain, ends, _PERFECT)
 
 
-def _log_loss(probabilities: Floats, right: Classes, seed: int, clusters: bootstrap.Clusters, who: str) -> Measurement:
-    own = probabilities[np.arange(len(right)), right]
+def _log_loss(
+    probabilities: Probabilities, right: Classes, seed: int, clusters: bootstrap.Clusters, who: str
+) -> Measurement:
+    own = probabilities.of(right)
     losses = -np.log(np.clip(own, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY))
     value = float(losses.mean())
     plain = f"{who} has a log loss of {value:.4f} nats on {len(right)} rows (0 is perfect)."

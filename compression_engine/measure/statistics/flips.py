@@ -80,19 +80,19 @@ def doubts(probabilities: Floats, right: NDArray[np.intp]) -> Floats:
     return np.where(certain, even, spread / np.where(certain, 1.0, left))
 
 
-def judge_destinations(targets: NDArray[np.intp], expected: Floats) -> list[Destination]:
+def judge_destinations(targets: NDArray[np.intp], shares: Floats) -> list[Destination]:
     """Every destination with its excess, by ascending p-value (Holm over the destinations), then by excess.
 
-    `targets` [lost] are the version's answers to the lost rows, `expected` [lost, classes] the other model's doubts there.
+    `targets` [lost] are the version's answers to the lost rows, `shares` [classes] the other model's doubts there,
+    on average.
     The p-value is binomial, exact, of at least as many rows where the share is the expected one and 25 points more.
     """
     from scipy.stats import binom
 
-    lost, classes = expected.shape
+    lost, classes = len(targets), len(shares)
     if classes < 3 or not lost:
         return []
     counts = np.bincount(targets, minlength=classes)
-    shares = expected.mean(axis=0)
     allowed = np.minimum(1.0, shares + ORDINARY_EXCESS)
     adjusted = holm(binom.sf(counts - 1, lost, allowed).tolist())
     found = [Destination(to, int(counts[to]), lost, float(shares[to]), adjusted[to]) for to in range(classes)]
