@@ -130,14 +130,15 @@ def require(caller: Caller, action: str, team_id: uuid.UUID | None) -> str:
     for role in Role:
         if role in held and role in PERMISSIONS[action]:
             return role.value
-    raise refused(action)
+    raise refused(action, team_id)
 
 
-def refused(action: str) -> Forbidden:
-    """What somebody without any of the roles is told."""
+def refused(action: str, team_id: uuid.UUID | None) -> Forbidden:
+    """What somebody without any of the roles is told; a role in a team alone does not count for what is of no team."""
     needed = ", ".join(sorted(r.label for r in PERMISSIONS[action]))
+    where = " for the whole instance, not in one team alone" if team_id is None else ""
     return Forbidden(
-        f"'{action}' needs one of these roles: {needed}.",
+        f"'{action}' needs one of these roles{where}: {needed}.",
         hint="Ask an administrator for the role, or ask somebody who has it.",
     )
 
@@ -183,5 +184,5 @@ def authority(caller: Caller, action: str, team_id: uuid.UUID | None) -> Authori
     """The first way in which the caller may do the act; Forbidden when there is none."""
     found = authorities(caller.actor_id, action, team_id)
     if not found:
-        raise refused(action)
+        raise refused(action, team_id)
     return found[0]

@@ -36,7 +36,11 @@ class CorrectVersionInput(serializers.Serializer[Any]):
     licence = serializers.CharField(required=False, default="", allow_blank=True, help_text="SPDX expression.")
     # a pattern, not an enum: a second field of this name would get a generated name in the OpenAPI document
     training_data = serializers.RegexField(
-        f"^({'|'.join(Completeness.values)})$", required=False, default=None, allow_null=True
+        f"^({'|'.join(Completeness.values)})$",
+        required=False,
+        default=None,
+        allow_null=True,
+        error_messages={"invalid": f"This is none of: {', '.join(Completeness.values)}."},
     )
     reason = serializers.CharField(help_text="What was registered wrongly, and how you know.")
 

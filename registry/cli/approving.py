@@ -31,7 +31,7 @@ def approval_id(client: Client, options: argparse.Namespace) -> str:
     found = [row for row in rows if options.alias in (None, row["alias"])]
     if not found:
         raise Invalid(
-            f"{options.approval} has no such approval.", hint="`pressmark list-approvals` shows what there is."
+            f"{options.approval} has no such approval.", hint="`pressmark list-approvals --all` shows what there is."
         )
     return str(found[0]["id"])
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import errno
 import getpass
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from registry.client import ApiError
 from registry.errors import Problem
@@ -35,9 +37,9 @@ _DATABASE_HINT = (
 def explain(error: Exception) -> Refusal | None:
     """The refusal behind an exception; None where it is a fault that needs its traceback."""
     if isinstance(error, Problem):
-        return Refusal(error.detail, error.hint, tuple(str(r) for r in error.members.get("reasons", [])))
+        return Refusal(error.detail, error.hint, _reasons(error.members))
     if isinstance(error, ApiError):
-        return Refusal(error.detail, error.hint, tuple(str(r) for r in error.problem.get("reasons", [])))
+        return Refusal(error.detail, error.hint, _reasons(error.problem))
     if _is_of_the_database(error):
         return Refusal(
             f"The database does not answer as it should: {str(error).strip().splitlines()[0]}.", _DATABASE_HINT
@@ -45,6 +47,15 @@ def explain(error: Exception) -> Refusal | None:
     if isinstance(error, OSError) and error.errno is not None:
         return _of_a_file(error)
     return None
+
+
+def _reasons(members: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every reason that a refusal names, and every rule of a gate that blocks."""
+    rules = [
+        f"{rule['rule']}: {rule['reason']}{'' if rule['waivable'] else ' (cannot be waived)'}"
+        for rule in members.get("rules", [])
+    ]
+    return (*(str(reason) for reason in members.get("reasons", [])), *rules)
 
 
 def _is_of_the_database(error: Exception) -> bool:

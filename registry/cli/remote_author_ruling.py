@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from registry.cli.remote import add_server_arguments, client_of, show_progress
-from registry.client import Client
+from registry.client import ApiError, Client
 from registry.errors import Invalid
 
 
@@ -45,9 +45,16 @@ def _document(client: Client, options: argparse.Namespace) -> str:
     path = Path(options.document)
     if not path.is_file():
         raise Invalid(f"There is no file {path}.", hint="Name the document that the answers rest on, or the id of one.")
-    row = client.attach_document(
-        f"licence:{options.licence}", path, options.kind, "", lambda done, total: show_progress(done, total, path.name)
-    )
+    try:
+        row = client.attach_document(
+            f"licence:{options.licence}", path, options.kind, "",
+            lambda done, total: show_progress(done, total, path.name),
+        )  # fmt: skip
+    except ApiError as error:
+        # a ruling that was refused leaves its document behind, and `register-licence --text` attaches one too
+        if error.problem.get("type") != "urn:pressmark:problem:duplicate" or "existing" not in error.problem:
+            raise
+        return str(error.problem["existing"])
     return str(row["id"])
 
 

@@ -55,7 +55,9 @@ class AttachDocumentInput(serializers.Serializer[Any]):
     about = serializers.CharField(max_length=300, help_text=ABOUT_HELP)
     # a pattern, not an enum: the generated name of an enum 'kind' would clash with others
     kind = serializers.RegexField(
-        f"^({'|'.join(documents.KINDS)})$", help_text=f"One of: {', '.join(documents.KINDS)}."
+        f"^({'|'.join(documents.KINDS)})$",
+        help_text=f"One of: {', '.join(documents.KINDS)}.",
+        error_messages={"invalid": f"This is none of: {', '.join(documents.KINDS)}."},
     )
     digest = serializers.CharField(max_length=71, help_text="Of bytes that you uploaded.")
     title = serializers.CharField(required=False, default="", allow_blank=True)

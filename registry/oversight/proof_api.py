@@ -53,7 +53,9 @@ def hold_body(row: Hold) -> dict[str, Any]:
 class SignReviewInput(serializers.Serializer[Any]):
     about = serializers.CharField(max_length=300, help_text="version:team/model@3 or dataset_version:team/rows@1.")
     kind = serializers.RegexField(
-        f"^({'|'.join(services.REVIEW_KINDS)})$", help_text=f"One of: {', '.join(services.REVIEW_KINDS)}."
+        f"^({'|'.join(services.REVIEW_KINDS)})$",
+        help_text=f"One of: {', '.join(services.REVIEW_KINDS)}.",
+        error_messages={"invalid": f"This is none of: {', '.join(services.REVIEW_KINDS)}."},
     )
     accepted = serializers.BooleanField(help_text="Whether it may be used as it is.")
     statement = serializers.CharField(help_text="What you looked at and found.")

@@ -88,7 +88,11 @@ def alias_rule_body(row: AliasRule) -> dict[str, Any]:
 
 class AuthorAliasRuleInput(serializers.Serializer[Any]):
     alias = serializers.CharField(max_length=63)
-    action = serializers.RegexField(f"^({'|'.join(ACTS)})$", help_text=f"One of: {', '.join(ACTS)}.")
+    action = serializers.RegexField(
+        f"^({'|'.join(ACTS)})$",
+        help_text=f"One of: {', '.join(ACTS)}.",
+        error_messages={"invalid": f"This is none of: {', '.join(ACTS)}."},
+    )
     role = serializers.RegexField("^[a-z_]{1,32}$", help_text="Such as approver or operator.")
 
 

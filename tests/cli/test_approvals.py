@@ -97,3 +97,24 @@ def test_a_deputy_is_appointed_decides_and_ends_from_a_shell(pressmark: Pressmar
     assert "dora for omar" in capsys.readouterr().out
     assert pressmark("omar", "end-deputyship", str(Deputyship.objects.get().pk)) == 0
     assert pressmark("dora", "revoke-approval", version, "--reason", "No.") == 1
+
+
+def test_a_request_that_the_gate_blocks_names_every_rule_that_blocks(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    model = served.governed_model()
+    version = str(served.version(model, licence="LicenseRef-pressmark-unknown", training_data="unknown"))
+    assert pressmark("ada", "request-approval", version, "--reason", "Now.") == 1
+    said = capsys.readouterr().err
+    assert "  - commercial-use: " in said
+    assert "  - training-data: " in said
+
+
+def test_an_act_of_the_whole_instance_says_that_a_role_in_a_team_does_not_count(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    served.person("paul", Role.APPROVER)
+    assert pressmark("paul", "approve-tier-table", "1") == 1
+    assert pressmark("root", "author-tier-table") == 0
+    assert pressmark("paul", "approve-tier-table", "1") == 1
+    assert "for the whole instance, not in one team alone: Administrator, Approver" in capsys.readouterr().err

@@ -30,7 +30,9 @@ def test_an_alias_is_promoted_drilled_rolled_back_and_suspended_from_a_shell(
     alias = f"{parent.model}@production"
     assert pressmark("otto", "drill-rollback", alias) == 1
     assert "served no other version before" in capsys.readouterr().out
-    assert pressmark("otto", "promote", alias, str(approval.pk)) == 0
+    assert pressmark("otto", "promote", f"{parent.model}@edge", str(child)) == 1
+    assert "has no such approval" in capsys.readouterr().err
+    assert pressmark("otto", "promote", alias, str(child)) == 0
     assert f"{alias} serves {child}" in capsys.readouterr().out
     between = timezone.now().isoformat()
     assert pressmark("otto", "drill-rollback", alias) == 0
