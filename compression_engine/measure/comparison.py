@@ -23,6 +23,7 @@ import numpy as np
 from compression_engine.measure import scores, told
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.destinations import destination_figures
+from compression_engine.measure.sampling import Facts, among_neighbours
 from compression_engine.measure.slicing import Slice, answer_slices, chosen, declared_slices, found_slices
 from compression_engine.measure.statistics.multiplicity import benjamini_hochberg, holm
 from compression_engine.measure.statistics.paired import Compared, Pair, compare
@@ -46,10 +47,11 @@ _UNITS = {"absolute_error": "output_unit", "squared_error": "output_unit_squared
 def measure(context: Context) -> list[Found]:
     """One comparison for each other model; none where the rows have no labels."""
     found = []
+    context, drawn = among_neighbours(context)
     for role in context.outputs.others:
         pairs = pairs_with(context.outputs, role, context.plan)
         if pairs:
-            found.append(_compared_with(context, role, pairs))
+            found.append(_compared_with(context, role, pairs, drawn))
     return found
 
 
@@ -82,7 +84,7 @@ def pairs_with(outputs: Outputs, role: str, plan: Plan) -> list[Pair]:
     return sorted(pairs, key=lambda pair: pair.metric != _FIRST.get(plan.task))
 
 
-def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
+def _compared_with(context: Context, role: str, pairs: Sequence[Pair], drawn: Facts) -> Found:
     outputs, plan, seed = context.outputs, context.plan, context.seed
     pair = pairs[0]
     declared, small = declared_slices(outputs)
@@ -100,7 +102,7 @@ def _compared_with(context: Context, role: str, pairs: Sequence[Pair]) -> Found:
     figures += _sliced(pair, list(zip(slices, by_slice[: len(slices)], judged, strict=True)), role)
     figures += destination_figures(outputs, role, plan)
     context.progress("comparison", len(outputs), len(outputs), f"compared with {told.NAMES[role]}")
-    facts = _facts(pair, len(slices), left_out + small)
+    facts = dict(_facts(pair, len(slices), left_out + small)) | dict(drawn)
     return Found(f"comparison-{role}", METHOD, figures, seed, facts=tuple(sorted(facts.items())))
 
 

@@ -28,8 +28,9 @@ from compression_engine.measure.corruptions.loss import Cell, Scored, figures
 from compression_engine.measure.corruptions.row_scores import RowScore, Table, row_scores, scored
 from compression_engine.measure.kept import Columns, digest_of_rows, kept
 from compression_engine.measure.running import answered
+from compression_engine.measure.sampling import subset
 from compression_engine.measure.size import weights_bytes
-from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Field, Outputs
+from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model
@@ -86,15 +87,6 @@ def measure(context: Context) -> list[Found]:
     documents = [_document(found, wanted, clean, PARENT if PARENT in others else None, facts, context.seed)]
     documents += [_document(found, wanted, clean, role, facts, context.seed) for role in others if role != PARENT]
     return documents
-
-
-def subset(outputs: Outputs, rows: Array) -> Outputs:
-    """The answers to some rows, with their labels and sequences."""
-    models = {
-        role: {name: _taken(held, rows) for name, held in fields.items()} for role, fields in outputs.models.items()
-    }
-    labels = None if outputs.labels is None else _taken(outputs.labels, rows)
-    return Outputs(models, labels, sequences=None if outputs.sequences is None else outputs.sequences[rows])
 
 
 def _read_alike(outputs: Outputs, plan: Plan) -> Plan:
@@ -243,11 +235,3 @@ def _nothing_left(score: RowScore) -> list[Measurement]:
     reason = "no row can be scored for both models under every damage"
     plain = f"What damage does to the {score.metric.replace('_', ' ')} is not known: {reason}."
     return [Measurement(score.metric, None, score.unit, 0, plain, reason=reason)]
-
-
-def _taken(held: Field, rows: Array) -> Field:
-    if held.offsets is None:
-        return Field(np.asarray(held.values[rows]))
-    lengths = np.diff(held.offsets)[rows]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Field(np.concatenate([held.row(int(row)) for row in rows]), offsets)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from compression_engine.errors import DataError
-from compression_engine.measure import quality
-from compression_engine.outputs import Field, Outputs
+from compression_engine.measure import comparison, quality
+from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from tests.engine import answered
@@ -75,6 +77,28 @@ def test_recall_counts_rows_that_find_one_of_their_label() -> None:
     nothing = measured(answered.of({"version": rows}, alone), Plan(task="embedding"))["recall_at_5"]
     assert nothing.value == 0
     assert "60 have a label of their own" in nothing.plain
+
+
+def test_beyond_so_many_rows_neighbours_are_looked_for_among_rows_drawn_by_the_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("compression_engine.measure.sampling.NEIGHBOUR_ROWS_MAX", 40)
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), 5)
+    rows = {role: generator.normal(size=(60, 32)) for role in ("version", "parent")}
+    outputs = replace(answered.of(rows, groups), slices={"half": Column(np.arange(60, dtype=np.int32) % 2, ("a", "b"))})
+    plan = Plan(task="embedding", label="y", slices=("half",))
+    both = [quality.measure, comparison.measure]
+    found = [measure(answered.context(outputs, plan, seed=3))[0] for measure in both]
+    for document in found:
+        assert ("drawn_rows", "40 of 60, by the seed") in document.facts
+        assert max(entry.n for entry in document.measurements) == 40
+    drawn = np.sort(np.random.default_rng(3).choice(60, 40, replace=False))
+    part = answered.of({role: array[drawn] for role, array in rows.items()}, groups[drawn])
+    alone = measured(part, Plan(task="embedding"))
+    assert answered.by_name(found[0].measurements)["recall_at_1"].value == alone["recall_at_1"].value
+    again = [measure(answered.context(outputs, plan, seed=3))[0] for measure in both]
+    assert again == found
 
 
 def spoken(words: list[str], spoiled: dict[int, str]) -> Field:

@@ -17,6 +17,7 @@ import numpy as np
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.quality import classification, embedding, language, regression, sequence
+from compression_engine.measure.sampling import among_neighbours
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
@@ -41,6 +42,7 @@ _FIGURES: Mapping[str, Figures] = {
 
 def measure(context: Context) -> list[Found]:
     """The quality of the version and, beside it, of each other model; nothing without labels or for a task that has none."""
+    context, drawn = among_neighbours(context)
     outputs, plan = context.outputs, context.plan
     figures = _FIGURES.get(plan.task)
     if figures is None or (outputs.labels is None and plan.task != "language-model"):
@@ -52,7 +54,7 @@ def measure(context: Context) -> list[Found]:
     if plan.task == "classification" and PARENT in outputs.models:
         measurements += classification.differences(outputs, PARENT, plan, context.seed)
     context.progress("quality", len(outputs), len(outputs), "answers held against the labels")
-    return [Found(KIND, METHOD, measurements, context.seed, facts=_facts(outputs, plan))]
+    return [Found(KIND, METHOD, measurements, context.seed, facts=(*_facts(outputs, plan), *drawn))]
 
 
 def _of(role: str, measurement: Measurement) -> Measurement:
