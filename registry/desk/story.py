@@ -11,6 +11,7 @@ from registry import storage
 from registry.catalog.models import Artifact, ModelVersion
 from registry.catalog.queries import evidence_set
 from registry.compression import queries as compression
+from registry.compression import replays
 from registry.compression.models import Run
 from registry.desk import queries
 from registry.desk.allowed import Allowed, allowed_of, limits_of
@@ -23,6 +24,17 @@ from registry.monitoring import queries as monitoring
 from registry.monitoring.models import Incident, Monitor
 from registry.release.models import AliasAssignment
 
+_REPLAYS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A run that made the version again: its outcome in a word and in a sentence, once it is known."""
+
+    run: Run
+    outcome: str | None
+    said: str
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -33,6 +45,8 @@ class Steps:
     files: Sequence[Artifact]
     measured_by: Sequence[Run]
     """Runs that only measured it, newest first."""
+    replays: Sequence[Replayed] = ()
+    """How often it was made again, newest first."""
 
     @property
     def evaluations(self) -> list[Run]:
@@ -118,11 +132,13 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
 def _steps(caller: Caller, version: ModelVersion) -> Steps:
     runs = list(queries.runs(caller).filter(model=version.model_id, state="succeeded"))
     made = next((run for run in runs if run.child_id == version.pk), None)
+    again = replays.replays_of(caller, version)[:_REPLAYS_SHOWN]
     return Steps(
         run=made,
         recipe=_recipe(made),
         files=list(version.artifacts.order_by("path")),
         measured_by=[run for run in runs if run.parent_id == version.pk and run.kind == "evaluation"],
+        replays=[Replayed(run, replays.outcome_of(run), replays.said_of(run)) for run in again],
     )
 
 

@@ -1,0 +1,37 @@
+"""Replays on the pages: asked for where the version stands, and what came of them beside the run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+
+from registry.compression.models import Run
+from tests.desk.conftest import Visitor
+from tests.world import World
+
+Visit = Callable[[str], Visitor]
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_version_is_made_again_from_its_page_and_the_outcome_stands_there(visit: Visit, world: World) -> None:
+    child = world.executed(world.run()).child
+    assert child is not None
+    page = reverse("desk:version", args=[child.model.team.slug, child.model.slug, str(child.number)])
+    assert "Make it again" in visit("ada").reads(page)
+    assert "Make it again" not in visit("otto").reads(page)
+    visit("ada").post(f"{page}request-replay/")
+    run = Run.objects.get(rederives=child)
+    assert "queued" in visit("otto").reads(page)
+    world.executed(run)
+    said = visit("otto").reads(page)
+    assert "Made again: bit-exact Made again, the model is the same to the byte" in said
+    assert "re-derived" in said
+
+
+def test_what_was_uploaded_is_not_offered_to_be_made_again_and_refused(visit: Visit, world: World) -> None:
+    version = world.version()
+    page = reverse("desk:version", args=[version.model.team.slug, version.model.slug, str(version.number)])
+    assert "Make it again" not in visit("ada").reads(page)
+    assert "was not made by a run of this registry" in visit("ada").post(f"{page}request-replay/").content.decode()
