@@ -19,9 +19,11 @@ def moment_of(text: str) -> datetime.datetime:
         found = parse_datetime(_LOST_PLUS.sub(r"\1+\2", text.strip()))
     except ValueError:
         found = None
-    if found is None:
-        raise Invalid(f"{text[:40]!r} is no time.", hint=_HINT, code="moment")
+    if found is None or ":" not in text:  # a day alone is no moment
+        raise Invalid(f"'at' is {text[:40]!r}, which is no time.", hint=_HINT, code="moment")
     try:
         return found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
     except OverflowError:
-        raise Invalid(f"{text[:40]!r} lies outside of the calendar.", hint=_HINT, code="moment") from None
+        raise Invalid(
+            f"'at' is {text[:40]!r}, which lies outside of the calendar.", hint=_HINT, code="moment"
+        ) from None
