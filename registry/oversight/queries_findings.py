@@ -47,12 +47,20 @@ def _streams(caller: Caller) -> list[str]:
     return found + list(unowned.values_list("stream", flat=True).distinct())
 
 
+_DONE = {"accept": "accepted", "fix": "mended", "reopen": "opened again", "assign": "handed over or moved"}
+
+
 @dataclass(frozen=True)
 class Note:
     """What somebody wrote on the way: which act, when."""
 
     act: str
     text: Text
+
+    @property
+    def said(self) -> str:
+        """The act as something that was done."""
+        return _DONE.get(self.act, self.act)
 
 
 def notes_of(finding: Finding) -> list[Note]:
