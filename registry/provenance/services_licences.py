@@ -171,9 +171,17 @@ def check_answers(answers: Mapping[str, TermDocument]) -> None:
 
 
 def ruled(before: TermsDocument, answers: Mapping[str, TermDocument]) -> TermsDocument:
-    """The terms before, with some answers in their place."""
+    """The terms before, with some answers in their place; what stays unknown is said to be left open by the ruling."""
     given = {term: TermDocument(answer=a["answer"], sentence=a["sentence"].strip()) for term, a in answers.items()}
-    return {"answers": {**before["answers"], **given}, "licences": before["licences"], "notes": []}
+    # "nobody has ruled on it" would be untrue from now on, and would hide what is still missing
+    left_open = {
+        term: TermDocument(
+            answer="unknown", sentence=f"The ruling leaves open what the text says on {term.replace('_', ' ')}."
+        )
+        for term, standing in before["answers"].items()
+        if standing["answer"] == "unknown" and term not in given
+    }
+    return {"answers": {**before["answers"], **left_open, **given}, "licences": before["licences"], "notes": []}
 
 
 def approve_ruling(*, actor: Caller, ruling: LicenceRuling) -> LicenceRuling:

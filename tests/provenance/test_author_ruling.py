@@ -95,6 +95,15 @@ def test_a_ruling_counts_only_once_somebody_else_approved_it(world: World) -> No
     assert any("ruling 1, in force since" in note for note in terms_in_force([licence.pk])[licence.pk]["notes"])
 
 
+def test_a_term_on_which_a_ruling_is_silent_is_said_to_be_left_open(world: World) -> None:
+    licence = own_licence(world)
+    services.approve_ruling(actor=world.cast.root, ruling=author(world, licence))
+    answers = terms_in_force([licence.pk])[licence.pk]["answers"]
+    assert answers["use_restrictions"]["answer"] == "unknown"
+    assert "leaves open what the text says on use restrictions" in answers["use_restrictions"]["sentence"]
+    assert answers["commercial_use"] == FREE["commercial_use"]
+
+
 def test_nobody_approves_a_ruling_of_their_own_not_even_by_sql(world: World) -> None:
     ruling = author(world, own_licence(world))
     access.grant_membership(
