@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,16 @@ _TOLD_TIMES = 200
 
 def usable(models: Mapping[str, Model], encoder: Encoder, plan: Plan) -> Encoder:
     """The rows whose labels the models can be judged by; the others are named as broken. Raises DataError (no_usable_row)."""
-    broken = labels_of(encoder.rows, plan, class_count(models, encoder, plan)).broken
+    labels = labels_of(encoder.rows, plan, class_count(models, encoder, plan))
+    broken = labels.broken
     if len(broken) == len(encoder.rows):
         first = min(broken)
         hint = "Check the plan's label and classes."
         message = f"No row has a usable label: {encoder.rows.name(first)}: {broken[first]}."
         raise DataError("no_usable_row", message, hint)
-    return encoder.with_rows(encoder.rows.without(broken)) if broken else encoder
+    if not broken:
+        return encoder
+    return encoder.with_rows(replace(encoder.rows.without(broken), unlisted_labels=tuple(labels.unlisted.items())))
 
 
 def class_count(models: Mapping[str, Model], encoder: Encoder, plan: Plan) -> int | None:

@@ -4,6 +4,7 @@ Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
 - above that stands what makes every figure worth less: rows that could not be used, repeated rows, scores that are likely misnamed,
   a model that answers otherwise when asked again;
+- a label that is a name and none of the plan's classes has a line of its own, however few its rows are;
 - what nobody can know from this call is said there too: without labels, or without another model;
 - a figure of a part of the rows, or of one degree of damage, stands in the result and not here.
 """
@@ -26,7 +27,7 @@ def words_of(document: Document) -> list[str]:
     """Lines for a person, from the content of a RESULT.json."""
     entries = [(entry["document"], entry["plain"]) for entry in document["evidence"]]
     compared = [line for kind, lines in entries for line in _on_top(kind, lines)]
-    top = [*_left_out(document), *_doubts(document), *compared, *_not_known(document)]
+    top = [*_left_out(document), *_unlisted(document), *_doubts(document), *compared, *_not_known(document)]
     rest = [line for kind, lines in entries for line in _section(kind, lines)]
     if not top:
         return rest
@@ -55,6 +56,14 @@ def _left_out(document: Document) -> Iterator[str]:
             count = len(data["broken"]) + (int(more[1]) - 1 if more else 0)
             of = f"{count:,} of {count + data['rows']:,} {data['role']} rows"
             yield f"{of} could not be used and count nowhere: {data['broken'][0]}."
+
+
+def _unlisted(document: Document) -> Iterator[str]:
+    """Labels that the plan's classes do not hold: a class by another name is left out as a whole, and is not missed."""
+    for data in document["data"]:
+        for entry in data.get("unlisted_labels", ()):
+            rows = f"{entry['rows']:,} row{'' if entry['rows'] == 1 else 's'}"
+            yield f"label {entry['label']!r}: {rows}, is none of the plan's classes."
 
 
 def _doubts(document: Document) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 Rules:
 - a row without a label, or with one that is no class, is broken and named;
+- labels that are names and none of the plan's classes are told by value, since one renamed class may hide behind few rows;
 - a class is an index, or a name among the plan's classes; the symbols of a transcript are found in the plan's alphabet;
 - a slice column of more than 20 different numbers is cut at its quartiles, and the values say where; a missing value belongs
   to no slice;
@@ -40,6 +41,8 @@ class Labels:
 
     given: Field | None = None
     broken: dict[int, str] = field(default_factory=dict)
+    unlisted: dict[str, int] = field(default_factory=dict)
+    """Of labels that are names: how many rows have each that the plan's classes do not hold, the most frequent first."""
 
 
 def labels_of(rows: Rows, plan: Plan, width: int | None) -> Labels:
@@ -145,18 +148,24 @@ def _classes(column: Named, plan: Plan, width: int | None) -> Labels:
             else f"label {column.values[column.codes[index]]!r} is no class"
             for index in np.flatnonzero(found < 0)
         }
-    else:
-        values = _single(column, plan.label)
-        missing = _missing(values)
-        present = np.where(missing, 0, values)
-        right = (present == np.floor(present)) & (present >= 0) & (present < (count or np.inf))
-        said = f"no class of {count}" if count else "no index of a class"
-        broken = {
-            int(index): "label missing" if missing[index] else f"label {_text(values[index])} is {said}"
-            for index in np.flatnonzero(missing | ~right)
-        }
-        found = np.where(missing | ~right, 0, present).astype(np.int64)
+        return Labels(Field(np.maximum(found, 0)), broken, _unlisted(column, found == -2))
+    values = _single(column, plan.label)
+    missing = _missing(values)
+    present = np.where(missing, 0, values)
+    right = (present == np.floor(present)) & (present >= 0) & (present < (count or np.inf))
+    said = f"no class of {count}" if count else "no index of a class"
+    broken = {
+        int(index): "label missing" if missing[index] else f"label {_text(values[index])} is {said}"
+        for index in np.flatnonzero(missing | ~right)
+    }
+    found = np.where(missing | ~right, 0, present).astype(np.int64)
     return Labels(Field(np.maximum(found, 0)), broken)
+
+
+def _unlisted(column: Column, rows: NDArray[np.bool_]) -> dict[str, int]:
+    counts = np.bincount(column.codes[rows], minlength=len(column.values))
+    ranked = sorted(np.flatnonzero(counts), key=lambda code: (-counts[code], column.values[code]))
+    return {column.values[code]: int(counts[code]) for code in ranked}
 
 
 def _numbers(column: Named, label: str | None) -> Labels:

@@ -25,6 +25,7 @@ Named = Array | Column | Field
 """A column that a plan names: numbers [rows, ...] (NaN stands for a missing one), texts, or lists of differing lengths."""
 _NAMED_ROWS_MAX = 20
 _NAME_CHARACTERS_MAX = 300
+_NAMED_LABELS_MAX, _LABEL_CHARACTERS_MAX = 20, 200
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Rows:
     """Which line or row of the file each usable row is, counted from 1; None where every row of the file is usable."""
     counted: str = "row"
     """What `numbers` count: line or row."""
+    unlisted_labels: tuple[tuple[str, int], ...] = ()
+    """Labels that are names and none of the plan's classes, with the number of their rows, the most frequent first."""
 
     def __len__(self) -> int:
         return len(self.texts) or len(next(iter(self.arrays.values()), ()))
@@ -60,7 +63,13 @@ class Rows:
         named = [entry[:_NAME_CHARACTERS_MAX] for entry in self.broken[:_NAMED_ROWS_MAX]]
         if len(self.broken) > len(named):
             named.append(f"and {len(self.broken) - len(named)} more")
-        return {"broken": named, "digest": self.digest, "role": role, "rows": len(self)}
+        found: dict[str, JSON] = {"broken": named, "digest": self.digest, "role": role, "rows": len(self)}
+        if self.unlisted_labels:
+            labels = self.unlisted_labels[:_NAMED_LABELS_MAX]
+            found["unlisted_labels"] = [
+                {"label": label[:_LABEL_CHARACTERS_MAX], "rows": rows} for label, rows in labels
+            ]
+        return found
 
     def name(self, index: int) -> str:
         """How a person finds a row in the file."""
@@ -87,6 +96,7 @@ class Rows:
             columns={name: _taken(column, indices) for name, column in self.columns.items()},
             numbers=numbers[indices],
             counted=self.counted,
+            unlisted_labels=self.unlisted_labels,
         )
 
 

@@ -84,6 +84,11 @@ def told(found: dict[str, Any]) -> list[str]:
     for data in found["data"]:
         if data["broken"]:
             lines.append(f"{data['left_out']:,} rows of {data['reference']} could not be used: {data['broken'][0]}")
+        for entry in data.get("unlisted_labels") or ():
+            label = "a label that you may not read" if entry["label"] is None else f"label {entry['label']!r}"
+            lines.append(
+                f"{label}: {entry['rows']:,} row{'' if entry['rows'] == 1 else 's'}, is none of the plan's classes"
+            )
     if found["seen"]["rows"]:
         lines.append(
             f"The version had seen {found['seen']['rows']} of these rows when it was made: no gate takes these figures, "

@@ -121,6 +121,7 @@ def _data(run: Run, names: queries.Names, result: Mapping[str, Any] | None) -> l
             "rows": told[role]["rows"] if role in told else None,
             "left_out": left_out(told[role]["broken"]) if role in told else None,
             "broken": names.broken_rows(dataset, told[role]["broken"]) if role in told else None,
+            "unlisted_labels": names.unlisted_labels(dataset, told.get(role, {}).get("unlisted_labels", ())),
         }
         for role, dataset in queries.data_by_role(run).items()
         if dataset is not None

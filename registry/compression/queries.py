@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from django.db.models import Q, QuerySet
@@ -161,6 +161,11 @@ class Names:
         if data is not None and self.shows(data):
             return list(broken)
         return [name.partition(":")[0] for name in broken]
+
+    def unlisted_labels(self, data: DatasetVersion | None, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Labels that are none of the plan's classes; without the word for those who may not read the data."""
+        shown = data is not None and self.shows(data)
+        return [{"label": entry["label"] if shown else None, "rows": entry["rows"]} for entry in found]
 
     @staticmethod
     def reduced(row: Material) -> str:

@@ -67,6 +67,20 @@ def test_that_probabilities_were_likely_called_logits_is_said_and_stands_in_ever
     assert not any("second class" in line for line in words_of(right))
 
 
+def test_a_class_that_the_plan_calls_otherwise_has_a_line_of_its_own_however_few_its_rows_are(tmp_path: Path) -> None:
+    net = nets.save(nets.mlp(), tmp_path / "version")
+    names = [f"class {number}" for number in range(48)]
+    labels = [names[place % 48] for place in range(400)]
+    labels[7], labels[100], labels[200] = "no", "no", "maybe"
+    rows = nets.save_rows(nets.rows_for("x", 400) | {"label": np.array(labels)}, tmp_path / "rows.npz")
+    plan = Plan(task="classification", inputs=(("x", "x"),), label="label", classes=tuple(names), measures=("quality",))
+    document = evaluate(net, data=rows, plan=plan).document()
+    assert document["data"][0]["unlisted_labels"] == [{"label": "no", "rows": 2}, {"label": "maybe", "rows": 1}]
+    told = words_of(document)
+    assert "  label 'no': 2 rows, is none of the plan's classes." in told
+    assert "  label 'maybe': 1 row, is none of the plan's classes." in told
+
+
 def test_that_no_label_was_named_is_said(material: Path, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text('{"type":"pressmark/evaluation_plan/1","task":"classification","measures":["fidelity"]}')

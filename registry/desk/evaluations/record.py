@@ -19,7 +19,7 @@ from registry.catalog.queries import EvidenceReader
 from registry.compression.models import Run, RunState
 from registry.compression.queries import Names, data_by_role, evidence_of_run, judged_version, result_of
 from registry.desk import queries
-from registry.desk.figures import Figure, Where, where_of
+from registry.desk.figures import Figure, Where, count_text, where_of
 from registry.desk.metrics import kind_order
 from registry.digests import CanonicalError, parse_canonical
 from registry.errors import NotFound
@@ -87,6 +87,8 @@ class DataRows:
     broken: Sequence[str]
     """The first rows that could not be used, by name, then how many more there are."""
     left_out: int = 0
+    unlisted: Sequence[Mapping[str, Any]] = ()
+    """Labels that are none of the plan's classes, with the number of their rows; no word where the reader may not read the data."""
 
     @property
     def given(self) -> int:
@@ -121,6 +123,11 @@ class Record:
     def broken(self) -> int:
         """How many rows could not be used."""
         return sum(rows.left_out for rows in self.data)
+
+    @property
+    def unlisted(self) -> list[str]:
+        """Labels that the plan's classes do not hold, each with its rows, in words."""
+        return [_unlisted_text(entry) for rows in self.data for entry in rows.unlisted]
 
     @property
     def is_thinned(self) -> bool:
@@ -179,6 +186,11 @@ class Record:
         return ""
 
 
+def _unlisted_text(entry: Mapping[str, Any]) -> str:
+    label = "a label that you may not read" if entry["label"] is None else f"label '{entry['label']}'"
+    return f"{label}: {count_text(entry['rows'])} row{'' if entry['rows'] == 1 else 's'}, is none of the plan’s classes"
+
+
 def record_of(caller: Caller, version: ModelVersion, run: Run) -> Record:
     """What a run that the caller may see measured about the version; NotFound when it measured none of it."""
     if run.state != RunState.SUCCEEDED or judged_version(run) != version:
@@ -221,6 +233,7 @@ def _data(caller: Caller, run: Run) -> list[DataRows]:
             row["rows"],
             names.broken_rows(data.get(row["role"]), row["broken"]),
             left_out(row["broken"]),
+            names.unlisted_labels(data.get(row["role"]), row.get("unlisted_labels", ())),
         )
         for row in result.document["data"]
     ]
