@@ -1,0 +1,112 @@
+"""`pressmark profile-dataset` and `pressmark replay-version` over a real server, with a worker beside."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from registry.compression import execution, profiling
+from registry.compression.models import Run
+from registry.provenance.models import DataProfile
+from tests.cli.conftest import Pressmark
+from tests.world import World
+
+Said = pytest.CaptureFixture[str]
+ROWS = [{"a": number, "label": "yes" if number % 2 else "no"} for number in range(40)]
+
+
+class WorkerBeside:
+    """Works on the first thing that waits, as the worker of an installation does."""
+
+    def __init__(self, waiting: Callable[[], Any], work: Callable[[uuid.UUID], bool]) -> None:
+        self._waiting, self._work = waiting, work
+        self._thread = threading.Thread(target=self._act)
+        self._thread.start()
+
+    def _act(self) -> None:
+        try:
+            end = time.monotonic() + 60
+            while time.monotonic() < end and not (row := self._waiting()):
+                time.sleep(0.1)
+            assert row is not None
+            self._work(row.pk)
+        finally:
+            connections.close_all()
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+def profiler() -> WorkerBeside:
+    return WorkerBeside(lambda: DataProfile.objects.filter(finished_at=None).first(), profiling.execute)
+
+
+def replayer() -> WorkerBeside:
+    return WorkerBeside(lambda: Run.objects.filter(state="queued", kind="replay").first(), execution.execute)
+
+
+def test_a_profile_is_asked_for_and_waits(pressmark: Pressmark, served: World, capsys: Said) -> None:
+    version = served.dataset_version(ROWS)
+    assert pressmark("ada", "profile-dataset", served.reference(version), "--label", "label") == 0
+    assert f"of {served.reference(version)} is waiting for a worker." in capsys.readouterr().out
+    assert DataProfile.objects.get().settings["label"] == "label"
+
+
+def test_a_profile_is_watched_and_told(pressmark: Pressmark, served: World, capsys: Said) -> None:
+    version = served.dataset_version([*ROWS, ROWS[1]])
+    training = served.dataset_version(ROWS[:3], uses=("training",))
+    worker = profiler()
+    words = ["--against", served.reference(training), "--wait"]
+    assert pressmark("ada", "profile-dataset", served.reference(version), *words) == 0
+    worker.join()
+    said = capsys.readouterr().out
+    assert f"{served.reference(version)}, 41 rows" in said
+    assert "duplicates, by line: 2 and 41" in said
+    assert "1 is 1 there; 2 is 2 there; 3 is 3 there" in said
+
+
+def test_a_profile_that_fails_says_why_and_one_as_json_is_whole(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    version = served.dataset_version(ROWS)
+    worker = profiler()
+    assert pressmark("ada", "profile-dataset", served.reference(version), "--label", "nobody", "--wait") == 1
+    worker.join()
+    assert "label_missing" in capsys.readouterr().out
+    worker = profiler()
+    assert pressmark("ada", "profile-dataset", served.reference(version), "--json") == 0
+    worker.join()
+    assert json.loads(capsys.readouterr().out)["document"]["type"] == "pressmark/data_profile/1"
+
+
+def test_a_version_is_made_again_and_the_outcome_is_the_exit_status(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    child = served.executed(served.run()).child
+    assert child is not None
+    worker = replayer()
+    assert pressmark("ada", "replay-version", str(child), "--wait") == 0
+    worker.join()
+    assert f"{child}: bit-exact. Made again, the model is the same to the byte" in capsys.readouterr().out
+    assert pressmark("ada", "replay-version", str(child)) == 0
+    assert "is queued." in capsys.readouterr().out
+
+
+def test_what_differs_is_named_with_another_exit_status(pressmark: Pressmark, served: World, capsys: Said) -> None:
+    child = served.executed_child(served.version())
+    worker = replayer()
+    assert pressmark("ada", "replay-version", str(child), "--wait") == 1
+    worker.join()
+    assert "differs. Made again, the model differs: the tensor" in capsys.readouterr().out
+
+
+def test_what_no_run_made_is_refused(pressmark: Pressmark, served: World, capsys: Said) -> None:
+    assert pressmark("ada", "replay-version", str(served.version())) == 1
+    assert "not made by a run" in capsys.readouterr().err
