@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lock bench battery-ledger battery-evaluation clean
+.PHONY: help setup demo test test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ battery-ledger: setup ## attack and kill the ledger at full size on both databas
 
 battery-evaluation: setup ## evaluate real models beside their parents, twice, and again from stored outputs
 	$(BIN)/python -m tests.battery evaluation
+
+battery-governance: setup ## the workflow of releases at random against a plain model of it, 2,000 runs of 50 acts
+	$(BIN)/python -m tests.battery governance
 
 clean: ## remove what the demo and the tests made
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

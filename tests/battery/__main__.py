@@ -14,6 +14,7 @@ from tests.bench.harness import Row, table
 
 BATTERIES: dict[str, list[str]] = {
     "evaluation": ["evaluations"],
+    "governance": ["governance"],
     "ledger": ["as_of", "mutants", "witnesses", "tampering", "writers", "kills"],
 }
 
