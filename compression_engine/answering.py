@@ -93,6 +93,7 @@ def answer(
         for count, found in run.whole_sequences(sequences, store.rows) if plan.states else run.rows(store.rows):
             store.append(found, count)
             if store.rows == total or store.rows - told >= total / _TOLD_TIMES:
+                store.save()  # rows that somebody was told of are not answered again after a kill
                 progress(STAGE, store.rows, total, "rows answered by every model")
                 told = store.rows
         answers = store.close()
