@@ -31,15 +31,16 @@ class RegistryConfig(AppConfig):
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
         from registry.release import hooks as release_hooks
-        from registry.release import move_guards, purging
+        from registry.release import move_guards, purging, second_person_guards
         from registry.release import queries as release_queries
         from registry.release import records as release
         from registry.release.services import recalls, terms_findings
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
-        for condition in (*oversight_guards.CONDITIONS, *release_guards.CONDITIONS, *move_guards.CONDITIONS):
-            guards.refuse_when(condition)
+        for rules in (oversight_guards, release_guards, move_guards, second_person_guards):
+            for condition in rules.CONDITIONS:
+                guards.refuse_when(condition)
         purged.known_by(purging.reason_of)
         standing.known_by(release_queries.served, release_queries.first_approved)
         ruling_hooks.when_terms_changed(terms_hooks.follow_ruling)

@@ -24,12 +24,16 @@ PREFIX = "pressmark_guard_"
 
 @dataclass(frozen=True)
 class Condition:
-    """A rule over several rows: refuse an INSERT into `table` when `refused_when` holds (SQL that both databases read)."""
+    """A rule over several rows: refuse an INSERT into `table` (an UPDATE, where `on` says so) when `refused_when` holds.
+
+    `refused_when` is SQL that both databases read; NEW is the row as it would be, OLD (UPDATE only) as it is.
+    """
 
     name: str
     table: str
     refused_when: str
     message: str
+    on: str = "INSERT"
 
 
 _EXTRA_FROZEN: list[type[models.Model]] = []
@@ -123,7 +127,7 @@ def _sqlite_statements() -> dict[str, str]:
     for rule in _CONDITIONS:
         name = f"{PREFIX}{rule.name}"
         statements[name] = (
-            f'CREATE TRIGGER "{name}" BEFORE INSERT ON "{rule.table}" WHEN {rule.refused_when} '
+            f'CREATE TRIGGER "{name}" BEFORE {rule.on} ON "{rule.table}" WHEN {rule.refused_when} '
             f"BEGIN SELECT RAISE(ABORT, 'pressmark: {rule.message}'); END"
         )
     return statements
@@ -170,7 +174,7 @@ def _postgres_statements() -> dict[str, str]:
         name = f"{PREFIX}{rule.name}"
         statements[name] = (
             _postgres_function(name, rule.refused_when, rule.message)
-            + f'; CREATE TRIGGER "{name}" BEFORE INSERT ON "{rule.table}" FOR EACH ROW EXECUTE FUNCTION "{name}"()'
+            + f'; CREATE TRIGGER "{name}" BEFORE {rule.on} ON "{rule.table}" FOR EACH ROW EXECUTE FUNCTION "{name}"()'
         )
     return statements
 

@@ -173,7 +173,7 @@ def test_a_target_that_is_not_registered_is_no(world: World) -> None:
 def test_purged_bytes_are_admitted_nowhere(world: World) -> None:
     version = world.parent_version()
     world.granted(version)
-    ModelVersion.objects.filter(pk=version.pk).update(purged_at=timezone.now())
+    world.purged(version)
     assert verdict(api("otto"), digest=version.digest) == ("no", None, ["purged"])
 
 

@@ -97,7 +97,7 @@ def test_never_for_changed_purged_or_unjudged_bytes_nor_without_a_reason(world: 
     change_bytes(version)
     with pytest.raises(BytesDiffer):
         broken(world, version)
-    ModelVersion.objects.filter(pk=version.pk).update(purged_at=timezone.now())
+    world.purged(version)
     version.refresh_from_db()
     with pytest.raises(Conflict, match="purged"):
         broken(world, version)

@@ -103,7 +103,8 @@ def test_the_database_moves_no_alias_to_what_is_in_quarantine_or_purged(world: W
     Quarantine.objects.filter(version=child).update(ended_at=timezone.now())  # an end without a release is none
     raw()
     services.end_recall(actor=world.cast.carla, recall=Recall.objects.get(), reason="It was wrong.")
-    ModelVersion.objects.filter(pk=child.pk).update(purged_at=timezone.now())
+    services.suspend(actor=world.cast.otto, model=child.model, alias="production", reason="Its bytes go.")
+    world.purged(child)
     raw()
 
 

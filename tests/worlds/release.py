@@ -16,9 +16,11 @@ from registry.catalog import services as catalog
 from registry.catalog.distributions import to_figures
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.events import Caller
+from registry.oversight.subjects import of_version
 from registry.release import queries, services
 from registry.release.models import AliasAssignment, Approval, Policy, Waiver
 from registry.release.policy_language import ready_made
+from registry.release.services.purges import confirm_purge, request_purge
 from registry.release.serving_models import Target
 from tests.worlds.base import BaseWorld
 from tests.worlds.catalog import figure
@@ -187,6 +189,12 @@ class ReleaseWorld(Below):
             actor=Caller(actor_id=self.cast.people[principal].pk, via="cli"), deputy=person, role=role, team=self.team,
             ends_at=timezone.now() + DAY * 7, reason="On leave.",
         )  # fmt: skip
+
+    def purged(self, version: ModelVersion) -> ModelVersion:
+        """The version without its bytes: root asked for it, and carla confirmed."""
+        asked = request_purge(actor=self.cast.root, subject=of_version(version), reason="Somebody asked to delete it.")
+        confirm_purge(actor=self.cast.carla, purge=asked)
+        return ModelVersion.objects.select_related("model__team").get(pk=version.pk)
 
     def assign_use_case(self, model: RegisteredModel, use_case: Any) -> RegisteredModel:
         return catalog.assign_use_case(actor=self.cast.ada, model=model, use_case=use_case)
