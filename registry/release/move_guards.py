@@ -9,7 +9,7 @@ Rules (raw SQL and shell included):
   role for it, and neither brought, made nor asked for the version; only to files whose structure was measured;
 - it never moves to what is in quarantine or purged;
 - the way out of a quarantine is decided on request alone, once for each request, by a person with the role, who neither asked for
-  it, nor brought or made the version.
+  it, nor brought or made the version; without that, or the end of its recall by somebody who may, no quarantine ends.
 """
 
 # ruff: noqa: S608  statements are built from our own models, never from input
@@ -78,6 +78,8 @@ _ACTS = "(SELECT COUNT(*) FROM release_quarantine_act k WHERE k.quarantine_id = 
 _ASKED_NOW = _ACTS.format(which="= 'requested'") + " > " + _ACTS.format(which="<> 'requested'")
 _QUARANTINED_VERSION = "(SELECT q.version_id FROM release_quarantine q WHERE q.id = NEW.quarantine_id)"
 
+_ENDING = ", ".join(f"'{role.value}'" for role in sorted(PERMISSIONS["recall.end"]))
+
 CONDITIONS = [
     Condition(
         "release_assignment_bound",
@@ -130,5 +132,24 @@ CONDITIONS = [
         + BUILT_IT.format(version=_QUARANTINED_VERSION, actor="NEW.done_by_id")
         + ")",
         "who asked for a release, or brought or made the version, does not decide it",
+    ),
+    Condition(
+        "release_quarantine_end",
+        "release_quarantine",
+        "OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM release_quarantine_act k "
+        "WHERE k.quarantine_id = NEW.id AND k.kind = 'granted') AND NOT EXISTS (SELECT 1 FROM release_recall r "
+        "WHERE r.id = NEW.recall_id AND r.ended_at IS NOT NULL)",
+        "a quarantine ends with its recall, or once its release was granted",
+        on="UPDATE",
+    ),
+    Condition(
+        "release_recall_end",
+        "release_recall",
+        "OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL AND (NEW.ended_reason_id IS NULL OR NOT EXISTS "
+        "(SELECT 1 FROM access_membership m JOIN access_actor p ON p.id = m.actor_id WHERE m.actor_id = NEW.ended_by_id "
+        f"AND m.role IN ({_ENDING}) AND p.ended_at IS NULL AND m.ended_at IS NULL "
+        "AND (m.expires_at IS NULL OR m.expires_at > NEW.ended_at)))",
+        "a recall is ended by somebody who may, with a reason",
+        on="UPDATE",
     ),
 ]

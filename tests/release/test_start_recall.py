@@ -100,8 +100,11 @@ def test_the_database_moves_no_alias_to_what_is_in_quarantine_or_purged(world: W
             AliasAssignment(**{**given, **changes}).save()
 
     raw()
-    Quarantine.objects.filter(version=child).update(ended_at=timezone.now())  # an end without a release is none
-    raw()
+    with pytest.raises(IntegrityError, match="once its release was granted"), transaction.atomic():
+        Quarantine.objects.filter(version=child).update(ended_at=timezone.now())
+    for person in (None, world.cast.people["ada"]):
+        with pytest.raises(IntegrityError, match="by somebody who may"), transaction.atomic():
+            Recall.objects.update(ended_at=timezone.now(), ended_by=person, ended_reason=Recall.objects.get().reason)
     services.end_recall(actor=world.cast.carla, recall=Recall.objects.get(), reason="It was wrong.")
     services.suspend(actor=world.cast.otto, model=child.model, alias="production", reason="Its bytes go.")
     world.purged(child)
