@@ -6,10 +6,11 @@ import argparse
 import json
 from collections.abc import Callable
 
-from tests.bench import evaluation, governance, ledger, quantization
+from tests.bench import data_quality, evaluation, governance, ledger, quantization
 from tests.bench.harness import Row, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "data-quality": data_quality.run,
     "evaluation": evaluation.run,
     "governance": governance.run,
     "ledger": ledger.run,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from django.utils import timezone
 
+from audit.verification import replay as ledger
 from registry import storage
 from registry.access import services as access
 from registry.access.models import Role
@@ -35,6 +36,7 @@ def asked(world: World, version: DatasetVersion | None = None, **given: Any) -> 
 
 def executed(profile: DataProfile) -> DataProfile:
     assert profiling.execute(profile.pk)
+    assert ledger.compare() == []
     return DataProfile.objects.select_related("failure", "dataset_version__dataset__team").get(pk=profile.pk)
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from onnx import load_from_string, numpy_helper
 
+from audit.verification import replay as ledger
 from registry import storage
 from registry.access.queries import system_actor
 from registry.catalog import queries as catalog
@@ -35,6 +36,7 @@ def made(world: World, **given: Any) -> ModelVersion:
 def replayed(world: World, version: ModelVersion) -> Run:
     run = world.executed(services_replays.request_replay(actor=world.cast.ada, version=version))
     assert run.state == "succeeded", queries.run_log(run)
+    assert ledger.compare() == []
     return queries.get_run(world.cast.ada, run.pk)
 
 
