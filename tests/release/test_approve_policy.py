@@ -79,6 +79,21 @@ def test_a_second_policy_for_the_same_tier_under_another_name_is_refused(world: 
         services.approve_policy(actor=world.officer(), policy=authored(world, "another"))
 
 
+def test_policies_of_one_tier_share_it_by_aliases_and_an_overlap_is_told_by_alias(world: World) -> None:
+    world.policy(change=lambda d: d.update(aliases=["staging"]))
+    own = services.author_policy(
+        actor=world.cast.root,
+        slug="live",
+        document=world.policy_document(change=lambda d: d.update(aliases=["production"])),
+    )
+    services.approve_policy(actor=world.officer(), policy=own)
+    assert [str(queries.policy_in_force("limited", a)) for a in ("staging", "production", "canary")] == [
+        "limited@1", "live@1", "None",
+    ]  # fmt: skip
+    with pytest.raises(Conflict, match="limited@1 judges releases of tier limited to staging already"):
+        services.approve_policy(actor=world.officer(), policy=authored(world, "general"))
+
+
 def test_the_same_content_twice_and_an_approval_twice_are_conflicts(world: World) -> None:
     row = world.policy()
     with pytest.raises(Conflict, match="exactly this content"):

@@ -12,7 +12,7 @@ from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, emit, unit
 from registry.release import queries
 from registry.release.models import Policy
-from registry.release.policy_language import PolicyError, parse
+from registry.release.policy_language import PolicyError, PolicyRules, parse
 
 
 def author_policy(*, actor: Caller, slug: str, document: dict[str, Any]) -> Policy:
@@ -93,7 +93,19 @@ def _refuse_overlap(policy: Policy, in_force: list[Policy]) -> None:
         shared = mine.overlaps(queries.policy_rules(other)) if other.slug != policy.slug else set()
         if shared:
             raise Conflict(
-                f"{other} judges releases of tier {', '.join(sorted(shared))} already; two policies at once would contradict.",
-                hint=f"Author this one as the next number of '{other.slug}', or end {other} first.",
+                f"{other} judges releases of tier {', '.join(sorted(shared))}{_to(mine, queries.policy_rules(other))} already; "
+                "two policies at once would contradict.",
+                hint=f"Author this one as the next number of '{other.slug}', end {other} first, or let each name the aliases that "
+                "it alone judges.",
                 code="policy-overlap",
             )
+
+
+def _to(mine: PolicyRules, other: PolicyRules) -> str:
+    """To which aliases both judge, in words."""
+    if not mine.aliases and not other.aliases:
+        return ""
+    shared = (
+        set(mine.aliases) & set(other.aliases) if mine.aliases and other.aliases else {*mine.aliases, *other.aliases}
+    )
+    return f" to {', '.join(sorted(shared))}"
