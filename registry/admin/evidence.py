@@ -20,6 +20,8 @@ from registry.catalog.lineage import Lineage, Node, lineage
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.sentences import sentence
 from registry.catalog.terms import EffectiveTerms
+from registry.compression.measured_again import evidence_documents
+from registry.compression.measured_again import figure as newest_figure
 from registry.compression.models import Run
 from registry.events import Caller
 from registry.release import queries as release
@@ -144,7 +146,7 @@ def _newest(caller: Caller, version: ModelVersion) -> list[tuple[Evidence, dict[
     """The newest document of each kind and source."""
     seen: set[tuple[str, str]] = set()
     found = []
-    for row, document in catalog.evidence_documents(version, catalog.EvidenceReader(caller)):
+    for row, document in evidence_documents(version, catalog.EvidenceReader(caller)):
         if (row.kind, row.source) not in seen:
             seen.add((row.kind, row.source))
             found.append((row, document))
@@ -169,7 +171,7 @@ def _rank(kind: str) -> int:
 
 def _figure(figure: Mapping[str, Any], kind: str, other: ModelVersion | None) -> FigureRow:
     low, high = figure["low"], figure["high"]
-    beside = catalog.figure(other, kind, figure["metric"]) if other is not None and not figure["slice"] else None
+    beside = newest_figure(other, kind, figure["metric"]) if other is not None and not figure["slice"] else None
     where = ", ".join(f"{s['name']} = {s['value']}" for s in figure["slice"])
     return FigureRow(
         metric=figure["metric"].replace("_", " ") + (f" ({where})" if where else ""),

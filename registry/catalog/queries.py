@@ -14,6 +14,7 @@ from registry.access.queries import get_readable, readable, readable_team_ids
 from registry.catalog import targets
 from registry.catalog.descendants import descendants_of
 from registry.catalog.evidence import TARGET_KIND
+from registry.catalog.evidence_order import NEVER, Again, newest_first
 from registry.catalog.evidence_reading import EvidenceReader, evidence_body
 from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
@@ -150,13 +151,13 @@ def evidence_set(version: ModelVersion) -> tuple[str, bytes, list[Evidence]]:
 
 
 def evidence_documents(
-    version: ModelVersion, reader: EvidenceReader | None = None
+    version: ModelVersion, reader: EvidenceReader | None = None, again: Again = NEVER
 ) -> list[tuple[Evidence, dict[str, Any]]]:
-    """Evidence with its documents, for a reader or as they were sealed.
+    """Evidence with its documents, for a reader or as they were sealed; `again` as `evidence_order` has it.
 
     The newest of each kind first (by kind), then the older ones in the same way.
     """
-    rows = list(version.evidence.select_related("dataset_version__dataset").order_by("-created_at", "-id"))
+    rows = newest_first(version.evidence.select_related("dataset_version__dataset"), again)
     seen: dict[str, int] = {}
     ranked = []
     for row in rows:
@@ -177,9 +178,11 @@ def target_measurements(
     return list(zip(rows, documents, targets.staleness(environments), strict=True))
 
 
-def figure(version: ModelVersion, kind: str, metric: str, *, source: str = "measured") -> dict[str, Any] | None:
+def figure(
+    version: ModelVersion, kind: str, metric: str, *, source: str = "measured", again: Again = NEVER
+) -> dict[str, Any] | None:
     """The newest figure of a kind over the whole (no slice). Only measured evidence counts unless said otherwise."""
-    for row in version.evidence.filter(kind=kind, source=source).order_by("-created_at", "-id"):
+    for row in newest_first(version.evidence.filter(kind=kind, source=source), again):
         for found in evidence_body(row)["figures"]:
             if found["metric"] == metric and not found["slice"]:
                 return dict(found)

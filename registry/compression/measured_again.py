@@ -7,10 +7,17 @@ the earlier bytes, and evidence that a policy wants fresh could never be made so
 from __future__ import annotations
 
 import datetime
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 
 from registry import storage
+from registry.catalog import queries as catalog
+from registry.catalog.evidence_reading import EvidenceReader
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import queries
 from registry.compression.models import Run, RunKind, RunState
@@ -20,13 +27,49 @@ from registry.digests import canonical, sha256
 
 def measured_again(version: ModelVersion, until: datetime.datetime) -> dict[str, datetime.datetime]:
     """By digest of evidence, when a run until then last found it again; what was found once only is not there."""
+    return {digest: at for _, digest, at in _found_again(version, until)}
+
+
+def evidence_documents(
+    version: ModelVersion, reader: EvidenceReader | None = None
+) -> list[tuple[Evidence, dict[str, Any]]]:
+    """`catalog.queries.evidence_documents` in the order by which gates go: for every list that a person or a program reads."""
+    return catalog.evidence_documents(version, reader, measured_again(version, timezone.now()))
+
+
+def figure(version: ModelVersion, kind: str, metric: str) -> dict[str, Any] | None:
+    """The figure over the whole that was measured last."""
+    return catalog.figure(version, kind, metric, again=measured_again(version, timezone.now()))
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How often it was tried to measure a version."""
+
+    alike: Mapping[str, int]
+    """By kind, how many runs found again to the byte what was known."""
+    failed: int
+    cancelled: int
+
+
+def tries_of(version: ModelVersion, until: datetime.datetime) -> Tries:
+    """What runs that leave no document of their own did until then: figures found again, failures, cancellations."""
+    ended = Run.objects.filter(kind=RunKind.EVALUATION, parent=version, finished_at__lte=until)
+    return Tries(
+        Counter(kind for kind, _, _ in _found_again(version, until)),
+        ended.filter(state=RunState.FAILED).count(),
+        ended.filter(state=RunState.CANCELLED).count(),
+    )
+
+
+def _found_again(version: ModelVersion, until: datetime.datetime) -> Iterator[tuple[str, str, datetime.datetime]]:
+    """Kind, digest and moment of what runs until then found again to the byte, the earliest first."""
     judged = Q(kind=RunKind.EVALUATION, parent=version) | Q(kind=RunKind.COMPRESSION, child=version)
     succeeded = {"state": RunState.SUCCEEDED, "finished_at__lte": until}
     if not Run.objects.filter(judged, **succeeded).exists():  # most uploads: the long query below is not worth its plan
-        return {}
+        return
     runs = queries.run_rows().filter(judged, **succeeded).order_by("finished_at")
     brought = set(Evidence.objects.filter(version=version, source="measured").values_list("kind", "created_at"))
-    found: dict[str, datetime.datetime] = {}
     for run in runs:
         if run.finished_at is None or run.result_digest is None or not storage.is_stored(run.result_digest):
             continue
@@ -34,5 +77,5 @@ def measured_again(version: ModelVersion, until: datetime.datetime) -> dict[str,
         assert result is not None
         for document in result.evidence:
             if (document["kind"], run.finished_at) not in brought:
-                found[sha256(canonical(evidence_spec(run, version, result, document).document))] = run.finished_at
-    return found
+                digest = sha256(canonical(evidence_spec(run, version, result, document).document))
+                yield str(document["kind"]), digest, run.finished_at

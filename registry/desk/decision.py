@@ -19,7 +19,8 @@ from registry.access.permissions import PERMISSIONS
 from registry.catalog import queries as catalog
 from registry.catalog.distributions import KIND as DISTRIBUTION
 from registry.catalog.models import ModelVersion
-from registry.catalog.queries import EvidenceReader, evidence_documents
+from registry.catalog.queries import EvidenceReader
+from registry.compression.measured_again import evidence_documents
 from registry.desk import figures, metrics
 from registry.events import Caller
 from registry.oversight.models import Finding

@@ -17,8 +17,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from registry.catalog.distributions import KIND as DISTRIBUTION
 from registry.catalog.models import Evidence, ModelVersion
-from registry.catalog.queries import EvidenceReader, evidence_documents
+from registry.catalog.queries import EvidenceReader
 from registry.catalog.sentences import sentence
+from registry.compression.measured_again import evidence_documents
 from registry.compression.models import Run
 from registry.desk import figures, metrics, svg
 from registry.events import Caller

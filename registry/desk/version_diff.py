@@ -10,6 +10,7 @@ from registry.catalog import queries as catalog
 from registry.catalog.distributions import KIND as DISTRIBUTION
 from registry.catalog.lineage import Lineage
 from registry.catalog.models import ModelVersion
+from registry.compression.measured_again import evidence_documents
 from registry.desk import figures, metrics
 from registry.desk.differences import FigureSide, FileSide, Key, Line, Part, compare_figures, side_by_side
 from registry.desk.differences import files as compare_files
@@ -138,7 +139,7 @@ def _figures(caller: Caller, version: ModelVersion) -> tuple[Figures, Figures]:
     measured: Figures = {}
     structure: Figures = {}
     seen = set()
-    for row, document in catalog.evidence_documents(version, catalog.EvidenceReader(caller)):
+    for row, document in evidence_documents(version, catalog.EvidenceReader(caller)):
         if (row.kind, row.source) in seen or row.kind == DISTRIBUTION:
             continue
         seen.add((row.kind, row.source))

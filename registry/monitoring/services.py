@@ -10,8 +10,8 @@ from registry import storage
 from registry.access import permissions
 from registry.access.services import check_slug, new_text
 from registry.catalog import distributions
-from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.compression.measured_again import evidence_documents
 from registry.digests import is_digest
 from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller, Ref, Unit, emit, unit
@@ -58,7 +58,7 @@ def _freeze(opened: Unit, approval: Approval) -> Baseline | None:
     found = next(
         (
             (row, body)
-            for row, body in catalog.evidence_documents(version)
+            for row, body in evidence_documents(version)
             if row.kind == distributions.KIND and row.source == "measured"
         ),
         None,

@@ -4,11 +4,13 @@ Rules:
 - only what a rule went by stands here, told by the verdict's own inputs, so that it stays what the approver signs;
 - size, speed, memory, energy and money rest on no rows that anybody could choose well;
 - rows and plan that a rule names were chosen by the policy, which two people answer for; others by whoever asked to evaluate;
-- how often a kind was measured is said: the newest decides, so whoever tries often enough may have waited for good luck.
+- how often a kind was measured is said, by runs, with how many found the same again, failed or were cancelled: the newest decides,
+  so whoever tries often enough may have waited for good luck.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from registry import storage
 from registry.catalog.evidence_reading import evidence_body
 from registry.catalog.models import Evidence
+from registry.compression.measured_again import Tries, tries_of
 from registry.compression.queries import Names
 from registry.digests import parse_canonical
 from registry.events import Caller
@@ -46,7 +49,12 @@ class Ground:
     """The rules that name no rows: whoever asked for the evaluation chose them."""
     free_of_plan: Sequence[str]
     tries: int
-    """How many documents of the kind that was measured most often there were when the gate was asked."""
+    """How many runs had measured the kind that was measured most often, when the gate was asked."""
+    alike: int
+    """How many of these found again to the byte what was known."""
+    failed: int
+    cancelled: int
+    """How many evaluations of the version had failed, and how many were cancelled."""
 
     @property
     def output(self) -> str:
@@ -105,7 +113,8 @@ def grounds_of(verdict: Verdict) -> list[Ground]:
             document = evidence_body(row)
             key = (_subject(row, document), _facts(document).get("plan", ""))
             found.setdefault(key, _Gathered(row, [])).add(row, document, rules)
-    grounds = [_ground(key, gathered, asked, known) for key, gathered in found.items()]
+    tries = tries_of(verdict.version, verdict.created_at)
+    grounds = [_ground(key, gathered, asked, known, tries) for key, gathered in found.items()]
     return sorted(grounds, key=lambda ground: (-len(ground.rules), ground.dataset_digest, ground.plan_digest))
 
 
@@ -128,6 +137,9 @@ def grounds_body(caller: Caller, verdict: Verdict) -> list[dict[str, Any]]:
             "rules_without_rows": list(ground.free_of_rows),
             "rules_without_plan": list(ground.free_of_plan),
             "measured_times": ground.tries,
+            "measured_alike": ground.alike,
+            "failed_runs": ground.failed,
+            "cancelled_runs": ground.cancelled,
         }
         for ground in grounds_of(verdict)
     ]
@@ -145,7 +157,11 @@ class _Gathered:
 
 
 def _ground(
-    key: tuple[str, str], gathered: _Gathered, asked: Mapping[str, Mapping[str, Any]], known: Sequence[Evidence]
+    key: tuple[str, str],
+    gathered: _Gathered,
+    asked: Mapping[str, Mapping[str, Any]],
+    known: Sequence[Evidence],
+    tries: Tries,
 ) -> Ground:
     rules = sorted({rule for _, _, named in gathered.documents for rule in named})
     kinds = sorted({row.kind for row, _, _ in gathered.documents})
@@ -154,6 +170,8 @@ def _ground(
         f["n"] for _, document, _ in gathered.documents for f in document["figures"] if not f["slice"] and f["n"]
     ]
     said = facts.get(ALL_ROWS, "")
+    known_of = Counter(row.kind for row in known)
+    times, alike = max((known_of[kind] + tries.alike.get(kind, 0), tries.alike.get(kind, 0)) for kind in kinds)
     return Ground(
         rules=rules,
         kinds=kinds,
@@ -165,7 +183,10 @@ def _ground(
         plan=_plan(key[1]),
         free_of_rows=[rule for rule in rules if asked.get(rule, {}).get(ROWS) is None],
         free_of_plan=[rule for rule in rules if asked.get(rule, {}).get(PLAN) is None],
-        tries=max(sum(row.kind == kind for row in known) for kind in kinds),
+        tries=times,
+        alike=alike,
+        failed=tries.failed,
+        cancelled=tries.cancelled,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.catalog import queries as catalog
+from registry.catalog.evidence_order import last_measured
 from registry.catalog.models import Artifact, Edge, EdgeRole, Evidence, ModelVersion, RegisteredModel, VersionOrigin
 from registry.compression.measured_again import measured_again
 from registry.provenance.licences import TermsDocument
@@ -110,7 +111,7 @@ def _evidence(
             source=row.source,
             digest=row.digest,
             version_digest=row.version_digest,
-            created_at=max(row.created_at, again.get(row.digest, row.created_at)),
+            created_at=last_measured(row, again),
             figures=document["figures"],
             environment={str(fact["name"]): str(fact["value"]) for fact in document["environment"]},
             datasets=_named(document, "dataset"),

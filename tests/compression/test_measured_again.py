@@ -8,9 +8,10 @@ import pytest
 from django.utils import timezone
 
 from registry import storage
+from registry.catalog.evidence_reading import evidence_body
 from registry.catalog.models import Evidence
 from registry.compression import services
-from registry.compression.measured_again import measured_again
+from registry.compression.measured_again import evidence_documents, figure, measured_again, tries_of
 from registry.compression.models import Run
 from registry.release.evidence_choice import chosen
 from registry.release.inputs import gather
@@ -41,6 +42,13 @@ def test_the_same_questions_asked_again_have_the_last_word_over_kinder_ones_aske
     again = asked(STRICT)
     assert Evidence.objects.filter(version=version, kind="quality").count() == 2  # the same bytes are one row
     assert (goes_by().digest, goes_by().created_at) == (strict, again.finished_at)
+    shown = [row for row, _ in evidence_documents(version) if row.kind == "quality"]
+    assert [row.digest == strict for row in shown] == [True, False]  # lists go by the same order as gates
+    assert figure(version, "quality", "accuracy") in evidence_body(shown[0])["figures"]
+    queued = services.request_evaluation(actor=world.cast.ada, version=version, evaluation=rows, plan=KINDER)
+    services.cancel_run(actor=world.cast.ada, run=queued)
+    tries = tries_of(version, timezone.now())
+    assert (tries.alike["quality"], tries.failed, tries.cancelled) == (1, 0, 1)
     assert between.finished_at is not None
     assert measured_again(version, between.finished_at) == {}  # as it was known then
     storage.path_of(str(again.result_digest)).unlink()  # the same file as the first one's: nothing is known of either

@@ -80,7 +80,8 @@ def test_the_api_tells_the_same(story: Scene) -> None:
             "rules": rules, "kinds": ["fidelity"], "dataset": f"search/{run.evaluation}", "n": 833, "output": "logits",
             "dataset_digest": run.evaluation.bound_digest, "plan_digest": run.plan_digest, "slices": ["race"],
             "label": "approved", "distinct_rows": "800", "seen_rows": None, "rules_without_rows": rules,
-            "rules_without_plan": rules, "measured_times": 2,
+            "rules_without_plan": rules, "measured_times": 2, "measured_alike": 0,
+            "failed_runs": 0, "cancelled_runs": 0,
         }
     ]  # fmt: skip
 
