@@ -10,8 +10,8 @@ from registry.release.services.approvals import (
     revoke_approval,
     withdraw_approval,
 )
-from registry.release.services.break_glass import break_glass, require_break_glass
 from registry.release.services.drills import Drilled, drill_rollback, try_rollback
+from registry.release.services.emergencies import break_glass, require_break_glass
 from registry.release.services.gate import end_waiver, evaluate_gate, sign_waiver
 from registry.release.services.moves import CheckedBytes, check_bytes
 from registry.release.services.policies import approve_policy, author_policy, end_policy

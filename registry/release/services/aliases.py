@@ -1,4 +1,4 @@
-"""Aliases move by appending: promote and suspend. The way back stands in `rollbacks`, a move in an emergency in `break_glass`.
+"""Aliases move by appending: promote and suspend. The way back stands in `rollbacks`, a move in an emergency in `emergencies`.
 
 Rules:
 - each move is checked again at the moment of the move, under the model's lock: who may move this alias, the bytes, what stops it;
