@@ -5,6 +5,8 @@ Rules:
 - an act on a thing of a team needs a role there that the table names; the role that allowed it is sealed with the act;
 - for acts that may be done in somebody's place (`authority`), a deputy acts under the role that the principal holds at that moment;
   a role that is held as a deputy is never handed on;
+- acts by which somebody answers with a name (`PERSONS_ONLY`) are no service account's, whatever role it was given: else whoever
+  holds its token would be the second person of their own act;
 - a thing that the caller may not read is not found, never forbidden.
 """
 
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from registry.access.models import Actor, Deputyship, Membership, Role
+from registry.access.models import Actor, ActorKind, Deputyship, Membership, Role
 from registry.errors import Forbidden
 from registry.events import Caller
 
@@ -108,6 +110,13 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "ledger.confirm_move": _ADMINISTRATORS,
 }
 
+PERSONS_ONLY = frozenset({
+    "ruling.author", "ruling.approve", "tier_table.author", "tier_table.approve", "policy.author", "policy.approve",
+    "alias_rule.author", "alias_rule.approve", "use_case.lower_tier", "attestation.sign", "review.sign", "waiver.sign",
+    "hold.place", "hold.end", "purge.request", "purge.confirm", "finding.close", "recall.start", "recall.end", "deputy.appoint",
+    "membership.grant", "actor.create", "service_token.create",
+})  # fmt: skip
+
 
 def roles_of(actor_id: uuid.UUID, team_id: uuid.UUID | None) -> set[Role]:
     """The roles in force for an actor in a team, those for the whole instance included."""
@@ -121,7 +130,7 @@ def roles_of(actor_id: uuid.UUID, team_id: uuid.UUID | None) -> set[Role]:
 
 def may(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> bool:
     """Whether some role of the actor allows the act."""
-    return bool(roles_of(actor_id, team_id) & PERMISSIONS[action])
+    return bool(roles_of(actor_id, team_id) & PERMISSIONS[action]) and not _needs_a_person(actor_id, action)
 
 
 def require(caller: Caller, action: str, team_id: uuid.UUID | None) -> str:
@@ -129,8 +138,18 @@ def require(caller: Caller, action: str, team_id: uuid.UUID | None) -> str:
     held = roles_of(caller.actor_id, team_id)
     for role in Role:
         if role in held and role in PERMISSIONS[action]:
+            if _needs_a_person(caller.actor_id, action):
+                raise Forbidden(
+                    f"'{action}' is an act of a person, not of a service account.",
+                    hint="Log in under your own name.",
+                    code="not-a-person",
+                )
             return role.value
     raise refused(action, team_id)
+
+
+def _needs_a_person(actor_id: uuid.UUID, action: str) -> bool:
+    return action in PERSONS_ONLY and not Actor.objects.filter(pk=actor_id, kind=ActorKind.PERSON).exists()
 
 
 def refused(action: str, team_id: uuid.UUID | None) -> Forbidden:
