@@ -6,6 +6,7 @@ may not see is left out by `history_names`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from audit.history.moments import Moment
@@ -185,11 +186,16 @@ class _Shaper:
     def allowed(self, approval: ApprovalThen) -> Shape:
         """By whose approval an alias served what it served."""
         return {
-            "granted_by": [self.names.person(d.row["decided_by_id"], d.row["role"]) for d in approval.grants],
+            "granted_by": [self._grantor(d.row) for d in approval.grants],
             "id": approval.record.id,
             "requested_by": self.names.person(approval.record.row["requested_by_id"]),
             "status": approval.status.word if approval.status else UNKNOWN,
         }
+
+    def _grantor(self, row: Mapping[str, Any]) -> Shape:
+        """Who granted, and in whose place: both answer for it."""
+        principal = self.names.person(row["on_behalf_of_id"])
+        return {**(self.names.person(row["decided_by_id"], row["role"]) or {}), "on_behalf_of": principal}
 
     def approval(self, approval: ApprovalThen) -> Shape:
         row, status = approval.record.row, approval.status

@@ -113,16 +113,22 @@ def _alias_line(alias: Answer) -> str:
     if alias["serves"] is None:
         return f"{alias['alias']}: nothing  {how}"
     allowed = alias["approval"]
-    granted = ", ".join(_who(person) for person in allowed["granted_by"]) if allowed else "nobody"
+    people = allowed["granted_by"] if allowed else []
+    granted = ", ".join(f"{_who(person)}{_for_whom(person['on_behalf_of'])}" for person in people) or "nobody"
     worth = allowed["status"] if allowed else "missing"
     said = f"granted by {granted}, worth then: {worth}"
     return f"{alias['alias']}: version {move['version']}  {move['digest']}  {how}; {said}"
 
 
 def _approval_line(row: Answer) -> str:
-    decisions = [f"{d['kind']} by {_who(d['by'])}" for d in row["decisions"]]
+    decisions = [f"{d['kind']} by {_who(d['by'])}{_for_whom(d['on_behalf_of'])}" for d in row["decisions"]]
     told = ", ".join([f"requested by {_who(row['requested_by'])}", *decisions])
     return " ".join([f"version {row['version']} for {row['alias']}: {row['status']}  {told}.", *row["status_reasons"]])
+
+
+def _for_whom(principal: Answer | None) -> str:
+    """A deputy decides in somebody's place; both answer for it."""
+    return f" in the place of {_who(principal)}" if principal else ""
 
 
 def _waiver_lines(waivers: list[Answer]) -> Iterator[str]:

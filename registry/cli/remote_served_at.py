@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.alias} served nothing at {row['at']}: suspended from {row['assigned_at']} {until}.")
         return 0
     print(f"{row['version']}  {row['version_digest']}")
-    print(f"from {row['assigned_at']} {until}, {row['kind']} by {row['assigned_by']}")
+    print(f"from {row['assigned_at']} {until}, {row['kind']} by {row['assigned_by_name']}")
     if row["approval_record"]:
         print(f"on the approval {row['approval']}, {row['approval_record']['status']} today")
     else:

@@ -138,6 +138,7 @@ class ServedAt(Query):
         following = queries.move_after(move)
         return {
             **shapes.assignment_body(move),
+            "assigned_by_name": str(move.assigned_by),
             "at": time_text(at),
             "until": time_text(following.assigned_at) if following else None,
             "approval_record": shapes.approval_body(queries.get_approval(caller, move.approval_id))

@@ -93,6 +93,9 @@ def test_a_deputy_is_appointed_decides_and_ends_from_a_shell(pressmark: Pressmar
     assert pressmark("ada", "request-approval", version, "--reason", "Smaller.") == 0
     assert pressmark("dora", "grant-approval", version, "--reason", "Fine.") == 0
     assert word() == "granted"
+    capsys.readouterr()
+    assert pressmark("carla", "as-of", version.partition("@")[0]) == 0
+    assert "granted by Dora as approver in the place of Omar" in capsys.readouterr().out
     assert pressmark("dora", "end-deputyship") == 0
     assert "dora for omar" in capsys.readouterr().out
     assert pressmark("omar", "end-deputyship", str(Deputyship.objects.get().pk)) == 0

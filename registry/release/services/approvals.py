@@ -217,7 +217,7 @@ def _way(actor: Caller, row: Approval, kind: str) -> Authority:
         return found
     if found.code in ("granted-already", "role-complete"):
         _demand_open(row, kind)
-        raise Conflict(found.sentence, hint=f"It needs {now.required} different people.", code=found.code)
+        raise Conflict(found.sentence, hint="Leave it to somebody else who may decide.", code=found.code)
     hints = {
         "own-work": "Ask another approver of the team.",
         "not-a-person": "Log in under your own name.",
@@ -234,6 +234,8 @@ def _demand_open(row: Approval, kind: str) -> rules.Status:
     members = {"code": "not-open", "status_now": now.word}
     if kind == DecisionKind.GRANTED:
         hint = "Ask for a new approval; it will be bound to the present state."
+        if now.word == rules.GRANTED:
+            hint = "It has every grant that it needs; the alias can be moved by it."
         if now.word == rules.RETURNED:
             hint = "A question about it waits for its answer; it goes on when somebody of the team has answered."
         raise Conflict(
