@@ -138,8 +138,10 @@ def in_another_team(world: World) -> tuple[Approval, Actor, dict[str, Any]]:
 
 
 def under_another_role(world: World) -> tuple[Approval, Actor, dict[str, Any]]:
-    world.deputy("dora", "carla", Role.COMPLIANCE_OFFICER)
-    return open_approval(world), world.cast.people["dora"], {"on_behalf_of": world.cast.people["carla"]}
+    """Kim could decide as an approver, and lent the other role alone."""
+    kim = world.person("kim", Role.APPROVER, Role.COMPLIANCE_OFFICER)
+    world.deputy("dora", "kim", Role.COMPLIANCE_OFFICER)
+    return open_approval(world), world.cast.people["dora"], {"on_behalf_of": kim}
 
 
 def of_one_who_lost_the_role(world: World) -> tuple[Approval, Actor, dict[str, Any]]:
