@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.governance_stops import recall_rows, rollback_rows
+from tests.bench.governance_trials import trial_rows
 from tests.bench.harness import Row, at_most, not_measured, of_a_peer
 from tests.services.home import Home
 from tests.services.postgres import ServiceMissing, running_postgres
@@ -36,6 +37,7 @@ def run(quick: bool) -> list[Row]:
             rows += _rows("sqlite", shape, rounds, Home(Path(name) / f"sqlite-{shape}"))
         rows += recall_rows("sqlite", rounds, Home(Path(name) / "sqlite-recall"))
         rows += rollback_rows("sqlite", 4 * rounds, Home(Path(name) / "sqlite-rollback"))
+        rows += trial_rows("sqlite", 1 if quick else 3, Home(Path(name) / "sqlite-trials"))
         try:
             for shape in range(len(SHAPES)):
                 with running_postgres() as url:
@@ -44,6 +46,8 @@ def run(quick: bool) -> list[Row]:
                 rows += recall_rows("postgresql", rounds, Home(Path(name) / "postgresql-recall", url))
             with running_postgres() as url:
                 rows += rollback_rows("postgresql", 4 * rounds, Home(Path(name) / "postgresql-rollback", url))
+            with running_postgres() as url:
+                rows += trial_rows("postgresql", 1 if quick else 3, Home(Path(name) / "postgresql-trials", url))
         except ServiceMissing as missing:
             rows.append(not_measured("governance-postgresql", "terms and recalls on PostgreSQL", "ms", str(missing)))
     return rows

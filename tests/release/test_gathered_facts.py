@@ -126,13 +126,13 @@ def test_a_recall_is_named_to_the_team_that_owns_what_was_recalled_and_to_no_oth
         stream=f"team:{team.pk}", kind="dataset_version", about=text.pk, subject="secret/rows@1", reason=text, affected=1,
         recalled_by=person, role="compliance_officer", recalled_at=timezone.now(),
     )  # fmt: skip
-    row = Quarantine.objects.create(
+    Quarantine.objects.create(
         model=version.model, version=version, version_digest=version.digest, recall=recall, distance=2,
         created_at=timezone.now(),
     )  # fmt: skip
     (found,) = gathered(version).recalls
     assert found.stops
     assert ("secret/rows@1" in found.subject) is own
-    row.ended_at = timezone.now()
-    row.save(update_fields=["ended_at"])
-    assert not gathered(version).recalls[0].stops
+    recall.ended_at, recall.ended_by, recall.ended_reason = timezone.now(), person, text
+    recall.save(update_fields=["ended_at", "ended_by", "ended_reason"])
+    assert gathered(version).recalls == []
