@@ -79,6 +79,11 @@ class Measured:
         return self.run is not None and (kind in FOLDED or kind.endswith(("-incumbent", "-first")))
 
     @property
+    def other(self) -> str:
+        """With whom it compares."""
+        return metrics.other_of(self.evidence.kind)
+
+    @property
     def headline(self) -> FigureView | None:
         """The figure that speaks for the document while it is folded."""
         return next((view for view in self.overall if view.row.figure["value"] is not None), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from registry.desk.evaluations.record import Record
+from registry.desk.evaluations.record import WHO, Record
 from registry.desk.figures import where_of, where_text
 from registry.desk.metrics import kind_name, name_of, other_of
 
@@ -21,11 +21,21 @@ _NEEDS = {
     "calibration": "it needs a classifier with probabilities or logits",
     "robustness": "the plan says no modality, or the rows are of none that can be corrupted",
     "out-of-distribution": "no data of another kind was given",
+    "invariance": "it needs a model that runs here, and rows that it can be asked for again",
     "timing": "the run asked for no timing",
     "memory": "the run asked for no memory",
     "energy": "neither a counter of the machine nor a sheet to estimate from was at hand",
     "cost": "no price sheet was given",
 }
+
+
+_ASKED_AS = {"invariance": "fidelity"}
+"""The measure of a plan that brings a kind of another name."""
+_BESIDE = {
+    "incumbent": ("fairness", "calibration", "robustness", "out-of-distribution", "fidelity"),
+    "first": ("fairness", "calibration", "fidelity"),
+}
+"""What is asked of which other model as well: damaged and foreign rows are not run for the first, to spare the time."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,18 @@ class Missing:
 def missing_of(record: Record) -> Sequence[Missing]:
     """Kinds that are not there, then figures without a value."""
     kinds = [Missing(kind_name(kind), _why(record, kind)) for kind in _NEEDS if kind not in record.kinds]
-    return [*kinds, *_without_value(record)]
+    return [*kinds, *_not_beside(record), *_without_value(record)]
+
+
+def _not_beside(record: Record) -> list[Missing]:
+    """What was measured of the version and the parent, and not beside another model that stood there too."""
+    found = []
+    for role, asked in _BESIDE.items():
+        digest = record.subject(role)
+        if digest and digest != record.subject("parent"):
+            missing = (k for k in asked if k in record.kinds and f"{k}-{role}" not in record.kinds)
+            found += [Missing(kind_name(f"{k}-{role}"), f"the run did not ask it of {WHO[role]}") for k in missing]
+    return found
 
 
 def _why(record: Record, kind: str) -> str:
@@ -48,7 +69,7 @@ def _why(record: Record, kind: str) -> str:
         return "the run had no plan" + ("" if kind not in _NEEDS_LABELS else ", so it knew no labels")
     if plan is not None:
         asked = plan.get("measures") or []
-        if asked and kind.partition("-")[0] not in {str(name).partition("-")[0] for name in asked}:
+        if asked and _ASKED_AS.get(kind, kind).partition("-")[0] not in {str(name).partition("-")[0] for name in asked}:
             return "the plan did not ask for it"
         if kind in _NEEDS_LABELS and not plan.get("label"):
             return _NO_LABELS

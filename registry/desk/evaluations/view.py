@@ -23,7 +23,7 @@ from registry.desk.measured import Measured, measured_document
 from registry.desk.metrics import name_of
 from registry.events import Caller
 
-COMPARISON, FIDELITY = "comparison", "fidelity"
+COMPARISON, FIDELITY, INVARIANCE = "comparison", "fidelity", "invariance"
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,30 @@ class Evaluation:
     def out_of_distribution(self) -> Measured | None:
         return self._kind("out-of-distribution")
 
+    def _beside(self, kind: str) -> list[Measured]:
+        """The same question asked of the incumbent, and of the first approved version."""
+        return [found for other in ("incumbent", "first") if (found := self._kind(f"{kind}-{other}")) is not None]
+
+    @property
+    def fairness_beside(self) -> list[Measured]:
+        return self._beside("fairness")
+
+    @property
+    def calibration_beside(self) -> list[Measured]:
+        return self._beside("calibration")
+
+    @property
+    def robustness_beside(self) -> list[Measured]:
+        return self._beside("robustness")
+
+    @property
+    def out_of_distribution_beside(self) -> list[Measured]:
+        return self._beside("out-of-distribution")
+
     @property
     def same(self) -> list[Measured]:
-        """How alike the answers are, against each other model, once where one plays several parts."""
-        kinds = {FIDELITY} | {f"{FIDELITY}-{r}" for r in ("incumbent", "first") if not self._repeats(r)}
+        """How alike the answers are, against each other model, once where one plays several parts; and however one asks."""
+        kinds = {FIDELITY, INVARIANCE} | {f"{FIDELITY}-{r}" for r in ("incumbent", "first") if not self._repeats(r)}
         return [d for d in self.documents if d.evidence.kind in kinds]
 
     def _repeats(self, role: str) -> bool:
@@ -102,6 +122,7 @@ class Evaluation:
         """Kinds that have no part of the page of their own."""
         own = {"quality", "fairness", "calibration", "robustness", "out-of-distribution", "distribution"}
         shown = {d.evidence.pk for d in [*self.same, *self.costs]}
+        shown |= {d.evidence.pk for kind in own for d in self._beside(kind)}
         left_out = (COMPARISON, FIDELITY)
         kinds = (d for d in self.documents if not d.evidence.kind.startswith(left_out))
         return [d for d in kinds if d.evidence.kind not in own and d.evidence.pk not in shown]

@@ -16,6 +16,7 @@ from registry.access.http import caller_of
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression.queries import Material, Names
 from registry.desk import figures, metrics
+from registry.desk.facts import fact_text
 
 register = template.Library()
 _NOT_IN_A_CLASS = re.compile(r"[^a-z0-9-]+")
@@ -160,6 +161,12 @@ def format_name(value: str) -> str:
 def role_name(value: str | None) -> str:
     """A role as people say it."""
     return (value or "").replace("_", " ").replace("-", " ")
+
+
+@register.simple_tag
+def fact(name: str, value: str) -> str:
+    """What an environment says, in words."""
+    return fact_text(name, value)
 
 
 @register.filter
