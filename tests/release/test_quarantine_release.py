@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from audit.verification.replay import compare
 from registry.access.models import Actor, Role
 from registry.errors import Conflict, Forbidden
 from registry.events import Caller
@@ -113,3 +114,13 @@ def test_the_database_refuses_the_same(world: World, stopped: Quarantine) -> Non
     raw(own, bea, "granted", "does not decide")
     services.refuse_quarantine_release(actor=world.cast.omar, quarantine=stopped, reason="No.")
     raw(stopped, people["omar"], "granted", "once at a time")
+
+
+def test_the_ledger_alone_rebuilds_recalls_releases_emergencies_and_drills(world: World, stopped: Quarantine) -> None:
+    ask(world, stopped)
+    grant(stopped, world.cast.omar)
+    free = world.child_version(world.parent_version(stopped.model, seed=91), seed=92)
+    services.break_glass(actor=world.cast.otto, version=free, alias="canary", reason="Down.")
+    services.drill_rollback(actor=world.cast.otto, model=stopped.model, alias="production")
+    services.end_recall(actor=world.cast.carla, recall=stopped.recall, reason="Cleared.")
+    assert compare() == []
