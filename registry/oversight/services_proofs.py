@@ -2,21 +2,27 @@
 
 Rules:
 - a review is bound to the digest of the state; a later one of the same kind takes its place, and says when the next one is due;
-- whoever brought the state, or asked for the run that made it, does not review it (the database refuses it as well);
+- whoever brought the state, or asked for the run that made it, does not review it, nor the same weights or rows under another name
+  (the database refuses it as well);
 - while a hold stands, what it names is neither purged nor erased; placing and ending one needs a reason.
 """
 
 from __future__ import annotations
 
 import datetime
+from typing import Any
+
+from django.db.models import QuerySet
 
 from registry.access import permissions
 from registry.access.services import new_text
+from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.models import Run
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.oversight.models import Hold, Review
 from registry.oversight.queries import team_of_stream
+from registry.provenance.models import DatasetVersion
 from registry.provenance.subjects import Subject
 
 REVIEW_KINDS = ("vetting", "privacy", "legal", "security", "quality", "other")
@@ -66,6 +72,23 @@ def _refuse_own_work(actor: Caller, subject: Subject) -> None:
             hint="Ask another approver or compliance officer.",
             code="own-work",
         )
+    if _same_work(subject).filter(created_by_id=actor.actor_id).exists() or (
+        subject.kind == "version"
+        and Run.objects.filter(child__in=_same_work(subject), requested_by_id=actor.actor_id).exists()
+    ):
+        raise Forbidden(
+            f"You brought or made what {subject.name} holds under another name; somebody else has to review it.",
+            hint="Ask another approver or compliance officer.",
+            code="own-work",
+        )
+
+
+def _same_work(subject: Subject) -> QuerySet[Any]:
+    """Every version of models with the same weights, or of data with the same rows."""
+    if subject.kind == "version":
+        weights = Artifact.objects.filter(version_id=subject.about, role="weights").values("digest")
+        return ModelVersion.objects.filter(artifacts__digest__in=weights, artifacts__role="weights")
+    return DatasetVersion.objects.filter(digest__isnull=False, digest=subject.digest)
 
 
 def place_hold(*, actor: Caller, subject: Subject, reason: str) -> Hold:

@@ -20,14 +20,8 @@ from __future__ import annotations
 
 from registry.access.permissions import PERMISSIONS
 from registry.guards import Condition
+from registry.oversight.guards import BUILT_IT
 
-# the same weights in another version are the same work: else a second registration would wash the builder's name off
-BUILT_IT = (
-    "EXISTS (SELECT 1 FROM catalog_artifact s JOIN catalog_artifact o ON o.digest = s.digest AND o.role = 'weights' "
-    "JOIN catalog_version v ON v.id = o.version_id WHERE s.version_id = {version} AND s.role = 'weights' "
-    "AND (v.created_by_id = {actor} OR EXISTS "
-    "(SELECT 1 FROM compression_run r WHERE r.child_id = v.id AND r.requested_by_id = {actor})))"
-)
 _APPROVED_VERSION = "(SELECT a.version_id FROM release_approval a WHERE a.id = NEW.approval_id)"
 _ASKED = (
     "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.requested_by_id = {actor}) OR "

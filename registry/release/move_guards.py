@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from registry.access.permissions import PERMISSIONS
 from registry.guards import Condition
-from registry.release.guards import BUILT_IT
+from registry.oversight.guards import BUILT_IT
 
 _FOREIGN_ALIAS = "NOT EXISTS (SELECT 1 FROM release_alias x WHERE x.id = NEW.alias_id AND x.model_id = NEW.model_id)"
 _OFFICER, _APPROVER = " AND d.role = 'compliance_officer'", " AND d.role = 'approver'"

@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from audit.models import Entry
 from registry.access import services as access
@@ -94,6 +94,23 @@ def test_who_brought_it_does_not_review_it_through_any_door(world: World, rows: 
     )  # fmt: skip
     with pytest.raises(IntegrityError, match="cannot review"):
         Review.objects.bulk_create([row])
+
+
+@pytest.mark.db_guarantee
+def test_the_same_weights_or_rows_under_another_name_are_the_same_work(world: World) -> None:
+    bea = world.person("bea", Role.ENGINEER, Role.COMPLIANCE_OFFICER)
+    caller, rows = Caller(actor_id=bea.pk, via="cli"), b"id,label\n1,cat\n2,dog\n"
+    weights = {("model.onnx", "weights"): world.tiny_onnx(5)}
+    world.version(world.model(), files=weights, actor=caller)
+    world.dataset_version(slug="hers", data=rows, actor=caller)
+    again = world.version(world.model(), files=weights | {("note.txt", "other"): b"hello"})
+    for subject in (of_version(again), of_dataset_version(world.dataset_version(slug="washed", data=rows))):
+        with pytest.raises(Forbidden, match="another name"):
+            sign_review(actor=caller, subject=subject, kind="vetting", accepted=True, statement="Fine.")
+        good = sign(world.cast, subject)
+        with pytest.raises(IntegrityError, match="cannot review"), transaction.atomic():
+            fields = {f.attname: getattr(good, f.attname) for f in Review._meta.concrete_fields}
+            Review.objects.bulk_create([Review(**{**fields, "id": uuid7(), "reviewed_by_id": bea.pk})])
 
 
 def test_who_asked_for_the_run_does_not_review_what_it_made(world: World) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from audit.models import Entry
 from registry import storage
+from registry.catalog.services_corrections import correct_version
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, NotFound
 from registry.release import queries, services
 from registry.release.models import Alias, AliasAssignment, Approval
@@ -170,3 +171,15 @@ def test_a_moment_outside_of_the_calendar_is_refused(world: World, moment: str) 
     answer = api("ada").get(path, {"at": moment})
     assert answer.status_code == 422
     assert "'at'" in answer.json()["detail"]
+
+
+def test_what_was_corrected_after_the_grant_was_seen_by_nobody_who_granted(world: World) -> None:
+    """Else a builder could answer a stricter ruling with a milder licence, alone, and promote by the old approval."""
+    version = world.parent_version()
+    approval = world.granted(version)
+    correct_version(actor=world.cast.ada, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
+    with pytest.raises(Conflict) as refused:
+        promote(world, approval, world.cast.ada)
+    assert (refused.value.code, Alias.objects.count()) == ("corrected-since", 0)
+    services.revoke_approval(actor=world.cast.omar, approval=approval, reason="The licence was corrected.")
+    assert promote(world, world.granted(version)).version == version

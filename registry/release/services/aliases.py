@@ -3,6 +3,8 @@
 Rules:
 - each move is checked again at the moment of the move, under the model's lock: who may move this alias, the bytes, what stops it;
 - promote: the approval is granted now (not stale, expired, returned or revoked), and the gate passes under the policy in force now;
+- promote: what was corrected about the version (licence, knowledge of its training data) after the last grant was seen by nobody
+  who granted; what is live stays so, but the version is not moved anywhere by that approval;
 - suspend: an alias serves nothing, at once and without a replacement, until somebody promotes or rolls back.
 """
 
@@ -50,6 +52,7 @@ def promote(
         row = queries.approvals_of(approval.version).get(pk=approval.pk)
         _demand_granted(row)
         version = row.version
+        _refuse_corrected(row)
         demand_fresh(version, checked)
         refuse_quarantined(version)
         now = queries.incumbent(locked, alias)
@@ -69,6 +72,19 @@ def _demand_granted(approval: Approval) -> None:
             hint="Promotion needs an approval that is granted and still fits the present state; ask for a new one.",
             code="not-granted",
             status_now=now.word,
+        )
+
+
+def _refuse_corrected(approval: Approval) -> None:
+    """Who built a version may correct it alone, so a milder word needs the eyes of those who grant before it moves anything."""
+    request, acts = queries.request_of(approval)
+    granted_at = rules.completed_at(request, acts)
+    assert granted_at is not None  # it is granted
+    if approval.version.corrections.filter(corrected_at__gt=granted_at).exists():
+        raise Conflict(
+            f"What is stated about {approval.version} was corrected after the approval was granted.",
+            hint="Ask for a new approval: whoever grants it then sees what is stated now.",
+            code="corrected-since",
         )
 
 
