@@ -147,6 +147,7 @@ def _document(
             "outliers": [table.place(int(row)) for row in np.flatnonzero(outliers)[:EXAMPLES_MAX]],
         },
         "figures": [figure.figure() for figure in figures],
+        "identifiers": [_short(name) for name in twice.identifiers],
         "label": None if label is None else _labels(label, classes, doubted),
         "plain": [figure.plain for figure in figures],
         "previous": None if change is None else _changed(change),
@@ -176,11 +177,13 @@ def _overlap(found: Overlap) -> dict[str, JSON]:
     return {
         "columns": [_short(name) for name in found.columns],
         "digest": found.digest,
+        "identifiers": [_short(name) for name in found.identifiers],
         "near_pairs": found.near_pairs,
         "near_rows": found.near,
         "rows": found.other_rows,
         "same_pairs": found.same_pairs,
         "same_rows": found.same,
+        "same_rows_without_identifiers": found.same_without,
     }
 
 

@@ -55,6 +55,8 @@ def row_figures(
             f"rows hold a value far from the rest of its column ({judged} of {len(facts)} columns could be judged)",
         ),
     ]  # fmt: skip
+    if twice.duplicates_without is not None:
+        found.append(_bare("duplicate_rows_share_without_identifiers", twice.duplicates_without, n, twice.identifiers))
     return found
 
 
@@ -152,6 +154,8 @@ def overlap_figures(n: int, others: Sequence[Overlap]) -> list[Measurement]:
             ),
             _share("near_rows_seen_share", other.near, n, "rows differ from one there by a hair", where),
         ]
+        if other.same_without is not None:
+            found.append(_bare("rows_seen_share_without_identifiers", other.same_without, n, other.identifiers, where))
     if others:
         worst = max(other.same for other in others)
         found.append(_share("rows_seen_share_worst", worst, n, "rows stand in the file that shares most of them"))
@@ -189,6 +193,13 @@ def _share(metric: str, count: int, n: int, what: str, where: Sequence[tuple[str
         reason=_EXACT if n else "there are no rows",
         slice=where,
     )
+
+
+def _bare(metric: str, count: int, n: int, names: Sequence[str], where: Sequence[tuple[str, str]] = ()) -> Measurement:
+    """A share of rows that are the same but for columns that only name them; in tables of few values such rows come by chance."""
+    shown = ", ".join(repr(name[:80]) for name in names[:5])
+    what = "stand in the other file" if where else "repeat an earlier one"
+    return _share(metric, count, n, f"rows {what} if {shown} is left out, which only tells rows or files apart", where)
 
 
 def _percent(share: float) -> str:

@@ -5,6 +5,8 @@ Rules:
   a text by its characters, nothing by being missing; what is nearly the same is said in `data.alike`;
 - two files are laid beside each other by the columns that both have; a column that is numbers in one and text in the other is
   compared value by value;
+- a column that only numbers or names its rows (whole numbers, or words of one length, no two alike) hides copies, and so does one
+  that holds one value in a file (which part of the data it is): what is the same but for these is counted beside, never instead;
 - examples are numbers of rows: no value of a row leaves.
 """
 
@@ -86,6 +88,38 @@ def form_of(tables: Sequence[Table], without: Sequence[str] = ()) -> Form:
     return Form(tuple(numeric), tuple(worded))
 
 
+def identifiers(tables: Sequence[Table], without: Sequence[str] = ()) -> list[str]:
+    """Columns that only number or name rows in each of the tables, or name the file; none where no other would be left."""
+    form = form_of(tables, without)
+    found = [
+        name
+        for name in form.columns
+        if all(_names_rows(table.columns[name], len(table)) for table in tables)
+        or (len(tables) > 1 and all(_one_value(table.columns[name], len(table)) for table in tables))
+    ]
+    return found if len(found) < len(form.columns) else []
+
+
+def _names_rows(cells: Cells, rows: int) -> bool:
+    if rows < 2 or cells.missing().any():
+        return False
+    if cells.codes is not None:
+        lengths = {len(value) for value in cells.values}
+        words = len(cells.values) == rows == len(np.unique(cells.codes)) and len(lengths) == 1
+        return words and not any(letter.isspace() for value in cells.values for letter in value)
+    assert cells.numbers is not None
+    return cells.numbers.ndim == 1 and _whole(cells) and len(np.unique(cells.numbers)) == rows
+
+
+def _one_value(cells: Cells, rows: int) -> bool:
+    if rows < 2 or cells.missing().any():
+        return False
+    if cells.codes is not None:
+        return len(np.unique(cells.codes)) == 1
+    assert cells.numbers is not None
+    return cells.numbers.ndim == 1 and bool((cells.numbers == cells.numbers[0]).all())
+
+
 def _whole(cells: Cells) -> bool:
     numbers = cells.numbers
     assert numbers is not None
@@ -152,6 +186,9 @@ class Repeats:
     """Rows that repeat another one, label included."""
     near: int
     """Rows that are nearly, and not exactly, an earlier one."""
+    identifiers: list[str]
+    duplicates_without: int | None
+    """Rows that repeat another one but for the identifiers; None where there are none."""
     conflicting: int | None
     """Rows for which another row, the same but for the label, has another one; None without a label."""
     conflict_groups: int | None
@@ -167,6 +204,12 @@ def repeats(table: Table, label: str | None, progress: Progress) -> Repeats:
     same = _groups(comparable(row_digests(rows, progress)))
     near = _groups(comparable(row_digests(rows, progress, alike=True)))
     marks = np.zeros(len(table), dtype=np.int64) if label is None else label_marks(table.columns[label])
+    named = identifiers([table], [] if label is None else [label])
+    bare: int | None = None
+    if named:
+        fewer = TableRows(table, form_of([table], [*named, *([] if label is None else [label])]))
+        groups_bare = _groups(comparable(row_digests(fewer, progress)))
+        bare = int(_later(np.unique(np.stack([groups_bare, marks]), axis=1, return_inverse=True)[1].reshape(-1)).sum())
     whole = np.unique(np.stack([same, marks]), axis=1, return_inverse=True)[1].reshape(-1)
     again = _later(whole)
     hair = _later(near) & ~_later(same)
@@ -174,7 +217,7 @@ def repeats(table: Table, label: str | None, progress: Progress) -> Repeats:
     groups = None if clash is None else sorted(np.unique(same[clash], return_index=True)[1].tolist())
     shown = [] if clash is None or groups is None else [np.flatnonzero(clash)[first] for first in groups[:EXAMPLES_MAX]]
     return Repeats(
-        len(table), int(again.sum()), int(hair.sum()), None if clash is None else int(clash.sum()),
+        len(table), int(again.sum()), int(hair.sum()), named, bare, None if clash is None else int(clash.sum()),
         None if groups is None else len(groups),
         _pairs(table, whole, again), _pairs(table, near, hair),
         [_placed(table, _one_of_each(same, marks, int(first))) for first in shown],
@@ -243,6 +286,9 @@ class Overlap:
     other_rows: int
     same: int
     near: int
+    identifiers: list[str]
+    same_without: int | None
+    """Rows that stand there but for the identifiers; None where there are none."""
     columns: list[str]
     same_pairs: list[list[int]]
     """Row here and row there, of the first few."""
@@ -259,7 +305,15 @@ def overlap(table: Table, other: Table, label: str | None, progress: Progress) -
     for found, alike in ((seen.same, False), (near, True)):
         rows = np.flatnonzero(found)[:EXAMPLES_MAX]
         pairs.append(_beside(table, other, rows, ours, theirs, progress, alike=alike))
-    return Overlap(other.digest, len(other), int(seen.same.sum()), int(near.sum()), form.columns, *pairs)
+    named = identifiers([table, other], [] if label is None else [label])
+    bare: int | None = None
+    if named:
+        form_bare = form_of([table, other], [*named, *([] if label is None else [label])])
+        found_bare = seen_rows(TableRows(table, form_bare), [TableRows(other, form_bare)], progress)
+        bare = int(found_bare.same.sum())
+    return Overlap(
+        other.digest, len(other), int(seen.same.sum()), int(near.sum()), named, bare, form.columns, *pairs
+    )  # fmt: skip
 
 
 def _beside(

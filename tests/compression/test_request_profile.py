@@ -184,7 +184,7 @@ def test_what_was_counted_against_data_that_a_reader_may_not_read_is_not_shown_t
     assert part["against"] == []
     assert str(foreign.digest) not in json.dumps(part)
     assert not [figure for figure in part["figures"] if "seen" in figure["metric"]]
-    assert len(part["plain"]) == len(part["figures"]) == len(whole["figures"]) - 3
+    assert len(part["plain"]) == len(part["figures"]) == len(whole["figures"]) - 4
 
 
 # --- who works on it ---

@@ -140,6 +140,24 @@ def test_rows_that_stand_in_another_file_are_found_however_they_are_written_and_
     assert value(document, "rows_seen_share_worst") == 0.25
 
 
+def test_a_column_that_only_numbers_rows_or_names_the_file_does_not_hide_copies(tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    values = [f"{a:.4f},{b:.4f}" for a, b in random.standard_normal((30, 2))]
+    judged = [f"{number},k{number:03d},test,{row}" for number, row in enumerate([*values[:20], values[0]])]
+    trained = [f"{number + 500},m{number:03d},train,{row}" for number, row in enumerate(values[15:])]
+    head = "id,key,part,a,b"
+    document = found(
+        table(tmp_path / "judged.csv", [head, *judged]), against=[table(tmp_path / "trained.csv", [head, *trained])]
+    )
+    (other,) = document["against"]
+    assert (other["same_rows"], other["same_rows_without_identifiers"]) == (0, 5)
+    assert other["identifiers"] == ["id", "key", "part"]
+    assert value(document, "rows_seen_share_without_identifiers", against=other["digest"]) == pytest.approx(5 / 21)
+    assert value(document, "duplicate_rows_share") == 0
+    assert document["identifiers"] == ["id", "key"]
+    assert value(document, "duplicate_rows_share_without_identifiers") == pytest.approx(1 / 21)
+
+
 def test_numbers_in_another_precision_are_near_and_not_the_same(tmp_path: Path) -> None:
     rows = np.random.default_rng(2).standard_normal((50, 3))
     np.savez(tmp_path / "wide.npz", x=rows)
