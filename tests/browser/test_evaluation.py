@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.browser.conftest import Visitor
 from tests.browser.test_pages import serious, shoot
 from tests.desk import scene as scenes
-from tests.desk.evaluated import PLAN, evaluated
+from tests.desk.evaluated import PLAN, evaluated, every_kind, share
 from tests.world import Cast, World
 from tests.worlds.catalog import figure
 
@@ -23,7 +23,11 @@ def addresses(committed_db: None) -> dict[str, str]:
     told = scenes.told(World(Cast.assemble()))
     served, first = (told.world.derived_version(told.parent, seed=seed) for seed in (3000, 3001))
     others = {"parent": told.parent, "incumbent": served, "first": first}
-    run = evaluated(told.world, told.child, others, plan=PLAN)
+    beside = [share("accuracy_difference", "-0.02", 400, "-0.03", "-0.01")]
+    siblings = ("fairness-incumbent", "fairness-first", "robustness-incumbent", "out-of-distribution-incumbent")
+    again = [figure("repeat_difference_max", "0.25", "output_unit", n=40)]
+    kinds = {**every_kind(), **dict.fromkeys(siblings, beside), "invariance": again}
+    run = evaluated(told.world, told.child, others, kinds, plan=PLAN)
     doubts = {"distinct_rows": "3000", "evaluated_rows": "4000", "scores_doubted": "logits that all lie in 0..1"}
     bare = evaluated(told.world, told.child, {}, {"size": []}, environment={"seen_rows": "120", **doubts})
     agreement = {"fidelity": [figure(m, v, "cosine", n=833, low=v) for m, v in COSINES], "size": []}
