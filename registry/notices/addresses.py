@@ -34,7 +34,10 @@ _PORTS = {"https": 443, "http": 80}
 
 
 class NotAllowed(Exception):
-    """The address leads to where no webhook may lead, or nowhere; the message is a sentence of ours."""
+    """The address leads to where no webhook may lead, or nowhere; the message is a sentence of ours.
+
+    It names no host: /health, which everybody may read, says why notices were given up.
+    """
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,13 @@ def resolve(url: str) -> Destination:
     try:
         answers = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise NotAllowed(f"the name {place.host} is not known") from None
+        raise NotAllowed("the name in the address of the webhook is not known") from None
     found = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
     for address in found:
         if not _allowed(address):
-            raise NotAllowed(
-                f"{place.host} leads to an address that is not public and not in PRESSMARK_WEBHOOK_NETWORKS"
-            )
+            raise NotAllowed("the name leads to an address that is not public and not in PRESSMARK_WEBHOOK_NETWORKS")
         if place.scheme == "http" and not address.is_loopback:
-            raise NotAllowed(f"{place.host} is not this machine, and plain http goes nowhere else")
+            raise NotAllowed("the name is not this machine's, and plain http goes nowhere else")
     return Destination(place, str(found[0]))
 
 
