@@ -116,6 +116,6 @@ def _judged(table: TierTable, answers: Sequence[Mapping[str, str]]) -> tiers.Tie
     except tiers.TierTableError as error:
         raise Invalid(
             f"No tier follows from these answers: {error}.",
-            hint=f"GET tier-tables/{table.number} has every question with its answers.",
+            hint=f"Every question: `pressmark answer-tier-table TEAM/USE_CASE`, or GET tier-tables/{table.number}.",
             code="answers",
         ) from None

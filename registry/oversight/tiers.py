@@ -111,7 +111,7 @@ def judge(table: Questionnaire, answers: Sequence[Mapping[str, str]]) -> TierRes
 
 def _chosen(question: Question, given: Mapping[str, str]) -> Answer:
     if question.id not in given:
-        raise TierTableError(f"the question '{question.id}' is not answered: {question.question}")
+        raise TierTableError(f"the question '{question.id}' is not answered ({question.question})")
     answer = question.answer(given[question.id])
     if answer is None:
         known = ", ".join(a.id for a in question.answers)
