@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -101,13 +102,16 @@ def _size(tensor: onnx.TensorProto | None) -> int:
 
 def _values(tensor: onnx.TensorProto) -> NDArray[np.float64] | None:
     """The numbers of a tensor; None for texts and complex numbers, and for whole numbers that float64 would round."""
-    array = numpy_helper.to_array(tensor)
+    array: NDArray[Any] = numpy_helper.to_array(tensor)
+    numbers: NDArray[np.float64]
     if array.dtype.kind in "biu" and (
         array.itemsize < 8 or not array.size or np.abs(array.astype(object)).max() < 2**53
     ):
-        return array.astype(np.float64).reshape(-1)
+        numbers = array.astype(np.float64).reshape(-1)
+        return numbers
     if tensor.data_type in _FLOATS:
-        return array.astype(np.float64).reshape(-1)
+        numbers = array.astype(np.float64).reshape(-1)
+        return numbers
     return None
 
 

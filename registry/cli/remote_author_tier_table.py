@@ -1,4 +1,4 @@
-"""`pressmark author-tier-table [FILE]`: the next questionnaire that gives use cases their tier; without a file, the ready-made one."""
+"""`pressmark author-tier-table [FILE]`: the next questionnaire that tells tiers; without a file, the ready-made one."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def word(approval: Approval) -> str:
 def test_everything_for_the_decision_stands_on_one_page(visit: Visit, story: Scene, approval: Approval) -> None:
     world = story.world
     oversight.open_finding(
-        actor=world.cast.carla, stream=f"model:{story.model.pk}", team_id=world.team.pk, subject="MANAGE 2.4", description="Say who is on call.",
+        actor=world.cast.carla, stream=f"model:{story.model.pk}", team_id=world.team.pk, subject="MANAGE 2.4",
+        description="Say who is on call.",
         owner=world.cast.people["ada"], due_on=(timezone.now() + DAY).date(),
     )  # fmt: skip
     services.drill_rollback(actor=world.cast.otto, model=story.model, alias="production")

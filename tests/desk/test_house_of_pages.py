@@ -75,7 +75,14 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside(cast: Cast, monkeypatch: py
 
 
 def test_every_page_is_for_people_who_logged_in(client: Client) -> None:
-    fill = {"team": "search", "model": "minilm", "version": "1", "alias": "production", "dataset": "rows", "number": "1"}
+    fill = {
+        "team": "search",
+        "model": "minilm",
+        "version": "1",
+        "alias": "production",
+        "dataset": "rows",
+        "number": "1",
+    }
     for route in _PAGES:
         needed = {name: fill.get(name, "01890a5d-ac96-774b-bcce-b302099a8057") for name in route.pattern.converters}
         answer = client.get(reverse(f"desk:{route.name}", kwargs=needed))

@@ -42,7 +42,13 @@ def test_what_was_found_stands_on_the_page_of_the_data_and_in_full_on_its_own(vi
     page = visit("otto").reads(PAGE)
     assert "1 of 61 rows repeat an earlier one" in page
     whole = visit("otto").reads(reverse("desk:profile", args=[profile.pk]))
-    for said in ("finished", "Duplicates 4 and 61", "1 is 1 there", "6 of 61 rows stand in the other file", "labels: label"):
+    for said in (
+        "finished",
+        "Duplicates 4 and 61",
+        "1 is 1 there",
+        "6 of 61 rows stand in the other file",
+        "labels: label",
+    ):
         assert said in whole, said
     assert visit("eve").client.get(reverse("desk:profile", args=[profile.pk])).status_code == 404
 
