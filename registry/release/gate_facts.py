@@ -97,12 +97,13 @@ class DatasetInput:
 
 @dataclass(frozen=True)
 class OpenFindingInput:
-    """Something to be mended about the model that nobody closed yet."""
+    """Something to be mended about the model that nobody closed yet. `left_behind`: by the roll-back that is judged."""
 
     id: str
     kind: str
     subject: str
     due_on: datetime.date
+    left_behind: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The checks of a gate that read what people left beside a release: findings, documents, reviews, recalls.
 
 Rules:
-- a finding counts until somebody closed it: accepted or fixed is not closed;
+- a finding counts until somebody closed it: accepted or fixed is not closed; for a roll-back those about the emergencies of the
+  same alias, and about recalls of what it served, do not count, for it is the way out of them;
 - a review counts for exactly the state that it names; a later one of its kind takes its place, and after the day of the next
   review it counts no longer;
 - what is asked of each dataset is asked of data outside of this registry too, about which nothing can be kept here;
@@ -22,8 +23,12 @@ _NO_DATASETS = "The lineage names no dataset; what is missing there is judged as
 
 def open_findings(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     kinds = parameters["kinds"]
-    counted = [f for f in inputs.findings if not kinds or f.kind in kinds]
+    named = [f for f in inputs.findings if not kinds or f.kind in kinds]
+    counted = [f for f in named if not f.left_behind]
     which = f" of kind {' or '.join(repr(k) for k in kinds)}" if kinds else ""
+    if named and not counted:
+        count = f"{len(named)} open findings{which} are" if len(named) > 1 else f"An open finding{which} is"
+        return Finding(True, f"{count} about what this alias leaves by going back, and there is no other.")
     if not counted:
         return Finding(True, f"No finding{which} about the model is open.")
     oldest = min(counted, key=lambda f: (f.due_on, f.id))

@@ -56,10 +56,13 @@ def gather(
     at: datetime.datetime,
     incumbent: ModelVersion | None = None,
     asked: Asked = EVERYTHING,
+    *,
+    back_on: str | None = None,
 ) -> gates.GateInputs:
     """The inputs of the gate for a version at a moment. `incumbent`: what it stands beside where it would be served.
 
-    `asked` leaves out what no rule reads, for whoever judges many versions and keeps no verdict.
+    `back_on` names the alias of a roll-back: what its own emergency left open is told, and marked. `asked` leaves out what no rule
+    reads, for whoever judges many versions and keeps no verdict.
     """
     model = RegisteredModel.objects.select_related("use_case__tier_table", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
@@ -86,7 +89,7 @@ def gather(
         first_approved=first.digest if first else None,
         tier_answered=inputs_governance.tier_answered(use_case),
         evaluation_data=data.of_evidence(evidence),
-        findings=inputs_governance.open_findings(version),
+        findings=inputs_governance.open_findings(version, back_on),
         documents=data.documents_of(inputs_governance.of_version(version, use_case.pk if use_case else None)),
         reviews=data.reviews.get(version.pk, ()),
         recalls=inputs_governance.recalls(version),

@@ -12,13 +12,24 @@ from registry.oversight.queries import team_of_stream
 from registry.oversight.queries_tiers import standing
 from registry.provenance.models import DatasetVersion, Document
 from registry.release.gate_facts import DocumentInput, OpenFindingInput, RecallInput, ReviewInput
+from registry.release.models import AliasAssignment
+from registry.release.serving_models import BrokenGlass
 from registry.release.stopping_models import Quarantine
 
 
-def open_findings(version: ModelVersion) -> list[OpenFindingInput]:
-    """What has to be mended about the model and is not closed, the first due first."""
-    rows = Finding.objects.filter(stream=f"model:{version.model_id}", closed_at=None).order_by("due_on", "pk")
-    return [OpenFindingInput(str(row.pk), row.kind, row.subject, row.due_on) for row in rows]
+def open_findings(version: ModelVersion, back_on: str | None = None) -> list[OpenFindingInput]:
+    """What has to be mended about the model and is not closed, the first due first. `back_on`: the alias that would go back."""
+    rows = list(Finding.objects.filter(stream=f"model:{version.model_id}", closed_at=None).order_by("due_on", "pk"))
+    left = _left_behind(version.model_id, back_on) if rows and back_on else frozenset()
+    return [OpenFindingInput(str(row.pk), row.kind, row.subject, row.due_on, row.about in left) for row in rows]
+
+
+def _left_behind(model_id: uuid.UUID, alias: str) -> frozenset[uuid.UUID]:
+    """The emergencies of an alias, and the quarantines of what it served: findings about these must not bar its way out of them."""
+    emergencies = BrokenGlass.objects.filter(model_id=model_id, alias=alias)
+    moves = AliasAssignment.objects.filter(alias__model_id=model_id, alias__slug=alias)
+    stopped = Quarantine.objects.filter(version_id__in=moves.values("version_id"))
+    return frozenset(emergencies.values_list("pk", flat=True)) | frozenset(stopped.values_list("pk", flat=True))
 
 
 def tier_answered(use_case: UseCase | None) -> bool:

@@ -79,6 +79,17 @@ def test_of_several_findings_the_one_that_is_due_first_is_told() -> None:
     )
 
 
+def test_what_a_roll_back_leaves_behind_does_not_count_and_the_answer_says_so() -> None:
+    left = dataclasses.replace(OPEN, id="f-2", left_behind=True)
+    found = asked({"check": "open_findings", "kinds": ["recalled"]}, findings=[left])
+    assert (found.holds, found.reason) == (
+        True, "An open finding of kind 'recalled' is about what this alias leaves by going back, and there is no other.",
+    )  # fmt: skip
+    assert asked({"check": "open_findings", "kinds": []}, findings=[left, OPEN]).reason.startswith(
+        "A finding is not closed: f-1"
+    )
+
+
 # --- documents ---
 
 

@@ -47,7 +47,7 @@ def check_alias(alias: str) -> None:
 def evaluate(version: ModelVersion, alias: str, at: datetime.datetime, *, going_back: bool = False) -> Gate:
     """Judge a version under the policy in force; Blocked when nothing says under which one. `going_back`: by a roll-back."""
     beside = queries.compared_with(version.model, alias, version, going_back=going_back)
-    gathered = inputs.gather(version, at, beside)
+    gathered = inputs.gather(version, at, beside, back_on=alias if going_back else None)
     if gathered.tier is None:
         raise Blocked(
             f"{version.model} serves no use case, so no policy can judge a release of it.",
