@@ -6,6 +6,7 @@ Rules:
   is said, and who demands `served` is refused the latter;
 - what an alias serves without such an approval is admitted for as long as the policy lets a lapse go on, then no more;
   a revoked approval admits nothing from that moment on;
+- an approval does not count once what is stated about the version was corrected after its last grant, served or not;
 - a move that broke the glass admits until its end;
 - a suspended alias admits nothing; a version that an alias went back from needs an approval that was asked for afterwards;
 - without an alias, some alias has to admit; the answer names it. An answer is never good for longer than what it rests on.
@@ -55,6 +56,8 @@ class Approved:
     ends_at: datetime.datetime
     target: str | None
     policy_digest: str
+    corrected: bool = False
+    """What is stated about the version was corrected after the last grant."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def _broken_glass(alias: str, glass: Glass, at: datetime.datetime) -> Answer:
 
 def _lapsing(alias: str, serving: Serving, approval: Approved, at: datetime.datetime, asked: Asked) -> Answer:
     """What an alias serves whose approval is not granted now, or not for this target."""
-    if approval.word not in (status.EXPIRED, status.STALE):
+    if approval.corrected or approval.word not in (status.EXPIRED, status.STALE):
         return _not_granted(alias, [approval], at, asked)
     if misfit := _misfit(approval, asked):
         return _no(alias, misfit.code, misfit.text, approval)
@@ -218,8 +221,12 @@ def _lapsing(alias: str, serving: Serving, approval: Approved, at: datetime.date
 
 def _granted(approvals: Sequence[Approved], at: datetime.datetime, asked: Asked) -> Approved | None:
     """The approval that holds longest of those that allow it."""
-    good = [a for a in approvals if a.word == status.GRANTED and a.ends_at > at and _misfit(a, asked) is None]
+    good = [a for a in approvals if _counts(a, at) and _misfit(a, asked) is None]
     return max(good, key=lambda a: a.ends_at, default=None)
+
+
+def _counts(approval: Approved, at: datetime.datetime) -> bool:
+    return approval.word == status.GRANTED and approval.ends_at > at and not approval.corrected
 
 
 def _misfit(approval: Approved, asked: Asked) -> Reason | None:
@@ -234,6 +241,11 @@ def _not_granted(alias: str, approvals: Sequence[Approved], at: datetime.datetim
     if not approvals:
         return _no(alias, "not-approved", f"It was never approved for '{alias}'.")
     newest = approvals[0]
+    if newest.corrected and newest.word in (status.GRANTED, status.EXPIRED, status.STALE):
+        text = (
+            f"What is stated about it was corrected after its approval for '{alias}' was granted; it needs a new one."
+        )
+        return _no(alias, "corrected-since", text, newest)
     misfit = _misfit(newest, asked)
     if newest.word == status.GRANTED and misfit is not None:
         return _no(alias, misfit.code, misfit.text, newest)

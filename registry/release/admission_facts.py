@@ -108,6 +108,7 @@ def _approved(row: Approval) -> Approved:
         ends_at=now.ends_at or row.expires_at,
         target=target,
         policy_digest=row.policy_digest,
+        corrected=queries.corrected_since_grant(row),
     )
 
 

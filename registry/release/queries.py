@@ -109,6 +109,13 @@ def questions(caller: Caller) -> list[tuple[Approval, rules.Status]]:
     return [(row, now) for row, now in undecided_approvals(caller) if now.word == rules.RETURNED]
 
 
+def corrected_since_grant(approval: Approval) -> bool:
+    """Whether what is stated about the version (licence, training data) was corrected after the last grant: nobody saw it then."""
+    request, acts = request_of(approval)
+    granted_at = rules.completed_at(request, acts)
+    return granted_at is not None and approval.version.corrections.filter(corrected_at__gt=granted_at).exists()
+
+
 def may_decide(caller: Caller, approval: Approval) -> str | None:
     """None when the caller may decide on the approval; else the reason why not, as a sentence."""
     return deciding.why_not(caller.actor_id, approval)

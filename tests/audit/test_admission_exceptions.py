@@ -6,6 +6,7 @@ import datetime
 from dataclasses import replace
 
 from registry.catalog.models import ModelVersion
+from registry.catalog.services_corrections import correct_version
 from registry.digests import parse_time
 from registry.oversight.models import Finding
 from registry.oversight.subjects import of_version
@@ -94,3 +95,13 @@ def test_the_grace_of_a_lapse_runs_from_when_the_keeper_told_the_owner(world: Wo
 
 def fresh(version: ModelVersion) -> ModelVersion:
     return ModelVersion.objects.select_related("model__team", "model__use_case").get(pk=version.pk)
+
+
+def test_what_was_corrected_after_the_grant_is_no_until_somebody_grants_it_anew(world: World) -> None:
+    version = world.parent_version()
+    world.promoted(version)
+    correct_version(actor=world.cast.ada, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
+    assert verdict(api("otto"), digest=version.digest) == ("no", None, ["corrected-since"])
+    services.revoke_approval(actor=world.cast.omar, approval=version.approvals.get(), reason="Look again.")
+    world.granted(version)
+    assert verdict(api("otto"), digest=version.digest)[:2] == ("yes", "served")

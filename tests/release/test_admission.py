@@ -145,3 +145,12 @@ def test_an_answer_never_outlives_the_approval_and_binds_its_policy() -> None:
     answer = decide(served(short, (long,)), PRODUCTION)
     assert (answer.approval, answer.until, answer.policy_digest) == ("long", NOW + 9 * HOUR, POLICY)
     assert said(facts(Standing("production", (approved(ends_at=NOW),)))) == ("no", ["approval-expired"])
+
+
+def test_an_approval_that_was_granted_before_a_correction_admits_nothing_served_or_not() -> None:
+    old = approved(corrected=True)
+    assert said(served(old)) == ("no", ["corrected-since"])
+    assert said(facts(Standing("production", (old,)))) == ("no", ["corrected-since"])
+    assert said(served(approved(status.STALE, corrected=True))) == ("no", ["corrected-since"])
+    assert said(served(old, others=(approved(),))) == ("yes", ["served"])
+    assert said(served(approved(status.REVOKED, corrected=True))) == ("no", ["approval-revoked"])

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from audit.models import Entry
+from registry.catalog.services_corrections import correct_version
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, Invalid, NotFound, Problem
 from registry.release import queries, services
 from registry.release.models import AliasAssignment, Approval
@@ -245,3 +246,17 @@ def test_over_http_a_refused_roll_back_says_every_reason_and_what_would_do(world
     answer = api("otto").post(path, {"reason": "r", "to_version": unapproved.number}, format="json")
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:pressmark:problem:rollback-refused")
     assert queries.incumbent(parent.model, "production").version == grandchild
+
+
+def test_what_was_corrected_after_the_grant_is_no_way_back_until_it_is_granted_anew(world: World) -> None:
+    """Its builder may correct a version alone, so the old approval says nothing about what is stated now."""
+    parent, child = world.released_pair()
+    correct_version(actor=world.cast.ada, version=parent, licence=world.licence("MIT"), reason="It is under MIT.")
+    with pytest.raises(Blocked, match="corrected after the approval was granted"):
+        back(world, parent.model)
+    assert queries.served(parent.model, "production") == child
+    drill = services.drill_rollback(actor=world.cast.otto, model=parent.model, alias="production")
+    assert (drill.eligible, "was corrected" in drill.reasons[0]) == (False, True)
+    services.revoke_approval(actor=world.cast.omar, approval=approval_of(parent), reason="Look again.")
+    world.granted(parent)
+    assert back(world, parent.model).version == parent

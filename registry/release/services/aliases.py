@@ -26,7 +26,14 @@ from registry.release.services.gate import (
     refuse_blocked,
     write_verdict,
 )
-from registry.release.services.moves import CheckedBytes, append_move, demand_fresh, ensure_checked, history_of
+from registry.release.services.moves import (
+    CheckedBytes,
+    append_move,
+    corrected_since,
+    demand_fresh,
+    ensure_checked,
+    history_of,
+)
 
 
 def require_promote(*, actor: Caller, model: RegisteredModel, alias: str) -> str:
@@ -77,12 +84,9 @@ def _demand_granted(approval: Approval) -> None:
 
 def _refuse_corrected(approval: Approval) -> None:
     """Who built a version may correct it alone, so a milder word needs the eyes of those who grant before it moves anything."""
-    request, acts = queries.request_of(approval)
-    granted_at = rules.completed_at(request, acts)
-    assert granted_at is not None  # it is granted
-    if approval.version.corrections.filter(corrected_at__gt=granted_at).exists():
+    if queries.corrected_since_grant(approval):
         raise Conflict(
-            f"What is stated about {approval.version} was corrected after the approval was granted.",
+            corrected_since(approval.version),
             hint="Ask for a new approval: whoever grants it then sees what is stated now.",
             code="corrected-since",
         )

@@ -55,6 +55,11 @@ def demand_fresh(version: ModelVersion, checked: CheckedBytes) -> None:
         raise Conflict("The check of the bytes is too old.", hint="Try again.")
 
 
+def corrected_since(version: ModelVersion) -> str:
+    """Why an approval moves nothing any more: its builder may correct a version alone, so who grants has to see it anew."""
+    return f"What is stated about {version} was corrected after the approval was granted."
+
+
 def history_of(model: RegisteredModel, alias: str) -> list[AliasAssignment]:
     """Every move of an alias, newest first; NotFound before the first."""
     history = queries.alias_history(model, alias)

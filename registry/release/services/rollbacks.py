@@ -4,6 +4,7 @@ Rules:
 - back to a version that the alias served before, whose approval had all its grants (of every role that it asks for), has not ended,
   waits for no answer, and is bound to the evidence as it is now; the gate passes under today's policy, with as many grants as that
   asks for. A policy, tier or use case that changed since is therefore judged today, and does not by itself forbid the way back;
+- what was corrected about the version after the last grant was seen by nobody who granted: that approval carries no roll-back;
 - a version that came without an approval, in an emergency, is nothing to go back to until it has one;
 - what is in quarantine or purged is nothing to go back to; the bytes are read and hashed again shortly before, outside of the unit;
 - a comparison that counts is one with what the target once replaced, not with what failed;
@@ -31,7 +32,14 @@ from registry.release.models import AliasAssignment, Approval, MoveKind
 from registry.release.policy_language import PolicyRules
 from registry.release.quarantines import quarantined
 from registry.release.services.gate import check_reason, evaluate, lock_model, write_verdict
-from registry.release.services.moves import CheckedBytes, append_move, check_bytes, demand_fresh, history_of
+from registry.release.services.moves import (
+    CheckedBytes,
+    append_move,
+    check_bytes,
+    corrected_since,
+    demand_fresh,
+    history_of,
+)
 
 _STILL_GOOD_FOR_ROLLBACK = {"policy", "tier", "use_case"}
 
@@ -145,7 +153,11 @@ def _usable_approval(version: ModelVersion, alias: str) -> tuple[Approval | None
         complete = now.grants >= now.required and not now.disagree and not rules.is_returned(acts)
         unchanged = set(now.changes) <= _harmless_changes(version, approval)
         if now.word == rules.GRANTED or (now.word == rules.STALE and complete and unchanged):
-            return approval, ""
+            if not queries.corrected_since_grant(approval):
+                return approval, ""
+            if position == 0:
+                why = f"{corrected_since(version)} Ask for a new one."
+            continue
         if position == 0:
             why = " ".join([f"The approval of {version} for '{alias}' is {now.word}.", *now.reasons])
     return None, why
