@@ -24,9 +24,9 @@ class RegistryConfig(AppConfig):
         from registry.monitoring import services as monitoring_services
         from registry.notices import outbox
         from registry.notices import records as notices
+        from registry.oversight import closing_hooks, services_replays
         from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
-        from registry.oversight import services_replays
         from registry.provenance import purged, ruling_hooks
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
@@ -34,7 +34,7 @@ class RegistryConfig(AppConfig):
         from registry.release import move_guards, purging, second_person_guards
         from registry.release import queries as release_queries
         from registry.release import records as release
-        from registry.release.services import recalls, terms_findings
+        from registry.release.services import emergencies, recalls, terms_findings
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
@@ -47,6 +47,7 @@ class RegistryConfig(AppConfig):
         replay_hooks.when_replay_differs(services_replays.open_replay_finding)
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
         registering_hooks.when_stated(recalls.follow_recalls)
+        closing_hooks.before_closing(emergencies.FINDING, emergencies.require_review)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         if outbox.write not in events.before_appending:
             events.before_appending.append(outbox.write)

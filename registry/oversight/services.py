@@ -11,6 +11,7 @@ from registry.access.services import check_slug, new_text
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.ids import uuid7
+from registry.oversight.closing_hooks import ask_before_closing
 from registry.oversight.models import Attestation, Finding, Tier, UseCase
 from registry.oversight.queries import team_of_stream
 
@@ -156,6 +157,7 @@ def close_finding(*, actor: Caller, finding: Finding, closure: str) -> Finding:
         row = Finding.objects.select_for_update(no_key=True).get(pk=finding.pk)
         if row.closed_at is not None:
             raise Conflict("This finding is closed already.", hint="Open a new one if it came back.")
+        ask_before_closing(row)
         text: Text = new_text(stream=row.stream, purpose="closure", value=closure, now=opened.now)
         row.state, row.closed_at, row.closure = Finding.State.CLOSED, opened.now, text
         row.save(update_fields=["state", "closed_at", "closure"])

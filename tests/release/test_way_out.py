@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from registry.errors import Blocked
+from registry.errors import Blocked, Conflict
+from registry.oversight import services as oversight
+from registry.oversight.models import Finding
+from registry.oversight.services_proofs import sign_review
 from registry.oversight.subjects import of_version
 from registry.release import services
 from registry.release.models import MoveKind
@@ -60,3 +63,23 @@ def test_under_a_recall_and_after_it_the_alias_goes_back_from_what_was_recalled(
     services.end_recall(actor=world.cast.carla, recall=recall, reason="They were right.")
     assert services.drill_rollback(actor=world.cast.otto, model=parent.model, alias="production").reasons == []
     assert back(world, parent.model).version == parent
+
+
+def test_the_finding_about_an_emergency_is_closed_once_somebody_else_has_reviewed_it(world: World) -> None:
+    parent = world.parent_version()
+    world.promoted(parent)
+    hotfix = world.child_version(parent)
+    review: dict[str, Any] = {
+        "subject": of_version(hotfix),
+        "kind": "other",
+        "accepted": True,
+        "statement": "Read what differs.",
+    }
+    sign_review(actor=world.cast.omar, **review)
+    broken(world, hotfix)
+    finding = Finding.objects.get(kind="broken-glass")
+    with pytest.raises(Conflict, match="Nobody has signed a review") as caught:
+        oversight.close_finding(actor=world.cast.carla, finding=finding, closure="Looked at.")
+    assert "signs one first" in caught.value.hint
+    sign_review(actor=world.cast.omar, **review)
+    assert oversight.close_finding(actor=world.cast.carla, finding=finding, closure="Looked at.").state == "closed"

@@ -6,7 +6,7 @@ Rules:
 - never for what is in quarantine, purged, or was not checked by its structure; the bytes are read again before;
 - a policy must be in force: what its gate says is kept with the record, whether it blocks or not, and it says how long this lasts;
 - at once a finding is open for the model's owner, due when it ends: somebody else reviews what was done, and an approval is asked
-  for or the alias is moved back;
+  for or the alias is moved back; without a review by somebody else the finding is not closed;
 - nothing else is excused by it: an approval, a roll-back to the version, an admission after its end need what they always need.
 The database holds the same through `release/move_guards.py`.
 """
@@ -23,6 +23,7 @@ from registry.errors import Conflict, Forbidden
 from registry.events import Caller, Unit, emit, unit
 from registry.oversight.models import Finding
 from registry.release import queries
+from registry.release.drilled import review_after
 from registry.release.models import AliasAssignment, MoveKind
 from registry.release.quarantines import refuse_quarantined
 from registry.release.services.gate import Gate, check_alias, check_reason, evaluate, lock_model, write_verdict
@@ -67,6 +68,18 @@ def break_glass(
         move = append_move(opened, model, alias, MoveKind.BROKEN_GLASS, glass=glass)
         _open_finding(opened, model, glass)
         return move
+
+
+def require_review(finding: Finding) -> None:
+    """Asked where a finding about an emergency is closed: somebody else has looked at what was served, and signed that."""
+    glass = BrokenGlass.objects.select_related("version__model__team").filter(pk=finding.about).first()
+    if glass is None or review_after(glass) is not None:
+        return
+    raise Conflict(
+        f"Nobody has signed a review of {glass.version} since the glass was broken for it.",
+        hint="An approver or compliance officer other than who broke it signs one first: on the version's page, or POST reviews.",
+        code="unreviewed",
+    )
 
 
 def _refuse_unfit(version: ModelVersion) -> None:
