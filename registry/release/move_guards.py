@@ -3,10 +3,13 @@
 Rules (raw SQL and shell included):
 - an alias moves only within its model;
 - it is promoted or rolled back only to the version, bytes, model and name of an approval that has its grants by different people (a
-  deputy and the principal are one), as many of them by compliance officers and by approvers as it asks for; that has not ended, nor
-  has any of its grants; that was neither rejected, withdrawn nor revoked; and whose last question was answered;
-- it breaks the glass only to the version, bytes, model and name of a record of that, made at that moment, by a person who holds a
-  role for it, and neither brought, made nor asked for the version; only to files whose structure was measured;
+  deputy and the principal are one, and a grant that shares either with an earlier one does not count), as many of them by
+  compliance officers and by approvers as it asks for; that has not ended, nor has any of its grants, by the clock of the database
+  too, so a move cannot be dated back; that was neither rejected, withdrawn nor revoked; whose last question was answered; and
+  whose version was not corrected after its last grant;
+- it breaks the glass only to the version, bytes, model and name of a record of that, made at that moment and not over by the clock
+  of the database, by a person who holds a role for it, and neither brought, made nor asked for the version; only to files whose
+  structure was measured;
 - it never moves to what is in quarantine or purged;
 - the way out of a quarantine is decided on request alone, once for each request, by a person with the role, who neither asked for
   it, nor brought or made the version; without that, or the end of its recall by somebody who may, no quarantine ends.
@@ -21,17 +24,21 @@ from registry.guards import Condition
 from registry.oversight.guards import BUILT_IT
 
 _FOREIGN_ALIAS = "NOT EXISTS (SELECT 1 FROM release_alias x WHERE x.id = NEW.alias_id AND x.model_id = NEW.model_id)"
-_OFFICER, _APPROVER = " AND d.role = 'compliance_officer'", " AND d.role = 'approver'"
-_PEOPLE = (
-    "(SELECT COUNT(DISTINCT COALESCE(d.on_behalf_of_id, d.decided_by_id)) FROM release_decision d "
-    "WHERE d.approval_id = a.id AND d.kind = 'granted'{role})"
+# as `status.counted` does: whoever stands behind an earlier grant, of whatever role, gives no other
+_COUNTED = (
+    "(SELECT COUNT(*) FROM release_decision d WHERE d.approval_id = a.id AND d.kind = 'granted' AND d.role = '{role}' "
+    "AND NOT EXISTS (SELECT 1 FROM release_decision e WHERE e.approval_id = a.id AND e.kind = 'granted' "
+    "AND (e.decided_at < d.decided_at OR (e.decided_at = d.decided_at AND e.id < d.id)) "
+    "AND (e.decided_by_id IN (d.decided_by_id, d.on_behalf_of_id) "
+    "OR e.on_behalf_of_id IN (d.decided_by_id, d.on_behalf_of_id))))"
 )
 _GRANTED = (
-    f"a.required <= {_PEOPLE.format(role='')} "
-    f"AND a.officers <= {_PEOPLE.format(role=_OFFICER)} "
-    f"AND a.required - a.officers <= {_PEOPLE.format(role=_APPROVER)} "
+    f"a.officers <= {_COUNTED.format(role='compliance_officer')} "
+    f"AND a.required - a.officers <= {_COUNTED.format(role='approver')} "
     "AND NOT EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = a.id AND d.kind = 'granted' "
-    "AND d.expires_at IS NOT NULL AND d.expires_at <= NEW.assigned_at)"
+    "AND (d.expires_at <= NEW.assigned_at OR d.expires_at <= CURRENT_TIMESTAMP)) "
+    "AND NOT EXISTS (SELECT 1 FROM catalog_correction c WHERE c.version_id = a.version_id AND c.corrected_at > "
+    "(SELECT MAX(d.decided_at) FROM release_decision d WHERE d.approval_id = a.id AND d.kind = 'granted'))"
 )
 _NOT_OVER = (
     "NOT EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = a.id AND d.kind IN ('withdrawn', 'rejected', 'revoked')) "
@@ -41,13 +48,14 @@ _NOT_OVER = (
 )
 _APPROVED = (
     "EXISTS (SELECT 1 FROM release_approval a JOIN release_alias x ON x.id = NEW.alias_id WHERE a.id = NEW.approval_id "
-    "AND a.model_id = NEW.model_id AND a.alias = x.slug AND a.expires_at > NEW.assigned_at "
+    "AND a.model_id = NEW.model_id AND a.alias = x.slug AND a.expires_at > NEW.assigned_at AND a.expires_at > CURRENT_TIMESTAMP "
     f"AND a.version_id = NEW.version_id AND a.version_digest = NEW.version_digest AND {_GRANTED} AND {_NOT_OVER})"
 )
 _GLASS_BROKEN = (
     "EXISTS (SELECT 1 FROM release_broken_glass b JOIN release_alias x ON x.id = NEW.alias_id "
     "WHERE b.id = NEW.broken_glass_id AND b.model_id = NEW.model_id AND b.alias = x.slug AND b.version_id = NEW.version_id "
-    "AND b.version_digest = NEW.version_digest AND b.broken_by_id = NEW.assigned_by_id AND b.broken_at = NEW.assigned_at)"
+    "AND b.version_digest = NEW.version_digest AND b.broken_by_id = NEW.assigned_by_id AND b.broken_at = NEW.assigned_at "
+    "AND b.expires_at > CURRENT_TIMESTAMP)"
 )
 # a release that nobody granted ends nothing, even where somebody wrote an end into the row
 _STOPPED = (
@@ -65,7 +73,7 @@ def _holds(action: str, actor: str, at: str) -> str:
         "EXISTS (SELECT 1 FROM access_membership m JOIN access_actor p ON p.id = m.actor_id "
         f"JOIN catalog_model c ON c.id = NEW.model_id WHERE m.actor_id = NEW.{actor} AND m.role IN ({roles}) "
         "AND p.ended_at IS NULL AND (m.team_id IS NULL OR m.team_id = c.team_id) AND m.ended_at IS NULL "
-        f"AND (m.expires_at IS NULL OR m.expires_at > NEW.{at}))"
+        f"AND (m.expires_at IS NULL OR (m.expires_at > NEW.{at} AND m.expires_at > CURRENT_TIMESTAMP)))"
     )
 
 
