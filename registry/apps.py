@@ -42,7 +42,7 @@ class RegistryConfig(AppConfig):
             for condition in rules.CONDITIONS:
                 guards.refuse_when(condition)
         purged.known_by(purging.reason_of)
-        standing.known_by(release_queries.served, release_queries.first_approved)
+        standing.known_by(release_queries.served, release_queries.first_approved, release_queries.aliases_with_approval)
         ruling_hooks.when_terms_changed(terms_hooks.follow_ruling)
         replay_hooks.when_replay_differs(services_replays.open_replay_finding)
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         "plan": None if options.plan is None else read_plan(options.plan),
     }
     requested = client.post(f"teams/{into_team}/models/{into_model}/runs", body)
+    say_what_is_at_stake(requested)
     print(f"Run {requested['id']} is queued.")
     if options.no_wait:
         return 0
@@ -58,6 +60,12 @@ def run(options: argparse.Namespace) -> int:
         return 1
     print(f"{finished['child']}, attempt {finished['attempt']}")
     return 0
+
+
+def say_what_is_at_stake(requested: dict[str, Any]) -> None:
+    """Whose approval a run that was just requested makes stale, beside the answer; an older server does not say it."""
+    for sentence in requested.get("makes_stale", ()):
+        print(sentence, file=sys.stderr)
 
 
 def watch(client: Client, run_id: str, timeout: float = 7200) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.cli.remote import add_server_arguments, client_of, split_version
-from registry.cli.remote_compress import read_plan, watch
+from registry.cli.remote_compress import read_plan, say_what_is_at_stake, watch
 from registry.cli.remote_show import resolve
 from registry.errors import Invalid
 
@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         "price_sheet": prices,
     }
     requested = client.request_evaluation(version["ref"], str(body.pop("evaluation")), **body, **asked)
+    say_what_is_at_stake(requested)
     if not options.wait:
         print(f"Evaluation {requested['id']} of {version['ref']} is queued.")
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from registry.cli.remote import add_server_arguments, client_of
-from registry.cli.remote_compress import watch
+from registry.cli.remote_compress import say_what_is_at_stake, watch
 from registry.cli.remote_show import resolve
 
 _SAME = ("bit-exact", "within-tolerance")
@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     client = client_of(options)
     version = resolve(client, options.version)
     requested = client.request_replay(version["ref"])
+    say_what_is_at_stake(requested)
     if not options.wait:
         print(f"Replay {requested['id']} of {version['ref']} is queued.")
         return 0

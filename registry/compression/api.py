@@ -15,6 +15,7 @@ from registry.access.queries import get_team
 from registry.catalog import queries as catalog
 from registry.catalog.models import Evidence
 from registry.compression import queries, services
+from registry.compression.at_stake import makes_stale
 from registry.compression.models import Recipe, Run, RunState
 from registry.digests import time_text
 from registry.events import Caller
@@ -72,6 +73,11 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "result_digest": row.result_digest,
         "outputs_digest": row.outputs_digest,
     }
+
+
+def requested_body(row: Run, caller: Caller) -> dict[str, Any]:
+    """The answer to a request: the run, and whose approval its evidence will make stale."""
+    return run_body(row, caller) | {"makes_stale": makes_stale(row)}
 
 
 def evidence_body(row: Evidence, reader: catalog.EvidenceReader) -> dict[str, Any]:
@@ -203,7 +209,7 @@ class RequestRun(Command, Query):
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
             **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen", "price_sheet")},
         )
-        return run_body(queries.get_run(caller, run.pk), caller)
+        return requested_body(queries.get_run(caller, run.pk), caller)
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_run", responses={200: dict}))

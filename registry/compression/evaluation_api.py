@@ -17,7 +17,7 @@ from registry.access.http import Command, Query, caller_of, keyset_page
 from registry.catalog.api import version_of
 from registry.catalog.downloads import send_stored
 from registry.compression import evaluations, queries, services
-from registry.compression.api import EvaluationMembers, dataset_of, run_body
+from registry.compression.api import EvaluationMembers, dataset_of, requested_body, run_body
 from registry.events import Caller
 from registry.provenance import queries as provenance
 
@@ -52,7 +52,7 @@ class RequestEvaluation(Command, Query):
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
             **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen", "price_sheet")},
         )
-        return run_body(queries.get_run(caller, run.pk), caller)
+        return requested_body(queries.get_run(caller, run.pk), caller)
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_evaluation", responses={200: dict}))

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from registry.access.http import Command, Query, keyset_page
 from registry.catalog.api import version_of
 from registry.compression import queries, replays, services_replays
-from registry.compression.api import run_body
+from registry.compression.api import requested_body, run_body
 from registry.compression.models import Run
 from registry.events import Caller
 
@@ -34,4 +34,5 @@ class RequestReplay(Command, Query):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         run = services_replays.request_replay(actor=caller, version=version_of(caller, kwargs))
-        return replay_body(queries.get_run(caller, run.pk), caller)
+        row = queries.get_run(caller, run.pk)
+        return replay_body(row, caller) | requested_body(row, caller)

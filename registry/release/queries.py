@@ -268,6 +268,13 @@ def served(model: RegisteredModel, alias_slug: str) -> ModelVersion | None:
     return None if move is None else move.version
 
 
+def aliases_with_approval(version: ModelVersion) -> list[str]:
+    """The aliases that serve the version now by an approved move, by name."""
+    slugs = Alias.objects.filter(model=version.model_id).order_by("slug").values_list("slug", flat=True)
+    moves = {slug: incumbent(version.model, slug) for slug in slugs}
+    return [slug for slug, move in moves.items() if move and move.version_id == version.pk and move.approval_id]
+
+
 _FORWARD = (MoveKind.PROMOTED, MoveKind.BROKEN_GLASS)
 
 

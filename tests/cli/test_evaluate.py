@@ -62,6 +62,15 @@ def test_an_evaluation_is_requested_by_a_plan(
     assert run.plan_digest is not None
 
 
+def test_an_approval_that_the_evidence_will_end_is_told_with_the_request(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    version = served.parent_version()
+    served.promoted(version)
+    assert pressmark("ada", "evaluate", str(version), "--data", str(served.arrays_dataset())) == 0
+    assert f"production serves {version}: new evidence makes its approval stale" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -13,6 +13,7 @@ from registry.access.queries import get_readable, readable
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion
 from registry.compression import services
+from registry.compression.at_stake import would_make_stale
 from registry.compression.models import Recipe, Run
 from registry.desk.addresses import reference
 from registry.desk.http import Context, FormPage
@@ -30,7 +31,7 @@ class RequestRun(FormPage):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         version = catalog.get_version(caller, reference(kwargs))
-        return {"version": version, "model": version.model}
+        return {"version": version, "model": version.model, "at_stake": would_make_stale(version)}
 
     def form(self, caller: Caller, data: Mapping[str, str] | None, **kwargs: Any) -> forms.Form:
         return run_form(caller, catalog.get_version(caller, reference(kwargs)), data, self.request.FILES or None)

@@ -72,7 +72,11 @@ def break_glass(
 
 def require_review(finding: Finding) -> None:
     """Asked where a finding about an emergency is closed: somebody else has looked at what was served, and signed that."""
-    glass = BrokenGlass.objects.select_related("version__model__team").filter(pk=finding.about).first()
+    glass = (
+        BrokenGlass.objects.select_related("version__model__team").filter(pk=finding.about).first()
+        if finding.about
+        else None
+    )
     if glass is None or review_after(glass) is not None:
         return
     raise Conflict(
