@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from registry.catalog.models import Correction
+from registry.catalog.terms_levels import DATA, SHAPING_DATA
 
 Teams = Collection[uuid.UUID] | None
 """Teams through which a walk may pass; None means all."""
@@ -48,7 +49,8 @@ _LINES = """
 """
 _LINKS = """
     SELECT CAST(edge.child_id AS text),
-        COALESCE(CAST(edge.parent_id AS text), CAST(edge.dataset_version_id AS text), edge.parent_digest), edge.role
+        COALESCE(CAST(edge.parent_id AS text), CAST(edge.dataset_version_id AS text), edge.parent_digest),
+        CASE WHEN edge.role = '{data}' AND CAST(edge.operations AS text) <> '[]' THEN '{shaping}' ELSE edge.role END
     FROM near JOIN catalog_edge edge ON edge.{end} = near.id
 """
 _SHOWN = """
@@ -138,8 +140,12 @@ class Closure:
         return [row[0] for row in self._read("SELECT CAST(id AS text) FROM near", self._given)]
 
     def links(self) -> list[tuple[str, str, str]]:
-        """The edges that `lines` gives as child, source (see `Line.source`) and role alone, in an order of their own."""
-        return sorted(self._read(_LINKS.format(end=self._end) + self._shown, [*self._given, *self._teams]))
+        """The edges that `lines` gives as child, source (see `Line.source`) and role alone, in an order of their own.
+
+        Data that went in by an operation stands in the role SHAPING_DATA.
+        """
+        sql = _LINKS.format(end=self._end, data=DATA, shaping=SHAPING_DATA) + self._shown
+        return sorted(self._read(sql, [*self._given, *self._teams]))
 
     def lines(self) -> list[Line]:
         """The edges, oldest first: upwards those to everything that the versions were made from, downwards those to children."""

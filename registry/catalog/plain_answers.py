@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from registry.catalog.terms import EffectiveTerms, Proof
+from registry.catalog.terms_levels import DATA, SHAPING_DATA
 from registry.provenance.licences import ANSWERS, OWN_PREFIX, is_category
 
 TERM_NAMES = {
@@ -63,10 +64,12 @@ class Ground:
 
 @dataclass(frozen=True)
 class PlainAnswer:
-    """One question: `word` is the answer, `deciding` what makes it so, `keep` the conditions beside it, `to_do` the ways on."""
+    """One question about `terms`: `word` is the answer, `deciding` what makes it so, `keep` the conditions beside it, `to_do` the
+    ways on."""
 
     id: str
     question: str
+    terms: Sequence[str]
     answer: str
     word: str
     lead: str
@@ -95,6 +98,7 @@ def _answer(key: str, question: str, asked: Sequence[str], terms: EffectiveTerms
     return PlainAnswer(
         id=key,
         question=question,
+        terms=asked,
         answer=strictest,
         word=WORDS[strictest],
         lead=_LEADS[strictest],
@@ -143,7 +147,7 @@ def _instead(ground: Ground) -> str:
     role = ground.because[-1].partition(":")[0] if ground.because else ""
     if own:
         return f"Ask who owns {ground.source} for another licence, and correct the version once it is granted."
-    if role == "data":
+    if role in (DATA, SHAPING_DATA):
         return f"Train or calibrate again without {ground.source}, or ask its owner for another licence."
     if role == "teacher":
         return f"Distil from a teacher other than {ground.source}, or ask its owner for leave."

@@ -6,7 +6,8 @@ Rules, by the role in which a source went in:
   naming, share-alike, use limits and place bind, and a ban on commercial use. Forbidden or unknown: so is using the child;
 - data for training or calibration: commercial use, notice, share-alike, naming, use limits and place bind; whether data that
   may not be changed may train a model is unknown; a limit on passing on the data itself does not bind the model;
-- data for evaluation or baselines alone: nothing binds.
+- data for evaluation or baselines alone: nothing binds, unless the edge names an operation (fine-tuned, quantized, ...): then the
+  rows shaped the weights, whatever they are registered for.
 Rules, for putting answers together:
 - the strictest answer wins: allowed < conditions < unknown < forbidden; unknown stays unknown, it is never read as allowed;
 - a source whose licence is not known here answers unknown to every term that its role lets through;

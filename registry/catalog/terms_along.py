@@ -18,11 +18,12 @@ from registry.catalog.lineage import Teams, expressions_of, label_of, shown, tea
 from registry.catalog.models import ModelVersion
 from registry.catalog.stated import stated
 from registry.catalog.terms import EffectiveTerms, effective_terms
-from registry.catalog.terms_levels import Link, Source, Way
+from registry.catalog.terms_levels import DATA, SHAPING_DATA, Link, Source, Way
 from registry.provenance.licences import TermsDocument
 from registry.provenance.ruled_terms import terms_in_force
 
 _BEYOND = "beyond"
+_DATA_ROLES = (DATA, SHAPING_DATA)
 Answers = tuple[dict[str, tuple[str, str]], tuple[str, ...]]
 
 
@@ -54,7 +55,7 @@ def read_sources(closure: Closure, teams: Teams) -> Made:
     """Everything that a closure upwards reaches. What belongs to teams that may not be shown is named by digest alone."""
     versions = closure.versions()
     links = [link for link in closure.links() if link[1] in versions or not _is_cut(link)]
-    rows = {parent for _, parent, role in links if role == "data"}
+    rows = {parent for _, parent, role in links if role in _DATA_ROLES}
     data = data_of({raw for raw in rows if ":" not in raw})
     things = versions | data
     expressions, names = expressions_of(things.values()), teams_of(things.values())
@@ -72,14 +73,14 @@ def read_sources(closure: Closure, teams: Teams) -> Made:
         sources[raw] = Source(raw, kind, label, expressions[thing.licence], answers, words_in(thing.uses), notes)
     for _, parent, role in links:
         if parent not in sources:
-            what = "data" if role == "data" else "a model"
+            what = "data" if role in _DATA_ROLES else "a model"
             sources[parent] = Source(parent, "outside", f"{what} outside this registry ({parent[:19]}...)")
     return Made(sources, links, {raw: thing.licence for raw, thing in things.items()})
 
 
 def _is_cut(link: Way) -> bool:
     """Whether the parent is a version: one that was not read lies beyond the limit."""
-    return link[2] != "data" and ":" not in link[1]
+    return link[2] not in _DATA_ROLES and ":" not in link[1]
 
 
 def read_answers(terms: Mapping[uuid.UUID, TermsDocument]) -> dict[str, Answers]:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from registry.provenance.licences import ANSWERS, TERMS
 
 WEIGHT_ROLES = ("base", "student-start", "merge-input")
+DATA, SHAPING_DATA = "data", "data that shaped it"
+"""A link to rows; the second where the edge itself says by which operations they went in, whatever the data was meant for."""
 SHAPING_USES = ("training", "calibration")
 CONDITIONS, UNKNOWN = ANSWERS.index("conditions"), ANSWERS.index("unknown")
 _DATA_TERMS = ("commercial_use", "notice", "share_alike", "naming", "use_restrictions", "jurisdiction")
@@ -169,7 +171,7 @@ def way_of(role: str, parent: Source) -> str:
         return "weights"
     if role == "teacher":
         return "outputs"
-    if parent.kind == "dataset" and not set(parent.uses) & set(SHAPING_USES):
+    if role != SHAPING_DATA and parent.kind == "dataset" and not set(parent.uses) & set(SHAPING_USES):
         return "nothing"
     return "rows"
 

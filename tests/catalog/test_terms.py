@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from registry.catalog import queries
+from registry.catalog.edges import EdgeSpec
 from registry.catalog.terms import EffectiveTerms, Link, Source, effective_terms
 from registry.provenance.licences import TERMS, terms_of
+from tests.world import World
 
 
 def source(key: str, licence: str | None, kind: str = "version", uses: tuple[str, ...] = ()) -> Source:
@@ -62,6 +65,23 @@ def test_data_for_evaluation_alone_binds_nothing() -> None:
     assert [c.binds for c in found.considered if c.source == "data"] == [
         "Nothing binds: it was used for baseline and evaluation only."
     ]
+
+
+def test_data_for_evaluation_binds_all_the_same_where_the_edge_says_that_the_model_was_shaped_by_it(
+    world: World,
+) -> None:
+    """Else whoever registers data "for evaluation" could train on it and keep its terms away."""
+    rows = world.dataset_version(uses=("evaluation",), licence="CC-BY-NC-4.0")
+    model = world.model()
+    measured = world.version(model, seed=1, edges=[EdgeSpec("data", dataset_version=rows)])
+    assert queries.effective_terms(measured).answers["commercial_use"] == "allowed"
+    for seed, operation in enumerate(("fine-tuned", "distilled", "quantized"), start=2):
+        tuned = world.version(model, seed=seed, edges=[EdgeSpec("data", (operation,), dataset_version=rows)])
+        found = queries.effective_terms(tuned)
+        assert found.answers["commercial_use"] == "forbidden"
+        assert found.because("commercial_use")[0].path == (f"data that shaped it: search/{rows}",)
+        below = world.derived_version(tuned, seed=100 + seed)
+        assert queries.effective_terms(below).answers["commercial_use"] == "forbidden"
 
 
 def test_a_limit_on_passing_on_the_data_itself_does_not_bind_the_model() -> None:
