@@ -46,7 +46,8 @@ def test_everything_for_the_decision_stands_on_one_page(visit: Visit, story: Sce
     for said in (
         "Beside what is live now", "production serves version 1", "What the gate said", "Say who is on call.",
         "would go back to version 1", "Last drill", "Who may decide", "Omar approver", "Still needed: 1 by approver",
-        "What the licences allow", "0 of 1 grants",
+        "What the licences allow", "0 of 1 grants", "The gate asked commercial use, changing it.",
+        "It did not ask passing it on, notices to keep, share alike, naming, limits on use, use of outputs, place",
     ):  # fmt: skip
         assert said in shown, said
 

@@ -19,6 +19,7 @@ from registry.desk.evaluations import evaluation_runs, said_first
 from registry.desk.forms import AliasField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
+from registry.desk.terms_asked import terms_asked
 from registry.events import Caller
 from registry.release import queries, services
 from registry.release.grounds import grounds_of
@@ -67,6 +68,7 @@ class ApprovalPage(Page):
             "evaluations": evaluations,
             "said": said_first(caller, version, evaluations[0]) if evaluations else None,
             "rules": rules_of(approval.verdict),
+            "terms_asked": terms_asked(approval.policy),
             "grounds": grounds_of(approval.verdict),
             "waivers": [(row, waiver_state(row)) for row in queries.waivers_of(version)],
             "incumbent": incumbent,

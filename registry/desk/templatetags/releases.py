@@ -10,6 +10,7 @@ from django.template import Context
 from registry.access.http import caller_of
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.desk import warnings
+from registry.desk.terms_asked import asks_less
 from registry.release.drilled import last_drill
 
 register = template.Library()
@@ -29,6 +30,9 @@ def release_warnings(
         glasses = [view for view in glasses if view.move.alias.slug == alias]
         stopped = [view for view in stopped if alias in view.aliases]
     return {"glasses": glasses, "stopped": stopped, "version": version}
+
+
+register.filter("asks_less", asks_less)
 
 
 @register.inclusion_tag("release/drill.html")
