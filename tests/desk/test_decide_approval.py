@@ -52,6 +52,14 @@ def test_everything_for_the_decision_stands_on_one_page(visit: Visit, story: Sce
         assert said in shown, said
 
 
+def test_the_approval_of_what_is_served_says_so_in_place_of_an_empty_comparison(visit: Visit, released: Scene) -> None:
+    granted = Approval.objects.get(version=released.child)
+    shown = visit("omar").reads(page(granted))
+    assert "This is what production serves , since" in shown
+    assert "No figure was measured about both" not in shown
+    assert "more figures were measured about this version alone" not in shown
+
+
 def test_an_approver_grants_on_conditions_and_the_thread_says_them(
     visit: Visit, story: Scene, approval: Approval
 ) -> None:
