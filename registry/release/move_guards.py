@@ -9,7 +9,7 @@ Rules (raw SQL and shell included):
   whose version was not corrected after its last grant;
 - it breaks the glass only to the version, bytes, model and name of a record of that, made at that moment and not over by the clock
   of the database, by a person who holds a role for it, and neither brought, made nor asked for the version; only to files whose
-  structure was measured;
+  structure was measured; and for an alias only once the finding about the last time is closed;
 - it never moves to what is in quarantine or purged;
 - the way out of a quarantine is decided on request alone, once for each request, by a person with the role, who neither asked for
   it, nor brought or made the version; without that, or the end of its recall by somebody who may, no quarantine ends.
@@ -115,6 +115,13 @@ CONDITIONS = [
         + " OR EXISTS (SELECT 1 FROM release_approval a WHERE a.version_id = NEW.version_id "
         "AND a.requested_by_id = NEW.broken_by_id)",
         "who brought, made or asked for a version does not break the glass for it",
+    ),
+    Condition(
+        "release_broken_glass_renewed",
+        "release_broken_glass",
+        "EXISTS (SELECT 1 FROM release_broken_glass b WHERE b.model_id = NEW.model_id AND b.alias = NEW.alias AND NOT EXISTS "
+        "(SELECT 1 FROM oversight_finding f WHERE f.kind = 'broken-glass' AND f.about = b.id AND f.closed_at IS NOT NULL))",
+        "the glass is not broken again for an alias while the finding about the last time is open",
     ),
     Condition(
         "release_broken_glass_structure",

@@ -15,7 +15,10 @@ from registry.access.models import Role
 from registry.catalog.models import ModelVersion
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, Invalid
 from registry.events import Caller
+from registry.oversight import services_proofs
 from registry.oversight.models import Finding
+from registry.oversight.services import close_finding
+from registry.oversight.subjects import of_version
 from registry.release import queries, services
 from registry.release.models import AliasAssignment
 from registry.release.serving_models import BrokenGlass
@@ -29,6 +32,19 @@ def broken(world: World, version: ModelVersion, **changes: Any) -> AliasAssignme
     """By otto, to production."""
     given = {"actor": world.cast.otto, "version": version, "alias": "production", "reason": "Customers are down."}
     return services.break_glass(**{**given, **changes})
+
+
+def reviewed(world: World, version: ModelVersion) -> None:
+    """Omar looks at the emergency, and closes the finding about it."""
+    services_proofs.sign_review(
+        actor=world.cast.omar,
+        subject=of_version(version),
+        kind="other",
+        accepted=True,
+        statement="It was an emergency.",
+    )
+    glass = BrokenGlass.objects.filter(version=version).get()
+    close_finding(actor=world.cast.omar, finding=Finding.objects.get(about=glass.pk), closure="It was one.")
 
 
 def test_it_moves_the_alias_with_a_record_of_its_own_a_finding_and_an_end(world: World) -> None:
@@ -104,6 +120,34 @@ def test_never_for_changed_purged_or_unjudged_bytes_nor_without_a_reason(world: 
     assert not BrokenGlass.objects.exists()
 
 
+def test_it_is_not_renewed_before_somebody_else_has_looked_at_the_last_time(world: World) -> None:
+    parent = world.parent_version()
+    world.promoted(parent)
+    first, second = world.child_version(parent), world.child_version(parent, seed=44)
+    broken(world, first)
+    services.suspend(actor=world.cast.otto, model=parent.model, alias="production", reason="It ends.")
+    for version, actor in ((second, world.cast.otto), (first, world.cast.root)):
+        with pytest.raises(Conflict, match="the finding about it is open") as refused:
+            broken(world, version, actor=actor)
+        assert refused.value.code == "not-reviewed"
+    assert broken(world, second, alias="staging").broken_glass is not None
+    reviewed(world, first)
+    assert broken(world, second).version == second
+
+
+@guarantee
+def test_the_database_refuses_a_second_record_while_the_first_waits_for_its_review(world: World) -> None:
+    parent = world.parent_version()
+    glass = broken(world, parent).broken_glass
+    assert glass is not None
+    fields = {f.attname: getattr(glass, f.attname) for f in glass._meta.concrete_fields if not f.primary_key}
+    again = BrokenGlass(**fields)
+    with pytest.raises(IntegrityError, match="not broken again"), transaction.atomic():
+        again.save()
+    reviewed(world, parent)
+    again.save()
+
+
 def test_what_came_by_it_is_no_way_back_but_may_be_approved_and_promoted(world: World) -> None:
     parent = world.parent_version()
     world.promoted(parent)
@@ -115,6 +159,7 @@ def test_what_came_by_it_is_no_way_back_but_may_be_approved_and_promoted(world: 
     move = services.promote(actor=world.cast.otto, model=parent.model, alias="production", approval=approval)
     assert (move.kind, move.approval) == ("promoted", approval)
     services.roll_back(actor=world.cast.otto, model=parent.model, alias="production", reason="r")
+    reviewed(world, hotfix)
     other = world.child_version(parent, seed=44)
     broken(world, other)
     world.promoted(hotfix, "staging")
@@ -141,6 +186,7 @@ def test_the_database_moves_no_alias_without_such_a_record_and_takes_no_false_on
 
     glass = broken(world, hotfix).broken_glass
     assert glass is not None
+    reviewed(world, hotfix)
     refuse(
         AliasAssignment(**{**given, "number": 3, "broken_glass": glass}),
         "this row already|UNIQUE|unique|exactly this emergency",

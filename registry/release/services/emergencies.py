@@ -4,6 +4,7 @@ Rules:
 - operators, approvers and administrators break the glass, in person; never who brought or made the version, under any name of the
   same weights, or asked for an approval of it;
 - never for what is in quarantine, purged, or was not checked by its structure; the bytes are read again before;
+- never again for an alias until the finding about the last time is closed, so an emergency is not renewed without end;
 - a policy must be in force: what its gate says is kept with the record, whether it blocks or not, and it says how long this lasts;
 - at once a finding is open for the model's owner, due when it ends: somebody else reviews what was done, and an approval is asked
   for or the alias is moved back; without a review by somebody else the finding is not closed;
@@ -64,6 +65,7 @@ def break_glass(
         now = queries.incumbent(model, alias)
         if now is not None and now.version_id == version.pk:
             raise Conflict(f"'{alias}' serves {version} already.", code="serves-already")
+        _refuse_renewed(model, alias)
         glass = _record(opened, version, evaluate(version, alias, opened.now), role, reason)
         move = append_move(opened, model, alias, MoveKind.BROKEN_GLASS, glass=glass)
         _open_finding(opened, model, glass)
@@ -95,6 +97,17 @@ def _refuse_unfit(version: ModelVersion) -> None:
             f"Nobody checked the structure of the files of {version}.",
             hint="Register the files here; files that nothing looked into are served by no emergency.",
             code="unchecked",
+        )
+
+
+def _refuse_renewed(model: RegisteredModel, alias: str) -> None:
+    looked_at = Finding.objects.filter(kind=FINDING, closed_at__isnull=False, about__isnull=False).values("about")
+    last = BrokenGlass.objects.filter(model=model, alias=alias).exclude(pk__in=looked_at).order_by("pk").first()
+    if last is not None:
+        raise Conflict(
+            f"The glass was broken for '{alias}' on {last.broken_at:%Y-%m-%d}, and the finding about it is open.",
+            hint="Have somebody who had no part in it review that and close the finding, or ask for an approval.",
+            code="not-reviewed",
         )
 
 
