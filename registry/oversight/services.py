@@ -16,7 +16,7 @@ from registry.oversight.models import Attestation, Finding, Tier, UseCase
 from registry.oversight.queries import team_of_stream
 
 ATTESTATION_LIMIT_DAYS = 3 * 366
-CLOSED_BY_OTHERS = ("broken-glass",)
+CLOSED_BY_OTHERS = ("broken-glass", "recalled", "terms-changed")
 """Kinds of findings that somebody's own act opened."""
 
 

@@ -95,10 +95,11 @@ def test_it_is_handed_over_to_somebody_who_is_there(world: World, cast: Cast) ->
         services_findings.assign_finding(actor=cast.ada, finding=row, note="x", due_on=timezone.now().date() - DAY)
 
 
-def test_whose_own_act_opened_it_does_not_close_it(world: World, cast: Cast) -> None:
+@pytest.mark.parametrize("kind", ["broken-glass", "recalled", "terms-changed"])
+def test_whose_own_act_opened_it_does_not_close_it(world: World, cast: Cast, kind: str) -> None:
     row = a_finding(world)
     mine = Finding.objects.create(
-        stream=row.stream, kind="broken-glass", subject="production", state="open", description=row.description,
+        stream=row.stream, kind=kind, subject="production", state="open", description=row.description,
         owner=row.owner, due_on=row.due_on, created_by_id=cast.omar.actor_id, created_at=row.created_at,
     )  # fmt: skip
     with pytest.raises(Forbidden, match="Your own act"):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from registry.catalog import services_corrections
 from registry.catalog.models import ModelVersion
+from registry.errors import Forbidden
 from registry.oversight.models import Finding
+from registry.oversight.services import close_finding
 from registry.provenance import services_licences
 from registry.provenance.models import Licence
 from registry.release import queries, services
@@ -50,8 +54,6 @@ def test_a_ruling_that_forbids_blocks_at_the_gate_and_opens_a_finding_for_the_ow
 
 
 def test_a_second_change_does_not_pile_up_findings_and_after_closing_it_opens_another(world: World) -> None:
-    from registry.oversight.services import close_finding
-
     version = world.parent_version()
     world.promoted(version)
     rule(world, version.licence, "forbidden")
@@ -89,3 +91,12 @@ def test_unknown_terms_of_data_block_until_a_ruling_decides_them(world: World) -
     ruling = author(world, own, free)
     services_licences.approve_ruling(actor=world.cast.root, ruling=ruling)
     assert gate(world, version) == "passed"
+
+
+def test_who_corrected_a_licence_does_not_close_what_that_opened(world: World) -> None:
+    parent, _ = world.released_pair()
+    correct(world, parent, "CC-BY-NC-4.0")
+    finding = Finding.objects.get(kind="terms-changed")
+    with pytest.raises(Forbidden, match="Your own act"):
+        close_finding(actor=world.cast.carla, finding=finding, closure="Nothing to see.")
+    assert close_finding(actor=world.cast.omar, finding=finding, closure="Rolled back.").state == "closed"
