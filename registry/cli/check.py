@@ -79,6 +79,8 @@ def _lines(before_start: bool) -> Iterator[Line]:
         )
     yield from _anchors()
     yield from _witnesses()
+    if settings.PRESSMARK_MAIL_HOST:  # said here alone: /health is open to everybody
+        yield True, f"notices leave by mail over {settings.PRESSMARK_MAIL_HOST}:{settings.PRESSMARK_MAIL_PORT}", ""
     for sentence in health.warnings():
         yield (
             True,

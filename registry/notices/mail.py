@@ -5,6 +5,7 @@ What a mail server answers is nobody's sentence of ours: of its words the number
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 import time
@@ -18,6 +19,8 @@ from django.core.mail.backends.smtp import EmailBackend
 
 from registry.notices.models import Outgoing
 from registry.notices.outcomes import Failed, Held, Outcome, Sent
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 15
 SUBJECT_LIMIT_CHARACTERS = 200
@@ -37,8 +40,10 @@ def send_all(rows: Sequence[Outgoing], report: Callable[[Outcome], None], turn_s
             report(_send(backend, waiting[0]) if time.monotonic() < end else Held(waiting[0]))
             waiting.pop(0)
     except (OSError, smtplib.SMTPException) as error:  # the server itself: whoever else waits for it waits on
+        said = _said(error)
+        logger.warning("%s: %s:%s", said, settings.PRESSMARK_MAIL_HOST, settings.PRESSMARK_MAIL_PORT)
         for row in waiting:
-            report(Failed(row, _said(error)))
+            report(Failed(row, said))
     finally:
         if backend is not None:
             _close(backend)
@@ -104,15 +109,15 @@ def _close(backend: EmailBackend) -> None:
 
 
 def _said(error: Exception) -> str:
-    where = f"{settings.PRESSMARK_MAIL_HOST}:{settings.PRESSMARK_MAIL_PORT}"
+    """A sentence without host and port: /health, which everybody may read, repeats it; the log and `pressmark check` name them."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return f"the mail server {where} does not take user and password ({error.smtp_code})"
+        return f"the mail server does not take user and password ({error.smtp_code})"
     if isinstance(error, smtplib.SMTPResponseException):
-        return f"the mail server {where} refuses ({error.smtp_code})"
+        return f"the mail server refuses ({error.smtp_code})"
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return f"the mail server {where} does not offer what PRESSMARK_MAIL_SECURITY or PRESSMARK_MAIL_USER asks for"
+        return "the mail server does not offer what PRESSMARK_MAIL_SECURITY or PRESSMARK_MAIL_USER asks for"
     if isinstance(error, ssl.SSLError):
-        return f"the certificate of the mail server {where} does not hold"
+        return "the certificate of the mail server does not hold"
     if isinstance(error, FileNotFoundError | PermissionError):
         return "the file that PRESSMARK_MAIL_PASSWORD_FILE names cannot be read"
-    return f"the mail server {where} does not answer ({type(error).__name__})"
+    return f"the mail server does not answer ({type(error).__name__})"

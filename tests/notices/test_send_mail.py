@@ -13,6 +13,7 @@ from django.test import Client
 
 from registry.access import services as access
 from registry.access.models import Actor
+from registry.cli import check
 from registry.notices import queries, sending, services
 from registry.notices.models import Channel, Outgoing
 from registry.release.models import Approval
@@ -81,6 +82,26 @@ def test_a_mail_server_that_is_down_delays_no_webhook(
     assert {(row.attempts, row.channel) for row in waiting()} == {(1, "mail")}
     assert all("does not answer" in row.last_error for row in waiting())
     assert all(row.next_attempt_at > row.created_at for row in waiting())
+
+
+def test_where_the_mail_server_stands_is_said_by_the_check_and_the_log_and_not_on_the_open_page(
+    asking: Asking, settings: Any, caplog: pytest.LogCaptureFixture, client: Any
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = settings.PRESSMARK_MAIL_PORT = nobody.getsockname()[1]
+        settings.PRESSMARK_MAIL_HOST = "127.0.0.1"
+        asking()
+        for _ in range(sending.ATTEMPTS):
+            due_again()
+            sending.send_due()
+    (said,) = queries.troubles()
+    assert "the mail server does not answer" in said
+    page = client.get("/health/").content.decode()
+    assert "the mail server does not answer" in page
+    assert str(port) not in page
+    assert f"127.0.0.1:{port}" in caplog.text
+    assert f"notices leave by mail over 127.0.0.1:{port}" in [line for _, line, _ in check._lines(before_start=False)]
 
 
 def test_it_arrives_when_the_server_is_back(asking: Asking, mailbox: Mailbox, settings: Any) -> None:
