@@ -4,7 +4,8 @@ Rules:
 - a review is bound to the digest of the state; a later one of the same kind takes its place, and says when the next one is due;
 - whoever brought the state, or asked for the run that made it, does not review it, nor the same weights or rows under another name
   (the database refuses it as well);
-- while a hold stands, what it names is neither purged nor erased; placing and ending one needs a reason.
+- while a hold stands, what it names is neither purged nor erased; placing and ending one needs a reason, and a hold is placed
+  under the lock that a purge takes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.oversight.models import Hold, Review
 from registry.oversight.queries import team_of_stream
+from registry.oversight.subjects import lock_owner
 from registry.provenance.models import DatasetVersion
 from registry.provenance.subjects import Subject
 
@@ -97,6 +99,7 @@ def place_hold(*, actor: Caller, subject: Subject, reason: str) -> Hold:
     role = permissions.require(actor, "hold.place", subject.team_id)
     _check_filled("reason", reason)
     with unit(actor, role=role) as opened:
+        lock_owner(subject)
         text = new_text(stream=subject.stream, purpose="reason", value=reason, now=opened.now)
         row = Hold.objects.create(
             stream=subject.stream, subject=subject.name[:120], about=subject.about, reason=text,

@@ -102,3 +102,13 @@ def subject_of(stream: str, about: uuid.UUID) -> Subject:
     if kind == "use_case":
         return of_use_case(UseCase.objects.select_related("team").get(pk=about))
     return of_licence(Licence.objects.get(pk=about))
+
+
+def lock_owner(subject: Subject) -> None:
+    """Inside a unit: the row of the model or dataset that the subject is, or is a version of.
+
+    A purge and a hold take it first, so that no hold comes between a purge's question about holds and its end.
+    """
+    kind, _, key = subject.stream.partition(":")
+    table: type[RegisteredModel] | type[Dataset] = RegisteredModel if kind == "model" else Dataset
+    table._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=uuid.UUID(key))

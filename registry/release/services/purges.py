@@ -2,7 +2,7 @@
 
 Rules:
 - one asks with a reason, another one confirms; every rule of `release.purging` is asked both times, the second time under the lock
-  of the row;
+  of the row and of its model or dataset, which placing a hold takes as well;
 - the record says first that the bytes are gone, then they go: a process that dies in between leaves them to the sweeper;
 - bytes that another record needs stay, and are asked for once more immediately before each file goes.
 """
@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from registry import storage
 from registry.access import permissions
 from registry.access.services import new_text
-from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.catalog.models import ModelVersion
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.oversight.queries import team_of_stream
+from registry.oversight.subjects import lock_owner
 from registry.provenance.models import DatasetVersion
 from registry.provenance.subjects import Subject
 from registry.release import purging
@@ -92,10 +93,9 @@ def referred_by_ledger(purge: Purge) -> set[str]:
 
 
 def _lock(subject: Subject) -> DatasetVersion | ModelVersion:
+    lock_owner(subject)  # no alias moves meanwhile, and no hold is placed
     if subject.kind == PurgeKind.DATASET_VERSION:
         return DatasetVersion.objects.select_for_update(no_key=True).get(pk=subject.about)
-    model = uuid.UUID(subject.stream.partition(":")[2])
-    RegisteredModel.objects.select_for_update(no_key=True).get(pk=model)  # no alias moves meanwhile
     return ModelVersion.objects.select_for_update(no_key=True).get(pk=subject.about)
 
 
