@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from registry.cli.counted import counted
 from registry.cli.remote import add_server_arguments, client_of
+from registry.errors import Forbidden
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,12 +21,13 @@ def run(options: argparse.Namespace) -> int:
     row = client.get(f"rulings/{options.ruling}")
     print(f"Ruling {row['number']} on {row['licence']} ({row['state']}): {row['reason']}")
     reaches = row["reaches"]
+    if not options.look and row.get("why_not"):
+        raise Forbidden(row["why_not"], hint="Add --look to see what it would change.")
     if reaches is not None:
-        print(
-            f"It changes the terms of {reaches['versions']} versions of {reaches['teams']} teams, {reaches['live']} of them live."
-        )
+        versions, teams = counted(reaches["versions"], "version"), counted(reaches["teams"], "team")
+        print(f"It changes the terms of {versions} of {teams}, {reaches['live']} of them live.")
         for term, count in reaches["terms"].items():
-            print(f"  {term}: {count} versions")
+            print(f"  {term}: {counted(count, 'version')}")
     if options.look:
         return 0
     approved = client.post(f"rulings/{options.ruling}/approve")

@@ -10,6 +10,14 @@ from typing import Any
 from registry.cli.remote import add_server_arguments, client_of
 from registry.client import Client
 
+_TO_LOOK_AT = {
+    "duplicate_rows_share": "repeated rows",
+    "missing_label_share": "rows without a label",
+    "conflicting_label_rows_share": "rows whose like has another label",
+    "suspected_label_errors_share": "labels that are probably wrong",
+    "rows_seen_share_worst": "rows that stand in other data",
+}
+"""Figures of a profile over all rows, and what they count."""
 _POLL_SECONDS = 1.0
 _WAITING = ("waiting", "working")
 
@@ -69,4 +77,14 @@ def told(found: dict[str, Any]) -> list[str]:
         f"({one['suggested_probability']} against {one['given_probability']})"
         for one in suspects[:20]
     ]
-    return lines
+    return [*lines, _conclusion(document)]
+
+
+def _conclusion(document: dict[str, Any]) -> str:
+    """One line at the end: what a person should look at before the data are used."""
+    whole = {f["metric"]: f for f in document["figures"] if f["value"] is not None}
+    counts = {said: round(float(whole[m]["value"]) * whole[m]["n"]) for m, said in _TO_LOOK_AT.items() if m in whole}
+    doubtful = [f"{said} ({count:,})" for said, count in counts.items() if count > 0]
+    if not doubtful:
+        return "Conclusion: nothing here has to be looked at before the data are used."
+    return f"Conclusion: look first at {', '.join(doubtful)}."

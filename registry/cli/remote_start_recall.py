@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from registry.cli.counted import are, counted
 from registry.cli.remote import add_server_arguments, client_of
 from registry.errors import Invalid
 
@@ -27,20 +28,23 @@ def run(options: argparse.Namespace) -> int:
     if not options.reason.strip():
         raise Invalid("A recall needs a reason.", hint="Give --reason, or --dry-run to see what it would stop.")
     row = client.start_recall(options.about, options.reason)
-    print(f"{row['id']}  {row['about']} is recalled; {row['affected']} versions are in quarantine. Nothing was moved.")
+    stopped = f"{counted(row['affected'], 'version')} {are(row['affected'])} in quarantine"
+    print(f"{row['id']}  {row['about']} is recalled; {stopped}. Nothing was moved.")
     return 0
 
 
 def _tell(found: Mapping[str, Any]) -> None:
+    versions, models = counted(found["versions"], "version"), counted(found["models"], "model")
     print(
-        f"A recall of {found['about']} would stop {found['versions']} versions in {found['models']} models of "
-        f"{found['teams']} teams; {found['live']} are live."
+        f"A recall of {found['about']} would stop {versions} in {models} of {counted(found['teams'], 'team')}; "
+        f"{found['live']} of them {are(found['live'])} live."
     )
     for item in found["shown"]:
         live = f"  LIVE as {', '.join(item['served_as'])}" if item["served_as"] else ""
-        print(f"  {item['version']}  {item['version_digest'][:19]}  {item['distance']} steps{live}")
+        print(f"  {item['version']}  {item['version_digest'][:19]}  {counted(item['distance'], 'step')}{live}")
     unnamed = found["versions"] - found["hidden"] - len(found["shown"])
     if unnamed:
         print(f"  and {unnamed} more")
     if found["hidden"]:
-        print(f"  {found['hidden']} belong to teams whose things you may not read; their owners are told")
+        belong = "belongs" if found["hidden"] == 1 else "belong"
+        print(f"  {found['hidden']} {belong} to teams whose things you may not read; their owners are told")

@@ -184,17 +184,23 @@ def ruled(before: TermsDocument, answers: Mapping[str, TermDocument]) -> TermsDo
     return {"answers": {**before["answers"], **left_open, **given}, "licences": before["licences"], "notes": []}
 
 
+def require_approve(*, actor: Caller, ruling: LicenceRuling) -> str:
+    """The role under which the caller may put this ruling in force; Forbidden says why not."""
+    role = permissions.require(actor, "ruling.approve", None)
+    if ruling.authored_by_id == actor.actor_id:
+        raise Forbidden(
+            "You wrote this ruling; somebody else has to approve it.",
+            hint="Ask a compliance officer, approver or administrator of the instance.",
+            code="own-ruling",
+        )
+    return role
+
+
 def approve_ruling(*, actor: Caller, ruling: LicenceRuling) -> LicenceRuling:
     """Put a ruling in force, for every team; the one before it on the same expression and text is superseded."""
-    role = permissions.require(actor, "ruling.approve", None)
+    role = require_approve(actor=actor, ruling=ruling)
     with unit(actor, role=role) as opened:
         row = _locked(ruling)
-        if row.authored_by_id == actor.actor_id:
-            raise Forbidden(
-                "You wrote this ruling; somebody else has to approve it.",
-                hint="Ask a compliance officer, approver or administrator of the instance.",
-                code="own-ruling",
-            )
         if row.in_force_at is not None:
             raise Conflict(f"{_name(row)} was approved already.")
         if row.ended_at is not None:

@@ -16,9 +16,12 @@ from registry.catalog.affected import (
     affected_by_ruling,
     reach_for,
 )
+from registry.errors import Forbidden
 from registry.events import Caller
 from registry.provenance import queries as provenance
+from registry.provenance.models import LicenceRuling
 from registry.provenance.rulings_api import ruling_body
+from registry.provenance.services_licences import require_approve
 from registry.release.services.terms_findings import live_moves
 from registry.release.terms_queue import waiting_licences
 
@@ -45,8 +48,16 @@ def reach_body(caller: Caller, affected: Sequence[Affected]) -> dict[str, Any]:
     }
 
 
+def _why_not(caller: Caller, row: LicenceRuling) -> str | None:
+    try:
+        require_approve(actor=caller, ruling=row)
+    except Forbidden as refused:
+        return refused.detail
+    return None
+
+
 class ShowRuling(Query):
-    """One ruling; while it waits, with whose effective terms it would change."""
+    """One ruling; while it waits, with whose effective terms it would change, and why the caller may not approve it."""
 
     @extend_schema(operation_id="ruling", responses={200: dict})
     def get(self, request: Any, **kwargs: Any) -> Any:
@@ -55,7 +66,8 @@ class ShowRuling(Query):
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = provenance.get_ruling(kwargs["ruling"])
         waits = row.in_force_at is None and row.ended_at is None
-        return {**ruling_body(row), "reaches": reach_body(caller, affected_by_ruling(row)) if waits else None}
+        reaches = reach_body(caller, affected_by_ruling(row)) if waits else None
+        return {**ruling_body(row), "reaches": reaches, "why_not": _why_not(caller, row) if waits else None}
 
 
 class WaitingLicences(Query):

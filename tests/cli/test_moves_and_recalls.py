@@ -79,7 +79,7 @@ def test_a_recall_is_shown_started_left_and_ended_from_a_shell(
     about = f"version:{parent}"
     assert pressmark("carla", "start-recall", about, "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "would stop 2 versions in 1 models of 1 teams; 1 are live." in said
+    assert "would stop 2 versions in 1 model of 1 team; 1 of them is live." in said
     assert "LIVE as production" in said
     assert not Recall.objects.exists()
     assert pressmark("carla", "start-recall", about) == 1

@@ -70,6 +70,8 @@ def test_a_profile_is_watched_and_told(pressmark: Pressmark, served: World, caps
     assert f"{served.reference(version)}, 41 rows" in said
     assert "duplicates, by line: 2 and 41" in said
     assert "1 is 1 there; 2 is 2 there; 3 is 3 there" in said
+    last = "Conclusion: look first at repeated rows (1), rows that stand in other data (4)."
+    assert said.splitlines()[-1] == last
 
 
 def test_a_profile_that_fails_says_why_and_one_as_json_is_whole(

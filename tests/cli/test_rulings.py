@@ -33,7 +33,12 @@ def test_a_text_is_registered_ruled_on_approved_and_ended(
     key = str(LicenceRuling.objects.get().pk)
     assert key in capsys.readouterr().out
     assert pressmark("root", "approve-ruling", key, "--look") == 0
-    assert "1 versions of 1 teams, 0 of them live" in capsys.readouterr().out
+    assert "1 version of 1 team, 0 of them live" in capsys.readouterr().out
+    for who in ("carla", "omar"):
+        assert pressmark(who, "approve-ruling", key) == 1
+        said = capsys.readouterr()
+        assert "for the whole instance" in said.err
+        assert "It changes the terms" not in said.out, "whoever may not approve it is told so before the effect"
     assert effective_terms(version).answers["commercial_use"] == "unknown"
     assert pressmark("root", "approve-ruling", key) == 0
     assert effective_terms(version).answers["commercial_use"] == "allowed"

@@ -70,8 +70,12 @@ def test_nothing_in_quarantine_passes_any_door(world: World) -> None:
     with pytest.raises(Conflict) as refused:
         services.promote(actor=world.cast.otto, model=child.model, alias="staging", approval=approval)
     assert refused.value.code == "quarantined"
-    with pytest.raises(Blocked, match="quarantine"):
+    with pytest.raises(Blocked, match="quarantine") as way_back:
         services.roll_back(actor=world.cast.otto, model=parent.model, alias="production", reason="r")
+    assert [reason for reason in way_back.value.members["reasons"] if "recall" in reason.lower()] == [
+        f"It is in quarantine because of a recall of {timezone.now().date().isoformat()}."
+    ]
+    assert f"`pressmark request-quarantine-release {parent}`" in way_back.value.hint
     with pytest.raises(Conflict) as refused:
         services.break_glass(actor=world.cast.otto, version=parent, alias="production", reason="r")
     assert refused.value.code == "quarantined"

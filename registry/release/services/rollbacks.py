@@ -128,7 +128,9 @@ def judge_target(history: list[AliasAssignment], alias: str, version: ModelVersi
     except Blocked as error:
         reasons.append(error.detail)
     else:
-        reasons += [f"{r.rule.id}: {r.reason}" for r in gate.result.blocked]
+        # the gate refuses what is in quarantine as well: one reason is said once
+        told = ("quarantine", "not_recalled") if since else ()
+        reasons += [f"{r.rule.id}: {r.reason}" for r in gate.result.blocked if r.rule.check not in told]
         if approval is not None:
             reasons += _too_few(queries.policy_rules(gate.policy), queries.status_of(approval))
     return Target(version, approval, tuple(reasons))
@@ -184,6 +186,8 @@ def next_eligible(history: list[AliasAssignment], alias: str, refused: ModelVers
 
 def _refused(target: Target, bytes_problem: BytesDiffer | None, offered: ModelVersion | None) -> Problem:
     hint = f"You can roll back to {offered} instead." if offered else "No earlier version would do; suspend the alias."
+    if quarantined(target.version):
+        hint += f" Or ask for its release from quarantine: `pressmark request-quarantine-release {target.version}`."
     detail = f"{target.version} cannot be rolled back to: {target.reasons[0]}"
     members: dict[str, Any] = {"reasons": list(target.reasons), "offered": str(offered) if offered else None}
     if bytes_problem is not None:
