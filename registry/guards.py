@@ -26,7 +26,8 @@ PREFIX = "pressmark_guard_"
 class Condition:
     """A rule over several rows: refuse an INSERT into `table` (an UPDATE, where `on` says so) when `refused_when` holds.
 
-    `refused_when` is SQL that both databases read; NEW is the row as it would be, OLD (UPDATE only) as it is.
+    `refused_when` is SQL that both databases read; NEW is the row as it would be, OLD (UPDATE only) as it is. CURRENT_TIMESTAMP is
+    the moment of the statement on both: on PostgreSQL it would else be the begin of a transaction that somebody kept open.
     """
 
     name: str
@@ -173,7 +174,7 @@ def _postgres_statements() -> dict[str, str]:
     for rule in _CONDITIONS:
         name = f"{PREFIX}{rule.name}"
         statements[name] = (
-            _postgres_function(name, rule.refused_when, rule.message)
+            _postgres_function(name, rule.refused_when.replace("CURRENT_TIMESTAMP", "clock_timestamp()"), rule.message)
             + f'; CREATE TRIGGER "{name}" BEFORE {rule.on} ON "{rule.table}" FOR EACH ROW EXECUTE FUNCTION "{name}"()'
         )
     return statements
