@@ -17,7 +17,7 @@ from django.db.models import Q
 from registry.access.models import Actor, ActorKind, Deputyship, Membership, Role
 from registry.images import record_types
 from registry.notices.happenings import Happening
-from registry.notices.rules import Rule, Who
+from registry.notices.rules import OF_FINDINGS, Receiver, Rule, Who
 from registry.notices.subjects import Things
 from registry.release.models import Decision
 
@@ -35,7 +35,7 @@ class People:
     def of(self, happening: Happening, rule: Rule) -> Reasons:
         """Actor -> why he is told; accounts that have ended are sorted out where notices are written."""
         found: Reasons = {}
-        for receiver in rule.to:
+        for receiver in (*rule.to, *_of_the_finding(happening)):
             reason = receiver.value if isinstance(receiver, Who) else f"you are {receiver.label.lower()} there"
             for key in self._whom(happening, receiver):
                 found.setdefault(key, reason)
@@ -87,6 +87,11 @@ class People:
 
     def _in_force(self) -> Q:
         return Q(ended_at=None) & (Q(expires_at=None) | Q(expires_at__gt=self.at))
+
+
+def _of_the_finding(happening: Happening) -> tuple[Receiver, ...]:
+    opened = happening.rows("oversight.finding") if happening.kind == "finding.opened" else iter(())
+    return tuple(receiver for _, row in opened for receiver in OF_FINDINGS.get(row["kind"], ()))
 
 
 def named(happening: Happening) -> set[uuid.UUID]:

@@ -147,6 +147,7 @@ _WORK = {
     "finding.reopened": Rule((Who.NAMED,), "A finding was not mended after all: {about}", "Its page says why."),
     "finding.assigned": Rule((Who.NAMED,), "A finding has another owner or date: {about}", "The page says until when."),
     "finding.closed": Rule((Who.NAMED,), "A finding is closed: {about}", _WATCH),
+    "edge.rederived": Rule((Who.OWNER,), "A version was made again, and its origin is confirmed: {about}", _WATCH),
     "profile.failed": Rule((Who.NAMED,), "A look at data failed: {about}", "The page has the reason."),
     "profile.finished": Rule((), "Data were looked at: {about}"),
     "run.failed": Rule((Who.NAMED,), "A run failed: {about}", "The page has the reason and the log."),
@@ -253,6 +254,9 @@ SILENT = frozenset({
     "attestation.ended",
 })  # fmt: skip
 """Kinds that nobody is told of, not even a webhook: many, or of no concern to others. Every kind stands in one of the two."""
+
+OF_FINDINGS: dict[str, tuple[Receiver, ...]] = {"replay-differs": (Who.OWNER, Role.COMPLIANCE_OFFICER, Role.OPERATOR)}
+"""Who is told besides when a finding of a kind is opened: whoever asked for the replay may be the owner, and is told of nothing."""
 
 KINDS = frozenset(RULES) | frozenset(REMINDERS)
 """What a webhook may ask for."""

@@ -127,7 +127,9 @@ def _of_run(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> S
 
 
 def _of_finding(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    about = _of_stream(things, happening)
+    """Its own page; a finding about what a replay found names the version."""
+    of_version = row["kind"] == "replay-differs" and row["about"]
+    about = _of_version(things, happening, uuid.UUID(row["about"]), {}) if of_version else _of_stream(things, happening)
     return Subject(about.words, page("desk:finding", key) or about.path)
 
 
@@ -137,7 +139,12 @@ def _of_recall(things: Things, happening: Happening, key: uuid.UUID, row: Row) -
 
 
 def _of_quarantine(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    return _of_stream(things, happening)
+    """The version where one alone is told of; the line where several are."""
+    return _of_stream(things, happening) if happening.is_more_than_one else _of_version(things, happening, key, row)
+
+
+def _of_edge(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
+    return _of_version(things, happening, uuid.UUID(row["child_id"]), {})
 
 
 def _of_purge(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
@@ -180,6 +187,7 @@ _SUBJECTS: dict[str, Callable[[Things, Happening, uuid.UUID, Row], Subject]] = {
     "release.policy": _of_policy,
     "release.alias_rule": _of_alias_rule,
     "catalog.version": _of_version,
+    "catalog.edge": _of_edge,
     "compression.run": _of_run,
     "provenance.ruling": _of_ruling,
     "monitoring.incident": _of_incident,

@@ -13,11 +13,13 @@ from django.db import IntegrityError
 from registry import events
 from registry.access import services as access
 from registry.access.models import Actor, Deputyship, Role, Team
+from registry.compression.models import Run
 from registry.events import unit
 from registry.ids import uuid7
 from registry.notices.models import Channel, Outgoing, Preference
 from registry.notices.rules import REMINDERS, RULES, SILENT
 from registry.oversight import services as oversight
+from registry.oversight.services_replays import open_replay_finding
 from registry.release import services as release
 from registry.release.models import Approval, DecisionKind, MoveKind
 from tests.world import World
@@ -244,3 +246,14 @@ def test_the_account_of_the_system_and_services_are_told_nothing(world: World) -
     access.grant_membership(actor=world.cast.root, person=robot, role=Role.APPROVER, team=world.team)
     world.approval(world.parent_version())
     assert "robot" not in told("approval.requested")
+
+
+def test_a_replay_that_differs_is_told_to_owner_officers_and_operators_with_its_version(world: World) -> None:
+    child = world.child_version(world.parent_version(), evidence=False)
+    run = Run(model=child.model, parent=child, rederives=child)
+    with unit(world.cast.ada, role="engineer") as opened:
+        open_replay_finding(opened, run, "One tensor differs.")
+    notices = told("finding.opened")
+    assert set(notices) >= {"carla", "otto"}
+    assert str(child) in notices["carla"].body["says"]
+    assert notices["carla"].body["path"].startswith("/findings/")
