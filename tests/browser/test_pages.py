@@ -190,3 +190,12 @@ def test_the_keyboard_reaches_the_content_first(scene: scenes.Scene, live_server
     assert skip.bounding_box()["x"] >= 0
     visitor.page.keyboard.press("Enter")
     assert visitor.page.evaluate("document.activeElement.id") == "content"
+
+
+def test_the_menu_stands_in_one_row_on_a_screen_of_1280_pixels(
+    committed_db: None, live_server: object, browser: Browser
+) -> None:
+    Cast.assemble()
+    visitor = Visitor(browser, live_server.url, "light", 1280)
+    visitor.log_in("root")
+    assert visitor.page.locator("header.band").bounding_box()["height"] < 64

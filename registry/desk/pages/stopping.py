@@ -49,7 +49,7 @@ class Recalls(Page):
     """Every recall that concerns the reader, and releases that wait."""
 
     template = "release/recalls.html"
-    section = "models"
+    section = "recalls"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         held = Membership.objects.filter(actor_id=caller.actor_id, ended_at=None)
