@@ -158,10 +158,9 @@ def test_changed_bytes_are_never_laid_out(version: ModelVersion, tmp_path: Path)
 
 
 def test_a_purged_version_keeps_its_facts_and_says_that_its_bytes_are_gone(
-    ada: Any, version: ModelVersion, tmp_path: Path
+    ada: Any, cast: Cast, version: ModelVersion, tmp_path: Path
 ) -> None:
-    version.purged_at = version.created_at
-    version.save(update_fields=["purged_at"])
+    version = World(cast).purged(version)
     problem(ada.get(URL + "model.onnx"), 410, "purged")
     for act in (queries.rehash_version, lambda v: queries.materialise(v, tmp_path)):
         with pytest.raises(BytesDiffer, match="purged"):

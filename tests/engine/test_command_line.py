@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from compression_engine import command_line
+from compression_engine import command_line, work_files
 from compression_engine.canonical import parse_canonical
 from compression_engine.methods import METHODS
 from compression_engine.recipe import Recipe
@@ -242,9 +243,12 @@ def test_memory_that_the_system_refuses_to_map_is_no_fault_of_the_engine(capsys:
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "0.values").symlink_to("/dev/full")  # refuses every byte, as a full disk does
+def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_full_disk(name: str, flags: int) -> int:
+        refuses_every_byte = Path(name).name == "0.values"
+        return os.open("/dev/full" if refuses_every_byte else name, flags, 0o666)
+
+    monkeypatch.setattr(work_files, "_without_links", on_a_full_disk)
     words = ["evaluate", mlp_folder, "--data", mlp_folder / "rows.npz", "--output", tmp_path / "r.json", *QUICK]
     code, lines, said = run(*words, "--work", tmp_path / "work")
     assert (code, lines[-1]["code"]) == (1, "disk_full")

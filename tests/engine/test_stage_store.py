@@ -39,13 +39,14 @@ def test_another_evaluation_stage_or_input_finds_nothing(
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "of another key"])
 def test_what_is_not_what_was_written_is_thrown_away_and_made_again(tmp_path: Path, damage: str) -> None:
-    store = StageStore(tmp_path)
+    folder = tmp_path / "stages"
+    store = StageStore(folder)
     store.put("robustness", INPUTS, b"scores of rows")
-    (path,) = tmp_path.iterdir()
+    (path,) = folder.iterdir()
     whole = path.read_bytes()
     if damage == "of another key":
         store.put("robustness", digest_of(b"else"), b"scores of other rows")
-        (other,) = set(tmp_path.iterdir()) - {path}
+        (other,) = set(folder.iterdir()) - {path}
         other.rename(path)
     else:
         path.write_bytes({"cut": whole[:-1], "changed": whole[:-1] + b"!", "empty": b""}[damage])
