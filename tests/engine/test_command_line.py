@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from compression_engine import command_line, work_files
+from compression_engine import command_line
 from compression_engine.canonical import parse_canonical
 from compression_engine.methods import METHODS
 from compression_engine.recipe import Recipe
@@ -243,15 +242,25 @@ def test_memory_that_the_system_refuses_to_map_is_no_fault_of_the_engine(capsys:
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def on_a_full_disk(name: str, flags: int) -> int:
-        refuses_every_byte = Path(name).name == "0.values"
-        return os.open("/dev/full" if refuses_every_byte else name, flags, 0o666)
+_ON_A_FULL_DISK = """
+import os, sys
+from compression_engine import work_files
+from compression_engine.command_line import main
 
-    monkeypatch.setattr(work_files, "_without_links", on_a_full_disk)
+def full(name, flags):  # refuses every byte of the answers, as a full disk does
+    return os.open("/dev/full" if os.fspath(name).endswith("0.values") else name, flags, 0o666)
+
+work_files._without_links = full
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_said_to_be_full(mlp_folder: Path, tmp_path: Path) -> None:
     words = ["evaluate", mlp_folder, "--data", mlp_folder / "rows.npz", "--output", tmp_path / "r.json", *QUICK]
-    code, lines, said = run(*words, "--work", tmp_path / "work")
-    assert (code, lines[-1]["code"]) == (1, "disk_full")
-    assert "Make room" in lines[-1]["hint"]
-    assert "Traceback" not in said
-    assert not (tmp_path / "r.json").exists()
+    words += ["--work", tmp_path / "work"]
+    command = [sys.executable, "-c", _ON_A_FULL_DISK, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["code"]) == (1, "disk_full")
+    assert "Make room" in last["hint"]
+    assert "Traceback" not in done.stderr
