@@ -121,10 +121,8 @@ PERSONS_ONLY = frozenset({
 def roles_of(actor_id: uuid.UUID, team_id: uuid.UUID | None) -> set[Role]:
     """The roles in force for an actor in a team, those for the whole instance included."""
     now = timezone.now()
-    actor = Actor.objects.get(pk=actor_id)
-    if not actor.is_active:
-        return set()
-    memberships = Membership.objects.filter(actor_id=actor_id, ended_at=None)
+    in_use = Membership.objects.filter(actor_id=actor_id, ended_at=None, actor__ended_at=None)
+    memberships = in_use.exclude(actor__kind=ActorKind.SYSTEM)
     return {Role(m.role) for m in memberships if (m.team_id is None or m.team_id == team_id) and m.in_force(now)}
 
 

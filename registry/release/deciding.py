@@ -20,7 +20,7 @@ from registry.access.permissions import PERMISSIONS, Authority, authorities
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Run
 from registry.release.models import Approval, DecisionKind
-from registry.release.status import OFFICER, Status
+from registry.release.status import Status
 
 
 @dataclass(frozen=True)
@@ -120,17 +120,3 @@ def own_work(actor_id: uuid.UUID, version: ModelVersion, approval: Approval | No
 
 def _answered(actor_id: uuid.UUID, approval: Approval) -> bool:
     return any(d.kind == DecisionKind.ANSWERED and d.decided_by_id == actor_id for d in approval.decisions.all())
-
-
-@dataclass(frozen=True)
-class Decider:
-    """Somebody who could decide: name, role, in whose place, and why not where something stands against it."""
-
-    name: str
-    role: str
-    for_whom: str
-    why_not: str
-
-    @property
-    def is_officer(self) -> bool:
-        return self.role == OFFICER

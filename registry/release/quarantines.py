@@ -60,19 +60,6 @@ def get_quarantine(caller: Caller, key: uuid.UUID) -> Quarantine:
     return get_readable(_rows(), caller, team="model__team", pk=key)
 
 
-def open_quarantine(version: ModelVersion, recall: uuid.UUID | None = None) -> Quarantine:
-    """The one open quarantine of a version; of several, the one of the recall that is named."""
-    rows = [row for row in quarantines_of(version) if row.ended_at is None and recall in (None, row.recall_id)]
-    if not rows:
-        raise NotFound(f"{version} is in no such quarantine.", hint="Its page lists the recalls that concern it.")
-    if len(rows) > 1:
-        raise Conflict(
-            f"{len(rows)} recalls stop {version}; each is released on its own.", hint="Say which recall is meant.",
-            code="ambiguous", recalls=[str(row.recall_id) for row in rows],
-        )  # fmt: skip
-    return rows[0]
-
-
 def release_asked(quarantine: Quarantine) -> bool:
     """Whether a release of the quarantine waits for a decision."""
     kinds = list(quarantine.acts.order_by("pk").values_list("kind", flat=True))

@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, expect
 
 from registry.oversight.subjects import of_version
 from registry.release import services
-from registry.release.quarantines import open_quarantine
 from registry.release.stopping_models import Recall
 from tests.browser.conftest import Visitor
 from tests.browser.test_pages import serious, shoot
@@ -38,7 +37,7 @@ def addresses(committed_db: None) -> dict[str, str]:
     recall = services.start_recall(
         actor=world.cast.carla, subject=of_version(told.parent), reason="People asked for their sentences back."
     )
-    row = open_quarantine(told.child)
+    row = told.child.quarantines.get(ended_at=None)
     services.request_quarantine_release(actor=world.cast.ada, quarantine=row, reason="Those rows were not used.")
     now = timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

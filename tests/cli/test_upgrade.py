@@ -22,4 +22,5 @@ def test_a_home_whose_tables_no_migration_leads_to_this_code_is_left_alone(
     finally:
         with connection.cursor() as cursor:
             cursor.execute('ALTER TABLE "catalog_correction_of_other_code" RENAME TO "catalog_correction"')
+        guards.install()  # SQLite writes the new name into the guards that speak of the table
     assert guards.missing() == []

@@ -128,7 +128,7 @@ def test_the_number_of_queries_does_not_grow_with_the_history(visit: Visit, stor
     with CaptureQueriesContext(connection) as many:
         carla.get(path)
     assert len(many) <= len(few) + 2
-    assert len(few) < 100
+    assert len(few) < 90
 
 
 def test_an_evidence_document_is_downloaded_as_it_was_sealed(visit: Visit, story: Scene) -> None:

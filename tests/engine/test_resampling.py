@@ -9,6 +9,7 @@ import pytest
 
 from compression_engine.measure.statistics.intervals import (
     Estimate,
+    Floats,
     difference_interval,
     paired_share_interval,
     ratio_interval,
@@ -17,12 +18,17 @@ from compression_engine.measure.statistics.intervals import (
 from compression_engine.measure.statistics.resampling import (
     UNITS_MAX,
     bootstrap_counts,
-    mean_interval,
     ratio_of,
     studentised_intervals,
     summed,
     units_of,
 )
+
+
+def mean_interval(values: Floats, seed: int) -> tuple[float, float] | None:
+    """The studentised 95 % interval of a mean of independent values [n]; None where it cannot be bounded."""
+    ones = np.ones(len(values))
+    return studentised_intervals([lambda: (values, ones)], len(values), seed)[0]
 
 
 def test_the_interval_of_a_paired_difference_holds_it_even_where_few_rows_flip() -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email import message_from_bytes
+from email import message_from_bytes, policy
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -108,7 +108,7 @@ class _Talk(socketserver.StreamRequestHandler):
         data = b""
         while (line := self.rfile.readline()) != b".\r\n":
             data += line[1:] if line.startswith(b"..") else line
-        box.mails.append((list(receivers), message_from_bytes(data)))
+        box.mails.append((list(receivers), message_from_bytes(data, policy=policy.default)))
         if box.holds_after_data:
             box.release.wait(30)
         self.say(box.after_data)

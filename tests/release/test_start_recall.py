@@ -21,7 +21,7 @@ from registry.oversight.models import Finding
 from registry.oversight.subjects import of_dataset_version, of_licence, of_model, of_version
 from registry.release import queries, services
 from registry.release.models import AliasAssignment
-from registry.release.quarantines import open_quarantine, quarantined
+from registry.release.quarantines import quarantined
 from registry.release.recall_reach import preview
 from registry.release.stopping_models import Quarantine, Recall
 from tests.world import World
@@ -57,7 +57,7 @@ def test_everything_made_from_it_is_in_quarantine_and_what_is_live_has_a_finding
     assert {(q.version_id, q.distance) for q in Quarantine.objects.all()} == {(parent.pk, 0), (child.pk, 1)}
     assert AliasAssignment.objects.count() == before
     (finding,) = Finding.objects.filter(kind="recalled")
-    assert (finding.owner, finding.about) == (child.model.owner, open_quarantine(child).pk)
+    assert (finding.owner, finding.about) == (child.model.owner, child.quarantines.get(ended_at=None).pk)
     assert f"production serves {child.model}@{child.number}" in str(finding.description)
     assert kinds()[-3:] == ["recall.started", "quarantine.opened", "finding.opened"]
 

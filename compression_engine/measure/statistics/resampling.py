@@ -124,12 +124,6 @@ def studentised_intervals(
     return [_studentised(ratios[place], sums[place]) for place in range(len(slices))]
 
 
-def mean_interval(values: Floats, seed: int) -> tuple[float, float] | None:
-    """The studentised 95 % interval of a mean of independent values [n]; None where it cannot be bounded."""
-    ones = np.ones(len(values))
-    return studentised_intervals([lambda: (values, ones)], len(values), seed)[0]
-
-
 def _draws(units: int, seed: int, resamples: int) -> Iterator[tuple[int, Counts]]:
     """Blocks of how often each unit is drawn, [resamples of the block, units], with the number of the block's first."""
     generator = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from registry.access import permissions
 from registry.access.models import Team
 from registry.access.queries import get_team, readable
+from registry.desk.forms import DocumentField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.errors import NotFound
 from registry.events import Caller
@@ -168,16 +169,7 @@ class PolicyForm(forms.Form):
         label="Name", max_length=63, validators=[validate_slug],
         help_text="A name that is there already gets its next number.",
     )  # fmt: skip
-    document = forms.CharField(
-        label="Document", max_length=_DOCUMENT_CHARACTERS, widget=forms.Textarea(attrs={"rows": 30, "class": "code"}),
-        help_text="JSON in the language pressmark/policy/1. A refusal names the first place that is wrong.",
-    )  # fmt: skip
-
-    def clean_document(self) -> Any:
-        try:
-            return json.loads(self.cleaned_data["document"])
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"This is no JSON: {error}") from None
+    document = DocumentField(of_type="pressmark/policy/1", max_length=_DOCUMENT_CHARACTERS)
 
 
 class AuthorPolicy(FormPage):

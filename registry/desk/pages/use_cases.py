@@ -12,7 +12,7 @@ from django.urls import reverse
 from registry.access import permissions
 from registry.access.queries import readable
 from registry.catalog.models import RegisteredModel
-from registry.desk.forms import ReasonField
+from registry.desk.forms import DocumentField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.events import Caller
 from registry.oversight import queries, queries_tiers, services_tiers, tiers
@@ -154,16 +154,7 @@ class ApproveTierTable(Act):
 class TierTableForm(forms.Form):
     """A document."""
 
-    document = forms.CharField(
-        label="Document", max_length=_DOCUMENT_CHARACTERS, widget=forms.Textarea(attrs={"rows": 30, "class": "code"}),
-        help_text="JSON in the language pressmark/tier_table/1. A refusal names the first place that is wrong.",
-    )  # fmt: skip
-
-    def clean_document(self) -> Any:
-        try:
-            return json.loads(self.cleaned_data["document"])
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"This is no JSON: {error}") from None
+    document = DocumentField(of_type="pressmark/tier_table/1", max_length=_DOCUMENT_CHARACTERS)
 
 
 class AuthorTierTable(FormPage):
