@@ -6,7 +6,17 @@ from registry.compression.models import Recipe, Run
 from registry.monitoring.models import Baseline, Incident, Monitor, Window
 from registry.notices.models import Outgoing, Webhook
 from registry.oversight.models import Attestation, Finding, Hold, Review, TierTable, UseCase
-from registry.provenance.models import DataProfile, Dataset, DatasetVersion, Document, Licence, LicenceRuling, Upload
+from registry.provenance.models import (
+    DataProfile,
+    Dataset,
+    DatasetCorrection,
+    DatasetFile,
+    DatasetVersion,
+    Document,
+    Licence,
+    LicenceRuling,
+    Upload,
+)
 from registry.release.models import Alias, AliasAssignment, Approval, Decision, Policy, Verdict, Waiver
 from registry.release.serving_models import AliasRule, BrokenGlass, Drill, Target
 from registry.release.stopping_models import Purge, Quarantine, QuarantineAct, Recall
@@ -24,6 +34,8 @@ __all__ = [
     "Correction",
     "DataProfile",
     "Dataset",
+    "DatasetCorrection",
+    "DatasetFile",
     "DatasetVersion",
     "Decision",
     "Deputyship",

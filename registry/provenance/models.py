@@ -142,6 +142,61 @@ class DatasetVersion(GovernedModel):
         return str(self.digest or self.document_digest)
 
 
+class DatasetFile(GovernedModel):
+    """One uploaded file of a dataset version, by path and digest, with how many rows it holds.
+
+    A version that was registered by one digest alone has none: its digest is that of the file.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="files")
+    path = LineField(max_length=400)
+    digest = DigestField(db_index=True)
+    size_bytes = models.BigIntegerField()
+    format = LineField(max_length=16)
+    row_count = models.BigIntegerField()
+
+    class Meta:
+        db_table = "provenance_dataset_file"
+        constraints = [models.UniqueConstraint(fields=["dataset_version", "path"], name="provenance_dataset_file_path")]
+
+
+class DatasetCorrection(GovernedModel):
+    """What was registered wrongly about a dataset version, as it should read; the newest one says all that was ever corrected.
+
+    Null columns say that nothing about them is corrected; `unstated` names those about which nobody can say anything after all.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="corrections")
+    number = models.PositiveIntegerField()
+    licence = models.ForeignKey(Licence, on_delete=models.PROTECT, null=True, related_name="+")
+    uses = models.JSONField(null=True)
+    origin = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    collection = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    personal_data = models.CharField(max_length=8, choices=Knowledge.choices, null=True, blank=True)
+    consent = models.CharField(max_length=8, choices=Knowledge.choices, null=True, blank=True)
+    third_party_works = models.CharField(max_length=8, choices=Knowledge.choices, null=True, blank=True)
+    opt_out_honoured = models.CharField(max_length=8, choices=Knowledge.choices, null=True, blank=True)
+    third_party_basis = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    owner = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    known_biases = models.ForeignKey(Text, on_delete=models.PROTECT, null=True, related_name="+")
+    collected_from = models.DateField(null=True, blank=True)
+    collected_until = models.DateField(null=True, blank=True)
+    retain_until = models.DateField(null=True, blank=True)
+    steward = models.ForeignKey(Actor, on_delete=models.PROTECT, null=True, related_name="+")
+    unstated = models.JSONField(default=list)
+    reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
+    corrected_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    corrected_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "provenance_dataset_correction"
+        constraints = [
+            models.UniqueConstraint(fields=["dataset_version", "number"], name="provenance_dataset_correction_number"),
+        ]
+
+
 class Document(GovernedModel):
     """A file kept as proof beside a record: bound by digest, downloaded, never rendered inline."""
 
