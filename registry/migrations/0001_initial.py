@@ -385,7 +385,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField()),
                 ('broken_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='broken_glass', to='registry.modelversion')),
-                ('policy', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.policy')),
+                ('policy', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.policy')),
                 ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.registeredmodel')),
                 ('reason', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.text')),
             ],
@@ -914,7 +914,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='brokenglass',
             name='verdict',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.verdict'),
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.verdict'),
         ),
         migrations.AddField(
             model_name='approval',
@@ -1209,6 +1209,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='brokenglass',
             constraint=models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('broken_at'))), name='release_broken_glass_expires'),
+        ),
+        migrations.AddConstraint(
+            model_name='brokenglass',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('policy__isnull', True), ('verdict__isnull', True)), models.Q(('policy__isnull', False), ('verdict__isnull', False)), _connector='OR'), name='release_broken_glass_judged'),
         ),
         migrations.AddConstraint(
             model_name='approval',

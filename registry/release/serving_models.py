@@ -75,14 +75,17 @@ class AliasRule(GovernedModel):
 
 
 class BrokenGlass(GovernedModel):
-    """A move of an alias without an approval, in an emergency: who, why, what the gate said, until when. It is reviewed."""
+    """A move of an alias without an approval, in an emergency: who, why, what the gate said, until when. It is reviewed.
+
+    Without policy and verdict: no policy was in force that could have judged it, and an emergency does not wait for one.
+    """
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="+")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="broken_glass")
     version_digest = DigestField()
     alias = SlugField()
-    policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="+")
-    verdict = models.ForeignKey(Verdict, on_delete=models.PROTECT, related_name="+")
+    policy = models.ForeignKey(Policy, on_delete=models.PROTECT, null=True, related_name="+")
+    verdict = models.ForeignKey(Verdict, on_delete=models.PROTECT, null=True, related_name="+")
     reason = models.ForeignKey(Text, on_delete=models.PROTECT, related_name="+")
     role = models.CharField(max_length=32)
     broken_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
@@ -92,7 +95,11 @@ class BrokenGlass(GovernedModel):
     class Meta:
         db_table = "release_broken_glass"
         constraints = [
-            models.CheckConstraint(condition=Q(expires_at__gt=F("broken_at")), name="release_broken_glass_expires")
+            models.CheckConstraint(condition=Q(expires_at__gt=F("broken_at")), name="release_broken_glass_expires"),
+            models.CheckConstraint(
+                condition=Q(policy__isnull=True, verdict__isnull=True) | Q(policy__isnull=False, verdict__isnull=False),
+                name="release_broken_glass_judged",
+            ),
         ]
 
 
