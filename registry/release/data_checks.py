@@ -6,16 +6,17 @@ Rules:
 - a share of contamination is the rows of an evaluation dataset that stand in any training or calibration dataset of the lineage.
   Of several of these the counts are added up, so that rows which stand in two count twice and the share is never told too small;
 - the rows that count are those of the newest measured evidence of each kind, by which gates go, or the ones that the rule names;
-- a pair that was never compared blocks, as does evaluation data without a profile.
+- a pair that was never compared blocks, as does evaluation data without a profile, or a measurement that names no rows.
 No Django, no clock, no reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
+from registry.digests import is_decimal
 from registry.release.evidence_choice import of_rows
 from registry.release.gate_facts import DatasetInput, EvidenceInput, Finding, GateInputs
 
@@ -45,7 +46,7 @@ def _quality(parameters: Mapping[str, Any], dataset: DatasetInput) -> Finding:
         return Finding(False, f"The rows of {dataset.reference} were not profiled, so '{metric}' is not known.")
     value = profile.figures.get(metric)
     inputs = (profile.digest,)
-    if value is None:
+    if value is None or not is_decimal(value):
         return Finding(False, f"The profile of {dataset.reference} holds no value of '{metric}'.", inputs)
     if profile.rows < parameters.get("minimum_n", 0):
         few = f"The profile of {dataset.reference} rests on {profile.rows} rows; {parameters['minimum_n']} are asked."
@@ -59,9 +60,14 @@ def _quality(parameters: Mapping[str, Any], dataset: DatasetInput) -> Finding:
 
 
 def contamination(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
-    learned, tested = _learned_from(inputs), _tested_on(parameters, inputs)
+    learned, judged_by = _learned_from(inputs), _judged_by(inputs)
+    pinned = parameters.get("dataset_digest")
+    blank = [] if pinned else [e for e in judged_by if not e.datasets]
+    if blank:
+        said = f"The newest evidence of kind '{blank[0].kind}' names no rows, so nothing shows that its tests are new to it."
+        return Finding(False, said, (blank[0].digest,))
+    tested = _tested_on({pinned} if pinned else {d for e in judged_by for d in e.datasets}, inputs)
     if not tested:
-        pinned = parameters.get("dataset_digest")
         where = f" on the rows {pinned[:19]} that the rule names" if pinned else " on rows that are named"
         return Finding(False, f"Nothing was measured{where}, so nothing shows that its tests are new to it.")
     if not learned:
@@ -77,15 +83,18 @@ def contamination(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     return Finding(worst[0] <= limit, f"{worst[1]}; at most {limit} is asked.", tuple(dict.fromkeys(digests)))
 
 
-def _tested_on(parameters: Mapping[str, Any], inputs: GateInputs) -> list[DatasetInput]:
-    """The data behind the figures that gates go by, sorted by digest."""
+def _judged_by(inputs: GateInputs) -> list[EvidenceInput]:
+    """The newest measured evidence of each kind that rests on rows: what the other rules go by."""
+    mine = [e for e in inputs.evidence if e.source == "measured" and e.version_digest == inputs.version_digest]
     newest: dict[str, EvidenceInput] = {}
-    for evidence in inputs.evidence:
-        before = newest.get(evidence.kind)
-        counts = evidence.source == "measured" and evidence.version_digest == inputs.version_digest
-        if counts and of_rows(evidence.kind) and (before is None or before.created_at < evidence.created_at):
+    for evidence in sorted(mine, key=lambda e: (e.created_at, e.digest)):
+        if of_rows(evidence.kind):
             newest[evidence.kind] = evidence
-    named = {parameters.get("dataset_digest")} - {None} or {d for e in newest.values() for d in e.datasets}
+    return [newest[kind] for kind in sorted(newest)]
+
+
+def _tested_on(named: Collection[str], inputs: GateInputs) -> list[DatasetInput]:
+    """The data of these digests that evidence is about, sorted by digest."""
     return sorted((d for d in inputs.evaluation_data if d.digest in named), key=lambda d: d.digest)
 
 

@@ -2,6 +2,8 @@
 
 Rules:
 - which evidence counts is `evidence_choice`'s word; a reason says what the answer rests on: rows that were seen or that repeat;
+- a rule about every slice needs a slice: the figure of the whole says nothing about any part;
+- evidence that is dated after the moment of judging is of no known age, so where an age is asked it blocks;
 - what the serving host measured is evidence of kind `target`. It is not our own measurement: no other check takes it for one. A
   newer measurement on another host or under other settings makes it stale, so the newest alone is asked: over rows that the version
   had seen it blocks, and so it does after many rows could not be used; no older one stands in for it, unless the rule accepts that.
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from decimal import Decimal, localcontext
 from typing import Any
 
+from registry.digests import is_decimal
 from registry.release.evidence_choice import (
     TARGET,
     UNREGISTERED,
@@ -28,6 +31,14 @@ from registry.release.evidence_choice import (
     why_none,
 )  # fmt: skip
 from registry.release.gate_facts import EvidenceInput, Finding, GateInputs
+
+_FUTURE = "is dated after now, so nobody can say how old it is. Measure it again with the clock set right."
+_CLOCKS_APART = datetime.timedelta(minutes=5)
+"""What was written while the gate looked, or by a machine whose clock runs ahead a little, is new and nothing else."""
+
+
+def _from_the_future(found: EvidenceInput, inputs: GateInputs) -> bool:
+    return found.created_at - inputs.at > _CLOCKS_APART
 
 
 def evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
@@ -43,6 +54,8 @@ def evidence_present(parameters: Mapping[str, Any], inputs: GateInputs) -> Findi
         return Finding(False, f"There is no {wanted} of kind '{kind}' for this version.{only}")
     age_days = (inputs.at - found.created_at).days
     limit = parameters["max_age_days"]
+    if limit is not None and _from_the_future(found, inputs):
+        return Finding(False, f"The newest evidence of kind '{kind}' {_FUTURE}", (found.digest,))
     if limit is not None and inputs.at - found.created_at > datetime.timedelta(days=limit):
         return Finding(
             False,
@@ -63,6 +76,9 @@ def figure(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     figures = [f for f in found.figures if f["metric"] == metric and (every or not f["slice"])]
     if not figures:
         return Finding(False, f"The evidence of kind '{kind}' holds no figure '{metric}'.", (found.digest,))
+    if every and not any(f["slice"] for f in figures):
+        said = f"'{metric}' was measured for the whole alone; the rule asks for every slice, and no slice was measured."
+        return Finding(False, said, (found.digest,))
     judged = [_one_figure(parameters, figure, found) for figure in figures]
     failing = [reason for holds, reason in judged if not holds]
     if failing:
@@ -88,6 +104,8 @@ def _one_figure(parameters: Mapping[str, Any], figure: Mapping[str, Any], eviden
     value = figure["value"] if bound == "point" else figure[bound]
     if value is None:
         return False, f"'{metric}'{where} has no {bound} end of its interval, which the rule asks for."
+    if not is_decimal(value):
+        return False, f"'{metric}'{where} is {value[:20]!r}, which is no number."
     at_least = parameters["comparator"] == "at_least"
     limit = parameters["limit"]
     holds = Decimal(value) >= Decimal(limit) if at_least else Decimal(value) <= Decimal(limit)
@@ -128,6 +146,8 @@ def target_evidence(parameters: Mapping[str, Any], inputs: GateInputs) -> Findin
     if not accepts_left_out(parameters) and rows_left_out(found):
         return Finding(False, _left_out_on_target(found), proof)
     age, limit = inputs.at - found.created_at, parameters["max_age_days"]
+    if limit is not None and _from_the_future(found, inputs):
+        return Finding(False, f"Its newest measurement on its target {_FUTURE}", proof)
     if limit is not None and age > datetime.timedelta(days=limit):
         return Finding(
             False, f"It was last measured on its target {age.days} days ago; at most {limit} are allowed.", proof

@@ -5,7 +5,8 @@ Rules:
   same alias, and about recalls of what it served, do not count, for it is the way out of them;
 - a review counts for exactly the state that it names; a later one of its kind takes its place, and after the day of the next
   review it counts no longer;
-- what is asked of each dataset is asked of data outside of this registry too, about which nothing can be kept here;
+- what is asked of each dataset is asked of data outside of this registry too, about which nothing can be kept here; a lineage that
+  names no dataset has nothing that anybody could have looked at, and blocks;
 - a version in quarantine is refused under every policy, waived or not; `not_recalled` refuses it after its release as well.
 No Django, no clock, no reading.
 """
@@ -17,8 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from registry.release.gate_facts import DatasetInput, DocumentInput, Finding, GateInputs, OpenFindingInput, ReviewInput
-
-_NO_DATASETS = "The lineage names no dataset; what is missing there is judged as training data."
 
 
 def open_findings(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
@@ -81,7 +80,9 @@ def _review(reviews: Sequence[ReviewInput], kind: str, about: str, at: datetime.
 def _each_dataset(inputs: GateInputs, ask: Callable[[DatasetInput], Finding], what: str) -> Finding:
     """One answer for all datasets of the lineage: the first that does not hold, else that all do."""
     if not inputs.datasets:
-        return Finding(True, _NO_DATASETS)
+        return Finding(
+            False, f"The lineage names no dataset, so there is nothing that has {what}. Say what it was made with."
+        )
     digests = tuple(d.digest for d in inputs.datasets)
     for dataset in inputs.datasets:
         found = ask(dataset)

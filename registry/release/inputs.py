@@ -78,7 +78,11 @@ def gather(
         tier=use_case.tier if use_case else None,
         use_case=f"{model.team.slug}/{use_case.slug}" if use_case else None,
         training_data=catalog.stated([version.pk])[version.pk].training_data,
-        structure=[e.digest for e in evidence if e.kind == "structure" and e.source == "measured"],
+        structure=[
+            e.digest
+            for e in evidence
+            if e.kind == "structure" and e.source == "measured" and e.version_digest == version.digest
+        ],
         evidence=evidence,
         terms=_terms(version) if asked.terms else {},
         edges=[_edge(e) for e in ancestry.edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
