@@ -15,7 +15,7 @@ from registry.oversight.services_proofs import sign_review
 from registry.oversight.subjects import of_version
 from registry.release import services
 from registry.release.models import AliasAssignment
-from registry.release.quarantines import open_quarantine, quarantined
+from registry.release.quarantines import quarantined, quarantines_of
 from registry.release.serving_models import BrokenGlass
 from registry.release.stopping_models import Recall
 from tests.desk.conftest import Visitor, words
@@ -118,7 +118,7 @@ def test_a_recall_is_shown_before_it_is_started_and_then_stands_on_every_page(vi
 
 def test_the_way_out_is_asked_for_and_decided_on_one_page(visit: Visit, released: Scene) -> None:
     services.start_recall(actor=released.world.cast.carla, subject=of_version(released.parent), reason="Taken back.")
-    row = open_quarantine(released.child)
+    row = quarantines_of(released.child).get(ended_at=None)
     page = reverse("desk:quarantine", args=[row.pk])
     assert "Nobody has asked for a release." in visit("ada").reads(page)
     visit("ada").post(reverse("desk:request-quarantine-release", args=[row.pk]), reason="Those rows were not used.")
@@ -146,7 +146,7 @@ def test_owners_elsewhere_learn_that_it_stops_but_no_names(visit: Visit, world: 
     pages = [
         reverse("desk:version", args=["elsewhere", foreign.model.slug, foreign.number]),
         reverse("desk:recalls"), reverse("desk:recall", args=[row.pk]),
-        reverse("desk:quarantine", args=[open_quarantine(foreign).pk]),
+        reverse("desk:quarantine", args=[quarantines_of(foreign).get(ended_at=None).pk]),
     ]  # fmt: skip
     for page in pages:
         raw = visit("eve").get(page).content.decode()

@@ -14,7 +14,7 @@ from registry.errors import Conflict, Forbidden
 from registry.events import Caller
 from registry.oversight.subjects import of_version
 from registry.release import services
-from registry.release.quarantines import open_quarantine, quarantined, waiting_releases
+from registry.release.quarantines import quarantined, quarantines_of, waiting_releases
 from registry.release.stopping_models import Quarantine, QuarantineAct
 from tests.release.test_start_recall import recall
 from tests.world import World
@@ -27,7 +27,7 @@ def stopped(world: World) -> Quarantine:
     """The quarantine of a child, brought by ada, whose parent was recalled by carla."""
     parent, child = world.released_pair()
     recall(world, of_version(parent))
-    return open_quarantine(child)
+    return quarantines_of(child).get(ended_at=None)
 
 
 def ask(world: World, row: Quarantine, actor: Caller | None = None) -> QuarantineAct:
@@ -108,7 +108,7 @@ def test_the_database_refuses_the_same(world: World, stopped: Quarantine) -> Non
     raw(stopped, bea, "granted", "does not decide")
     raw(stopped, people["ada"], "granted", "does not decide")
     raw(stopped, people["ada"], "requested", "once at a time")
-    own = open_quarantine(built)
+    own = quarantines_of(built).get(ended_at=None)
     raw(own, people["omar"], "granted", "once at a time")
     ask(world, own)
     raw(own, bea, "granted", "does not decide")
