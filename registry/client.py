@@ -77,9 +77,9 @@ class Client:
         """What the models of an evaluation answered row by row, checked by digest."""
         return self.download(f"{_version_path(version)}/evaluations/{run}/outputs", target, expected)
 
-    def request_replay(self, version: str) -> dict[str, Any]:
-        """Have a version, `team/model@3`, made again from its parent by its recipe."""
-        run: dict[str, Any] = self.post(f"{_version_path(version)}/replays")
+    def request_replay(self, version: str, **stated: Any) -> dict[str, Any]:
+        """Have a version, `team/model@3`, made again from its parent; made elsewhere: `recipe`, `calibration`, `plan`."""
+        run: dict[str, Any] = self.post(f"{_version_path(version)}/replays", stated)
         return run
 
     def replays(self, version: str) -> list[dict[str, Any]]:

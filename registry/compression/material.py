@@ -150,7 +150,7 @@ def rows_seen(run: Run) -> dict[str, str]:
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
     read = [row for row in shown if rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
     digests = {str(row.digest) for row in read}
-    judged = run.evaluation.bound_digest
+    judged = run.judging_data.bound_digest
     if any(edge.parent_digest == judged for edge in edges):
         digests.add(judged)  # the lineage is open by digest: the same rows are known to be seen, whoever owns them
     return {digest.replace(":", "-")[:_NAME_CHARACTERS]: digest for digest in sorted(digests)}

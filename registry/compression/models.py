@@ -58,7 +58,8 @@ class Run(GovernedModel):
 
     `parent` is the version that is compressed or, for an evaluation, the one that is measured. What is compared with is fixed when
     the run is requested: `base` (what the measured one was derived from), `incumbent` (what an alias serves) and `first` (the
-    first approved version of the line). `rederives` is the version that a replay makes again from `parent`.
+    first approved version of the line). `rederives` is the version that a replay makes again from `parent`, by the recipe that made
+    it or is said to have made it; a replay judges nothing, so it names no rows to judge on.
     """
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
@@ -72,7 +73,7 @@ class Run(GovernedModel):
     kind = models.CharField(max_length=16, choices=RunKind.choices)
     recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, null=True, related_name="runs")
     calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
-    evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="+")
+    evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     baseline = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     out_of_distribution = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     plan_digest = DigestField(null=True, blank=True)
@@ -108,9 +109,9 @@ class Run(GovernedModel):
         db_table = "compression_run"
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="compression", recipe__isnull=False)
-                | Q(kind="evaluation", recipe__isnull=True)
-                | Q(kind="replay", recipe__isnull=False, rederives__isnull=False),
+                condition=Q(kind="compression", recipe__isnull=False, evaluation__isnull=False, rederives__isnull=True)
+                | Q(kind="evaluation", recipe__isnull=True, evaluation__isnull=False, rederives__isnull=True)
+                | Q(kind="replay", recipe__isnull=False, evaluation__isnull=True, rederives__isnull=False),
                 name="compression_run_recipe",
             ),
         ]
@@ -121,6 +122,12 @@ class Run(GovernedModel):
         return self.parent if self.kind == RunKind.COMPRESSION else self.base
 
     @property
+    def judging_data(self) -> DatasetVersion:
+        """The rows that the version is judged on; a replay has none and is not asked."""
+        assert self.evaluation is not None
+        return self.evaluation
+
+    @property
     def distribution_data(self) -> DatasetVersion:
         """The rows over which the answers' distribution is counted: baseline data where given, else the evaluation's."""
-        return self.baseline or self.evaluation
+        return self.baseline or self.judging_data

@@ -164,7 +164,7 @@ def _check_unseen(actor: Caller, run: Run) -> None:
     strange = run.out_of_distribution
     if strange is not None:
         check_data(actor, strange, "evaluation")
-        if strange.digest == run.evaluation.digest:
+        if strange.digest == run.judging_data.digest:
             raise Invalid(
                 "The data out of distribution are the evaluation data.",
                 hint="Give rows of another kind than those that the model is made for.",
@@ -177,7 +177,7 @@ def _check_unseen(actor: Caller, run: Run) -> None:
 def _set_beside(actor: Caller, run: Run, plan: Mapping[str, Any] | None, alias: str | None) -> None:
     """Plan, incumbent and first version. Without a plan a version that stands beside already is not run a second time."""
     judged = run.parent if run.kind == RunKind.EVALUATION else None
-    run.plan_digest = None if plan is None else _store_plan(plan)
+    run.plan_digest = None if plan is None else store_plan(plan)
     run.incumbent = incumbent_of(actor, run.model, judged, alias)
     run.first = first_of(actor, run.model, judged)
     if plan is None:
@@ -187,7 +187,8 @@ def _set_beside(actor: Caller, run: Run, plan: Mapping[str, Any] | None, alias: 
             run.first = None
 
 
-def _store_plan(document: Mapping[str, Any]) -> str:
+def store_plan(document: Mapping[str, Any]) -> str:
+    """The digest of a plan that was checked and stored."""
     try:
         parsed = Plan.parse(document)
     except EngineError as error:
@@ -224,6 +225,8 @@ def queue(actor: Caller, role: str, run: Run) -> Run:
         model = RegisteredModel.objects.select_for_update(no_key=True).get(pk=run.model_id)
         if model.ended_at is not None:
             raise Conflict("This model has ended; nothing is added to it.", hint="Use another model.")
+        if run.rederives is not None:
+            refuse_second_replay(run.rederives)
         run.state, run.requested_by_id = RunState.QUEUED, actor.actor_id
         run.requested_at = run.heartbeat_at = opened.now
         run.save(force_insert=True)
@@ -232,6 +235,12 @@ def queue(actor: Caller, role: str, run: Run) -> Run:
         emit("run.requested", run, team=model.team_id, refs=refs)
         opened.after_commit.append(partial(tasks.wake, run.pk))
         return run
+
+
+def refuse_second_replay(version: ModelVersion) -> None:
+    """Conflict while a replay of the version is under way."""
+    if Run.objects.filter(rederives=version, state__in=(RunState.QUEUED, RunState.RUNNING)).exists():
+        raise Conflict(f"{version} is being made again already.", hint="Wait for that run.", code="replay-waiting")
 
 
 def cancel_run(*, actor: Caller, run: Run) -> Run:

@@ -1,47 +1,146 @@
-"""Asking for a replay: a version that a run of ours made is made again, from the same parent, recipe, rows and seed.
+"""Asking for a replay: a version is made again from its parent by its recipe, to see whether the same comes out.
 
 Rules:
 - whoever may request runs for the model and may read what the version was made from may have it made again;
-- nothing about it is chosen anew: parent, recipe, calibration rows, plan and seed are those of the run that made the version first;
-- bytes that are gone are said at once; one replay of a version is under way at a time.
+- what a run of ours made: nothing is chosen anew; parent, recipe, rows and plan are those of the run that made it first;
+- what was made elsewhere: its lineage names one version here as its base and nothing else that weights came from; who asks states
+  the recipe, and the rows that its steps look at, which stand in the lineage too; the operations are those that the lineage says;
+- how far tensors are apart tells something of the parent's weights: to compare what was brought with them needs the right to
+  download the parent;
+- bytes that are gone are said at once; one replay of a version is under way at a time (`queue` looks again under its lock).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from compression_engine.recipe import Recipe as RecipeDocument
 from registry.access import permissions
-from registry.catalog.models import ModelVersion
+from registry.access.queries import get_readable
+from registry.catalog.models import Edge, EdgeRole, ModelVersion, VersionOrigin
 from registry.compression.material import check_data, check_version
-from registry.compression.models import Run, RunKind, RunState
-from registry.compression.services import queue
-from registry.errors import Conflict, Invalid
+from registry.compression.models import Recipe, Run, RunKind, RunState
+from registry.compression.queries import recipe_bytes
+from registry.compression.rules import misfits, needs_calibration, operations
+from registry.compression.services import queue, refuse_second_replay, store_plan
+from registry.errors import Invalid
 from registry.events import Caller
+from registry.provenance.models import DatasetVersion
 
 
-def request_replay(*, actor: Caller, version: ModelVersion) -> Run:
-    """Have the version made again; the same bytes, or bytes within the tolerance, raise the grade of its origin to re-derived."""
+def request_replay(
+    *,
+    actor: Caller,
+    version: ModelVersion,
+    recipe: Recipe | None = None,
+    calibration: DatasetVersion | None = None,
+    plan: Mapping[str, Any] | None = None,
+) -> Run:
+    """Have the version made again; the same bytes, or bytes within the tolerance, raise the grade of its origin to re-derived.
+
+    `recipe`, `calibration` and `plan` (how the rows are read) are stated for a version that was made elsewhere, and only then.
+    """
     role = permissions.require(actor, "run.request", version.model.team_id)
+    run = Run(model=version.model, kind=RunKind.REPLAY, rederives=version)
     made_by = maker_of(version)
     if made_by is None:
-        raise Invalid(
-            f"{version} was not made by a run of this registry.",
-            hint="Only what our own engine made can be made again: its parent, recipe and rows are on record.",
-            code="not-derived-here",
-        )
+        _state(actor, run, version, recipe, calibration)
+        run.plan_digest = None if plan is None else store_plan(plan)
+    else:
+        if recipe is not None or calibration is not None or plan is not None:
+            raise Invalid(
+                f"A run of this registry made {version}; its recipe, rows and plan are on record.",
+                hint="Ask without them: a replay chooses nothing anew.",
+                code="replay-chosen",
+            )
+        _take_over(run, made_by)
     check_version(actor, version)
-    check_version(actor, made_by.parent)
-    if made_by.calibration is not None:
-        check_data(actor, made_by.calibration, "calibration")
-    going = Run.objects.filter(rederives=version, state__in=(RunState.QUEUED, RunState.RUNNING))
-    if going.exists():
-        raise Conflict(f"{version} is being made again already.", hint="Wait for that run.", code="replay-waiting")
-    run = Run(model=version.model, parent=made_by.parent, kind=RunKind.REPLAY, recipe=made_by.recipe, rederives=version)
-    run.seed, run.plan_digest = made_by.seed, made_by.plan_digest
-    run.calibration, run.evaluation = made_by.calibration, made_by.evaluation
+    check_version(actor, run.parent)
+    if run.calibration is not None:
+        check_data(actor, run.calibration, "calibration")
+    refuse_second_replay(version)
     return queue(actor, role, run)
 
 
 def maker_of(version: ModelVersion) -> Run | None:
     """The run that made the version first."""
     runs = Run.objects.filter(child=version, kind=RunKind.COMPRESSION, state=RunState.SUCCEEDED)
-    named = runs.select_related("parent__model__team", "recipe", "calibration__dataset", "evaluation__dataset")
+    named = runs.select_related("parent__model__team", "recipe", "calibration__dataset")
     return named.order_by("finished_at", "pk").first()
+
+
+def _take_over(run: Run, made_by: Run) -> None:
+    assert made_by.recipe is not None
+    run.parent, run.recipe = made_by.parent, made_by.recipe
+    run.seed, run.plan_digest = made_by.seed, made_by.plan_digest
+    parsed = RecipeDocument.parse(recipe_bytes(made_by.recipe))
+    run.calibration = made_by.calibration if needs_calibration(parsed) else None
+
+
+def _state(
+    actor: Caller, run: Run, version: ModelVersion, recipe: Recipe | None, calibration: DatasetVersion | None
+) -> None:
+    """Parent from the declared lineage, recipe and rows as stated; Invalid where they do not fit together."""
+    base = base_for_replay(version)
+    if base is None:
+        raise Invalid(
+            f"{version} was not made by a run of this registry, and its lineage does not name one version here as its base.",
+            hint="Register what it was made from, then the version again with that one parent in its lineage.",
+            code="not-derived-here",
+        )
+    if recipe is None:
+        raise Invalid(
+            f"{version} was made elsewhere; by which recipe is not on record.",
+            hint="State it: publish the recipe, and give it as 'recipe' (`pressmark replay-version --recipe TEAM/RECIPE@N`).",
+            code="recipe-not-stated",
+        )
+    assert base.parent is not None
+    permissions.require(actor, "version.download", base.parent.model.team_id)
+    get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
+    parsed = RecipeDocument.parse(recipe_bytes(recipe))
+    _check_recipe(parsed, base)
+    _check_rows(parsed, version, calibration)
+    run.parent, run.recipe, run.calibration = base.parent, recipe, calibration
+
+
+def base_for_replay(version: ModelVersion) -> Edge | None:
+    """The one edge by which a version that was made elsewhere came from a version here; None where it cannot be made again."""
+    if version.origin != VersionOrigin.UPLOADED:
+        return None
+    edges = list(version.parent_edges.exclude(role=EdgeRole.DATA).select_related("parent__model__team")[:2])
+    alone = len(edges) == 1 and edges[0].role == EdgeRole.BASE and edges[0].parent is not None
+    return edges[0] if alone else None
+
+
+def _check_recipe(parsed: RecipeDocument, base: Edge) -> None:
+    assert base.parent is not None
+    wrong = misfits(parsed, base.parent.format)
+    if wrong:
+        raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
+    does = operations(parsed)
+    if base.operations and list(base.operations) != does:
+        raise Invalid(
+            f"The lineage says {', '.join(base.operations)}; the recipe does {', '.join(does)}.",
+            hint="State the recipe that really made it, or register the version again with what was done.",
+            code="operations-differ",
+        )
+
+
+def _check_rows(parsed: RecipeDocument, version: ModelVersion, calibration: DatasetVersion | None) -> None:
+    if needs_calibration(parsed) != (calibration is not None):
+        raise Invalid(
+            "A step of this recipe needs calibration data."
+            if calibration is None
+            else "No step of this recipe looks at data.",
+            hint="Give 'calibration'." if calibration is None else "Leave 'calibration' out.",
+            code="calibration",
+        )
+    if calibration is None:
+        return
+    if not version.parent_edges.filter(role=EdgeRole.DATA, dataset_version=calibration).exists():
+        raise Invalid(
+            f"{calibration} does not stand in the lineage of {version}.",
+            hint="Register the version again with these rows in its lineage: what shaped it has to be on record.",
+            code="calibration-not-in-lineage",
+        )

@@ -45,7 +45,7 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
         return replay_spec(run, document)
     kind = document["kind"]
     counted = kind == distributions.KIND
-    data = run.distribution_data if counted else run.evaluation
+    data = run.distribution_data if counted else run.judging_data
     subjects = [("version", version.digest), ("dataset", data.bound_digest)]
     against = beside_in(run, kind)
     parent = run.original if against is None else None
@@ -92,7 +92,7 @@ def _with_facts(document: dict[str, Any], facts: dict[str, str]) -> dict[str, An
 
 
 def _with_seen_rows(run: Run, result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:
-    digest = run.evaluation.bound_digest
+    digest = run.judging_data.bound_digest
     if not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
         return document
     return _with_facts(document, {SEEN_ROWS: _evaluated(result)})

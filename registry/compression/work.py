@@ -112,7 +112,7 @@ class Work:
     ) -> EngineResult:
         """The call with what both commands take: seed, plan, the versions beside, rows of other kinds, where answers are kept."""
         run, job = self._run, self._job
-        data["evaluation"] = run.evaluation.bound_digest
+        data["evaluation"] = run.judging_data.bound_digest
         arguments += ["--seed", run.seed, "--threads", 1, "--outputs", job.outputs, "--work", job.work]
         others = {role: version for role, version in compared_with(run).items() if role != "base"}
         for role, version in others.items():

@@ -548,7 +548,7 @@ class Migration(migrations.Migration):
                 ('baseline', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.datasetversion')),
                 ('calibration', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.datasetversion')),
                 ('child', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='made_by_runs', to='registry.modelversion')),
-                ('evaluation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.datasetversion')),
+                ('evaluation', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.datasetversion')),
                 ('first', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.modelversion')),
                 ('incumbent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.modelversion')),
                 ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='registry.registeredmodel')),
@@ -1116,7 +1116,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='run',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'compression'), ('recipe__isnull', False)), models.Q(('kind', 'evaluation'), ('recipe__isnull', True)), models.Q(('kind', 'replay'), ('recipe__isnull', False), ('rederives__isnull', False)), _connector='OR'), name='compression_run_recipe'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('evaluation__isnull', False), ('kind', 'compression'), ('recipe__isnull', False), ('rederives__isnull', True)), models.Q(('evaluation__isnull', False), ('kind', 'evaluation'), ('recipe__isnull', True), ('rederives__isnull', True)), models.Q(('evaluation__isnull', True), ('kind', 'replay'), ('recipe__isnull', False), ('rederives__isnull', False)), _connector='OR'), name='compression_run_recipe'),
         ),
         migrations.AddConstraint(
             model_name='purge',

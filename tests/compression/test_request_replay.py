@@ -11,9 +11,12 @@ from onnx import load_from_string, numpy_helper
 
 from audit.verification import replay as ledger
 from registry import storage
+from registry.access.models import Role, Team
 from registry.access.queries import system_actor
+from registry.access.services import grant_membership
 from registry.catalog import queries as catalog
 from registry.catalog import services
+from registry.catalog.edges import EdgeSpec
 from registry.catalog.manifest import FileSpec
 from registry.catalog.models import Edge, Evidence, Grade, ModelVersion
 from registry.compression import queries, replays, services_replays
@@ -83,7 +86,107 @@ def test_nothing_is_chosen_anew_and_one_replay_is_under_way_at_a_time(world: Wor
         services_replays.request_replay(actor=world.cast.ada, version=child)
 
 
+# --- what was made elsewhere: asking ---
+
+
+def brought(world: World, parent: ModelVersion, content: bytes, **given: Any) -> ModelVersion:
+    """A version with declared lineage: somebody else's machine made it from the parent, they say."""
+    edges = given.pop("edges", None) or [EdgeSpec("base", ["quantized"], parent=parent)]
+    return world.version(files={("model.onnx", "weights"): content}, edges=edges, **given)
+
+
+def ask(world: World, version: ModelVersion, **stated: Any) -> Run:
+    return services_replays.request_replay(actor=world.cast.ada, version=version, **stated)
+
+
+def test_what_was_made_elsewhere_is_made_again_by_the_recipe_that_is_stated(world: World) -> None:
+    parent = world.version()
+    child = brought(world, parent, world.tiny_onnx(5))
+    with pytest.raises(Invalid, match="by which recipe is not on record"):
+        ask(world, child)
+    run = ask(world, child, recipe=world.recipe())
+    assert (run.parent, run.recipe, run.rederives) == (parent, world.recipe(), child)
+    assert (run.evaluation, run.calibration, run.plan_digest) == (None, None, None)
+    with pytest.raises(Conflict, match="already"):
+        ask(world, child, recipe=world.recipe())
+
+
+def test_what_a_run_of_ours_made_takes_no_other_recipe(world: World) -> None:
+    child = world.executed_child(world.version())
+    with pytest.raises(Invalid, match="on record"):
+        ask(world, child, recipe=world.recipe())
+
+
+def test_a_lineage_that_names_no_one_parent_here_cannot_be_made_again(world: World) -> None:
+    parent, other = world.version(), world.version(seed=2)
+    outside = [EdgeSpec("base", parent_digest="sha256:" + "5" * 64)]
+    merged = [EdgeSpec("merge-input", ["merged"], parent=row) for row in (parent, other)]
+    taught = [EdgeSpec("base", ["distilled"], parent=parent), EdgeSpec("teacher", parent=other)]
+    for seed, edges in enumerate((outside, merged, taught), start=10):
+        with pytest.raises(Invalid, match="does not name one version here as its base"):
+            ask(world, brought(world, parent, world.tiny_onnx(seed), edges=edges), recipe=world.recipe())
+
+
+def test_the_recipe_does_what_the_lineage_says(world: World) -> None:
+    parent = world.version()
+    pruned = brought(world, parent, world.tiny_onnx(5), edges=[EdgeSpec("base", ["pruned"], parent=parent)])
+    with pytest.raises(Invalid, match="lineage says pruned; the recipe does quantized"):
+        ask(world, pruned, recipe=world.recipe())
+
+
+def test_rows_are_stated_where_a_step_looks_at_them_and_stand_in_the_lineage(world: World) -> None:
+    parent, rows = world.version(), world.arrays_dataset(uses=("calibration",))
+    child = brought(world, parent, world.tiny_onnx(5))
+    with pytest.raises(Invalid, match="No step of this recipe looks at data"):
+        ask(world, child, recipe=world.recipe(), calibration=rows)
+    step = {"method": "calibrate_temperature", "parameters": []}
+    calibrated = world.recipe("calibrated", {"steps": [step], "seed": 0})
+    loose = [EdgeSpec("base", parent=parent)]
+    with pytest.raises(Invalid, match="needs calibration data"):
+        ask(world, brought(world, parent, world.tiny_onnx(6), edges=loose), recipe=calibrated)
+    with pytest.raises(Invalid, match="does not stand in the lineage"):
+        ask(world, brought(world, parent, world.tiny_onnx(7), edges=loose), recipe=calibrated, calibration=rows)
+    fed = [*loose, EdgeSpec("data", dataset_version=rows)]
+    run = ask(world, brought(world, parent, world.tiny_onnx(8), edges=fed), recipe=calibrated, calibration=rows)
+    assert run.calibration == rows
+
+
+def test_comparing_with_weights_of_another_team_needs_the_right_to_download_them(
+    world: World, outsider_team: Team
+) -> None:
+    parent = world.version()
+    mal = world.person("mal", Role.VIEWER)
+    grant_membership(actor=world.cast.root, person=mal, role=Role.ENGINEER, team=outsider_team)
+    caller = Caller(actor_id=mal.pk, via="cli")
+    model = world.model("theirs", actor=caller, team=outsider_team, owner=mal)
+    child = brought(world, parent, world.tiny_onnx(5), model=model, actor=caller)
+    with pytest.raises(Forbidden, match=r"version\.download"):
+        services_replays.request_replay(actor=caller, version=child, recipe=world.recipe())
+
+
 # --- made again by the real engine ---
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_declared_origin_rises_to_rederived_and_a_wrong_one_is_named(world: World) -> None:
+    honest = made(world)
+    parent, content = Run.objects.get(child=honest).parent, weights(honest)
+    child = brought(world, parent, content)
+    assert grades(child) == {Grade.DECLARED}
+    body = {"recipe": f"{world.team.slug}/{world.recipe()}"}
+    answer = client(world, "ada").post(url(child), body, content_type="application/json")
+    assert answer.status_code == 201, answer.content
+    run = world.executed(Run.objects.get(pk=answer.json()["id"]))
+    assert (run.state, replays.outcome_of(run)) == ("succeeded", "bit-exact"), queries.run_log(run)
+    assert grades(child) == {Grade.REDERIVED}
+    net = load_from_string(content)
+    bend(net, 0.5)
+    liar = brought(world, parent, net.SerializeToString(deterministic=True))
+    found = world.executed(ask(world, liar, recipe=world.recipe()))
+    assert replays.outcome_of(found) == "differs"
+    assert "the tensor '" in replays.said_of(found)
+    assert grades(liar) == {Grade.DECLARED}
+    assert ledger.compare() == []
 
 
 @pytest.mark.usefixtures("committed_db")
