@@ -26,5 +26,8 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     glass = move["broken_glass"]
     print(f"{team}/{model}@{options.alias} serves {move['version']} WITHOUT AN APPROVAL until {glass['expires_at']}.")
-    print(f"The gate said {glass['verdict']['outcome']}. A finding is open; somebody who had no part in it reviews it.")
+    judged = (
+        f"The gate said {glass['verdict']['outcome']}" if glass["verdict"] else "No policy was in force to judge it"
+    )
+    print(f"{judged}. A finding is open; somebody who had no part in it reviews it.")
     return 0

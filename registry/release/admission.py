@@ -66,7 +66,8 @@ class Glass:
 
     id: str
     ends_at: datetime.datetime
-    policy_digest: str
+    policy_digest: str | None
+    """None: no policy was in force when the glass was broken."""
 
 
 @dataclass(frozen=True)

@@ -83,11 +83,11 @@ def _target(version: ModelVersion, name: str) -> Target | None:
 
 def _standings(version: ModelVersion, at: datetime.datetime) -> Iterable[Standing]:
     approvals: dict[str, list[Approval]] = {}
-    for row in queries.approvals_of(version):
+    for row in queries.approvals_to_judge(version):
         approvals.setdefault(row.alias, []).append(row)
     served = AliasAssignment.objects.filter(version=version).values_list("alias__slug", flat=True)
     for alias in sorted({*approvals, *served}):
-        history = queries.alias_history(version.model, alias)
+        history = list(queries.moves_to_judge(version.model, alias))
         yield Standing(
             alias=alias,
             approvals=tuple(_approved(row) for row in approvals.get(alias, ())),
@@ -115,11 +115,13 @@ def _approved(row: Approval) -> Approved:
 def _serving(version: ModelVersion, move: AliasAssignment, at: datetime.datetime) -> Serving:
     glass = move.broken_glass
     known = Finding.objects.filter(kind=LAPSED, about=move.pk).values_list("created_at", flat=True).first()
-    approval = None if move.approval_id is None else queries.approvals_of(version).get(pk=move.approval_id)
+    approval = None if move.approval_id is None else queries.approvals_to_judge(version).get(pk=move.approval_id)
     return Serving(
         assignment=str(move.pk),
         approval=None if approval is None else _approved(approval),
-        glass=None if glass is None else Glass(str(glass.pk), glass.expires_at, glass.policy.digest),
+        glass=None
+        if glass is None
+        else Glass(str(glass.pk), glass.expires_at, glass.policy.digest if glass.policy else None),
         lapse_known_at=known,
         grace=_grace(version, move.alias.slug, approval, at),
     )

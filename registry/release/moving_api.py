@@ -16,6 +16,7 @@ from registry.errors import NotFound
 from registry.events import Caller
 from registry.release import queries, services, shapes
 from registry.release.drilled import drills_of
+from registry.release.models import Verdict
 from registry.release.moments import moment_of
 from registry.release.serving_models import BrokenGlass, Drill
 
@@ -39,6 +40,11 @@ def drill_body(row: Drill) -> dict[str, Any]:
     }
 
 
+def _verdict_body(row: Verdict | None) -> dict[str, Any] | None:
+    """What the gate said; None where no policy was in force that could have judged the version."""
+    return {"id": str(row.pk), "outcome": row.outcome, "digest": row.digest} if row else None
+
+
 def glass_body(row: BrokenGlass) -> dict[str, Any]:
     """The record of an emergency as the API shows it."""
     return {
@@ -47,8 +53,8 @@ def glass_body(row: BrokenGlass) -> dict[str, Any]:
         "version": str(row.version),
         "version_digest": row.version_digest,
         "reason": str(row.reason),
-        "policy": str(row.policy),
-        "verdict": {"id": str(row.verdict_id), "outcome": row.verdict.outcome, "digest": row.verdict.digest},
+        "policy": str(row.policy) if row.policy else None,
+        "verdict": _verdict_body(row.verdict),
         "role": row.role,
         "broken_by": str(row.broken_by_id),
         "broken_at": time_text(row.broken_at),

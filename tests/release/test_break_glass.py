@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.models import Entry
+from audit.verification.replay import compare
 from registry.access.models import Role
 from registry.catalog.models import ModelVersion
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, Invalid
@@ -21,6 +22,7 @@ from registry.oversight.services import close_finding
 from registry.oversight.subjects import of_version
 from registry.release import queries, services
 from registry.release.models import AliasAssignment
+from registry.release.moving_api import glass_body
 from registry.release.serving_models import BrokenGlass
 from tests.release.test_promote import change_bytes
 from tests.world import World
@@ -104,12 +106,39 @@ def test_who_made_brought_or_asked_for_it_never_breaks_the_glass(world: World) -
     assert BrokenGlass.objects.get().role == "administrator"
 
 
-def test_never_for_changed_purged_or_unjudged_bytes_nor_without_a_reason(world: World) -> None:
+@pytest.mark.parametrize("without", ["use case", "policy"])
+def test_an_emergency_waits_for_no_policy_and_its_record_says_that_none_was_in_force(
+    world: World, without: str
+) -> None:
+    use_case = world.use_case("ungoverned", "high") if without == "policy" else None
+    version = world.version(world.model(use_case=use_case), seed=7)
+    glass = broken(world, version).broken_glass
+    assert glass is not None
+    assert (glass.policy, glass.verdict) == (None, None)
+    assert glass.expires_at - glass.broken_at == datetime.timedelta(hours=24)
+    assert not version.verdicts.exists()
+    finding = Finding.objects.get(kind="broken-glass", about=glass.pk)
+    assert "no policy was in force that could have judged it" in str(finding.description)
+    shown = glass_body(glass)
+    assert (shown["policy"], shown["verdict"]) == (None, None)
+    assert compare() == []
+
+
+@guarantee
+def test_the_database_takes_no_half_judged_record(world: World) -> None:
+    glass = broken(world, world.parent_version()).broken_glass
+    assert glass is not None
+    reviewed(world, glass.version)
+    fields = {f.attname: getattr(glass, f.attname) for f in glass._meta.concrete_fields if not f.primary_key}
+    with pytest.raises(IntegrityError, match="release_broken_glass_judged"), transaction.atomic():
+        BrokenGlass(**{**fields, "verdict_id": None}).save()
+    BrokenGlass(**{**fields, "verdict_id": None, "policy_id": None}).save()
+
+
+def test_never_for_changed_or_purged_bytes_nor_without_a_reason(world: World) -> None:
     version = world.parent_version()
     with pytest.raises(Invalid, match="reason is empty"):
         broken(world, version, reason="")
-    with pytest.raises(Blocked, match="serves no use case"):
-        broken(world, world.version(world.model(), seed=7))
     change_bytes(version)
     with pytest.raises(BytesDiffer):
         broken(world, version)
@@ -130,6 +159,9 @@ def test_it_is_not_renewed_before_somebody_else_has_looked_at_the_last_time(worl
         with pytest.raises(Conflict, match="the finding about it is open") as refused:
             broken(world, version, actor=actor)
         assert refused.value.code == "not-reviewed"
+        open_finding = Finding.objects.get(kind="broken-glass")
+        assert f"pressmark close-finding {open_finding.pk}" in refused.value.hint
+        assert "Rolling back and suspending are open meanwhile" in refused.value.hint
     assert broken(world, second, alias="staging").broken_glass is not None
     reviewed(world, first)
     assert broken(world, second).version == second

@@ -4,8 +4,10 @@ Rules:
 - operators, approvers and administrators break the glass, in person; never who brought or made the version, under any name of the
   same weights, or asked for an approval of it;
 - never for what is in quarantine, purged, or was not checked by its structure; the bytes are read again before;
-- never again for an alias until the finding about the last time is closed, so an emergency is not renewed without end;
-- a policy must be in force: what its gate says is kept with the record, whether it blocks or not, and it says how long this lasts;
+- never again for an alias until the finding about the last time is closed, so an emergency is not renewed without end; who is
+  refused is told which finding that is, and what is open meanwhile: a roll-back and a suspension;
+- what the gate of the policy in force says is kept with the record, whether it blocks or not, and the policy says how long this
+  lasts; an emergency does not wait for a policy: where none is in force the record says so, and it lasts the ordinary hours;
 - at once a finding is open for the model's owner, due when it ends: somebody else reviews what was done, and an approval is asked
   for or the alias is moved back; without a review by somebody else the finding is not closed;
 - nothing else is excused by it: an approval, a roll-back to the version, an admission after its end need what they always need.
@@ -20,12 +22,13 @@ from registry.access import permissions
 from registry.access.models import Actor, ActorKind
 from registry.access.services import new_text
 from registry.catalog.models import ModelVersion, RegisteredModel
-from registry.errors import Conflict, Forbidden
+from registry.errors import Blocked, Conflict, Forbidden
 from registry.events import Caller, Unit, emit, unit
 from registry.oversight.models import Finding
 from registry.release import queries
 from registry.release.drilled import review_after
 from registry.release.models import AliasAssignment, MoveKind
+from registry.release.policy_language import BREAK_GLASS_HOURS
 from registry.release.quarantines import refuse_quarantined
 from registry.release.services.gate import Gate, check_alias, check_reason, evaluate, lock_model, write_verdict
 from registry.release.services.moves import CheckedBytes, append_move, demand_fresh, ensure_checked
@@ -50,7 +53,7 @@ def require_break_glass(*, actor: Caller, version: ModelVersion) -> str:
 def break_glass(
     *, actor: Caller, version: ModelVersion, alias: str, reason: str, checked: CheckedBytes | None = None
 ) -> AliasAssignment:
-    """Let the alias serve a version that nobody approved, for as long as the policy allows in an emergency."""
+    """Let the alias serve a version that nobody approved, for as long as the policy (else the default) allows in an emergency."""
     role = require_break_glass(actor=actor, version=version)
     check_alias(alias)
     check_reason(reason)
@@ -66,7 +69,7 @@ def break_glass(
         if now is not None and now.version_id == version.pk:
             raise Conflict(f"'{alias}' serves {version} already.", code="serves-already")
         _refuse_renewed(model, alias)
-        glass = _record(opened, version, evaluate(version, alias, opened.now), role, reason)
+        glass = _record(opened, version, alias, role, reason)
         move = append_move(opened, model, alias, MoveKind.BROKEN_GLASS, glass=glass)
         _open_finding(opened, model, glass)
         return move
@@ -102,34 +105,54 @@ def _refuse_unfit(version: ModelVersion) -> None:
 
 def _refuse_renewed(model: RegisteredModel, alias: str) -> None:
     looked_at = Finding.objects.filter(kind=FINDING, closed_at__isnull=False, about__isnull=False).values("about")
-    last = BrokenGlass.objects.filter(model=model, alias=alias).exclude(pk__in=looked_at).order_by("pk").first()
-    if last is not None:
-        raise Conflict(
-            f"The glass was broken for '{alias}' on {last.broken_at:%Y-%m-%d}, and the finding about it is open.",
-            hint="Have somebody who had no part in it review that and close the finding, or ask for an approval.",
-            code="not-reviewed",
-        )
+    rows = BrokenGlass.objects.select_related("version__model__team").filter(model=model, alias=alias)
+    last = rows.exclude(pk__in=looked_at).order_by("pk").first()
+    if last is None:
+        return
+    finding = Finding.objects.filter(kind=FINDING, about=last.pk).values_list("pk", flat=True).first()
+    raise Conflict(
+        f"The glass was broken for '{alias}' on {last.broken_at:%Y-%m-%d}, and the finding about it is open.",
+        hint=f"An approver or compliance officer who had no part in it signs a review of {last.version} and closes the finding "
+        f"(`pressmark close-finding {finding}`); then it can be broken again. Rolling back and suspending are open meanwhile.",
+        code="not-reviewed",
+        finding=str(finding),
+    )
 
 
-def _record(opened: Unit, version: ModelVersion, gate: Gate, role: str, reason: str) -> BrokenGlass:
-    verdict = write_verdict(opened, version, gate)
-    lasts = datetime.timedelta(hours=queries.policy_rules(gate.policy).break_glass_hours)
+def _record(opened: Unit, version: ModelVersion, alias: str, role: str, reason: str) -> BrokenGlass:
+    gate = _judged(version, alias, opened.now)
+    verdict = write_verdict(opened, version, gate) if gate else None
+    hours = queries.policy_rules(gate.policy).break_glass_hours if gate else BREAK_GLASS_HOURS
     text = new_text(stream=f"model:{version.model_id}", purpose="reason", value=reason, now=opened.now)
     return BrokenGlass.objects.create(
-        model_id=version.model_id, version=version, version_digest=version.digest, alias=gate.alias, policy=gate.policy,
-        verdict=verdict, reason=text, role=role, broken_by_id=opened.caller.actor_id, broken_at=opened.now,
-        expires_at=opened.now + lasts,
+        model_id=version.model_id, version=version, version_digest=version.digest, alias=alias,
+        policy=gate.policy if gate else None, verdict=verdict, reason=text, role=role,
+        broken_by_id=opened.caller.actor_id, broken_at=opened.now,
+        expires_at=opened.now + datetime.timedelta(hours=hours),
     )  # fmt: skip
+
+
+def _judged(version: ModelVersion, alias: str, at: datetime.datetime) -> Gate | None:
+    """What the gate says; None where no policy is in force that could judge it."""
+    try:
+        return evaluate(version, alias, at)
+    except Blocked:
+        return None
 
 
 def _open_finding(opened: Unit, model: RegisteredModel, glass: BrokenGlass) -> None:
     stream = f"model:{model.pk}"
     ends = glass.expires_at.strftime("%Y-%m-%d %H:%M UTC")
+    said = (
+        f"the gate said {glass.verdict.outcome}"
+        if glass.verdict
+        else "no policy was in force that could have judged it"
+    )
     text = new_text(
         stream=stream, purpose="description", now=opened.now,
-        value=f"{glass.alias} was moved to {glass.version} without an approval; the gate said {glass.verdict.outcome}. This ends "
-        f"on {ends}. Until then ask for an approval, or move the alias; and have somebody who had no part in it sign a review of "
-        "the version that says whether the emergency was one.",
+        value=f"{glass.alias} was moved to {glass.version} without an approval; {said}. This ends on {ends}. Until then ask for "
+        "an approval, or move the alias; and have somebody who had no part in it sign a review of the version that says whether "
+        "the emergency was one.",
     )  # fmt: skip
     row = Finding.objects.create(
         stream=stream, kind=FINDING, about=glass.pk, subject=f"{glass.alias} of {model.slug}"[:120],
