@@ -15,6 +15,7 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         from registry import events, guards, images
+        from registry.access import guards as access_guards
         from registry.access import records as access
         from registry.catalog import records as catalog
         from registry.catalog import registering_hooks, terms_hooks
@@ -38,7 +39,7 @@ class RegistryConfig(AppConfig):
 
         for room in (access, provenance, catalog, compression, oversight, release, monitoring, notices):
             images.register_records(room.RECORDS)
-        for rules in (oversight_guards, release_guards, move_guards, second_person_guards):
+        for rules in (access_guards, oversight_guards, release_guards, move_guards, second_person_guards):
             for condition in rules.CONDITIONS:
                 guards.refuse_when(condition)
         purged.known_by(purging.reason_of)

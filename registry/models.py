@@ -1,6 +1,6 @@
 """All tables of the application `registry`; each is defined in its room."""
 
-from registry.access.models import Actor, Deputyship, IdempotencyKey, Membership, Team, Text, Token
+from registry.access.models import Actor, Deputyship, IdempotencyKey, Membership, Responsibility, Team, Text, Token
 from registry.catalog.models import Artifact, Correction, Edge, Evidence, ModelVersion, RegisteredModel
 from registry.compression.models import Recipe, Run
 from registry.monitoring.models import Baseline, Incident, Monitor, Window
@@ -60,6 +60,7 @@ __all__ = [
     "Recall",
     "Recipe",
     "RegisteredModel",
+    "Responsibility",
     "Review",
     "Run",
     "Target",

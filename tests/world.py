@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registry.access import services as access
-from registry.access.models import Actor, Role, Team
+from registry.access.models import Actor, ActorKind, Role, Team
 from registry.access.queries import system_actor
 from registry.events import Caller, unit
 from tests.worlds.audit import AuditWorld
@@ -56,6 +56,17 @@ class Cast:
             access.grant_membership(actor=root, person=people[name], role=role, team=team)
         callers = {name: as_caller(person) for name, person in people.items()}
         return cls(**callers, people=people, team=team)
+
+    def service_account(
+        self, name: str = "robot", *roles: str, answers: str = "root", team: Team | None = None
+    ) -> Actor:
+        """A service account with roles in the team (`team`: another), for which somebody answers; made by root."""
+        made = access.create_actor(
+            actor=self.root, username=name, kind=ActorKind.SERVICE, responsible=self.people[answers]
+        )
+        for role in roles:
+            access.grant_membership(actor=self.root, person=made, role=role, team=team or self.team)
+        return made
 
 
 class World(AuditWorld, MonitoringWorld, ReleaseWorld, OversightWorld, CompressionWorld, CatalogWorld, ProvenanceWorld):

@@ -15,10 +15,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from registry.access import queries, services
+from registry.access import permissions, queries, services
 from registry.access.http import Command, Query, caller_of, keyset_page
 from registry.access.models import Actor, ActorKind, Membership, Role, Team, Token
 from registry.access.parsing import BoundedJSONParser
+from registry.access.queries_deputies import get_person
+from registry.access.queries_responsibility import responsible_for
+from registry.access.services_responsibility import give_responsibility
 from registry.access.throttling import LogInThrottle
 from registry.errors import Forbidden, NotFound
 from registry.events import Caller
@@ -36,8 +39,20 @@ def actor_body(row: Actor) -> dict[str, Any]:
         "ended_at": _text(row.ended_at),
         "id": str(row.pk),
         "kind": row.kind,
+        "responsible": _responsible(row),
         "username": row.username,
     }
+
+
+def _responsible(row: Actor) -> str | None:
+    """User name of who answers for a service account; a list has it from its one query."""
+    if row.kind != ActorKind.SERVICE:
+        return None
+    if not hasattr(row, "responsible_name"):
+        person = responsible_for([row.pk]).get(row.pk)
+        return person.username if person else None
+    name: str | None = row.responsible_name
+    return name
 
 
 def token_body(row: Token) -> dict[str, Any]:
@@ -47,6 +62,7 @@ def token_body(row: Token) -> dict[str, Any]:
         "ended_at": _text(row.ended_at),
         "expires_at": _text(row.expires_at),
         "id": str(row.pk),
+        "issued_by": row.issued_by.username,
         "username": row.actor.username,
     }
 
@@ -173,6 +189,10 @@ class CreateActorInput(serializers.Serializer[Any]):
     display_name = serializers.CharField(required=False, default="", allow_blank=True)
     email = serializers.EmailField(required=False, default="", allow_blank=True)
     password = serializers.CharField(required=False, default=None, allow_null=True, style={"input_type": "password"})
+    responsible = serializers.CharField(
+        required=False, default=None, allow_null=True, max_length=150,
+        help_text="For a service account: user name of the person who answers for it.",
+    )  # fmt: skip
 
 
 @extend_schema_view(
@@ -188,7 +208,9 @@ class CreateActor(Command, Query):
         return keyset_page(queries.actors(caller, query.get("username", "")), query, actor_body)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        person = services.create_actor(actor=caller, **data)
+        permissions.require(caller, "actor.create", None)  # before anybody is looked up by name
+        named = get_person(data["responsible"]) if data["responsible"] else None
+        person = services.create_actor(actor=caller, **{**data, "responsible": named})
         return {"id": str(person.pk), "username": person.username}
 
 
@@ -201,6 +223,24 @@ class EndActor(Command):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         person = queries.get_actor(caller, kwargs["actor_id"])
         return actor_body(services.end_actor(actor=caller, person=person))
+
+
+class GiveResponsibilityInput(serializers.Serializer[Any]):
+    person = serializers.CharField(max_length=150, help_text="User name of the person who answers from now on.")
+
+
+@extend_schema_view(
+    post=extend_schema(operation_id="give_responsibility", request=GiveResponsibilityInput, responses=_MADE)
+)
+class GiveResponsibility(Command):
+    """Let somebody else answer for a service account; who answered before keeps a part in what it did."""
+
+    input = GiveResponsibilityInput
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        account = queries.get_actor(caller, kwargs["actor_id"])
+        give_responsibility(actor=caller, account=account, person=get_person(data["person"]))
+        return actor_body(queries.get_actor(caller, account.pk))
 
 
 class GrantMembershipInput(serializers.Serializer[Any]):

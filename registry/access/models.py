@@ -182,12 +182,31 @@ class Deputyship(GovernedModel):
         return self.ended_at is None and self.begins_at <= at < self.ends_at
 
 
+class Responsibility(GovernedModel):
+    """A person answers for a service account, from a moment until somebody else is named. What it does is that person's work too.
+
+    The newest row of an account says who answers now. Whoever ever did keeps a part in what it did: a change washes nobody's hands.
+    """
+
+    account = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="responsibilities")
+    person = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="answers_for")
+    given_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "access_responsibility"
+
+    def __str__(self) -> str:
+        return f"{self.person} answers for {self.account}"
+
+
 class Token(GovernedModel):
-    """The record of an API token. The secret's hash lives in knox's own table; here stands only who, since when, until when."""
+    """The record of an API token. The secret's hash lives in knox's own table; here stands only whose, by whom, until when."""
 
     once = ("ended_at",)
 
     actor = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="tokens")
+    issued_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="tokens_issued")
     token_key = models.CharField(max_length=25)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()

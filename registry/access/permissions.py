@@ -37,6 +37,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "membership.grant": _ADMINISTRATORS,
     "membership.end": _ADMINISTRATORS,
     "service_token.create": _ADMINISTRATORS,
+    "responsibility.give": _ADMINISTRATORS,
     "token.end": _ADMINISTRATORS,
     "text.erase": _ADMINISTRATORS | _OFFICERS,
     "licence.register": _ENGINEERS | _OFFICERS | _ADMINISTRATORS,
@@ -114,7 +115,7 @@ PERSONS_ONLY = frozenset({
     "ruling.author", "ruling.approve", "tier_table.author", "tier_table.approve", "policy.author", "policy.approve",
     "alias_rule.author", "alias_rule.approve", "use_case.lower_tier", "attestation.sign", "review.sign", "waiver.sign",
     "hold.place", "hold.end", "purge.request", "purge.confirm", "finding.close", "recall.start", "recall.end", "deputy.appoint",
-    "membership.grant", "actor.create", "service_token.create",
+    "membership.grant", "actor.create", "service_token.create", "responsibility.give",
 })  # fmt: skip
 
 

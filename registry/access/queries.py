@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import models
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from registry.access import permissions
-from registry.access.models import Actor, ActorKind, Membership, Team, Token
+from registry.access.models import Actor, ActorKind, Membership, Responsibility, Team, Token
 from registry.errors import NotFound
 from registry.events import Caller
 
@@ -62,7 +62,8 @@ def get_team(caller: Caller, slug: str) -> Team:
 def actors(caller: Caller, username: str = "") -> QuerySet[Actor]:
     """Accounts, ended ones too; for administrators of the instance."""
     permissions.require(caller, "actor.end", None)
-    rows = Actor.objects.all()
+    given = Responsibility.objects.filter(account=OuterRef("pk")).order_by("-created_at", "-pk")
+    rows = Actor.objects.annotate(responsible_name=Subquery(given.values("person__username")[:1]))
     return rows.filter(username=username) if username else rows
 
 
@@ -96,7 +97,7 @@ def get_membership(caller: Caller, key: uuid.UUID) -> Membership:
 
 def tokens(caller: Caller, username: str = "") -> QuerySet[Token]:
     """The caller's tokens, or somebody's for an administrator."""
-    rows = Token.objects.select_related("actor")
+    rows = Token.objects.select_related("actor", "issued_by")
     if not username:
         return rows.filter(actor_id=caller.actor_id)
     permissions.require(caller, "token.end", None)

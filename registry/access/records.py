@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from registry.access.models import Actor, Deputyship, Membership, Team, Text, Token
+from registry.access.models import Actor, Deputyship, Membership, Responsibility, Team, Text, Token
 from registry.images import RecordType, Row
 
 
@@ -20,6 +20,7 @@ RECORDS = [
     RecordType("access.team", 1, Team, lambda key, row: f"team:{key}"),
     RecordType("access.membership", 1, Membership, _membership_stream),
     RecordType("access.deputyship", 1, Deputyship, _membership_stream),
+    RecordType("access.responsibility", 1, Responsibility, lambda key, row: "instance"),
     RecordType("access.token", 1, Token, lambda key, row: "instance", unsealed=frozenset({"token_key"})),
     RecordType("access.text", 1, Text, lambda key, row: str(row["stream"]), unsealed=frozenset({"salt", "value"})),
 ]  # fmt: skip

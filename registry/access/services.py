@@ -13,6 +13,7 @@ from knox.models import AuthToken
 
 from registry.access import permissions
 from registry.access.models import Actor, ActorKind, Membership, Role, Team, Text, Token
+from registry.access.services_responsibility import add_responsibility, check_responsible, refuse_while_answering
 from registry.digests import CanonicalError, commitment, is_slug
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
@@ -56,15 +57,32 @@ def create_actor(
     display_name: str = "",
     email: str = "",
     password: str | None = None,
+    responsible: Actor | None = None,
 ) -> Actor:
-    """A new person or service account, without any role yet."""
+    """A new person, or a service account with the person who answers for it, without any role yet."""
     role = permissions.require(actor, "actor.create", None)
+    _check_kind(kind, password, responsible)
     _check_one_line("user name", username)
     _check_one_line("display name", display_name)
     if Actor.objects.filter(username=username).exists():
         raise Conflict(f"There is an actor {username!r} already.", hint="Choose another user name.")
     with unit(actor, role=role) as opened:
-        return add_actor(username, kind, display_name, email, password, opened.now)
+        made = add_actor(username, kind, display_name, email, password, opened.now)
+        if responsible is not None:
+            locked = Actor.objects.select_for_update(no_key=True).get(pk=responsible.pk)
+            add_responsibility(made, locked, actor.actor_id, opened.now)
+        return made
+
+
+def _check_kind(kind: str, password: str | None, responsible: Actor | None) -> None:
+    if kind == ActorKind.SERVICE:
+        check_responsible(responsible)
+        if password is not None:
+            raise Invalid("A service account has no password.", hint="Leave 'password' out; it acts by a token.")
+    elif kind != ActorKind.PERSON:
+        raise Invalid(f"No account is made of the kind {kind!r}.", hint="Kinds are: person, service.")
+    elif responsible is not None:
+        raise Invalid("A person answers for themselves.", hint="Leave 'responsible' out.")
 
 
 def _check_one_line(what: str, value: str) -> None:
@@ -106,6 +124,7 @@ def end_actor(*, actor: Caller, person: Actor) -> Actor:
             raise Forbidden("The system actor cannot end; keeper and worker act as it.")
         if person.ended_at is not None:
             raise Conflict("This account has ended already.")
+        refuse_while_answering(person)
         person.ended_at = opened.now
         person.save(update_fields=["ended_at"])
         emit("actor.ended", person, team=None)
@@ -213,7 +232,10 @@ def _end_membership(membership: Membership, now: datetime.datetime) -> Membershi
 
 
 def create_token(*, actor: Caller, person: Actor, days: int = TOKEN_LIFETIME_DAYS) -> tuple[Token, str]:
-    """A token for the caller, or by an administrator for a service account. Returns the secret once; only its hash is kept."""
+    """A token for the caller, or of a service account by an administrator: who issues it stands behind what is done with it.
+
+    Returns the secret once; only its hash is kept.
+    """
     role = (
         permissions.require(actor, "service_token.create", None)
         if person.kind == ActorKind.SERVICE
@@ -227,8 +249,9 @@ def create_token(*, actor: Caller, person: Actor, days: int = TOKEN_LIFETIME_DAY
         lifetime = datetime.timedelta(days=days)
         secret_row, secret = AuthToken.objects.create(user=person, expiry=lifetime)
         token = Token.objects.create(
-            actor=person, token_key=secret_row.token_key, created_at=opened.now, expires_at=opened.now + lifetime
-        )
+            actor=person, issued_by_id=actor.actor_id, token_key=secret_row.token_key, created_at=opened.now,
+            expires_at=opened.now + lifetime,
+        )  # fmt: skip
         emit("token.created", token, team=None)
         return token, secret
 

@@ -17,6 +17,7 @@ api: list[URLPattern] = [
     path("teams", views.CreateTeam.as_view(), name="create-team"),
     path("actors", views.CreateActor.as_view(), name="create-actor"),
     path("actors/<uuid:actor_id>/end", views.EndActor.as_view(), name="end-actor"),
+    path("actors/<uuid:actor_id>/responsibility", views.GiveResponsibility.as_view(), name="give-responsibility"),
     path("memberships", views.GrantMembership.as_view(), name="grant-membership"),
     path("memberships/<uuid:membership_id>/end", views.EndMembership.as_view(), name="end-membership"),
     path("deputyships", deputies.AppointDeputy.as_view(), name="appoint-deputy"),

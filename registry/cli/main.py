@@ -250,6 +250,12 @@ VERBS = [
     Verb("request-purge", "registry.cli.remote_request_purge", "ask that bytes go for good", needs_django=False),
     Verb("confirm-purge", "registry.cli.remote_confirm_purge", "let them go, as the second person", needs_django=False),
     Verb("end-actor", "registry.cli.remote_end_actor", "end an account with its roles and tokens", needs_django=False),
+    Verb(
+        "give-responsibility",
+        "registry.cli.remote_give_responsibility",
+        "somebody else answers for a service account",
+        needs_django=False,
+    ),
     Verb("end-membership", "registry.cli.remote_end_membership", "take a role away", needs_django=False),
     Verb("end-token", "registry.cli.remote_end_token", "list tokens, or end one", needs_django=False),
     Verb("end-monitor", "registry.cli.remote_end_monitor", "watch an alias no longer", needs_django=False),

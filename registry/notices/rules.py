@@ -192,9 +192,15 @@ _PERSONAL = {
     "deputyship.ended": Rule((Who.NAMED,), "A deputyship has ended: you were one of the two", _WATCH, personal=True),
     "membership.granted": Rule((Who.NAMED,), "A role was given to you, or in your name", _WATCH, personal=True),
     "membership.ended": Rule((Who.NAMED,), "A role of yours, or one that you gave, has ended", _WATCH, personal=True),
+    "responsibility.given": Rule(
+        (Who.NAMED,),
+        "You answer for a service account, or gave that to somebody",
+        "What the account does counts as your own work: you do not approve it.",
+        personal=True,
+    ),
     "token.created": Rule(
         (Who.NAMED,),
-        "A token was made for your account",
+        "A token was made for your account, or by you",
         "If you did not expect it, tell an administrator.",
         personal=True,
     ),

@@ -88,7 +88,7 @@ def test_the_last_administrator_cannot_be_ended_by_anybody_himself_included(cast
 def test_who_could_not_give_roles_for_good_does_not_count_as_another_administrator(cast: Cast, other: str) -> None:
     person = cast.people["eve"]
     if other == "service":
-        person = access.create_actor(actor=cast.root, username="robot", kind="service")
+        person = cast.service_account()
     if other == "no-password":
         person = access.create_actor(actor=cast.root, username="nina")
     until = timezone.now() + datetime.timedelta(days=9) if other == "expires" else None

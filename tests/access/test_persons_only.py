@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry.access import permissions, services
-from registry.access.models import Actor, ActorKind, Role
+from registry.access.models import Actor, Role
 from registry.access.permissions import PERMISSIONS, PERSONS_ONLY
 from registry.errors import Forbidden
 from registry.events import Caller
@@ -17,7 +17,7 @@ from tests.world import World
 @pytest.fixture
 def robot(world: World) -> Actor:
     """A service account with every role of the instance."""
-    made = services.create_actor(actor=world.cast.root, username="robot", kind=ActorKind.SERVICE)
+    made = world.cast.service_account()
     for role in set(Role) - {Role.AUDITOR}:
         services.grant_membership(actor=world.cast.root, person=made, role=role, team=None)
     return made

@@ -16,9 +16,7 @@ from tests.world import Cast
 @pytest.fixture
 def robot(cast: Cast) -> Actor:
     """A service account that may write."""
-    account = access.create_actor(actor=cast.root, username="pipeline", kind="service")
-    access.grant_membership(actor=cast.root, person=account, role=Role.SERVICE_ACCOUNT, team=cast.team)
-    return account
+    return cast.service_account("pipeline", Role.SERVICE_ACCOUNT)
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role != Role.ADMINISTRATOR])

@@ -239,7 +239,9 @@ def test_a_terminal_that_is_closed_is_no_answer(
 def test_a_service_account_does_not_log_in_here(
     world: World, files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    access.create_actor(actor=world.cast.root, username="robot", kind=ActorKind.SERVICE, password=PASSWORD)
+    robot = world.cast.service_account()
+    robot.set_password(PASSWORD)  # no service gives it one
+    robot.save()
     assert main(["rotate-keys", "--administrator", "robot", "--password-file", files["root"]]) == 1
     assert "'robot' or its password is wrong" in capsys.readouterr().err
 

@@ -113,7 +113,7 @@ def test_an_administrator_of_one_team_only_does_not_agree(world: World) -> None:
 
 
 def test_a_machine_is_no_second_person(world: World) -> None:
-    machine = access.create_actor(actor=world.cast.root, username="robot", kind=ActorKind.SERVICE)
+    machine = world.cast.service_account()
     access.grant_membership(actor=world.cast.root, person=machine, role=Role.ADMINISTRATOR, team=None)
     with pytest.raises(Forbidden, match="no administrator"):
         revoke_keys(actor=world.cast.root, agreed_by=machine, reason="Stolen.")

@@ -27,6 +27,7 @@ LIGHT = [
     "registry.cli.remote_end_actor",
     "registry.cli.remote_end_attestation",
     "registry.cli.remote_end_membership",
+    "registry.cli.remote_give_responsibility",
     "registry.cli.remote_end_monitor",
     "registry.cli.remote_end_token",
     "registry.cli.remote_end_webhook",

@@ -242,8 +242,7 @@ def test_moves_are_told_to_owner_and_operators(world: World) -> None:
 
 
 def test_the_account_of_the_system_and_services_are_told_nothing(world: World) -> None:
-    robot = access.create_actor(actor=world.cast.root, username="robot", kind="service")
-    access.grant_membership(actor=world.cast.root, person=robot, role=Role.APPROVER, team=world.team)
+    world.cast.service_account("robot", Role.APPROVER)
     world.approval(world.parent_version())
     assert "robot" not in told("approval.requested")
 

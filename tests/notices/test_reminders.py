@@ -71,7 +71,7 @@ def test_a_statement_a_role_and_a_token_are_told_to_their_people(world: World) -
         actor=world.cast.root, person=eve, role=Role.VIEWER, team=world.team, expires_at=in_days(60)
     )
     access.create_token(actor=world.cast.ada, person=world.cast.people["ada"], days=60)
-    robot = access.create_actor(actor=world.cast.root, username="robot", kind="service")
+    robot = world.cast.service_account()
     access.create_token(actor=world.cast.root, person=robot, days=60)
     reminders.write(in_days(47))
     assert told("attestation.ending") == ["carla"]

@@ -35,8 +35,9 @@ def test_the_page_is_what_the_program_says() -> None:
 
 def member(world: World, role: Role, team: Any, where: str) -> Actor:
     """Somebody with this one role there."""
-    kind = "service" if role == Role.SERVICE_ACCOUNT else "person"
-    person = access.create_actor(actor=world.cast.root, username=f"{role}-{where}".replace("_", "-"), kind=kind)
+    name = f"{role}-{where}".replace("_", "-")
+    machine = role == Role.SERVICE_ACCOUNT
+    person = world.cast.service_account(name) if machine else access.create_actor(actor=world.cast.root, username=name)
     expires = timezone.now() + DAY if role == Role.AUDITOR else None
     access.grant_membership(actor=world.cast.root, person=person, role=role, team=team, expires_at=expires)
     return person

@@ -117,8 +117,7 @@ def test_only_a_person_with_the_role_in_that_team_decides(world: World) -> None:
     elsewhere = access.create_team(actor=world.cast.root, slug="elsewhere")
     stranger = access.create_actor(actor=world.cast.root, username="sven", password="correct horse battery staple")
     access.grant_membership(actor=world.cast.root, person=stranger, role=Role.APPROVER, team=elsewhere)
-    robot = access.create_actor(actor=world.cast.root, username="robot", kind="service")
-    access.grant_membership(actor=world.cast.root, person=robot, role=Role.APPROVER, team=world.team)
+    robot = world.cast.service_account("robot", Role.APPROVER)
     for person in (world.cast.people["carla"], stranger, robot):
         with pytest.raises(IntegrityError, match="only a person with the role"), transaction.atomic():
             raw_decision(approval, person).save()
