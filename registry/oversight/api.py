@@ -78,9 +78,23 @@ def _model(caller: Caller, team: str, model: str) -> RegisteredModel:
     return get_readable(rows, caller, team__slug=team, slug=model)
 
 
+class QuestionAnswerInput(serializers.Serializer[Any]):
+    question = serializers.CharField(max_length=60)
+    answer = serializers.CharField(max_length=60)
+
+
 class RegisterUseCaseInput(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=63)
-    tier = serializers.ChoiceField(choices=Tier.choices)
+    answers = QuestionAnswerInput(
+        many=True, required=False, help_text="To the tier table in force; they give the tier."
+    )
+    tier = serializers.ChoiceField(
+        choices=Tier.choices, required=False, default="",
+        help_text="By hand: higher than the answers give, or any where no tier table is in force.",
+    )  # fmt: skip
+    reason = serializers.CharField(
+        required=False, default="", allow_blank=True, help_text="On what the answers rest; of a tier by hand, why."
+    )
     sector = serializers.CharField(max_length=60)
     jurisdiction = serializers.CharField(max_length=60)
     purpose = serializers.CharField()
@@ -103,8 +117,9 @@ class RegisterUseCase(Command, Query):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         team = get_team(caller, kwargs["team"])
-        row = services.register_use_case(actor=caller, team=team, **{**data, "owner": _person(data["owner"])})
-        return use_case_body(row)
+        answers = [dict(row) for row in data.get("answers", ())]
+        given = {**data, "owner": _person(data["owner"]), "answers": answers}
+        return use_case_body(services.register_use_case(actor=caller, team=team, **given))
 
 
 class ChangeTierInput(serializers.Serializer[Any]):

@@ -1,19 +1,30 @@
-"""Writes of this room: use cases and their tier, attestations, findings. Keyword-only, the actor first; every act is emitted."""
+"""Writes of this room: use cases and their tier, attestations, findings. Keyword-only, the actor first; every act is emitted.
+
+Rules:
+- where a tier table is in force, a use case is registered with answers to it, and they give the tier; where none is, somebody sets
+  it by hand and says why;
+- a tier by hand is higher than what the answers give, never lower: who wants less care answers the questions again;
+- less care than before is a compliance officer's to allow; approvals given under another tier are stale;
+- who opened a finding by an act of his own does not close it, nor does who wrote the ruling that opened it.
+"""
 
 from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Mapping, Sequence
 
 from registry.access import permissions
 from registry.access.models import Actor, Team, Text
 from registry.access.services import check_slug, new_text
 from registry.errors import Conflict, Forbidden, Invalid
-from registry.events import Caller, emit, unit
+from registry.events import Caller, Ref, emit, unit
 from registry.ids import uuid7
 from registry.oversight.closing_hooks import ask_before_closing
-from registry.oversight.models import Attestation, Finding, Tier, UseCase
+from registry.oversight.models import Attestation, Finding, Tier, TierTable, UseCase
 from registry.oversight.queries import team_of_stream
+from registry.oversight.queries_tiers import standing, tier_table_in_force
+from registry.oversight.services_tiers import kept_answers, not_below, tier_by_answers
 
 ATTESTATION_LIMIT_DAYS = 3 * 366
 CLOSED_BY_OTHERS = ("broken-glass", "recalled", "terms-changed")
@@ -25,55 +36,107 @@ def register_use_case(
     actor: Caller,
     team: Team,
     slug: str,
-    tier: str,
     sector: str,
     jurisdiction: str,
     purpose: str,
     owner: Actor,
     users: str = "",
     prohibited: str = "",
+    answers: Sequence[Mapping[str, str]] = (),
+    tier: str = "",
+    reason: str = "",
 ) -> UseCase:
-    """A purpose that models may serve, with the tier that decides which policy judges them."""
+    """A purpose that models may serve, with the tier that decides which policy judges them.
+
+    `answers` to the tier table in force give the tier. `tier` is one by hand, with a `reason`: higher than the answers say, or any
+    where no table is in force.
+    """
     role = permissions.require(actor, "use_case.register", team.pk)
     check_slug(slug, "use case")
-    _check_tier(tier)
     _check_filled("purpose", purpose)
     _check_active(owner)
-    if UseCase.objects.filter(team=team, slug=slug).exists():
-        raise Conflict(f"There is a use case {slug!r} in this team already.", hint="Choose another name.")
     with unit(actor, role=role) as opened:
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+        if UseCase.objects.filter(team=team, slug=slug).exists():
+            raise Conflict(f"There is a use case {slug!r} in this team already.", hint="Choose another name.")
+        table = tier_table_in_force()
+        found = _first_tier(table, answers, tier, reason)
         key = uuid7()
-        written = {"purpose": purpose, "users": users, "prohibited": prohibited}
+        written = {"purpose": purpose, "users": users, "prohibited": prohibited, "reason": reason}
         texts = {
             name: new_text(stream=f"use_case:{key}", purpose=name, value=value, now=opened.now)
             for name, value in written.items()
-            if value
+            if value.strip()
         }
+        kept = {name: text for name, text in texts.items() if name != "reason"}
         row = UseCase.objects.create(
-            id=key, team=team, slug=slug, tier=tier, sector=_line("sector", sector),
+            id=key, team=team, slug=slug, tier=found, sector=_line("sector", sector),
             jurisdiction=_line("jurisdiction", jurisdiction), owner=owner, created_by_id=actor.actor_id,
-            created_at=opened.now, **texts,
+            created_at=opened.now, tier_table=table, answers=kept_answers(answers) if table else None, **kept,
         )  # fmt: skip
-        emit("use_case.registered", row, *texts.values(), team=team.pk)
+        refs = [Ref("tier_table", table.digest, table.size_bytes)] if table else []
+        emit("use_case.registered", row, *texts.values(), team=team.pk, refs=refs)
         return row
 
 
+def _first_tier(table: TierTable | None, answers: Sequence[Mapping[str, str]], tier: str, reason: str) -> str:
+    """The tier that answers give, or the higher one that somebody set and says why."""
+    if table is None:
+        if answers:
+            raise Conflict(
+                "No tier table is in force, so there is nothing to answer.",
+                hint="Two people author and approve one (a ready-made one ships), or set 'tier' by hand and say why.",
+            )
+        _check_tier(tier)
+        _check_filled("reason", reason)
+        return tier
+    if not answers:
+        raise Invalid(
+            f"The tier follows from answers to {table}; they are missing.",
+            hint=f"GET tier-tables/{table.number} has its questions. A 'tier' by hand is higher than what the answers give.",
+            code="answers",
+        )
+    by_answers = tier_by_answers(table, answers)
+    if not tier or tier == by_answers:
+        return by_answers
+    _check_tier(tier)
+    _check_filled("reason", reason)
+    return not_below(tier, by_answers)
+
+
 def change_tier(*, actor: Caller, use_case: UseCase, tier: str, reason: str) -> UseCase:
-    """Ask for more care, or (a compliance officer alone) for less. Approvals given under the old tier are stale from now on."""
+    """Ask for more care by hand, or (a compliance officer alone) for less, but never for less than answers give."""
     role = permissions.require(actor, "use_case.register", use_case.team_id)
     _check_tier(tier)
     _check_filled("reason", reason)
     with unit(actor, role=role) as opened:
         row = UseCase.objects.select_for_update(no_key=True).get(pk=use_case.pk)
-        if Tier.values.index(tier) < Tier.values.index(row.tier):  # who builds does not choose the milder policy
-            opened.role = permissions.require(actor, "use_case.lower_tier", row.team_id)
+        if row.ended_at is not None:
+            raise Conflict("This use case has ended.")
         if row.tier == tier:
             raise Conflict(f"The use case has tier {tier} already.")
+        if Tier.values.index(tier) < Tier.values.index(row.tier):  # who builds does not choose the milder policy
+            opened.role = permissions.require(actor, "use_case.lower_tier", row.team_id)
+            _refuse_less_than_answered(row, tier)
         row.tier = tier
         row.save(update_fields=["tier"])
         text = new_text(stream=f"use_case:{row.pk}", purpose="reason", value=reason, now=opened.now)
         emit("use_case.tier_changed", row, text, team=row.team_id)
         return row
+
+
+def _refuse_less_than_answered(use_case: UseCase, tier: str) -> None:
+    result = standing(use_case).result
+    if result is not None:
+        not_below(tier, result.tier)
+        return
+    table = tier_table_in_force()
+    if table is not None:
+        raise Conflict(
+            f"A lower tier follows from answers to {table}, which nobody gave for this use case.",
+            hint="Answer its questions: `pressmark answer-tier-table TEAM/USE_CASE`, or the page of the use case.",
+            code="answers",
+        )
 
 
 def sign_attestation(

@@ -4,6 +4,7 @@ Rules:
 - one table is in force at a time for the whole instance; approving the next one supersedes it in the same unit;
 - a use case keeps answers and the table that they were given to; a new table changes no tier by itself, it asks to answer again;
 - whoever may register a use case may answer so that more care follows; where less follows, a compliance officer answers;
+- a tier by hand beside the answers is higher than what they give;
 - approvals given under another tier are stale from then on.
 Keyword-only, the actor first; every act is emitted.
 """
@@ -77,9 +78,9 @@ def approve_tier_table(*, actor: Caller, table: TierTable) -> TierTable:
 
 
 def answer_tier_table(
-    *, actor: Caller, use_case: UseCase, answers: Sequence[Mapping[str, str]], reason: str
+    *, actor: Caller, use_case: UseCase, answers: Sequence[Mapping[str, str]], reason: str, tier: str = ""
 ) -> UseCase:
-    """Answer the questions of the table in force; the use case has the tier that follows."""
+    """Answer the questions of the table in force; the use case has the tier that follows, or the higher `tier` by hand."""
     role = permissions.require(actor, "use_case.register", use_case.team_id)
     if not reason.strip():
         raise Invalid("The reason is empty.", hint="Say in a sentence on what the answers rest.")
@@ -92,12 +93,12 @@ def answer_tier_table(
             raise Conflict(
                 "No tier table is in force.", hint="Two people author and approve one; a ready-made one ships."
             )
-        result = _judged(table, answers)
-        if tiers.ORDER.index(result.tier) < tiers.ORDER.index(row.tier):
+        by_answers = tier_by_answers(table, answers)
+        found = not_below(tier, by_answers) if tier else by_answers
+        if tiers.ORDER.index(found) < tiers.ORDER.index(row.tier):
             opened.role = permissions.require(actor, "use_case.lower_tier", row.team_id)
-        kept = [{"answer": a["answer"], "question": a["question"]} for a in answers]
         before = (row.tier, row.tier_table_id, row.answers)
-        row.tier, row.tier_table, row.answers = result.tier, table, sorted(kept, key=lambda a: a["question"])
+        row.tier, row.tier_table, row.answers = found, table, kept_answers(answers)
         if before == (row.tier, table.pk, row.answers):
             raise Conflict("The use case has these answers already.")
         row.save(update_fields=["tier", "tier_table", "answers"])
@@ -110,9 +111,29 @@ def answer_tier_table(
         return row
 
 
-def _judged(table: TierTable, answers: Sequence[Mapping[str, str]]) -> tiers.TierResult:
+def kept_answers(answers: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Answers as they are sealed: by question."""
+    kept = [{"answer": a["answer"], "question": a["question"]} for a in answers]
+    return sorted(kept, key=lambda a: a["question"])
+
+
+def not_below(tier: str, by_answers: str) -> str:
+    """The tier that somebody set by hand, unless it asks for less than the answers."""
+    if tier not in tiers.ORDER:
+        raise Invalid(f"There is no tier {tier[:40]!r}.", hint=f"Tiers are: {', '.join(tiers.ORDER)}.")
+    if tiers.ORDER.index(tier) < tiers.ORDER.index(by_answers):
+        raise Invalid(
+            f"The answers give the tier {by_answers}; a tier by hand may only be higher than that.",
+            hint="Leave the tier out, or answer the questions again if an answer is wrong.",
+            code="tier-below-answers",
+        )
+    return tier
+
+
+def tier_by_answers(table: TierTable, answers: Sequence[Mapping[str, str]]) -> str:
+    """The tier that follows from answers to a table; Invalid says which is missing or unknown."""
     try:
-        return tiers.judge(queries.questionnaire(table), answers)
+        return tiers.judge(queries.questionnaire(table), answers).tier
     except tiers.TierTableError as error:
         raise Invalid(
             f"No tier follows from these answers: {error}.",

@@ -12,8 +12,8 @@ from registry.access.http import Command, Query, keyset_page
 from registry.digests import time_text
 from registry.events import Caller
 from registry.oversight import queries, queries_tiers, services_tiers, tiers
-from registry.oversight.api import use_case_body
-from registry.oversight.models import TierTable, UseCase
+from registry.oversight.api import QuestionAnswerInput, use_case_body
+from registry.oversight.models import Tier, TierTable, UseCase
 
 
 def tier_table_body(row: TierTable) -> dict[str, Any]:
@@ -92,14 +92,12 @@ class ApproveTierTable(Command):
         return tier_table_body(services_tiers.approve_tier_table(actor=caller, table=row))
 
 
-class QuestionAnswerInput(serializers.Serializer[Any]):
-    question = serializers.CharField(max_length=60)
-    answer = serializers.CharField(max_length=60)
-
-
 class AnswerTierTableInput(serializers.Serializer[Any]):
     answers = QuestionAnswerInput(many=True)
     reason = serializers.CharField(help_text="On what the answers rest.")
+    tier = serializers.ChoiceField(
+        choices=Tier.choices, required=False, default="", help_text="By hand: higher than what the answers give."
+    )
 
 
 @extend_schema_view(
@@ -118,5 +116,7 @@ class AnswerTierTable(Command, Query):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         use_case = queries.get_use_case(caller, kwargs["team"], kwargs["use_case"])
         answers = [dict(row) for row in data["answers"]]
-        row = services_tiers.answer_tier_table(actor=caller, use_case=use_case, answers=answers, reason=data["reason"])
+        row = services_tiers.answer_tier_table(
+            actor=caller, use_case=use_case, answers=answers, reason=data["reason"], tier=data["tier"]
+        )
         return answered_body(row)

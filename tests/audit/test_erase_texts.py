@@ -362,7 +362,7 @@ def test_who_may_not_erase_sees_no_text_over_http(world: World, story: Story) ->
 def test_a_stored_answer_to_a_repeated_call_loses_the_text_too(world: World) -> None:
     ada, body = api("ada"), {
         "slug": "find", "tier": "limited", "sector": "retail", "jurisdiction": "EU", "owner": "ada",
-        "purpose": "Find what Grete Meier sold.",
+        "purpose": "Find what Grete Meier sold.", "reason": "Little can go wrong.",
     }  # fmt: skip
     first = ada.post("/api/v1/teams/search/use-cases", body, format="json", HTTP_IDEMPOTENCY_KEY="k")
     assert first.json()["purpose"] == body["purpose"]

@@ -109,8 +109,8 @@ def test_a_questionnaire_is_written_approved_and_answered_on_pages(visit: Visit,
 
 
 def test_a_lower_tier_is_refused_to_an_engineer_and_a_missing_answer_is_asked_for(visit: Visit, world: World) -> None:
-    in_force(world)
     world.use_case(tier="limited")
+    in_force(world)
     fields = {row["question"]: row["answer"] for row in mildest()}
     address = "/use-cases/search/support-search/answer/"
     assert "use_case.lower_tier" in words(visit("ada").post(address, reason="Looked at.", **fields))
@@ -120,14 +120,14 @@ def test_a_lower_tier_is_refused_to_an_engineer_and_a_missing_answer_is_asked_fo
 
 
 def test_answers_to_an_earlier_table_and_tiers_below_them_are_told(visit: Visit, world: World) -> None:
-    from registry.oversight.services import change_tier
-
-    in_force(world)
     row = world.use_case(tier="limited")
+    in_force(world)
     services_tiers.answer_tier_table(
         actor=world.cast.ada, use_case=row, answers=mildest(effect="serious"), reason="Looked at."
     )
-    change_tier(actor=world.cast.carla, use_case=row, tier="limited", reason="A pilot.")
+    in_force(world, tiers.ready_made() | {"title": "Another title"})
+    assert "which is no longer in force" in visit("ada").reads("/use-cases/search/support-search/")
+    UseCase.objects.filter(pk=row.pk).update(tier="limited")  # no service does that
     assert "set below what the answers say: high" in visit("ada").reads("/use-cases/search/support-search/")
 
 

@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
 from django.utils import timezone
 
 from audit.models import Entry
+from registry.access.models import Text
 from registry.digests import canonical
-from registry.errors import Conflict, Forbidden, Invalid
+from registry.errors import Conflict, Forbidden, Invalid, Problem
 from registry.oversight import queries_tiers, services_tiers, tiers
 from registry.oversight.models import TierTable, UseCase
+from registry.oversight.services import change_tier
 from registry.release import queries as release
+from registry.release import services
+from tests.oversight.test_register_use_case import register
 from tests.world import Cast, World
+from tests.worlds.http import api
 
 WHY = "Looked at with the team that runs it."
 
@@ -136,8 +142,9 @@ def test_who_has_no_role_in_the_instance_writes_no_table_for_all_teams(cast: Cas
 
 
 def test_answers_give_the_tier_and_stay_with_the_use_case_and_its_table(world: World) -> None:
+    use_case = world.use_case(tier="limited")
     table = in_force(world)
-    row = answered(world, world.use_case(tier="limited"), effect="serious")
+    row = answered(world, use_case, effect="serious")
     row.refresh_from_db()
     assert (row.tier, row.tier_table) == ("high", table)
     assert {"answer": "serious", "question": "effect"} in row.answers
@@ -147,8 +154,8 @@ def test_answers_give_the_tier_and_stay_with_the_use_case_and_its_table(world: W
 
 
 def test_answers_that_leave_the_tier_are_recorded_as_such_and_not_twice(world: World) -> None:
-    in_force(world)
     use_case = world.use_case(tier="limited")
+    in_force(world)
     answered(world, use_case, effect="nuisance")
     assert json.loads(bytes(Entry.objects.order_by("-position")[0].entry))["event"]["kind"] == "use_case.assessed"
     with pytest.raises(Conflict, match="these answers already"):
@@ -156,28 +163,18 @@ def test_answers_that_leave_the_tier_are_recorded_as_such_and_not_twice(world: W
 
 
 def test_less_care_is_answered_by_a_compliance_officer_alone(world: World) -> None:
-    in_force(world)
     use_case = world.use_case(tier="limited")
+    in_force(world)
     with pytest.raises(Forbidden):
         answered(world, use_case)
     row = services_tiers.answer_tier_table(actor=world.cast.carla, use_case=use_case, answers=mildest(), reason=WHY)
     assert row.tier == "minimal"
 
 
-def test_a_raised_tier_makes_approvals_stale(world: World) -> None:
-    world.policy("high")
-    in_force(world)
-    approval = world.granted(world.parent_version())
-    assert release.approval_status(approval) == "granted"
-    assert approval.model.use_case is not None
-    answered(world, approval.model.use_case, safety="yes")
-    again = release.approvals_of(approval.version).get(pk=approval.pk)
-    assert release.approval_status(again) == "stale"
-
-
 def test_another_table_changes_no_tier_by_itself_but_the_answers_are_out_of_date(world: World) -> None:
+    use_case = world.use_case(tier="limited")
     first = in_force(world)
-    row = answered(world, world.use_case(tier="limited"), effect="serious")
+    row = answered(world, use_case, effect="serious")
     second = in_force(world, changed(["title"], "Another title"))
     row = UseCase.objects.get(pk=row.pk)
     first.refresh_from_db()
@@ -186,10 +183,93 @@ def test_another_table_changes_no_tier_by_itself_but_the_answers_are_out_of_date
     assert (found.in_force, found.result.tier if found.result else None) == (False, "high")
 
 
-def test_a_tier_set_by_hand_below_the_answers_is_told(world: World) -> None:
-    from registry.oversight.services import change_tier
+# --- tiers by hand ---
 
+
+def test_where_a_table_is_in_force_a_use_case_is_registered_with_answers_and_has_their_tier(world: World) -> None:
+    table = in_force(world)
+    with pytest.raises(Invalid, match="follows from answers to tier table 1"):
+        register(world.cast, tier="minimal", reason=WHY)
+    with pytest.raises(Invalid, match="'effect' is not answered"):
+        register(world.cast, tier="", answers=mildest()[1:], reason=WHY)
+    assert not UseCase.objects.exists()
+    row = register(world.cast, tier="", answers=mildest(effect="serious"))
+    assert (row.tier, row.tier_table, queries_tiers.standing(row).follows) == ("high", table, True)
+    event = json.loads(bytes(Entry.objects.order_by("-position")[0].entry))["event"]
+    assert (event["kind"], event["refs"][0]["digest"]) == ("use_case.registered", table.digest)
+
+
+def test_a_tier_by_hand_is_higher_than_the_answers_and_says_why(world: World) -> None:
     in_force(world)
-    row = answered(world, world.use_case(tier="limited"), effect="serious")
-    change_tier(actor=world.cast.carla, use_case=row, tier="limited", reason="A pilot.")
-    assert not queries_tiers.standing(UseCase.objects.get(pk=row.pk)).follows
+    with pytest.raises(Invalid, match="answers give the tier high; a tier by hand may only be higher"):
+        register(world.cast, tier="limited", answers=mildest(effect="serious"), reason=WHY)
+    with pytest.raises(Invalid, match="reason is empty"):
+        register(world.cast, tier="high", answers=mildest(), reason="")
+    row = register(world.cast, tier="high", answers=mildest(), reason="Its users are children.")
+    assert (row.tier, queries_tiers.standing(row).follows) == ("high", True)
+    assert Text.objects.filter(stream=f"use_case:{row.pk}", purpose="reason").get().value == "Its users are children."
+
+
+def test_nobody_sets_a_tier_below_the_answers_not_even_an_officer(world: World) -> None:
+    use_case = world.use_case(tier="limited")
+    in_force(world)
+    row = answered(world, use_case, effect="serious")
+    with pytest.raises(Invalid, match="answers give the tier high"):
+        change_tier(actor=world.cast.carla, use_case=row, tier="limited", reason="A pilot.")
+    assert UseCase.objects.get(pk=row.pk).tier == "high"
+
+
+def test_without_answers_a_lower_tier_is_set_by_hand_only_while_no_table_is_in_force(world: World) -> None:
+    first, second = world.use_case("first", "high"), world.use_case("second", "high")
+    assert change_tier(actor=world.cast.carla, use_case=first, tier="limited", reason=WHY).tier == "limited"
+    in_force(world)
+    with pytest.raises(Conflict, match="follows from answers to tier table 1, which nobody gave"):
+        change_tier(actor=world.cast.carla, use_case=second, tier="limited", reason=WHY)
+    assert change_tier(actor=world.cast.ada, use_case=first, tier="high", reason=WHY).tier == "high"
+
+
+def test_answers_keep_a_higher_tier_by_hand_where_it_is_named_again(world: World) -> None:
+    use_case = world.use_case(tier="high")
+    in_force(world)
+    with pytest.raises(Forbidden):
+        answered(world, use_case)
+    row = services_tiers.answer_tier_table(
+        actor=world.cast.ada, use_case=use_case, answers=mildest(), reason=WHY, tier="high"
+    )
+    assert (row.tier, queries_tiers.standing(row).follows) == ("high", True)
+    with pytest.raises(Invalid, match="may only be higher"):
+        services_tiers.answer_tier_table(
+            actor=world.cast.ada, use_case=row, answers=mildest(effect="serious"), reason=WHY, tier="limited"
+        )
+
+
+@pytest.mark.parametrize("way", ["api", "page", "shell"])
+def test_a_raised_tier_makes_approvals_stale_however_it_is_raised(world: World, client: Client, way: str) -> None:
+    world.policy("high")
+    use_case = world.use_case("limited-use", "limited")
+    in_force(world)
+    approval = world.granted(world.parent_version())
+    if way == "api":
+        body = {"answers": mildest(safety="yes"), "reason": WHY}
+        assert api("ada").post("/api/v1/teams/search/use-cases/limited-use", body, format="json").status_code == 200
+    elif way == "page":
+        fields = {row["question"]: row["answer"] for row in mildest(safety="yes")} | {"reason": WHY}
+        client.force_login(world.cast.people["ada"])
+        assert client.post("/use-cases/search/limited-use/answer/", fields).status_code == 302
+    else:
+        change_tier(actor=world.cast.ada, use_case=use_case, tier="high", reason=WHY)
+    again = release.approvals_of(approval.version).get(pk=approval.pk)
+    assert (UseCase.objects.get(pk=use_case.pk).tier, release.approval_status(again)) == ("high", "stale")
+    with pytest.raises(Problem):
+        services.promote(actor=world.cast.otto, model=approval.model, alias="production", approval=again)
+
+
+def test_over_http_answers_give_the_tier_of_a_new_use_case(world: World) -> None:
+    in_force(world)
+    body = {"slug": "ranking", "sector": "credit", "jurisdiction": "EU", "purpose": "Rank files.", "owner": "carla"}
+    asked = api("ada").post("/api/v1/teams/search/use-cases", body, format="json")
+    assert (asked.status_code, "tier-tables/1" in asked.json()["hint"]) == (422, True)
+    made = api("ada").post(
+        "/api/v1/teams/search/use-cases", {**body, "answers": mildest(effect="serious"), "reason": WHY}, format="json"
+    )
+    assert (made.status_code, made.json()["tier"]) == (201, "high")

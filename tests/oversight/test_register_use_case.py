@@ -21,6 +21,7 @@ def register(cast: Cast, **changes: object) -> UseCase:
     given = {
         "actor": cast.carla, "team": cast.team, "slug": "support", "tier": "limited", "sector": "customer support",
         "jurisdiction": "EU", "purpose": "Find answers for people who ask.", "owner": cast.people["carla"],
+        "reason": "Looked at with the team.",
     }  # fmt: skip
     return services.register_use_case(**{**given, **changes})  # type: ignore[arg-type]
 
@@ -49,6 +50,8 @@ def test_an_approver_registers_none(cast: Cast) -> None:
     [
         ({"slug": "Bad Name"}, "no name"),
         ({"tier": "extreme"}, "no tier"),
+        ({"tier": ""}, "no tier"),
+        ({"reason": " "}, "reason is empty"),
         ({"purpose": "  "}, "purpose is empty"),
         ({"sector": "Kundenbetreuung für alle"}, "printable ASCII"),
         ({"sector": "x" * 61}, "1 to 60"),
@@ -91,7 +94,7 @@ def test_over_http_a_use_case_is_registered_listed_and_its_tier_changed(cast: Ca
     client = api("carla")
     body = {
         "slug": "support", "tier": "limited", "sector": "support", "jurisdiction": "EU", "purpose": "Answers.",
-        "owner": "carla",
+        "owner": "carla", "reason": "Little can go wrong.",
     }  # fmt: skip
     made = client.post("/api/v1/teams/search/use-cases", body, format="json")
     assert made.status_code == 201, made.content
@@ -107,7 +110,10 @@ def test_over_http_a_use_case_is_registered_listed_and_its_tier_changed(cast: Ca
 def test_over_http_the_use_cases_of_another_team_are_not_there(world: World, outsider_team: Team) -> None:
     world.use_case()
     assert api("carla").get("/api/v1/teams/elsewhere/use-cases").json()["items"] == []
-    body = {"slug": "x", "tier": "limited", "sector": "s", "jurisdiction": "EU", "purpose": "p", "owner": "carla"}
+    body = {
+        "slug": "x", "tier": "limited", "sector": "s", "jurisdiction": "EU", "purpose": "p", "owner": "carla",
+        "reason": "r",
+    }  # fmt: skip
     assert api("carla").post("/api/v1/teams/elsewhere/use-cases", body, format="json").status_code == 404
 
 

@@ -37,6 +37,7 @@ def people_and_purpose(stage: Stage, people: People, tell: Narrator) -> None:
             "purpose": "Find the help article that answers a customer's question.",
             "users": "Customers of the help centre, through the search box.",
             "prohibited": "Ranking people, or deciding anything about a person.",
+            "reason": "A wrong article costs a customer a minute.",
         },
     )  # fmt: skip
     tell.say(f"team {TEAM} with an engineer, an approver, a compliance officer and an operator")
