@@ -85,6 +85,17 @@ def approvals_of(version: ModelVersion) -> QuerySet[Approval]:
     return _approvals().filter(version=version).order_by("-pk")
 
 
+def approvals_to_judge(version: ModelVersion) -> QuerySet[Approval]:
+    """The approvals of a version, newest first, with what judging them takes and no names to show: several times as fast."""
+    return _to_judge().filter(version=version).order_by("-pk")
+
+
+def _to_judge() -> QuerySet[Approval]:
+    decisions = Decision.objects.order_by("decided_at", "pk")
+    rows = Approval.objects.select_related("model__team", "version")
+    return rows.prefetch_related(Prefetch("decisions", queryset=decisions))
+
+
 def without_final_decision(rows: QuerySet[Approval]) -> QuerySet[Approval]:
     """Approvals that could still be requested, returned, granted or stale."""
     ended = Decision.objects.filter(kind__in=rules.FINAL).values("approval_id")
@@ -179,7 +190,7 @@ def was_granted(approval: Approval) -> bool:
 def first_approved(model: RegisteredModel) -> ModelVersion | None:
     """The version of the model whose approval had all its grants first, whatever came of it since."""
     found = []
-    for approval in _approvals().filter(model=model):
+    for approval in _to_judge().filter(model=model):
         moment = rules.completed_at(*request_of(approval))
         if moment is not None:
             found.append((moment, approval.pk, approval.version))
@@ -286,10 +297,11 @@ def compared_with(
     That is what the alias serves now. The way back must not need a comparison with what failed, and nothing is compared with
     itself: for a version to go back to, or one that is served already, it is what the version replaced when it was promoted last.
     """
-    now = served(model, alias_slug)
+    newest_move = moves_to_judge(model, alias_slug).first()
+    now = newest_move.version if newest_move else None
     if not going_back and (now is None or now.pk != version.pk):
         return now
-    history = alias_history(model, alias_slug)
+    history = list(moves_to_judge(model, alias_slug))
     brought = (i for i, m in enumerate(history) if m.version_id == version.pk and m.kind in _FORWARD)
     newest = next(brought, len(history))
     replaced = (m.version for m in history[newest + 1 :] if m.version_id not in (None, version.pk))
@@ -299,6 +311,12 @@ def compared_with(
 def alias_history(model: RegisteredModel, alias_slug: str) -> list[AliasAssignment]:
     """Every move of the alias, newest first."""
     return list(_assignments(model, alias_slug))
+
+
+def moves_to_judge(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssignment]:
+    """Every move of the alias, newest first, with what it served and no names to show."""
+    rows = AliasAssignment.objects.filter(alias__model=model, alias__slug=alias_slug)
+    return rows.select_related("alias", "version", "broken_glass").order_by("-number")
 
 
 def assignment_at(model: RegisteredModel, alias_slug: str, moment: datetime.datetime) -> AliasAssignment | None:

@@ -56,9 +56,10 @@ def promote(
     checked = ensure_checked(approval.version, checked)
     with unit(actor, role=role) as opened:
         locked = lock_model(model)
-        row = queries.approvals_of(approval.version).get(pk=approval.pk)
+        row = queries.approvals_to_judge(approval.version).get(pk=approval.pk)
         _demand_granted(row)
         version = row.version
+        version.model = locked
         _refuse_corrected(row)
         demand_fresh(version, checked)
         refuse_quarantined(version)

@@ -115,7 +115,7 @@ def _end(asked: datetime.datetime | None, now: datetime.datetime, valid_days: in
 
 
 def _refuse_second_request(version: ModelVersion, alias: str) -> None:
-    for other in queries.without_final_decision(queries.approvals_of(version).filter(alias=alias)):
+    for other in queries.without_final_decision(queries.approvals_to_judge(version).filter(alias=alias)):
         word = queries.approval_status(other)
         if word in (rules.REQUESTED, rules.RETURNED):
             waits = "an approval" if word == rules.REQUESTED else "the answer to a question about an approval"
@@ -198,20 +198,19 @@ def _deciding(
     model's lock: a role or a grant that went meanwhile counts.
     """
     check_reason(reason)
-    found = queries.approvals_of(approval.version).get(pk=approval.pk)
-    way = _way(actor, found, kind)
+    found = queries.approvals_to_judge(approval.version).get(pk=approval.pk)
+    way = _way(actor, found, kind, queries.status_of(found))
     with unit(replace(actor, on_behalf_of=way.on_behalf_of), role=way.role) as opened:
         row = _lock(approval)
         permissions.hold_still(actor.actor_id, way)
         now = _demand_open(row, kind)
-        if _way(actor, row, kind) != way:
+        if _way(actor, row, kind, now) != way:
             raise Conflict("Who has granted, or your role, changed at this moment.", hint="Look again, and try again.")
         yield opened, row, way, now
 
 
-def _way(actor: Caller, row: Approval, kind: str) -> Authority:
+def _way(actor: Caller, row: Approval, kind: str, now: rules.Status) -> Authority:
     """Under which role the caller decides; refused when there is no way, or when the state allows none."""
-    now = queries.status_of(row)
     found = deciding.way_to_decide(actor.actor_id, row, kind=kind, now=now)
     if isinstance(found, Authority):
         return found
@@ -279,7 +278,7 @@ def withdraw_approval(*, actor: Caller, approval: Approval, reason: str) -> Deci
 
 def _lock(approval: Approval) -> Approval:
     lock_model(approval.model)
-    return queries.approvals_of(approval.version).get(pk=approval.pk)
+    return queries.approvals_to_judge(approval.version).get(pk=approval.pk)
 
 
 def _decide(

@@ -48,7 +48,7 @@ def _untold() -> Iterator[AliasAssignment]:
 def _status(move: AliasAssignment) -> rules.Status:
     assert move.version is not None
     assert move.approval_id is not None
-    return queries.status_of(queries.approvals_of(move.version).get(pk=move.approval_id))
+    return queries.status_of(queries.approvals_to_judge(move.version).get(pk=move.approval_id))
 
 
 def _open(move: AliasAssignment) -> bool:

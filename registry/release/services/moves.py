@@ -62,7 +62,7 @@ def corrected_since(version: ModelVersion) -> str:
 
 def history_of(model: RegisteredModel, alias: str) -> list[AliasAssignment]:
     """Every move of an alias, newest first; NotFound before the first."""
-    history = queries.alias_history(model, alias)
+    history = list(queries.moves_to_judge(model, alias))
     if not history:
         raise NotFound(f"{model} has no alias '{alias}'.", hint="The first promotion creates it.")
     return history

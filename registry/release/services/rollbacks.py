@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,7 @@ from registry.release.alias_rules import require_alias
 from registry.release.models import AliasAssignment, Approval, MoveKind
 from registry.release.policy_language import PolicyRules
 from registry.release.quarantines import quarantined
-from registry.release.services.gate import check_reason, evaluate, lock_model, write_verdict
+from registry.release.services.gate import Gate, check_reason, evaluate, lock_model, write_verdict
 from registry.release.services.moves import (
     CheckedBytes,
     append_move,
@@ -51,6 +52,8 @@ class Target:
     version: ModelVersion
     approval: Approval | None
     reasons: tuple[str, ...]
+    gate: Gate | None = None
+    """What today's policy says; None where none judges it."""
 
 
 def check_rollback(
@@ -87,11 +90,10 @@ def roll_back(
     with unit(actor, role=role) as opened:
         locked = lock_model(model)
         demand_fresh(target.version, proof)
-        again = judge_target(history_of(locked, alias), alias, target.version)
-        if again.reasons or again.approval is None:
+        again = judge_target(history_of(locked, alias), alias, target.version, opened.now)
+        if again.reasons or again.approval is None or again.gate is None:
             raise _refused(again, None, None)
-        gate = evaluate(again.version, alias, opened.now, going_back=True)
-        write_verdict(opened, again.version, gate)
+        write_verdict(opened, again.version, again.gate)
         return append_move(opened, locked, alias, MoveKind.ROLLED_BACK, approval=again.approval, reason=reason)
 
 
@@ -108,8 +110,10 @@ def choose_target(history: list[AliasAssignment], alias: str, to_version: ModelV
     return judge_target(history, alias, to_version)
 
 
-def judge_target(history: list[AliasAssignment], alias: str, version: ModelVersion) -> Target:
-    """Everything about a target but its bytes, as it is now."""
+def judge_target(
+    history: list[AliasAssignment], alias: str, version: ModelVersion, at: datetime.datetime | None = None
+) -> Target:
+    """Everything about a target but its bytes, as it is at the moment (now)."""
     version = ModelVersion.objects.select_related("model__team").get(pk=version.pk)
     reasons = []
     if history[0].version_id == version.pk:
@@ -123,8 +127,9 @@ def judge_target(history: list[AliasAssignment], alias: str, version: ModelVersi
     approval, why_not = _usable_approval(version, alias)
     if why_not:
         reasons.append(why_not)
+    gate = None
     try:
-        gate = evaluate(version, alias, timezone.now(), going_back=True)
+        gate = evaluate(version, alias, at or timezone.now(), going_back=True)
     except Blocked as error:
         reasons.append(error.detail)
     else:
@@ -133,7 +138,7 @@ def judge_target(history: list[AliasAssignment], alias: str, version: ModelVersi
         reasons += [f"{r.rule.id}: {r.reason}" for r in gate.result.blocked if r.rule.check not in told]
         if approval is not None:
             reasons += _too_few(queries.policy_rules(gate.policy), queries.status_of(approval))
-    return Target(version, approval, tuple(reasons))
+    return Target(version, approval, tuple(reasons), gate)
 
 
 def _too_few(today: PolicyRules, now: rules.Status) -> list[str]:
@@ -149,7 +154,7 @@ def _too_few(today: PolicyRules, now: rules.Status) -> list[str]:
 def _usable_approval(version: ModelVersion, alias: str) -> tuple[Approval | None, str]:
     """The newest approval for the alias that may carry a roll-back, or why there is none."""
     why = f"{version} has no approval for '{alias}'."
-    for position, approval in enumerate(queries.approvals_of(version).filter(alias=alias)):
+    for position, approval in enumerate(queries.approvals_to_judge(version).filter(alias=alias)):
         now = queries.status_of(approval)
         _, acts = queries.request_of(approval)
         complete = now.grants >= now.required and not now.disagree and not rules.is_returned(acts)
