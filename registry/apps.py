@@ -28,7 +28,7 @@ class RegistryConfig(AppConfig):
         from registry.oversight import closing_hooks, services_replays
         from registry.oversight import guards as oversight_guards
         from registry.oversight import records as oversight
-        from registry.provenance import purged, ruling_hooks
+        from registry.provenance import purged, ruling_hooks, stated_hooks
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
         from registry.release import hooks as release_hooks
@@ -45,6 +45,7 @@ class RegistryConfig(AppConfig):
         purged.known_by(purging.reason_of)
         standing.known_by(release_queries.served, release_queries.first_approved, release_queries.aliases_with_approval)
         ruling_hooks.when_terms_changed(terms_hooks.follow_ruling)
+        stated_hooks.when_data_corrected(terms_hooks.follow_data_correction)
         replay_hooks.when_replay_differs(services_replays.open_replay_finding)
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
         registering_hooks.when_stated(recalls.follow_recalls)

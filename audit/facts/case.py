@@ -9,12 +9,16 @@ its grants set.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from audit.snapshots import Record, Snapshot
 from registry.release.status import holds
+
+
+_OF_THE_ROW = {"dataset_id", "number"}
+"""What the row of a dataset version and that of its correction both have, and is no statement about the data."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,18 @@ class Case:
         for table in ("catalog.edge", "compression.run", "catalog.evidence"):
             for record in self.snapshot.all(table):
                 named.update(str(record.row[c]) for c in columns if record.row.get(c))
-        return [d for d in self.snapshot.all("provenance.dataset_version") if d.id in named]
+        found = [d for d in self.snapshot.all("provenance.dataset_version") if d.id in named]
+        return [self.as_corrected(record) for record in found]
+
+    def as_corrected(self, data: Record) -> Record:
+        """A dataset version as its newest correction, which repeats the earlier ones, states it."""
+        own = [c for c in self.snapshot.all("provenance.dataset_correction") if c.row["dataset_version_id"] == data.id]
+        if not own:
+            return data
+        said = max(own, key=lambda c: int(c.row["number"])).row
+        taken_back = {name if name in data.row else f"{name}_id" for name in said["unstated"]}
+        told = {name: said[name] for name in data.row if said.get(name) is not None and name not in _OF_THE_ROW}
+        return replace(data, row={**data.row, **told, **dict.fromkeys(taken_back)})
 
     @cached_property
     def use_case(self) -> Record | None:

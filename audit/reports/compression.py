@@ -107,6 +107,7 @@ def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
         version = case.snapshot.get("provenance.dataset_version", run.row[f"{column}_id"])
         if version is None:
             continue
+        version = case.as_corrected(version)
         dataset = case.snapshot.get("provenance.dataset", str(version.row["dataset_id"]))
         licence = case.licence_of(version)
         found.append(

@@ -44,6 +44,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "ruling.author": _OFFICERS,
     "ruling.approve": _OFFICERS | _DECIDERS | _ADMINISTRATORS,
     "version.correct": _ENGINEERS | _OFFICERS,
+    "dataset_version.correct": _ENGINEERS | _OFFICERS,
     "dataset.register": _ENGINEERS,
     "dataset_version.register": _ENGINEERS,
     "dataset_version.profile": _ENGINEERS | _OFFICERS,

@@ -26,12 +26,13 @@ from registry.events import Caller
 from registry.provenance.licences import TERMS, TermsDocument
 from registry.provenance.models import DatasetVersion, Licence, LicenceRuling
 from registry.provenance.queries import affected_licences, terms_in_force
+from registry.provenance.stated import StatedData, states_under
 
 _BATCH = 5000
 
 
 class Change(NamedTuple):
-    """One term of one version, before and after."""
+    """One term of one version, or one answer about the data that it was made with, before and after."""
 
     term: str
     before: str
@@ -64,7 +65,7 @@ def affected_by_ruling(ruling: LicenceRuling) -> list[Affected]:
 def dependents_of(licence_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Every version that a licence reaches, with its smallest number of steps: 0 where it carries it itself."""
     carriers = _carriers(licence_ids)
-    data = set(DatasetVersion.objects.filter(licence_id__in=licence_ids).values_list("pk", flat=True))
+    data = states_under(licence_ids)
     return dict(descendants_of(version_ids=carriers, dataset_version_ids=data)) | dict.fromkeys(carriers, 0)
 
 
@@ -79,6 +80,26 @@ def affected_by_correction(version: ModelVersion, licence: Licence) -> list[Affe
         for key in (known, licence.pk)
     }
     return _differing(distances, world[known], world[licence.pk])
+
+
+def affected_by_data_correction(
+    dataset_version: DatasetVersion, before: StatedData, after: StatedData
+) -> list[Affected]:
+    """The versions made with a state of data for which something differs: their effective terms, or what is answered about it."""
+    distances = dict(descendants_of(dataset_version_ids=[dataset_version.pk]))
+    answers = tuple(Change(name, was, after.answers[name]) for name, was in before.answers.items())
+    differing = tuple(change for change in answers if change.before != change.after)
+    found: dict[uuid.UUID, tuple[Change, ...]] = dict.fromkeys(distances, differing) if differing else {}
+    if before.licence.pk != after.licence.pk or set(before.uses) != set(after.uses):
+        terms = terms_in_force({before.licence.pk, after.licence.pk})
+        raw = raw_of(dataset_version.pk)
+        worlds = [
+            _Replacement({raw: (one.licence.expression, terms[one.licence.pk])}, by_licence=False, uses=tuple(one.uses))
+            for one in (before, after)
+        ]
+        for item in _differing(distances, *worlds):
+            found[item.version.pk] = (*item.changes, *differing)
+    return _rows(distances, found)
 
 
 def affected_by_data(dataset_version: DatasetVersion) -> list[Affected]:
@@ -103,6 +124,8 @@ class _Replacement:
 
     terms: Mapping[str, tuple[str | None, TermsDocument]]
     by_licence: bool
+    uses: tuple[str, ...] | None = None
+    """What the replaced data are for, where that is replaced too."""
 
     def applied(self, made: Made) -> dict[str, Source]:
         known = read_answers({id_of(raw): terms for raw, (_, terms) in self.terms.items()})
@@ -112,7 +135,8 @@ class _Replacement:
             if key in known:
                 answers, notes = known[key]
                 expression = self.terms[key][0] or sources[raw].licence
-                sources[raw] = sources[raw]._replace(licence=expression, answers=answers, notes=notes)
+                uses = sources[raw].uses if self.uses is None else self.uses
+                sources[raw] = sources[raw]._replace(licence=expression, answers=answers, notes=notes, uses=uses)
         return sources
 
 

@@ -20,6 +20,7 @@ from django.db import connection
 
 from registry.catalog.models import Correction
 from registry.catalog.terms_levels import DATA, SHAPING_DATA
+from registry.provenance.models import DatasetCorrection
 
 Teams = Collection[uuid.UUID] | None
 """Teams through which a walk may pass; None means all."""
@@ -72,6 +73,10 @@ _DATA = """
         CAST(version.licence_id AS text), CAST(dataset.team_id AS text), dataset.slug, CAST(version.uses AS text)
     FROM provenance_dataset_version version JOIN provenance_dataset dataset ON dataset.id = version.dataset_id
     WHERE version.id IN ({ids})
+"""
+_DATA_CORRECTED = """
+    SELECT CAST(correction.dataset_version_id AS text), CAST(correction.licence_id AS text), CAST(correction.uses AS text)
+    FROM provenance_dataset_correction correction WHERE correction.dataset_version_id IN ({ids}) ORDER BY correction.number
 """
 _BATCH = 5000
 
@@ -165,13 +170,17 @@ class Closure:
 
 
 def data_of(raws: Collection[str]) -> dict[str, Thing]:
-    """What those of the ids are that belong to dataset versions."""
+    """What those of the ids are that belong to dataset versions, each as its newest correction states it."""
     wanted = sorted(raws)
+    corrected = DatasetCorrection.objects.exists()
     found: dict[str, Thing] = {}
     for start in range(0, len(wanted), _BATCH):
         batch = [id_of(raw) for raw in wanted[start : start + _BATCH]]
-        rows = _read(_DATA.format(ids=_places(batch)), [_bound(key) for key in batch])
-        found |= {row[0]: Thing(*row) for row in rows}
+        places, given = _places(batch), [_bound(key) for key in batch]
+        found |= {row[0]: Thing(*row) for row in _read(_DATA.format(ids=places), given)}
+        for raw, licence, uses in _read(_DATA_CORRECTED.format(ids=places), given) if corrected else ():
+            before = found[raw]
+            found[raw] = before._replace(licence=licence or before.licence, uses=uses or before.uses)
     return found
 
 

@@ -20,6 +20,7 @@ from registry.compression.models import Run
 from registry.errors import BytesDiffer, Conflict, Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion, Source
+from registry.provenance.stated import stated_in
 
 _NAME_CHARACTERS = 31  # sha256- and 24 digits
 _GRADES = (Grade.REDERIVED, Grade.EXECUTED, Grade.DECLARED)
@@ -51,10 +52,11 @@ def _missing(version: ModelVersion) -> str | None:
 def check_data(caller: Caller, dataset: DatasetVersion, use: str) -> None:
     """The caller may read it, it is declared for this use, and its bytes are here."""
     get_readable(DatasetVersion.objects.all(), caller, team="dataset__team", pk=dataset.pk)
-    if use not in dataset.uses:
+    uses = stated_in(dataset).uses
+    if use not in uses:
         raise Invalid(
-            f"{dataset} is not registered for {use}; its uses are: {', '.join(dataset.uses)}.",
-            hint=f"Register a version of the data with the use {use!r}.",
+            f"{dataset} is not registered for {use}; its uses are: {', '.join(uses)}.",
+            hint=f"Register a version of the data with the use {use!r}, or correct this one if it may be used so.",
             code="use-not-registered",
         )
     if not rows_are_here(dataset):

@@ -155,6 +155,7 @@ _WORK = {
     "run.cancelled": Rule((), "A run was cancelled: {about}"),
     "version.registered": Rule((), "There is a new version: {about}"),
     "version.corrected": Rule((Who.OWNER,), "What is said about a version was corrected: {about}", _WATCH),
+    "dataset_version.corrected": Rule((Role.COMPLIANCE_OFFICER, Who.NAMED), "What is said about data was corrected: {about}", _WATCH),
     "model.registered": Rule((), "There is a new model: {about}"),
     "dataset_version.registered": Rule((), "There is a new dataset version: {about}"),
     "review.signed": Rule((), "Somebody reviewed: {about}"),

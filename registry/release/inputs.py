@@ -15,6 +15,7 @@ from registry.compression.measured_again import measured_again
 from registry.provenance.licences import TermsDocument
 from registry.provenance.models import DatasetVersion
 from registry.provenance.queries import terms_in_force
+from registry.provenance.stated import TEXTS, StatedData, stated_data
 from registry.release import gates, inputs_governance, queries
 from registry.release.evidence_choice import FIRST, SERVED
 from registry.release.gate_facts import DocumentInput, ProfileInput, ReviewInput
@@ -152,6 +153,7 @@ class _Data:
 
     version: ModelVersion
     rows: Mapping[uuid.UUID, DatasetVersion]
+    stated: Mapping[uuid.UUID, StatedData]
     terms: Mapping[uuid.UUID, TermsDocument]
     documents: Mapping[uuid.UUID, Sequence[DocumentInput]]
     reviews: Mapping[uuid.UUID, Sequence[ReviewInput]]
@@ -167,14 +169,16 @@ class _Data:
     ) -> _Data:
         """Everything at once: a lineage may name many datasets."""
         keys = {e.dataset_version_id for e in ancestry.edges} | {row.dataset_version_id for row, _ in evidence}
-        related = ("dataset__team", "licence", "origin")
+        related = ("dataset__team", "licence", *TEXTS)
         rows = DatasetVersion.objects.select_related(*related).in_bulk([key for key in keys if key is not None])
         found = list(rows.values())
+        stated = stated_data(found)
         about = (*inputs_governance.of_datasets(found), *inputs_governance.of_version(version, use_case_id))
         return cls(
             version,
             rows,
-            terms_in_force(row.licence_id for row in found),
+            stated,
+            terms_in_force(said.licence.pk for said in stated.values()),
             inputs_governance.documents(about),
             inputs_governance.reviews([(version.pk, version.digest), *((row.pk, row.bound_digest) for row in found)]),
             profiles(rows),
@@ -212,15 +216,16 @@ class _Data:
 
     def _input(self, row: DatasetVersion) -> gates.DatasetInput:
         own = row.dataset.team_id == self.version.model.team_id
+        said = self.stated[row.pk]
         return gates.DatasetInput(
             reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
             if own
             else _foreign("data", row.bound_digest),
             digest=row.bound_digest,
-            licence=str(row.licence),
-            licence_known=_terms_known(self.terms[row.licence_id]),
-            origin_known=row.origin.erased_at is None and bool((row.origin.value or "").strip()),
-            uses=tuple(row.uses),
+            licence=str(said.licence),
+            licence_known=_terms_known(self.terms[said.licence.pk]),
+            origin_known=bool(said.said("origin").strip()),
+            uses=tuple(said.uses),
             documents=self.documents_of([row.pk, row.dataset_id]),
             reviews=self.reviews.get(row.pk, ()),
             profile=self.profiles.get(row.pk),

@@ -24,6 +24,7 @@ from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.licences import parts_of
 from registry.provenance.models import DatasetVersion, Licence
+from registry.provenance.stated import TEXTS, stated_data, states_under
 from registry.provenance.subjects import Subject
 from registry.release.models import AliasAssignment
 from registry.release.stopping_models import Quarantine, Recall, RecallKind
@@ -43,8 +44,7 @@ def reached_by(kind: str, about: uuid.UUID) -> dict[uuid.UUID, int]:
         return _closed({}, same_rows(about))
     if kind == RecallKind.LICENCE:
         licences = licences_naming(Licence.objects.get(pk=about).expression)
-        data = DatasetVersion.objects.filter(licence_id__in=licences).values_list("pk", flat=True)
-        return _closed(dict.fromkeys(_stated_under(licences), 0), set(data))
+        return _closed(dict.fromkeys(_stated_under(licences), 0), states_under(licences))
     if kind == RecallKind.VERSION:
         return _closed({about: 0}, set())
     raise Invalid(
@@ -218,13 +218,13 @@ def recalls_met_by(version: ModelVersion) -> dict[uuid.UUID, int]:
 
 
 def _of_data(data: QuerySet[DatasetVersion]) -> set[uuid.UUID]:
-    rows = list(data.values_list("pk", "digest", "licence_id"))
-    same = DatasetVersion.objects.filter(digest__in={digest for _, digest, _ in rows if digest}).values_list(
-        "pk", flat=True
-    )
-    about = {key for key, _, _ in rows} | set(same)
+    rows = list(data.select_related("licence", *TEXTS))
+    same = DatasetVersion.objects.filter(digest__in={row.digest for row in rows if row.digest})
+    about = {row.pk for row in rows} | set(same.values_list("pk", flat=True))
     found = Recall.objects.filter(kind=RecallKind.DATASET_VERSION, about__in=about, ended_at=None)
-    return set(found.values_list("pk", flat=True)) | _of_licences({licence for _, _, licence in rows})
+    return set(found.values_list("pk", flat=True)) | _of_licences(
+        {said.licence.pk for said in stated_data(rows).values()}
+    )
 
 
 def _of_licences(licences: set[uuid.UUID]) -> set[uuid.UUID]:

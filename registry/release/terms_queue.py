@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from registry.catalog.affected import dependents_of
 from registry.provenance import licences
-from registry.provenance.models import DatasetVersion, Licence, LicenceRuling
+from registry.provenance.models import Licence, LicenceRuling
 from registry.provenance.queries import terms_in_force
+from registry.provenance.stated import states_under
 from registry.release.services.terms_findings import live_moves
 
 
@@ -54,7 +55,7 @@ def _waiting(newest: Licence, keys: set[uuid.UUID], unknown: Sequence[str]) -> W
         unknown=unknown,
         versions=len(versions),
         live=len({move.version_id for move in live_moves(versions)}),
-        data=DatasetVersion.objects.filter(licence_id__in=keys).count(),
+        data=len(states_under(keys)),
         drafts=LicenceRuling.objects.filter(licence_id__in=keys, in_force_at=None, ended_at=None).count(),
         is_category=licences.is_category(newest.expression),
     )

@@ -16,6 +16,7 @@ from registry.desk import queries
 from registry.desk.plans import MAX_CHARACTERS, TASKS, ClassNamesError, PlanError, draft_of, prices_of
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
+from registry.provenance.stated import stated_in, with_corrections
 from registry.release.models import Alias
 
 ONLY_MEASURE = "measure"
@@ -177,11 +178,11 @@ def _recipes(caller: Caller) -> list[tuple[str, str]]:
 
 def _data(caller: Caller, use: str) -> list[tuple[str, str]]:
     rows = readable(DatasetVersion.objects.filter(source="measured", purged_at=None), caller, team="dataset__team")
-    rows = rows.select_related("dataset__team").order_by("dataset__slug", "-number")
+    rows = with_corrections(rows.select_related("dataset__team", "licence")).order_by("dataset__slug", "-number")
     return [
         (str(row.pk), f"{row.dataset.team}/{row}" + (f", {row.row_count} rows" if row.row_count else ""))
         for row in rows[: queries.LIST_ROWS]
-        if use in row.uses
+        if use in stated_in(row).uses
     ]
 
 
