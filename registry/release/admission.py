@@ -6,7 +6,9 @@ Rules:
   is said, and who demands `served` is refused the latter;
 - what an alias serves without such an approval is admitted for as long as the policy lets a lapse go on, then no more;
   a revoked approval admits nothing from that moment on;
-- an approval does not count once what is stated about the version was corrected after its last grant, served or not;
+- an approval does not count once what is stated about the version was corrected after its last grant, or once terms that changed
+  since then are such that the policy in force forbids it: what is served then goes on as long as a lapse does, what is merely
+  approved does not;
 - a move that broke the glass admits until its end;
 - a suspended alias admits nothing; a version that an alias went back from needs an approval that was asked for afterwards;
 - without an alias, some alias has to admit; the answer names it. An answer is never good for longer than what it rests on.
@@ -25,6 +27,7 @@ YES, NO = "yes", "no"
 SERVED, APPROVED, LAPSE_GRACE, BROKEN_GLASS = "served", "approved", "lapse-grace", "broken-glass"
 STANDINGS = (SERVED, BROKEN_GLASS, LAPSE_GRACE, APPROVED)
 """By what a version may be admitted, the strongest first."""
+CORRECTED, FORBIDDEN = "corrected-since", "terms-forbidden"
 UNKNOWN = "It is not known here, or you may not see it."
 
 
@@ -56,8 +59,15 @@ class Approved:
     ends_at: datetime.datetime
     target: str | None
     policy_digest: str
-    corrected: bool = False
-    """What is stated about the version was corrected after the last grant."""
+    corrected_at: datetime.datetime | None = None
+    """When what is stated about the version was corrected after the last grant."""
+    forbidden: str = ""
+    """What the policy in force says against terms that changed after the last grant."""
+
+    @property
+    def changed(self) -> bool:
+        """It is not for what it was granted on."""
+        return self.corrected_at is not None or bool(self.forbidden)
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,8 @@ class Serving:
     lapse_known_at: datetime.datetime | None
     """When somebody was told that the approval had lapsed."""
     grace: datetime.timedelta
+    terms_known_at: datetime.datetime | None = None
+    """When somebody was told that the terms had changed."""
 
 
 @dataclass(frozen=True)
@@ -206,18 +218,32 @@ def _broken_glass(alias: str, glass: Glass, at: datetime.datetime) -> Answer:
 
 
 def _lapsing(alias: str, serving: Serving, approval: Approved, at: datetime.datetime, asked: Asked) -> Answer:
-    """What an alias serves whose approval is not granted now, or not for this target."""
-    if approval.corrected or approval.word not in (status.EXPIRED, status.STALE):
+    """What an alias serves whose approval is not granted now, not for what it was granted on, or not for this target."""
+    lapsed = approval.word in (status.EXPIRED, status.STALE)
+    if not lapsed and not (approval.word == status.GRANTED and approval.changed):
         return _not_granted(alias, [approval], at, asked)
     if misfit := _misfit(approval, asked):
         return _no(alias, misfit.code, misfit.text, approval)
-    known = [moment for moment in (serving.lapse_known_at, approval.ends_at) if moment is not None and moment <= at]
-    until = min(known, default=at) + serving.grace
-    said = f"The approval by which '{alias}' serves it is {approval.word}"
+    told = serving.terms_known_at if approval.forbidden else None
+    moments = (serving.lapse_known_at if lapsed else None, approval.ends_at, approval.corrected_at, told)
+    until = min((moment for moment in moments if moment is not None and moment <= at), default=at) + serving.grace
+    code, said = _lapse_said(alias, approval, lapsed)
     ends = _moment(until)
     if at >= until:
-        return _no(alias, "lapsed", f"{said}, and the grace that the policy gives ended at {ends}.", approval)
+        return _no(alias, code, f"{said}, and the grace that the policy gives ended at {ends}.", approval)
     return _yes(alias, LAPSE_GRACE, f"{said}; the policy lets it run until {ends}.", until, approval)
+
+
+def _lapse_said(alias: str, approval: Approved, lapsed: bool) -> tuple[str, str]:
+    """Why what is served has no approval that counts: the code of the refusal to come, and the beginning of a sentence."""
+    if lapsed:
+        return "lapsed", f"The approval by which '{alias}' serves it is {approval.word}"
+    if approval.corrected_at is not None:
+        return CORRECTED, f"What is stated about it was corrected after the approval by which '{alias}' serves it"
+    return (
+        FORBIDDEN,
+        f"The terms that changed under what '{alias}' serves are not those of the policy ({approval.forbidden})",
+    )
 
 
 def _granted(approvals: Sequence[Approved], at: datetime.datetime, asked: Asked) -> Approved | None:
@@ -227,7 +253,7 @@ def _granted(approvals: Sequence[Approved], at: datetime.datetime, asked: Asked)
 
 
 def _counts(approval: Approved, at: datetime.datetime) -> bool:
-    return approval.word == status.GRANTED and approval.ends_at > at and not approval.corrected
+    return approval.word == status.GRANTED and approval.ends_at > at and not approval.changed
 
 
 def _misfit(approval: Approved, asked: Asked) -> Reason | None:
@@ -242,11 +268,16 @@ def _not_granted(alias: str, approvals: Sequence[Approved], at: datetime.datetim
     if not approvals:
         return _no(alias, "not-approved", f"It was never approved for '{alias}'.")
     newest = approvals[0]
-    if newest.corrected and newest.word in (status.GRANTED, status.EXPIRED, status.STALE):
+    if newest.corrected_at is not None and newest.word in (status.GRANTED, status.EXPIRED, status.STALE):
         text = (
             f"What is stated about it was corrected after its approval for '{alias}' was granted; it needs a new one."
         )
-        return _no(alias, "corrected-since", text, newest)
+        return _no(alias, CORRECTED, text, newest)
+    if newest.forbidden and newest.word == status.GRANTED:
+        text = (
+            f"Terms changed after its approval for '{alias}' was granted, and the policy forbids it: {newest.forbidden}"
+        )
+        return _no(alias, FORBIDDEN, text, newest)
     misfit = _misfit(newest, asked)
     if newest.word == status.GRANTED and misfit is not None:
         return _no(alias, misfit.code, misfit.text, newest)

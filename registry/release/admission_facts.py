@@ -9,15 +9,18 @@ Rules:
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from django.db.models import Count, QuerySet
 
 from registry.access.permissions import may
 from registry.access.queries import readable
 from registry.catalog.models import Artifact, ModelVersion
 from registry.events import Caller
 from registry.oversight.models import Finding
-from registry.release import queries
+from registry.release import lapsing, queries, status
 from registry.release.admission import Approved, Asked, Facts, Glass, Serving, Standing
 from registry.release.inputs_governance import recalls
 from registry.release.models import AliasAssignment, Approval, MoveKind
@@ -46,7 +49,11 @@ def versions_asked_about(
     if digest is not None:
         rows = rows.filter(digest=digest)
     if files:
-        rows = rows.filter(pk__in=Artifact.objects.filter(digest=files[0].digest).values("version_id"))
+        rows = rows.annotate(held=Count("artifacts")).filter(
+            held=len(files)
+        )  # a file may be in many, all of them seldom
+        for file in {files[0].digest, files[-1].digest}:
+            rows = rows.filter(pk__in=Artifact.objects.filter(digest=file).values("version_id"))
     found = [row for row in rows.order_by("pk") if not files or _holds_exactly(row, files)]
     return [row for row in found if may(caller.actor_id, "admission.ask", row.model.team_id)]
 
@@ -82,23 +89,25 @@ def _target(version: ModelVersion, name: str) -> Target | None:
 
 
 def _standings(version: ModelVersion, at: datetime.datetime) -> Iterable[Standing]:
-    approvals: dict[str, list[Approval]] = {}
-    for row in queries.approvals_to_judge(version):
-        approvals.setdefault(row.alias, []).append(row)
+    rows = list(queries.approvals_of(version))
+    worth = {row.pk: _approved(row, at) for row in rows}
     served = AliasAssignment.objects.filter(version=version).values_list("alias__slug", flat=True)
-    for alias in sorted({*approvals, *served}):
-        history = list(queries.moves_to_judge(version.model, alias))
+    for alias in sorted({*(row.alias for row in rows), *served}):
+        moves = AliasAssignment.objects.filter(alias__model=version.model_id, alias__slug=alias).order_by("-number")
+        newest = moves.select_related("alias", "model", "broken_glass__policy").first()
+        serves = newest is not None and newest.version_id == version.pk
         yield Standing(
             alias=alias,
-            approvals=tuple(_approved(row) for row in approvals.get(alias, ())),
-            serving=_serving(version, history[0], at) if history and history[0].version_id == version.pk else None,
-            suspended=bool(history) and history[0].version_id is None,
-            left_at=_left_at(version, history),
+            approvals=tuple(worth[row.pk] for row in rows if row.alias == alias),
+            serving=_serving(version, newest, rows, worth, at) if newest is not None and serves else None,
+            suspended=newest is not None and newest.version_id is None,
+            left_at=None if serves else _left_at(version, moves),
         )
 
 
-def _approved(row: Approval) -> Approved:
+def _approved(row: Approval, at: datetime.datetime) -> Approved:
     now = queries.status_of(row)
+    granted = now.word == status.GRANTED
     target = None if now.target is None else str(Target.objects.select_related("team").get(pk=now.target))
     return Approved(
         id=str(row.pk),
@@ -108,38 +117,36 @@ def _approved(row: Approval) -> Approved:
         ends_at=now.ends_at or row.expires_at,
         target=target,
         policy_digest=row.policy_digest,
-        corrected=queries.corrected_since_grant(row),
+        corrected_at=lapsing.corrected_at(row),
+        forbidden=lapsing.terms_forbid(row.version, row, at) if granted else "",
     )
 
 
-def _serving(version: ModelVersion, move: AliasAssignment, at: datetime.datetime) -> Serving:
+def _serving(
+    version: ModelVersion,
+    move: AliasAssignment,
+    rows: Sequence[Approval],
+    worth: Mapping[uuid.UUID, Approved],
+    at: datetime.datetime,
+) -> Serving:
     glass = move.broken_glass
     known = Finding.objects.filter(kind=LAPSED, about=move.pk).values_list("created_at", flat=True).first()
-    approval = None if move.approval_id is None else queries.approvals_to_judge(version).get(pk=move.approval_id)
+    approval = next((row for row in rows if row.pk == move.approval_id), None)
+    hours, _ = lapsing.grace_hours(version.model, move.alias.slug, approval, at)
     return Serving(
         assignment=str(move.pk),
-        approval=None if approval is None else _approved(approval),
+        approval=None if approval is None else worth[approval.pk],
         glass=None
         if glass is None
         else Glass(str(glass.pk), glass.expires_at, glass.policy.digest if glass.policy else None),
         lapse_known_at=known,
-        grace=_grace(version, move.alias.slug, approval, at),
+        grace=datetime.timedelta(hours=hours),
+        terms_known_at=lapsing.terms_known_at(move),
     )
 
 
-def _grace(version: ModelVersion, alias: str, approval: Approval | None, at: datetime.datetime) -> datetime.timedelta:
-    """How long a lapse may go on: by the policy in force now, or by the one it was approved under where there is none."""
-    use_case = version.model.use_case
-    tier = use_case.tier if use_case is not None and use_case.ended_at is None else None
-    policy = queries.policy_in_force(tier, alias, at) or (approval.policy if approval is not None else None)
-    hours = 0 if policy is None else queries.policy_rules(policy).lapse_grace_hours
-    return datetime.timedelta(hours=hours)
-
-
-def _left_at(version: ModelVersion, history: Sequence[AliasAssignment]) -> datetime.datetime | None:
-    """When the alias went back from the version, where that is how it left it last. `history`: newest first."""
-    newest = next((place for place, move in enumerate(history) if move.version_id == version.pk), 0)
-    if newest == 0:
-        return None
-    after = history[newest - 1]
-    return after.assigned_at if after.kind == MoveKind.ROLLED_BACK else None
+def _left_at(version: ModelVersion, moves: QuerySet[AliasAssignment]) -> datetime.datetime | None:
+    """When the alias went back from the version, where that is how it left it last."""
+    last = moves.filter(version=version).first()
+    after = moves.filter(number=last.number + 1).first() if last is not None else None
+    return after.assigned_at if after is not None and after.kind == MoveKind.ROLLED_BACK else None

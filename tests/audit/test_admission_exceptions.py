@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 
+from django.utils import timezone
+
 from registry.catalog.models import ModelVersion
 from registry.catalog.services_corrections import correct_version
 from registry.digests import parse_time
 from registry.oversight.models import Finding
+from registry.oversight.services import close_finding
 from registry.oversight.subjects import of_version
 from registry.release import services
 from registry.release.admission import Asked, decide
@@ -16,6 +19,7 @@ from registry.release.admission_facts import LAPSED, facts_of
 from registry.release.quarantines import quarantines_of
 from registry.release.services.lapses import KIND, open_lapse_findings
 from tests.audit.test_ask_admission import ask, verdict
+from tests.release.test_terms_changed import rule
 from tests.world import World
 from tests.worlds.catalog import figure
 from tests.worlds.http import api
@@ -97,11 +101,46 @@ def fresh(version: ModelVersion) -> ModelVersion:
     return ModelVersion.objects.select_related("model__team", "model__use_case").get(pk=version.pk)
 
 
-def test_what_was_corrected_after_the_grant_is_no_until_somebody_grants_it_anew(world: World) -> None:
+def later(version: ModelVersion, hours: int) -> tuple[str, list[str]]:
+    """What the answer for production will be in some hours, if nothing happens until then."""
+    facts, asked = facts_of(fresh(version), Asked("production"), timezone.now())
+    answer = decide(replace(facts, at=facts.at + datetime.timedelta(hours=hours)), asked)
+    return answer.decision, [reason.code for reason in answer.reasons]
+
+
+def test_what_was_corrected_after_the_grant_goes_on_for_the_grace_of_a_lapse_and_then_needs_a_new_grant(
+    world: World,
+) -> None:
     version = world.parent_version()
     world.promoted(version)
+    world.granted(version, "staging")
     correct_version(actor=world.cast.ada, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
-    assert verdict(api("otto"), digest=version.digest) == ("no", None, ["corrected-since"])
-    services.revoke_approval(actor=world.cast.omar, approval=version.approvals.get(), reason="Look again.")
+    assert verdict(api("otto"), digest=version.digest, alias="production")[:2] == ("yes", "lapse-grace")
+    assert verdict(api("otto"), digest=version.digest, alias="staging") == ("no", None, ["corrected-since"])
+    assert later(version, 71) == ("yes", ["lapse-grace"])
+    assert later(version, 72) == ("no", ["corrected-since"])
+    services.revoke_approval(
+        actor=world.cast.omar, approval=version.approvals.get(alias="production"), reason="Look again."
+    )
+    assert verdict(api("otto"), digest=version.digest, alias="production") == ("no", None, ["approval-revoked"])
     world.granted(version)
     assert verdict(api("otto"), digest=version.digest)[:2] == ("yes", "served")
+
+
+def test_a_ruling_that_the_policy_cannot_pass_has_the_grace_of_a_lapse_and_a_milder_one_stops_nothing(
+    world: World,
+) -> None:
+    version = world.parent_version()
+    move = world.promoted(version)
+    world.granted(version, "staging")
+    rule(world, version.licence, "conditions")
+    assert later(version, 1000) == ("yes", ["served"])
+    close_finding(actor=world.cast.omar, finding=Finding.objects.get(about=move.pk), closure="Conditions are kept.")
+    rule(world, version.licence, "forbidden")
+    assert later(version, 71) == ("yes", ["lapse-grace"])
+    assert later(version, 73) == ("no", ["terms-forbidden"])
+    assert verdict(api("otto"), digest=version.digest, alias="staging") == ("no", None, ["terms-forbidden"])
+    close_finding(actor=world.cast.omar, finding=Finding.objects.get(closed_at=None), closure="Nothing to see.")
+    assert later(version, 73) == ("no", ["terms-forbidden"]), "closing a finding allows nothing"
+    world.waiver(version, "commercial-use")
+    assert later(version, 73) == ("yes", ["served"])

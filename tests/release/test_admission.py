@@ -147,10 +147,34 @@ def test_an_answer_never_outlives_the_approval_and_binds_its_policy() -> None:
     assert said(facts(Standing("production", (approved(ends_at=NOW),)))) == ("no", ["approval-expired"])
 
 
-def test_an_approval_that_was_granted_before_a_correction_admits_nothing_served_or_not() -> None:
-    old = approved(corrected=True)
-    assert said(served(old)) == ("no", ["corrected-since"])
+def test_a_correction_after_the_grant_lets_what_is_served_go_on_as_long_as_a_lapse_and_nothing_else() -> None:
+    old = approved(corrected_at=NOW - 71 * HOUR)
+    answer = decide(served(old), PRODUCTION)
+    assert (answer.decision, answer.standing, answer.until) == ("yes", "lapse-grace", NOW + HOUR)
+    assert "corrected after the approval" in answer.reasons[0].text
+    assert said(served(approved(corrected_at=NOW - 72 * HOUR))) == ("no", ["corrected-since"])
+    assert said(served(old, grace=datetime.timedelta(0))) == ("no", ["corrected-since"])
     assert said(facts(Standing("production", (old,)))) == ("no", ["corrected-since"])
-    assert said(served(approved(status.STALE, corrected=True))) == ("no", ["corrected-since"])
     assert said(served(old, others=(approved(),))) == ("yes", ["served"])
-    assert said(served(approved(status.REVOKED, corrected=True))) == ("no", ["approval-revoked"])
+    assert said(served(approved(status.REVOKED, corrected_at=NOW))) == ("no", ["approval-revoked"])
+    assert said(served(replace(old, target="search/edge@1"))) == ("no", ["other-target"]), "grace widens nothing"
+
+
+def test_terms_that_the_policy_forbids_let_what_is_served_go_on_from_when_its_owner_was_told() -> None:
+    old = approved(forbidden="commercial use is forbidden.")
+    assert decide(served(old), PRODUCTION).until == NOW + 72 * HOUR
+    told = decide(served(old, terms_known_at=NOW - 71 * HOUR), PRODUCTION)
+    assert (told.decision, told.standing, told.until) == ("yes", "lapse-grace", NOW + HOUR)
+    late = served(old, terms_known_at=NOW - 72 * HOUR)
+    assert said(late) == ("no", ["terms-forbidden"])
+    assert "commercial use is forbidden." in decide(late, PRODUCTION).reasons[0].text
+    assert said(facts(Standing("production", (old,)))) == ("no", ["terms-forbidden"])
+    unharmed = served(approved(), terms_known_at=NOW - 500 * HOUR)
+    assert said(unharmed) == ("yes", ["served"]), "terms that the policy allows stop nothing, looked at or not"
+
+
+def test_a_lapse_and_a_correction_have_one_grace_from_the_first_of_the_two() -> None:
+    both = approved(status.STALE, corrected_at=NOW - 72 * HOUR)
+    assert said(served(both, lapse_known_at=NOW - HOUR)) == ("no", ["lapsed"])
+    healed = approved(corrected_at=NOW - HOUR)
+    assert said(served(healed, lapse_known_at=NOW - 99 * HOUR)) == ("yes", ["lapse-grace"]), "that lapse is over"
