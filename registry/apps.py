@@ -50,6 +50,7 @@ class RegistryConfig(AppConfig):
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
         registering_hooks.when_stated(recalls.follow_recalls)
         closing_hooks.before_closing(emergencies.FINDING, emergencies.require_review)
+        closing_hooks.before_closing(terms_findings.KIND, terms_findings.refuse_changer)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         if outbox.write not in events.before_appending:
             events.before_appending.append(outbox.write)

@@ -220,7 +220,7 @@ def close_finding(*, actor: Caller, finding: Finding, closure: str) -> Finding:
         row = Finding.objects.select_for_update(no_key=True).get(pk=finding.pk)
         if row.closed_at is not None:
             raise Conflict("This finding is closed already.", hint="Open a new one if it came back.")
-        ask_before_closing(row)
+        ask_before_closing(row, actor)
         text: Text = new_text(stream=row.stream, purpose="closure", value=closure, now=opened.now)
         row.state, row.closed_at, row.closure = Finding.State.CLOSED, opened.now, text
         row.save(update_fields=["state", "closed_at", "closure"])

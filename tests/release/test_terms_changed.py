@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from registry.access import services as access
+from registry.access.models import Role
 from registry.catalog import services_corrections
 from registry.catalog.models import ModelVersion
 from registry.errors import Forbidden
+from registry.events import Caller
 from registry.oversight.models import Finding
 from registry.oversight.services import close_finding
 from registry.provenance import services_licences
 from registry.provenance.models import Licence
 from registry.release import queries, services
-from tests.provenance.test_author_ruling import author
+from tests.provenance.test_author_ruling import author, own_licence
 from tests.world import World
 
 
@@ -28,6 +31,12 @@ def correct(world: World, version: ModelVersion, licence: str) -> None:
     services_corrections.correct_version(
         actor=world.cast.carla, version=version, licence=world.licence(licence), reason="The card says so."
     )  # fmt: skip
+
+
+def officer_of_the_instance(world: World, name: str) -> Caller:
+    person = world.person(name)
+    access.grant_membership(actor=world.cast.root, person=person, role=Role.COMPLIANCE_OFFICER, team=None)
+    return Caller(actor_id=person.pk, via="cli")
 
 
 def gate(world: World, version: ModelVersion) -> str:
@@ -59,8 +68,9 @@ def test_a_second_change_does_not_pile_up_findings_and_after_closing_it_opens_an
     rule(world, version.licence, "forbidden")
     rule(world, version.licence, "conditions")
     (first,) = Finding.objects.filter(kind="terms-changed")
-    close_finding(actor=world.cast.carla, finding=first, closure="Read and accepted.")
+    close_finding(actor=world.cast.omar, finding=first, closure="Read and accepted.")
     rule(world, version.licence, "forbidden")
+    rule(world, version.licence, "conditions")
     assert Finding.objects.filter(kind="terms-changed", closed_at=None).count() == 1
 
 
@@ -100,3 +110,36 @@ def test_who_corrected_a_licence_does_not_close_what_that_opened(world: World) -
     with pytest.raises(Forbidden, match="Your own act"):
         close_finding(actor=world.cast.carla, finding=finding, closure="Nothing to see.")
     assert close_finding(actor=world.cast.omar, finding=finding, closure="Rolled back.").state == "closed"
+
+
+def test_neither_who_wrote_a_ruling_nor_who_approved_it_closes_what_it_opened(world: World) -> None:
+    version = world.parent_version()
+    world.promoted(version)
+    dora = officer_of_the_instance(world, "dora")
+    answers = {"commercial_use": {"answer": "forbidden", "sentence": "Section 4 says so in plain words."}}
+    services_licences.approve_ruling(actor=dora, ruling=author(world, version.licence, answers))
+    finding = Finding.objects.get(kind="terms-changed")
+    for who in (world.cast.carla, dora):
+        with pytest.raises(Forbidden, match="somebody else has to close"):
+            close_finding(actor=who, finding=finding, closure="Nothing to see.")
+    assert close_finding(actor=world.cast.omar, finding=finding, closure="Rolled back.").state == "closed"
+
+
+def test_who_changes_terms_while_the_finding_is_open_does_not_close_it_and_other_rulings_do_not_matter(
+    world: World,
+) -> None:
+    parent, _ = world.released_pair()
+    carl, dora = (
+        Caller(actor_id=world.person(name, Role.COMPLIANCE_OFFICER).pk, via="cli") for name in ("carl", "dora")
+    )
+    correct(world, parent, "CC-BY-NC-4.0")
+    finding = Finding.objects.get(kind="terms-changed")
+    services_corrections.correct_version(
+        actor=carl, version=parent, licence=world.licence("MIT"), reason="The file says so."
+    )
+    with pytest.raises(Forbidden, match="corrected what changed"):
+        close_finding(actor=carl, finding=finding, closure="Nothing to see.")
+    answers = {"commercial_use": {"answer": "allowed", "sentence": "Section 4 says so in plain words."}}
+    ruling = author(world, own_licence(world), answers, actor=dora)
+    services_licences.approve_ruling(actor=world.cast.root, ruling=ruling)
+    assert close_finding(actor=dora, finding=finding, closure="Read; MIT after all.").state == "closed"

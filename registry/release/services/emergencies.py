@@ -75,7 +75,7 @@ def break_glass(
         return move
 
 
-def require_review(finding: Finding) -> None:
+def require_review(finding: Finding, actor: Caller) -> None:
     """Asked where a finding about an emergency is closed: somebody else has looked at what was served, and signed that."""
     glass = (
         BrokenGlass.objects.select_related("version__model__team").filter(pk=finding.about).first()
