@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from audit.snapshots import Record, Snapshot, dataset_streams, streams_named
+from audit.snapshots import Record, Snapshot, dataset_streams, ruling_streams, streams_named
 
 _ABOUT_ANOTHER = {
     "release.decision": ("approval_id", "release.approval"),
@@ -73,7 +73,8 @@ def streams_about(snapshot: Snapshot, kept: frozenset[str]) -> list[str]:
     named = dict.fromkeys(
         stream for record in concerned for stream in streams_named(record.type, record.id, record.row)
     )
-    return [*named, *dataset_streams(record.row for record in concerned)]
+    rows = [record.row for record in concerned]
+    return [*named, *dataset_streams(rows), *ruling_streams(rows)]
 
 
 def _records(snapshot: Snapshot) -> list[Record]:

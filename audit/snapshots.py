@@ -3,7 +3,8 @@
 One reason: assessments, reports and bundles speak about the same entries, so that whoever holds the bundle can compute them again.
 Rules (FORMATS section 7): the scope is the model's stream, those of its monitors, and of each dataset, licence, recipe, policy and
 use case whose id stands in them; ancestors in other models are known by digest alone. Nothing is read from the tables, except
-which dataset a dataset version belongs to.
+which dataset a dataset version belongs to, and under which other numbers of a licence somebody ruled on it: a ruling counts for an
+expression wherever it stands, so whoever is to compute terms again needs the streams of all of them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from registry import storage
 from registry.digests import CanonicalError, parse_canonical, time_text
 from registry.errors import Invalid, Problem
 from registry.provenance.models import DatasetVersion
+from registry.provenance.ruled_terms import numbers_ruled_on
 
 _STREAM_OF_COLUMN = {
     "dataset_id": "dataset",
@@ -180,7 +182,8 @@ def _streams_in(records: Sequence[Mapping[str, Any]]) -> list[str]:
     named: dict[str, None] = {}
     for record in records:
         named.update(dict.fromkeys(streams_named(record["type"].partition("/")[0], record["id"], record["row"])))
-    return [*named, *dataset_streams(record["row"] for record in records)]
+    rows = [record["row"] for record in records]
+    return [*named, *dataset_streams(rows), *ruling_streams(rows)]
 
 
 def streams_named(type_: str, key: str, row: Mapping[str, Any]) -> Iterable[str]:
@@ -197,6 +200,12 @@ def dataset_streams(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     versions = {str(row[column]) for row in rows for column in _DATASET_VERSION_COLUMNS if row.get(column)}
     owners = DatasetVersion.objects.filter(pk__in=versions).order_by("pk").values_list("dataset_id", flat=True)
     return [f"dataset:{owner}" for owner in owners]
+
+
+def ruling_streams(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The streams in which somebody ruled on the licences that these rows name, or on a part of their expressions."""
+    licences = {uuid.UUID(str(row["licence_id"])) for row in rows if row.get("licence_id")}
+    return [f"licence:{key}" for key in numbers_ruled_on(licences)]
 
 
 def _take_event(snapshot: Snapshot, position: int, entry: Mapping[str, Any]) -> None:

@@ -5,12 +5,14 @@ Rules:
   the same but for written facts (metadata, the name of the tool);
 - numbers with a point may differ by the tolerance, 0.00001 of the largest magnitude in the recorded tensor; whole numbers
   (quantised weights, zero points, shapes) and all other types by nothing;
-- a tensor that is missing, has another type or shape, or holds what is no number in one of the two alone, is outside.
+- a tensor that is missing, has another type or shape, or holds what is no number in one of the two alone, is outside; so is a name
+  that stands twice, because which of the two a runtime takes is not known.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +71,16 @@ def differences(recorded: onnx.ModelProto, made: onnx.ModelProto) -> Differences
     """How far `made` is from `recorded`; neither is changed."""
     theirs = {tensor.name: tensor for tensor in recorded.graph.initializer}
     ours = {tensor.name: tensor for tensor in made.graph.initializer}
-    found = [_difference(name, theirs.get(name), ours.get(name)) for name in sorted({*theirs, *ours})]
+    twice = _standing_twice(recorded) | _standing_twice(made)
+    found = [_difference(name, theirs.get(name), ours.get(name)) for name in sorted({*theirs, *ours} - twice)]
+    found += [TensorDifference(name, 0, 0, None, None, False, "the name stands twice") for name in sorted(twice)]
     found.sort(key=lambda one: (one.within, one.reason is None, -_far(one), -one.differing, -one.elements, one.name))
     return Differences(found, _bare_digest(recorded) == _bare_digest(made))
+
+
+def _standing_twice(model: onnx.ModelProto) -> set[str]:
+    names = [tensor.name for tensor in model.graph.initializer]
+    return {name for name, count in Counter(names).items() if count > 1}
 
 
 def _far(one: TensorDifference) -> float:

@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from audit.snapshots import Record, Snapshot
+from registry.provenance.licences import as_terms, parts_of, terms_of
 from registry.release.status import holds
-
 
 _OF_THE_ROW = {"dataset_id", "number"}
 """What the row of a dataset version and that of its correction both have, and is no statement about the data."""
@@ -196,17 +196,42 @@ class Case:
         """What is known about the training data, as corrected."""
         return str(self._corrected(version, "training_data") or version.row["training_data"])
 
+    def rulings_on(self, licence: Record) -> list[Record]:
+        """The rulings that decide the terms of a licence: the newest on the whole expression, else those on its parts."""
+        whole = self._ruling_about(licence)
+        if whole is not None:
+            return [whole]
+        return list(self._rulings_on_parts(str(licence.row["expression"])).values())
+
     def terms_of(self, licence: Record) -> Mapping[str, Any]:
-        """The answers to each term: those of the newest ruling in force on the expression, else those of the pack."""
+        """The answers to each term as the registry reads them: by ruling in force, else as they were registered."""
+        whole = self._ruling_about(licence)
+        flowing = {} if whole is not None else self._rulings_on_parts(str(licence.row["expression"]))
+        if flowing:
+            decided = {part: as_terms(ruling.row["terms"]) for part, ruling in flowing.items()}
+            return terms_of(str(licence.row["expression"]), decided).document()["answers"]
+        answers: Mapping[str, Any] = (whole or licence).row["terms"].get("answers", {})
+        return answers
+
+    def _ruling_about(self, licence: Record) -> Record | None:
         same = {item.id for item in self.snapshot.all("provenance.licence") if _same_licence(item, licence)}
-        rulings = [
+        own = [
             ruling
             for ruling in self.snapshot.all("provenance.ruling")
             if ruling.row["licence_id"] in same and holds(ruling.row["in_force_at"], ruling.row["ended_at"], self.now)
         ]
-        source = max(rulings, key=lambda r: (str(r.row["in_force_at"]), r.id), default=licence)
-        answers: Mapping[str, Any] = source.row["terms"].get("answers", {})
-        return answers
+        return max(own, key=lambda r: (str(r.row["in_force_at"]), r.id), default=None)
+
+    def _rulings_on_parts(self, expression: str) -> dict[str, Record]:
+        """By part: a ruling flows where it is about the newest text of that name."""
+        found: dict[str, Record] = {}
+        for part in parts_of(expression) if " " in expression else ():
+            rows = [row for row in self.snapshot.all("provenance.licence") if row.row["expression"] == part]
+            newest = max(rows, key=lambda row: int(row.row["number"]), default=None)
+            ruling = None if newest is None else self._ruling_about(newest)
+            if ruling is not None:
+                found[part] = ruling
+        return found
 
     def open_quarantines(self, version: Record) -> list[Record]:
         """The quarantines of a version that have not ended."""

@@ -30,7 +30,9 @@ def licences_known(case: Case, parameters: Mapping[str, Any]) -> Fact:
     if not licences:
         return missing("No licence is recorded for the model.")
     names = {str(licence.row["expression"]) for licence in licences.values()}
-    inputs = inputs_of(licences.values())
+    inputs = inputs_of(
+        [*licences.values(), *(ruling for item in licences.values() for ruling in case.rulings_on(item))]
+    )
     if UNKNOWN_LICENCE in names:
         return Fact(FAILS, "Something that the model is made from has an unknown licence.", "unknown", inputs)
     open_terms = {str(item.row["expression"]): _unknown_terms(case, item) for item in licences.values()}

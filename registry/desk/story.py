@@ -13,6 +13,7 @@ from registry.catalog.queries import evidence_set
 from registry.compression import queries as compression
 from registry.compression import replays
 from registry.compression.models import Run
+from registry.compression.services_replays import base_for_replay
 from registry.desk import queries
 from registry.desk.allowed import Allowed, allowed_of, limits_of
 from registry.desk.evaluations import Said, said_first
@@ -47,6 +48,8 @@ class Steps:
     """Runs that only measured it, newest first."""
     replays: Sequence[Replayed] = ()
     """How often it was made again, newest first."""
+    made_elsewhere: bool = False
+    """Whether its lineage names one version here as its base: then it can be made again by the recipe that somebody states."""
 
     @property
     def evaluations(self) -> list[Run]:
@@ -139,6 +142,7 @@ def _steps(caller: Caller, version: ModelVersion) -> Steps:
         files=list(version.artifacts.order_by("path")),
         measured_by=[run for run in runs if run.parent_id == version.pk and run.kind == "evaluation"],
         replays=[Replayed(run, replays.outcome_of(run), replays.said_of(run)) for run in again],
+        made_elsewhere=base_for_replay(version) is not None,
     )
 
 

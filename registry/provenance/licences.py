@@ -95,6 +95,12 @@ class Terms:
         }
 
 
+def as_terms(document: TermsDocument) -> Terms:
+    """Terms from the form in which they are kept."""
+    answers = {name: Term(row["answer"], row["sentence"]) for name, row in document["answers"].items()}
+    return Terms(answers, tuple(document["licences"]), tuple(document["notes"]))
+
+
 @dataclass(frozen=True)
 class PackEntry:
     """A licence whose terms the pack knows."""

@@ -10,11 +10,11 @@ Rules:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from registry.provenance import licences
-from registry.provenance.licences import Term, Terms, TermsDocument
+from registry.provenance.licences import TermsDocument
 from registry.provenance.models import Licence, LicenceRuling
 
 
@@ -48,6 +48,19 @@ def terms_in_force(
     return {key: _terms(_Subject(expression, text), terms, rulings, single) for key, expression, text, terms in found}
 
 
+def numbers_ruled_on(licence_ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Every row of an expression on which somebody ruled, where it is that of one of the licences or a part of it.
+
+    All rows of it, not only the one that carries the ruling: which text is the newest decides what flows.
+    """
+    if not licence_ids:
+        return []
+    expressions = set(Licence.objects.filter(pk__in=licence_ids).values_list("expression", flat=True))
+    names = expressions | {part for text in expressions if " " in text for part in licences.parts_of(text)}
+    ruled = LicenceRuling.objects.filter(licence__expression__in=names).values("licence__expression")
+    return list(Licence.objects.filter(expression__in=ruled).order_by("pk").values_list("pk", flat=True))
+
+
 def _rulings_in_force() -> dict[_Subject, _Ruled]:
     """By what they are about, the newest last and so the one that stays."""
     rows = LicenceRuling.objects.filter(in_force_at__isnull=False, ended_at=None).order_by("in_force_at", "pk")
@@ -77,7 +90,7 @@ def _terms(
     flowing = {part: single[part] for part in parts if part in single}
     if not flowing:
         return registered
-    decided = {part: _as_terms(ruled.terms) for part, ruled in flowing.items()}
+    decided = {part: licences.as_terms(ruled.terms) for part, ruled in flowing.items()}
     document = licences.terms_of(subject.expression, decided).document()
     for part, ruled in flowing.items():
         document = _with_note(document, f"Within {subject.expression}, the terms of {part} are those of {ruled.said}.")
@@ -86,8 +99,3 @@ def _terms(
 
 def _with_note(terms: TermsDocument, note: str) -> TermsDocument:
     return {**terms, "notes": [*terms["notes"], note]}
-
-
-def _as_terms(document: TermsDocument) -> Terms:
-    answers = {name: Term(row["answer"], row["sentence"]) for name, row in document["answers"].items()}
-    return Terms(answers, tuple(document["licences"]), tuple(document["notes"]))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.urls import reverse
 
+from registry.catalog.edges import EdgeSpec
 from registry.compression.models import Run
 from tests.desk.conftest import Visitor
 from tests.world import World
@@ -28,6 +29,18 @@ def test_a_version_is_made_again_from_its_page_and_the_outcome_stands_there(visi
     said = visit("otto").reads(page)
     assert "Made again: bit-exact Made again, the model is the same to the byte" in said
     assert "re-derived" in said
+
+
+def test_of_what_was_made_elsewhere_the_page_asks_by_which_recipe(visit: Visit, world: World) -> None:
+    parent = world.version()
+    child = world.version(seed=2, edges=[EdgeSpec("base", ["quantized"], parent=parent)])
+    page = reverse("desk:version", args=[child.model.team.slug, child.model.slug, str(child.number)])
+    assert "Recipe that made it" in visit("ada").reads(page)
+    assert "Recipe that made it" not in visit("otto").reads(page)
+    refused = visit("ada").post(f"{page}request-replay/", recipe="no recipe").content.decode()
+    assert "names no recipe" in refused
+    visit("ada").post(f"{page}request-replay/", recipe=f"{world.team.slug}/{world.recipe()}")
+    assert Run.objects.get(rederives=child).recipe == world.recipe()
 
 
 def test_what_was_uploaded_is_not_offered_to_be_made_again_and_refused(visit: Visit, world: World) -> None:

@@ -22,7 +22,7 @@ from compression_engine.formats import onnx_io
 from compression_engine.pipeline import make
 from compression_engine.recipe import Recipe, Step
 from compression_engine.rederiving import rederive
-from compression_engine.tensor_differences import TOLERANCE
+from compression_engine.tensor_differences import TOLERANCE, differences
 
 RECIPE = Recipe("dynamic", (Step("quantize_dynamic"),))
 
@@ -76,6 +76,17 @@ def test_a_hair_in_a_tensor_with_a_point_is_within_the_tolerance_and_told(record
     assert document["tensors"][0]["name"] == "first_bias"
     assert document["tensors"][0]["differing"] == 1
     assert 0 < float(document["tensors"][0]["max_relative_difference"]) <= TOLERANCE
+
+
+def test_a_second_tensor_of_one_name_hides_nothing(recorded: Path) -> None:
+    made, doubled = onnx.load(recorded), onnx.load(recorded)
+    honest = next(one for one in doubled.graph.initializer if one.name == "first_bias")
+    other = numpy_helper.from_array(numpy_helper.to_array(honest) * 2, honest.name)
+    doubled.graph.initializer.insert(0, other)
+    found = differences(doubled, made)
+    assert not found.within
+    assert found.worst is not None
+    assert (found.worst.name, found.worst.reason) == ("first_bias", "the name stands twice")
 
 
 def test_one_altered_weight_is_found_and_its_tensor_named_first(recorded: Path, mlp_folder: Path) -> None:
