@@ -74,6 +74,7 @@ class Run(GovernedModel):
     recipe = models.ForeignKey(Recipe, on_delete=models.PROTECT, null=True, related_name="runs")
     calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    evaluation_file = LineField(max_length=400, null=True, blank=True)
     baseline = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     out_of_distribution = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     plan_digest = DigestField(null=True, blank=True)

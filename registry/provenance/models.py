@@ -213,6 +213,7 @@ class Document(GovernedModel):
 
     class Meta:
         db_table = "provenance_document"
+        constraints = [models.UniqueConstraint(fields=["about", "kind", "digest"], name="provenance_document_once")]
 
 
 class DataProfile(GovernedModel):
