@@ -142,7 +142,9 @@ def _statement(value: Any) -> _Verdict:
         for moment in ("evaluated_at", "expires_at"):
             parse_time(predicate[moment])
         asked = {"alias", "model", "nonce", "served", "target", "target_meant"}
-        _object(predicate["asked"], asked, "What was asked")
+        for name, value in _object(predicate["asked"], asked, "What was asked").items():
+            _demand(isinstance(value, bool) if name == "served" else value is None or isinstance(value, str))
+        _demand(all(predicate[name] is None or isinstance(predicate[name], str) for name in ("model", "standing")))
         _object(predicate["ledger"], {"checkpoint", "origin", "size"}, "The ledger")["origin"] + ""
         readable = all(
             isinstance(reason["text"], str) and isinstance(reason["code"], str) for reason in predicate["reasons"]
@@ -153,6 +155,11 @@ def _statement(value: Any) -> _Verdict:
     if len(subjects) != len(statement["subject"]) or not readable or not predicate["reasons"]:
         raise Refused("What the verdict says is not in the form of an admission verdict.")
     return _Verdict(predicate, subjects)
+
+
+def _demand(holds: bool) -> None:
+    if not holds:
+        raise TypeError
 
 
 def _json(data: bytes, what: str) -> Any:
@@ -197,7 +204,7 @@ def _check_asked(verdict: _Verdict, wanted: Wanted) -> None:
     asked = verdict.predicate["asked"]
     if asked["alias"] != wanted.alias:
         raise Refused(f"The verdict is for {_alias(asked['alias'])}, not for {_alias(wanted.alias)}.")
-    if wanted.target not in {asked["target"], asked["target_meant"] or asked["target"]}:
+    if wanted.target not in (asked["target"], asked["target_meant"] or asked["target"]):
         raise Refused(f"The verdict is for {_target(asked['target'])}, not for {_target(wanted.target)}.")
     if wanted.model is not None and verdict.predicate["model"] != wanted.model:
         raise Refused(f"The verdict is about {verdict.predicate['model']}, not about {wanted.model}.")

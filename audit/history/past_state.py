@@ -29,7 +29,7 @@ from registry.release.policy_language import PolicyError, PolicyRules
 
 MODEL_TYPES = frozenset({
     "access.text", "catalog.correction", "catalog.edge", "catalog.evidence", "catalog.model", "catalog.version", "release.alias",
-    "release.approval", "release.assignment", "release.decision", "release.waiver",
+    "release.approval", "release.assignment", "release.broken_glass", "release.decision", "release.waiver",
 })  # fmt: skip
 _LICENCE = "provenance.licence"
 _CORRECTION = "catalog.correction"

@@ -20,8 +20,8 @@ from registry.events import Caller
 UNKNOWN = "unknown"
 _NO_DOCUMENT = "The document of a policy that was in force is not stored here, so nobody can say."
 _PERSON_COLUMNS = (
-    "assigned_by_id", "approved_by_id", "author_id", "created_by_id", "decided_by_id", "on_behalf_of_id", "owner_id",
-    "requested_by_id", "signed_by_id",
+    "assigned_by_id", "approved_by_id", "author_id", "broken_by_id", "created_by_id", "decided_by_id", "on_behalf_of_id",
+    "owner_id", "requested_by_id", "signed_by_id",
 )  # fmt: skip
 _TEXT_COLUMNS = ("note_id", "reason_id", "title_id")
 
@@ -69,17 +69,32 @@ def policy_body(names: Names, policy: PolicyThen, tier: str | None) -> Shape:
     }
 
 
+def emergency_body(names: Names, record: Record | None, now: str) -> Shape | None:
+    """By whom and until when an alias was moved without an approval, and whether a policy was in force; why stands at the move."""
+    if record is None:
+        return None
+    row = record.row
+    return {
+        "by": names.person(row["broken_by_id"], row["role"]),
+        "ends_at": row["expires_at"],
+        "id": record.id,
+        "over": str(row["expires_at"]) <= now,
+        "policy_in_force": row["policy_id"] is not None,
+    }
+
+
 class _Shaper:
     """One answer about one model."""
 
     def __init__(self, caller: Caller, then: ModelThen, name: str) -> None:
         self.then = then
         self.name = name
+        self.now = time_text(then.now)
         self.names = Names(caller)
         policies = [policy.record for policy in then.policies]
         types = (
             "catalog.model", "catalog.version", "catalog.evidence", "release.approval", "release.decision",
-            "release.assignment", "release.waiver",
+            "release.assignment", "release.broken_glass", "release.waiver",
         )  # fmt: skip
         load_names(self.names, [*policies, *(record for type_ in types for record in then.past.all(type_))])
         self.names.load_parents(then.past.all("catalog.edge"))
@@ -175,6 +190,9 @@ class _Shaper:
             "approval": row["approval_id"],
             "by": self.names.person(row["assigned_by_id"], record.role),
             "digest": row["version_digest"],
+            "emergency": emergency_body(
+                self.names, self.then.past.get("release.broken_glass", row["broken_glass_id"]), self.now
+            ),
             "kind": row["kind"],
             "number": row["number"],
             "position": record.position,

@@ -18,9 +18,9 @@ from audit.history.moments import Moment, broken
 from audit.history.names import Names, Shape
 from audit.history.past_state import PolicyThen, UseCaseThen, policies_in_force
 from audit.history.reading import Past, streams_of_kind
-from audit.history.shapes import load_names, moment_body, policy_body
+from audit.history.shapes import emergency_body, load_names, moment_body, policy_body
 from audit.snapshots import Record
-from registry.digests import parse_time
+from registry.digests import parse_time, time_text
 from registry.events import Caller
 
 PAGE_MODELS = 100
@@ -30,6 +30,7 @@ _TYPES = (
     "release.alias",
     "release.approval",
     "release.assignment",
+    "release.broken_glass",
     "release.decision",
 )
 
@@ -93,7 +94,7 @@ def team_body(caller: Caller, then: TeamThen, slug: str) -> Shape:
     aliases, versions = _by(then.past, "release.alias", "model_id"), _by(then.past, "catalog.version", "model_id")
 
     def served(alias: Record) -> Shape:
-        return _served(then.past, names, alias, moves.get(alias.id, []), grants)
+        return _served(then, names, alias, moves.get(alias.id, []), grants)
 
     def model(record: Record) -> Shape:
         own = versions.get(record.id, [])
@@ -140,17 +141,22 @@ def _use_case(past: Past, model: Record) -> Shape | None:
     return {"ended_at": found.row["ended_at"], "name": found.row["slug"], "tier": use_case.tier}
 
 
-def _served(past: Past, names: Names, alias: Record, moves: Sequence[Record], grants: dict[str, list[Record]]) -> Shape:
-    """What an alias served, since when, by whom it was moved, and who granted the approval."""
+def _served(
+    then: TeamThen, names: Names, alias: Record, moves: Sequence[Record], grants: dict[str, list[Record]]
+) -> Shape:
+    """What an alias served, since when, by whom it was moved, and who granted the approval, or until when it went without one."""
+    past = then.past
     newest = max(moves, key=lambda m: int(m.row["number"]), default=None)
     row = newest.row if newest else None
     version = past.get("catalog.version", row["version_id"]) if row else None
+    glass = past.get("release.broken_glass", row["broken_glass_id"]) if row else None
     allowed = grants.get(str(row["approval_id"]), []) if row else []
     return {
         "alias": alias.row["slug"],
         "approval": row["approval_id"] if row else None,
         "by": names.person(row["assigned_by_id"], newest.role) if row and newest else None,
         "digest": row["version_digest"] if row else None,
+        "emergency": emergency_body(names, glass, time_text(then.now)),
         "granted_by": [names.person(d.row["decided_by_id"], d.row["role"]) for d in allowed],
         "kind": row["kind"] if row else None,
         "position": newest.position if newest else alias.position,

@@ -82,8 +82,7 @@ def _judged(options: argparse.Namespace) -> Judgement:
     at = _moment(options)
     if not options.path.is_symlink() and not options.path.exists():
         raise WrongCall(f"{options.path} is not there.")
-    if options.verdict is not None and options.save is not None:
-        raise WrongCall("A kept verdict need not be kept again: leave --save out.")
+    _check_save(options)
     keys = _keys(options)
     lying = deployed_files.read(options.path)
     nonce = None if options.verdict is not None else secrets.token_hex(16)
@@ -95,6 +94,20 @@ def _judged(options: argparse.Namespace) -> Judgement:
     if options.verdict is None and options.at is None:
         wanted = Wanted(**{**vars(wanted), "at": datetime.datetime.now(datetime.UTC)})  # hashing may have taken long
     return judge(envelope, wanted)
+
+
+def _check_save(options: argparse.Namespace) -> None:
+    if options.save is None:
+        return
+    if options.verdict is not None:
+        raise WrongCall("A kept verdict need not be kept again: leave --save out.")
+    place, brought = options.save.resolve(), options.path.resolve()
+    if place == brought or brought in place.parents:
+        raise WrongCall(
+            f"{options.save} would lie in what is to be admitted and change it. Save the verdict elsewhere."
+        )
+    if place.is_dir() or not place.parent.is_dir():
+        raise WrongCall(f"{options.save} is no place for a file. Name a file in a folder that is there.")
 
 
 def _moment(options: argparse.Namespace) -> datetime.datetime:

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(answer, indent=1))
         return 0
-    told = _model_lines(answer) if is_model else _team_lines(answer)
+    told = model_lines(answer) if is_model else team_lines(answer)
     print("\n".join(_printable(line) for line in [answer["as_of"]["sentence"], *told]))
     return 0
 
@@ -78,7 +78,8 @@ def _printable(line: str) -> str:
 # --- a model ---
 
 
-def _model_lines(answer: Answer) -> Iterator[str]:
+def model_lines(answer: Answer) -> Iterator[str]:
+    """A model, as the API answers, in lines."""
     model = answer["model"]
     if answer["changes"] is not None:
         yield from _change_lines(answer["changes"])
@@ -116,8 +117,16 @@ def _alias_line(alias: Answer) -> str:
     people = allowed["granted_by"] if allowed else []
     granted = ", ".join(f"{_who(person)}{_for_whom(person['on_behalf_of'])}" for person in people) or "nobody"
     worth = allowed["status"] if allowed else "missing"
-    said = f"granted by {granted}, worth then: {worth}"
+    glass = move["emergency"]
+    said = _emergency(glass, move["reason"]) if glass else f"granted by {granted}, worth then: {worth}"
     return f"{alias['alias']}: version {move['version']}  {move['digest']}  {how}; {said}"
+
+
+def _emergency(glass: Answer, reason: Answer | None) -> str:
+    why = f": {reason['value']}" if reason and reason["value"] else ""
+    return (
+        f"WITHOUT AN APPROVAL, in an emergency until {glass['ends_at']}{' (over then)' if glass['over'] else ''}{why}"
+    )
 
 
 def _approval_line(row: Answer) -> str:
@@ -150,14 +159,16 @@ def _change_lines(changes: Answer) -> Iterator[str]:
 # --- a team ---
 
 
-def _team_lines(answer: Answer) -> Iterator[str]:
+def team_lines(answer: Answer) -> Iterator[str]:
+    """A team, as the API answers, in lines."""
     yield f"Team {answer['team']}, {answer['total']} models"
     for model in answer["models"]:
         newest = model["newest_version"]
         yield f"  {model['model']}  {model['versions']} versions" + (f", the newest {newest}" if newest else "")
         for alias in model["aliases"]:
             served = f"version {alias['version']}  {alias['digest']}" if alias["version"] else "nothing"
-            yield f"    {alias['alias']}: {served}  {alias['kind']} {alias['since']} by {_who(alias['by'])}"
+            said = f", {_emergency(alias['emergency'], None)}" if alias["emergency"] else ""
+            yield f"    {alias['alias']}: {served}  {alias['kind']} {alias['since']} by {_who(alias['by'])}{said}"
     for policy in answer["policies"]:
         yield f"  policy {policy['policy']}  {policy['digest']}  since {policy['in_force_at']}"
 

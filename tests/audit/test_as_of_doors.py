@@ -18,6 +18,8 @@ from registry.access.models import Role, Team
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import RegisteredModel
 from registry.cli.main import main
+from registry.cli.remote_as_of import model_lines, team_lines
+from registry.digests import time_text
 from registry.release import services
 from tests.world import World, as_caller
 from tests.worlds.http import api
@@ -203,6 +205,30 @@ def test_erased_words_are_nowhere_on_the_page(world: World, model: RegisteredMod
     erasure.erase(actor=world.cast.root, texts=texts, reason="Asked for.")
     assert "Answers moved" not in words(ada.get(page(model)).content)
     assert "erased on" in words(ada.get(page(model)).content)
+
+
+def test_an_emergency_is_told_with_who_why_and_until_when_and_whether_that_was_over(
+    world: World, model: RegisteredModel
+) -> None:
+    other = world.version(model, seed=71)
+    move = services.break_glass(actor=world.cast.otto, version=other, alias="production", reason="Clerks wait.")
+    glass = move.broken_glass
+    assert glass is not None
+    answer = api("carla").get(address(model)).json()
+    told = answer["aliases"][0]["serves"]["emergency"]
+    assert (told["by"]["name"], told["by"]["role"], told["over"]) == ("Otto", "operator", False)
+    assert (told["ends_at"], told["policy_in_force"]) == (time_text(glass.expires_at), True)
+    said = words(visitor(world, "carla").get(page(model)).content)
+    until = glass.expires_at.strftime("%Y-%m-%d %H:%M")
+    assert re.search(rf"Without an approval , in an emergency: by Otto as operator, until {until}", said), said
+    assert "which was over then" not in said
+    assert "Why: Clerks wait." in said
+    team = words(visitor(world, "carla").get(f"/teams/{model.team.slug}/as-of/").content)
+    assert f"without an approval , until {until}" in team
+    in_lines = "\n".join(model_lines(answer))
+    assert f"WITHOUT AN APPROVAL, in an emergency until {time_text(glass.expires_at)}: Clerks wait." in in_lines
+    of_team = api("carla").get(f"{API}/{model.team.slug}/as-of").json()
+    assert "WITHOUT AN APPROVAL" in "\n".join(team_lines(of_team))
 
 
 def test_the_team_page_leads_to_each_model_at_the_same_position(world: World, model: RegisteredModel) -> None:
