@@ -58,6 +58,15 @@ class Client:
         """Read JSON. `query`: names and values as they are, whatever characters they hold."""
         return self._call("GET", path, query=query)
 
+    def all_of(self, path: str, query: Sequence[tuple[str, str]] = ()) -> list[dict[str, Any]]:
+        """The items of a listing, page after page."""
+        page = self.get(path, list(query))
+        rows: list[dict[str, Any]] = page["items"]
+        while page["next"]:
+            page = self.get(path, [*query, ("after", page["next"])])
+            rows += page["items"]
+        return rows
+
     def post(self, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> Any:
         """Send a command, with an idempotency key so that a repeat after a lost answer does it once."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
@@ -206,6 +215,11 @@ class Client:
         """Have an address told of nothing any more."""
         ended: dict[str, Any] = self.post(f"webhooks/{webhook}/end")
         return ended
+
+    def resend_webhook(self, webhook: str) -> dict[str, Any]:
+        """Have what was given up for a webhook tried again; `again` says how many notices."""
+        again: dict[str, Any] = self.post(f"webhooks/{webhook}/resend")
+        return again
 
     def upload(self, path: Path, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
         """Stream a file; the server answers its digest, which must be the one that we computed."""

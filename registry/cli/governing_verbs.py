@@ -1,8 +1,13 @@
-"""The verbs by which rules come into force and findings are mended; all of them talk to a server."""
+"""The verbs by which rules come into force, people look at things and findings are mended; all of them talk to a server."""
 
 from __future__ import annotations
 
 GOVERNING = [
+    ("register-use-case", "what models are for, with the answers that give its tier"),
+    ("list-use-cases", "what the models of a team are for"),
+    ("show-use-case", "one use case, its tier and why"),
+    ("change-tier", "more care for a use case than its answers ask for"),
+    ("list-policies", "the policies of this instance, or those that ship"),
     ("author-policy", "write a policy; somebody else puts it in force"),
     ("dry-run-policy", "what a draft of a policy would change about all that is served"),
     ("approve-policy", "put a policy of somebody else in force"),
@@ -13,6 +18,12 @@ GOVERNING = [
     ("author-alias-rule", "keep an act on an alias for a role, or print who may do what"),
     ("approve-alias-rule", "put a rule of an alias in force"),
     ("end-alias-rule", "take a rule of an alias back"),
+    ("sign-review", "say what you found in one state of a model or of data"),
+    ("list-reviews", "who looked at it, and which reviews count"),
+    ("place-hold", "keep something from being purged or erased"),
+    ("end-hold", "let it go again"),
+    ("list-holds", "what is kept, and why"),
+    ("open-finding", "something to be mended about a model"),
     ("list-findings", "what waits to be mended, the first due first"),
     ("accept-finding", "say that a finding will be mended"),
     ("fix-finding", "say that a finding is mended"),

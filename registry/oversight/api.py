@@ -89,7 +89,7 @@ class RegisterUseCaseInput(serializers.Serializer[Any]):
         many=True, required=False, help_text="To the tier table in force; they give the tier."
     )
     tier = serializers.ChoiceField(
-        choices=Tier.choices, required=False, default="",
+        choices=Tier.choices, required=False, default="", allow_blank=True,
         help_text="By hand: higher than the answers give, or any where no tier table is in force.",
     )  # fmt: skip
     reason = serializers.CharField(

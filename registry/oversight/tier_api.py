@@ -96,8 +96,9 @@ class AnswerTierTableInput(serializers.Serializer[Any]):
     answers = QuestionAnswerInput(many=True)
     reason = serializers.CharField(help_text="On what the answers rest.")
     tier = serializers.ChoiceField(
-        choices=Tier.choices, required=False, default="", help_text="By hand: higher than what the answers give."
-    )
+        choices=Tier.choices, required=False, default="", allow_blank=True,
+        help_text="By hand: higher than what the answers give.",
+    )  # fmt: skip
 
 
 @extend_schema_view(
