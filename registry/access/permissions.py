@@ -103,6 +103,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "assessment.issue": _OFFICERS | frozenset({Role.AUDITOR}),
     "report.issue": _OFFICERS | frozenset({Role.AUDITOR}),
     "bundle.issue": _OFFICERS | frozenset({Role.AUDITOR}),
+    "webhook.read": _ADMINISTRATORS | _OFFICERS | frozenset({Role.AUDITOR}),
     "webhook.register": _ADMINISTRATORS,
     "webhook.end": _ADMINISTRATORS,
     "key.rotate": _ADMINISTRATORS,

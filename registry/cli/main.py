@@ -14,6 +14,7 @@ from pathlib import Path
 
 from registry.cli.governing_verbs import GOVERNING
 from registry.cli.refusals import explain
+from registry.cli.telling_verbs import TELLING
 from registry.errors import Conflict
 
 
@@ -260,17 +261,9 @@ VERBS = [
     Verb("end-token", "registry.cli.remote_end_token", "list tokens, or end one", needs_django=False),
     Verb("end-monitor", "registry.cli.remote_end_monitor", "watch an alias no longer", needs_django=False),
     Verb("end-attestation", "registry.cli.remote_end_attestation", "take a signed statement back", needs_django=False),
-    Verb(
-        "register-webhook",
-        "registry.cli.remote_register_webhook",
-        "have an address told of events",
-        needs_django=False,
-    ),
-    Verb("rotate-webhook", "registry.cli.remote_rotate_webhook", "a new secret for a webhook", needs_django=False),
-    Verb("end-webhook", "registry.cli.remote_end_webhook", "list webhooks, or end one", needs_django=False),
     *(
         Verb(name, f"registry.cli.remote_{name.replace('-', '_')}", about, needs_django=False)
-        for name, about in GOVERNING
+        for name, about in (*GOVERNING, *TELLING)
     ),
     Verb("erase-texts", "registry.cli.remote_erase_texts", "erase what somebody typed", needs_django=False),
     Verb("erase-actor", "registry.cli.remote_erase_actor", "erase who somebody was", needs_django=False),

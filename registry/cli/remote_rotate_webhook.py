@@ -8,7 +8,7 @@ from registry.cli.remote import add_server_arguments, client_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("webhook", metavar="ID", help="`pressmark end-webhook` lists them")
+    parser.add_argument("webhook", metavar="ID", help="`pressmark list-webhooks` has them")
     add_server_arguments(parser)
 
 

@@ -147,6 +147,7 @@ _PAGES = [
     path("webhooks/", webhooks.Webhooks.as_view(), name="webhooks"),
     path("webhooks/register/", webhooks.RegisterWebhook.as_view(), name="register-webhook"),
     path("webhooks/<uuid:webhook>/rotate/", webhooks.RotateWebhook.as_view(), name="rotate-webhook"),
+    path("webhooks/<uuid:webhook>/resend/", webhooks.ResendWebhook.as_view(), name="resend-webhook"),
     path("webhooks/<uuid:webhook>/end/", webhooks.EndWebhook.as_view(), name="end-webhook"),
     path("recalls/", stopping.Recalls.as_view(), name="recalls"),
     path("recalls/start/", stopping.StartRecall.as_view(), name="start-recall"),

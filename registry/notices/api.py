@@ -19,17 +19,25 @@ _DONE = {200: OpenApiTypes.OBJECT}
 _MADE = {201: OpenApiTypes.OBJECT}
 
 
-def webhook_body(row: Webhook) -> dict[str, Any]:
-    """A webhook as those who run it see it; its secret was shown once."""
+def webhook_body(row: Webhook, fares: queries.Delivery, url: str) -> dict[str, Any]:
+    """A webhook as those who watch over it see it; its secret was shown once."""
     return {
         "created_at": row.created_at.isoformat(),
         "ended_at": None if row.ended_at is None else row.ended_at.isoformat(),
+        "given_up": fares.given_up,
         "id": str(row.pk),
         "kinds": row.kinds,
+        "last_failure": fares.last_error,
+        "last_taken_at": None if fares.last_sent_at is None else fares.last_sent_at.isoformat(),
         "team": row.team.slug if row.team else None,
-        "url": row.url,
+        "url": url,
         "url_digest": row.url_digest,
+        "waiting": fares.waiting,
     }
+
+
+def _own_body(row: Webhook) -> dict[str, Any]:
+    return webhook_body(row, queries.delivery(row), row.url)
 
 
 def notice_body(row: Outgoing) -> dict[str, Any]:
@@ -58,18 +66,21 @@ class RegisterWebhookInput(serializers.Serializer[Any]):
     post=extend_schema(operation_id="register_webhook", request=RegisterWebhookInput, responses=_MADE),
 )
 class RegisterWebhook(Command, Query):
-    """The webhooks that the caller administers; a new one. The answer to POST holds the secret, and nothing else ever does."""
+    """The webhooks that the caller watches over, and how they fare; a new one. The answer to POST alone holds the secret."""
 
     input = RegisterWebhookInput
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         rows = queries.webhooks(caller, query.get("team", ""))
-        return keyset_page(rows, query, webhook_body, newest_first=True)
+        page = keyset_page(rows, query, lambda row: row, newest_first=True)
+        fares = queries.deliveries(page["items"])
+        shown = [webhook_body(row, fares[row.pk], queries.address_of(caller, row)) for row in page["items"]]
+        return {**page, "items": shown}
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         team = get_team(caller, data["team"]) if data["team"] else None
         row, secret = services.register_webhook(actor=caller, url=data["url"], kinds=data["kinds"], team=team)
-        return {**webhook_body(row), "secret": secret}
+        return {**_own_body(row), "secret": secret}
 
 
 @extend_schema_view(post=extend_schema(operation_id="rotate_webhook", request=None, responses=_DONE))
@@ -81,7 +92,7 @@ class RotateWebhook(Command):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         webhook = queries.get_webhook(caller, kwargs["webhook_id"])
         row, secret = services.rotate_webhook(actor=caller, webhook=webhook)
-        return {**webhook_body(row), "secret": secret}
+        return {**_own_body(row), "secret": secret}
 
 
 @extend_schema_view(post=extend_schema(operation_id="end_webhook", request=None, responses=_DONE))
@@ -92,7 +103,19 @@ class EndWebhook(Command):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         webhook = queries.get_webhook(caller, kwargs["webhook_id"])
-        return webhook_body(services.end_webhook(actor=caller, webhook=webhook))
+        return _own_body(services.end_webhook(actor=caller, webhook=webhook))
+
+
+@extend_schema_view(post=extend_schema(operation_id="resend_webhook", request=None, responses=_DONE))
+class ResendWebhook(Command):
+    """What was given up is tried again."""
+
+    success_status = 200
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
+        webhook = queries.get_webhook(caller, kwargs["webhook_id"])
+        again = services.resend_webhook(actor=caller, webhook=webhook)
+        return {**_own_body(webhook), "again": again}
 
 
 @extend_schema_view(

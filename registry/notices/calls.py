@@ -71,7 +71,7 @@ def _call(row: Outgoing) -> int:
     end = threading.Timer(DEADLINE_SECONDS, connection.cut)
     end.daemon = True
     end.start()
-    try:
+    try:  # no redirect is followed, and no proxy of the environment is asked: http.client knows neither
         sent = headers(row.webhook.secret, body, row.body, int(time.time()))
         connection.request("POST", destination.place.target, body, sent)
         status = connection.getresponse().status
@@ -91,23 +91,23 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(place.host, place.port, timeout=STEP_SECONDS)
         self._address = destination.address
         self._context = ssl.create_default_context() if place.scheme == "https" else None
-        self._raw: socket.socket | None = None
         self.was_cut = False
 
     def connect(self) -> None:
-        """Plain, or with TLS for the host of the URL."""
-        self._raw = socket.create_connection((self._address, self.port), STEP_SECONDS)
-        self.sock = (
-            self._context.wrap_socket(self._raw, server_hostname=self.host) if self._context is not None else self._raw
-        )
+        """Plain, or with TLS for the host of the URL. The socket is ours to cut before the other side says its first word."""
+        self.sock = socket.create_connection((self._address, self.port), STEP_SECONDS)
+        if self._context is None:
+            return
+        shaking = self._context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock = shaking
+        shaking.do_handshake()
 
     def cut(self) -> None:
         """Ends whatever the other side still drips."""
         self.was_cut = True
         try:
-            held = self.sock or self._raw
-            if held is not None:
-                held.shutdown(socket.SHUT_RDWR)
+            if self.sock is not None:
+                self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from registry.access import permissions
-from registry.access.models import Role
-from registry.access.permissions import PERMISSIONS, roles_of
+from registry.access.models import Membership
+from registry.access.permissions import PERMISSIONS
 from registry.access.queries import get_team, readable_team_ids
 from registry.errors import Forbidden, Invalid, NotFound
 from registry.events import Caller
+from registry.notices.addresses import place_of
 from registry.notices.models import Channel, Outgoing, Preference, Webhook
 
 PAGE_ROWS = 50
@@ -60,52 +62,76 @@ def wants_mail(caller: Caller) -> bool:
     return not Preference.objects.filter(actor_id=caller.actor_id, mail=False).exists()
 
 
-def may_run_webhooks(caller: Caller) -> bool:
-    """Whether the caller is administrator of anything."""
-    return permissions.may(caller.actor_id, "webhook.register", None) or bool(_teams_run(caller))
+def may_see_webhooks(caller: Caller) -> bool:
+    """Whether the caller may see the webhooks of anything."""
+    return bool(_seen_by(caller))
+
+
+def may_run(caller: Caller, webhook: Webhook) -> bool:
+    """Whether the caller administers the webhook."""
+    return permissions.may(caller.actor_id, "webhook.register", webhook.team_id)
+
+
+def address_of(caller: Caller, webhook: Webhook) -> str:
+    """The address for who runs it; for who only watches over it the place without the path, which may hold a password."""
+    url: str = webhook.url
+    if may_run(caller, webhook):
+        return url
+    place = place_of(url)
+    return f"{place.scheme}://{place.host}/..."
 
 
 def webhooks(caller: Caller, team_slug: str = "") -> QuerySet[Webhook]:
-    """The webhooks of the teams that the caller administers, of one team, or of the whole instance; newest first."""
+    """The webhooks of the teams that the caller watches over, of one team, or of the whole instance; newest first."""
     rows = Webhook.objects.select_related("team", "created_by").order_by("-pk")
     if team_slug:
         team = get_team(caller, team_slug)
-        permissions.require(caller, "webhook.register", team.pk)
+        permissions.require(caller, "webhook.read", team.pk)
         return rows.filter(team=team)
-    if permissions.may(caller.actor_id, "webhook.register", None):
-        return rows
-    teams = _teams_run(caller)
+    teams = _seen_by(caller)
     if not teams:
-        raise Forbidden("Webhooks are for administrators.", hint="Ask an administrator of your team.")
-    return rows.filter(team__in=teams)
+        raise Forbidden(
+            "Webhooks are for administrators, compliance officers and auditors.",
+            hint="Ask an administrator of your team.",
+        )
+    return rows if None in teams else rows.filter(team__in=[key for key in teams if key])
 
 
 def get_webhook(caller: Caller, key: uuid.UUID) -> Webhook:
     """A webhook by id, for whoever runs it."""
     row = Webhook.objects.select_related("team", "created_by").filter(pk=key).first()
-    if row is None or not permissions.may(caller.actor_id, "webhook.register", row.team_id):
+    if row is None or not may_run(caller, row):
         raise NotFound("There is no such webhook, or you do not run it.", hint="The list of webhooks has the ids.")
     return row
 
 
-def _teams_run(caller: Caller) -> set[uuid.UUID]:
-    teams = readable_team_ids(caller.actor_id) or set()
-    allowed: frozenset[Role] = PERMISSIONS["webhook.register"]
-    return {team for team in teams if roles_of(caller.actor_id, team) & allowed}
+def _seen_by(caller: Caller) -> set[uuid.UUID | None]:
+    """The teams whose webhooks the caller may see; None among them stands for the whole instance."""
+    held = Membership.objects.filter(actor_id=caller.actor_id, ended_at=None, role__in=PERMISSIONS["webhook.read"])
+    return {row.team_id for row in held if row.in_force()}
+
+
+def deliveries(webhooks: Iterable[Webhook]) -> dict[uuid.UUID, Delivery]:
+    """What waits for each webhook, what was given up, and how the last attempts went."""
+    keys = [webhook.pk for webhook in webhooks]
+    counted = Outgoing.objects.filter(webhook__in=keys).values("webhook_id")
+    rows = counted.annotate(
+        waiting=Count("pk", filter=Q(next_attempt_at__isnull=False)),
+        given_up=Count("pk", filter=Q(given_up_at__isnull=False)),
+        sent=Max("sent_at"),
+    )
+    failing = Outgoing.objects.filter(webhook=OuterRef("pk")).exclude(last_error="").order_by("-created_at")
+    newest = Webhook.objects.filter(pk__in=keys).annotate(said=Subquery(failing.values("last_error")[:1]))
+    said = dict(newest.values_list("pk", "said"))
+    found = {
+        r["webhook_id"]: Delivery(r["waiting"], r["given_up"], r["sent"], said[r["webhook_id"]] or "") for r in rows
+    }
+    return {key: found.get(key, Delivery(0, 0, None, "")) for key in keys}
 
 
 def delivery(webhook: Webhook) -> Delivery:
-    """What waits for a webhook, what was given up, and how the last attempts went."""
-    rows = Outgoing.objects.filter(webhook=webhook)
-    counts = rows.aggregate(
-        waiting=Count("pk", filter=Q(next_attempt_at__isnull=False)),
-        given_up=Count("pk", filter=Q(given_up_at__isnull=False)),
-    )
-    sent = rows.filter(sent_at__isnull=False).order_by("-sent_at").first()
-    failing = rows.exclude(last_error="").order_by("-created_at").first()
-    return Delivery(
-        counts["waiting"], counts["given_up"], sent.sent_at if sent else None, failing.last_error if failing else ""
-    )
+    """The same for one."""
+    return deliveries([webhook])[webhook.pk]
 
 
 def troubles(now: datetime.datetime | None = None) -> list[str]:

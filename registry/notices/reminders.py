@@ -66,10 +66,11 @@ def _ending(
     """One happening under the nearest lead, if the end was further away than that when it began."""
     lead = next((days for days in LEADS_DAYS if ends_at and ends_at - now <= days * _DAY), None)
     if ends_at is not None and lead is not None and ends_at - began > lead * _DAY:
-        yield _happening(kind, row, lead, ends_at.date(), now)
+        yield happening(kind, row, lead, ends_at.date(), now)
 
 
-def _happening(kind: str, row: GovernedModel, lead: int, day: datetime.date, now: datetime.datetime) -> Happening:
+def happening(kind: str, row: GovernedModel, lead: int, day: datetime.date, now: datetime.datetime) -> Happening:
+    """That a row ends on a day, `lead` days away at most."""
     record_type, sealed = record_type_of(type(row)), image(row)
     stream = record_type.stream(row.pk, sealed)
     extra: frozenset[uuid.UUID] = frozenset()
@@ -117,7 +118,7 @@ def _tokens(now: datetime.datetime, until: datetime.datetime) -> Iterator[Happen
 def _overdue(now: datetime.datetime) -> Iterator[Happening]:
     open_ = Finding.objects.filter(closed_at=None, due_on__lt=now.date()).exclude(state=Finding.State.FIXED)
     for finding in open_:
-        yield _happening("finding.overdue", finding, 0, finding.due_on, now)
+        yield happening("finding.overdue", finding, 0, finding.due_on, now)
 
 
 def _begin_of(day: datetime.date | None) -> datetime.datetime | None:

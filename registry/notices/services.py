@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from registry.access import permissions
-from registry.access.models import Team
+from registry.access.models import Actor, ActorKind, Team
 from registry.digests import sha256
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, emit, unit
@@ -29,6 +29,7 @@ def register_webhook(*, actor: Caller, url: str, kinds: Sequence[str], team: Tea
     check(url)
     asked = _check_kinds(kinds)
     with unit(actor, role=role) as opened:
+        _lock_the_list()
         in_force = Webhook.objects.filter(ended_at=None, team=team)
         if in_force.filter(url=url).exists():
             raise Conflict("This address has a webhook here already.", hint="End that one first.")
@@ -66,12 +67,26 @@ def end_webhook(*, actor: Caller, webhook: Webhook) -> Webhook:
         return row
 
 
+def resend_webhook(*, actor: Caller, webhook: Webhook) -> int:
+    """Try again what was given up, from the first attempt on; how many notices wait anew. Operational: nothing is sealed."""
+    permissions.require(actor, "webhook.register", webhook.team_id)
+    if webhook.ended_at is not None:
+        raise Conflict("This webhook has ended.", hint="Register another one; what it missed stands in the ledger.")
+    lost = Outgoing.objects.filter(webhook=webhook, given_up_at__isnull=False, sent_at=None)
+    return lost.update(given_up_at=None, attempts=0, next_attempt_at=timezone.now(), lease_until=None)
+
+
 def choose_mail(*, actor: Caller, wanted: bool) -> bool:
     """Whether the caller wants notices as mail. Operational: nothing is sealed."""
     Preference.objects.update_or_create(
         actor_id=actor.actor_id, defaults={"mail": wanted, "changed_at": timezone.now()}
     )
     return wanted
+
+
+def _lock_the_list() -> None:
+    """Two administrators register one after the other: the account of the system is the row that there is always one of."""
+    Actor.objects.select_for_update(no_key=True).get(kind=ActorKind.SYSTEM)
 
 
 def _in_force(key: uuid.UUID) -> Webhook:

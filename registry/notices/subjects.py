@@ -5,19 +5,25 @@ Things of a model are read for all happenings of a unit at once, so that a recal
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.urls import NoReverseMatch, reverse
 
 from registry.access.models import Team
 from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.compression.models import Recipe
 from registry.monitoring.models import Monitor
 from registry.notices.happenings import Happening, Row
 from registry.oversight.models import UseCase
 from registry.provenance.models import Dataset, Licence
-from registry.release.models import Alias, Approval
+from registry.release.models import Alias, AliasAssignment, Approval, Policy
+from registry.release.serving_models import BrokenGlass
+from registry.release.stopping_models import Quarantine
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,11 @@ class Subject:
 
 
 def page(name: str, *args: object) -> str:
-    """The path of a page by its name; "" while no room has that page."""
+    """The path of a page by its name. A link that cannot be made is a fault of ours, and keeps nobody from his act."""
     try:
         return reverse(name, args=args)
     except NoReverseMatch:
+        logger.error("a notice has no link: there is no page %s for %s", name, args)
         return ""
 
 
@@ -44,6 +51,9 @@ class Things:
     monitors: dict[uuid.UUID, Monitor] = field(default_factory=dict)
     approvals: dict[uuid.UUID, Approval] = field(default_factory=dict)
     aliases: dict[uuid.UUID, Alias] = field(default_factory=dict)
+    versions: dict[uuid.UUID, ModelVersion] = field(default_factory=dict)
+    found_at: dict[uuid.UUID, uuid.UUID | str] = field(default_factory=dict)
+    """What a finding came from -> the version that it is about, or the name of the alias."""
 
     @classmethod
     def of(cls, happenings: Iterable[Happening]) -> Things:
@@ -65,6 +75,12 @@ class Things:
             found.approvals = {row.pk: row for row in related}
         if aliases:
             found.aliases = {row.pk: row for row in Alias.objects.filter(pk__in=aliases)}
+        found.found_at = _origins_of_findings(told)
+        versions = {key for h in told for key in _version_ids(h)}
+        versions |= {key for key in found.found_at.values() if isinstance(key, uuid.UUID)}
+        if versions:
+            rows_of = ModelVersion.objects.filter(pk__in=versions).select_related("model__team")
+            found.versions = {row.pk: row for row in rows_of}
         return found
 
     def model(self, happening: Happening) -> RegisteredModel | None:
@@ -85,6 +101,33 @@ class Things:
         return _of_stream(self, happening)
 
 
+def _version_ids(happening: Happening) -> Iterator[uuid.UUID]:
+    """The versions that a subject may be made of."""
+    for type_, key, row in happening.records:
+        if type_ == "catalog.version":
+            yield key
+        elif type_ == "catalog.edge":
+            yield uuid.UUID(row["child_id"])
+        elif type_ in _SUBJECTS and row.get("version_id"):
+            yield uuid.UUID(row["version_id"])
+
+
+def _origins_of_findings(told: Iterable[Happening]) -> dict[uuid.UUID, uuid.UUID | str]:
+    by_kind: dict[str, set[uuid.UUID]] = {}
+    for happening in told:
+        for _, row in happening.rows("oversight.finding"):
+            if row["about"]:
+                by_kind.setdefault(row["kind"], set()).add(uuid.UUID(row["about"]))
+    found: dict[uuid.UUID, uuid.UUID | str] = {key: key for key in by_kind.get("replay-differs", ())}
+    if moves := by_kind.get("approval-lapsed", set()) | by_kind.get("terms-changed", set()):
+        found |= dict(AliasAssignment.objects.filter(pk__in=moves).values_list("pk", "alias__slug"))
+    if glasses := by_kind.get("broken-glass"):
+        found |= dict(BrokenGlass.objects.filter(pk__in=glasses).values_list("pk", "alias"))
+    if stopped := by_kind.get("recalled"):
+        found |= dict(Quarantine.objects.filter(pk__in=stopped).values_list("pk", "version_id"))
+    return found
+
+
 def _approval_ids(happening: Happening) -> list[uuid.UUID]:
     asked = [key for key, _ in happening.rows("release.approval")]
     return asked + [uuid.UUID(row["approval_id"]) for _, row in happening.rows("release.decision")]
@@ -101,7 +144,11 @@ def _of_approval(things: Things, happening: Happening, key: uuid.UUID, row: Row)
 
 
 def _of_version(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    version = ModelVersion.objects.filter(pk=row.get("version_id", key)).select_related("model__team").first()
+    return _version(things, happening, uuid.UUID(row["version_id"]) if "version_id" in row else key)
+
+
+def _version(things: Things, happening: Happening, key: uuid.UUID) -> Subject:
+    version = things.versions.get(key)
     if version is None:
         return _of_stream(things, happening)
     model = version.model
@@ -114,7 +161,7 @@ def _of_alias(things: Things, happening: Happening, key: uuid.UUID, row: Row) ->
     model = things.model(happening)
     if model is None:
         return Subject(str(name))
-    return Subject(f"{model}@{name}", page("desk:model", model.team.slug, model.slug))
+    return Subject(f"{model}@{name}", page("desk:alias", model.team.slug, model.slug, name))
 
 
 def _of_incident(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
@@ -127,10 +174,11 @@ def _of_run(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> S
 
 
 def _of_finding(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    """Its own page; a finding about what a replay found names the version."""
-    of_version = row["kind"] == "replay-differs" and row["about"]
-    about = _of_version(things, happening, uuid.UUID(row["about"]), {}) if of_version else _of_stream(things, happening)
-    return Subject(about.words, page("desk:finding", key) or about.path)
+    """Its own page. What a finding of ours came from names the version or the alias; one by hand names what it stands with."""
+    origin = things.found_at.get(uuid.UUID(row["about"])) if row["about"] else None
+    about = _version(things, happening, origin) if isinstance(origin, uuid.UUID) else _of_stream(things, happening)
+    words = f"{about.words}@{origin}" if isinstance(origin, str) else about.words
+    return Subject(words, page("desk:finding", key))
 
 
 def _of_recall(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
@@ -139,17 +187,22 @@ def _of_recall(things: Things, happening: Happening, key: uuid.UUID, row: Row) -
 
 
 def _of_quarantine(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    """The version where one alone is told of; the line where several are."""
-    return _of_stream(things, happening) if happening.is_more_than_one else _of_version(things, happening, key, row)
+    """The version where one alone is told of, with the page of its way out; the line where several are."""
+    if happening.is_more_than_one:
+        return _of_stream(things, happening)
+    return Subject(_of_version(things, happening, key, row).words, page("desk:quarantine", key))
 
 
 def _of_edge(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    return _of_version(things, happening, uuid.UUID(row["child_id"]), {})
+    return _version(things, happening, uuid.UUID(row["child_id"]))
 
 
 def _of_purge(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    about = _of_stream(things, happening)
-    return Subject(about.words, page("desk:purge", key) or about.path)
+    return Subject(_of_stream(things, happening).words, page("desk:purge", key))
+
+
+def _of_profile(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
+    return Subject(_of_stream(things, happening).words, page("desk:profile", key))
 
 
 def _of_policy(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
@@ -165,7 +218,8 @@ def _of_tier_table(things: Things, happening: Happening, key: uuid.UUID, row: Ro
 
 
 def _of_alias_rule(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
-    return Subject(f"{row['alias']} in {_team(happening.team)}", page("desk:alias-rules"))
+    team = _team(happening.team)
+    return Subject(f"{row['alias']} in {team}", page("desk:alias-rights", team))
 
 
 def _of_webhook(things: Things, happening: Happening, key: uuid.UUID, row: Row) -> Subject:
@@ -187,8 +241,10 @@ _SUBJECTS: dict[str, Callable[[Things, Happening, uuid.UUID, Row], Subject]] = {
     "release.policy": _of_policy,
     "release.alias_rule": _of_alias_rule,
     "catalog.version": _of_version,
+    "catalog.correction": _of_version,
     "catalog.edge": _of_edge,
     "compression.run": _of_run,
+    "provenance.profile": _of_profile,
     "provenance.ruling": _of_ruling,
     "monitoring.incident": _of_incident,
     "oversight.finding": _of_finding,
@@ -216,6 +272,12 @@ def _of_stream(things: Things, happening: Happening) -> Subject:
             f"{use_case.team.slug}/{use_case.slug}, a use case",
             page("desk:use-case", use_case.team.slug, use_case.slug),
         )
+    if kind == "recipe":
+        recipe = Recipe.objects.select_related("team").get(pk=key)
+        return Subject(f"{recipe.team.slug}/{recipe.slug}, a recipe")
+    if kind == "policy":
+        policy = Policy.objects.get(pk=key)
+        return Subject(str(policy), page("desk:policy", policy.slug, policy.number))
     if kind == "licence":
         return Subject(str(Licence.objects.get(pk=key)), page("desk:licence", key))
     if kind == "team":

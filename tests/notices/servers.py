@@ -208,6 +208,30 @@ def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
                 kept.release.set()
 
 
+class _Drip(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        """The head of a TLS record of 16 KiB, and then a byte now and again."""
+        released: threading.Event = self.server.released  # type: ignore[attr-defined]
+        try:
+            self.request.sendall(b"\x16\x03\x03\x40\x00")
+            while not released.wait(0.05):
+                self.request.sendall(b"\x02")
+        except OSError:
+            return
+
+
+@contextmanager
+def dripping() -> Iterator[int]:
+    """A server on 127.0.0.1 that never ends its greeting; its port."""
+    with _Threads(("127.0.0.1", 0), _Drip) as server:
+        server.released = threading.Event()  # type: ignore[attr-defined]
+        with _serving(server):
+            try:
+                yield server.server_address[1]
+            finally:
+                server.released.set()  # type: ignore[attr-defined]
+
+
 def certificate_for(name: str, folder: Path) -> tuple[Path, ssl.SSLContext]:
     """A certificate for a host name that signs itself: the file to trust, and the context of a server."""
     key = ec.generate_private_key(ec.SECP256R1())

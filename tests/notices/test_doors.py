@@ -202,7 +202,31 @@ def test_a_refused_webhook_says_why_and_keeps_what_was_typed(world: World, page:
     assert not Webhook.objects.exists()
 
 
-def test_pages_of_webhooks_are_for_administrators(world: World, page: Callable[[str], Client]) -> None:
+def test_who_watches_over_a_webhook_sees_it_without_its_path_and_cannot_touch_it(
+    world: World, api: Api, page: Callable[[str], Client]
+) -> None:
+    row, _ = services.register_webhook(actor=world.cast.root, url=URL, kinds=["*"], team=world.team)
+    services.register_webhook(actor=world.cast.root, url=URL, kinds=["*"])
+    (listed,) = api("carla").get("/api/v1/webhooks").json()["items"]
+    assert (listed["id"], listed["url"]) == (str(row.pk), "https://hooks.example.org/...")
+    shown = page("carla").get("/webhooks/")
+    assert "https://hooks.example.org/..." in words(shown)
+    assert "word-in-the-path" not in shown.content.decode()
+    assert "Register another one" not in words(shown)
+    assert "New secret" not in words(shown)
+    assert page("carla").post(f"/webhooks/{row.pk}/resend/").status_code == 404
+
+
+def test_whoever_only_looks_at_everything_still_runs_the_webhooks_of_his_team(world: World) -> None:
+    world.person("tess", Role.ADMINISTRATOR)
+    access.grant_membership(actor=world.cast.root, person=world.cast.people["tess"], role=Role.VIEWER, team=None)
+    mine, _ = services.register_webhook(actor=world.cast.root, url=URL, kinds=["*"], team=world.team)
+    services.register_webhook(actor=world.cast.root, url=URL, kinds=["*"])
+    tess = world.cast.omar.__class__(actor_id=world.cast.people["tess"].pk, via="cli")
+    assert list(queries.webhooks(tess)) == [mine]
+
+
+def test_pages_of_webhooks_are_for_those_who_watch_over_them(world: World, page: Callable[[str], Client]) -> None:
     row, _ = services.register_webhook(actor=world.cast.root, url=URL, kinds=["*"])
     assert page("ada").get("/webhooks/").status_code == 403
     assert page("ada").post(f"/webhooks/{row.pk}/end/").status_code == 404

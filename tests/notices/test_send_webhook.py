@@ -15,11 +15,11 @@ import pytest
 
 from audit.positions import position_of
 from registry.digests import canonical
-from registry.errors import Conflict, Invalid
+from registry.errors import Conflict, Forbidden, Invalid
 from registry.notices import addresses, calls, queries, sending, services
 from registry.notices.models import Outgoing, Webhook
 from registry.release.models import Approval
-from tests.notices.servers import Receiver, certificate_for, receiver
+from tests.notices.servers import Receiver, certificate_for, dripping, receiver
 from tests.world import World
 
 Asking = Callable[[], Approval]
@@ -72,8 +72,12 @@ def test_the_documented_verifier_refuses_what_is_forged_old_or_seen(
     assert not verify(secret, call.headers, call.body + b" ", seen)
     assert not verify(secret, call.headers, call.body, seen, now=time.time() + 400)
     assert not verify(secret, {**call.headers, "Pressmark-Timestamp": str(int(time.time()) + 1)}, call.body, seen)
+    assert not verify(secret, {**call.headers, "Pressmark-Signature": "v1=\xe9"}, call.body, seen)
+    assert not verify(secret, {}, call.body, seen)
     assert verify(secret, call.headers, call.body, seen)
     assert not verify(secret, call.headers, call.body, seen)
+    other_id = {**call.headers, "Pressmark-Event": "01890a5d-ac96-774b-bcce-b302099a80ff"}
+    assert not verify(secret, other_id, call.body, seen), "a recorded call under another id is the same call"
 
 
 def test_nothing_that_somebody_typed_leaves(world: World, asking: Asking, hook: Receiver, register: Register) -> None:
@@ -135,6 +139,40 @@ def test_a_receiver_that_drips_is_cut(
     assert sending.send_due() == 0
     assert time.monotonic() - began < 5
     assert "does not answer" in Outgoing.objects.get(webhook__isnull=False).last_error
+
+
+def test_a_receiver_that_drips_its_greeting_is_cut(
+    asking: Asking, register: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "DEADLINE_SECONDS", 0.4)
+    with dripping() as port:
+        register(url=f"https://127.0.0.1:{port}/in")
+        asking()
+        began = time.monotonic()
+        assert sending.send_due() == 0
+        assert time.monotonic() - began < 5
+    assert "does not" in Outgoing.objects.get(webhook__isnull=False).last_error
+
+
+def test_what_was_given_up_is_sent_again_when_somebody_asks(
+    world: World, asking: Asking, hook: Receiver, register: Register
+) -> None:
+    row, _ = register("approval.requested")
+    asking()
+    Outgoing.objects.filter(webhook=row).update(attempts=sending.ATTEMPTS - 1)
+    hook.status = 500
+    due_again()
+    sending.send_due()
+    assert queries.delivery(row).given_up == 1
+    hook.status = 204
+    assert sending.send_due() == 0
+    assert services.resend_webhook(actor=world.cast.root, webhook=row) == 1
+    assert sending.send_due() == 1
+    fares = queries.delivery(row)
+    assert (fares.waiting, fares.given_up, fares.last_error) == (0, 0, "")
+    assert services.resend_webhook(actor=world.cast.root, webhook=row) == 0, "what was taken is not sent twice"
+    with pytest.raises(Forbidden):
+        services.resend_webhook(actor=world.cast.carla, webhook=row)
 
 
 def test_a_receiver_that_hangs_delays_no_other_and_is_asked_once(
@@ -210,7 +248,7 @@ REFUSED = [
     "https://127.0.0.1/", "https://10.0.0.1/", "https://192.168.1.1/", "https://172.16.0.1/", "https://169.254.169.254/latest",
     "https://192.0.0.192/opc/v2/", "https://168.63.129.16/", "https://192.88.99.1/", "https://[fec0::1]/", "https://[3fff::1]/",
     "https://0.0.0.0/", "https://100.64.0.1/", "https://224.0.0.1/", "https://[::1]/", "https://[fe80::1]/", "https://[fd00::1]/",
-    "https://[::ffff:10.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "http://127.0.0.1:8000/",
+    "https://[::ffff:10.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "https://[::10.0.0.1]/", "https://[::]/", "http://127.0.0.1:8000/",
     "https://hooks.example.org/" + "a" * 500,
 ]  # fmt: skip
 

@@ -29,7 +29,7 @@ class Notices(Page):
             "wants_mail": queries.wants_mail(caller),
             "address": Actor.objects.get(pk=caller.actor_id).email,
             "mail_leaves": bool(settings.PRESSMARK_MAIL_HOST),
-            "runs_webhooks": queries.may_run_webhooks(caller),
+            "sees_webhooks": queries.may_see_webhooks(caller),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -24,6 +25,7 @@ from registry.notices.outbox import EVERYTHING
 from registry.notices.rules import KINDS
 
 WHOLE = ""
+_SHOWN = 100
 
 
 class WebhookForm(forms.Form):
@@ -39,15 +41,33 @@ class WebhookForm(forms.Form):
     team = forms.ChoiceField(label="Of", required=False)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A row of the list."""
+
+    row: Webhook
+    fares: queries.Delivery
+    address: str
+    may_run: bool
+
+
 class Webhooks(Page):
-    """The webhooks that the reader administers, and the form for another one."""
+    """The webhooks that the reader watches over, and for whoever administers any the form for another one."""
 
     template = "notices/webhooks.html"
     section = "notices"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        rows = [(row, queries.delivery(row)) for row in queries.webhooks(caller)[:100]]
-        return {"webhooks": rows, "form": kwargs.get("form") or _form(caller, None)}
+        rows = list(queries.webhooks(caller)[:_SHOWN])
+        fares = queries.deliveries(rows)
+        runs_any = bool(_teams_to_run(caller))
+        return {
+            "webhooks": [
+                Shown(r, fares[r.pk], queries.address_of(caller, r), queries.may_run(caller, r)) for r in rows
+            ],
+            "form": (kwargs.get("form") or _form(caller, None)) if runs_any else None,
+            "full": len(rows) == _SHOWN,
+        }
 
 
 class _ShowsSecret(Act):
@@ -106,6 +126,16 @@ class RotateWebhook(_ShowsSecret):
         return services.rotate_webhook(actor=caller, webhook=queries.get_webhook(caller, kwargs["webhook"]))
 
 
+class ResendWebhook(Act):
+    """What was given up is tried again."""
+
+    page = Webhooks
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        again = services.resend_webhook(actor=caller, webhook=queries.get_webhook(caller, kwargs["webhook"]))
+        return reverse("desk:webhooks"), f"{again} notices wait to be sent again."
+
+
 class EndWebhook(Act):
     """The address is told of nothing any more."""
 
@@ -116,16 +146,22 @@ class EndWebhook(Act):
         return reverse("desk:webhooks"), "The address is told of nothing any more."
 
 
-def _form(caller: Caller, data: Mapping[str, str] | None) -> WebhookForm:
-    """With the teams that the caller administers, and the whole installation where he does."""
-    form = WebhookForm(data)
+def _teams_to_run(caller: Caller) -> list[tuple[str, str]]:
+    """The teams whose webhooks the caller may register, and the whole installation first."""
     teams = [
         (str(team.pk), team.slug)
         for team in readable(Team.objects.order_by("slug"), caller, team="pk")
         if permissions.may(caller.actor_id, "webhook.register", team.pk)
     ]
     whole = [(WHOLE, "the whole installation")] if permissions.may(caller.actor_id, "webhook.register", None) else []
+    return [*whole, *teams]
+
+
+def _form(caller: Caller, data: Mapping[str, str] | None) -> WebhookForm:
+    """With what the caller administers."""
+    form = WebhookForm(data)
     field = form.fields["team"]
     assert isinstance(field, forms.ChoiceField)
-    field.choices, field.required = [*whole, *teams], not whole
+    field.choices = _teams_to_run(caller)
+    field.required = WHOLE not in dict(field.choices)
     return form
