@@ -16,7 +16,7 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from registry.access.queries import readable_team_ids
-from registry.catalog.closure import EVERYTHING, Closure, id_of, raw_of
+from registry.catalog.closure import EVERYTHING, id_of, raw_of
 from registry.catalog.descendants import descendants_of
 from registry.catalog.models import Correction, ModelVersion
 from registry.catalog.stated import stated
@@ -147,7 +147,7 @@ def _with_terms(terms: Mapping[uuid.UUID, TermsDocument], changed: Collection[uu
 def _differing(distances: Mapping[uuid.UUID, int], before: _Replacement, after: _Replacement) -> list[Affected]:
     changes: dict[uuid.UUID, tuple[Change, ...]] = {}
     for batch in _batches(distances):
-        made = read_sources(Closure(batch, up=True, limit=EVERYTHING), set())
+        made = read_sources(batch, limit=EVERYTHING)
         roots = [raw_of(key) for key in batch]
         one = assess(roots, before.applied(made), made.links)
         other = assess(roots, after.applied(made), made.links)

@@ -48,11 +48,22 @@ _LINES = """
         edge.role, CAST(edge.operations AS text), edge.grade
     FROM near JOIN catalog_edge edge ON edge.{end} = near.id
 """
-_LINKS = """
+_MADE_OF = """
     SELECT CAST(edge.child_id AS text),
         COALESCE(CAST(edge.parent_id AS text), CAST(edge.dataset_version_id AS text), edge.parent_digest),
-        CASE WHEN edge.role = '{data}' AND CAST(edge.operations AS text) <> '[]' THEN '{shaping}' ELSE edge.role END
-    FROM near JOIN catalog_edge edge ON edge.{end} = near.id
+        CASE WHEN edge.role = '{data}' AND CAST(edge.operations AS text) <> '[]' THEN '{shaping}' ELSE edge.role END,
+        CAST(COALESCE(
+            (SELECT correction.licence_id FROM catalog_correction correction
+             WHERE correction.version_id = edge.parent_id AND correction.licence_id IS NOT NULL
+             ORDER BY correction.number DESC LIMIT 1),
+            version.licence_id
+        ) AS text)
+    FROM near JOIN catalog_edge edge ON edge.child_id = near.id LEFT JOIN catalog_version version ON version.id = edge.parent_id
+    LIMIT {links}
+"""
+_CHILDREN = """
+    SELECT CAST(edge.parent_id AS text), CAST(edge.child_id AS text)
+    FROM near JOIN catalog_edge edge ON edge.parent_id = near.id
 """
 _SHOWN = """
     JOIN catalog_version child ON child.id = edge.child_id
@@ -62,6 +73,11 @@ _VERSIONS = """
     SELECT CAST(version.id AS text), version.digest, version.number, version.size_bytes,
         CAST(version.licence_id AS text), CAST(model.team_id AS text), model.slug
     FROM near JOIN catalog_version version ON version.id = near.id JOIN catalog_model model ON model.id = version.model_id
+"""
+_THINGS = """
+    SELECT CAST(version.id AS text), version.digest, version.number, version.size_bytes,
+        CAST(version.licence_id AS text), CAST(model.team_id AS text), model.slug
+    FROM catalog_version version JOIN catalog_model model ON model.id = version.model_id WHERE version.id IN ({ids})
 """
 _CORRECTED = """
     SELECT CAST(correction.version_id AS text), CAST(correction.licence_id AS text)
@@ -144,13 +160,16 @@ class Closure:
         """The versions, the starts included, nearest first."""
         return [row[0] for row in self._read("SELECT CAST(id AS text) FROM near", self._given)]
 
-    def links(self) -> list[tuple[str, str, str]]:
-        """The edges that `lines` gives as child, source (see `Line.source`) and role alone, in an order of their own.
+    def children(self) -> list[tuple[str, str]]:
+        """Downwards: each version with one that was made of it, in no order."""
+        return self._read(_CHILDREN + self._shown, [*self._given, *self._teams])
 
-        Data that went in by an operation stands in the role SHAPING_DATA.
+    def made_of(self, limit: int) -> list[tuple[str, str, str, str | None]]:
+        """Upwards, in one walk: child, source (see `Line.source`), role, and the licence stated for a source that is a version.
+
+        Data that went in by an operation stands in the role SHAPING_DATA. At most `limit` rows.
         """
-        sql = _LINKS.format(end=self._end, data=DATA, shaping=SHAPING_DATA) + self._shown
-        return sorted(self._read(sql, [*self._given, *self._teams]))
+        return sorted(self._read(_MADE_OF.format(data=DATA, shaping=SHAPING_DATA, links=int(limit)), self._given))
 
     def lines(self) -> list[Line]:
         """The edges, oldest first: upwards those to everything that the versions were made from, downwards those to children."""
@@ -167,6 +186,17 @@ class Closure:
 
     def _read(self, sql: str, given: list[Any]) -> list[tuple[Any, ...]]:
         return _read(self._walk + sql, given)
+
+
+def versions_of(raws: Collection[str]) -> dict[str, Thing]:
+    """What those of the ids are that belong to versions, each as it was registered."""
+    wanted = sorted(raws)
+    found: dict[str, Thing] = {}
+    for start in range(0, len(wanted), _BATCH):
+        batch = [id_of(raw) for raw in wanted[start : start + _BATCH]]
+        rows = _read(_THINGS.format(ids=_places(batch)), [_bound(key) for key in batch])
+        found |= {row[0]: Thing(*row) for row in rows}
+    return found
 
 
 def data_of(raws: Collection[str]) -> dict[str, Thing]:

@@ -52,7 +52,7 @@ def _read(starts: set[str], children_of_data: set[str]) -> dict[str, set[str]]:
     while wanted:
         below = set(wanted)
         for batch in _batches(wanted, _STARTS):
-            for child, parent, _ in Closure([id_of(raw) for raw in batch], up=False, limit=EVERYTHING).links():
+            for parent, child in Closure([id_of(raw) for raw in batch], up=False, limit=EVERYTHING).children():
                 onward.setdefault(parent, set()).add(child)
                 below.add(child)
         new = below - seen

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from registry.catalog.terms import EffectiveTerms, Proof
-from registry.catalog.terms_levels import DATA, SHAPING_DATA
+from registry.catalog.terms_levels import CIRCLE, DATA, SHAPING_DATA
 from registry.provenance.licences import ANSWERS, OWN_PREFIX, is_category
 
 TERM_NAMES = {
@@ -130,6 +130,8 @@ def _what_to_do(ground: Ground) -> str:
     """The way on from an answer that is no yes."""
     if ground.answer == "forbidden":
         return _instead(ground)
+    if ground.source == CIRCLE.label:
+        return "Ask whoever runs the registry: an edge was written past its services; the verification of the ledger names it."
     if ground.licence == "not known":
         return f"Register what {ground.source} is, with its licence; what is outside has no terms here."
     if "each ask that derivatives carry them" in ground.sentence:

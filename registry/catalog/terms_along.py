@@ -9,78 +9,96 @@ Rules:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from registry.catalog import lineage
-from registry.catalog.closure import Closure, Thing, data_of, id_of, raw_of, words_in
-from registry.catalog.lineage import Teams, expressions_of, label_of, shown, teams_of
+from registry.catalog.closure import EVERYTHING, Closure, Thing, data_of, id_of, raw_of, versions_of, words_in
+from registry.catalog.lineage import Teams, label_of, shown, teams_of
 from registry.catalog.models import ModelVersion
 from registry.catalog.stated import stated
-from registry.catalog.terms import EffectiveTerms, effective_terms
+from registry.catalog.terms import EffectiveTerms, Labels, effective_terms
 from registry.catalog.terms_levels import DATA, SHAPING_DATA, Link, Source, Way
 from registry.provenance.licences import TermsDocument
+from registry.provenance.models import Licence
 from registry.provenance.ruled_terms import terms_in_force
 
 _BEYOND = "beyond"
 _DATA_ROLES = (DATA, SHAPING_DATA)
+_LINKS_PER_NODE = 20
 Answers = tuple[dict[str, tuple[str, str]], tuple[str, ...]]
 
 
 def terms_along(version: ModelVersion, teams: Teams) -> EffectiveTerms:
     """The effective terms of a version; sources of other teams are named by digest alone."""
     root = raw_of(version.pk)
-    closure = Closure([version.pk], up=True, limit=lineage.MAX_NODES + 1)
-    made = read_sources(closure, teams)
-    truncated = len(made.sources) > lineage.MAX_NODES
+    made = read_sources([version.pk], limit=lineage.MAX_NODES + 1)
+    truncated = made.cut or len(made.sources) > lineage.MAX_NODES
     if truncated:
         label = f"what lies beyond {lineage.MAX_NODES} sources of the lineage"
         made.sources[_BEYOND] = Source(_BEYOND, "outside", label)
         made.links.append(Link(root, _BEYOND, "base"))
-    found = effective_terms(root, made.sources, made.links)
+    found = effective_terms(root, made.sources, made.links, _labels(made.sources, teams))
     found.notes.extend(_silences(version, truncated))
     return found
 
 
 class Made(NamedTuple):
-    """What versions were made from, with the terms of each source."""
+    """What versions were made from, with the terms of each source. What is here has no label yet: see `_labels`."""
 
     sources: dict[str, Source]
     links: list[Way]
     licences: dict[str, str]
     """The licence (raw id) of each source that has one."""
+    cut: bool
+    """Whether more links were there than were read."""
 
 
-def read_sources(closure: Closure, teams: Teams) -> Made:
-    """Everything that a closure upwards reaches. What belongs to teams that may not be shown is named by digest alone."""
-    versions = closure.versions()
-    links = [link for link in closure.links() if link[1] in versions or not _is_cut(link)]
-    rows = {parent for _, parent, role in links if role in _DATA_ROLES}
-    data = data_of({raw for raw in rows if ":" not in raw})
-    things = versions | data
-    expressions, names = expressions_of(things.values()), teams_of(things.values())
-    known = read_answers(terms_in_force(id_of(raw) for raw in expressions))
-    open_teams = {raw for raw in names if shown(teams, raw)}
+def read_sources(starts: Collection[uuid.UUID], *, limit: int) -> Made:
+    """Everything that versions were made from, by any number of steps, and they themselves."""
+    most = min(limit * _LINKS_PER_NODE, EVERYTHING)
+    rows = Closure(starts, up=True, limit=limit).made_of(most)
+    licences = {raw_of(key): raw_of(known.licence_id) for key, known in stated(starts).items()}
+    licences |= {parent: licence for _, parent, _, licence in rows if licence is not None}
+    versions = set(licences)
+    data = data_of({parent for _, parent, role, _ in rows if role in _DATA_ROLES and ":" not in parent})
+    licences |= {raw: thing.licence for raw, thing in data.items()}
+    expressions, known = _read_licences(set(licences.values()))
     sources = {}
-    for raw, thing in things.items():
-        label = (
-            label_of(thing, names)
-            if thing.team in open_teams
-            else _foreign("data" if raw in data else "a model", thing)
-        )
-        answers, notes = known[thing.licence]
-        kind = "dataset" if raw in data else "version"
-        sources[raw] = Source(raw, kind, label, expressions[thing.licence], answers, words_in(thing.uses), notes)
-    for _, parent, role in links:
+    for raw, licence in licences.items():
+        answers, notes = known[licence]
+        kind, uses = ("version", ()) if raw in versions else ("dataset", words_in(data[raw].uses))
+        sources[raw] = Source(raw, kind, "", expressions[licence], answers, uses, notes)
+    for _, parent, role, _ in rows:
         if parent not in sources:
             what = "data" if role in _DATA_ROLES else "a model"
             sources[parent] = Source(parent, "outside", f"{what} outside this registry ({parent[:19]}...)")
-    return Made(sources, links, {raw: thing.licence for raw, thing in things.items()})
+    return Made(sources, [row[:3] for row in rows], licences, len(rows) == most)
 
 
-def _is_cut(link: Way) -> bool:
-    """Whether the parent is a version: one that was not read lies beyond the limit."""
-    return link[2] not in _DATA_ROLES and ":" not in link[1]
+def _read_licences(raws: Collection[str]) -> tuple[dict[str, str], dict[str, Answers]]:
+    """Expressions and answers by raw id of the licence."""
+    terms = terms_in_force(id_of(raw) for raw in raws)
+    named = Licence.objects.filter(pk__in=terms).values_list("pk", "expression")
+    return {raw_of(key): expression for key, expression in named}, read_answers(terms)
+
+
+def _labels(sources: Mapping[str, Source], teams: Teams) -> Labels:
+    """What sources are called for a reader of these teams."""
+
+    def labels(keys: Collection[str]) -> Mapping[str, str]:
+        found = {key: sources[key].label for key in keys if key in sources and sources[key].kind == "outside"}
+        here = [key for key in keys if key in sources and key not in found]
+        versions = versions_of([key for key in here if sources[key].kind == "version"])
+        things = versions | data_of([key for key in here if sources[key].kind == "dataset"])
+        names = teams_of(things.values())
+        open_teams = {raw for raw in names if shown(teams, raw)}
+        for raw, thing in things.items():
+            what = "a model" if raw in versions else "data"
+            found[raw] = label_of(thing, names) if thing.team in open_teams else _foreign(what, thing)
+        return found
+
+    return labels
 
 
 def read_answers(terms: Mapping[uuid.UUID, TermsDocument]) -> dict[str, Answers]:

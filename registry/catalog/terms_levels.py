@@ -1,19 +1,20 @@
 """How strict each term is at every source of a lineage: the arithmetic beneath `terms`, for all sources in one pass. Pure.
 
 Rules: those at the top of `terms`. A level is the place of an answer in ANSWERS; the higher, the stricter. Few combinations of
-levels occur in a lineage, however long it is, so what each hands on is worked out once.
+levels occur in a lineage, however long it is, so what each hands on is worked out once. A lineage that runs in a circle was written
+past the services: what a link that closes one hands on is not known, and CIRCLE stands in the place of its parent.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from registry.provenance.licences import ANSWERS, TERMS
 
-WEIGHT_ROLES = ("base", "student-start", "merge-input")
+WEIGHT_ROLES = frozenset(("base", "student-start", "merge-input"))
 DATA, SHAPING_DATA = "data", "data that shaped it"
 """A link to rows; the second where the edge itself says by which operations they went in, whatever the data was meant for."""
 SHAPING_USES = ("training", "calibration")
@@ -29,6 +30,7 @@ Levels = tuple[int, ...]
 """One level for each of TERMS, in that order."""
 NOTHING: Levels = (0,) * len(TERMS)
 NOT_KNOWN: Levels = (UNKNOWN,) * len(TERMS)
+NO_FAMILY: frozenset[str] = frozenset()
 
 
 class Source(NamedTuple):
@@ -41,6 +43,9 @@ class Source(NamedTuple):
     answers: Mapping[str, tuple[str, str]] | None = None
     uses: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+CIRCLE = Source("circle", "outside", "a circle in the lineage: a version stands among its own ancestors")
 
 
 class Link(NamedTuple):
@@ -66,6 +71,8 @@ class Route(NamedTuple):
 class Assessed(NamedTuple):
     """What a pass over a lineage found."""
 
+    sources: Mapping[str, Source]
+    """By key, with CIRCLE where the lineage runs in one."""
     order: Sequence[str]
     """Every source, each after all that it was made from."""
     parents: Mapping[str, Sequence[Way]]
@@ -88,31 +95,48 @@ class Assessed(NamedTuple):
 
 
 def assess(roots: Iterable[str], sources: Mapping[str, Source], links: Iterable[Way]) -> Assessed:
-    """The levels of the roots and of everything that they were made from. Raises ValueError on a cycle."""
+    """The levels of the roots and of everything that they were made from."""
     parents: dict[str, list[Way]] = {}
     for link in links:
         parents.setdefault(link[0], []).append(link)
-    order = _ancestors_first(roots, parents)
-    known: dict[int, Levels] = {}
+    order, closing = _ancestors_first(roots, parents)
+    if closing:
+        order.insert(0, CIRCLE.key)
+        sources = {**sources, CIRCLE.key: CIRCLE}
+        parents = {key: [_opened(link, closing) for link in found] for key, found in parents.items()}
+    known: dict[tuple[int, str | None], tuple[Levels, frozenset[str]]] = {}
     own: dict[str, Levels] = {}
     levels: dict[str, Levels] = {}
     families: dict[str, frozenset[str]] = {}
     for key in order:
         source = sources[key]
-        own[key] = found = _own_levels(source, known)
-        family = _own_family(source, found)
+        alike = (id(source.answers), source.licence)
+        if alike not in known:  # sources under one licence share one mapping of answers, which is read once
+            known[alike] = (_own_levels(source), _own_family(source))
+        own[key], family = known[alike]
+        found = own[key]
         for _, parent, role in parents.get(key, ()):
-            way = way_of(role, sources[parent])
-            found = _stricter(found, handed_on(way, levels[parent]))
-            if families[parent] and _binds(way, sources[parent]):
-                family |= families[parent]
+            handed, theirs = levels[parent], families[parent]
+            if role not in WEIGHT_ROLES:  # by far the most: weights hand everything on as it is
+                way = way_of(role, sources[parent])
+                handed = handed_on(way, handed)
+                theirs = theirs if theirs and _binds(way, sources[parent]) else NO_FAMILY
+            if handed is not found:
+                found = _stricter(found, handed)
+            if not theirs <= family:
+                family |= theirs
         levels[key], families[key] = found, family
-    return Assessed(order, parents, own, levels, families)
+    return Assessed(sources, order, parents, own, levels, families)
 
 
-def _ancestors_first(roots: Iterable[str], parents: Mapping[str, Sequence[Way]]) -> list[str]:
-    """Every source once, each after all that it was made from."""
+def _opened(link: Way, closing: Container[Way]) -> Way:
+    return Link(link[0], CIRCLE.key, "base") if link in closing else link
+
+
+def _ancestors_first(roots: Iterable[str], parents: Mapping[str, Sequence[Way]]) -> tuple[list[str], set[Way]]:
+    """Every source once, each after all that it was made from; and the links that close a circle."""
     order: list[str] = []
+    closing: set[Way] = set()
     state: dict[str, bool] = {}
     stack = [(root, False) for root in roots]
     while stack:
@@ -123,34 +147,25 @@ def _ancestors_first(roots: Iterable[str], parents: Mapping[str, Sequence[Way]])
         elif key not in state:
             state[key] = False
             stack.append((key, True))
-            for _, parent, _ in parents.get(key, ()):
-                before = state.get(parent)
+            for link in parents.get(key, ()):
+                before = state.get(link[1])
                 if before is False:
-                    raise ValueError(f"the lineage runs in a circle at {parent}")
-                if before is None:
-                    stack.append((parent, False))
-    return order
+                    closing.add(link)
+                elif before is None:
+                    stack.append((link[1], False))
+    return order, closing
 
 
-def _own_levels(source: Source, known: dict[int, Levels]) -> Levels:
-    """The levels of its own answers; sources under one licence share one mapping, which is read once."""
+def _own_levels(source: Source) -> Levels:
     if source.answers is None:
         return NOT_KNOWN
-    key = id(source.answers)
-    if key not in known:
-        known[key] = tuple(ANSWERS.index(source.answers[term][0]) for term in TERMS)
-    return known[key]
+    return tuple(ANSWERS.index(source.answers[term][0]) for term in TERMS)
 
 
-def _own_family(source: Source, own: Levels) -> frozenset[str]:
-    if source.answers is None or own[_SHARE_ALIKE] != CONDITIONS:
-        return frozenset()
-    return _family(source.licence or "")
-
-
-@functools.lru_cache(maxsize=1024)
-def _family(licence: str) -> frozenset[str]:
-    return frozenset({_FAMILY.sub("", licence)})
+def _own_family(source: Source) -> frozenset[str]:
+    if source.answers is None or source.answers["share_alike"][0] != "conditions":
+        return NO_FAMILY
+    return frozenset({_FAMILY.sub("", source.licence or "")})
 
 
 @functools.lru_cache(maxsize=16_384)

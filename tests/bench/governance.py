@@ -22,6 +22,7 @@ SHAPES = ("layers", "chain", "star")
 LIMIT_MS = 500.0
 _WHAT = {
     "terms": "effective terms with proof",
+    "terms_listed": "the same with every source listed",
     "descendants": "all descendants, for a recall",
     "terms_cte": "plain recursive statement upwards",
     "descendants_cte": "plain recursive statement downwards",
