@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
     client = client_of(options)
     key = options.recall
     if ":" in key:
-        found = [row for row in client.get("recalls")["items"] if row["about"] == key and row["ended_at"] is None]
+        found = client.get("recalls", [("about", key)])["items"]
         key = str(only_one(found, f"no recall of {key} is open", "The page of recalls lists them.")["id"])
     row = client.end_recall(key, options.reason)
     print(

@@ -45,6 +45,8 @@ def _tell(found: Mapping[str, Any]) -> None:
     unnamed = found["versions"] - found["hidden"] - len(found["shown"])
     if unnamed:
         print(f"  and {unnamed} more")
+    if not found["whole"]:
+        print("  counted is what you may read; who may start a recall learns how much it stops elsewhere")
     if found["hidden"]:
         belong = "belongs" if found["hidden"] == 1 else "belong"
         print(f"  {found['hidden']} {belong} to teams whose things you may not read; their owners are told")

@@ -4,22 +4,26 @@ Rules:
 - a version is in quarantine from the recall on, or from its registration if it was made later, until the recall ends or its own
   release is granted; a release of a version releases nothing that was made from it;
 - nothing lets a version in quarantine pass: no policy, no waiver, no emergency;
-- what was recalled is named to readers of its team; owners of what it stops learn that it stops, and when.
+- what was recalled is named to readers of its team; owners of what it stops learn that it stops, and when;
+- how much it stops in all is told to those who may start or end it, and to readers of the whole instance; to everybody else, what
+  it stops of theirs.
 """
 
 from __future__ import annotations
 
 import uuid
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
-from registry.access.queries import get_readable, readable_team_ids
+from registry.access.permissions import may
+from registry.access.queries import get_readable, readable, readable_team_ids
 from registry.catalog.models import ModelVersion
 from registry.errors import Conflict, NotFound
 from registry.events import Caller
 from registry.oversight.queries import team_of_stream
+from registry.provenance.models import DatasetVersion, Licence
 from registry.provenance.subjects import Subject
-from registry.release.stopping_models import Quarantine, Recall
+from registry.release.stopping_models import Quarantine, QuarantineAct, QuarantineActKind, Recall, RecallKind
 
 # --- what is in quarantine ---
 
@@ -68,10 +72,9 @@ def release_asked(quarantine: Quarantine) -> bool:
 
 def waiting_releases(caller: Caller) -> list[Quarantine]:
     """Quarantines whose release waits for a decision, in the teams of the caller, oldest request first."""
-    teams = readable_team_ids(caller.actor_id)
-    rows = _rows().filter(ended_at=None, acts__isnull=False).distinct().order_by("pk")
-    rows = rows if teams is None else rows.filter(model__team__in=teams)
-    return [row for row in rows if release_asked(row)]
+    newest = QuarantineAct.objects.filter(quarantine=OuterRef("pk")).order_by("-pk").values("kind")[:1]
+    waiting = _rows().annotate(newest=Subquery(newest)).filter(ended_at=None, newest=QuarantineActKind.REQUESTED)
+    return list(readable(waiting, caller, team="model__team").order_by("pk"))
 
 
 # --- recalls ---
@@ -82,19 +85,38 @@ def _recalls() -> QuerySet[Recall]:
 
 
 def open_recall_of(subject: Subject) -> Recall | None:
-    """The recall of exactly this record that has not ended."""
-    return _recalls().filter(kind=subject.kind, about=subject.about, ended_at=None).first()
+    """The recall of exactly this that has not ended; licences are what they say, whichever of its rows was named."""
+    about = {subject.about}
+    if subject.kind == RecallKind.LICENCE:
+        expression = Licence.objects.values("expression").filter(pk=subject.about)
+        about |= set(Licence.objects.filter(expression__in=expression).values_list("pk", flat=True))
+    return _recalls().filter(kind=subject.kind, about__in=about, ended_at=None).first()
 
 
-def recalls(caller: Caller) -> list[Recall]:
+def recalls(caller: Caller) -> QuerySet[Recall]:
     """Recalls of what the caller may read, and those that stop a version of the caller's teams; newest first."""
-    return [row for row in _recalls() if may_see(caller, row)]
+    teams = readable_team_ids(caller.actor_id)
+    if teams is None:
+        return _recalls()
+    if not teams:
+        return _recalls().none()
+    model = ModelVersion.objects.filter(pk=OuterRef("about"), model__team__in=teams)
+    data = DatasetVersion.objects.filter(pk=OuterRef("about"), dataset__team__in=teams)
+    stops = Quarantine.objects.filter(recall=OuterRef("pk"), model__team__in=teams)
+    return _recalls().filter(Q(kind=RecallKind.LICENCE) | Exists(model) | Exists(data) | Exists(stops))
+
+
+def open_recalls_named(caller: Caller, reference: str) -> list[Recall]:
+    """Open recalls of what is written `dataset_version:team/rows@1` and the like, as far as the caller may read its name."""
+    kind, _, subject = reference.partition(":")
+    rows = recalls(caller).filter(kind=kind, subject=subject, ended_at=None)
+    return [row for row in rows if may_name(caller, row)]
 
 
 def get_recall(caller: Caller, key: uuid.UUID) -> Recall:
     """A recall by id, if it is of something that the caller may read, or stops something of the caller's teams."""
-    row = _recalls().filter(pk=key).first()
-    if row is None or not may_see(caller, row):
+    row = recalls(caller).filter(pk=key).first()
+    if row is None:
         raise NotFound("There is no such recall, or you may not see it.", hint="The page of recalls lists them.")
     return row
 
@@ -106,9 +128,6 @@ def may_name(caller: Caller, recall: Recall) -> bool:
     return teams is None or (bool(teams) and owner is None) or owner in teams
 
 
-def may_see(caller: Caller, recall: Recall) -> bool:
-    """Whether the recall concerns the caller at all."""
-    teams = readable_team_ids(caller.actor_id)
-    if may_name(caller, recall):
-        return True
-    return Quarantine.objects.filter(recall=recall, model__team__in=teams or ()).exists()
+def may_count(caller: Caller, team_id: uuid.UUID | None) -> bool:
+    """Whether the caller learns how much a recall of something of a team (None: of the instance) stops in teams of others."""
+    return readable_team_ids(caller.actor_id) is None or may(caller.actor_id, "recall.start", team_id)

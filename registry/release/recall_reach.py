@@ -5,7 +5,7 @@ Rules:
   expression that names it, or was made with data under it; of a version, that version; and then all descendants, over any edge;
 - files with the same weights are the same work: bringing them again under another name takes nothing out of a recall;
 - whoever is named a parent, or has the rows, by digest alone is reached as well;
-- names are for readers of a team; everybody else gets numbers.
+- names are for readers of a team; who may recall gets the numbers of all teams, everybody else those of his own.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, Correction, Edge, ModelVersion, RegisteredModel
 from registry.errors import Invalid
 from registry.events import Caller
+from registry.oversight.queries import team_of_stream
+from registry.provenance.dataset_files import states_holding, states_within
 from registry.provenance.licences import parts_of
 from registry.provenance.models import DatasetVersion, Licence
 from registry.provenance.stated import TEXTS, stated_data, states_under
 from registry.provenance.subjects import Subject
 from registry.release.models import AliasAssignment
+from registry.release.quarantines import may_count
 from registry.release.stopping_models import Quarantine, Recall, RecallKind
 
 SHOWN = 200
@@ -39,7 +42,10 @@ T = TypeVar("T", str, uuid.UUID)
 
 
 def reached_by(kind: str, about: uuid.UUID) -> dict[uuid.UUID, int]:
-    """Ids of all versions that a recall stops, each with its smallest number of steps; 0 is what is recalled itself."""
+    """Ids of all versions that a recall stops, each with a number of steps; 0 is what is recalled itself.
+
+    The steps are the fewest over recorded edges; below files with the same weights they are counted from the nearest of these.
+    """
     if kind == RecallKind.DATASET_VERSION:
         return _closed({}, same_rows(about))
     if kind == RecallKind.LICENCE:
@@ -83,17 +89,19 @@ def _same_weights(versions: Collection[uuid.UUID]) -> Iterator[tuple[uuid.UUID, 
 
 
 def same_rows(dataset_version: uuid.UUID) -> set[uuid.UUID]:
-    """States of data that are the same rows, under whatever name; the given one is among them."""
-    digest = DatasetVersion.objects.get(pk=dataset_version).digest
-    same = DatasetVersion.objects.filter(digest=digest).values_list("pk", flat=True) if digest else ()
-    return {dataset_version, *same}
+    """States of data that hold all of its rows, under whatever name; the given one is among them."""
+    return states_holding([DatasetVersion.objects.get(pk=dataset_version)])
 
 
 def licences_naming(expression: str) -> set[uuid.UUID]:
     """Registered licences of that expression, or of one that joins it to others; a choice of several names each of them."""
-    wanted = {expression} if len(parts_of(expression)) > 1 else set(parts_of(expression))
-    rows = Licence.objects.values_list("pk", "expression")
-    return {key for key, text in rows if text == expression or wanted & set(parts_of(text))}
+    return {key for key, text in Licence.objects.values_list("pk", "expression") if _names(expression, text)}
+
+
+def _names(expression: str, other: str) -> bool:
+    """Whether another expression names this one: the same, or one licence among several."""
+    parts = set(parts_of(expression))
+    return other == expression or (len(parts) == 1 and bool(parts & set(parts_of(other))))
 
 
 def _stated_under(licences: Collection[uuid.UUID]) -> set[uuid.UUID]:
@@ -105,17 +113,13 @@ def _stated_under(licences: Collection[uuid.UUID]) -> set[uuid.UUID]:
 
 def live_moves(version_ids: Collection[uuid.UUID]) -> list[AliasAssignment]:
     """The moves by which aliases serve these versions now, oldest model first."""
-    wanted = set(version_ids)
     later = AliasAssignment.objects.filter(alias=OuterRef("alias"), number__gt=OuterRef("number"))
-    serving = AliasAssignment.objects.filter(~Exists(later), version__isnull=False).values_list("pk", "version_id")
-    keys = [
-        key for key, version in serving.iterator() if version in wanted
-    ]  # aliases are fewer than descendants may be
+    serving = AliasAssignment.objects.filter(~Exists(later))
     found: list[AliasAssignment] = []
-    for batch in batches(keys):
-        rows = AliasAssignment.objects.filter(pk__in=batch).order_by("pk")
+    for batch in batches(version_ids):
+        rows = serving.filter(version__in=batch).order_by("pk")
         found += rows.select_related("alias", "model__team", "model__owner", "version")
-    return found
+    return sorted(found, key=lambda move: move.pk.int)
 
 
 # --- what a recall would do, for who decides on it ---
@@ -132,9 +136,13 @@ class Reached:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a recall would stop: numbers of everything, names of what the reader may see, live ones first."""
+    """What a recall would stop: names of what the reader may see, live ones first, and numbers.
+
+    `whole`: the numbers are of all teams; else of those that the reader may see, and `hidden` is 0.
+    """
 
     subject: Subject
+    whole: bool
     versions: int
     models: int
     teams: int
@@ -146,29 +154,33 @@ class Preview:
 
 def preview(caller: Caller, subject: Subject) -> Preview:
     """What `start_recall` would do now. The caller must have read the subject; nothing is written."""
-    return _told(caller, subject, reached_by(subject.kind, subject.about))
+    whole = may_count(caller, subject.team_id)
+    return _told(caller, subject, reached_by(subject.kind, subject.about), whole)
 
 
 def stopped_by(caller: Caller, recall: Recall, subject: Subject) -> Preview:
     """What a recall stopped, in the same shape: also what was made later, and what was released since."""
     rows = Quarantine.objects.filter(recall=recall).values_list("version_id", "distance")
-    return _told(caller, subject, dict(rows))
+    return _told(caller, subject, dict(rows), may_count(caller, team_of_stream(recall.stream)))
 
 
-def _told(caller: Caller, subject: Subject, reached: dict[uuid.UUID, int]) -> Preview:
-    aliases: dict[uuid.UUID, list[str]] = {}
-    for move in live_moves(reached):
-        assert move.version_id is not None
-        aliases.setdefault(move.version_id, []).append(move.alias.slug)
+def _told(caller: Caller, subject: Subject, reached: dict[uuid.UUID, int], whole: bool) -> Preview:
     teams = readable_team_ids(caller.actor_id)
     owners = {key: (model, team) for key, model, team in _owners(reached)}
     visible = [key for key, (_, team) in owners.items() if teams is None or team in teams]
+    if not whole:
+        owners = {key: owners[key] for key in visible}
+    aliases: dict[uuid.UUID, list[str]] = {}
+    for move in live_moves(owners):
+        assert move.version_id is not None
+        aliases.setdefault(move.version_id, []).append(move.alias.slug)
     first = sorted(visible, key=lambda key: (key not in aliases, reached[key], key.int))[:SHOWN]
     rows = ModelVersion.objects.select_related("model__team").in_bulk(first)
     shown = [Reached(rows[key], reached[key], tuple(sorted(aliases.get(key, ())))) for key in first]
     return Preview(
         subject=subject,
-        versions=len(reached),
+        whole=whole,
+        versions=len(owners),
         models=len({model for model, _ in owners.values()}),
         teams=len({team for _, team in owners.values()}),
         live=len(aliases),
@@ -219,15 +231,17 @@ def recalls_met_by(version: ModelVersion) -> dict[uuid.UUID, int]:
 
 def _of_data(data: QuerySet[DatasetVersion]) -> set[uuid.UUID]:
     rows = list(data.select_related("licence", *TEXTS))
-    same = DatasetVersion.objects.filter(digest__in={row.digest for row in rows if row.digest})
-    about = {row.pk for row in rows} | set(same.values_list("pk", flat=True))
-    found = Recall.objects.filter(kind=RecallKind.DATASET_VERSION, about__in=about, ended_at=None)
+    found = Recall.objects.filter(kind=RecallKind.DATASET_VERSION, about__in=states_within(rows), ended_at=None)
     return set(found.values_list("pk", flat=True)) | _of_licences(
         {said.licence.pk for said in stated_data(rows).values()}
     )
 
 
 def _of_licences(licences: set[uuid.UUID]) -> set[uuid.UUID]:
-    found = Recall.objects.filter(kind=RecallKind.LICENCE, ended_at=None).values_list("pk", "about")
-    expressions = dict(Licence.objects.filter(pk__in={about for _, about in found}).values_list("pk", "expression"))
-    return {key for key, about in found if licences & licences_naming(expressions[about])}
+    found = dict(Recall.objects.filter(kind=RecallKind.LICENCE, ended_at=None).values_list("pk", "about"))
+    if not found:
+        return set()
+    stated = Licence.objects.filter(pk__in={*licences, *found.values()})
+    expressions = dict(stated.values_list("pk", "expression"))
+    own = [expressions[key] for key in licences if key in expressions]
+    return {key for key, about in found.items() if any(_names(expressions[about], text) for text in own)}

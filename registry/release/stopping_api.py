@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 
-from registry.access.http import Command, Query
+from registry.access.http import Command, Query, keyset_page
 from registry.catalog import queries as catalog
 from registry.digests import time_text
 from registry.events import Caller
 from registry.oversight.document_api import ABOUT
+from registry.oversight.queries import team_of_stream
 from registry.oversight.subjects import find_subject, subject_of
 from registry.release import quarantines, recall_reach, services
 from registry.release.api import ReasonInput
@@ -23,7 +24,7 @@ _ABOUT_HELP = "dataset_version:team/rows@1, version:team/model@3 or licence:CC-B
 
 
 def preview_body(found: Preview) -> dict[str, Any]:
-    """What a recall stops, as the API shows it: numbers of everything, names of what the reader may see."""
+    """What a recall stops: names of what the reader may see; numbers of all teams where `whole`, else of his."""
     rows = [
         {
             "version": str(item.version),
@@ -35,6 +36,7 @@ def preview_body(found: Preview) -> dict[str, Any]:
     ]
     return {
         "about": found.subject.reference,
+        "whole": found.whole,
         "versions": found.versions,
         "models": found.models,
         "teams": found.teams,
@@ -47,11 +49,12 @@ def preview_body(found: Preview) -> dict[str, Any]:
 def recall_body(caller: Caller, row: Recall) -> dict[str, Any]:
     """A recall for a reader: what was recalled and why is named to readers of its team."""
     named = quarantines.may_name(caller, row)
+    counted = quarantines.may_count(caller, team_of_stream(row.stream))
     return {
         "id": str(row.pk),
         "about": f"{row.kind}:{row.subject}" if named else f"a {row.kind.replace('_', ' ')} of another team",
         "reason": str(row.reason) if named else None,
-        "affected": row.affected if named else None,
+        "affected": row.affected if counted else None,
         "recalled_by": str(row.recalled_by_id) if named else None,
         "recalled_at": time_text(row.recalled_at),
         "ended_at": time_text(row.ended_at) if row.ended_at else None,
@@ -97,7 +100,17 @@ class StartRecallInput(serializers.Serializer[Any]):
 
 
 @extend_schema_view(
-    get=extend_schema(operation_id="list_recalls", responses={200: dict}),
+    get=extend_schema(
+        operation_id="list_recalls",
+        parameters=[
+            OpenApiParameter(
+                "about", str, description="Only the open recalls of this, written as when it was started."
+            ),
+            OpenApiParameter("after", str),
+            OpenApiParameter("limit", int),
+        ],
+        responses={200: dict},
+    ),
     post=extend_schema(operation_id="start_recall", request=StartRecallInput, responses={201: dict}),
 )
 class StartRecall(Command, Query):
@@ -106,7 +119,10 @@ class StartRecall(Command, Query):
     input = StartRecallInput
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        return {"items": [recall_body(caller, row) for row in quarantines.recalls(caller)], "next": None}
+        if query.get("about"):
+            found = quarantines.open_recalls_named(caller, query["about"])
+            return {"items": [recall_body(caller, row) for row in found], "next": None}
+        return keyset_page(quarantines.recalls(caller), query, lambda row: recall_body(caller, row), newest_first=True)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         subject = find_subject(caller, data["about"])

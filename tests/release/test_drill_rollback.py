@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audit.models import Entry
-from registry.errors import Forbidden, NotFound
+from registry.errors import Conflict, Forbidden, NotFound
 from registry.monitoring import queries as monitoring
 from registry.oversight.subjects import of_version
 from registry.release import queries, services
@@ -58,6 +58,25 @@ def test_where_there_is_nowhere_to_go_that_is_what_it_finds(world: World) -> Non
     row = drilled(world, parent.model)
     assert (row.version, row.eligible) == (None, False)
     assert "served no other version before" in row.reasons[0]
+
+
+def test_of_a_suspended_alias_it_leaves_out_what_was_suspended_unless_that_is_named(world: World) -> None:
+    parent, child = world.released_pair()
+    services.suspend(actor=world.cast.otto, model=parent.model, alias="production", reason="It answers nonsense.")
+    assert (drilled(world, parent.model).version, drilled(world, parent.model).eligible) == (parent, True)
+    again = drilled(world, parent.model, to_version=child)
+    assert (again.version, again.eligible) == (child, True)
+
+
+def test_a_suspended_alias_that_served_one_version_says_how_to_serve_it_again(world: World) -> None:
+    only = world.parent_version()
+    world.promoted(only)
+    services.suspend(actor=world.cast.otto, model=only.model, alias="production", reason="A false alarm.")
+    given = {"actor": world.cast.otto, "model": only.model, "alias": "production", "reason": "It was none."}
+    with pytest.raises(Conflict) as refused:
+        services.roll_back(**given)
+    assert f"Name version {only.number} to serve that again" in refused.value.hint
+    assert services.roll_back(**given, to_version=only).version == only
 
 
 def test_who_may_drill(world: World) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, connection
 
+from audit.verification.replay import compare
 from registry.errors import Problem
 from registry.oversight.models import Finding
 from registry.oversight.subjects import of_version
 from registry.release import queries, services
 from registry.release.quarantines import quarantined
+from registry.release.stopping_models import Quarantine
 from tests.release.test_start_recall import recall
 from tests.world import Cast, World
 
@@ -52,6 +54,33 @@ def test_whatever_is_registered_meanwhile_is_in_quarantine_all_the_same() -> Non
     children = [answer for answer in answers[1:] if not isinstance(answer, Exception)]
     assert len(children) == 6, answers
     assert [quarantined(child) == [answers[0]] for child in children] == [True] * 6
+
+
+def test_what_is_registered_while_a_recall_ends_is_never_left_in_a_quarantine_that_nobody_can_end() -> None:
+    world = World(Cast.assemble())
+    parent = world.parent_version()
+    elsewhere = world.model()
+    row = recall(world, of_version(parent))
+    made = [lambda seed=seed: world.derived_version(parent, model=elsewhere, seed=seed) for seed in range(710, 714)]
+    answers = at_once(lambda: services.end_recall(actor=world.cast.carla, recall=row, reason="It was wrong."), *made)
+    assert [answer for answer in answers if isinstance(answer, Exception)] == []
+    assert not Quarantine.objects.filter(recall=row, ended_at=None).exists()
+
+
+def test_a_release_that_is_granted_while_its_recall_ends_is_told_as_one_or_the_other() -> None:
+    world = World(Cast.assemble())
+    parent, child = world.released_pair()
+    row = recall(world, of_version(parent))
+    held = child.quarantines.get(ended_at=None)
+    services.request_quarantine_release(actor=world.cast.ada, quarantine=held, reason="Not made with it.")
+    ended, released = at_once(
+        lambda: services.end_recall(actor=world.cast.carla, recall=row, reason="It was wrong."),
+        lambda: services.grant_quarantine_release(actor=world.cast.omar, quarantine=held, reason="Seen."),
+    )
+    assert not isinstance(ended, Exception), ended
+    assert not isinstance(released, Exception) or "has ended" in str(released), released
+    assert not Quarantine.objects.filter(ended_at=None).exists()
+    assert compare() == []
 
 
 def test_a_promotion_at_the_same_moment_comes_before_and_is_told_or_does_not_come() -> None:

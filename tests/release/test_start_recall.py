@@ -19,12 +19,14 @@ from registry.errors import Blocked, Conflict, Forbidden, Invalid
 from registry.events import Caller
 from registry.oversight.models import Finding
 from registry.oversight.subjects import of_dataset_version, of_licence, of_model, of_version
+from registry.provenance import services_licences
 from registry.release import queries, services
 from registry.release.models import AliasAssignment
 from registry.release.quarantines import quarantined
 from registry.release.recall_reach import preview
 from registry.release.stopping_models import Quarantine, Recall
 from tests.world import World
+from tests.worlds.http import api
 
 guarantee = pytest.mark.db_guarantee
 
@@ -132,6 +134,72 @@ def test_other_teams_are_reached_and_named_to_themselves_alone(world: World, out
     ]
     assert event["team"] == str(outsider_team.pk)
     assert preview(caller, of_version(parent)).hidden == 0
+
+
+def test_owners_elsewhere_learn_of_theirs_alone_and_readers_without_the_right_count_nothing_of_others(
+    world: World, outsider_team: Team
+) -> None:
+    parent = world.parent_version()
+    world.derived_version(parent, seed=44)
+    foreign, _ = child_elsewhere(world, outsider_team, parent)
+    access.grant_membership(
+        actor=world.cast.root, person=world.cast.people["eve"], role=Role.COMPLIANCE_OFFICER, team=outsider_team
+    )
+    reader = preview(world.cast.otto, of_version(parent))
+    assert (reader.whole, reader.versions, reader.models, reader.teams, reader.hidden) == (False, 2, 1, 1, 0)
+    officer = Caller(actor_id=world.person("cleo", Role.COMPLIANCE_OFFICER).pk, via="cli")
+    row = recall(world, of_version(parent), actor=officer)
+    told = api("cleo").get(f"/api/v1/recalls/{row.pk}").json()
+    stops = told["stops"]
+    assert (told["affected"], stops["versions"], stops["hidden"], stops["whole"]) == (3, 3, 1, True)
+    answer = api("eve").get(f"/api/v1/recalls/{row.pk}")
+    theirs = answer.json()
+    counted = {name: theirs["stops"][name] for name in ("whole", "versions", "models", "teams", "live", "hidden")}
+    assert counted == {"whole": False, "versions": 1, "models": 1, "teams": 1, "live": 0, "hidden": 0}
+    assert (theirs["affected"], theirs["about"], theirs["reason"]) == (None, "a version of another team", None)
+    assert [item["version"] for item in theirs["stops"]["shown"]] == [str(foreign)]
+    for secret in (str(parent.pk), str(parent.model.pk), parent.digest, parent.model.slug, str(world.team.pk)):
+        assert secret not in answer.content.decode()
+    for door in ("end", ""):
+        refused = api("eve").post(f"/api/v1/recalls/{row.pk}/{door}".rstrip("/"), {"reason": "Ours."}, format="json")
+        assert refused.status_code in (403, 405)
+
+
+def test_recalls_are_listed_page_by_page_and_found_by_what_was_recalled(world: World, outsider_team: Team) -> None:
+    versions = [world.version(world.governed_model(), seed=seed) for seed in (21, 22, 23)]
+    rows = [recall(world, of_version(version)) for version in versions]
+    client = api("otto")
+    first = client.get("/api/v1/recalls?limit=2").json()
+    rest = client.get(f"/api/v1/recalls?limit=2&after={first['next']}").json()
+    assert [item["id"] for item in [*first["items"], *rest["items"]]] == [str(row.pk) for row in reversed(rows)]
+    named = f"version:{versions[1]}"
+    assert [item["id"] for item in client.get(f"/api/v1/recalls?about={named}").json()["items"]] == [str(rows[1].pk)]
+    services.end_recall(actor=world.cast.carla, recall=rows[1], reason="It was wrong.")
+    assert client.get(f"/api/v1/recalls?about={named}").json()["items"] == []
+    access.grant_membership(
+        actor=world.cast.root, person=world.cast.people["eve"], role=Role.ENGINEER, team=outsider_team
+    )
+    assert api("eve").get("/api/v1/recalls").json()["items"] == []
+    assert api("eve").get(f"/api/v1/recalls/{rows[0].pk}").status_code == 404
+
+
+def test_a_licence_is_recalled_by_what_it_says_whichever_of_its_rows_is_named(world: World) -> None:
+    texts = [world.upload(text).digest for text in (b"You may look.", b"You may look, and listen.")]
+    older, newer = (
+        services_licences.register_licence(
+            actor=world.cast.ada, team=world.team, expression="LicenseRef-own", text_digest=digest
+        )
+        for digest in texts
+    )
+    assert older.pk != newer.pk
+    model = world.governed_model()
+    version = world.version(model, seed=41, licence="LicenseRef-own")
+    officer = world.officer()
+    row = recall(world, of_licence(older), actor=officer)
+    assert quarantined(version) == [row]
+    assert quarantined(world.version(model, seed=42, licence="LicenseRef-own")) == [row]
+    with pytest.raises(Conflict, match="recalled already"):
+        recall(world, of_licence(newer), actor=officer)
 
 
 @pytest.mark.parametrize("what", ["data", "data by digest", "licence", "corrected licence", "same weights"])

@@ -22,6 +22,8 @@ from registry.provenance.subjects import Subject
 from registry.release import quarantines, recall_reach, services
 from registry.release.stopping_models import QuarantineAct, Recall
 
+_SHOWN = 100
+
 
 class ReasonForm(forms.Form):
     """Why."""
@@ -52,9 +54,11 @@ class Recalls(Page):
     section = "recalls"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        rows = quarantines.recalls(caller)
         held = Membership.objects.filter(actor_id=caller.actor_id, ended_at=None)
         return {
-            "lines": [recall_line(caller, row) for row in quarantines.recalls(caller)],
+            "lines": [recall_line(caller, row) for row in rows[:_SHOWN]],
+            "more": rows.count() - _SHOWN,
             "waiting": quarantines.waiting_releases(caller),
             "may_start": held.filter(role__in=PERMISSIONS["recall.start"]).exists(),
         }

@@ -80,8 +80,9 @@ def end_recall(*, actor: Caller, recall: Recall, reason: str) -> Recall:
         row.ended_at, row.ended_by_id, row.ended_reason = opened.now, actor.actor_id, text
         row.save(update_fields=["ended_at", "ended_by", "ended_reason"])
         emit("recall.ended", row, text, team=team_id, awaited=True)
-        open_rows = Quarantine.objects.filter(recall=row, ended_at=None).order_by("model_id", "pk")
-        stopped = list(open_rows.select_related("model"))
+        open_rows = Quarantine.objects.filter(recall=row, ended_at=None).order_by("pk")
+        # a release that is granted at this moment ends its row itself: what is told here is what was open under the lock
+        stopped = list(open_rows.select_related("model").select_for_update(no_key=True, of=("self",)))
         open_rows.update(ended_at=opened.now)
         for quarantine in stopped:
             quarantine.ended_at = opened.now
@@ -95,7 +96,12 @@ def follow_recalls(opened: Unit, version: ModelVersion) -> None:
     met = recall_reach.recalls_met_by(version)
     if not met:
         return
-    recalls = Recall.objects.in_bulk(met)
+    # a recall that ends at this moment either waits for this unit and ends what it adds, or adds nothing any more
+    rows = Recall.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=met, ended_at=None).order_by("pk")
+    recalls = {row.pk: row for row in rows}
+    met = {key: distance for key, distance in met.items() if key in recalls}
+    if not met:
+        return
     steps = {version.pk: 0, **dict(catalog.descendants_of(version_ids=[version.pk]))}
     known = set(
         Quarantine.objects.filter(version_id__in=steps, recall_id__in=met).values_list("version_id", "recall_id")

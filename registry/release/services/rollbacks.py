@@ -68,7 +68,8 @@ def check_rollback(
         checked = check_bytes(target.version)
     except BytesDiffer as error:
         bytes_problem = error
-        target = Target(target.version, target.approval, (*target.reasons, error.detail))
+        reasons = tuple(dict.fromkeys((*target.reasons, error.detail)))  # of what was purged, both say the same
+        target = Target(target.version, target.approval, reasons)
     if target.reasons:
         raise _refused(target, bytes_problem, next_eligible(history, alias, target.version))
     return target, checked
@@ -92,7 +93,7 @@ def roll_back(
         demand_fresh(target.version, proof)
         again = judge_target(history_of(locked, alias), alias, target.version, opened.now)
         if again.reasons or again.approval is None or again.gate is None:
-            raise _refused(again, None, None)
+            raise _refused(again, None, None, hint="Something changed since it was looked at: try again.")
         write_verdict(opened, again.version, again.gate)
         return append_move(opened, locked, alias, MoveKind.ROLLED_BACK, approval=again.approval, reason=reason)
 
@@ -102,12 +103,18 @@ def choose_target(history: list[AliasAssignment], alias: str, to_version: ModelV
     if to_version is None:
         candidates = queries.rollback_candidates(history)
         if not candidates:
-            raise Conflict(
-                f"'{alias}' served no other version before.", hint="Suspend it, or promote an approved version.",
-                code="no-target",
-            )  # fmt: skip
+            raise _nowhere(history, alias)
         to_version = candidates[0]
     return judge_target(history, alias, to_version)
+
+
+def _nowhere(history: list[AliasAssignment], alias: str) -> Conflict:
+    """What is said where nothing was served before: a suspended alias may be given back what it served, if that is named."""
+    hint = "Suspend it, or promote an approved version."
+    if history[0].version_id is None:
+        only = next(move.version for move in history if move.version is not None)
+        hint = f"It is suspended. Name version {only.number} to serve that again, or promote an approved version."
+    return Conflict(f"'{alias}' served no other version before.", hint=hint, code="no-target")
 
 
 def judge_target(
@@ -189,8 +196,12 @@ def next_eligible(history: list[AliasAssignment], alias: str, refused: ModelVers
     return None
 
 
-def _refused(target: Target, bytes_problem: BytesDiffer | None, offered: ModelVersion | None) -> Problem:
-    hint = f"You can roll back to {offered} instead." if offered else "No earlier version would do; suspend the alias."
+def _refused(
+    target: Target, bytes_problem: BytesDiffer | None, offered: ModelVersion | None, hint: str = ""
+) -> Problem:
+    if not hint:
+        nothing = "No earlier version would do; suspend the alias."
+        hint = f"You can roll back to {offered} instead." if offered else nothing
     if quarantined(target.version):
         hint += f" Or ask for its release from quarantine: `pressmark request-quarantine-release {target.version}`."
     detail = f"{target.version} cannot be rolled back to: {target.reasons[0]}"
