@@ -92,7 +92,7 @@ def gather(
         waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
         incumbent=incumbent.digest if incumbent else None,
         first_approved=first.digest if first else None,
-        tier_answered=inputs_governance.tier_answered(use_case),
+        tier_answered=inputs_governance.tier_answered(use_case, back_on),
         evaluation_data=data.of_evidence(evidence),
         findings=inputs_governance.open_findings(version, back_on),
         documents=data.documents_of(inputs_governance.of_version(version, use_case.pk if use_case else None)),

@@ -32,12 +32,15 @@ def _left_behind(model_id: uuid.UUID, alias: str) -> frozenset[uuid.UUID]:
     return frozenset(emergencies.values_list("pk", flat=True)) | frozenset(stopped.values_list("pk", flat=True))
 
 
-def tier_answered(use_case: UseCase | None) -> bool:
-    """Whether the tier is at least what the answers to the table in force say."""
+def tier_answered(use_case: UseCase | None, back_on: str | None = None) -> bool:
+    """Whether the tier is at least what the answers to the table in force say; on the way back, to any table.
+
+    A new table asks for new answers before the next release; it must not bar the way out of a bad one meanwhile.
+    """
     if use_case is None or use_case.tier_table_id is None:
         return False
     found = standing(use_case)
-    return found.in_force and found.follows
+    return found.follows and (found.in_force or back_on is not None)
 
 
 def documents(about: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DocumentInput]]:
