@@ -45,6 +45,12 @@ class Calibration:
     tokenizer: Path | None = None
 
     @classmethod
+    def of_inputs(cls, path: Path, plan: Plan | None, tokenizer: Path | None) -> Calibration:
+        """Reads a file of rows whose labels do not matter. Raises DataError (data_missing, no_usable_row, data_does_not_fit)."""
+        plan = replace(plan or Plan(), label=None, slices=(), protected=(), sequence=None)
+        return cls(read_rows(path, plan), plan, tokenizer)
+
+    @classmethod
     def of(cls, path: Path, plan: Plan | None, tokenizer: Path | None) -> Calibration:
         """Reads a file of labelled rows. Raises DataError (data_missing, no_usable_row, data_does_not_fit)."""
         plan = Plan(task="classification") if plan is None else plan

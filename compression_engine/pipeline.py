@@ -30,7 +30,7 @@ from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.formats import onnx_io
 from compression_engine.limits import limits
-from compression_engine.methods.int8_weights import Report
+from compression_engine.methods.report import Report
 from compression_engine.opening import TOKENIZER_NAME, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
@@ -118,14 +118,18 @@ def _needed(evaluation: Path | None) -> Path:
 
 def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, parent: Path) -> Calibration | None:
     """What the recipe's steps look at; None where none looks at data. Raises DataError (data_missing, ...)."""
-    needing = [number for number, step in enumerate(recipe.steps, start=1) if step.spec.needs_calibration]
+    needing = [number for number, step in enumerate(recipe.steps, start=1) if step.needs_calibration]
     if not needing:
         return None
+    labelled = any(step.spec.needs_labels for step in recipe.steps)
     if path is None:
-        hint = "Give calibration rows: inputs of the model, with the right class in the column 'label'."
+        hint = "Give calibration rows: inputs of the model" + (
+            ", with the right class in the column 'label'." * labelled or "."
+        )
         method = recipe.steps[needing[0] - 1].method
         raise DataError("data_missing", f"Step {needing[0]}: {method} needs calibration rows, there are none.", hint)
-    return Calibration.of(path, plan, onnx_io.weights_file(parent).parent / TOKENIZER_NAME)
+    read = Calibration.of if labelled else Calibration.of_inputs
+    return read(path, plan, onnx_io.weights_file(parent).parent / TOKENIZER_NAME)
 
 
 def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress, calibration: Calibration | None = None) -> Made:
@@ -140,7 +144,7 @@ def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress, calibration
             message = f"Step {number}: {step.method} takes {formats}, the model is {loaded.inspection.format}."
             raise RecipeError("recipe_does_not_fit", message, "Use a method for this format, or export the model.")
         report = Report()
-        looked_at = (calibration,) if step.spec.needs_calibration else ()
+        looked_at = (calibration,) if step.needs_calibration else ()
         import_module(step.spec.module).apply(model, dict(step.parameters), report, progress, *looked_at)
         if not report.changed:
             raise _nothing_to_do(number, step, report)

@@ -5,7 +5,9 @@ Rules of `pressmark/recipe/1`:
 - name is a slug; seed is an integer from 0 to 2^32 - 1; 1 to 32 steps;
 - a step has `method`, one of METHODS, and `parameters`: a list of {"name","value"} sorted by name;
 - the document holds every parameter of the method. A draft may leave out what has a default: `parse` fills it in, so a
-  later change of a default never changes what an old recipe means.
+  later change of a default never changes what an old recipe means;
+- a parameter that came after recipes were sealed is in the document only where it is not its default, which never changes: what
+  was sealed keeps its digest.
 """
 
 from __future__ import annotations
@@ -49,9 +51,21 @@ class Step:
         """What the table of methods says about this step's method."""
         return METHODS[self.method]
 
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether this step looks at data to make the child: its method always does, or does so with these parameters."""
+        return self.spec.needs_calibration or any(
+            self.parameters[name] == value for name, value in self.spec.calibrated_by
+        )
+
     def document(self) -> dict[str, JSON]:
         """The step as part of a recipe document."""
-        parameters = [{"name": name, "value": value} for name, value in sorted(self.parameters.items())]
+        left_out = {entry.name: entry.default for entry in self.spec.parameters if entry.added_later}
+        parameters = [
+            {"name": name, "value": value}
+            for name, value in sorted(self.parameters.items())
+            if name not in left_out or value != left_out[name]
+        ]
         return {"method": self.method, "parameters": parameters}
 
 
@@ -165,20 +179,28 @@ def _complete(spec: MethodSpec, given: Mapping[str, Value]) -> dict[str, Value]:
         if name not in known:
             allowed = ", ".join(sorted(known)) or "none"
             raise _invalid(f"{spec.name} has no parameter {name!r}.", f"It takes: {allowed}.")
-    return {name: _checked(spec, known[name], given.get(name, known[name].default)) for name in sorted(known)}
+    values = {name: _checked(spec, known[name], given.get(name, known[name].default)) for name in sorted(known)}
+    for name, parameter in known.items():
+        needed = parameter.only_with
+        if needed is not None and values[needed[0]] != needed[1] and values[name] != parameter.default:
+            message = f"The parameter {name!r} of {spec.name} does nothing where {needed[0]} is {values[needed[0]]!r}."
+            raise _invalid(message, f"Leave it out, or set {needed[0]} to {needed[1]!r}.")
+    return values
 
 
 def _checked(spec: MethodSpec, parameter: Parameter, value: Value) -> Value:
     what = f"The parameter {parameter.name!r} of {spec.name} is {value!r}."
     if parameter.kind == "boolean" and not isinstance(value, bool):
         raise _invalid(what, "Use true or false.")
-    if parameter.kind == "integer":
+    if parameter.choices:
+        # true is 1 in Python, and no choice here
+        if type(value) is not type(parameter.default) or value not in parameter.choices:
+            raise _invalid(what, f"Use one of: {', '.join(map(str, parameter.choices))}.")
+    elif parameter.kind == "integer":
         low, high = parameter.minimum, parameter.maximum
         fits = _is_integer(value) and (low is None or int(value) >= low) and (high is None or int(value) <= high)
         if not fits:
             raise _invalid(what, f"Use an integer from {low} to {high}.")
-    if parameter.kind == "text" and (not isinstance(value, str) or value not in parameter.choices):
-        raise _invalid(what, f"Use one of: {', '.join(parameter.choices)}.")
     return value
 
 

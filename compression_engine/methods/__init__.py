@@ -10,7 +10,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Parameter:
-    """One setting of a method. `kind` is integer (bounds inclusive), boolean or text (one of `choices`)."""
+    """One setting of a method. `kind` is integer (bounds inclusive, or one of `choices`), boolean or text (one of `choices`).
+
+    `added_later`: recipes were sealed before it came. A recipe holds it only where it is not its default, which never changes,
+    so that what was sealed keeps its digest and its meaning.
+    `only_with` names another parameter and the value that it must have for this one to be anything but its default.
+    """
 
     name: str
     kind: str
@@ -18,14 +23,17 @@ class Parameter:
     summary: str
     minimum: int | None = None
     maximum: int | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[int | str, ...] = ()
+    added_later: bool = False
+    only_with: tuple[str, int | bool | str] | None = None
 
 
 @dataclass(frozen=True)
 class MethodSpec:
     """What is known about a method without importing it. `module` holds `apply(model, parameters, report, progress)`.
 
-    `needs_calibration` says whether it looks at data to make the child; its `apply` then takes them behind the others.
+    `needs_calibration` says whether it always looks at data to make the child, `calibrated_by` with which values of parameters
+    it does (ask `Step.needs_calibration`); its `apply` then takes them behind the others. `needs_labels`: these rows need labels.
     `shrinks` says whether it is there to save bytes: an output of steps that are not may be as large as its parent.
     """
 
@@ -36,6 +44,8 @@ class MethodSpec:
     parameters: tuple[Parameter, ...]
     module: str
     needs_calibration: bool = False
+    calibrated_by: tuple[tuple[str, int | bool | str], ...] = ()
+    needs_labels: bool = False
     shrinks: bool = True
 
 
@@ -48,6 +58,49 @@ _MIN_ELEMENTS = Parameter(
     summary="Weights with fewer numbers than this stay as they are.",
 )
 
+_BITS = Parameter(
+    name="bits",
+    kind="integer",
+    default=8,
+    choices=(8, 4),
+    summary="Bits a number; 4 make a file half as large as 8 do, and the answers change more.",
+    added_later=True,
+)
+_GRANULARITY = Parameter(
+    name="granularity",
+    kind="text",
+    default="channel",
+    choices=("channel", "block"),
+    summary="Which numbers share a scale: those of an output channel, or blocks within it; blocks are nearer to the original "
+    "and take more room.",
+    added_later=True,
+)
+_BLOCK_SIZE = Parameter(
+    name="block_size",
+    kind="integer",
+    default=32,
+    choices=(32, 64, 128),
+    summary="How many numbers a block has.",
+    added_later=True,
+    only_with=("granularity", "block"),
+)
+_SYMMETRIC = Parameter(
+    name="symmetric",
+    kind="boolean",
+    default=True,
+    summary="Whether ranges are centred on zero; without, each scale has a zero point beside it, which takes more room.",
+    added_later=True,
+)
+_ROUNDING = Parameter(
+    name="rounding",
+    kind="text",
+    default="nearest",
+    choices=("nearest", "mse", "gptq"),
+    summary="nearest: to the nearest integer; mse: the same, with the range of least squared error; gptq: each error is made "
+    "good by the numbers that are rounded after it, weighed by inputs from calibration rows.",
+    added_later=True,
+)
+
 METHODS: dict[str, MethodSpec] = {
     spec.name: spec
     for spec in (
@@ -55,10 +108,12 @@ METHODS: dict[str, MethodSpec] = {
             name="quantize_weights",
             version="1",
             summary="Stores weights as 8-bit integers with one scale per output channel; the answers hardly change and "
-            "the speed stays that of the original, because the runtime expands the weights once, when it loads.",
+            "the speed stays that of the original, because the runtime expands the weights once, when it loads. "
+            "As 4-bit integers the file is half as large again.",
             formats=("onnx",),
-            parameters=(_MIN_ELEMENTS,),
+            parameters=(_MIN_ELEMENTS, _BITS, _GRANULARITY, _BLOCK_SIZE, _SYMMETRIC, _ROUNDING),
             module="compression_engine.methods.quantize_weights",
+            calibrated_by=(("rounding", "gptq"),),
         ),
         MethodSpec(
             name="quantize_dynamic",
@@ -87,6 +142,7 @@ METHODS: dict[str, MethodSpec] = {
             ),
             module="compression_engine.methods.calibrate_temperature",
             needs_calibration=True,
+            needs_labels=True,
             shrinks=False,
         ),
     )

@@ -19,7 +19,7 @@ from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names
 from compression_engine.measure import scores
 from compression_engine.measure.temperature import Temperature, best_temperature, spaced
-from compression_engine.methods.int8_weights import Report
+from compression_engine.methods.report import Report
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress

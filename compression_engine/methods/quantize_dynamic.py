@@ -15,7 +15,7 @@ Source of per-token activation scales: Yao et al., "ZeroQuant", 2022.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -23,8 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names, Use, attribute, integer, lift_constants
 from compression_engine.formats.onnx_io import default_opset
-from compression_engine.methods.int8_weights import Report, Rounded, Weight, find_weights, round_weight
-from compression_engine.methods.quantize_weights import expand, store, store_folded, store_rows
+from compression_engine.methods.report import Report
+from compression_engine.methods.rounding import Rounded, round_weight
+from compression_engine.methods.storing import expand, store, store_folded, store_rows
+from compression_engine.methods.weights import Weight, find_weights
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value
 
@@ -81,9 +83,9 @@ def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, 
             names = _store_product(weight, found, writer, report)
             pending += [(order[id(use.node)], use, names) for use in found]
         elif weight.is_embedding:
-            store_rows(weight, writer.names, writer.edits, report)
+            store_rows(weight, round_weight(weight), writer.names, writer.edits, report)
         else:
-            store_folded(weight, writer.names, writer.edits, report)
+            store_folded(weight, round_weight(weight), writer.names, writer.edits, report)
     # an input is rounded just before the first product that reads it, so products are written in the order of the graph
     for _, use, names in sorted(pending, key=lambda item: item[0]):
         writer.edits.replace(use.node, _product(use.node, names, writer))
@@ -131,7 +133,9 @@ def _store_product(weight: Weight, found: list[Use], writer: _Writer, report: Re
         if others:
             expand(weight.graph, name, kind, names, writer.names, writer.edits)
     elif not others:
-        names = store(weight, Rounded(np.ascontiguousarray(rounded.values.T), rounded.scale.T), writer.names)
+        names = store(
+            weight, replace(rounded, values=np.ascontiguousarray(rounded.values.T), scale=rounded.scale.T), writer.names
+        )
     else:
         names = _store_turned(weight, rounded, writer)
     writer.inner_sizes[names[0]] = rounded.values.shape[axis ^ 1]

@@ -1,83 +1,119 @@
-"""Stores weights as 8-bit integers, for the same speed and practically the same answers at a quarter of the size.
+"""Stores weights as integers of 8 or 4 bits, for the same speed and nearly the same answers at a quarter or a sixth of the size.
 
-How: a weight becomes int8 values and one float scale per output channel; the graph expands it by Cast and Mul under the
-weight's old name. The runtime computes both once, when it loads the model, because all their inputs are constant; so the
-latency is the parent's. (DequantizeLinear would be computed again at every call.) Embeddings keep their integers while
-running: rows are looked up as integers and only these are expanded.
+How: a weight becomes integers and scales (see `rounding`); the graph expands it under the weight's old name (see `storing`).
+The runtime does so once, when it loads the model, because all inputs of these nodes are constant; so the latency is the
+parent's. (DequantizeLinear would be computed again at every call.) Embeddings keep their integers while running: rows are
+looked up as integers and only these are expanded.
 
-Limits: saves storage and transfer, not the memory of the expanded weights; at most 4 times smaller.
+Limits: saves storage and transfer, not the memory of the expanded weights; at most 4 times smaller with 8 bits, 8 with 4.
 """
 
 from __future__ import annotations
 
-import onnx
-from onnx import helper, numpy_helper
+from collections import defaultdict
 
+import onnx
+
+from compression_engine.activations import Gram, Wanted, grams
+from compression_engine.calibration import Calibration
+from compression_engine.errors import RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
-from compression_engine.methods.int8_weights import Report, Rounded, Weight, find_weights, round_weight
+from compression_engine.methods.gptq import round_rows
+from compression_engine.methods.report import Report
+from compression_engine.methods.rounding import Grid, Rounded, assembled, finite, round_weight, scale_type, view_of
+from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
+from compression_engine.methods.weights import Weight, find_weights, product_of
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value
 
-FOLDED = "int8, expanded when the model is loaded"
-ROWS = "int8 rows, expanded when they are looked up"
 
+def apply(
+    model: onnx.ModelProto,
+    parameters: dict[str, Value],
+    report: Report,
+    progress: Progress,
+    calibration: Calibration | None = None,
+) -> None:
+    """Changes a model in place; `calibration` is needed for the rounding gptq. Afterwards `report` names every large weight.
 
-def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress) -> None:
-    """Changes a model in place. Raises FileRefused (weights_not_finite). Afterwards `report` names every large weight."""
-    min_elements = int(parameters["min_elements"])
+    Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit: nothing to look at for gptq), DataError.
+    """
+    min_elements, grid = int(parameters["min_elements"]), grid_of(parameters)
     lift_constants(model.graph, min_elements)
     names, edits = Names(model), Edits()
     weights = find_weights(model, min_elements, report)
+    looked_at = {} if calibration is None else _by_inputs(model, weights, grid, calibration, progress)
     for done, weight in enumerate(weights):
         progress("compress", done, len(weights), weight.tensor.name)
-        if weight.is_embedding:
-            store_rows(weight, names, edits, report)
-        else:
-            store_folded(weight, names, edits, report)
+        rounded = looked_at.get(id(weight))
+        told = _told(grid, by_inputs=rounded is not None)
+        _store(weight, rounded or round_weight(weight, grid), told, names, edits, report)
     edits.make(model)
     progress("compress", len(weights), len(weights), "all weights rounded")
 
 
-def store_folded(weight: Weight, names: Names, edits: Edits, report: Report) -> None:
-    """Stores integers and scales, and has the graph expand them under the weight's old name when it is loaded."""
-    name, kind = weight.tensor.name, weight.tensor.data_type
-    stored = store(weight, round_weight(weight), names)
-    expand(weight.graph, name, kind, stored, names, edits)
-    report.change(name, FOLDED)
+def _by_inputs(
+    model: onnx.ModelProto, weights: list[Weight], grid: Grid, calibration: Calibration, progress: Progress
+) -> dict[int, Rounded]:
+    """The weights that products read, by their identity, rounded for the inputs that calibration rows give these products."""
+    wanted: dict[Wanted, list[tuple[Weight, int]]] = defaultdict(list)
+    for weight in weights:
+        product = product_of(weight, model.graph)
+        if product is not None:
+            finite(weight)
+            wanted[Wanted(product.inputs, weight.tensor.dims[product.inner_axis])].append((weight, product.inner_axis))
+    if weights and not wanted:
+        hint = "Use the rounding mse, which needs no inputs."
+        message = (
+            "No weight is read by MatMul or Gemm alone, with an input that can be looked at: gptq has nothing to do."
+        )
+        raise RecipeError("recipe_does_not_fit", message, hint)
+    rounded: dict[int, Rounded] = {}
+    for one, gram in grams(model, calibration, list(wanted), progress):
+        for weight, inner_axis in wanted[one]:
+            progress("compress", len(rounded), len(weights), weight.tensor.name)
+            rounded[id(weight)] = _for_inputs(weight, inner_axis, gram, grid)
+    return rounded
 
 
-def expand(graph: onnx.GraphProto, name: str, kind: int, stored: tuple[str, str], names: Names, edits: Edits) -> None:
-    """Adds Cast and Mul that turn stored integers and scales back into the weight `name` of the data type `kind`."""
-    expanded = names.new(name, "expanded")
-    nodes = [
-        helper.make_node("Cast", [stored[0]], [expanded], name=names.new(name, "cast"), to=kind),
-        helper.make_node("Mul", [expanded, stored[1]], [name], name=names.new(name, "scaled")),
-    ]
-    edits.put_first(graph, nodes)
+def _for_inputs(weight: Weight, inner_axis: int, gram: Gram, grid: Grid) -> Rounded:
+    """Rounds one weight; its channels are the axis that is not summed over, whoever else reads it."""
+    array = finite(weight)
+    view = view_of(array.shape, frozenset({1 - inner_axis}), grid.block_size)
+    kind = scale_type(view.groups(array), grid, weight.tensor.data_type)
+    values, scale, zero = round_rows(array if inner_axis else array.T, gram, grid, kind)
+    size = values.shape[2]
+    if inner_axis == 0 and view.run is not None:
+        # groups follow each other as the weight lies in memory: here all channels of a block, then the next block
+        values, scale, zero = values.swapaxes(0, 1), scale.T, zero.T
+    return assembled(values.reshape(-1, size), scale.astype(kind).reshape(-1, 1), zero.reshape(-1, 1), view, grid)
 
 
-def store_rows(weight: Weight, names: Names, edits: Edits, report: Report) -> None:
-    """Stores an embedding as integer rows; each look-up fetches integers and scale of its rows and multiplies them."""
-    name, kind = weight.tensor.name, weight.tensor.data_type
-    stored, scale = store(weight, round_weight(weight), names)
-    for use in weight.uses:
-        node = use.node
-        rows, scales, expanded = (names.new(name, part) for part in ("rows", "row_scales", "rows_expanded"))
-        nodes = [
-            helper.make_node("Gather", [stored, node.input[1]], [rows], name=names.new(name, "take"), axis=0),
-            helper.make_node("Gather", [scale, node.input[1]], [scales], name=names.new(name, "take"), axis=0),
-            helper.make_node("Cast", [rows], [expanded], name=names.new(name, "cast"), to=kind),
-            helper.make_node("Mul", [expanded, scales], [node.output[0]], name=names.new(name, "scaled")),
-        ]
-        edits.replace(node, nodes)
-    report.change(name, ROWS)
+def grid_of(parameters: dict[str, Value]) -> Grid:
+    """What the parameters say of integers and scales."""
+    return Grid(
+        bits=int(parameters["bits"]),
+        block_size=int(parameters["block_size"]) if parameters["granularity"] == "block" else None,
+        symmetric=bool(parameters["symmetric"]),
+        clipped=parameters["rounding"] != "nearest",
+    )
 
 
-def store(weight: Weight, rounded: Rounded, names: Names) -> tuple[str, str]:
-    """Replaces a weight's tensor by its integers, adds the scales, and returns the names of both."""
-    name = weight.tensor.name
-    stored, scale = names.new(name, "int8"), names.new(name, "scale")
-    # the old tensor's place is reused, so that the order of tensors in the file stays that of the parent
-    weight.tensor.CopyFrom(numpy_helper.from_array(rounded.values, stored))
-    weight.graph.initializer.append(numpy_helper.from_array(rounded.scale, scale))
-    return stored, scale
+def _store(weight: Weight, rounded: Rounded, more: str, names: Names, edits: Edits, report: Report) -> None:
+    kept = weight.is_embedding
+    how = (ROWS if kept else FOLDED).replace("int8", f"int{rounded.bits}", 1) + more
+    (store_rows if kept else store_folded)(weight, rounded, names, edits, report, how)
+
+
+def _told(grid: Grid, *, by_inputs: bool) -> str:
+    """What is not as it was before there was a choice."""
+    said = []
+    if grid.block_size is not None:
+        said.append(f"blocks of {grid.block_size}")
+    if not grid.symmetric:
+        said.append("with zero points")
+    if by_inputs:
+        said.append("rounded for its inputs")
+    elif grid.clipped:
+        said.append("ranges of least squared error")
+    return f" ({', '.join(said)})" if said else ""

@@ -86,7 +86,7 @@ def operations(recipe: Recipe) -> list[str]:
 
 def needs_calibration(recipe: Recipe) -> bool:
     """Whether some step looks at data to make the child."""
-    return any(step.spec.needs_calibration for step in recipe.steps)
+    return any(step.needs_calibration for step in recipe.steps)
 
 
 def worker_lost(attempt: int) -> Failure:

@@ -86,6 +86,22 @@ def test_a_recipe_that_needs_calibration_data_is_refused_without(world: World, m
     assert world.run(calibration=world.arrays_dataset(seed=8, uses=("calibration",))).calibration is not None
 
 
+def test_a_recipe_needs_calibration_data_only_where_its_rounding_looks_at_them(world: World) -> None:
+    from compression_engine.recipe import Recipe as Steps
+    from compression_engine.recipe import Step
+
+    parameters = {"bits": 4, "granularity": "block"}
+    recipes = {
+        rounding: world.recipe(
+            rounding, Steps(rounding, (Step("quantize_weights", parameters | {"rounding": rounding}),)).document()
+        )
+        for rounding in ("gptq", "mse")
+    }
+    with pytest.raises(Invalid, match="needs calibration data"):
+        world.run(recipe=recipes["gptq"])
+    assert world.run(recipe=recipes["mse"]).calibration is None
+
+
 def test_a_model_of_several_weight_files_is_refused(world: World) -> None:
     files = {("a.onnx", "weights"): world.tiny_onnx(1), ("b.onnx", "weights"): world.tiny_onnx(2)}
     with pytest.raises(Invalid, match="2 files of weights"):

@@ -165,13 +165,15 @@ def answer(net: onnx.ModelProto | Path, feed: dict[str, Array]) -> list[Array]:
     return [np.asarray(value) for value in session.run(None, feed)]
 
 
-def applied(net: onnx.ModelProto, method: str, **parameters: Any) -> tuple[onnx.ModelProto, Any]:
+def applied(
+    net: onnx.ModelProto, method: str, calibration: Any = None, **parameters: Any
+) -> tuple[onnx.ModelProto, Any]:
     """The net after one method, with the method's report; the net itself stays as it is."""
     from importlib import import_module
 
     from compression_engine.formats import onnx_io
     from compression_engine.methods import METHODS
-    from compression_engine.methods.int8_weights import Report
+    from compression_engine.methods.report import Report
     from compression_engine.progress import silent
     from compression_engine.recipe import Step
 
@@ -180,7 +182,8 @@ def applied(net: onnx.ModelProto, method: str, **parameters: Any) -> tuple[onnx.
     onnx_io.prepare(changed)
     report = Report()
     step = Step(method, parameters)
-    import_module(METHODS[method].module).apply(changed, dict(step.parameters), report, silent)
+    looked_at = () if calibration is None else (calibration,)
+    import_module(METHODS[method].module).apply(changed, dict(step.parameters), report, silent, *looked_at)
     return changed, report
 
 

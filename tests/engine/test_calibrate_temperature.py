@@ -19,7 +19,7 @@ from compression_engine.errors import EngineError
 from compression_engine.measure import calibration as measured
 from compression_engine.measure.context import Context
 from compression_engine.methods import METHODS, calibrate_temperature
-from compression_engine.methods.int8_weights import Report
+from compression_engine.methods.report import Report
 from compression_engine.outputs import Field, Outputs
 from compression_engine.pipeline import Settings, compress
 from compression_engine.plan import Plan

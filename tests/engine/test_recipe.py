@@ -92,11 +92,54 @@ def test_a_parameter_outside_its_range_names_step_parameter_and_range(value: obj
 def test_an_unknown_parameter_names_the_step_and_what_the_method_takes() -> None:
     steps = [
         {"method": "quantize_weights"},
-        {"method": "quantize_weights", "parameters": [{"name": "bits", "value": 4}]},
+        {"method": "quantize_dynamic", "parameters": [{"name": "bits", "value": 4}]},
     ]
-    with pytest.raises(RecipeError, match=r"Step 2: quantize_weights has no parameter 'bits'") as refused:
+    with pytest.raises(RecipeError, match=r"Step 2: quantize_dynamic has no parameter 'bits'") as refused:
         Recipe.parse(draft(steps=steps))
     assert refused.value.hint == "It takes: min_elements."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("bits", 5, "8, 4"),
+        ("bits", "4", "8, 4"),
+        ("block_size", True, "32, 64, 128"),
+        ("granularity", "tensor", "channel, block"),
+        ("symmetric", 1, "true or false"),
+        ("rounding", "awq", "nearest, mse, gptq"),
+    ],
+)
+def test_a_value_that_is_no_choice_is_refused_with_the_choices(name: str, value: object, allowed: str) -> None:
+    with pytest.raises(RecipeError, match=f"'{name}' of quantize_weights") as refused:
+        Step("quantize_weights", {name: value})  # type: ignore[dict-item]
+    assert allowed in refused.value.hint
+
+
+def test_a_parameter_that_would_do_nothing_is_refused_with_what_it_needs() -> None:
+    with pytest.raises(RecipeError, match="'block_size' of quantize_weights does nothing") as refused:
+        Step("quantize_weights", {"block_size": 64})
+    assert "granularity to 'block'" in refused.value.hint
+    assert Step("quantize_weights", {"block_size": 64, "granularity": "block"}).parameters["block_size"] == 64
+
+
+def test_what_was_sealed_keeps_its_digest_when_parameters_are_added() -> None:
+    shipped = {name: entry.recipe.digest() for name, entry in shipped_recipes().items()}
+    assert shipped["smaller-same-speed"] == "sha256:5a96cd3697f6cd761a3c425db7a28a612a06d8bf937361f01e9ce12583d29363"
+    assert shipped["faster-int8"] == "sha256:7c96e21fb5641ed53d6516f086c132e1e383b2517e69a4806ba56cb3ad6fad98"
+    spelt_out: dict[str, Any] = {
+        "bits": 8,
+        "granularity": "channel",
+        "symmetric": True,
+        "rounding": "nearest",
+        "block_size": 32,
+    }
+    plain, spelt = (Recipe("a", (Step("quantize_weights", given),)) for given in ({}, spelt_out))
+    assert plain.digest() == spelt.digest()
+    assert [entry["name"] for entry in plain.document()["steps"][0]["parameters"]] == ["min_elements"]
+    assert (
+        Recipe.parse(Recipe("a", (Step("quantize_weights", {"bits": 4}),)).canonical()).steps[0].parameters["bits"] == 4
+    )
 
 
 def test_a_doubled_parameter_and_a_doubled_key_are_refused() -> None:

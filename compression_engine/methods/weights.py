@@ -1,45 +1,23 @@
-"""Finds the weights of an ONNX model that can be stored as 8-bit integers, and rounds them.
+"""Finds the weights of an ONNX model that can be stored as integers, and which of their axes are output channels.
 
 Rules:
-- symmetric: scale = largest magnitude / 127 for each output channel (each row of an embedding), zero stays zero;
-- the channels come from the operator that uses the weight, through Transpose and Identity where one lies between;
-- a weight is stored once, however many nodes use it; what is left alone is listed with the reason;
-- NaN or infinity in a weight is refused.
-Source of the scheme: Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018.
+- the channels come from the operator that uses the weight, through nodes that only move its numbers (Transpose, Slice, ...);
+- a weight is stored once, however many nodes use it; what is left alone is listed with the reason.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from compression_engine.canonical import JSON
-from compression_engine.errors import FileRefused
 from compression_engine.formats.onnx_graph import Use, attribute, graphs_of, integer, uses
+from compression_engine.methods.report import Report
 
-QMAX = 127
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
 _STANDARD = ("", "ai.onnx")
-
-
-@dataclass
-class Report:
-    """What a step did: tensors changed (and how), tensors left alone (and why)."""
-
-    changed: list[dict[str, JSON]] = field(default_factory=list)
-    left: list[dict[str, JSON]] = field(default_factory=list)
-
-    def change(self, name: str, how: str) -> None:
-        """Notes a changed tensor."""
-        self.changed.append({"how": how, "name": name})
-
-    def leave(self, name: str, reason: str) -> None:
-        """Notes a tensor that stays as it is."""
-        self.left.append({"name": name, "reason": reason})
+_PASSED_MOST = 4
 
 
 @dataclass(frozen=True)
@@ -60,11 +38,39 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Rounded:
-    """Integers and scales; `values * scale` is close to the weight. The scale broadcasts over the weight's shape."""
+class Product:
+    """How products read a two-dimensional weight: the names of what they multiply with it, and the axis that is summed over."""
 
-    values: NDArray[np.int8]
-    scale: NDArray[np.floating]
+    inputs: tuple[str, ...]
+    inner_axis: int
+
+
+def product_of(weight: Weight, main: onnx.GraphProto) -> Product | None:
+    """The product that a weight belongs to; None where something else reads it, or what it is multiplied with cannot be seen."""
+    if weight.graph is not main or len(weight.tensor.dims) != 2:
+        return None
+    found = [_read_by_product(use, main, used=uses(main), turned=False) for use in weight.uses]
+    read = [entry for entries in found for entry in entries]
+    axes = {axis for _, axis in read}
+    if not all(found) or len(axes) != 1:
+        return None
+    return Product(tuple(sorted({name for name, _ in read})), axes.pop())
+
+
+def _read_by_product(
+    use: Use, main: onnx.GraphProto, *, used: dict[str, list[Use]], turned: bool
+) -> list[tuple[str, int]]:
+    """Input and inner axis of the products behind a use; empty where one of its readers is none."""
+    node = use.node
+    if use.graph is not main or node.domain not in _STANDARD:
+        return []
+    if node.op_type == "Transpose" and not turned:
+        found = [_read_by_product(other, main, used=used, turned=True) for other in used.get(node.output[0], [])]
+        return [entry for entries in found for entry in entries] if all(found) else []
+    if use.index != 1 or node.op_type not in ("MatMul", "Gemm") or integer(node, "transA", 0):
+        return []
+    swapped = node.op_type == "Gemm" and integer(node, "transB", 0) == 1
+    return [(node.input[0], int(swapped != turned))]
 
 
 def find_weights(model: onnx.ModelProto, min_elements: int, report: Report) -> list[Weight]:
@@ -83,22 +89,6 @@ def find_weights(model: onnx.ModelProto, min_elements: int, report: Report) -> l
             else:
                 found.append(Weight(graph, tensor, tuple(used[tensor.name]), axes))
     return found
-
-
-def round_weight(weight: Weight) -> Rounded:
-    """Rounds a weight to integers from -127 to 127, one scale per channel, in the weight's own float type."""
-    array = numpy_helper.to_array(weight.tensor)
-    if not np.isfinite(array).all():
-        hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
-        raise FileRefused("weights_not_finite", f"The weight {weight.tensor.name!r} holds NaN or infinity.", hint)
-    reduced = tuple(axis for axis in range(array.ndim) if axis not in weight.channel_axes)
-    largest = np.abs(array).max(axis=reduced, keepdims=True)
-    scale = (largest.astype(np.float64) / QMAX).astype(array.dtype)
-    # a channel of zeros, or one so small that its scale is no normal number, gets a scale that cannot divide by zero
-    scale = np.where(scale >= np.finfo(array.dtype).tiny, scale, np.finfo(array.dtype).tiny).astype(array.dtype)
-    values = np.rint(array / scale)
-    np.clip(values, -QMAX, QMAX, out=values)
-    return Rounded(values.astype(np.int8), scale)
 
 
 def _channels(
@@ -134,7 +124,7 @@ def _channel_axes(use: Use, rank: int, used: dict[str, list[Use]], depth: int) -
         return frozenset({integer(node, "axis", 0) % rank})
     if node.op_type in ("LSTM", "GRU", "RNN") and index in (1, 2):
         return frozenset({0, 1})
-    if node.op_type in ("Transpose", "Identity") and depth < 4:
+    if node.op_type in ("Transpose", "Identity") and depth < _PASSED_MOST:
         return _through(node, rank, used, depth)
     return None
 

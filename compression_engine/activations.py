@@ -1,0 +1,106 @@
+"""What flows into the products of a model while it answers calibration rows, as sums that do not grow with the rows.
+
+Rules:
+- the model is run once for as many products as fit into a bounded memory, else several times, never with its own answers kept;
+- one thread, so that sums do not depend on how many there are;
+- positions that are padding do not count; a recurrent model's rows each begin with an empty state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from compression_engine.calibration import Calibration
+from compression_engine.data import Array, Encoder
+from compression_engine.errors import DataError
+from compression_engine.formats import onnx_io
+from compression_engine.limits import scratch
+from compression_engine.progress import Progress
+from compression_engine.runtime import Batch, Model, batches
+
+_THREADS = 1
+_BYTES_TOGETHER = 256 * 1024**2
+"""Most bytes of sums that are held at a time; a single larger one is made alone."""
+_DOUBLE = 8
+Gram = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Tensors whose rows count together, and the size of their last axis."""
+
+    names: tuple[str, ...]
+    size: int
+
+
+def grams(
+    model: onnx.ModelProto, calibration: Calibration, wanted: Sequence[Wanted], progress: Progress
+) -> Iterator[tuple[Wanted, Gram]]:
+    """X' X, [size, size], of each of `wanted`, X being all rows of its tensors over all real positions.
+
+    The tensors are of the main graph. Raises DataError (data_does_not_fit) where rows hold what is no number there,
+    EngineError where model and rows do not fit.
+    """
+    for some in _together(wanted):
+        sums = {one: np.zeros((one.size, one.size)) for one in some}
+        with scratch("pressmark-model-") as folder, threadpool_limits(limits=1, user_api="blas"):
+            opened = _watched(model, sorted({name for one in some for name in one.names}), folder / "model.onnx")
+            encoder = Encoder(calibration.rows, opened.inputs(), calibration.tokenizer, calibration.plan)
+            done = 0
+            for batch in batches(encoder):
+                progress("calibrate", done, len(encoder.rows), "calibration rows looked at")
+                done += batch.count
+                given = batch.feed | dict(zip(opened.output_names, opened.run(batch.feed), strict=True))
+                for one, found in sums.items():
+                    for name in one.names:
+                        rows = _real(given[name], batch)
+                        found += rows.T @ rows
+        for one, found in sums.items():
+            if not np.isfinite(found).all():
+                hint = "Leave out rows with extreme numbers, or use another rounding than gptq."
+                raise DataError(
+                    "data_does_not_fit", f"Calibration rows give NaN or infinity at {one.names[0]!r}.", hint
+                )
+            yield one, found
+
+
+def _together(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    some: list[Wanted] = []
+    for one in wanted:
+        if some and sum(other.size**2 for other in some) + one.size**2 > _BYTES_TOGETHER // _DOUBLE:
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
+
+
+def _watched(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Model:
+    """The model with these tensors as its only outputs, but for those that are inputs."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    inputs = {entry.name for entry in copy.graph.input}
+    made = [name for name in names if name not in inputs]
+    if made:
+        del copy.graph.output[:]
+        copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    onnx_io.save(copy, path)
+    return Model(path, _THREADS, what="The model")
+
+
+def _real(array: Array, batch: Batch) -> Array:
+    """The rows [n, size] of a tensor, without padding and without what fills up a fixed batch."""
+    feed = batch.feed
+    mask = feed.get("attention_mask")
+    if mask is not None and array.ndim >= 3 and array.shape[:2] == mask.shape:
+        array = array[: batch.count][mask[: batch.count] != 0]
+    elif array.ndim > 1 and array.shape[0] == max(len(given) for given in feed.values() if given.ndim):
+        array = array[: batch.count]
+    return np.asarray(array.reshape(-1, array.shape[-1]), dtype=np.float64)
