@@ -1,6 +1,14 @@
-"""Correcting what was registered about a version: a new row with the reason, the old words kept. The newest correction counts."""
+"""Correcting what was registered about a version: a new row with the reason, the old words kept. The newest correction counts.
+
+Rules:
+- a correction says what is wrong and what is right; what is stated already is no correction;
+- a milder licence than the one that stands is said by an officer who did not say what stands (see `milder_licences`);
+- approvals stay: the gate judges with what is stated now, and what is live and changed gets a finding.
+"""
 
 from __future__ import annotations
+
+import uuid
 
 from registry.access import permissions
 from registry.access.services import new_text
@@ -11,6 +19,7 @@ from registry.catalog.registering_hooks import run_when_stated
 from registry.catalog.terms_hooks import run_when_terms_changed
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, emit, unit
+from registry.provenance.milder_licences import require_may_free
 from registry.provenance.models import Licence
 
 
@@ -22,10 +31,7 @@ def correct_version(
     training_data: str | None = None,
     reason: str,
 ) -> Correction:
-    """Say what the licence, or the knowledge of the training data, really is.
-
-    Approvals stay; the gate judges them with what is stated now, and what is live and changed gets a finding.
-    """
+    """Say what the licence, or the knowledge of the training data, really is."""
     role = permissions.require(actor, "version.correct", version.model.team_id)
     _check(licence, training_data, reason)
     with unit(actor, role=role) as opened:
@@ -38,8 +44,10 @@ def correct_version(
             training_data = None
         if licence is None and training_data is None:
             raise Conflict(f"This is stated about {version} already.", hint="There is nothing to correct.")
-        affected: list[Affected] = affected_by_correction(version, licence) if licence is not None else []
         newest = version.corrections.order_by("-number").first()
+        if licence is not None:
+            _require_may_free(actor, version, known.licence_id, licence)
+        affected: list[Affected] = affected_by_correction(version, licence) if licence is not None else []
         text = new_text(stream=f"model:{version.model_id}", purpose="reason", value=reason, now=opened.now)
         row = Correction.objects.create(
             model_id=version.model_id, version=version, number=newest.number + 1 if newest else 1,
@@ -52,6 +60,14 @@ def correct_version(
         run_when_terms_changed(opened, affected, f"{version} was corrected")
         run_when_stated(opened, version)
         return row
+
+
+def _require_may_free(actor: Caller, version: ModelVersion, standing_id: uuid.UUID, licence: Licence) -> None:
+    """Who registered it, and who corrected its licence last, said what stands."""
+    last = version.corrections.filter(licence_id=standing_id).order_by("-number").first()
+    stated_by = {version.created_by_id} | ({last.corrected_by_id} if last else set())
+    standing = Licence.objects.get(pk=standing_id)
+    require_may_free(actor=actor, team_id=version.model.team_id, standing=standing, said=licence, stated_by=stated_by)
 
 
 def _check(licence: Licence | None, training_data: str | None, reason: str) -> None:

@@ -5,6 +5,7 @@ Rules:
 - a correction says what is wrong and what is right; what is stated already is no correction;
 - a use is added only where that is said in so many words (`widen_uses`): data is never silently let in for more;
 - what contradicts itself together with what stays is refused as at registration; that the days to keep it for are over may be said;
+- a milder licence than the one that stands is said by an officer who did not say what stands (see `milder_licences`);
 - a steward has a role in the team, and answers for the dataset, so for all its versions.
 """
 
@@ -26,6 +27,7 @@ from registry.events import Caller, emit, unit
 from registry.governed import GovernedModel
 from registry.provenance import stated
 from registry.provenance.dataset_documents import Stated, check_stated
+from registry.provenance.milder_licences import require_may_free
 from registry.provenance.models import Dataset, DatasetCorrection, DatasetVersion, Licence
 from registry.provenance.stated import ANSWERS, COLUMNS, MAY_BE_UNSTATED, TEXTS, StatedData
 from registry.provenance.stated_hooks import run_when_data_corrected
@@ -68,6 +70,12 @@ def correct_dataset_version(
         told = _told_anew(said, before, dataset)
         _check_told(told, said, before, dataset, widen_uses)
         newest = stated.corrections_of(version).first()
+        if "licence" in told:
+            last = stated.corrections_of(version).filter(licence=before.licence).first()
+            require_may_free(
+                actor=actor, team_id=dataset.team_id, standing=before.licence, said=told["licence"],
+                stated_by={version.created_by_id} | ({last.corrected_by_id} if last else set()),
+            )  # fmt: skip
         texts = _texts(told, dataset.pk, opened.now, reason)
         columns = {**_carried(newest), **told, **{name: text for name, text in texts.items() if name in TEXTS}}
         row = DatasetCorrection.objects.create(

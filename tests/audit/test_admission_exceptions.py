@@ -114,7 +114,7 @@ def test_what_was_corrected_after_the_grant_goes_on_for_the_grace_of_a_lapse_and
     version = world.parent_version()
     world.promoted(version)
     world.granted(version, "staging")
-    correct_version(actor=world.cast.ada, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
+    correct_version(actor=world.cast.carla, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
     assert verdict(api("otto"), digest=version.digest, alias="production")[:2] == ("yes", "lapse-grace")
     assert verdict(api("otto"), digest=version.digest, alias="staging") == ("no", None, ["corrected-since"])
     assert later(version, 71) == ("yes", ["lapse-grace"])

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from registry.access.models import Role
+from registry.access.services import grant_membership
 from registry.catalog import affected, queries, services_corrections
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import Correction, ModelVersion
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller
+from registry.provenance.licences import TERMS
+from registry.provenance.services_licences import approve_ruling
+from tests.provenance.test_author_ruling import author, own_licence
 from tests.world import World
 
 
@@ -66,6 +71,51 @@ def test_a_correction_needs_something_to_correct_a_reason_and_the_role(world: Wo
     with pytest.raises(Forbidden):
         correct(world, version, "Apache-2.0", actor=world.cast.otto)
     assert not Correction.objects.exists()
+
+
+def test_an_engineer_states_a_stricter_licence_and_it_counts_at_once(world: World) -> None:
+    version = world.version(licence="Apache-2.0")
+    correct(world, version, "CC-BY-NC-4.0", actor=world.cast.ada)
+    assert queries.effective_terms(version).answers["commercial_use"] == "forbidden"
+
+
+def test_a_milder_licence_is_for_an_officer_who_did_not_state_what_stands(world: World) -> None:
+    version = world.version(licence="CC-BY-NC-4.0")
+    another = world.person("olga", Role.COMPLIANCE_OFFICER)
+    with pytest.raises(Forbidden, match=r"commercial use.*for a compliance officer") as refused:
+        correct(world, version, "Apache-2.0", actor=world.cast.ada)
+    assert refused.value.code == "milder-licence"
+    # stricter in one term, milder in another: the one is not weighed against the other
+    with pytest.raises(Forbidden, match="milder"):
+        correct(world, version, "GPL-3.0-only", actor=world.cast.ada)
+    correct(world, version, "Apache-2.0")
+    assert queries.effective_terms(version).answers["commercial_use"] == "allowed"
+    correct(world, version, "CC-BY-NC-4.0")
+    with pytest.raises(Forbidden, match="You stated what stands") as own:
+        correct(world, version, "Apache-2.0")
+    assert own.value.code == "milder-licence-own"
+    correct(world, version, "Apache-2.0", actor=Caller(actor_id=another.pk, via="cli"))
+    assert Correction.objects.filter(version=version).count() == 3
+
+
+def test_who_registered_it_frees_it_neither_as_officer(world: World) -> None:
+    both = world.person("olga", Role.ENGINEER)
+    grant_membership(actor=world.cast.root, person=both, role=Role.COMPLIANCE_OFFICER, team=world.team)
+    caller = Caller(actor_id=both.pk, via="cli")
+    version = world.version(licence="CC-BY-NC-4.0", actor=caller)
+    with pytest.raises(Forbidden, match="You stated what stands"):
+        correct(world, version, "MIT", actor=caller)
+
+
+def test_a_ruling_decides_what_is_milder(world: World) -> None:
+    """The pack does not know the text: unknown is no stricter than what the ruling found, only by the ruling."""
+    licence = own_licence(world)
+    version = world.version(licence=licence.expression)
+    with pytest.raises(Forbidden, match="milder"):
+        correct(world, version, "CC-BY-NC-4.0", actor=world.cast.ada)
+    free = {term: {"answer": "allowed", "sentence": "The text sets no condition here."} for term in TERMS}
+    approve_ruling(actor=world.cast.root, ruling=author(world, licence, free))
+    correct(world, version, "CC-BY-NC-4.0", actor=world.cast.ada)
 
 
 def test_who_is_affected_is_known_before_and_names_only_the_readers_teams(world: World) -> None:

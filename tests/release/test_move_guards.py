@@ -94,7 +94,7 @@ def test_a_move_is_not_dated_back_into_the_time_of_an_approval_or_of_a_grant_tha
 def test_what_was_corrected_after_the_grant_is_moved_to_by_no_raw_row(world: World) -> None:
     served = twice_granted(world)
     mit = world.licence("MIT")
-    correct_version(actor=world.cast.ada, version=served.version, licence=mit, reason="It is under MIT.")
+    correct_version(actor=world.cast.carla, version=served.version, licence=mit, reason="It is under MIT.")
     refused(move_by(world, served))
 
 

@@ -177,7 +177,7 @@ def test_what_was_corrected_after_the_grant_was_seen_by_nobody_who_granted(world
     """Else a builder could answer a stricter ruling with a milder licence, alone, and promote by the old approval."""
     version = world.parent_version()
     approval = world.granted(version)
-    correct_version(actor=world.cast.ada, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
+    correct_version(actor=world.cast.carla, version=version, licence=world.licence("MIT"), reason="It is under MIT.")
     with pytest.raises(Conflict) as refused:
         promote(world, approval, world.cast.ada)
     assert (refused.value.code, Alias.objects.count()) == ("corrected-since", 0)

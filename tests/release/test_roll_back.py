@@ -251,7 +251,7 @@ def test_over_http_a_refused_roll_back_says_every_reason_and_what_would_do(world
 def test_what_was_corrected_after_the_grant_is_no_way_back_until_it_is_granted_anew(world: World) -> None:
     """Its builder may correct a version alone, so the old approval says nothing about what is stated now."""
     parent, child = world.released_pair()
-    correct_version(actor=world.cast.ada, version=parent, licence=world.licence("MIT"), reason="It is under MIT.")
+    correct_version(actor=world.cast.carla, version=parent, licence=world.licence("MIT"), reason="It is under MIT.")
     with pytest.raises(Blocked, match="corrected after the approval was granted"):
         back(world, parent.model)
     assert queries.served(parent.model, "production") == child
