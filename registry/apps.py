@@ -32,7 +32,7 @@ class RegistryConfig(AppConfig):
         from registry.provenance import records as provenance
         from registry.release import guards as release_guards
         from registry.release import hooks as release_hooks
-        from registry.release import move_guards, purging, second_person_guards
+        from registry.release import lapsing, move_guards, purging, second_person_guards
         from registry.release import queries as release_queries
         from registry.release import records as release
         from registry.release.services import emergencies, recalls, terms_findings
@@ -50,7 +50,7 @@ class RegistryConfig(AppConfig):
         terms_hooks.when_terms_changed(terms_findings.open_terms_findings)
         registering_hooks.when_stated(recalls.follow_recalls)
         closing_hooks.before_closing(emergencies.FINDING, emergencies.require_review)
-        closing_hooks.before_closing(terms_findings.KIND, terms_findings.refuse_changer)
+        closing_hooks.before_closing(lapsing.TERMS_CHANGED, terms_findings.refuse_changer)
         release_hooks.when_granted(monitoring_services.freeze_on_grant)
         if outbox.write not in events.before_appending:
             events.before_appending.append(outbox.write)

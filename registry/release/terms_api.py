@@ -22,7 +22,7 @@ from registry.provenance import queries as provenance
 from registry.provenance.models import LicenceRuling
 from registry.provenance.rulings_api import ruling_body
 from registry.provenance.services_licences import require_approve
-from registry.release.services.terms_findings import live_moves
+from registry.release.recall_reach import live_moves
 from registry.release.terms_queue import waiting_licences
 
 

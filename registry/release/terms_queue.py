@@ -16,7 +16,7 @@ from registry.provenance import licences
 from registry.provenance.models import Licence, LicenceRuling
 from registry.provenance.queries import terms_in_force
 from registry.provenance.stated import states_under
-from registry.release.services.terms_findings import live_moves
+from registry.release.recall_reach import live_moves
 
 
 @dataclass(frozen=True)

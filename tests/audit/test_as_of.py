@@ -82,7 +82,7 @@ def words(answer: Shape) -> dict[int, str]:
     return {row["version"]: row["status"] for row in answer["approvals"]}
 
 
-def test_what_was_served_at_each_moment(story: Story) -> None:
+def what_was_served_at_each_moment(story: Story) -> None:
     told = {act: served(story.ask(act)) for act in story.after}
     assert told == {
         "parent registered": None, "parent granted": None, "parent promoted": 1, "child promoted": 2, "rolled back": 1,
@@ -90,7 +90,7 @@ def test_what_was_served_at_each_moment(story: Story) -> None:
     }  # fmt: skip
 
 
-def test_what_approvals_were_worth_at_each_moment(story: Story) -> None:
+def what_approvals_were_worth_at_each_moment(story: Story) -> None:
     assert words(story.ask("parent registered")) == {}
     assert words(story.ask("parent granted")) == {1: "granted"}
     assert words(story.ask("child promoted")) == {1: "granted", 2: "granted"}
@@ -102,7 +102,7 @@ def test_what_approvals_were_worth_at_each_moment(story: Story) -> None:
     assert "The tier of the use case has changed." in later
 
 
-def test_by_whose_approval_it_was_served_and_since_when(story: Story) -> None:
+def by_whose_approval_it_was_served_and_since_when(story: Story) -> None:
     alias = story.ask("child promoted")["aliases"][0]
     move = Entry.objects.get(position=story.after["child promoted"])
     assert alias["serves"]["position"] == move.position
@@ -116,7 +116,7 @@ def test_by_whose_approval_it_was_served_and_since_when(story: Story) -> None:
     assert [m["kind"] for m in back["moves"]] == ["rolled-back", "promoted", "promoted"]
 
 
-def test_which_policy_judged_and_by_whom_it_was_approved(story: Story) -> None:
+def which_policy_judged_and_by_whom_it_was_approved(story: Story) -> None:
     before = [p for p in story.ask("child promoted")["policies"] if p["judges"]]
     after = [p for p in story.ask("policy changed")["policies"] if p["judges"]]
     assert [p["policy"] for p in before] == ["limited@1"]
@@ -126,7 +126,7 @@ def test_which_policy_judged_and_by_whom_it_was_approved(story: Story) -> None:
     assert [p for p in story.ask("tier raised")["policies"] if p["judges"]] == []
 
 
-def test_a_version_has_its_lineage_licence_and_the_evidence_of_that_moment(story: Story) -> None:
+def a_version_has_its_lineage_licence_and_the_evidence_of_that_moment(story: Story) -> None:
     early = story.ask("parent registered")
     assert [v["number"] for v in early["versions"]] == [1]
     late = story.ask("child promoted")["versions"][1]
@@ -207,7 +207,7 @@ def _word(answer: Shape, key: Any) -> str:
     return next(row["status"] for row in answer["approvals"] if row["id"] == str(key))
 
 
-def test_before_its_registration_there_is_no_model(story: Story) -> None:
+def before_its_registration_there_is_no_model(story: Story) -> None:
     registered = Entry.objects.filter(stream=f"model:{story.model.pk}").order_by("position")[0].position
     answer = model_as_of(story.world.cast.ada, story.model, {"position": str(registered - 1)})
     assert answer["model"] is None
@@ -231,7 +231,7 @@ def test_a_policy_whose_document_is_lost_leaves_statuses_unknown_and_the_rest_to
 # --- what changed ---
 
 
-def test_what_changed_between_two_moments_names_what_who_and_which_entry(story: Story) -> None:
+def what_changed_between_two_moments_names_what_who_and_which_entry(story: Story) -> None:
     found = story.ask("tier raised", compare_position=str(story.after["parent promoted"]))["changes"]
     assert (found["from"]["position"], found["to"]["position"]) == (
         story.after["parent promoted"], story.after["tier raised"],
@@ -251,10 +251,25 @@ def test_what_changed_between_two_moments_names_what_who_and_which_entry(story: 
     assert {c["what"] for c in found["found"] if c["position"] is None} == {"approval-status", "policy-out-of-force"}
 
 
-def test_the_order_in_which_moments_are_given_does_not_matter(story: Story) -> None:
+def the_order_in_which_moments_are_given_does_not_matter(story: Story) -> None:
     one = story.ask("tier raised", compare_position=str(story.after["parent promoted"]))
     other = story.ask("parent promoted", compare_position=str(story.after["tier raised"]))
     assert one["changes"] == other["changes"]
+
+
+def test_the_ledger_alone_tells_the_story_at_each_moment(story: Story) -> None:
+    """Reads only, so one story is enough for all; what fails is named by its function."""
+    for holds in (
+        what_was_served_at_each_moment,
+        what_approvals_were_worth_at_each_moment,
+        by_whose_approval_it_was_served_and_since_when,
+        which_policy_judged_and_by_whom_it_was_approved,
+        a_version_has_its_lineage_licence_and_the_evidence_of_that_moment,
+        before_its_registration_there_is_no_model,
+        what_changed_between_two_moments_names_what_who_and_which_entry,
+        the_order_in_which_moments_are_given_does_not_matter,
+    ):
+        holds(story)
 
 
 # --- the team ---

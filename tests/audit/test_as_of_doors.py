@@ -117,33 +117,32 @@ def test_ancestors_of_other_teams_are_their_digests_alone(world: World, outsider
 # --- what is wrong is said ---
 
 
-@pytest.mark.parametrize(
-    ("query", "said"),
-    [
-        ("?at=2999-01-01", "lies in the future"),
-        ("?at=1999-01-01T12:00:00Z", "The ledger begins at"),
-        ("?at=last%20week", "'last week' is no time"),
-        ("?at=2026-03-01T12:00:00+01:00", "is no time"),  # the plus sign was not written as %2B
-        ("?position=99999", "The ledger ends at position"),
-        ("?position=-1", "is no position"),
-        ("?at=2026-01-01&position=4", "not by both"),
-        ("?compare_at=x", "'x' is no time"),
-        ("?position=4&compare_position=9999", "The ledger ends at position"),
-        ("?at=%00", "is no time"),
-    ],
-)
-def test_a_moment_that_cannot_be_is_refused_with_a_remedy(
-    world: World, model: RegisteredModel, query: str, said: str
-) -> None:
-    answer = api("ada").get(address(model, query))
-    assert answer.status_code == 422
-    assert answer["Content-Type"] == "application/problem+json"
-    assert said in answer.json()["detail"]
-    assert answer.json()["hint"]
-    shown = visitor(world, "ada").get(page(model, query))
-    assert shown.status_code == 422
-    assert said in words(shown.content)
-    assert 'type="datetime-local"' in shown.content.decode()
+NO_MOMENTS = {
+    "?at=2999-01-01": "lies in the future",
+    "?at=1999-01-01T12:00:00Z": "The ledger begins at",
+    "?at=last%20week": "'last week' is no time",
+    "?at=2026-03-01T12:00:00+01:00": "is no time",  # the plus sign was not written as %2B
+    "?position=99999": "The ledger ends at position",
+    "?position=-1": "is no position",
+    "?at=2026-01-01&position=4": "not by both",
+    "?compare_at=x": "'x' is no time",
+    "?position=4&compare_position=9999": "The ledger ends at position",
+    "?at=%00": "is no time",
+}
+
+
+def test_a_moment_that_cannot_be_is_refused_with_a_remedy(world: World, model: RegisteredModel) -> None:
+    client, visiting = api("ada"), visitor(world, "ada")
+    for query, said in NO_MOMENTS.items():
+        answer = client.get(address(model, query))
+        assert answer.status_code == 422, query
+        assert answer["Content-Type"] == "application/problem+json"
+        assert said in answer.json()["detail"], query
+        assert answer.json()["hint"], query
+        shown = visiting.get(page(model, query))
+        assert shown.status_code == 422, query
+        assert said in words(shown.content), query
+        assert 'type="datetime-local"' in shown.content.decode(), query
 
 
 def test_an_entry_that_was_overwritten_with_rubbish_is_said_and_no_fault(world: World, model: RegisteredModel) -> None:
@@ -292,24 +291,23 @@ def test_the_command_line_tells_of_a_team_and_gives_everything_as_json(
     assert body == api("ada").get(address(told, f"?at={body['as_of']['time']}")).json() | {"as_of": body["as_of"]}
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["search/model-9", "--at", "soon"], "no such"),
-        (["MODEL", "--at", "soon"], "'soon' is no time"),
-        (["MODEL", "--at", "2999-01-01T00:00:00+02:00"], "lies in the future"),
-        (["MODEL", "--at", "2026-01-01&position=2"], "is no moment"),
-        (["search", "--compare-at", "2026-01-01"], "compared for one model"),
-        (["search/"], "names no model"),
-    ],
-)
+MISTAKES = [
+    (["search/model-9", "--at", "soon"], "no such"),
+    (["MODEL", "--at", "soon"], "'soon' is no time"),
+    (["MODEL", "--at", "2999-01-01T00:00:00+02:00"], "lies in the future"),
+    (["MODEL", "--at", "2026-01-01&position=2"], "is no moment"),
+    (["search", "--compare-at", "2026-01-01"], "compared for one model"),
+    (["search/"], "names no model"),
+]
+
+
 def test_a_mistake_on_the_command_line_is_answered_with_cause_and_remedy(
-    told: RegisteredModel, live_server: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str],
-    said: str,
-) -> None:  # fmt: skip
-    asked = [str(told) if word == "MODEL" else word for word in words]
-    assert run(told, live_server, tmp_path, *asked) == 1
-    error = capsys.readouterr().err
-    assert said in error
-    assert "what to do:" in error
-    assert "Traceback" not in error
+    told: RegisteredModel, live_server: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, said in MISTAKES:
+        asked = [str(told) if word == "MODEL" else word for word in words]
+        assert run(told, live_server, tmp_path, *asked) == 1, words
+        error = capsys.readouterr().err
+        assert said in error, words
+        assert "what to do:" in error, words
+        assert "Traceback" not in error, words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -58,6 +59,8 @@ def test_a_ruling_that_forbids_blocks_at_the_gate_and_opens_a_finding_for_the_ow
         f"model:{version.model_id}",
     )
     assert "commercial use was allowed, is forbidden" in str(finding.description)
+    assert "admission goes on for 72 hours and then says no" in str(finding.description)
+    assert finding.due_on == (finding.created_at + datetime.timedelta(hours=72)).date()
     assert queries.approvals_of(version)[0].decisions.count() == 1  # nothing was taken back
     assert queries.incumbent(version.model, "production") == move
 

@@ -20,6 +20,7 @@ from registry.events import Caller, Unit, emit, unit
 from registry.oversight.models import Finding
 from registry.release import queries
 from registry.release import status as rules
+from registry.release.lapsing import grace_hours, subject_of
 from registry.release.models import AliasAssignment
 from registry.release.services.gate import lock_model
 
@@ -66,31 +67,22 @@ def _open(move: AliasAssignment) -> bool:
 
 
 def _write(opened: Unit, move: AliasAssignment, now: rules.Status) -> None:
-    grace_hours, policy = _grace(move)
-    ends = opened.now + datetime.timedelta(hours=grace_hours)
+    hours, policy = grace_hours(move.model, move.alias.slug, move.approval)
+    ends = opened.now + datetime.timedelta(hours=hours)
     stream = f"model:{move.model_id}"
     why = " ".join([f"its approval is {now.word}.", *now.reasons])
     then = (
         "Whoever asks for admission hears no, for a revoked approval is not waited for."
         if now.word == rules.REVOKED
-        else f"By {policy} it is admitted for {grace_hours} hours, until {ends:%Y-%m-%d %H:%M} UTC at the latest."
+        else f"By {policy} it is admitted for {hours} hours, until {ends:%Y-%m-%d %H:%M} UTC at the latest."
     )
     text = new_text(
         stream=stream, purpose="description", now=opened.now,
         value=f"{move.alias.slug} serves {move.version}, but {why} {then} Ask for a new approval, roll back, or suspend the alias.",
     )  # fmt: skip
     row = Finding.objects.create(
-        stream=stream, kind=KIND, about=move.pk, subject=f"{move.alias.slug} of {move.model.slug}"[:120],
+        stream=stream, kind=KIND, about=move.pk, subject=subject_of(move),
         state=Finding.State.OPEN, description=text, owner=move.model.owner, due_on=ends.date(),
         created_by_id=opened.caller.actor_id, created_at=opened.now,
     )  # fmt: skip
     emit("finding.opened", row, text, team=move.model.team_id)
-
-
-def _grace(move: AliasAssignment) -> tuple[int, str]:
-    """The hours, and the policy that gives them: the one in force, or the one it was approved under where there is none."""
-    use_case = move.model.use_case
-    tier = use_case.tier if use_case is not None and use_case.ended_at is None else None
-    assert move.approval is not None
-    policy = queries.policy_in_force(tier, move.alias.slug) or move.approval.policy
-    return queries.policy_rules(policy).lapse_grace_hours, str(policy)

@@ -3,6 +3,7 @@
 Rules:
 - one open finding for a move of an alias: the newest change is read on the version's page, not in a pile of findings;
 - it is written in the unit that changed the terms, whoever's model it is; nobody else's names stand in it;
+- it says for how long admission goes on where the policy does not allow these terms, and is due by then;
 - nobody closes it who, since it was opened, wrote or approved a ruling on a licence of the lineage, or corrected what stands in it.
 """
 
@@ -22,22 +23,9 @@ from registry.errors import Forbidden
 from registry.events import Caller, Unit, emit
 from registry.oversight.models import Finding
 from registry.provenance.models import DatasetCorrection, DatasetVersion, Licence, LicenceRuling
+from registry.release.lapsing import TERMS_CHANGED, grace_hours, subject_of
 from registry.release.models import AliasAssignment
-
-KIND = "terms-changed"
-DUE_DAYS = 14
-_BATCH = 5000
-
-
-def live_moves(version_ids: Collection[uuid.UUID]) -> list[AliasAssignment]:
-    """The moves by which aliases serve these versions now."""
-    newest = AliasAssignment.objects.filter(alias=OuterRef("alias")).order_by("-number").values("pk")[:1]
-    wanted = sorted(version_ids)
-    found: list[AliasAssignment] = []
-    for start in range(0, len(wanted), _BATCH):
-        rows = AliasAssignment.objects.filter(version_id__in=wanted[start : start + _BATCH], pk=Subquery(newest))
-        found += rows.select_related("alias", "model__team", "model__owner", "version").order_by("pk")
-    return found
+from registry.release.recall_reach import live_moves
 
 
 def open_terms_findings(opened: Unit, affected: Sequence[Affected], said: str) -> None:
@@ -46,32 +34,32 @@ def open_terms_findings(opened: Unit, affected: Sequence[Affected], said: str) -
     moves = live_moves(changes)
     told_once, still_open = _told(moves)
     for move in moves:
-        stream, subject = f"model:{move.model_id}", _subject(move)
+        stream, subject = f"model:{move.model_id}", subject_of(move)
         if still_open.get((stream, subject), move.assigned_at) > move.assigned_at:
             continue
         assert move.version_id is not None
+        hours, _ = grace_hours(move.model, move.alias.slug, move.approval)
         told = "; ".join(f"{c.term.replace('_', ' ')} was {c.before}, is {c.after}" for c in changes[move.version_id])
         text = new_text(
             stream=stream, purpose="description", now=opened.now,
             value=f"{move.alias.slug} serves {move.model}@{move.version.number if move.version else ''}, and {said}: {told}. "
-            "The approval stands; the gate judges it with these terms from now on.",
+            "The approval stands, and the gate judges with these terms from now on. Where the policy does not allow them, or the "
+            f"version itself was corrected, admission goes on for {hours} hours and then says no.",
         )  # fmt: skip
         row = Finding.objects.create(
-            stream=stream, kind=KIND, about=None if move.pk in told_once else move.pk,
+            stream=stream, kind=TERMS_CHANGED, about=None if move.pk in told_once else move.pk,
             subject=subject, state=Finding.State.OPEN, description=text,
-            owner=move.model.owner, due_on=opened.now.date() + datetime.timedelta(days=DUE_DAYS),
+            owner=move.model.owner, due_on=(opened.now + datetime.timedelta(hours=hours)).date(),
             created_by_id=opened.caller.actor_id, created_at=opened.now,
         )  # fmt: skip
         emit("finding.opened", row, text, team=move.model.team_id)
 
 
-def _subject(move: AliasAssignment) -> str:
-    return f"{move.alias.slug} of {move.model.slug}"[:120]
-
-
 def _told(moves: Sequence[AliasAssignment]) -> tuple[set[uuid.UUID | None], dict[tuple[str, str], datetime.datetime]]:
     """The moves that ever had a finding, and when the one that is open was opened, by stream and subject."""
-    rows = Finding.objects.filter(kind=KIND, stream__in={f"model:{move.model_id}" for move in moves}).order_by("pk")
+    rows = Finding.objects.filter(kind=TERMS_CHANGED, stream__in={f"model:{move.model_id}" for move in moves}).order_by(
+        "pk"
+    )
     found = list(rows.values_list("about", "stream", "subject", "closed_at", "created_at"))
     still_open = {(stream, subject): since for _, stream, subject, closed, since in found if closed is None}
     return {about for about, *_ in found}, still_open
