@@ -20,6 +20,12 @@ from registry.errors import Unavailable
 from registry.governed import governed_models
 
 PREFIX = "pressmark_guard_"
+SOON = "A_MOMENT_AHEAD"
+"""In a condition: five minutes from now, for rows that a machine whose clock is a little ahead writes."""
+_CLOCKS = {
+    "postgresql": {"CURRENT_TIMESTAMP": "clock_timestamp()", SOON: "(statement_timestamp() + INTERVAL '5 minutes')"},
+    "sqlite": {SOON: "strftime('%Y-%m-%d %H:%M:%S', 'now', '+5 minutes')"},
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ def _sqlite_statements() -> dict[str, str]:
     for rule in _CONDITIONS:
         name = f"{PREFIX}{rule.name}"
         statements[name] = (
-            f'CREATE TRIGGER "{name}" BEFORE {rule.on} ON "{rule.table}" WHEN {rule.refused_when} '
+            f'CREATE TRIGGER "{name}" BEFORE {rule.on} ON "{rule.table}" WHEN {_by_clock(rule, "sqlite")} '
             f"BEGIN SELECT RAISE(ABORT, 'pressmark: {rule.message}'); END"
         )
     return statements
@@ -174,13 +180,21 @@ def _postgres_statements() -> dict[str, str]:
     for rule in _CONDITIONS:
         name = f"{PREFIX}{rule.name}"
         statements[name] = (
-            _postgres_function(name, rule.refused_when.replace("CURRENT_TIMESTAMP", "clock_timestamp()"), rule.message)
+            _postgres_function(name, _by_clock(rule, "postgresql"), rule.message)
             + f'; CREATE TRIGGER "{name}" BEFORE {rule.on} ON "{rule.table}" FOR EACH ROW EXECUTE FUNCTION "{name}"()'
         )
     return statements
 
 
 # --- both ---
+
+
+def _by_clock(rule: Condition, vendor: str) -> str:
+    """The condition with the moments of this database."""
+    text = rule.refused_when
+    for name, moment in _CLOCKS[vendor].items():
+        text = text.replace(name, moment)
+    return text
 
 
 def _statements(connection: Any) -> dict[str, str]:

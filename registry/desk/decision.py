@@ -177,9 +177,9 @@ def _way_back(approval: Approval, move: AliasAssignment | None) -> WayBack:
 
 def _people(approval: Approval, now: Status) -> list[Person]:
     """Who holds a role for the decision in the team, then who stands for them, each with what is against it."""
-    found = []
+    found, known = [], deciding.doers(approval.version, approval)
     for actor, role, principal in list(dict.fromkeys(_holders(approval)))[:_MOST_PEOPLE]:
-        way = deciding.way_to_decide(actor.pk, approval, kind=DecisionKind.GRANTED, now=now)
+        way = deciding.way_to_decide(actor.pk, approval, kind=DecisionKind.GRANTED, now=now, known=known)
         why = _told_of(actor, way.sentence) if isinstance(way, deciding.Refusal) else ""
         found.append(Person(str(actor), Role(role).label.lower(), str(principal) if principal else "", why))
     return sorted(found, key=lambda person: (bool(person.why_not), bool(person.stands_for), person.name))

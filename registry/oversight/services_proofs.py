@@ -2,8 +2,8 @@
 
 Rules:
 - a review is bound to the digest of the state; a later one of the same kind takes its place, and says when the next one is due;
-- whoever brought the state, or asked for the run that made it, does not review it, nor the same weights or rows under another name
-  (the database refuses it as well);
+- whoever brought the state, or asked for the run that made it, in person or by a service account, does not review it, nor the same
+  weights or rows under another name (the database refuses it as well);
 - while a hold stands, what it names is neither purged nor erased; placing and ending one needs a reason, and a hold is placed
   under the lock that a purge takes.
 """
@@ -16,6 +16,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from registry.access import permissions
+from registry.access.queries_responsibility import hands_of
 from registry.access.services import new_text
 from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.models import Run
@@ -64,19 +65,16 @@ def sign_review(
 
 
 def _refuse_own_work(actor: Caller, subject: Subject) -> None:
-    made = (
-        subject.kind == "version"
-        and Run.objects.filter(child_id=subject.about, requested_by_id=actor.actor_id).exists()
-    )
-    if made or subject.brought_by == actor.actor_id:
+    hands = hands_of(actor.actor_id)
+    made = subject.kind == "version" and Run.objects.filter(child_id=subject.about, requested_by__in=hands).exists()
+    if made or subject.brought_by in hands:
         raise Forbidden(
             f"You {'requested the run that made' if made else 'brought'} {subject.name}; somebody else has to review it.",
             hint="Ask another approver or compliance officer.",
             code="own-work",
         )
-    if _same_work(subject).filter(created_by_id=actor.actor_id).exists() or (
-        subject.kind == "version"
-        and Run.objects.filter(child__in=_same_work(subject), requested_by_id=actor.actor_id).exists()
+    if _same_work(subject).filter(created_by__in=hands).exists() or (
+        subject.kind == "version" and Run.objects.filter(child__in=_same_work(subject), requested_by__in=hands).exists()
     ):
         raise Forbidden(
             f"You brought or made what {subject.name} holds under another name; somebody else has to review it.",

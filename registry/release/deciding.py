@@ -2,8 +2,9 @@
 
 Rules:
 - approvers decide; compliance officers decide where the approval asks for their grants; each under an own role, or as a deputy;
-- nobody decides who asked for the approval, answered for it, brought the version or had it made, in any version with the same
-  weights; and nobody in the place of such a person;
+- nobody decides who asked for the approval, answered for it, brought evidence about the version or had it measured, brought the
+  version or had it made, in any version with the same weights; and nobody in the place of such a person;
+- what a service account did is the work of whoever answers for it, or ever did, and of whoever issued a token of it;
 - one person, or a deputy and whom he stands for, grants once; a role that has given its grants gives no more;
 - of several ways to decide, the first counts that is not refused: own roles first, and for a grant a role that is still missing.
 """
@@ -11,12 +12,12 @@ Rules:
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-from django.db.models import Q
 
 from registry.access.models import Actor, ActorKind, Role
 from registry.access.permissions import PERMISSIONS, Authority, authorities
+from registry.access.queries_responsibility import behind
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Run
 from registry.release.models import Approval, DecisionKind
@@ -40,9 +41,17 @@ def actions_on(approval: Approval) -> list[str]:
 
 
 def way_to_decide(
-    actor_id: uuid.UUID, approval: Approval, *, kind: str = "", now: Status | None = None
+    actor_id: uuid.UUID,
+    approval: Approval,
+    *,
+    kind: str = "",
+    now: Status | None = None,
+    known: Mapping[uuid.UUID, str] | None = None,
 ) -> Authority | Refusal:
-    """How somebody decides on an approval, or why not. `kind` granted with the status `now` asks for a grant that is missing."""
+    """How somebody decides on an approval, or why not. `kind` granted with the status `now` asks for a grant that is missing.
+
+    `known`: the `doers`, where several people are asked about.
+    """
     person = Actor.objects.get(pk=actor_id)
     ways = [way for action in actions_on(approval) for way in authorities(actor_id, action, approval.model.team_id)]
     ways.sort(key=lambda way: way.on_behalf_of is not None)
@@ -52,9 +61,10 @@ def way_to_decide(
         return NOT_A_PERSON
     if kind == DecisionKind.REVOKED:
         return ways[0]
+    own = doers(approval.version, approval) if known is None else known
     refused = []
     for way in ways:
-        found = _refusal(actor_id, approval, way, now if kind == DecisionKind.GRANTED else None)
+        found = _refusal(actor_id, approval, way, now if kind == DecisionKind.GRANTED else None, own)
         if found is None:
             return way
         refused.append(found)
@@ -66,12 +76,13 @@ def _needed(approval: Approval) -> str:
     return f"Deciding needs the role {' or '.join(sorted(roles))} in the team {approval.model.team}."
 
 
-def _refusal(actor_id: uuid.UUID, approval: Approval, way: Authority, now: Status | None) -> Refusal | None:
-    """Why this way is closed."""
-    own = own_work(actor_id, approval.version, approval)
-    if own is not None:
-        return Refusal("own-work", own)
-    if way.on_behalf_of is not None and own_work(way.on_behalf_of, approval.version, approval) is not None:
+def _refusal(
+    actor_id: uuid.UUID, approval: Approval, way: Authority, now: Status | None, own: Mapping[uuid.UUID, str]
+) -> Refusal | None:
+    """Why this way is closed. `own`: whose own work it is."""
+    if actor_id in own:
+        return Refusal("own-work", own[actor_id])
+    if way.on_behalf_of is not None and way.on_behalf_of in own:
         name = Actor.objects.get(pk=way.on_behalf_of)
         return Refusal("own-work", f"You stand for {name}, whose own work this is; somebody else has to decide on it.")
     if now is None:
@@ -102,21 +113,40 @@ def why_not(actor_id: uuid.UUID, approval: Approval) -> str | None:
 
 
 def own_work(actor_id: uuid.UUID, version: ModelVersion, approval: Approval | None = None) -> str | None:
-    """Why somebody may not judge a version: they asked or answered for the approval, uploaded it, or requested its run."""
-    if approval is not None and approval.requested_by_id == actor_id:
-        return "You requested this approval; somebody else has to decide on it."
-    if approval is not None and _answered(actor_id, approval):
-        return "You answered the question about this approval; somebody else has to decide on it."
-    if version.created_by_id == actor_id:
-        return "You brought this version; somebody else has to decide on it."
-    if Run.objects.filter(child=version, requested_by_id=actor_id).exists():
-        return "You requested the run that made this version; somebody else has to decide on it."
+    """Why somebody may not judge a version, or decide on an approval of it; None where it is not their own work."""
+    return doers(version, approval).get(actor_id)
+
+
+def doers(version: ModelVersion, approval: Approval | None = None) -> dict[uuid.UUID, str]:
+    """Whose own work a version (and an approval of it) is, with what they are told; people behind service accounts too."""
+    found: dict[uuid.UUID, str] = {}
+    for people, what in _did(version, approval):
+        for person in people:
+            found.setdefault(person, what)
+    for person, account in list(behind(list(found))):
+        found.setdefault(
+            person,
+            f"You took responsibility for the service account {account} or issued a token of it, and this is its work; "
+            "somebody else has to decide on it.",
+        )
+    return found
+
+
+def _did(version: ModelVersion, approval: Approval | None) -> Iterator[tuple[Iterable[uuid.UUID], str]]:
+    """(accounts, what they are told), the nearest first."""
+    if approval is not None:
+        answers = [d.decided_by_id for d in approval.decisions.all() if d.kind == DecisionKind.ANSWERED]
+        yield [approval.requested_by_id], "You requested this approval; somebody else has to decide on it."
+        yield answers, "You answered the question about this approval; somebody else has to decide on it."
+    yield [version.created_by_id], "You brought this version; somebody else has to decide on it."
+    runs = Run.objects.filter(child=version).values_list("requested_by_id", flat=True)
+    yield runs, "You requested the run that made this version; somebody else has to decide on it."
     weights = version.artifacts.filter(role="weights").values("digest")
-    same = ModelVersion.objects.filter(artifacts__digest__in=weights, artifacts__role="weights")
-    if same.filter(Q(created_by_id=actor_id) | Q(made_by_runs__requested_by_id=actor_id)).exists():
-        return "You brought or made the same weights in another version; somebody else has to decide on them."
-    return None
-
-
-def _answered(actor_id: uuid.UUID, approval: Approval) -> bool:
-    return any(d.kind == DecisionKind.ANSWERED and d.decided_by_id == actor_id for d in approval.decisions.all())
+    same = ModelVersion.objects.filter(artifacts__digest__in=weights, artifacts__role="weights").order_by()
+    again = same.values_list("created_by_id", "made_by_runs__requested_by_id").distinct()
+    told = "You brought or made the same weights in another version; somebody else has to decide on them."
+    yield [person for pair in again for person in pair if person is not None], told
+    if approval is not None:
+        brought = version.evidence.order_by().values_list("created_by_id", flat=True).distinct()
+        told = "You brought evidence about this version, or had it measured; somebody else has to decide on it."
+        yield brought, told

@@ -4,11 +4,15 @@ Rules (raw SQL and shell included):
 - a person decides, under a membership in force of their own, or of whom they stand for by a deputyship in force, and with the role
   that they say; moments are held against the clock of the database too, so a decision cannot be dated back;
 - compliance officers decide only where the approval asks for their grants; only the requester withdraws, only engineers answer;
-- neither decider nor principal asked for the approval, answered for it, uploaded the version, or had the run made it;
+- neither decider nor principal asked for the approval, answered for it, uploaded the version or evidence about it, or requested a
+  run that made or measured it; nor did a service account that one of them answers or answered for, or issued a token of;
+- who decided, or stood behind who did, does not answer;
+- a decision stands after the request and all decisions before it, and not in days to come, so none hides another;
 - one person, or deputy and principal, grants once; a role gives no more grants than the approval asks of it;
 - nothing is granted after the end, or while a question waits for its answer; only a question is answered;
 - conditions of a grant lie inside of the request, name a target of the team, and do not contradict other grants;
-- nothing follows a final decision (withdrawn, rejected, revoked), and only what was granted is revoked;
+- nothing follows a final decision (withdrawn, rejected, revoked), only what was granted is revoked, and what has every grant is
+  neither rejected, returned nor withdrawn;
 - an approval rests on a verdict, not blocked, of exactly its version, alias, evidence and policy, and on the tier of its use case;
 - uploader, author of the run and requester cannot sign a waiver for the version; who signed one in force cannot request approval;
 - uploader and author of the run are those of the same weights in any version;
@@ -18,21 +22,24 @@ What holds for moves of aliases stands in `move_guards`.
 
 from __future__ import annotations
 
+from registry.access.guards import hands
 from registry.access.permissions import PERMISSIONS
-from registry.guards import Condition
-from registry.oversight.guards import BUILT_IT
+from registry.guards import SOON, Condition
+from registry.oversight.guards import built_it
 
 _APPROVED_VERSION = "(SELECT a.version_id FROM release_approval a WHERE a.id = NEW.approval_id)"
 _ASKED = (
-    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.requested_by_id = {actor}) OR "
+    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.requested_by_id IN {hands}) OR "
     "EXISTS (SELECT 1 FROM release_decision w WHERE w.approval_id = NEW.approval_id AND w.kind = 'answered' "
-    "AND w.decided_by_id = {actor})"
+    "AND w.decided_by_id IN {hands}) OR "
+    "EXISTS (SELECT 1 FROM catalog_evidence v JOIN release_approval a ON a.version_id = v.version_id "
+    "WHERE a.id = NEW.approval_id AND v.created_by_id IN {hands})"
 )
 _DECIDED = "EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id AND d.kind IN ({kinds}))"
 _FINAL = "'withdrawn', 'rejected', 'revoked'"
 _JUDGING = "NEW.kind IN ('granted', 'rejected', 'returned')"
 _OWN_WORK = " OR ".join(
-    f"{_ASKED.format(actor=who)} OR {BUILT_IT.format(version=_APPROVED_VERSION, actor=who)}"
+    f"{_ASKED.format(hands=hands(who))} OR {built_it(_APPROVED_VERSION, who)}"
     for who in ("NEW.decided_by_id", "NEW.on_behalf_of_id")
 )
 
@@ -90,6 +97,10 @@ _ROLE_IS_DONE = (
     f"EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND {_GIVEN} >= "
     f"CASE WHEN NEW.role IN ({_OFFICERS}) THEN a.officers ELSE a.required - a.officers END)"
 )
+_COMPLETE = (
+    "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.required <= (SELECT COUNT(*) "
+    "FROM release_decision d WHERE d.approval_id = a.id AND d.kind = 'granted'))"
+)
 _OVER = (
     "EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id "
     "AND (a.expires_at <= NEW.decided_at OR a.expires_at <= CURRENT_TIMESTAMP)) OR "
@@ -133,8 +144,26 @@ CONDITIONS = [
         "release_decision",
         "NOT EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id AND a.model_id = NEW.model_id) OR "
         f"{_DECIDED.format(kinds=_FINAL)} OR (NEW.kind = 'revoked' AND NOT {_DECIDED.format(kinds=repr('granted'))}) "
-        f"OR (NEW.kind = 'answered' AND NOT {_QUESTION})",
-        "nothing follows a final decision, only what was granted is revoked, and only a question is answered",
+        f"OR (NEW.kind = 'answered' AND NOT {_QUESTION}) "
+        f"OR (NEW.kind IN ('rejected', 'returned', 'withdrawn') AND {_COMPLETE}) OR (NEW.kind = 'returned' AND {_QUESTION})",
+        "nothing follows a final decision, only what was granted is revoked, only a question is answered, and what has every grant "
+        "is neither rejected, returned nor withdrawn",
+    ),
+    Condition(
+        "release_decision_moment",
+        "release_decision",
+        f"NEW.decided_at > {SOON} OR EXISTS (SELECT 1 FROM release_approval a WHERE a.id = NEW.approval_id "
+        "AND a.requested_at > NEW.decided_at) OR EXISTS (SELECT 1 FROM release_decision d "
+        "WHERE d.approval_id = NEW.approval_id AND d.decided_at > NEW.decided_at)",
+        "a decision is made after the request and after every decision before it, and not in days to come",
+    ),
+    Condition(
+        "release_decision_answer",
+        "release_decision",
+        "NEW.kind = 'answered' AND EXISTS (SELECT 1 FROM release_decision d WHERE d.approval_id = NEW.approval_id "
+        f"AND d.kind <> 'answered' AND (NEW.decided_by_id IN {hands('d.decided_by_id')} "
+        f"OR NEW.decided_by_id IN {hands('d.on_behalf_of_id')}))",
+        "who decided on an approval does not answer for it",
     ),
     Condition(
         "release_decision_grant",
@@ -160,15 +189,16 @@ CONDITIONS = [
     Condition(
         "release_waiver_separation",
         "release_waiver",
-        BUILT_IT.format(version="NEW.version_id", actor="NEW.signed_by_id")
+        built_it("NEW.version_id", "NEW.signed_by_id")
         + " OR EXISTS (SELECT 1 FROM release_approval a WHERE a.version_id = NEW.version_id "
-        "AND a.requested_by_id = NEW.signed_by_id)",
+        f"AND a.requested_by_id IN {hands('NEW.signed_by_id')})",
         "requester, uploader and author of the run cannot waive a rule for the version",
     ),
     Condition(
         "release_approval_separation",
         "release_approval",
-        "EXISTS (SELECT 1 FROM release_waiver w WHERE w.version_id = NEW.version_id AND w.signed_by_id = NEW.requested_by_id "
+        "EXISTS (SELECT 1 FROM release_waiver w WHERE w.version_id = NEW.version_id "
+        f"AND NEW.requested_by_id IN {hands('w.signed_by_id')} "
         "AND w.ended_at IS NULL AND w.expires_at > NEW.requested_at)",
         "who waived a rule for the version cannot request its approval",
     ),

@@ -19,9 +19,10 @@ Rules (raw SQL and shell included):
 
 from __future__ import annotations
 
+from registry.access.guards import hands
 from registry.access.permissions import PERMISSIONS
 from registry.guards import Condition
-from registry.oversight.guards import BUILT_IT
+from registry.oversight.guards import built_it
 
 _FOREIGN_ALIAS = "NOT EXISTS (SELECT 1 FROM release_alias x WHERE x.id = NEW.alias_id AND x.model_id = NEW.model_id)"
 # as `status.counted` does: whoever stands behind an earlier grant, of whatever role, gives no other
@@ -111,9 +112,9 @@ CONDITIONS = [
         "release_broken_glass_separation",
         "release_broken_glass",
         f"NOT {_PERSON.format(actor='broken_by_id')} OR NOT {_holds('alias.break_glass', 'broken_by_id', 'broken_at')} OR "
-        + BUILT_IT.format(version="NEW.version_id", actor="NEW.broken_by_id")
+        + built_it("NEW.version_id", "NEW.broken_by_id")
         + " OR EXISTS (SELECT 1 FROM release_approval a WHERE a.version_id = NEW.version_id "
-        "AND a.requested_by_id = NEW.broken_by_id)",
+        f"AND a.requested_by_id IN {hands('NEW.broken_by_id')})",
         "who brought, made or asked for a version does not break the glass for it",
     ),
     Condition(
@@ -143,8 +144,8 @@ CONDITIONS = [
         f"NEW.kind <> 'requested' AND (NOT {_PERSON.format(actor='done_by_id')} "
         f"OR NOT {_holds('quarantine.decide', 'done_by_id', 'done_at')} "
         "OR EXISTS (SELECT 1 FROM release_quarantine_act k WHERE k.quarantine_id = NEW.quarantine_id "
-        "AND k.kind = 'requested' AND k.done_by_id = NEW.done_by_id) OR "
-        + BUILT_IT.format(version=_QUARANTINED_VERSION, actor="NEW.done_by_id")
+        f"AND k.kind = 'requested' AND k.done_by_id IN {hands('NEW.done_by_id')}) OR "
+        + built_it(_QUARANTINED_VERSION, "NEW.done_by_id")
         + ")",
         "who asked for a release, or brought or made the version, does not decide it",
     ),

@@ -65,7 +65,7 @@ def test_the_same_weights_in_another_version_are_the_same_work(world: World, aga
 def test_the_database_knows_the_same_weights_too(world: World, again: ModelVersion, bea: Actor) -> None:
     given, still_open = world.granted(again, "staging").decisions.get(), world.approval(again)
     with pytest.raises(IntegrityError, match="cannot approve"), transaction.atomic():
-        copied(given, approval_id=still_open.pk, decided_by_id=bea.pk).save()
+        copied(given, approval_id=still_open.pk, decided_by_id=bea.pk, decided_at=timezone.now()).save()
 
 
 @guarantee

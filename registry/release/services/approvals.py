@@ -4,7 +4,8 @@ Rules:
 - who signed a waiver in force for the version does not request its approval;
 - a request passes the gate first, with a fresh verdict that the request is bound to;
 - who decides holds the role at that moment, or stands for somebody who does, is a person, and neither of the two asked, answered,
-  brought the version, or requested its run;
+  brought the version or evidence about it, or requested a run that made or measured it, in person or by a service account;
+- who decided, or whose deputy did, answers no question about it;
 - the request needs so many grants by approvers and so many by compliance officers, by different people; none more is taken;
 - a grant may carry conditions: an earlier end, a target. Grants that name different targets are refused;
 - a request is returned with a question and goes on once an engineer of the team answers; meanwhile nothing is granted;
@@ -22,6 +23,7 @@ from dataclasses import dataclass, replace
 
 from registry.access import permissions
 from registry.access.permissions import Authority
+from registry.access.queries_responsibility import behind
 from registry.access.services import new_text
 from registry.catalog.models import ModelVersion
 from registry.errors import Conflict, Forbidden, Invalid
@@ -95,10 +97,11 @@ def _check_target(target: Target | None, version: ModelVersion) -> None:
 
 
 def _refuse_signer(actor: Caller, version: ModelVersion, now: datetime.datetime) -> None:
-    """The other way round than in `sign_waiver`: who excused a version does not ask for its release as well."""
-    if version.waivers.filter(signed_by_id=actor.actor_id, ended_at=None, expires_at__gt=now).exists():
+    """The other way round than in `sign_waiver`: who excused a version does not ask for its release, nor has a machine ask."""
+    signers = {actor.actor_id, *(person for person, _ in behind([actor.actor_id]))}
+    if version.waivers.filter(signed_by_id__in=signers, ended_at=None, expires_at__gt=now).exists():
         raise Forbidden(
-            "You signed a waiver for this version; somebody else has to ask for its release.",
+            "You, or somebody who answers for you, signed a waiver for this version; somebody else has to ask for its release.",
             hint="Ask an engineer of the team.", code="own-work",
         )  # fmt: skip
 
@@ -259,8 +262,13 @@ def answer_approval(*, actor: Caller, approval: Approval, reason: str) -> Decisi
     with unit(actor, role=role) as opened:
         row = _lock(approval)
         _demand_open(row, DecisionKind.ANSWERED)
-        if any(d.decided_by_id == actor.actor_id for d in row.decisions.all() if d.kind != DecisionKind.ANSWERED):
-            raise Forbidden("You decided on this approval; somebody else has to answer for it.", code="own-work")
+        people = {actor.actor_id, *(person for person, _ in behind([actor.actor_id]))}
+        judged = [d for d in row.decisions.all() if d.kind != DecisionKind.ANSWERED]
+        if any(people & {d.decided_by_id, d.on_behalf_of_id} for d in judged):
+            raise Forbidden(
+                "You decided on this approval, or somebody who stands behind you did; somebody else has to answer for it.",
+                hint="Ask another engineer of the team.", code="own-work",
+            )  # fmt: skip
         return _decide(opened, row, DecisionKind.ANSWERED, role, reason)
 
 

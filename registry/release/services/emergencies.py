@@ -20,6 +20,7 @@ import datetime
 
 from registry.access import permissions
 from registry.access.models import Actor, ActorKind
+from registry.access.queries_responsibility import hands_of
 from registry.access.services import new_text
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.errors import Blocked, Conflict, Forbidden
@@ -43,7 +44,7 @@ def require_break_glass(*, actor: Caller, version: ModelVersion) -> str:
     if Actor.objects.get(pk=actor.actor_id).kind != ActorKind.PERSON:
         raise Forbidden("The glass is broken by a person.", hint="Log in under your own name.", code="not-a-person")
     own = queries.own_work(actor.actor_id, version)
-    if own is None and version.approvals.filter(requested_by_id=actor.actor_id).exists():
+    if own is None and version.approvals.filter(requested_by_id__in=hands_of(actor.actor_id)).exists():
         own = "You requested an approval of this version; somebody else has to decide on it."
     if own is not None:
         raise Forbidden(own, hint="Ask an operator or approver who did not work on it.", code="own-work")

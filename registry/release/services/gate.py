@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from registry import storage
 from registry.access import permissions
+from registry.access.queries_responsibility import hands_of
 from registry.access.services import new_text
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
@@ -171,7 +172,7 @@ def check_reason(reason: str) -> None:
 
 def _refuse_own(actor: Caller, version: ModelVersion) -> None:
     own = queries.own_work(actor.actor_id, version)
-    if own is None and version.approvals.filter(requested_by_id=actor.actor_id).exists():
+    if own is None and version.approvals.filter(requested_by_id__in=hands_of(actor.actor_id)).exists():
         own = "You requested an approval of this version; somebody else has to sign its waivers."
     if own is not None:
         raise Forbidden(own, hint="Ask a compliance officer or approver who did not work on it.", code="own-work")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from registry.access import permissions
 from registry.access.models import Actor, ActorKind
+from registry.access.queries_responsibility import hands_of
 from registry.access.services import new_text
 from registry.errors import Conflict, Forbidden
 from registry.events import Caller, Unit, emit, unit
@@ -54,7 +55,7 @@ def may_decide_release(actor: Caller, quarantine: Quarantine) -> str | None:
         return "Deciding needs the role compliance officer or approver in the team."
     if Actor.objects.get(pk=actor.actor_id).kind != ActorKind.PERSON:
         return "A decision is made by a person."
-    if quarantine.acts.filter(kind=QuarantineActKind.REQUESTED, done_by_id=actor.actor_id).exists():
+    if quarantine.acts.filter(kind=QuarantineActKind.REQUESTED, done_by_id__in=hands_of(actor.actor_id)).exists():
         return "You asked for this release; somebody else has to decide on it."
     return queries.own_work(actor.actor_id, quarantine.version)
 
