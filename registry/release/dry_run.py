@@ -5,15 +5,17 @@ Rules:
 - a draft takes the place of the policy in force of its own name; what only that one judged is judged by nothing then, and blocked;
 - a draft that another policy in force contradicts could not come into force; the answer says so and judges all the same;
 - approvals are given under one policy, so every one given under the policy that is replaced has to be asked for again;
-- nobody learns of versions that he may not read.
+- nobody learns of versions that he may not read;
+- what is known about a version is read once, however many aliases serve it.
 Reads only.
 """
 
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db.models import OuterRef, Subquery
@@ -22,6 +24,7 @@ from django.utils import timezone
 from registry.access import permissions
 from registry.access.models import Team
 from registry.access.queries import readable
+from registry.catalog.models import ModelVersion
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.release import inputs, queries
@@ -89,8 +92,9 @@ def dry_run(caller: Caller, draft: PolicyRules, slug: str | None, team: Team | N
     replaced = next((p for p in in_force if p.slug == slug), None)
     kept = [p for p in in_force if p is not replaced]
     tried, untouched = [], 0
+    known = _Known(at, inputs.Asked.by(draft, *(queries.policy_rules(policy) for policy in in_force)))
     for move in _live(caller, team):
-        found = _try(move, draft, in_force, kept, at)
+        found = _try(move, draft, in_force, kept, known)
         untouched += found is None
         tried += [found] if found is not None else []
     order = ("newly-blocked", "newly-passing", "changed", "unchanged")
@@ -122,8 +126,27 @@ def _live(caller: Caller, team: Team | None) -> Iterator[AliasAssignment]:
     return rows.select_related(*related).order_by("pk").iterator(chunk_size=500)
 
 
+@dataclass
+class _Known:
+    """The facts of each version that was met, beside nothing; `asked` by any policy that may judge one."""
+
+    at: datetime.datetime
+    asked: inputs.Asked
+    facts: dict[uuid.UUID, GateInputs] = field(default_factory=dict)
+
+    def of(self, move: AliasAssignment, version: ModelVersion) -> GateInputs:
+        """What a gate may look at about the version where this alias serves it."""
+        if version.pk not in self.facts:
+            self.facts[version.pk] = inputs.gather(version, self.at, None, self.asked)
+        if not self.asked.incumbent:
+            return self.facts[version.pk]
+        # what is served now is held against what it replaced, as on the way back
+        beside = queries.compared_with(move.model, move.alias.slug, version, going_back=True)
+        return replace(self.facts[version.pk], incumbent=beside.digest if beside else None)
+
+
 def _try(
-    move: AliasAssignment, draft: PolicyRules, in_force: Sequence[Policy], kept: Sequence[Policy], at: datetime.datetime
+    move: AliasAssignment, draft: PolicyRules, in_force: Sequence[Policy], kept: Sequence[Policy], known: _Known
 ) -> Tried | None:
     """None where the draft changes nothing about who judges it."""
     use_case, alias, version = move.model.use_case, move.alias.slug, move.version
@@ -138,10 +161,7 @@ def _try(
         other = rules.judging(kept, tier, alias, queries.policy_rules)
         after = queries.policy_rules(other) if other else None
     present = queries.policy_rules(before) if before else None
-    asked = inputs.Asked.by(*(policy for policy in (present, after) if policy is not None))
-    # what is served now is held against what it replaced, as on the way back
-    beside = queries.compared_with(move.model, alias, version, going_back=True) if asked.incumbent else None
-    facts = inputs.gather(version, at, beside, asked)
+    facts = known.of(move, version)
     now, then = _judged(present, facts), _judged(after, facts)
     same = present is not None and after is not None and present.document == after.document
     return Tried(

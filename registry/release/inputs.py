@@ -34,6 +34,10 @@ class Asked:
     ancestors: bool = True
     incumbent: bool = True
     first: bool = True
+    documents: bool = True
+    reviews: bool = True
+    findings: bool = True
+    profiles: bool = True
 
     @classmethod
     def by(cls, *policies: PolicyRules) -> Asked:
@@ -46,6 +50,10 @@ class Asked:
             ancestors="parent_rollback_target" in checks,
             incumbent=any(kind.endswith(SERVED) for kind in kinds),
             first=any(kind.endswith(FIRST) for kind in kinds),
+            documents="document_attached" in checks,
+            reviews="review_in_force" in checks,
+            findings="open_findings" in checks,
+            profiles=bool({"data_quality", "contamination"} & checks),
         )
 
 
@@ -71,7 +79,7 @@ def gather(
     evidence = _evidence(version, rows, at)
     ancestry = catalog.load_ancestors(version)
     first = queries.first_approved(model) if asked.first else None
-    data = _Data.read(version, use_case.pk if use_case else None, ancestry, rows)
+    data = _Data.read(version, use_case.pk if use_case else None, ancestry, rows, asked)
     return gates.GateInputs(
         version_digest=version.digest,
         origin=_origin(version),
@@ -94,7 +102,7 @@ def gather(
         first_approved=first.digest if first else None,
         tier_answered=inputs_governance.tier_answered(use_case, back_on),
         evaluation_data=data.of_evidence(evidence),
-        findings=inputs_governance.open_findings(version, back_on),
+        findings=inputs_governance.open_findings(version, back_on) if asked.findings else [],
         documents=data.documents_of(inputs_governance.of_version(version, use_case.pk if use_case else None)),
         reviews=data.reviews.get(version.pk, ()),
         recalls=inputs_governance.recalls(version),
@@ -166,6 +174,7 @@ class _Data:
         use_case_id: uuid.UUID | None,
         ancestry: catalog.Ancestry,
         evidence: Sequence[tuple[Evidence, Mapping[str, Any]]],
+        asked: Asked,
     ) -> _Data:
         """Everything at once: a lineage may name many datasets."""
         keys = {e.dataset_version_id for e in ancestry.edges} | {row.dataset_version_id for row, _ in evidence}
@@ -174,14 +183,15 @@ class _Data:
         found = list(rows.values())
         stated = stated_data(found)
         about = (*inputs_governance.of_datasets(found), *inputs_governance.of_version(version, use_case_id))
+        states = [(version.pk, version.digest), *((row.pk, row.bound_digest) for row in found)]
         return cls(
             version,
             rows,
             stated,
             terms_in_force(said.licence.pk for said in stated.values()),
-            inputs_governance.documents(about),
-            inputs_governance.reviews([(version.pk, version.digest), *((row.pk, row.bound_digest) for row in found)]),
-            profiles(rows),
+            inputs_governance.documents(about) if asked.documents else {},
+            inputs_governance.reviews(states) if asked.reviews else {},
+            profiles(rows) if asked.profiles else {},
         )
 
     def of_lineage(self, ancestry: catalog.Ancestry) -> list[gates.DatasetInput]:

@@ -1,4 +1,4 @@
-"""What a dry run over 1,000 live versions costs, and one turn of the keeper that looks for lapsed approvals among them."""
+"""What a dry run over 1,000 aliases costs, and one turn of the keeper that looks for lapsed approvals behind them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 def _serve_often(world: World) -> None:
-    """More aliases of the same versions, written in bulk: judging one does not know that another one serves the same."""
+    """More aliases of the same versions, written in bulk. What is read of a version is read once; an alias is judged alone."""
     moves = list(AliasAssignment.objects.filter(number=2, alias__slug="production").select_related("alias"))
     guards.drop()
     for copy in range(LIVE // MODELS - 1):

@@ -9,8 +9,8 @@ from tests.services.home import Home
 
 LIMIT_S = 30.0
 _WHAT = {
-    "dry-run": "a policy tried on 1,000 live versions",
-    "lapses": "one look for lapsed approvals among 1,000 live versions",
+    "dry-run": "a policy tried on 1,000 aliases that serve 20 versions",
+    "lapses": "one look for lapsed approvals behind 1,000 aliases",
 }
 
 

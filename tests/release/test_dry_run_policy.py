@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from audit.models import Entry
 from registry.errors import Forbidden, Invalid
@@ -101,3 +103,16 @@ def test_who_may_try_one_and_who_sees_what(world: World, cast: Cast) -> None:
 def test_a_draft_that_cannot_be_evaluated_says_where(world: World) -> None:
     with pytest.raises(Invalid, match="rules/0: 'guess' is no check"):
         draft_of(draft(world, structure={"check": "guess"}))
+
+
+def test_a_version_is_read_once_however_many_aliases_serve_it(world: World) -> None:
+    version = world.parent_version()
+    world.promoted(version)
+    document = draft(world)
+    with CaptureQueriesContext(connection) as alone:
+        tried(world, document)
+    world.promoted(version, "staging")
+    world.promoted(version, "edge")
+    with CaptureQueriesContext(connection) as beside_others:
+        assert len(tried(world, document).rows) == 3
+    assert len(beside_others) == len(alone)
