@@ -11,6 +11,7 @@ from rest_framework import serializers
 from registry.access.http import Command, Query, keyset_page
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.digests import time_text
 from registry.errors import NotFound
 from registry.events import Caller
 from registry.release import queries, services, shapes
@@ -172,22 +173,26 @@ class Resolve(Query):
 @extend_schema_view(
     get=extend_schema(
         operation_id="alias_history",
-        parameters=[OpenApiParameter("at", str, description="What was served at this moment.")],
+        parameters=[
+            OpenApiParameter("at", str, description="What was served at this moment."),
+            OpenApiParameter("after", str),
+            OpenApiParameter("limit", int),
+        ],
         responses={200: dict},
     )
 )
 class AliasHistory(Query):
-    """Every move of an alias, newest first; with `?at=TIME` the one in force at that moment."""
+    """The moves of an alias, newest first; with `?at=TIME` the one in force at that moment."""
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         alias = queries.get_alias(caller, kwargs["team"], kwargs["model"], kwargs["alias"])
         if "at" not in query:
-            moves = queries.alias_history(alias.model, alias.slug)
-            return {"items": [shapes.assignment_body(m) for m in moves], "next": None}
+            moves = queries.alias_moves(alias.model, alias.slug)
+            return keyset_page(moves, query, shapes.assignment_body, newest_first=True)
         moment = moment_of(query["at"])
         move = queries.assignment_at(alias.model, alias.slug, moment)
         if move is None:
-            raise NotFound(f"'{alias}' did not exist at {moment.isoformat()}.")
+            raise NotFound(f"'{alias}' did not exist at {time_text(moment)}.", hint="Its history says when it began.")
         return shapes.assignment_body(move)
 
 

@@ -10,9 +10,10 @@ Rules (raw SQL and shell included):
 - it breaks the glass only to the version, bytes, model and name of a record of that, made at that moment and not over by the clock
   of the database, by a person who holds a role for it, and neither brought, made nor asked for the version; only to files whose
   structure was measured; and for an alias only once the finding about the last time is closed;
-- it never moves to what is in quarantine or purged;
+- it never moves to what is in quarantine or purged, nor to the same files under another model;
 - the way out of a quarantine is decided on request alone, once for each request, by a person with the role, who neither asked for
-  it, nor brought or made the version; without that, or the end of its recall by somebody who may, no quarantine ends.
+  it, nor brought or made the version; without that, or the end of its recall by a compliance
+  officer of the team of what was recalled (of the instance, for a licence), no quarantine ends.
 """
 
 # ruff: noqa: S608  statements are built from our own models, never from input
@@ -64,6 +65,12 @@ _STOPPED = (
     "WHERE q.version_id = NEW.version_id AND (q.ended_at IS NULL OR (r.ended_at IS NULL AND NOT EXISTS "
     "(SELECT 1 FROM release_quarantine_act k WHERE k.quarantine_id = q.id AND k.kind = 'granted'))))"
 )
+# the same files under another model, brought past the services, so that no recall of its own was written for them
+_SAME_FILES_STOPPED = (
+    "EXISTS (SELECT 1 FROM release_quarantine q WHERE q.version_digest = NEW.version_digest AND q.version_id <> NEW.version_id "
+    "AND q.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM release_quarantine o "
+    "WHERE o.version_id = NEW.version_id AND o.recall_id = q.recall_id))"
+)
 _PURGED = "EXISTS (SELECT 1 FROM catalog_version v WHERE v.id = NEW.version_id AND v.purged_at IS NOT NULL)"
 
 
@@ -87,6 +94,11 @@ _ACTS = "(SELECT COUNT(*) FROM release_quarantine_act k WHERE k.quarantine_id = 
 _ASKED_NOW = _ACTS.format(which="= 'requested'") + " > " + _ACTS.format(which="<> 'requested'")
 _QUARANTINED_VERSION = "(SELECT q.version_id FROM release_quarantine q WHERE q.id = NEW.quarantine_id)"
 
+_TEAM_OF_RECALLED = (
+    "(CASE NEW.kind WHEN 'version' THEN (SELECT c.team_id FROM catalog_version v JOIN catalog_model c ON c.id = v.model_id "
+    "WHERE v.id = NEW.about) WHEN 'dataset_version' THEN (SELECT d.team_id FROM provenance_dataset_version x "
+    "JOIN provenance_dataset d ON d.id = x.dataset_id WHERE x.id = NEW.about) END)"
+)
 _ENDING = ", ".join(f"'{role.value}'" for role in sorted(PERMISSIONS["recall.end"]))
 
 CONDITIONS = [
@@ -105,7 +117,7 @@ CONDITIONS = [
     Condition(
         "release_assignment_stopped",
         "release_assignment",
-        f"NEW.version_id IS NOT NULL AND ({_STOPPED} OR {_PURGED})",
+        f"NEW.version_id IS NOT NULL AND ({_STOPPED} OR {_SAME_FILES_STOPPED} OR {_PURGED})",
         "what is in quarantine or purged is not served",
     ),
     Condition(
@@ -164,6 +176,7 @@ CONDITIONS = [
         "OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL AND (NEW.ended_reason_id IS NULL OR NOT EXISTS "
         "(SELECT 1 FROM access_membership m JOIN access_actor p ON p.id = m.actor_id WHERE m.actor_id = NEW.ended_by_id "
         f"AND m.role IN ({_ENDING}) AND p.ended_at IS NULL AND m.ended_at IS NULL "
+        f"AND (m.team_id IS NULL OR m.team_id = {_TEAM_OF_RECALLED}) "
         "AND (m.expires_at IS NULL OR m.expires_at > NEW.ended_at)))",
         "a recall is ended by somebody who may, with a reason",
         on="UPDATE",

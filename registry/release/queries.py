@@ -261,7 +261,8 @@ def get_waiver(caller: Caller, waiver_id: uuid.UUID) -> Waiver:
 # --- aliases ---
 
 
-def _assignments(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssignment]:
+def alias_moves(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssignment]:
+    """Every move of the alias with what its page names, newest first."""
     rows = AliasAssignment.objects.filter(alias__model=model, alias__slug=alias_slug)
     related = ("alias", "model__team", "version__model__team", "approval", "broken_glass", "reason", "assigned_by")
     return rows.select_related(*related).order_by("-number")
@@ -269,7 +270,7 @@ def _assignments(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssig
 
 def incumbent(model: RegisteredModel, alias_slug: str) -> AliasAssignment | None:
     """The move that says what the alias serves now; None before the first promotion and while suspended."""
-    newest = _assignments(model, alias_slug).first()
+    newest = alias_moves(model, alias_slug).first()
     return newest if newest is not None and newest.version_id is not None else None
 
 
@@ -309,8 +310,8 @@ def compared_with(
 
 
 def alias_history(model: RegisteredModel, alias_slug: str) -> list[AliasAssignment]:
-    """Every move of the alias, newest first."""
-    return list(_assignments(model, alias_slug))
+    """All moves of the alias at once, newest first: for what asks about the way that it went."""
+    return list(alias_moves(model, alias_slug))
 
 
 def moves_to_judge(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAssignment]:
@@ -321,7 +322,7 @@ def moves_to_judge(model: RegisteredModel, alias_slug: str) -> QuerySet[AliasAss
 
 def assignment_at(model: RegisteredModel, alias_slug: str, moment: datetime.datetime) -> AliasAssignment | None:
     """The move in force at a moment: what was served then (its version is None while suspended)."""
-    return _assignments(model, alias_slug).filter(assigned_at__lte=moment).first()
+    return alias_moves(model, alias_slug).filter(assigned_at__lte=moment).first()
 
 
 def move_after(move: AliasAssignment) -> AliasAssignment | None:
@@ -334,7 +335,7 @@ def served_between(
 ) -> list[AliasAssignment]:
     """The moves that were in force at some moment of a stretch of time, oldest first, those that served nothing left out."""
     first = assignment_at(model, alias_slug, start)
-    later = _assignments(model, alias_slug).filter(assigned_at__gt=start, assigned_at__lte=end).order_by("number")
+    later = alias_moves(model, alias_slug).filter(assigned_at__gt=start, assigned_at__lte=end).order_by("number")
     return [move for move in [*([first] if first else []), *later] if move.version_id is not None]
 
 

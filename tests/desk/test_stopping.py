@@ -6,11 +6,13 @@ import datetime
 from collections.abc import Callable
 from urllib.parse import quote
 
+import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from registry.access import services as access
 from registry.access.models import Role
+from registry.desk.pages import aliases
 from registry.oversight.services_proofs import sign_review
 from registry.oversight.subjects import of_version
 from registry.release import services
@@ -94,6 +96,23 @@ def test_a_drill_is_gone_through_and_shown_with_its_age(visit: Visit, released: 
     assert "drill passed" in words(answer)
     assert "today, by Otto" in visit("carla").reads(reverse("desk:model", args=MODEL))
     assert AliasAssignment.objects.count() == 2
+
+
+def test_an_alias_that_moved_often_shows_its_newest_moves_and_finds_older_ones_by_their_moment(
+    visit: Visit, released: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aliases, "_SHOWN", 1)
+    page = reverse("desk:alias", args=ALIAS)
+    assert "1 older move: ask for a moment above" in visit("otto").reads(page)
+    newest, oldest = AliasAssignment.objects.order_by("-number")
+    told = visit("otto").reads(f"{page}?at={quote(oldest.assigned_at.isoformat())}")
+    assert "production was version 1" in told
+    assert "lies in the future" in visit("otto").reads(f"{page}?at=2999-01-01T00:00")
+    door = "/api/v1/teams/search/models/minilm/aliases/production/history"
+    first = api("otto").get(f"{door}?limit=1").json()
+    rest = api("otto").get(f"{door}?limit=1&after={first['next']}").json()
+    assert [item["id"] for item in [*first["items"], *rest["items"]]] == [str(newest.pk), str(oldest.pk)]
+    assert api("otto").get(f"{door}?at=2999-01-01T00:00:00Z").status_code == 422
 
 
 def test_a_recall_is_shown_before_it_is_started_and_then_stands_on_every_page(visit: Visit, released: Scene) -> None:

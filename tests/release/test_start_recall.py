@@ -20,7 +20,7 @@ from registry.events import Caller
 from registry.oversight.models import Finding
 from registry.oversight.subjects import of_dataset_version, of_licence, of_model, of_version
 from registry.provenance import services_licences
-from registry.release import queries, services
+from registry.release import queries, recall_reach, services
 from registry.release.models import AliasAssignment
 from registry.release.quarantines import quarantined
 from registry.release.recall_reach import preview
@@ -200,6 +200,38 @@ def test_a_licence_is_recalled_by_what_it_says_whichever_of_its_rows_is_named(wo
     assert quarantined(world.version(model, seed=42, licence="LicenseRef-own")) == [row]
     with pytest.raises(Conflict, match="recalled already"):
         recall(world, of_licence(newer), actor=officer)
+
+
+@guarantee
+def test_the_database_stops_the_same_files_under_another_model_even_where_no_recall_was_written_for_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.parent_version()
+    twin = world.parent_version(world.model(use_case=first.model.use_case))
+    assert twin.digest == first.digest
+    move = world.promoted(twin)
+    with monkeypatch.context() as patch:
+        patch.setattr(recall_reach, "_same_weights", lambda versions: ())
+        row = recall(world, of_version(first))
+    assert not quarantined(twin)
+    fields = {f.attname: getattr(move, f.attname) for f in move._meta.concrete_fields if not f.primary_key}
+    again = AliasAssignment(**{**fields, "number": 2, "assigned_at": timezone.now()})
+    with pytest.raises(IntegrityError, match="quarantine or purged"), transaction.atomic():
+        again.save(force_insert=True)
+    services.end_recall(actor=world.cast.carla, recall=row, reason="It was wrong.")
+    again.save(force_insert=True)
+
+
+@guarantee
+def test_the_database_lets_no_officer_of_another_team_end_a_recall(world: World, outsider_team: Team) -> None:
+    row = recall(world, of_version(world.parent_version()))
+    zoe = world.person("zoe")
+    access.grant_membership(actor=world.cast.root, person=zoe, role=Role.COMPLIANCE_OFFICER, team=outsider_team)
+    ended = {"ended_at": timezone.now(), "ended_reason": row.reason}
+    with pytest.raises(IntegrityError, match="by somebody who may"), transaction.atomic():
+        Recall.objects.update(**ended, ended_by=zoe)
+    access.grant_membership(actor=world.cast.root, person=zoe, role=Role.COMPLIANCE_OFFICER, team=world.team)
+    assert Recall.objects.update(**ended, ended_by=zoe) == 1
 
 
 @pytest.mark.parametrize("what", ["data", "data by digest", "licence", "corrected licence", "same weights"])

@@ -19,9 +19,10 @@ from registry.digests import time_text
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.release import queries, services
-from registry.release.models import AliasAssignment, DecisionKind
+from registry.release.models import Alias, AliasAssignment, DecisionKind
 from registry.release.moments import moment_of
 
+_SHOWN = 100
 _ACTS = ("alias.roll_back", "alias.suspend", "alias.break_glass", "alias.drill")
 
 
@@ -34,7 +35,7 @@ class Stretch:
 
 
 def stretches(history: Sequence[AliasAssignment]) -> list[Stretch]:
-    """`history` is newest first; so is the answer."""
+    """`history` is newest first, from the newest move on; so is the answer."""
     ends = [None, *(move.assigned_at for move in history[:-1])]
     return [Stretch(move, end) for move, end in zip(history, ends, strict=True)]
 
@@ -47,28 +48,31 @@ class AliasPage(Page):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         alias = queries.get_alias(caller, kwargs["team"], kwargs["model"], kwargs["alias"])
-        history = queries.alias_history(alias.model, alias.slug)
+        moves = queries.alias_moves(alias.model, alias.slug)
+        history = list(moves[:_SHOWN])
         team_id = alias.model.team_id
         return {
             "alias": alias,
             "model": find_model(caller, kwargs["team"], kwargs["model"]),
             "now": history[0],
             "lines": stretches(history),
+            "older": history[0].number - len(history),
             "may": {act.replace(".", "_"): permissions.may(caller.actor_id, act, team_id) for act in _ACTS},
-            **(_answer(caller, history, query["at"]) if query.get("at") else {}),
+            **(_answer(caller, alias, query["at"]) if query.get("at") else {}),
         }
 
 
-def _answer(caller: Caller, history: Sequence[AliasAssignment], text: str) -> Context:
+def _answer(caller: Caller, alias: Alias, text: str) -> Context:
     try:
         at = moment_of(text)
     except Invalid as problem:
         return {"at_problem": problem}
-    found = next((line for line in stretches(history) if line.move.assigned_at <= at), None)
+    then = queries.assignment_at(alias.model, alias.slug, at)
     typed = at.strftime("%Y-%m-%dT%H:%M:%S")  # what a field for day and time takes
     answer: Context = {"answered": True, "at": at, "at_text": time_text(at), "asked": typed, "then": None}
-    if found is not None:
-        answer |= {"then": found.move, "until": found.until, "granted_by": _granted_by(caller, found.move)}
+    if then is not None:
+        after = queries.move_after(then)
+        answer |= {"then": then, "until": after.assigned_at if after else None, "granted_by": _granted_by(caller, then)}
     return answer
 
 
