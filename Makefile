@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export UV_FIND_LINKS := $(if $(UV_FIND_LINKS),$(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 TORCH_BACKEND ?= $(if $(UV_FIND_LINKS),,--torch-backend=cpu)
 STAMP := $(VENV)/.installed
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
@@ -65,7 +65,7 @@ battery-ledger: setup ## attack and kill the ledger at full size on both databas
 battery-evaluation: setup ## evaluate real models beside their parents, twice, and again from stored outputs
 	$(BIN)/python -m tests.battery evaluation
 
-battery-governance: setup ## the workflow of releases at random against a plain model of it, 2,000 runs of 50 acts
+battery-governance: setup ## releases at random against a plain model of them, 2,000 runs of 50 acts on each database
 	$(BIN)/python -m tests.battery governance
 
 clean: ## remove what the demo and the tests made
