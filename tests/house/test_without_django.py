@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.deployed import ISSUER, deploy
+
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = [
     "registry.client",
@@ -51,6 +53,22 @@ def test_it_starts_where_no_django_is_installed(module: str) -> None:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("alias", "status", "said"), [("production", 0, "admitted: "), ("staging", 1, "no: ")])
+def test_a_host_admits_what_it_was_given_where_no_django_is_installed(
+    tmp_path: Path, alias: str, status: int, said: str
+) -> None:
+    here = deploy(tmp_path)
+    words = ["admit", str(here.folder), "--verdict", str(here.verdict), "--key", ISSUER.key_line, "--alias", alias]
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('django', 'rest_framework', 'drf_spectacular')))"
+    program = f"{blocked}; from registry.cli.main import main; sys.exit(main({words!r}))"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == status, done.stderr
+    assert (done.stdout + done.stderr).startswith(said)
 
 
 def test_the_verifier_needs_the_standard_library_alone() -> None:
