@@ -105,7 +105,8 @@ class Holding:
 
     @property
     def decides(self) -> bool:
-        return Role.APPROVER in self.roles
+        """Whether the caller decides on approvals anywhere: as an approver, or as an officer where a policy asks for one."""
+        return not self.roles.isdisjoint({Role.APPROVER, Role.COMPLIANCE_OFFICER})
 
 
 def holding(actor_id: uuid.UUID) -> Holding:
