@@ -9,18 +9,19 @@ from playwright.sync_api import Browser, expect
 from registry.access.models import Role
 from registry.release import queries, services
 from registry.release.models import Approval
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import scene, serious, shoot
-from tests.desk.scene import Scene
-from tests.world import as_caller
+from tests.browser.conftest import WIDE, Visitor, faults_of, shoot
+from tests.desk import scene as scenes
+from tests.world import Cast, World, as_caller
 
-__all__ = ["scene"]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def approval(scene: Scene) -> Approval:
+@pytest.fixture(scope="module")
+def approval(committed_db: None) -> Approval:
     """A request that needs an approver and an officer, with a question answered, a target, a drill, a deputy."""
-    world = scene.world
+    world = World(Cast.assemble())
+    scene = scenes.told(world)
+    scenes.release_child(scene)
     world.needing(2, officers=1)
     world.target("edge", limits={"latency_ms": "20"})
     child = world.child_version(scene.parent, seed=77)
@@ -38,24 +39,15 @@ def approval(scene: Scene) -> Approval:
     return asked
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_of_a_decision_is_accessible_and_fits(
-    approval: Approval, live_server: object, browser: Browser, width: int
-) -> None:
-    found = {}
+def test_the_page_of_a_decision_is_quiet_accessible_and_fits(approval: Approval, served: str, browser: Browser) -> None:
     for name in ("omar", "bea"):
-        visitor = Visitor(browser, live_server.url, "light", width)
+        visitor = Visitor(browser, served, "light", WIDE)
         visitor.log_in(name)
-        visitor.open(reverse("desk:approval", args=[approval.pk]))
-        shoot(visitor, f"decision-{name}-{width}")
-        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
-        found[name] = serious(visitor)
-        assert visitor.complaints == []
-    assert {name: bad for name, bad in found.items() if bad} == {}
+        assert faults_of(visitor, {f"decision-{name}": reverse("desk:approval", args=[approval.pk])}) == {}
 
 
-def test_an_approver_grants_on_a_condition_by_hand(approval: Approval, live_server: object, browser: Browser) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 1280)
+def test_an_approver_grants_on_a_condition_by_hand(approval: Approval, served: str, browser: Browser) -> None:
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.log_in("omar")
     visitor.open(reverse("desk:approval", args=[approval.pk]))
     visitor.page.get_by_label("Reason").first.fill("Read; the tail holds.")

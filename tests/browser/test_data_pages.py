@@ -14,15 +14,14 @@ from registry.oversight.subjects import of_dataset, of_dataset_version
 from registry.provenance import services
 from registry.provenance.services_documents import attach_document
 from registry.release.services import request_purge
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import serious, shoot
+from tests.browser.conftest import WIDE, Visitor, faults_of
 from tests.world import Cast, World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 ABOUT = "?about=dataset_version%3Asearch%2Fsupport-calls%401"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(committed_db: None) -> dict[str, str]:
     """Every page of this kind, about data of which much is known, and of which little is."""
     world = World(Cast.assemble())
@@ -64,32 +63,18 @@ def addresses(committed_db: None) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
 def test_pages_about_data_are_quiet_accessible_and_fit(
-    addresses: dict[str, str], live_server: object, browser: Browser, width: int, scheme: str
+    addresses: dict[str, str], served: str, browser: Browser
 ) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, width)  # type: ignore[attr-defined]
+    visitor = Visitor(browser, served, "light", WIDE)
     visitor.log_in("carla")
-    found, wide = {}, {}
-    for name, path in addresses.items():
-        answer = visitor.open(path)
-        assert answer.status == 200, f"{name} answers {answer.status}"
-        for summary in visitor.page.locator("main summary").all():
-            summary.click()
-        shoot(visitor, f"{name}-{width}-{scheme}")
-        found[name] = serious(visitor)
-        shown = visitor.page.evaluate("document.documentElement.scrollWidth")
-        if shown > width:
-            wide[name] = shown
-    assert {name: bad for name, bad in found.items() if bad} == {}
-    assert wide == {}
-    assert visitor.complaints == []
+    assert faults_of(visitor, addresses) == {}
 
 
 def test_an_attached_page_is_downloaded_and_never_opened(
-    addresses: dict[str, str], live_server: object, browser: Browser
+    addresses: dict[str, str], served: str, browser: Browser
 ) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 1280)  # type: ignore[attr-defined]
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.log_in("carla")
     visitor.open(addresses["attach-document"])
     page = {"name": "report.html", "mimeType": "text/html", "buffer": b"<title>mine</title><script>alert(1)</script>"}

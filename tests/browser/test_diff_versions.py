@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import serious, shoot
+from tests.browser.conftest import Visitor, serious, shoot
 from tests.world import Cast, World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def versions(committed_db: None) -> tuple[str, str]:
     """A parent and a child that was measured and released."""
     world = World(Cast.assemble())
@@ -22,9 +21,9 @@ def versions(committed_db: None) -> tuple[str, str]:
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_two_versions_are_compared_from_the_form(
-    versions: tuple[str, str], live_server: object, browser: Browser, width: int, scheme: str
+    versions: tuple[str, str], served: str, browser: Browser, width: int, scheme: str
 ) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, width)  # type: ignore[attr-defined]
+    visitor = Visitor(browser, served, scheme, width)
     visitor.log_in("carla")
     visitor.open(f"/diff-versions/?right={versions[1]}")
     visitor.page.fill("#left", versions[0])

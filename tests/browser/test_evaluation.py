@@ -6,18 +6,17 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import serious, shoot
+from tests.browser.conftest import WIDE, Visitor, faults_of
 from tests.desk import scene as scenes
 from tests.desk.evaluated import PLAN, evaluated, every_kind, share
 from tests.world import Cast, World
 from tests.worlds.catalog import figure
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 COSINES = (("cosine_mean", "0.9991"), ("cosine_min", "0.991"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(committed_db: None) -> dict[str, str]:
     """The pages that show or ask for an evaluation."""
     told = scenes.told(World(Cast.assemble()))
@@ -47,22 +46,11 @@ def addresses(committed_db: None) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
 def test_an_evaluation_is_quiet_accessible_and_no_wider_than_the_screen(
-    addresses: dict[str, str], live_server: object, browser: Browser, scheme: str, width: int
+    addresses: dict[str, str], served: str, browser: Browser
 ) -> None:
-    found, wide, complaints = {}, {}, []
     for who in ("ada", "omar"):
-        visitor = Visitor(browser, live_server.url, scheme, width)
+        visitor = Visitor(browser, served, "light", WIDE)
         visitor.log_in(who)
-        for name, path in addresses.items():
-            if name.endswith("-decide") == (who == "omar"):
-                assert visitor.open(path).status == 200, name
-                shoot(visitor, f"{name}-{scheme}-{width}")
-                found[name] = serious(visitor)
-                wide[name] = visitor.page.evaluate("document.documentElement.scrollWidth")
-        complaints += visitor.complaints
-    assert {name: bad for name, bad in found.items() if bad} == {}
-    assert {name: w for name, w in wide.items() if w > width} == {}
-    assert complaints == []
+        own = {name: path for name, path in addresses.items() if name.endswith("-decide") == (who == "omar")}
+        assert faults_of(visitor, own) == {}

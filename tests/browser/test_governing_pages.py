@@ -10,16 +10,15 @@ from registry.oversight import services_findings, services_tiers, tiers
 from registry.oversight.models import Finding
 from registry.release import services
 from registry.release.services.alias_rules import approve_alias_rule, author_alias_rule
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import serious, shoot
+from tests.browser.conftest import WIDE, Visitor, faults_of
 from tests.oversight.test_accept_finding import a_finding
 from tests.oversight.test_answer_tier_table import in_force, mildest
 from tests.world import Cast, World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(committed_db: None) -> dict[str, str]:
     """A policy that waits beside the one in force, a use case with answers, findings, and rules of an alias."""
     world = World(Cast.assemble())
@@ -60,20 +59,7 @@ def addresses(committed_db: None) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
-def test_governing_pages_are_quiet_accessible_and_fit(
-    addresses: dict[str, str], live_server: object, browser: Browser, width: int, scheme: str
-) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, width)  # type: ignore[attr-defined]
+def test_governing_pages_are_quiet_accessible_and_fit(addresses: dict[str, str], served: str, browser: Browser) -> None:
+    visitor = Visitor(browser, served, "light", WIDE)
     visitor.log_in("carla")
-    grave, wide = {}, {}
-    for name, path in addresses.items():
-        answer = visitor.open(path)
-        assert answer.status == 200, f"{name} answers {answer.status}"
-        shoot(visitor, f"{name}-{width}-{scheme}")
-        grave[name] = serious(visitor)
-        found = visitor.page.evaluate("document.documentElement.scrollWidth")
-        wide |= {name: found} if found > width else {}
-    assert {name: bad for name, bad in grave.items() if bad} == {}
-    assert wide == {}
-    assert visitor.complaints == []
+    assert faults_of(visitor, addresses) == {}

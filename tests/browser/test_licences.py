@@ -7,15 +7,14 @@ from django.urls import reverse
 from playwright.sync_api import Browser
 
 from registry.provenance.services_licences import approve_ruling
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import serious, shoot
+from tests.browser.conftest import WIDE, Visitor, faults_of
 from tests.provenance.test_author_ruling import author, own_licence
 from tests.world import Cast, World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(committed_db: None) -> dict[str, str]:
     """A model that may not be used, one that nobody knows about, and the pages of who decides it."""
     world = World(Cast.assemble())
@@ -38,20 +37,9 @@ def addresses(committed_db: None) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
 def test_pages_about_licences_are_quiet_accessible_and_fit(
-    addresses: dict[str, str], live_server: object, browser: Browser, width: int, scheme: str
+    addresses: dict[str, str], served: str, browser: Browser
 ) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, width)
+    visitor = Visitor(browser, served, "light", WIDE)
     visitor.log_in("carla")
-    grave, wide = {}, {}
-    for name, path in addresses.items():
-        answer = visitor.open(path)
-        assert answer.status == 200, f"{name} answers {answer.status}"
-        shoot(visitor, f"{name}-{width}-{scheme}")
-        grave[name] = serious(visitor)
-        found = visitor.page.evaluate("document.documentElement.scrollWidth")
-        wide |= {name: found} if found > width else {}
-    assert {name: bad for name, bad in grave.items() if bad} == {}
-    assert wide == {}
-    assert visitor.complaints == []
+    assert faults_of(visitor, addresses) == {}

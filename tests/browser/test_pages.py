@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, expect
@@ -15,16 +11,14 @@ from audit import checkpoints
 from audit import services as audit
 from registry.compression import services as compression
 from registry.compression.models import Run
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import WIDE, Visitor, faults_of, serious, shoot
 from tests.desk import scene as scenes
 from tests.world import Cast, World, as_caller
 
-pytestmark = pytest.mark.browser
-SHOT_HEIGHT = 1100
-SHOTS = os.environ.get("PRESSMARK_SCREENSHOTS")
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scene(committed_db: None) -> scenes.Scene:
     """Built before the browser starts, with a child that the real engine made."""
     told = scenes.told(World(Cast.assemble()), engine=True)
@@ -35,7 +29,7 @@ def scene(committed_db: None) -> scenes.Scene:
     return told
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(scene: scenes.Scene) -> dict[str, str]:
     """Every page by name."""
     model = [scene.model.team.slug, scene.model.slug]
@@ -74,60 +68,17 @@ def addresses(scene: scenes.Scene) -> dict[str, str]:
     }
 
 
-def shoot(visitor: Visitor, name: str) -> None:
-    """A picture for people, where PRESSMARK_SCREENSHOTS names a folder."""
-    if SHOTS:
-        Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        tall, wide = visitor.page.evaluate(
-            "[document.documentElement.scrollHeight, document.documentElement.clientWidth]"
-        )
-        for part, top in enumerate(range(0, tall, SHOT_HEIGHT)):
-            clip = {"x": 0, "y": top, "width": wide, "height": min(SHOT_HEIGHT, tall - top)}
-            visitor.page.screenshot(path=f"{SHOTS}/{name}-{part}.png", full_page=True, clip=clip)
-
-
-def serious(visitor: Visitor) -> list[tuple[str, list[str]]]:
-    """What axe finds of weight on the page: the rule, and where."""
-    found = Axe().run(visitor.page).response["violations"]
-    grave = [v for v in found if v["impact"] in ("serious", "critical")]
-    return [(v["id"], [node["html"][:160] for node in v["nodes"][:3]]) for v in grave]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_quiet_and_accessible(
-    addresses: dict[str, str], live_server: object, browser: Browser, scheme: str
-) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, 1280)
+def test_every_page_is_quiet_accessible_and_fits(addresses: dict[str, str], served: str, browser: Browser) -> None:
+    visitor = Visitor(browser, served, "light", WIDE)
     visitor.open("/login/")
-    shoot(visitor, f"login-{scheme}")
+    shoot(visitor, "login")
+    assert serious(visitor) == []
     visitor.log_in("ada")
-    found = {}
-    for name, path in addresses.items():
-        answer = visitor.open(path)
-        assert answer.status == 200, f"{name} answers {answer.status}"
-        shoot(visitor, f"{name}-{scheme}")
-        found[name] = serious(visitor)
-    decider = Visitor(browser, live_server.url, scheme, 1280)
+    assert faults_of(visitor, addresses) == {}
+    decider = Visitor(browser, served, "light", WIDE)
     decider.log_in("omar")
-    for name in ("home", "incident", "model"):
-        decider.open(addresses[name])
-        shoot(decider, f"{name}-omar-{scheme}")
-        found[f"{name} for omar"] = serious(decider)
-    assert {name: bad for name, bad in found.items() if bad} == {}
-    assert visitor.complaints + decider.complaints == []
-
-
-def test_no_page_is_wider_than_a_small_screen(addresses: dict[str, str], live_server: object, browser: Browser) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 380)
-    visitor.log_in("ada")
-    wide = {}
-    for name, path in addresses.items():
-        visitor.open(path)
-        shoot(visitor, f"{name}-380")
-        width = visitor.page.evaluate("document.documentElement.scrollWidth")
-        if width > 380:
-            wide[name] = width
-    assert wide == {}
+    own = {f"{name}-omar": addresses[name] for name in ("home", "incident", "model")}
+    assert faults_of(decider, own) == {}
 
 
 def set_run(run: Run, **columns: object) -> None:
@@ -135,11 +86,9 @@ def set_run(run: Run, **columns: object) -> None:
     Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now(), **columns)
 
 
-def test_a_run_is_followed_without_loading_the_page_again(
-    committed_db: None, live_server: object, browser: Browser
-) -> None:
-    run = World(Cast.assemble()).run()
-    visitor = Visitor(browser, live_server.url, "light", 1280)
+def test_a_run_is_followed_without_loading_the_page_again(scene: scenes.Scene, served: str, browser: Browser) -> None:
+    run = scene.world.run()
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.log_in("ada")
     visitor.open(reverse("desk:run", args=[run.pk]))
     expect(visitor.page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
@@ -157,8 +106,8 @@ def test_a_run_is_followed_without_loading_the_page_again(
     assert visitor.complaints == []
 
 
-def test_a_digest_is_copied_whole(scene: scenes.Scene, live_server: object, browser: Browser) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 1280)
+def test_a_digest_is_copied_whole(scene: scenes.Scene, served: str, browser: Browser) -> None:
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.log_in("carla")
     visitor.open(reverse("desk:version", args=["search", "minilm", 2]))
@@ -168,9 +117,9 @@ def test_a_digest_is_copied_whole(scene: scenes.Scene, live_server: object, brow
 
 
 def test_the_story_is_read_without_scripts_and_printed_with_full_digests(
-    scene: scenes.Scene, live_server: object, browser: Browser
+    scene: scenes.Scene, served: str, browser: Browser
 ) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 1000, scripts=False)
+    visitor = Visitor(browser, served, "light", 1000, scripts=False)
     visitor.log_in("carla")
     visitor.open(reverse("desk:version", args=["search", "minilm", 2]))
     assert visitor.page.get_by_role("button", name="Copy").count() == 0
@@ -181,8 +130,8 @@ def test_the_story_is_read_without_scripts_and_printed_with_full_digests(
     shoot(visitor, "story-printed")
 
 
-def test_the_keyboard_reaches_the_content_first(scene: scenes.Scene, live_server: object, browser: Browser) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 1280)
+def test_the_keyboard_reaches_the_content_first(scene: scenes.Scene, served: str, browser: Browser) -> None:
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.log_in("ada")
     visitor.page.keyboard.press("Tab")
     skip = visitor.page.get_by_role("link", name="Skip to the content")
@@ -193,9 +142,8 @@ def test_the_keyboard_reaches_the_content_first(scene: scenes.Scene, live_server
 
 
 def test_the_menu_stands_in_one_row_on_a_screen_of_1280_pixels(
-    committed_db: None, live_server: object, browser: Browser
+    scene: scenes.Scene, served: str, browser: Browser
 ) -> None:
-    Cast.assemble()
-    visitor = Visitor(browser, live_server.url, "light", 1280)
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.log_in("root")
     assert visitor.page.locator("header.band").bounding_box()["height"] < 64

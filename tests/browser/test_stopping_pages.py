@@ -10,17 +10,16 @@ from playwright.sync_api import Browser, expect
 from registry.oversight.subjects import of_version
 from registry.release import services
 from registry.release.stopping_models import Recall
-from tests.browser.conftest import Visitor
-from tests.browser.test_pages import serious, shoot
+from tests.browser.conftest import WIDE, Visitor, faults_of
 from tests.desk import scene as scenes
 from tests.world import Cast, World
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 MODEL = ["search", "minilm"]
 ALIAS = [*MODEL, "production"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def addresses(committed_db: None) -> dict[str, str]:
     """Every page of this kind: an emergency that lasts on one alias, a recall that stops what another serves."""
     world = World(Cast.assemble())
@@ -52,30 +51,18 @@ def addresses(committed_db: None) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
 def test_pages_of_what_is_stopped_are_quiet_accessible_and_fit(
-    addresses: dict[str, str], live_server: object, browser: Browser, width: int, scheme: str
+    addresses: dict[str, str], served: str, browser: Browser
 ) -> None:
-    visitor = Visitor(browser, live_server.url, scheme, width)  # type: ignore[attr-defined]
+    visitor = Visitor(browser, served, "light", WIDE)
     visitor.log_in("carla")
-    found, wide = {}, {}
-    for name, path in addresses.items():
-        answer = visitor.open(path)
-        assert answer.status == 200, f"{name} answers {answer.status}"
-        shoot(visitor, f"{name}-{width}-{scheme}")
-        found[name] = serious(visitor)
-        shown = visitor.page.evaluate("document.documentElement.scrollWidth")
-        if shown > width:
-            wide[name] = shown
-    assert {name: bad for name, bad in found.items() if bad} == {}
-    assert wide == {}
-    assert visitor.complaints == []
+    assert faults_of(visitor, addresses) == {}
 
 
 def test_somebody_looks_up_a_moment_and_starts_a_recall_with_the_mouse(
-    addresses: dict[str, str], live_server: object, browser: Browser
+    addresses: dict[str, str], served: str, browser: Browser
 ) -> None:
-    visitor = Visitor(browser, live_server.url, "light", 1280)  # type: ignore[attr-defined]
+    visitor = Visitor(browser, served, "light", 1280)
     visitor.log_in("carla")
     visitor.open(reverse("desk:alias", args=ALIAS))
     visitor.page.fill("#at", "2001-03-03T14:00")
