@@ -161,18 +161,6 @@ def test_over_http_changed_bytes_are_refused_before_anything_is_written(world: W
     assert not Alias.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "yesterday", "2026-01-01"]
-)
-def test_a_moment_outside_of_the_calendar_is_refused(world: World, moment: str) -> None:
-    version = world.parent_version()
-    world.promoted(version)
-    path = f"/api/v1/teams/search/models/{version.model.slug}/aliases/production/history"
-    answer = api("ada").get(path, {"at": moment})
-    assert answer.status_code == 422
-    assert "'at'" in answer.json()["detail"]
-
-
 def test_what_was_corrected_after_the_grant_was_seen_by_nobody_who_granted(world: World) -> None:
     """Else a builder could answer a stricter ruling with a milder licence, alone, and promote by the old approval."""
     version = world.parent_version()
