@@ -19,16 +19,19 @@ from registry.catalog.distributions import DistributionError, from_document
 from registry.catalog.lineage import Lineage, Node, lineage
 from registry.catalog.models import Evidence, ModelVersion
 from registry.catalog.sentences import sentence
+from registry.catalog.stated import Stated, stated
 from registry.catalog.terms import EffectiveTerms
 from registry.compression.measured_again import evidence_documents
 from registry.compression.measured_again import figure as newest_figure
 from registry.compression.models import Run
 from registry.events import Caller
+from registry.release import deciding, drilled
 from registry.release import queries as release
 from registry.release.gates import short
 from registry.release.grounds import Ground, grounds_of
-from registry.release.models import AliasAssignment, Approval, Waiver
-from registry.release.status import Status
+from registry.release.models import AliasAssignment, Approval, DecisionKind, Waiver
+from registry.release.serving_models import Drill
+from registry.release.status import Status, open_for
 
 KIND_TITLES = {
     "size": "Size",
@@ -89,6 +92,8 @@ class TermRow:
     answer: str
     sentence: str
     decided_by: str
+    path: str
+    """How it was reached, where it is not simply allowed."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,11 @@ class Page:
     notes: Sequence[str]
     run: Run | None
     incumbent: AliasAssignment | None
+    stated: Stated
+    """What is said about the version now: the newest correction, where there is one."""
+    way_back: ModelVersion | None
+    drill: Drill | None
+    may_revoke: bool
 
 
 def page_of(caller: Caller, approval: Approval) -> Page:
@@ -124,9 +134,11 @@ def page_of(caller: Caller, approval: Approval) -> Page:
     documents = _newest(caller, version)
     bound = {w["id"] for w in verdict["waivers"]}  # type: ignore[attr-defined]
     terms = catalog.effective_terms(version, caller=caller)
+    now = release.status_of(approval)
+    revoking = deciding.way_to_decide(caller.actor_id, approval, kind=DecisionKind.REVOKED, now=now)
     return Page(
         approval=approval,
-        status=release.status_of(approval),
+        status=now,
         why_not=release.may_decide(caller, approval),
         verdict=verdict,
         verdict_counts={a: answers.count(a) for a in _ANSWER_ORDER if a in answers},
@@ -139,7 +151,18 @@ def page_of(caller: Caller, approval: Approval) -> Page:
         notes=terms.notes,
         run=Run.objects.filter(child=version).select_related("recipe", "requested_by", "evaluation__dataset").first(),
         incumbent=incumbent,
+        stated=stated([version.pk])[version.pk],
+        way_back=_way_back(approval, incumbent),
+        drill=drilled.last_drill(approval.model, approval.alias),
+        may_revoke=open_for(DecisionKind.REVOKED, now) and not isinstance(revoking, deciding.Refusal),
     )
+
+
+def _way_back(approval: Approval, move: AliasAssignment | None) -> ModelVersion | None:
+    """What the alias would return to after this release."""
+    if move is not None and move.version_id == approval.version_id:
+        return drilled.rollback_candidate(approval.model, approval.alias)
+    return move.version if move else None
 
 
 def _newest(caller: Caller, version: ModelVersion) -> list[tuple[Evidence, dict[str, Any]]]:
@@ -230,6 +253,7 @@ def _terms(terms: EffectiveTerms) -> list[TermRow]:
                 answer=answer,
                 sentence=first.sentence if first else "",
                 decided_by=f"{first.licence}, {first.source}" if first else "",
+                path=" → ".join(first.path) if first and answer != "allowed" else "",
             )
         )
     return rows

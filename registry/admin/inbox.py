@@ -168,7 +168,6 @@ class ApprovalAdmin(GovernedAdmin):
             "returned": page.status.word == "returned",
             "closable": page.status.word in ("requested", "returned", "stale", "expired")
             and page.status.grants < page.status.required,
-            "revocable": page.status.grants > 0 and page.status.word in ("requested", "granted", "stale", "expired"),
             "targets": release.targets_of(approval.model.team).filter(ended_at=None),
         }
         return TemplateResponse(request, "admin/registry/approval/decide.html", context)

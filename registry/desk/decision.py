@@ -2,7 +2,7 @@
 
 Rules:
 - figures are the newest measured ones over all rows, of each version for itself; a difference is told only where both have one;
-- terms stand in one line, worst first; where they come from stands on the page of the version;
+- terms stand in one line, worst first; below it, of each that blocks, what decides it and by which way it was reached;
 - the way back is what the alias would return to after this release, with the last drill of the alias, however it ended;
 - of everybody who could decide it is said why, and for whom; of the reader above all.
 """
@@ -20,6 +20,7 @@ from registry.catalog import queries as catalog
 from registry.catalog.distributions import KIND as DISTRIBUTION
 from registry.catalog.models import ModelVersion
 from registry.catalog.queries import EvidenceReader
+from registry.catalog.terms import EffectiveTerms
 from registry.compression.measured_again import evidence_documents
 from registry.desk import figures, metrics
 from registry.events import Caller
@@ -28,7 +29,7 @@ from registry.oversight.queries import findings_of
 from registry.release import deciding, drilled, queries
 from registry.release.models import AliasAssignment, Approval, DecisionKind
 from registry.release.serving_models import Drill
-from registry.release.status import Status
+from registry.release.status import Status, open_for
 
 _UNSHOWN = (DISTRIBUTION, "structure")
 _WORST_FIRST = (
@@ -65,6 +66,17 @@ class WayBack:
 
 
 @dataclass(frozen=True)
+class Blocking:
+    """What keeps terms from being allowed: whose licence, what it says, and the way from the version to it."""
+
+    terms: Sequence[str]
+    source: str
+    licence: str
+    sentence: str
+    path: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Person:
     """Somebody who holds a role for the decision, or stands for somebody who does."""
 
@@ -81,10 +93,12 @@ class Decision:
     compared: Sequence[Compared]
     only_here: int
     terms: Sequence[tuple[str, str, str]]
+    blocking: Sequence[Blocking]
     findings: Sequence[Finding]
     way_back: WayBack
     people: Sequence[Person]
     why_not: str | None
+    may_revoke: bool
     may_answer: bool
     returned: bool
 
@@ -94,14 +108,18 @@ def decision_of(caller: Caller, approval: Approval, now: Status, may_answer: boo
     version, move = approval.version, queries.incumbent(approval.model, approval.alias)
     other = move.version if move is not None and move.version_id != version.pk else None
     compared, only_here = _compared(caller, version, other)
+    effective = catalog.effective_terms(version, caller=caller)
+    revoking = deciding.way_to_decide(caller.actor_id, approval, kind=DecisionKind.REVOKED, now=now)
     return Decision(
         compared=compared,
         only_here=only_here,
-        terms=_terms(caller, version),
+        terms=_terms(effective),
+        blocking=_blocking(effective),
         findings=_findings(approval),
         way_back=_way_back(approval, move),
         people=_people(approval, now),
         why_not=queries.may_decide(caller, approval),
+        may_revoke=open_for(DecisionKind.REVOKED, now) and not isinstance(revoking, deciding.Refusal),
         may_answer=may_answer,
         returned=now.word == "returned",
     )
@@ -150,15 +168,25 @@ def _row(kind: str, figure: Mapping[str, Any], other: Mapping[str, Any]) -> Comp
 # --- what else ---
 
 
-def _terms(caller: Caller, version: ModelVersion) -> list[tuple[str, str, str]]:
+def _terms(effective: EffectiveTerms) -> list[tuple[str, str, str]]:
     """(status word, what it means, the terms that have it), worst first."""
-    answers = catalog.effective_terms(version, caller=caller).answers
-    found = []
+    answers, found = effective.answers, []
     for word, meaning in _WORST_FIRST:
         named = [term.replace("_", " ") for term, answer in answers.items() if answer == word]
         if named:
             found.append((word, meaning, ", ".join(named)))
     return found
+
+
+def _blocking(effective: EffectiveTerms) -> list[Blocking]:
+    """What decides each term that is forbidden or not known; what decides several stands once."""
+    found: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
+    for term, answer in effective.answers.items():
+        if answer in ("forbidden", "unknown"):
+            for step in effective.because(term)[:1]:
+                key = (step.source, step.licence, step.sentence, step.path)
+                found.setdefault(key, []).append(term.replace("_", " "))
+    return [Blocking(terms, *key) for key, terms in found.items()]
 
 
 def _findings(approval: Approval) -> list[Finding]:

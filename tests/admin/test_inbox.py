@@ -11,6 +11,7 @@ from django.test import Client
 from audit.models import Entry
 from registry.access import services as access
 from registry.access.models import Role, Team
+from registry.catalog.services_corrections import correct_version
 from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import Approval, Decision
@@ -280,3 +281,16 @@ def test_the_inbox_takes_a_bounded_number_of_queries(world: World, django_assert
     omar = client_of("omar")
     with django_assert_max_num_queries(60):
         assert omar.get(LIST).status_code == 200
+
+
+def test_what_was_corrected_is_shown_as_it_is_stated_now_beside_the_way_back(world: World) -> None:
+    version = world.parent_version(training_data="unknown")
+    correct_version(actor=world.cast.carla, version=version, training_data="complete", reason="All of it is known.")
+    approval = world.approval(version)
+    shown = client_of("omar").get(page(approval)).content.decode()
+    assert "Its training data is stated as complete." in shown
+    assert "the alias could only be suspended" in shown
+    assert "Nobody ever drilled it." in shown
+    services.drill_rollback(actor=world.cast.otto, model=world.promoted(version, "staging").model, alias="staging")
+    refused = client_of("omar").get(page(world.approval(version, "staging"))).content.decode()
+    assert "refused." in refused[refused.index("Last drill") :]

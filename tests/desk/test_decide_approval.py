@@ -9,11 +9,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from registry.access.models import Role
+from registry.catalog.services_corrections import correct_version
 from registry.oversight import services as oversight
 from registry.release import queries, services
 from registry.release.models import Approval, Decision
 from tests.desk.conftest import Visitor, words
 from tests.desk.scene import Scene
+from tests.world import as_caller
 from tests.worlds.release import DAY
 
 Visit = Callable[[str], Visitor]
@@ -111,3 +113,38 @@ def test_who_decided_is_told_by_name_and_a_deputy_with_the_principal(
 def test_a_request_is_rejected_on_the_page(visit: Visit, approval: Approval) -> None:
     assert "The request is rejected." in words(visit("omar").post(page(approval, "reject"), reason="No."))
     assert word(approval) == "rejected"
+
+
+def test_what_blocks_a_term_is_said_with_the_way_to_it_and_a_refused_drill_is_no_drill(
+    visit: Visit, story: Scene, approval: Approval
+) -> None:
+    world = story.world
+    release = world.approval(story.parent, "staging")
+    services.grant_approval(actor=world.cast.omar, approval=release, reason="Fine.")
+    services.promote(actor=world.cast.otto, model=story.model, alias="staging", approval=release)
+    services.drill_rollback(
+        actor=world.cast.otto, model=story.model, alias="production"
+    )  # there is nothing to go back to
+    stricter = world.licence("CC-BY-NC-4.0", actor=world.cast.carla)
+    correct_version(actor=world.cast.carla, version=story.parent, licence=stricter, reason="It is another text.")
+    shown = visit("omar").reads(page(approval))
+    assert "its drill was refused" in shown
+    assert "none drilled" not in shown
+    terms = shown[shown.index("The whole proof") :]
+    assert "CC-BY-NC-4.0 of search/minilm@1; reached by base: search/minilm@1" in terms
+
+
+def test_who_may_not_grant_their_own_work_may_still_stop_it(visit: Visit, story: Scene) -> None:
+    """Revoking is offered where the service takes it, and nowhere else."""
+    world = story.world
+    bea = world.person("bea", Role.ENGINEER, Role.APPROVER)
+    world.waiver(story.child, "training-data")
+    own = world.approval(story.child, actor=as_caller(bea))
+    assert page(own, "revoke") not in visit("bea").get(page(own)).content.decode()
+    services.grant_approval(actor=world.cast.omar, approval=own, reason="Fine.")
+    offered = visit("bea").get(page(own)).content.decode()
+    assert page(own, "revoke") in offered
+    assert page(own, "grant") not in offered
+    assert page(own, "revoke") not in visit("ada").get(page(own)).content.decode()
+    visit("bea").post(page(own, "revoke"), reason="My own fault.")
+    assert word(own) == "revoked"

@@ -24,7 +24,6 @@ from registry.events import Caller
 from registry.release import queries, services
 from registry.release.grounds import grounds_of
 from registry.release.models import Approval
-from registry.release.status import FINAL
 
 
 class Approvals(Page):
@@ -60,7 +59,6 @@ class ApprovalPage(Page):
             "deciding": decision_of(caller, approval, now, may_answer),
             "limited_to": next((d.target for d in approval.decisions.all() if d.target), approval.target),
             "closable": now.word in ("requested", "returned", "stale") and now.grants < now.required,
-            "revocable": now.word not in FINAL and now.grants > 0,
             "targets": queries.targets_of(approval.model.team).filter(ended_at=None),
             "model": approval.model,
             "version": version,
