@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -87,9 +88,11 @@ def test_the_main_job_from_upload_to_the_strangers_check(
     folder = tmp_path / "var" / "demo"
     shutil.copytree(inputs, folder / "input")
     stage = Stage(folder, settings_of(setting, request))
-    ended = demo.play(stage)
+    with socket.create_server(("127.0.0.1", stage.port)):  # somebody else was quicker: it listens elsewhere
+        ended = demo.play(stage)
     told = capsys.readouterr()
-    assert ended == 0, f"{told.err}\n{stage.log.read_text()[-3000:] if stage.log.exists() else ''}"
+    if ended != 0:
+        pytest.fail(f"{told.err}\n{stage.log.read_text()[-3000:] if stage.log.exists() else 'no server log'}")
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     assert summary["size_ratio"] > 3
     assert summary["fidelity_mean"] > 0.999

@@ -17,7 +17,7 @@ from registry.cli.demonstration.people import TEAM, People
 from registry.cli.demonstration.stage import DemoFailed, Stage
 from registry.client import ApiError
 
-_PENDING_SECONDS = 30
+_PENDING_SECONDS = 120
 
 
 def assess(stage: Stage, people: People, tell: Narrator) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import http.cookiejar
 import os
 import re
@@ -20,9 +21,12 @@ from pathlib import Path
 from types import TracebackType
 
 from registry.cli.serve import is_served
-from registry.client import ApiError, Client
 
-START_SECONDS = 60
+START_SECONDS = 180
+"""A machine that is busy with other things takes its time; a server that falls is noticed at once."""
+SERVING = "Pressmark is at "
+"""What `pressmark serve` says once the port is its own: before, whoever answers there is somebody else."""
+STARTS, PROBE_SECONDS = 3, 10
 
 
 class DemoFailed(Exception):
@@ -39,8 +43,7 @@ class Stage:
         self.input = folder / "input"
         self.outside = folder / "outside"
         self.log = folder / "server.log"
-        self.port = _free_port()
-        self.server = f"http://127.0.0.1:{self.port}"
+        self._listen_at(_free_port())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -84,26 +87,31 @@ class Stage:
         return done
 
     def __enter__(self) -> Stage:
-        """Start web server, worker and keeper, and wait until they answer."""
+        """Start web server, worker and keeper, and wait until they answer; elsewhere if somebody took the port meanwhile."""
+        for _ in range(STARTS):
+            if self._started():
+                return self
+            words = self.log.read_text(errors="replace")
+            if "cannot be used" not in words:
+                break
+            self._listen_at(_free_port())
+        raise DemoFailed(f"the server did not start; see {self.log}:\n{words[-1000:]}")
+
+    def _listen_at(self, port: int) -> None:
+        self.port = port
+        self.server = f"http://127.0.0.1:{port}"
+
+    def _started(self) -> bool:
+        command = [sys.executable, "-m", "registry.cli.main", "serve", "--port", str(self.port), "--web-workers", "1"]
         with self.log.open("wb") as log:
-            command = [
-                sys.executable,
-                "-m",
-                "registry.cli.main",
-                "serve",
-                "--port",
-                str(self.port),
-                "--web-workers",
-                "1",
-            ]
             self._process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._stop()
-                raise DemoFailed(f"the server did not start; see {self.log}")
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if SERVING in self.log.read_text(errors="replace") and self._answers():
+                return True
             time.sleep(0.2)
-        return self
+        self._stop()
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
@@ -111,11 +119,15 @@ class Stage:
         self._stop()
 
     def _answers(self) -> bool:
+        """Whoever else listens there may say nothing at all."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PROBE_SECONDS)
         try:
-            Client(self.server).get("who-am-i")
-        except ApiError as error:
-            return error.status == 401
-        return True
+            connection.request("GET", "/api/v1/who-am-i")
+            return connection.getresponse().status == 401
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
