@@ -1,7 +1,8 @@
-"""The state machine of releases at full size: 2,000 runs of 50 acts, in processes of 50 runs each, so that memory does not grow.
+"""The state machine of releases at full size: 2,000 runs of 50 acts on SQLite, and as many on PostgreSQL.
 
-A run in which the product allows what the plain model forbids, or refuses what it allows, or in which model, tables and ledger
-differ at the end, fails its process. Every act has to have been allowed and refused at least once in all.
+Runs are shared out to processes of 50 runs, so that memory does not grow; each has a seed, which is told where it fails, and a
+database of its own. A run in which the product allows what the plain model forbids, or refuses what it allows, or in which model,
+tables and ledger differ at the end, fails its process. Every act has to have been allowed and refused at least once in all.
 """
 
 from __future__ import annotations
@@ -16,28 +17,33 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.bench.harness import Row, at_least, at_most
+from tests.release.governance_records import NEVER_REFUSED
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS, RUNS_OF_ONE, PROCESSES = 50, 50, 40
-RUNS_SMALL, PROCESSES_SMALL = 6, 2
-NEVER_REFUSED = {"pass_time", "change_policy", "give_role", "take_role", "end_deputyship", "end_policy", "measure"}
-"""Acts that the machine does only where they are allowed, or that only a lost role of one person refuses."""
+RUNS_SMALL, PROCESSES_SMALL = 6, 1
+DATABASES = ("SQLite", "PostgreSQL")
 
 
 def run(small: bool) -> list[Row]:
-    """Rows about all runs together."""
+    """Rows about all runs together, database by database."""
+    return [row for number, database in enumerate(DATABASES) for row in _on(database, 1000 * number, small)]
+
+
+def _on(database: str, first_seed: int, small: bool) -> list[Row]:
+    processes = PROCESSES_SMALL if small else int(os.environ.get("PRESSMARK_TEST_MACHINE_PROCESSES", PROCESSES))
+    runs_of_one = RUNS_SMALL if small else RUNS_OF_ONE
+    seeds = range(first_seed + 1, first_seed + 1 + processes)
     tried: Counter[str] = Counter()
     done: Counter[str] = Counter()
     words: Counter[str] = Counter()
     wrong = []
-    processes = PROCESSES_SMALL if small else PROCESSES
-    runs_of_one = RUNS_SMALL if small else RUNS_OF_ONE
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        ended = list(pool.map(_process, [runs_of_one] * processes))
-    for status, told, report in ended:
+        ended = list(pool.map(lambda seed: _process(database, seed, runs_of_one), seeds))
+    for seed, (status, told, report) in zip(seeds, ended, strict=True):
         if status != 0:
-            wrong.append(told)
-            print(told, file=sys.stderr)
+            wrong.append(seed)
+            print(f"seed {seed} on {database}:\n{told}", file=sys.stderr)
         tried.update(report.get("tried", {}))
         done.update(report.get("done", {}))
         words.update(report.get("words", {}))
@@ -45,27 +51,32 @@ def run(small: bool) -> list[Row]:
     never = [name for name in tried if done[name] == 0]
     unrefused = [name for name in tried if done[name] == tried[name] and name not in NEVER_REFUSED]
     few = len(tried) if small else 0  # a share of the runs need not come everywhere
+    at = database.lower()
+    illegal = f"{database}: processes with an illegal transition or a difference at the end (seeds {wrong or 'none'})"
     return [
-        at_most("illegal", "processes with an illegal transition or a difference at the end", len(wrong), 0, "", runs),
-        at_least("acts", "acts tried", acts, runs * STEPS / 2, "", runs),
-        at_most("never-allowed", f"acts that were never allowed: {never or 'none'}", len(never), few, "", acts),
-        at_most("never-refused", f"acts that were never refused: {unrefused or 'none'}", len(unrefused), few, "", acts),
+        at_most(f"{at}-illegal", illegal, len(wrong), 0, "", runs),
+        at_least(f"{at}-acts", f"{database}: acts tried", acts, runs * STEPS / 2, "", runs),
+        at_most(f"{at}-never-allowed", f"acts never allowed: {never or 'none'}", len(never), few, "", acts),
+        at_most(f"{at}-never-refused", f"acts never refused: {unrefused or 'none'}", len(unrefused), few, "", acts),
         at_least(
-            "words", "states of approvals at the end of runs", len(words), 1 if small else 8, "", sum(words.values())
+            f"{at}-words", "states of approvals at the end", len(words), 1 if small else 8, "", sum(words.values())
         ),
     ]
 
 
-def _process(runs: int) -> tuple[int, str, dict[str, dict[str, int]]]:
+def _process(database: str, seed: int, runs: int) -> tuple[int, str, dict[str, dict[str, int]]]:
     """Exit status, the last lines, and how often each act was tried and allowed."""
     with tempfile.TemporaryDirectory(prefix="pressmark-battery-") as name:
         report = Path(name) / "report.json"
         environment = os.environ | {
             "PRESSMARK_TEST_MACHINE_RUNS": str(runs),
             "PRESSMARK_TEST_MACHINE_STEPS": str(STEPS),
+            "PRESSMARK_TEST_MACHINE_SEED": str(seed),
             "PRESSMARK_TEST_MACHINE_REPORT": str(report),
         }
-        command = [sys.executable, "-m", "pytest", "-q", "tests/release/test_state_machine.py"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "tests/release/test_state_machine.py"]
+        if database == "PostgreSQL":
+            command = [sys.executable, "-m", "tests.services.postgres", "--", *command]
         ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         found = json.loads(report.read_text()) if report.is_file() else {}
-        return ended.returncode, ended.stdout[-4000:], found
+        return ended.returncode, (ended.stdout + ended.stderr)[-4000:], found

@@ -8,6 +8,7 @@ hand for everything that reads a clock in this process; each run begins from the
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from django.db import transaction
@@ -17,15 +18,25 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from audit.history.answers import model_as_of
 from audit.verification import replay
 from registry.catalog.models import ModelVersion, RegisteredModel
+from registry.catalog.stated import stated
 from registry.errors import Problem
 from registry.release import queries
 from registry.release.admission import Asked, decide
 from registry.release.admission_facts import facts_of
-from registry.release.models import Alias, Approval, Waiver
+from registry.release.models import Alias, Waiver
 from registry.release.quarantines import quarantined
 from tests.release.governance_model import Model
 from tests.release.governance_product import ROLES, Clock, Product
-from tests.release.governance_records import ALIASES, APPROVERS, ENGINEERS, OFFICERS, OPERATORS, PEOPLE, TIERS
+from tests.release.governance_records import (
+    ALIASES,
+    APPROVERS,
+    ENGINEERS,
+    MOVERS,
+    OFFICERS,
+    OPERATORS,
+    PEOPLE,
+    TIERS,
+)
 
 
 def likely(people: set[str]) -> Any:
@@ -34,8 +45,10 @@ def likely(people: set[str]) -> Any:
 
 
 PICK, DAYS = st.integers(0, 9), st.one_of(st.none(), st.integers(0, 20))
+SELDOM = st.integers(0, 5).map(lambda n: n == 5)
 ALIAS = st.sampled_from([ALIASES[0], ALIASES[0], ALIASES[1]])
 DECIDERS = APPROVERS | OFFICERS | {"dora"}
+MAKERS = sorted(ENGINEERS)
 
 
 class Governance(Product, RuleBasedStateMachine):
@@ -51,13 +64,14 @@ class Governance(Product, RuleBasedStateMachine):
         self.savepoint = transaction.savepoint()
         self.model = Model()
         self.world = self.ground.world
-        self.use_case = self.world.use_case("machine", "limited")
-        self.line = self.world.model("machine", use_case=self.use_case)
-        self.versions: list[Any] = []
+        self.use_case, self.line = self.ground.use_case, self.ground.line
+        self.versions: list[Any] = [self.ground.first]
+        self.model.register("ada", True)
         self.approvals: list[Any] = []
         self.waivers: list[Any] = []
         self.deputies: list[Any] = []
-        self.act("register", "ada", True)
+        self.rules: list[Any] = []
+        self.place = self.ground.place
 
     def act(self, name: str, *given: Any) -> bool:
         """One act on both; they have to agree on whether it is allowed."""
@@ -72,56 +86,73 @@ class Governance(Product, RuleBasedStateMachine):
         assert expected == (not refusal), f"{name}{given}: the model says {expected}, the product {refusal or 'yes'}"
         return bool(expected)
 
-    # --- rules ---
+    # --- rules: what exists ---
 
-    @precondition(lambda self: len(self.versions) < 4)
-    @rule(who=likely(ENGINEERS), known=st.sampled_from([True, True, False]))
-    def registers(self, who: str, known: bool) -> None:
-        self.act("register", who, known)
+    @precondition(lambda self: len(self.versions) < 5)
+    @rule(
+        who=likely(ENGINEERS),
+        known=st.sampled_from([True, True, False]),
+        maker=st.sampled_from([None, *MAKERS]),
+        pick=PICK,
+    )
+    def registers(self, who: str, known: bool, maker: str | None, pick: int) -> None:
+        if maker is None:
+            self.act("register", who, known)
+        else:
+            self.act("derive", maker, pick % len(self.versions))
 
-    @rule(pick=PICK, declared=st.booleans())
-    def measures(self, pick: int, declared: bool) -> None:
-        self.act("measure", pick % len(self.versions), declared)
+    @rule(
+        who=likely(ENGINEERS | OFFICERS),
+        pick=PICK,
+        kind=st.sampled_from(["measured", "declared", "corrected", "corrected"]),
+    )
+    def says_more_of_a_version(self, who: str, pick: int, kind: str) -> None:
+        number = self._served_mostly(pick)
+        if kind == "corrected":
+            self.act("correct", who, number, not self.model.versions[number].known if pick else True)
+        else:
+            self.act("measure", number, kind == "declared")
 
-    @rule(who=likely(ENGINEERS), pick=PICK, alias=ALIAS, days=DAYS)
-    def requests(self, who: str, pick: int, alias: str, days: int | None) -> None:
-        self.act("request", who, pick % len(self.versions), alias, days)
+    # --- rules: a release ---
 
-    @rule(pick=PICK, alias=ALIAS)
-    def releases(self, pick: int, alias: str) -> None:
-        """The usual way in one go."""
-        self._release(pick % len(self.versions), alias)
+    @rule(pick=PICK, alias=ALIAS, acts=st.sampled_from([1, 1, 2, 5]))
+    def goes_on(self, pick: int, alias: str, acts: int) -> None:
+        """The next acts of the usual way from an idea to a release, as far as they are allowed."""
+        for _ in range(acts):
+            if not self._go_on(pick, alias):
+                return
 
-    @rule(who=likely(OPERATORS | APPROVERS), alias=ALIAS, back=st.booleans())
-    def replaces(self, who: str, alias: str, back: bool) -> None:
-        """Another version takes the place of the incumbent, and may be gone back from."""
-        now = self.model.serves(alias)
-        if now is None:
-            self._release(0, alias)
-        if len(self.versions) < 2:
-            self.act("register", "ada", True)
-        now = self.model.serves(alias)
-        self._release(next(n for n in range(len(self.versions)) if now is None or n != now.version), alias)
-        if back:
-            self.act("roll_back", who, alias)
+    def _go_on(self, pick: int, alias: str) -> bool:
+        model = self.model
+        if model.policy() is None:
+            return self.act("change_policy", model.tier, 1 + pick % 2, pick % 2)
+        now = model.serves(alias)
+        others = [n for n in range(len(self.versions)) if not (now and now.version == n) and not model.stopped(n)]
+        if not others:
+            return self.act("register", "ada", True)
+        number = others[pick % len(others)]
+        if not model.passes(number):
+            return self.act("waive", "carla", number, 9)
+        asked = [n for n, a in enumerate(model.approvals) if (a.version, a.alias) == (number, alias)]
+        word = model.word(asked[-1]) if asked else ""
+        if word == "granted" and model.corrected(asked[-1]) is None:
+            movers = [who for who in ("otto", "omar", "ada") if model.may(who, "promote", alias)]
+            return self.act("promote", movers[0] if movers else "otto", asked[-1])
+        if word == "returned":
+            return self.act("answer", "edda", asked[-1])
+        if word != "requested":
+            return self.act("request", "ada", number, alias, None, False)
+        ready = [who for who in PEOPLE if model.way(who, asked[-1], granting=True)]
+        return self.act("grant", ready[pick % len(ready)] if ready else "omar", asked[-1], None, False)
 
-    def _release(self, version: int, alias: str) -> None:
-        """What is in the way and can be mended is mended first; the rest refuses, on both sides."""
-        if self.model.policy() is None:
-            self.act("change_policy", self.model.tier, 1, 0)
-        if not self.model.passes(version):
-            self.act("waive", "carla", version, 9)
-        self.act("request", "ada", version, alias, None)
-        number = len(self.approvals) - 1
-        if number >= 0:
-            for decider in ("omar", "carla", "olga"):
-                self.act("grant", decider, number, None)
-            self.act("promote", "otto", number)
+    @rule(who=likely(ENGINEERS), pick=PICK, alias=ALIAS, days=DAYS, here=SELDOM)
+    def requests(self, who: str, pick: int, alias: str, days: int | None, here: bool) -> None:
+        self.act("request", who, pick % len(self.versions), alias, days, here)
 
     @precondition(lambda self: self.approvals)
-    @rule(who=likely(DECIDERS), pick=PICK, days=DAYS)
-    def grants(self, who: str, pick: int, days: int | None) -> None:
-        self.act("grant", who, self._late(pick), days)
+    @rule(who=likely(DECIDERS), pick=PICK, days=DAYS, here=SELDOM)
+    def grants(self, who: str, pick: int, days: int | None, here: bool) -> None:
+        self.act("grant", who, self._late(pick), days, here)
 
     @precondition(lambda self: self.approvals)
     @rule(who=likely(DECIDERS), other=likely(ENGINEERS), pick=PICK, answers=st.booleans())
@@ -132,11 +163,9 @@ class Governance(Product, RuleBasedStateMachine):
 
     @precondition(lambda self: self.approvals)
     @rule(
-        who=likely(DECIDERS),
-        other=likely(ENGINEERS),
-        pick=PICK,
+        who=likely(DECIDERS), other=likely(ENGINEERS), pick=PICK,
         kind=st.sampled_from(["rejected", "revoked", "withdrawn"]),
-    )
+    )  # fmt: skip
     def ends_a_request(self, who: str, other: str, pick: int, kind: str) -> None:
         if kind == "revoked":
             self.act("revoke", who, self._late(pick))
@@ -145,31 +174,38 @@ class Governance(Product, RuleBasedStateMachine):
         else:
             self.act("withdraw", other, self._waiting(pick))
 
+    @rule(who=likely(OFFICERS | APPROVERS), pick=PICK, days=st.integers(0, 20), ends=SELDOM)
+    def excuses(self, who: str, pick: int, days: int, ends: bool) -> None:
+        if ends and self.waivers:
+            self.act("end_waiver", who, pick % len(self.waivers))
+        else:
+            self.act("waive", who, pick % len(self.versions), days)
+
+    # --- rules: moves ---
+
     @precondition(lambda self: self.approvals)
     @rule(who=likely(OPERATORS | ENGINEERS), pick=PICK)
     def promotes(self, who: str, pick: int) -> None:
         self.act("promote", who, self._late(pick))
 
-    @rule(who=likely(OPERATORS | APPROVERS), alias=ALIAS)
-    def suspends(self, who: str, alias: str) -> None:
-        self.act("suspend", who, alias)
+    @rule(who=likely(OPERATORS | APPROVERS), alias=ALIAS, back=st.sampled_from([True, True, False]))
+    def takes_away(self, who: str, alias: str, back: bool) -> None:
+        self.act("roll_back" if back else "suspend", who, alias)
 
-    @rule(who=likely(OPERATORS | APPROVERS), alias=ALIAS)
-    def goes_back(self, who: str, alias: str) -> None:
-        self.act("roll_back", who, alias)
+    @rule(
+        who=likely(OPERATORS | APPROVERS), other=likely(OFFICERS | APPROVERS), pick=PICK, alias=ALIAS,
+        kind=st.sampled_from(["break_glass", "look", "review", "close"]),
+    )  # fmt: skip
+    def an_emergency(self, who: str, other: str, pick: int, alias: str, kind: str) -> None:
+        if kind == "break_glass" or self.model.last_glass(alias) is None:
+            self.act("break_glass", who, pick % len(self.versions), alias)
+            return
+        if kind in ("look", "review"):
+            self.act("review", other, alias)
+        if kind in ("look", "close"):
+            self.act("close", other, alias)
 
-    @rule(who=likely(OPERATORS | APPROVERS), pick=PICK, alias=ALIAS)
-    def breaks_glass(self, who: str, pick: int, alias: str) -> None:
-        self.act("break_glass", who, pick % len(self.versions), alias)
-
-    @rule(who=likely(OFFICERS | APPROVERS), pick=PICK, days=st.integers(0, 20))
-    def waives(self, who: str, pick: int, days: int) -> None:
-        self.act("waive", who, pick % len(self.versions), days)
-
-    @precondition(lambda self: self.waivers)
-    @rule(who=likely(OFFICERS), pick=PICK)
-    def ends_waiver(self, who: str, pick: int) -> None:
-        self.act("end_waiver", who, pick % len(self.waivers))
+    # --- rules: what is around ---
 
     @rule(
         kind=st.sampled_from(["policy", "policy", "tier", "end"]), tier=st.sampled_from(TIERS),
@@ -182,7 +218,18 @@ class Governance(Product, RuleBasedStateMachine):
             self.act("change_tier", who, tier)
         else:
             self.act("end_policy", tier)
-            self.act("change_policy", "limited" if tier == "minimal" else "minimal", *grants)
+
+    @rule(
+        kind=st.sampled_from(["author", "approve", "approve", "end", "place"]), who=likely(OFFICERS), alias=ALIAS,
+        action=st.sampled_from(sorted(MOVERS)), role=st.sampled_from(["engineer", "operator", "approver"]), pick=PICK,
+    )  # fmt: skip
+    def rights_change(self, kind: str, who: str, alias: str, action: str, role: str, pick: int) -> None:
+        if kind == "place":
+            self.act("move_place", "otto" if pick else who)
+        elif kind == "author" or not self.rules:
+            self.act("author_rule", who, alias, action, role)
+        else:
+            self.act(f"{kind}_rule", who, max(0, len(self.rules) - 1 - pick // 3))
 
     @rule(
         kind=st.sampled_from(["appoint", "appoint", "end", "role"]), who=likely(APPROVERS | OFFICERS),
@@ -201,29 +248,40 @@ class Governance(Product, RuleBasedStateMachine):
         other=likely(ENGINEERS), pick=PICK, granted=st.booleans(),
     )  # fmt: skip
     def a_recall(self, kind: str, who: str, other: str, pick: int, granted: bool) -> None:
-        number = pick % len(self.versions)
         if kind in ("recall", "end_recall"):
-            self.act(kind, who, number)
-        if "open" not in self.model.versions[number].stops:
+            self.act(kind, who, pick % len(self.versions))
             return
+        if not self.model.quarantines:
+            return
+        number = max(0, len(self.model.quarantines) - 1 - pick // 2)
         if kind in ("release", "ask"):
             self.act("ask_release", other, number)
         if kind in ("release", "decide"):
             self.act("decide_release", who, number, granted)
 
-    @rule(days=st.sampled_from([1, 1, 2, 5, 29]))
+    @rule(days=st.sampled_from([0, 1, 1, 2, 5, 29]))
     def time_passes(self, days: int) -> None:
-        self.act("pass_time", days)
+        """Or the keeper looks."""
+        if days:
+            self.act("pass_time", days)
+        else:
+            self.act("tell")
 
     def _late(self, pick: int) -> int:
         """Mostly one of the newest requests."""
         return max(0, len(self.approvals) - 1 - pick // 3)
 
+    def _served_mostly(self, pick: int) -> int:
+        now = self.model.serves(ALIASES[0])
+        if pick < 5 and now is not None and now.version is not None:
+            return now.version
+        return pick % len(self.versions)
+
     def _waiting(self, pick: int) -> int:
         """Mostly a request that waits for its grants: the newest, or one that is made now."""
         waiting = [n for n in range(len(self.approvals)) if self.model.word(n) == "requested"]
         if not waiting and pick > 1:
-            self.act("request", "ada", pick % len(self.versions), "canary", None)
+            self.act("request", "ada", pick % len(self.versions), "canary", None, False)
         return waiting[-1] if waiting else len(self.approvals) - 1
 
     # --- model = tables = ledger ---
@@ -242,27 +300,32 @@ class Governance(Product, RuleBasedStateMachine):
         return rows
 
     def _compare_tables(self) -> None:
-        rows = Approval.objects.filter(model=self.line)
-        found = {str(r.pk): queries.approval_status(queries.approvals_of(r.version).get(pk=r.pk)) for r in rows}
+        found = {}
+        for version in self.versions:
+            found |= {str(r.pk): queries.approval_status(r) for r in queries.approvals_to_judge(version)}
         assert found == self._words()
         for alias in ALIASES:
-            moves = [(m.kind, m.version_id) for m in reversed(queries.alias_history(self.line, alias))]
+            history = queries.alias_history(self.line, alias)
+            moves = [(m.kind, m.version_id) for m in reversed(history)]
             expected = [(m.kind, self._key(m.version)) for m in self.model.aliases[alias]]
             assert moves == expected, alias
-            candidates = queries.rollback_candidates(queries.alias_history(self.line, alias))
+            candidates = queries.rollback_candidates(history)
             assert [v.pk for v in candidates] == [self._key(v) for v in self.model.candidates(alias)]
-        for number, version in enumerate(self.versions):
-            assert bool(quarantined(version)) == ("recalled" in self.model.versions[number].stops)
-            for alias in ALIASES:
-                facts, asked = facts_of(self._fresh(number), Asked(alias), Clock.now())
-                answer = decide(facts, asked)
-                expected_yes = self.model.admits(number, alias)
-                assert (answer.decision == "yes") == expected_yes, (number, alias, answer)
+        rows = ModelVersion.objects.select_related("model__team", "model__use_case")
+        for number, version in enumerate(rows.filter(model=self.line).order_by("number")):
+            assert bool(quarantined(version)) == self.model.stopped(number)
+            assert (stated([version.pk])[version.pk].training_data == "complete") == self.model.versions[number].known
+            self._compare_admission(number, version)
         in_force = {w.pk for w in Waiver.objects.filter(model=self.line, ended_at=None)}
         assert in_force == {row.pk for row, w in zip(self.waivers, self.model.waivers, strict=True) if not w.ended}
 
-    def _fresh(self, number: int) -> Any:
-        return ModelVersion.objects.select_related("model__team", "model__use_case").get(pk=self.versions[number].pk)
+    def _compare_admission(self, number: int, version: ModelVersion) -> None:
+        for place in (None, "edge"):
+            facts, asked = facts_of(version, Asked(target=place), Clock.now())
+            for alias in ALIASES:
+                answer = decide(facts, replace(asked, alias=alias))
+                expected = self.model.admits(number, alias, here=place is not None)
+                assert (answer.decision == "yes") == expected, (number, alias, place, answer)
 
     def _key(self, version: int | None) -> Any:
         return None if version is None else self.versions[version].pk

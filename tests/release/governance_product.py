@@ -10,12 +10,17 @@ from registry.access.models import Deputyship, Membership, Role
 from registry.access.services_deputies import appoint_deputy, end_deputyship
 from registry.catalog import services as catalog
 from registry.catalog.manifest import FileSpec
+from registry.catalog.services_corrections import correct_version
 from registry.errors import Problem
 from registry.events import Caller
 from registry.oversight import services as oversight
+from registry.oversight.models import Finding
+from registry.oversight.services_proofs import sign_review
 from registry.oversight.subjects import of_version
 from registry.release import services
-from registry.release.models import Policy
+from registry.release.models import AliasAssignment, Policy
+from registry.release.services import alias_rules
+from registry.release.services.lapses import open_lapse_findings
 from registry.release.stopping_models import Quarantine, Recall
 from tests.release.governance_model import Model
 from tests.release.governance_records import APPROVERS, ENGINEERS, OFFICERS, OPERATORS, PEOPLE, VALID_DAYS
@@ -47,7 +52,7 @@ class Clock(datetime.datetime):
 
 
 class Ground:
-    """What every run begins from: people with roles, a policy for each tier."""
+    """What every run begins from: people with roles, a policy for each tier, a model with its first version."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -59,9 +64,13 @@ class Ground:
         access.grant_membership(actor=cast.root, person=iris, role=Role.COMPLIANCE_OFFICER, team=None)
         self.iris = Caller(actor_id=iris.pk, via="cli")
         self.licence = world.licence("Apache-2.0")
+        self.place = world.target("edge")
         self.serial = 0
         self.write_policy("minimal", 1, 0)
         self.write_policy("limited", 2, 1)
+        self.use_case = world.use_case("machine", "limited")
+        self.line = world.model("machine", use_case=self.use_case)
+        self.first = world.version(self.line, seed=6999)
 
     def caller(self, who: str) -> Caller:
         return Caller(actor_id=self.world.cast.people[who].pk, via="cli")
@@ -96,6 +105,8 @@ class Product:
     approvals: list[Any]
     waivers: list[Any]
     deputies: list[Any]
+    rules: list[Any]
+    place: Any
 
     def _register(self, who: str, known: bool) -> None:
         caller = self.ground.caller(who)
@@ -106,6 +117,15 @@ class Product:
         )  # fmt: skip
         self.versions.append(made)
 
+    def _derive(self, who: str, parent: int) -> None:
+        parent_row = self.versions[parent]
+        made = self.world.derived_version(parent_row, seed=8000 + len(self.versions), requested_by=who)
+        self.versions.append(made)
+
+    def _correct(self, who: str, version: int, known: bool) -> None:
+        said = "complete" if known else "unknown"
+        correct_version(actor=self.ground.caller(who), version=self.versions[version], training_data=said, reason=WHY)
+
     def _measure(self, version: int, declared: bool) -> None:
         rows = [figure("size_ratio", f"{self.model.next()}.5")]
         source = "declared" if declared else "measured"
@@ -114,17 +134,18 @@ class Product:
     def _in_days(self, half_days: int | None) -> datetime.datetime | None:
         return None if half_days is None else Clock.now() + datetime.timedelta(days=half_days + 0.5)
 
-    def _request(self, who: str, version: int, alias: str, half_days: int | None) -> None:
+    def _request(self, who: str, version: int, alias: str, half_days: int | None, here: bool) -> None:
         row = services.request_approval(
             actor=self.ground.caller(who), version=self.versions[version], alias=alias, reason=WHY,
-            expires_at=self._in_days(half_days),
+            expires_at=self._in_days(half_days), target=self.place if here else None,
         )  # fmt: skip
         self.approvals.append(row)
 
-    def _grant(self, who: str, number: int, half_days: int | None) -> None:
-        row = self.approvals[number]
-        ends = self._in_days(half_days)
-        services.grant_approval(actor=self.ground.caller(who), approval=row, reason=WHY, expires_at=ends)
+    def _grant(self, who: str, number: int, half_days: int | None, here: bool) -> None:
+        ends, target = self._in_days(half_days), self.place if here else None
+        services.grant_approval(
+            actor=self.ground.caller(who), approval=self.approvals[number], reason=WHY, expires_at=ends, target=target
+        )
 
     def _refuse(self, who: str, number: int, kind: str) -> None:
         verb = services.reject_approval if kind == "rejected" else services.return_approval
@@ -151,6 +172,38 @@ class Product:
 
     def _break_glass(self, who: str, version: int, alias: str) -> None:
         services.break_glass(actor=self.ground.caller(who), version=self.versions[version], alias=alias, reason=WHY)
+
+    def _review(self, who: str, alias: str) -> None:
+        glass = self._glass(alias)
+        version = of_version(glass.version)
+        sign_review(actor=self.ground.caller(who), subject=version, kind="other", accepted=True, statement=WHY)
+
+    def _close(self, who: str, alias: str) -> None:
+        finding = Finding.objects.get(kind="broken-glass", about=self._glass(alias).broken_glass_id)
+        oversight.close_finding(actor=self.ground.caller(who), finding=finding, closure=WHY)
+
+    def _glass(self, alias: str) -> AliasAssignment:
+        moves = AliasAssignment.objects.filter(model=self.line, alias__slug=alias, kind="broken-glass")
+        return moves.select_related("version__model__team").order_by("-number")[0]
+
+    def _tell(self) -> None:
+        open_lapse_findings()
+
+    def _move_place(self, who: str) -> None:
+        self.place = services.register_target(
+            actor=self.ground.caller(who), team=self.world.team, slug="edge", runtime="another", hardware="4 cores"
+        )
+
+    def _author_rule(self, who: str, alias: str, action: str, role: str) -> None:
+        caller = self.ground.caller(who)
+        row = alias_rules.author_alias_rule(actor=caller, team=self.world.team, alias=alias, action=action, role=role)
+        self.rules.append(row)
+
+    def _approve_rule(self, who: str, number: int) -> None:
+        alias_rules.approve_alias_rule(actor=self.ground.caller(who), rule=self.rules[number])
+
+    def _end_rule(self, who: str, number: int) -> None:
+        alias_rules.end_alias_rule(actor=self.ground.caller(who), rule=self.rules[number])
 
     def _waive(self, who: str, version: int, half_days: int) -> None:
         ends = self._in_days(half_days)
@@ -205,17 +258,19 @@ class Product:
             raise Problem("there is no recall")
         services.end_recall(actor=self.ground.caller(who), recall=row, reason=WHY)
 
-    def _ask_release(self, who: str, version: int) -> None:
-        services.request_quarantine_release(
-            actor=self.ground.caller(who), quarantine=self._quarantine(version), reason=WHY
-        )
+    def _ask_release(self, who: str, number: int) -> None:
+        row = self._quarantine(number)
+        services.request_quarantine_release(actor=self.ground.caller(who), quarantine=row, reason=WHY)
 
-    def _decide_release(self, who: str, version: int, granted: bool) -> None:
+    def _decide_release(self, who: str, number: int, granted: bool) -> None:
         verb = services.grant_quarantine_release if granted else services.refuse_quarantine_release
-        verb(actor=self.ground.caller(who), quarantine=self._quarantine(version), reason=WHY)
+        verb(actor=self.ground.caller(who), quarantine=self._quarantine(number), reason=WHY)
 
-    def _quarantine(self, version: int) -> Quarantine:
-        return Quarantine.objects.filter(version=self.versions[version]).order_by("-pk")[0]
+    def _quarantine(self, number: int) -> Quarantine:
+        """By the place in the plain model: its recall, counted, and its version."""
+        stopped = self.model.quarantines[number]
+        recall = Recall.objects.filter(about__in=[v.pk for v in self.versions]).order_by("pk")[stopped.recall]
+        return Quarantine.objects.get(recall=recall, version=self.versions[stopped.version])
 
     def _pass_time(self, days: int) -> None:
         Clock.moved += datetime.timedelta(days=days)

@@ -9,8 +9,18 @@ PEOPLE = ("ada", "edda", "omar", "olga", "carla", "clara", "otto", "dora")
 TIERS = ("minimal", "limited")
 ALIASES = ("production", "canary")
 VALID_DAYS = 30
-GLASS_DAYS = 2
+GLASS_DAYS, GLASS_DAYS_WITHOUT_POLICY = 2, 1
 GRACE_DAYS = 1.5
+MOVERS = {
+    "request": {"engineer"},
+    "promote": {"engineer", "operator", "approver"},
+    "roll-back": {"operator", "approver"},
+    "suspend": {"operator", "approver"},
+}
+"""Acts on an alias, and who may do them where no rule of the team says less."""
+
+NEVER_REFUSED = {"pass_time", "tell", "derive", "change_policy", "give_role", "take_role", "measure", "end_policy"}
+"""Acts that the machine does only where they are allowed, or that only a lost role of one person refuses."""
 
 
 @dataclass
@@ -19,8 +29,9 @@ class Decision:
     by: str
     role: str
     instead_of: str | None
-    day: float
+    order: int
     ends: float | None = None
+    target: int | None = None
 
 
 @dataclass
@@ -28,12 +39,12 @@ class Approval:
     version: int
     alias: str
     by: str
-    day: float
     ends: float
     required: int
     officers: int
     bound: tuple[object, ...]
     order: int
+    target: int | None = None
     decisions: list[Decision] = field(default_factory=list)
 
     def of(self, *kinds: str) -> list[Decision]:
@@ -54,9 +65,20 @@ class Approval:
     def complete(self) -> bool:
         return len(self.of("granted")) >= self.required
 
+    @property
+    def limits(self) -> set[int]:
+        """The places that it is limited to, by the request or by its grants."""
+        return {t for t in (self.target, *(d.target for d in self.of("granted"))) if t is not None}
+
     def missing(self, role: str) -> bool:
         given = len([d for d in self.of("granted") if d.role == role])
         return given < (self.officers if role == "compliance_officer" else self.required - self.officers)
+
+
+@dataclass
+class Correction:
+    order: int
+    day: float
 
 
 @dataclass
@@ -64,10 +86,27 @@ class Version:
     by: str
     known: bool
     """Whether it is known what it was trained on: the one rule of the policies that may be waived."""
-    measured: list[float] = field(default_factory=list)
+    parent: int | None = None
+    measured: int = 0
     declared: int = 0
-    stops: set[str] = field(default_factory=set)
-    """recalled: in quarantine; asked: its release is asked for."""
+    corrections: list[Correction] = field(default_factory=list)
+
+
+@dataclass
+class Recall:
+    version: int
+    ended: bool = False
+
+
+@dataclass
+class Quarantine:
+    """Why one version is stopped: one for each recall that reaches it."""
+
+    version: int
+    recall: int
+    ended: bool = False
+    waits: bool = False
+    """Its release is asked for."""
     asked_by: set[str] = field(default_factory=set)
 
 
@@ -89,6 +128,18 @@ class Deputyship:
 
 
 @dataclass
+class Rule:
+    """An act on an alias is kept for a role."""
+
+    alias: str
+    action: str
+    role: str
+    by: str
+    in_force: bool = False
+    ended: bool = False
+
+
+@dataclass
 class Policy:
     serial: int
     required: int
@@ -102,3 +153,10 @@ class Move:
     approval: int | None
     order: int
     ends: float | None = None
+    by: str = ""
+    told: float | None = None
+    """When the owner was told that its approval had lapsed."""
+    reviewed: bool = False
+    """Somebody else looked at what an emergency served."""
+    closed: bool = False
+    """The finding about the emergency is closed."""

@@ -71,6 +71,7 @@ def _no_bound_ahead() -> Iterator[None]:
     yield  # schema and path go with the transaction of the test
 
 
+@pytest.mark.slow
 def test_no_act_is_allowed_that_the_rules_forbid_and_none_is_refused_that_they_allow(
     hand_moved_clock: None, world: World
 ) -> None:
