@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from registry.access.models import Team, Text
 from registry.access.queries import readable, readable_team_ids
@@ -18,33 +19,44 @@ from registry.events import Caller
 from registry.oversight.models import Finding, UseCase
 from registry.provenance.models import Dataset
 
+_OWNED: dict[str, type[RegisteredModel | Dataset | UseCase | Recipe]] = {
+    "model": RegisteredModel, "dataset": Dataset, "use_case": UseCase, "recipe": Recipe,
+}  # fmt: skip
+_UNOWNED = ("instance", "licence", "policy")
+_BATCH = 500
+
 
 def findings(caller: Caller, *, mine: bool = False, still_open: bool = False) -> QuerySet[Finding]:
     """What has to be mended in the caller's teams, newest first."""
     rows = Finding.objects.select_related("description", "owner", "closure", "created_by")
-    teams = readable_team_ids(caller.actor_id)
-    if teams is not None:
-        rows = rows.filter(stream__in=_streams(caller)) if teams else rows.none()
     if mine:
         rows = rows.filter(owner_id=caller.actor_id)
     if still_open:
         rows = rows.filter(closed_at=None)
+    teams = readable_team_ids(caller.actor_id)
+    if teams is not None:
+        rows = rows.filter(stream__in=_readable(rows, caller)) if teams else rows.none()
     return rows.order_by("-pk")
 
 
-def _streams(caller: Caller) -> list[str]:
-    """The streams of everything in the caller's teams, and those of the instance."""
-    owned: dict[str, type[RegisteredModel | Dataset | UseCase | Recipe]] = {
-        "model": RegisteredModel, "dataset": Dataset, "use_case": UseCase, "recipe": Recipe,
-    }  # fmt: skip
-    found = ["instance"]
-    for kind, table in owned.items():
-        found += [
-            f"{kind}:{key}" for key in readable(table._default_manager.all(), caller).values_list("pk", flat=True)
-        ]
-    found += [f"team:{key}" for key in readable(Team.objects.all(), caller, team="pk").values_list("pk", flat=True)]
-    unowned = Finding.objects.filter(Q(stream__startswith="licence:") | Q(stream__startswith="policy:"))
-    return found + list(unowned.values_list("stream", flat=True).distinct())
+def _readable(rows: QuerySet[Finding], caller: Caller) -> list[str]:
+    """Of the streams that there are findings in, those of the caller's teams, and those that belong to no team.
+
+    Asked from the findings, which are few beside models and datasets: a list of everything readable would outgrow a statement.
+    """
+    found, asked = [], defaultdict(list)
+    for stream in rows.order_by().values_list("stream", flat=True).distinct():
+        kind, _, key = stream.partition(":")
+        if kind in _OWNED or kind == "team":
+            asked[kind].append(key)
+        elif kind in _UNOWNED:
+            found.append(stream)
+    for kind, keys in asked.items():
+        table, team = (_OWNED[kind], "team") if kind in _OWNED else (Team, "pk")
+        for start in range(0, len(keys), _BATCH):
+            batch = table._default_manager.filter(pk__in=keys[start : start + _BATCH])
+            found += [f"{kind}:{key}" for key in readable(batch, caller, team=team).values_list("pk", flat=True)]
+    return found
 
 
 _DONE = {"accept": "accepted", "fix": "mended", "reopen": "opened again", "assign": "handed over or moved"}

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from registry.access import permissions
 from registry.access.models import Actor, Team, Text
+from registry.access.queries import readable_team_ids
 from registry.access.services import check_slug, new_text
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, emit, unit
@@ -54,7 +55,7 @@ def register_use_case(
     role = permissions.require(actor, "use_case.register", team.pk)
     check_slug(slug, "use case")
     _check_filled("purpose", purpose)
-    _check_active(owner)
+    check_owner(owner, team.pk)
     with unit(actor, role=role) as opened:
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)
         if UseCase.objects.filter(team=team, slug=slug).exists():
@@ -192,7 +193,7 @@ def open_finding(
     _check_team(stream, team_id)
     role = permissions.require(actor, "finding.open", team_id)
     _check_filled("description", description)
-    _check_active(owner)
+    check_owner(owner, team_id)
     with unit(actor, role=role) as opened:
         if due_on < opened.now.date():
             raise Invalid("The day on which the finding is due has passed.", hint="Give 'due_on' from today.")
@@ -247,9 +248,17 @@ def _line(name: str, value: str, limit: int = 60) -> str:
     return value
 
 
-def _check_active(owner: Actor) -> None:
+def check_owner(owner: Actor, team_id: uuid.UUID | None) -> None:
+    """Whoever is to answer for something can read it: nobody is told of what another team does by being made its owner."""
     if not owner.is_active:
         raise Invalid("The owner's account has ended.", hint="Name somebody who can answer for it.")
+    teams = readable_team_ids(owner.pk)
+    if team_id is not None and teams is not None and team_id not in teams:
+        raise Invalid(
+            "The owner has no role in this team, so they could not even read it.",
+            hint="Name somebody with a role in the team or in the whole instance.",
+            code="owner",
+        )
 
 
 def _check_team(stream: str, team_id: uuid.UUID | None) -> None:

@@ -22,6 +22,7 @@ from registry.errors import Conflict, Invalid
 from registry.events import Caller, Unit, emit, unit
 from registry.oversight.models import Finding
 from registry.oversight.queries import team_of_stream
+from registry.oversight.services import check_owner
 
 NOTES = ("accept", "fix", "reopen", "assign")
 """What people wrote on the way; the purpose of the text is the act and the finding."""
@@ -56,8 +57,8 @@ def assign_finding(
     team_id = team_of_stream(finding.stream)
     role = permissions.require(actor, "finding.work", team_id)
     _check_note(note)
-    if owner is not None and not owner.is_active:
-        raise Invalid("The owner's account has ended.", hint="Name somebody who can answer for it.")
+    if owner is not None:
+        check_owner(owner, team_id)
     with unit(actor, role=role) as opened:
         row = _lock(finding)
         if due_on is not None and due_on < opened.now.date():

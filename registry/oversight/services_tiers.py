@@ -53,7 +53,10 @@ def approve_tier_table(*, actor: Caller, table: TierTable) -> TierTable:
     """Put a table of somebody else in force; the one before it is superseded in the same unit."""
     role = permissions.require(actor, "tier_table.approve", None)
     with unit(actor, role=role) as opened:
-        rows = {row.pk: row for row in TierTable.objects.select_for_update(no_key=True).order_by("pk")}
+        # read again once the lock is ours: one that was written and approved meanwhile does not stand in the first answer
+        every = TierTable.objects.select_for_update(no_key=True).order_by("pk")
+        list(every.values_list("pk"))
+        rows = {row.pk: row for row in every.all()}
         row = rows[table.pk]
         if row.author_id == actor.actor_id:
             raise Forbidden(

@@ -7,9 +7,12 @@ import datetime
 import pytest
 from django.utils import timezone
 
+from registry.access import services as access
+from registry.access.models import Role, Team
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
-from registry.oversight import queries, services
+from registry.oversight import queries, queries_findings, services, services_findings
 from registry.oversight.models import Finding
+from tests.oversight.test_register_use_case import register
 from tests.world import World
 from tests.worlds.http import api
 
@@ -44,6 +47,34 @@ def test_an_engineer_opens_but_does_not_close(world: World) -> None:
 def test_a_day_that_has_passed_is_refused(world: World) -> None:
     with pytest.raises(Invalid, match="has passed"):
         opened(world, due_on=timezone.now().date() - WEEK)
+
+
+def test_nobody_is_made_the_owner_of_what_he_may_not_read(world: World) -> None:
+    eve = world.cast.people["eve"]
+    with pytest.raises(Invalid, match="no role in this team"):
+        opened(world, owner=eve)
+    with pytest.raises(Invalid, match="no role in this team"):
+        services_findings.assign_finding(actor=world.cast.omar, finding=opened(world), note="Hers.", owner=eve)
+    with pytest.raises(Invalid, match="no role in this team"):
+        register(world.cast, owner=eve)
+
+
+def test_findings_are_listed_to_those_who_may_read_what_they_are_about(world: World, outsider_team: Team) -> None:
+    mine = opened(world)
+    data = world.dataset_version().dataset
+    about_data = opened(world, stream=f"dataset:{data.pk}")
+    about_team = opened(world, stream=f"team:{world.team.pk}")
+    fields = {"description": mine.description, "owner": mine.owner, "due_on": mine.due_on, "created_by": mine.owner}
+    everybodys, nobodys = (
+        Finding.objects.create(stream=stream, subject="x", state="open", created_at=mine.created_at, **fields)
+        for stream in ("instance", f"monitor:{mine.pk}")
+    )
+    access.grant_membership(
+        actor=world.cast.root, person=world.cast.people["eve"], role=Role.ENGINEER, team=outsider_team
+    )
+    assert list(queries_findings.findings(world.cast.eve)) == [everybodys]
+    assert list(queries_findings.findings(world.cast.ada)) == [everybodys, about_team, about_data, mine]
+    assert nobodys not in queries_findings.findings(world.cast.ada)
 
 
 def test_who_is_in_no_team_finds_none(world: World) -> None:

@@ -44,8 +44,11 @@ def approve_policy(*, actor: Caller, policy: Policy) -> Policy:
     """Put a policy in force; the one before it under the same name is superseded in the same unit."""
     role = permissions.require(actor, "policy.approve", None)
     with unit(actor, role=role) as opened:
-        # all rows of the table: two policies for the same tier must not come into force side by side
-        rows = {row.pk: row for row in Policy.objects.select_for_update(no_key=True).order_by("pk")}
+        # all rows of the table: two policies for the same tier must not come into force side by side. They are read again once
+        # the lock is ours: one that was written and approved while we waited for it does not stand in the first answer
+        every = Policy.objects.select_for_update(no_key=True).order_by("pk")
+        list(every.values_list("pk"))
+        rows = {row.pk: row for row in every.all()}
         row = rows[policy.pk]
         if row.author_id == actor.actor_id:
             raise Forbidden(
