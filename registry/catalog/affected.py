@@ -3,7 +3,7 @@
 Rules:
 - every version that carries the licence, was made with data under it, or was made from one of these, over any number of steps;
 - what changes is computed twice over the same lineage, with the terms before and after, by the one set of rules of `terms`;
-- teams that the reader may not see are counted, never named.
+- of teams that the reader may not see nothing is said, no number either; the owners of what is live there are told by findings.
 """
 
 from __future__ import annotations
@@ -177,30 +177,30 @@ def _batches(ids: Collection[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
 
 @dataclass(frozen=True)
 class Reach:
-    """What a change reaches, as one reader may know it: `shown` are versions of their teams, the rest is counted."""
+    """What a change reaches, as one reader may know it: `whole` where they read every team, else only what is theirs to read."""
 
-    versions: int
-    teams: int
+    whole: bool
     shown: Sequence[Affected]
     terms: Mapping[str, int]
-    """For each term of how many versions the answer changes."""
+    """For each term of how many of them the answer changes."""
 
     @property
-    def hidden(self) -> int:
-        """How many versions belong to teams that the reader may not see."""
-        return self.versions - len(self.shown)
+    def versions(self) -> int:
+        """How many versions."""
+        return len(self.shown)
+
+    @property
+    def teams(self) -> int:
+        """Of how many teams."""
+        return len({item.version.model.team_id for item in self.shown})
 
 
 def reach_for(caller: Caller, affected: Sequence[Affected]) -> Reach:
-    """Names for readers of a team, numbers for everybody."""
+    """Names and numbers of what the caller reads: how much other teams made of something is theirs to tell."""
     teams = readable_team_ids(caller.actor_id)
+    shown = [item for item in affected if teams is None or item.version.model.team_id in teams]
     terms: dict[str, int] = {}
-    for item in affected:
+    for item in shown:
         for change in item.changes:
             terms[change.term] = terms.get(change.term, 0) + 1
-    return Reach(
-        versions=len(affected),
-        teams=len({item.version.model.team_id for item in affected}),
-        shown=[item for item in affected if teams is None or item.version.model.team_id in teams],
-        terms={term: terms[term] for term in TERMS if term in terms},
-    )
+    return Reach(teams is None, shown, {term: terms[term] for term in TERMS if term in terms})

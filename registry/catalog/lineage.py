@@ -165,7 +165,8 @@ def load_ancestors(version: ModelVersion) -> Ancestry:
     )
     for batch in _batches(id_of(line.id) for line in graph.lines):
         edges |= lines.in_bulk(batch)
-    for batch in _batches({id_of(line.parent) for line in graph.lines if line.parent is not None}):
+    above = {line.parent for line in graph.lines if line.parent is not None and line.parent != graph.root}
+    for batch in _batches(id_of(raw) for raw in above):
         parents |= ModelVersion.objects.select_related("model__team").in_bulk(batch)
 
     def nearness(key: uuid.UUID) -> int:

@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
         raise Forbidden(row["why_not"], hint="Add --look to see what it would change.")
     if reaches is not None:
         versions, teams = counted(reaches["versions"], "version"), counted(reaches["teams"], "team")
-        print(f"It changes the terms of {versions} of {teams}, {reaches['live']} of them live.")
+        seen = "" if reaches["whole"] else ", as far as you may see"
+        print(f"It changes the terms of {versions} of {teams}, {reaches['live']} of them live{seen}.")
         for term, count in reaches["terms"].items():
             print(f"  {term}: {counted(count, 'version')}")
     if options.look:

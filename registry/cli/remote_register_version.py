@@ -1,4 +1,4 @@
-"""`pressmark register-version TEAM/MODEL FOLDER`: upload every file, then register them as one version."""
+"""`pressmark register-version TEAM/MODEL FOLDER`: upload every file, then register them as one version, also one made elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from registry.cli.made_elsewhere import MadeElsewhere
 from registry.cli.remote import add_server_arguments, client_of, show_progress, split_model
 from registry.client import Client
 from registry.errors import Invalid
@@ -21,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--training-data", choices=["complete", "incomplete", "unknown"], default="unknown")
     parser.add_argument("--data", action="append", default=[], metavar="TEAM/DATASET@N", help="what it was trained on")
     parser.add_argument("--base", action="append", default=[], metavar="TEAM/MODEL@N", help="what it was made from")
+    parser.add_argument(
+        "--result",
+        type=Path,
+        metavar="RESULT.json",
+        help="what the engine wrote when it made this from --base elsewhere",
+    )
     parser.add_argument("--role", action="append", default=[], metavar="PATH=ROLE", help="where the guess is wrong")
     parser.add_argument("--note", default="")
     add_server_arguments(parser)
@@ -29,8 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Upload and register; says the reference and the digest."""
     team, model = split_model(options.model)
-    version = register(client_of(options), team, model, options.folder, options_body(options), _chosen(options.role))
+    client, body, recipe = client_of(options), options_body(options), None
+    if options.result is not None:
+        made = MadeElsewhere(options.result)
+        made.check(client, files_of(options.folder), options.base, options.data)
+        recipe = made.publish(client, team)
+        body["edges"] = [edge for edge in body["edges"] if edge["role"] != "base"] + [made.edge(options.base[0])]
+    version = register(client, team, model, options.folder, body, _chosen(options.role))
     print(f"{version['ref']}  {version['digest']}")
+    if recipe is not None:
+        print(
+            f"Where it came from is declared; `pressmark replay-version {version['ref']} --recipe {recipe}` shows it."
+        )
     return 0
 
 

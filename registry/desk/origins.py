@@ -3,7 +3,7 @@
 Rules:
 - an ancestor that the reader may not see has a digest and a licence, but neither name nor link;
 - what the registry does not hold is said to be outside;
-- the drawing shows the nearest NODES_DRAWN; the list beneath says how many there are.
+- the drawing shows the nearest NODES_DRAWN; the list beneath says how many there are; a sentence names PARENTS_NAMED.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from registry.desk.figures import size_text
 from registry.events import Caller
 
 NODES_DRAWN = 24
+PARENTS_NAMED = 8
 _OWN_LICENCE = "LicenseRef-pressmark-"
 
 
 @dataclass(frozen=True)
 class NodeView:
-    """A line of the list under the drawing."""
+    """A line of the list under the drawing; `edges` holds each way once in which it went into something."""
 
     node: Node
     name: str
@@ -75,7 +76,7 @@ def origins_of(caller: Caller, version: ModelVersion) -> Origins:
     views = [_view(node, found) for node in nearest]
     direct = {edge.parent for edge in found.edges if edge.child == found.root}
     parents = [view for view in views if view.node.key in direct]
-    finding = _finding(version, parents, found)
+    finding = _finding(version, parents, found, len(direct))
     terms = effective_terms(version, caller=caller)
     return Origins(
         drawing=mark_safe(_draw(found, nearest, finding)),  # noqa: S308  svg_lineage escapes everything that came from data
@@ -91,8 +92,8 @@ def origins_of(caller: Caller, version: ModelVersion) -> Origins:
 
 
 def _view(node: Node, found: Lineage) -> NodeView:
-    edges = [edge for edge in found.edges if edge.parent == node.key]
-    return NodeView(node, node_name(node), _href(node), edges)
+    ways = {(edge.role, edge.operations, edge.grade): edge for edge in found.edges if edge.parent == node.key}
+    return NodeView(node, node_name(node), _href(node), list(ways.values()))
 
 
 def node_name(node: Node) -> str:
@@ -112,14 +113,16 @@ def _href(node: Node) -> str:
     return reverse("desk:version", args=[node.team, node.name, node.number])
 
 
-def _finding(version: ModelVersion, parents: Sequence[NodeView], found: Lineage) -> str:
+def _finding(version: ModelVersion, parents: Sequence[NodeView], found: Lineage, count: int) -> str:
     if not parents:
         return f"{version} was registered without a parent or data: nothing is recorded about where it came from."
     ways = {edge.parent: edge for edge in found.edges if edge.child == found.root}
     told = []
-    for view in parents:
+    for view in parents[:PARENTS_NAMED]:
         edge = ways[view.node.key]
         told.append(f"{view.name} ({', '.join([edge.role, *edge.operations, edge.grade])})")
+    if count > len(told):
+        told.append(f"{count - len(told):,} more")
     return f"{version} was made from {' and '.join(told)}."
 
 

@@ -27,15 +27,15 @@ from registry.release.terms_queue import waiting_licences
 
 
 def reach_body(caller: Caller, affected: Sequence[Affected]) -> dict[str, Any]:
-    """How far a change goes: numbers over all teams, names of the reader's."""
+    """How far a change goes: over all teams where `whole`, else over those that the reader may see."""
     reach = reach_for(caller, affected)
-    live = {move.version_id for move in live_moves([item.version.pk for item in affected])}
+    live = {move.version_id for move in live_moves([item.version.pk for item in reach.shown])}
     return {
+        "whole": reach.whole,
         "versions": reach.versions,
         "teams": reach.teams,
         "live": len(live),
         "terms": reach.terms,
-        "hidden": reach.hidden,
         "shown": [
             {
                 "version": str(item.version),
@@ -89,7 +89,7 @@ class WaitingLicences(Query):
                 "drafts": item.drafts,
                 "is_category": item.is_category,
             }
-            for item in waiting_licences()
+            for item in waiting_licences(caller)
         ]
         return {"items": items, "next": None}
 

@@ -126,8 +126,9 @@ def test_who_is_affected_is_known_before_and_names_only_the_readers_teams(world:
     assert [(item.version.pk, item.distance) for item in found] == [(base.pk, 0), (child.pk, 1)]
     assert ("commercial_use", "allowed", "forbidden") in [(c.term, c.before, c.after) for c in found[1].changes]
     seen, unseen = affected.reach_for(world.cast.ada, found), affected.reach_for(world.cast.eve, found)
-    assert (seen.versions, seen.teams, len(seen.shown), seen.hidden) == (2, 1, 2, 0)
-    assert (unseen.versions, unseen.teams, len(unseen.shown), unseen.hidden) == (2, 1, 0, 2)
+    assert (seen.versions, seen.teams, seen.whole) == (2, 1, False)
+    assert (unseen.versions, unseen.teams, unseen.terms) == (0, 0, {})
+    assert affected.reach_for(world.cast.root, found).whole
     assert seen.terms["commercial_use"] == 2
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from registry.access.models import Team
 from registry.catalog import lineage, queries, services
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.manifest import FileSpec
-from registry.catalog.models import ModelVersion
+from registry.catalog.models import Edge, ModelVersion
 from tests.provenance.http import client_for, make_eve_engineer_of
 from tests.world import World
 from tests.worlds.catalog import make_onnx
@@ -177,3 +178,25 @@ def test_what_lies_beyond_the_limit_frees_nothing(world: World, monkeypatch: pyt
     found = queries.effective_terms(version)
     assert set(found.answers.values()) == {"unknown"}
     assert "what lies beyond 2 sources" in found.because("commercial_use")[0].source
+
+
+def test_a_circle_written_past_the_services_ends_everywhere_and_frees_nothing(world: World) -> None:
+    first = world.version(world.model("first"))
+    second = world.version(world.model("second"), seed=2, edges=[EdgeSpec("base", parent=first)])
+    Edge.objects.bulk_create([
+        Edge(model=first.model, child=first, parent=second, parent_digest=second.digest, role="base", operations=[],
+             grade="declared", created_at=second.created_at)
+    ])  # fmt: skip
+    found = queries.effective_terms(second)
+    assert set(found.answers.values()) == {"unknown"}
+    assert any("runs in a circle" in note for note in found.notes)
+    assert {row.source for row in found.considered} >= {"search/first@1", "search/second@1"}
+    shown = queries.lineage(world.cast.ada, second)
+    assert {node.label for node in shown.nodes} == {"search/first@1", "search/second@1"}
+    assert queries.load_ancestors(second).parents == [first]
+    assert {key for key, _ in queries.descendants_of(version_ids=[first.pk])} >= {second.pk}
+    browser = Client()
+    browser.force_login(world.cast.people["ada"])
+    page = browser.get("/models/search/second@1/")
+    assert page.status_code == 200
+    assert "runs in a circle" in page.content.decode()

@@ -102,12 +102,12 @@ def test_a_teacher_whose_licence_is_silent_on_outputs_binds_nothing() -> None:
 
 
 def test_a_teacher_with_conditions_on_outputs_hands_on_naming_and_use_limits_but_not_its_weights_terms() -> None:
-    llama = source("teacher", "LicenseRef-pressmark-llama-community")
+    llama = source("teacher", "LicenseRef-pressmark-llama-3.1-community")
     found = along(source("child", "MIT"), llama, links=[("child", "teacher", "teacher")])
     assert found.answers["naming"] == "conditions"
     assert found.answers["use_restrictions"] == "conditions"
     assert found.because("naming")[0].source == "teacher"
-    assert "with the name rule" in found.because("redistribution")[-1].sentence
+    assert "begins its name with Llama" in found.because("redistribution")[-1].sentence
 
 
 def test_a_teacher_whose_output_clause_is_unknown_makes_use_of_the_student_unknown() -> None:

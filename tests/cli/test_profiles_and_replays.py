@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 
+from compression_engine.formats import onnx_io
+from compression_engine.pipeline import make
+from compression_engine.progress import silent
+from compression_engine.recipe import shipped_recipes
+from registry import storage
+from registry.catalog.models import ModelVersion
 from registry.compression import execution, profiling
 from registry.compression.models import Run
 from registry.provenance.models import DataProfile
@@ -88,25 +96,49 @@ def test_a_profile_that_fails_says_why_and_one_as_json_is_whole(
     assert json.loads(capsys.readouterr().out)["document"]["type"] == "pressmark/data_profile/1"
 
 
-def test_a_version_is_made_again_and_the_outcome_is_the_exit_status(
-    pressmark: Pressmark, served: World, capsys: Said
-) -> None:
-    child = served.executed(served.run()).child
-    assert child is not None
-    worker = replayer()
-    assert pressmark("ada", "replay-version", str(child), "--wait") == 0
-    worker.join()
-    assert f"{child}: bit-exact. Made again, the model is the same to the byte" in capsys.readouterr().out
-    assert pressmark("ada", "replay-version", str(child)) == 0
-    assert "is queued." in capsys.readouterr().out
-
-
 def test_what_differs_is_named_with_another_exit_status(pressmark: Pressmark, served: World, capsys: Said) -> None:
     child = served.executed_child(served.version())
     worker = replayer()
     assert pressmark("ada", "replay-version", str(child), "--wait") == 1
     worker.join()
     assert "differs. Made again, the model differs: the tensor" in capsys.readouterr().out
+
+
+def test_what_a_shell_made_is_registered_with_its_recipe_and_a_replay_ends_with_the_outcome_as_status(
+    pressmark: Pressmark, served: World, capsys: Said, tmp_path: Path
+) -> None:
+    parent, model = served.version(), served.model("elsewhere")
+    source = tmp_path / "parent.onnx"
+    source.write_bytes(storage.read_bytes(parent.artifacts.get(role="weights").digest))
+    recipe = shipped_recipes()["smaller-same-speed"].recipe
+    made = tmp_path / "model.onnx"
+    output = onnx_io.save(make(onnx_io.load(source), recipe, silent).model, made)
+    result = tmp_path / "RESULT.json"
+    told = {"command": "compress", "recipe": recipe.document(), "parent": {"digest": parent.artifacts.get().digest}}
+    result.write_text(json.dumps(told | {"outputs": [{"digest": output}], "data": []}))
+    words = ["register-version", str(model), str(made), "--licence", "MIT", "--result", str(result)]
+    assert pressmark("ada", *words, "--base", str(served.version(seed=3))) == 1
+    assert "about another parent" in capsys.readouterr().err
+    assert pressmark("ada", *words, "--base", str(parent)) == 0
+    said = capsys.readouterr().out
+    child = ModelVersion.objects.get(model=model)
+    (edge,) = child.parent_edges.all()
+    assert (edge.parent, edge.operations, edge.grade) == (parent, ["quantized"], "declared")
+    (command,) = re.findall(r"pressmark (replay-version [^`]*)", said)
+    worker = replayer()
+    assert pressmark("ada", *command.split(), "--wait") == 0
+    worker.join()
+    assert f"{child}: bit-exact. Made again, the model is the same to the byte" in capsys.readouterr().out
+    assert pressmark("ada", *command.split()) == 0
+    assert "is queued." in capsys.readouterr().out
+    edge.refresh_from_db()
+    assert edge.grade == "re-derived"
+    result.write_text(json.dumps(told | {"outputs": [{"digest": "sha256:" + "0" * 64}], "data": []}))
+    assert pressmark("ada", *words, "--base", str(parent)) == 1
+    assert "about other bytes" in capsys.readouterr().err
+    result.write_text("{}")
+    assert pressmark("ada", *words, "--base", str(parent)) == 1
+    assert "does not say" in capsys.readouterr().err
 
 
 def test_what_no_run_made_is_refused(pressmark: Pressmark, served: World, capsys: Said) -> None:

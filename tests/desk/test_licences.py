@@ -10,6 +10,7 @@ from django.urls import reverse
 from registry.access.models import Team
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.queries import effective_terms, stated
+from registry.desk.origins import origins_of
 from registry.provenance.models import Licence, LicenceRuling
 from tests.desk.conftest import Visitor, words
 from tests.provenance.http import make_eve_engineer_of
@@ -49,6 +50,26 @@ def test_what_nobody_knows_is_said_with_who_can_find_out(world: World, visit: Vi
     page = visit("ada").reads(address(version))
     assert "May I use this commercially? not known" in page
     assert "Ask a compliance officer for a ruling on LicenseRef-acme-eula" in page
+
+
+def test_one_of_many_children_and_one_of_many_parents_are_said_in_few_words(world: World) -> None:
+    model = world.model("many")
+    root = world.version(model)
+    children = [world.version(model, seed=n, edges=[EdgeSpec("base", parent=root)]) for n in range(2, 14)]
+    merged = world.version(model, seed=20, edges=[EdgeSpec("merge-input", parent=row) for row in children])
+    assert [len(view.edges) for view in origins_of(world.cast.ada, root).nodes if view.node.distance == 0] == [1]
+    assert origins_of(world.cast.ada, merged).finding.endswith(" and 4 more.")
+
+
+def test_a_document_is_attached_from_the_page_of_the_newest_number_by_who_may(world: World, visit: Visit) -> None:
+    first = own_licence(world)
+    page = reverse("desk:licence", args=[first.pk])
+    link = "documents/attach/?about=licence%3ALicenseRef-acme-eula"
+    assert link in visit("carla").client.get(page).content.decode()
+    assert link not in visit("otto").client.get(page).content.decode()
+    second = own_licence(world, b"Another text.")
+    assert link not in visit("carla").client.get(page).content.decode()
+    assert link in visit("carla").client.get(reverse("desk:licence", args=[second.pk])).content.decode()
 
 
 def test_the_queue_leads_to_a_ruling_that_is_submitted_with_a_file_and_approved_by_somebody_else(
@@ -93,7 +114,8 @@ def test_a_ruling_names_versions_to_readers_of_their_teams_only(
     world.version(world.model("hidden-net"), licence=licence.expression)
     ruling = author(world, licence)
     page = visit("eve").reads(reverse("desk:ruling", args=[ruling.pk]))
-    assert "1 more belong to teams that you may not see" in page
+    assert "No version that you may see today is affected" in page
+    assert "Counted are the teams that you may see." in page
     assert "hidden-net" not in page
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
 
 from registry.catalog.edges import EdgeSpec
 from registry.compression.models import Run
+from tests.compression.test_request_replay import made, recorded
 from tests.desk.conftest import Visitor
 from tests.world import World
 
@@ -16,9 +18,11 @@ Visit = Callable[[str], Visitor]
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_a_version_is_made_again_from_its_page_and_the_outcome_stands_there(visit: Visit, world: World) -> None:
-    child = world.executed(world.run()).child
-    assert child is not None
+def test_a_version_is_made_again_from_its_page_and_the_outcome_stands_there(
+    visit: Visit, world: World, tmp_path: Path
+) -> None:
+    parent = world.version()
+    child = recorded(world, parent, made(world, parent, tmp_path), world.recipe())
     page = reverse("desk:version", args=[child.model.team.slug, child.model.slug, str(child.number)])
     assert "Make it again" in visit("ada").reads(page)
     assert "Make it again" not in visit("otto").reads(page)

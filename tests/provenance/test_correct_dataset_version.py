@@ -163,11 +163,11 @@ def test_words_alone_open_no_finding(world: World) -> None:
 def test_a_gate_and_the_queue_of_unknown_licences_read_what_is_stated_now(world: World) -> None:
     data = world.dataset_version(uses=["training"], licence="LicenseRef-pressmark-unknown")
     fed = world.version(edges=[EdgeSpec("data", dataset_version=data)])
-    assert [item.data for item in waiting_licences()] == [1]
+    assert [item.data for item in waiting_licences(world.cast.root)] == [1]
     correct(world, data, licence="MIT", uses=["training", "evaluation"], widen_uses=True)
     (seen,) = inputs.gather(fed, datetime.datetime.now(datetime.UTC)).datasets
     assert (seen.licence, seen.licence_known, seen.uses) == ("MIT", True, ("evaluation", "training"))
-    assert waiting_licences() == []
+    assert waiting_licences(world.cast.root) == []
 
 
 def test_a_recall_of_a_licence_reaches_what_is_stated_to_be_under_it_before_and_after(world: World) -> None:

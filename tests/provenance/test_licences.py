@@ -64,6 +64,27 @@ def test_the_output_clause_of_llama_changed_between_its_versions(name: str, answ
 
 
 @pytest.mark.parametrize(
+    ("name", "term", "answer"),
+    [
+        ("CC-BY-NC-4.0", "commercial_use", "forbidden"),
+        ("CC-BY-NC-SA-3.0", "commercial_use", "forbidden"),
+        ("EPL-2.0", "commercial_use", "conditions"),
+        ("MPL-2.0", "jurisdiction", "conditions"),
+        ("EPL-1.0", "jurisdiction", "conditions"),
+        ("LicenseRef-pressmark-llama-4-community", "jurisdiction", "conditions"),
+        ("LicenseRef-pressmark-llama-community", "output_use", "unknown"),
+        ("LicenseRef-pressmark-gemma-terms", "output_use", "conditions"),
+        ("LicenseRef-pressmark-hosted-model-output", "output_use", "forbidden"),
+        ("LicenseRef-pressmark-stability-community", "output_use", "forbidden"),
+        ("LicenseRef-pressmark-tongyi-qianwen", "output_use", "forbidden"),
+        ("LicenseRef-pressmark-qwen-2024", "output_use", "conditions"),
+    ],
+)
+def test_clauses_that_are_easily_read_too_mildly(name: str, term: str, answer: str) -> None:
+    assert terms_of(name).answers[term].answer == answer
+
+
+@pytest.mark.parametrize(
     ("written", "spelling"),
     [
         ("apache-2.0", "Apache-2.0"),

@@ -40,7 +40,7 @@ class Home(Page):
             "approvals": waiting.requests(caller),
             "incidents": [Open(row, incident_status(row)) for row in monitoring.open_incidents(caller)[:SHOWN]],
             "findings": waiting.to_mend(caller, holding),
-            "licences": waiting_licences()[:SHOWN] if _rules(holding) else [],
+            "licences": waiting_licences(caller)[:SHOWN] if _rules(holding) else [],
             "purges": waiting_purges(caller)[:SHOWN],
             "releases": [row for row in waiting_releases(caller) if may_decide_release(caller, row) is None][:SHOWN],
             "sections": waiting.sections(caller, holding),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -21,7 +22,8 @@ from registry.catalog.services_corrections import correct_version
 from registry.desk.addresses import reference, version_url
 from registry.desk.forms import ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
-from registry.errors import Forbidden, NotFound
+from registry.desk.kept import allowed
+from registry.errors import NotFound
 from registry.events import Caller
 from registry.provenance import licences, queries, services_licences
 from registry.provenance.licences import ANSWERS, TERMS, TermDocument
@@ -29,19 +31,11 @@ from registry.provenance.models import Document, Licence, LicenceRuling
 from registry.provenance.rulings_api import ruling_state
 from registry.provenance.services import require_uploader, store_upload
 from registry.provenance.services_documents import attach_document, require_for
-from registry.release.services.terms_findings import live_moves
+from registry.release.recall_reach import live_moves
 from registry.release.terms_api import reach_body
 from registry.release.terms_queue import waiting_licences
 
 SHOWN = 50
-
-
-def _may_author(caller: Caller, licence: Licence) -> bool:
-    try:
-        require_for(caller, "ruling.author", services_licences.subject_of(licence))
-    except Forbidden:
-        return False
-    return True
 
 
 def find_licence(key: Any) -> Licence:
@@ -65,7 +59,7 @@ class Licences(Page):
             newest.setdefault(row.expression, row)
         terms = queries.terms_in_force(row.pk for row in newest.values())
         return {
-            "waiting": [(item, [TERM_NAMES[term] for term in item.unknown]) for item in waiting_licences()],
+            "waiting": [(item, [TERM_NAMES[term] for term in item.unknown]) for item in waiting_licences(caller)],
             "licences": [(row, terms[row.pk]["answers"]) for row in newest.values()],
             "drafts": [row for row in _rulings() if ruling_state(row) == "waiting"],
         }
@@ -99,8 +93,18 @@ class LicencePage(Page):
             "documents": Document.objects.filter(about__in=same.values("pk")).select_related("title", "created_by"),
             "rulings": [(row, ruling_state(row)) for row in _rulings().filter(licence__in=same)],
             "others": Licence.objects.filter(expression=licence.expression).exclude(pk=licence.pk).order_by("number"),
-            "may_author": _may_author(caller, licence),
+            "may_author": allowed(caller, "ruling.author", services_licences.subject_of(licence)),
+            "attach": _attach_url(caller, licence),
         }
+
+
+def _attach_url(caller: Caller, licence: Licence) -> str:
+    """Where a text or an opinion is attached; of an earlier number nowhere, since a name leads to the newest."""
+    subject = services_licences.subject_of(licence)
+    newest = queries.licence_in_force(licence.expression)
+    if newest is None or newest.pk != licence.pk or not allowed(caller, "document.attach", subject):
+        return ""
+    return f"{reverse('desk:attach-document')}?{urlencode({'about': subject.reference})}"
 
 
 class RulingForm(forms.Form):

@@ -1,0 +1,99 @@
+"""What the engine said when it compressed a model outside of this registry, told along with the version: `--result RESULT.json`.
+
+Rules:
+- the result is about these bytes: its output is the file that is registered, its parent the version that `--base` names;
+- its recipe is published in the team (or found there), and its operations stand on the edge: declared, until a replay shows it;
+- rows that its steps looked at are named with `--data`, so that they stand in the lineage too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from compression_engine.errors import RecipeError
+from compression_engine.recipe import Recipe
+from registry.cli.remote import split_version
+from registry.client import Client
+from registry.compression.rules import needs_calibration, operations
+from registry.errors import Invalid
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+class MadeElsewhere:
+    """A RESULT.json of a compression, checked against the files and the parent before anything is uploaded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        document = _read(path)
+        try:
+            if document["command"] != "compress":
+                raise KeyError("a compression")
+            self.recipe = Recipe.parse(document["recipe"])
+            self.parent_digest = str(document["parent"]["digest"])
+            self.output_digest = str(document["outputs"][0]["digest"])
+            self.calibration = [str(row["digest"]) for row in document["data"] if row["role"] == "calibration"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise Invalid(
+                f"{path} does not say {error}.",
+                hint="Give the RESULT.json that `python -m compression_engine compress` wrote.",
+            ) from None
+        except RecipeError as error:
+            raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
+
+    def check(self, client: Client, files: list[Path], bases: list[str], data: list[str]) -> None:
+        """Invalid where the result speaks of other bytes than those that are named."""
+        if self.output_digest not in {_digest_of(path) for path in files}:
+            raise Invalid(
+                f"{self._path} is about other bytes: none of the files is {self.output_digest}.",
+                hint="Give the folder that the compression wrote, unchanged.",
+            )
+        if len(bases) != 1:
+            raise Invalid("--result needs the one version that it was made from.", hint="Name it: --base TEAM/MODEL@N.")
+        team, model, number = split_version(bases[0])
+        parent = client.get(f"teams/{team}/models/{model}/versions/{number}")
+        if self.parent_digest not in {file["digest"] for file in parent["files"]}:
+            raise Invalid(
+                f"{self._path} is about another parent: no file of {bases[0]} is {self.parent_digest}.",
+                hint="Register the parent that the engine was given, and name it with --base.",
+            )
+        if self.calibration and needs_calibration(self.recipe) and not data:
+            raise Invalid(
+                f"A step looked at rows ({self.calibration[0]}).",
+                hint="Register them as a dataset version, and name it with --data: what shaped it stands in its lineage.",
+            )
+
+    def publish(self, client: Client, team: str) -> str:
+        """The recipe as it is published in the team; the one that is there when it has the same digest."""
+        for row in client.get(f"teams/{team}/recipes")["items"]:
+            if row["digest"] == self.recipe.digest():
+                return str(row["recipe"])
+        body = {"slug": self.recipe.name, "document": self.recipe.document()}
+        return str(client.post(f"teams/{team}/recipes", body)["recipe"])
+
+    def edge(self, base: str) -> dict[str, Any]:
+        """The declared edge to the parent."""
+        return {"role": "base", "parent": base, "operations": operations(self.recipe)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from None
+    except ValueError as error:
+        raise Invalid(f"{path} is no JSON: {error}.", hint="Give the RESULT.json of a compression.") from None
+    if not isinstance(document, dict):
+        raise Invalid(f"{path} holds no JSON object.", hint="Give the RESULT.json of a compression.")
+    return document
+
+
+def _digest_of(path: Path) -> str:
+    hasher = hashlib.sha256()
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    return f"sha256:{hasher.hexdigest()}"
