@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from registry.cli.counted import counted
 from registry.cli.remote import add_server_arguments, client_of
 
 
@@ -36,5 +37,6 @@ def _written(row: dict[str, Any]) -> str:
 
 def _ready_made(row: dict[str, Any]) -> str:
     document = row["document"]
-    people = f"{document['approvals_required']} approvals, {document.get('officers_required', 0)} by officers"
-    return f"{row['slug']:10}  tier {', '.join(document['tiers'])}: {len(document['rules'])} rules, {people}. {document['about']}"
+    officers = document.get("officers_required", 0)
+    people = counted(document["approvals_required"], "approval") + (f", {officers} by officers" if officers else "")
+    return f"{row['slug']:10}  tier {', '.join(document['tiers'])}: {counted(len(document['rules']), 'rule')}, {people}. {document['about']}"
