@@ -39,4 +39,5 @@ def _ready_made(row: dict[str, Any]) -> str:
     document = row["document"]
     officers = document.get("officers_required", 0)
     people = counted(document["approvals_required"], "approval") + (f", {officers} by officers" if officers else "")
-    return f"{row['slug']:10}  tier {', '.join(document['tiers'])}: {counted(len(document['rules']), 'rule')}, {people}. {document['about']}"
+    rules = counted(len(document["rules"]), "rule")
+    return f"{row['slug']:10}  tier {', '.join(document['tiers'])}: {rules}, {people}. {document['about']}"
