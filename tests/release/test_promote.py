@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from audit.models import Entry
 from registry import storage
+from registry.access import services as access
+from registry.access.models import Membership
 from registry.catalog.services_corrections import correct_version
 from registry.errors import Blocked, BytesDiffer, Conflict, Forbidden, NotFound
 from registry.release import queries, services
@@ -171,3 +174,27 @@ def test_what_was_corrected_after_the_grant_was_seen_by_nobody_who_granted(world
     assert (refused.value.code, Alias.objects.count()) == ("corrected-since", 0)
     services.revoke_approval(actor=world.cast.omar, approval=approval, reason="The licence was corrected.")
     assert promote(world, world.granted(version)).version == version
+
+
+@pytest.mark.parametrize("act", ["promote", "roll-back"])
+def test_a_role_that_ends_while_the_bytes_are_read_moves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    parent, child = world.released_pair()
+    approval = world.granted(parent, "staging")
+    held = Membership.objects.get(actor=world.cast.people["otto"], ended_at=None)
+    real = storage.rehash
+
+    def ended_meanwhile(*given: Any) -> None:
+        if Membership.objects.filter(pk=held.pk, ended_at=None).exists():
+            access.end_membership(actor=world.cast.root, membership=held)
+        real(*given)
+
+    monkeypatch.setattr(storage, "rehash", ended_meanwhile)
+    with pytest.raises(Forbidden):
+        if act == "promote":
+            services.promote(actor=world.cast.otto, model=parent.model, alias="staging", approval=approval)
+        else:
+            services.roll_back(actor=world.cast.otto, model=parent.model, alias="production", reason="It fails.")
+    assert queries.served(parent.model, "production") == child
+    assert queries.served(parent.model, "staging") is None

@@ -56,6 +56,7 @@ def promote(
     checked = ensure_checked(approval.version, checked)
     with unit(actor, role=role) as opened:
         locked = lock_model(model)
+        require_promote(actor=actor, model=locked, alias=alias)  # bytes are read for minutes: the role may have ended
         row = queries.approvals_to_judge(approval.version).get(pk=approval.pk)
         _demand_granted(row)
         version = row.version

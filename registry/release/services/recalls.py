@@ -52,6 +52,7 @@ def start_recall(*, actor: Caller, subject: Subject, reason: str) -> Recall:
     check_reason(reason)
     with unit(actor, role=role) as opened:
         _one_after_the_other()
+        require_start(actor=actor, subject=subject)  # that may have waited
         if open_recall_of(subject) is not None:
             raise Conflict(f"{subject.name} is recalled already.", hint="End that recall before another one.")
         reached = recall_reach.reached_by(subject.kind, subject.about)

@@ -90,6 +90,7 @@ def roll_back(
     target, proof = checked or check_rollback(actor=actor, model=model, alias=alias, to_version=to_version)
     with unit(actor, role=role) as opened:
         locked = lock_model(model)
+        require_alias(actor, "roll-back", model.team_id, alias)  # bytes are read for minutes: the role may have ended
         demand_fresh(target.version, proof)
         again = judge_target(history_of(locked, alias), alias, target.version, opened.now)
         if again.reasons or again.approval is None or again.gate is None:
