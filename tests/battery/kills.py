@@ -30,7 +30,7 @@ class Sizes:
     stops: int
 
 
-FULL, SMALL = Sizes(1000, 100, 50), Sizes(25, 5, 2)
+FULL, SMALL = Sizes(1000, 100, 50), Sizes(16, 3, 2)
 
 
 def run(small: bool) -> list[Row]:

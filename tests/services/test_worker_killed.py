@@ -36,12 +36,8 @@ def finished_once_as_attempt_two(home: Installation) -> None:
     home.wait_for(lambda: list((home.home / "runs").iterdir()) == [], seconds=10)
 
 
-@pytest.mark.parametrize("transport", ["filesystem", "valkey"])
-def test_a_run_whose_worker_was_killed_finishes_once_as_attempt_two(
-    tmp_path: Path, transport: str, request: pytest.FixtureRequest
-) -> None:
-    broker = "" if transport == "filesystem" else request.getfixturevalue("valkey_url")
-    with Installation(tmp_path / "home", broker_url=broker) as home:
+def test_a_run_whose_worker_was_killed_finishes_once_as_attempt_two(tmp_path: Path) -> None:
+    with Installation(tmp_path / "home") as home:
         run_id = home.set_up(hidden=HIDDEN, rows=ROWS)["run"]
         home.keeper()
         worker = home.worker()
@@ -52,7 +48,7 @@ def test_a_run_whose_worker_was_killed_finishes_once_as_attempt_two(
         finished_once_as_attempt_two(home)
 
 
-def test_on_postgresql_too(tmp_path: Path, postgres_url: str, valkey_url: str) -> None:
+def test_on_postgresql_and_valkey_too(tmp_path: Path, postgres_url: str, valkey_url: str) -> None:
     with Installation(tmp_path / "home", broker_url=valkey_url, database_url=postgres_url) as home:
         run_id = home.set_up(hidden=HIDDEN, rows=ROWS)["run"]
         home.keeper()
