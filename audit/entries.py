@@ -15,7 +15,7 @@ from audit.verification.entry_patterns import PlainEntry
 from registry.catalog.models import Artifact
 from registry.digests import CanonicalError, canonical, is_digest, parse_canonical, parse_time
 from registry.images import RecordType, record_types
-from registry.provenance.models import DatasetVersion
+from registry.provenance.models import DatasetFile, DatasetVersion
 from registry.release import purging
 
 ENTRY_LIMIT_BYTES = 65_535
@@ -169,6 +169,7 @@ def is_purged(digest: str) -> bool:
     """
     gone = (
         DatasetVersion.objects.filter(digest=digest, purged_at__isnull=False).exists()
+        or DatasetFile.objects.filter(digest=digest, dataset_version__purged_at__isnull=False).exists()
         or Artifact.objects.filter(digest=digest, version__purged_at__isnull=False).exists()
     )
     return gone and not purging.needed({digest})

@@ -26,9 +26,10 @@ from compression_engine.profile_figures import (
     overlap_figures,
     row_figures,
 )
+from compression_engine.profile_folder import read_table
 from compression_engine.profile_labels import Classes, LabelFacts, classes_of, suspected_errors
 from compression_engine.profile_rows import EXAMPLES_MAX, Overlap, Repeats, added_and_removed, overlap, repeats
-from compression_engine.profile_table import Table, read_table
+from compression_engine.profile_table import Table
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Measurement
 
@@ -67,10 +68,12 @@ def profile(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Profile:
-    """The profile of a file of rows. `against`: files whose rows must not stand in it; `previous`: an earlier state of these data.
+    """The profile of a file of rows, or of all files of a folder. `against`: data whose rows must not stand in it.
+
+    `previous`: an earlier state of these data.
 
     Shares are of rows, counts in rows; see `profile_rows`, `profile_columns` and `profile_labels` for what is counted and by which
-    source. Raises DataError (data_missing, no_usable_row, data_does_not_fit, label_missing).
+    source. Raises DataError (data_missing, no_usable_row, data_does_not_fit, formats_differ, label_missing).
     """
     progress("read", 0, 1, "reading the rows")
     table = read_table(data)

@@ -18,7 +18,9 @@ _SEED_LIMIT = 2**31
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments; no library of the engine is needed to parse them."""
-    parser.add_argument("data", type=Path, metavar="DATA", help="the rows to look at")
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="the rows to look at: a file, or a folder of files of one format"
+    )
     parser.add_argument("--label", metavar="COLUMN", help="the column with the right answers")
     parser.add_argument(
         "--against",

@@ -4,7 +4,8 @@ Rules:
 - a column is numbers where every value that is there is one, else text; a value that is no number, text or list is its JSON;
 - missing is what is not there: an empty cell, NA, NaN, null, infinity; it stays in its row and is counted;
 - whole numbers beyond 2^53 are names and not quantities, so they are kept as text;
-- texts are kept once for all rows that hold them; arrays and Parquet are read in their place; a file of text has at most 2 GiB.
+- texts are kept once for all rows that hold them; arrays and Parquet are read in their place; a file of text has at most 2 GiB;
+- a folder is one table of the rows of all its files, by path (`profile_folder`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ _EXACT = 2**53
 _TEXT_BYTES_MAX = 2 * 1024**3
 _COLUMNS_MAX = 4096
 _BROKEN_MAX = 20
+_BEGINNINGS = {
+    b"PK\x03\x04": "npz", b"\x93NUMPY": "npy", b"PAR1": "parquet", b"ARROW1": "arrow",
+}  # fmt: skip
 _KINDS = ".jsonl, .csv, .npz, .npy, .parquet or .arrow"
 
 
@@ -83,25 +87,33 @@ class Table:
         return index + 1 if self.numbers is None else int(self.numbers[index])
 
 
-def read_table(path: Path) -> Table:
+def read_file(path: Path) -> Table:
     """The columns of a file. Raises DataError (data_missing, no_usable_row, data_does_not_fit, missing_package)."""
     if not path.is_file():
         raise DataError("data_missing", f"There is no data file {path}.", f"Give a {_KINDS} file.")
     with path.open("rb") as file:
         digest = digest_of_stream(file)
-        file.seek(0)
-        head = file.read(4096)
-    size_bytes = path.stat().st_size
-    if head.startswith((b"PK\x03\x04", b"\x93NUMPY")):
+    kind, size_bytes = kind_of(path), path.stat().st_size
+    if kind in ("npy", "npz"):
         return _with_rows(path, _arrays(path, digest, size_bytes))
-    if head.startswith((b"PAR1", b"ARROW1")):
-        return _with_rows(path, _parquet(path, digest, size_bytes, arrow=head.startswith(b"ARROW1")))
+    if kind in ("parquet", "arrow"):
+        return _with_rows(path, _parquet(path, digest, size_bytes, arrow=kind == "arrow"))
     if size_bytes > _TEXT_BYTES_MAX:
         hint = "Give the rows as Parquet or as arrays, which are read piece by piece, or a sample of them."
         raise DataError("data_does_not_fit", f"{path.name} has more than 2 GiB of text.", hint)
+    return _with_rows(path, _lines(path, digest, size_bytes, as_json=kind == "jsonl"))
+
+
+def kind_of(path: Path) -> str:
+    """npz, npy, parquet, arrow, jsonl or csv: by the bytes and, for text that could be either, by the name."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    for beginning, kind in _BEGINNINGS.items():
+        if head.startswith(beginning):
+            return kind
     lines = head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[:5]
     as_json = path.suffix == ".jsonl" or (path.suffix != ".csv" and lines[0].startswith((b"{", b"[")))
-    return _with_rows(path, _lines(path, digest, size_bytes, as_json=as_json))
+    return "jsonl" if as_json else "csv"
 
 
 def _with_rows(path: Path, table: Table) -> Table:

@@ -2,17 +2,13 @@
 
 Rules:
 - whoever may download in the team of the model gets the bytes; missing, purged or shortened bytes are refused before the first;
-- one range is honoured (RFC 9110); several, or one in another unit, give the whole file; one beyond the end is refused (416);
-- the answer is an attachment of plain bytes that no browser may guess about, and carries the digest of the whole file.
+- how they are sent stands in `provenance.sending`.
 """
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -20,25 +16,14 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from registry import storage
 from registry.access import permissions
 from registry.access.http import caller_of
 from registry.catalog import queries
 from registry.catalog.api import version_of
 from registry.catalog.models import Artifact
-from registry.digests import hex_of
-from registry.errors import Problem
+from registry.provenance.sending import send_stored
 
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _RANGE_HEADER = OpenApiParameter("Range", OpenApiTypes.STR, OpenApiParameter.HEADER, description="bytes=FIRST-LAST")
-
-
-class RangeNotSatisfiable(Problem):
-    """The range lies behind the end of the file."""
-
-    status = 416
-    code = "range"
-    title = "The range cannot be answered"
 
 
 class DownloadFile(APIView):
@@ -61,59 +46,3 @@ def send(artifact: Artifact, range_header: str | None, if_range: str | None) -> 
     """The answer with the bytes of a file of a version, or the part that was asked for."""
     name = PurePosixPath(artifact.path).name  # the rules of paths leave nothing in it that could break the header
     return send_stored(artifact.digest, artifact.size_bytes, name, range_header, if_range)
-
-
-def send_stored(
-    digest: str, size_bytes: int, name: str, range_header: str | None, if_range: str | None
-) -> StreamingHttpResponse:
-    """The answer with stored bytes under a plain file name, or the part that was asked for."""
-    etag = f'"{digest}"'
-    asked = range_header if if_range in (None, etag) else None
-    part = _part(asked, size_bytes)
-    first, last = part or (0, size_bytes - 1)
-    source = storage.open_stored(digest)
-    response = StreamingHttpResponse(_Bytes(source, first, last), content_type="application/octet-stream")
-    response.status_code = 200 if part is None else 206
-    if part is not None:
-        response["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"
-    response["Content-Length"] = str(last - first + 1)
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["Accept-Ranges"] = "bytes"
-    response["ETag"] = etag
-    response["Pressmark-Digest"] = digest
-    response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(hex_of(digest))).decode()}:"
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Cache-Control"] = "private, no-transform"
-    return response
-
-
-def _part(asked: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """First and last byte of the range, or None for the whole file."""
-    match = _RANGE.fullmatch(asked or "")
-    if match is None or not (match[1] or match[2]):
-        return None
-    if match[1]:
-        first, last = int(match[1]), min(int(match[2] or size_bytes), size_bytes - 1)
-        if match[2] and int(match[2]) < first:
-            return None
-    else:
-        first, last = max(0, size_bytes - int(match[2])), size_bytes - 1
-    if first > last:
-        raise RangeNotSatisfiable(f"The file has {size_bytes} bytes.", hint="Ask for a range inside it.")
-    return first, last
-
-
-class _Bytes:
-    """Part of an open file in pieces. Closing it closes the file, also when nobody read it (HEAD, a client that left)."""
-
-    def __init__(self, source: BinaryIO, first: int, last: int) -> None:
-        self._source, self._left = source, last - first + 1
-        source.seek(first)
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self._left > 0 and (chunk := self._source.read(min(storage.CHUNK_BYTES, self._left))):
-            self._left -= len(chunk)
-            yield chunk
-
-    def close(self) -> None:
-        self._source.close()

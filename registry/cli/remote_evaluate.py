@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, metavar="DATASET@N", help="the rows to judge by; TEAM/DATASET@N of another team"
     )
+    parser.add_argument("--file", metavar="PATH", help="the file of the rows, where the data has several")
     parser.add_argument("--plan", type=Path, metavar="FILE", help="pressmark/evaluation_plan/1 as JSON")
     parser.add_argument("--incumbent", metavar="ALIAS", help="compare with what it serves; production, if left out")
     parser.add_argument(
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     }
     body = {use: name if name is None or "/" in name else f"{team}/{name}" for use, name in named.items()}
     asked = {
+        "evaluation_file": options.file,
         "plan": plan,
         "incumbent": options.incumbent,
         "allow_seen": options.allow_seen,

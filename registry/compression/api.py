@@ -46,6 +46,7 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "parent": names.reference(row.parent),
         "recipe": names.reference(row.recipe),
         "evaluation": names.reference(row.evaluation),
+        "evaluation_file": row.evaluation_file,
         "calibration": names.reference(row.calibration),
         "baseline": names.reference(row.baseline),
         "out_of_distribution": names.reference(row.out_of_distribution),
@@ -139,9 +140,17 @@ class ListShippedRecipes(Query):
         return {"items": items, "next": None}
 
 
+ASKED = ("evaluation_file", "seed", "plan", "incumbent", "allow_seen", "price_sheet")
+"""The members of a request that go to the service as they are."""
+
+
 class EvaluationMembers(serializers.Serializer[Any]):
     """What an evaluation may be asked for, beside a version and its rows."""
 
+    evaluation_file = serializers.CharField(
+        required=False, allow_null=True, default=None, max_length=400,
+        help_text="The path of the file to judge by, where the evaluation data has several.",
+    )  # fmt: skip
     plan = serializers.DictField(
         required=False,
         allow_null=True,
@@ -207,7 +216,7 @@ class RequestRun(Command, Query):
             calibration=dataset_of(caller, data["calibration"]),
             baseline=dataset_of(caller, data["baseline"]),
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
-            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen", "price_sheet")},
+            **{name: data[name] for name in ASKED},
         )
         return requested_body(queries.get_run(caller, run.pk), caller)
 

@@ -15,11 +15,11 @@ from rest_framework.views import APIView
 
 from registry.access.http import Command, Query, caller_of, keyset_page
 from registry.catalog.api import version_of
-from registry.catalog.downloads import send_stored
 from registry.compression import evaluations, queries, services
-from registry.compression.api import EvaluationMembers, dataset_of, requested_body, run_body
+from registry.compression.api import ASKED, EvaluationMembers, dataset_of, requested_body, run_body
 from registry.events import Caller
 from registry.provenance import queries as provenance
+from registry.provenance.sending import send_stored
 
 _RANGE_HEADER = OpenApiParameter("Range", OpenApiTypes.STR, OpenApiParameter.HEADER, description="bytes=FIRST-LAST")
 
@@ -50,7 +50,7 @@ class RequestEvaluation(Command, Query):
             evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
             baseline=dataset_of(caller, data["baseline"]),
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
-            **{name: data[name] for name in ("seed", "plan", "incumbent", "allow_seen", "price_sheet")},
+            **{name: data[name] for name in ASKED},
         )
         return requested_body(queries.get_run(caller, run.pk), caller)
 

@@ -32,12 +32,14 @@ from django.conf import settings
 from registry import storage
 from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, ModelVersion
-from registry.compression.material import rows_seen
+from registry.compression.material import rows_file, rows_seen
 from registry.compression.models import Run
 from registry.compression.queries import recipe_bytes
 from registry.compression.results import WorkFailed
 from registry.compression.rules import Failure
 from registry.errors import BytesDiffer
+from registry.provenance.dataset_files import files_of
+from registry.provenance.models import DatasetVersion
 
 WEIGHTS = "weights"
 EXTERNAL_DATA = "external_data"
@@ -96,7 +98,8 @@ class Job:
         }  # fmt: skip
         for use, dataset in given.items():
             if dataset is not None:
-                place_rows(str(dataset), str(dataset.digest), self.data(use))
+                file = rows_file(dataset, run.evaluation_file if use == "evaluation" else None)
+                place_rows(str(dataset), file.digest, self.data(use))
         self._prepare_judging(run)
 
     def _prepare_replay(self, run: Run, version: ModelVersion) -> None:
@@ -104,7 +107,7 @@ class Job:
         self.recorded.mkdir()
         catalog.materialise(version, self.recorded)
         if run.calibration is not None:
-            place_rows(str(run.calibration), str(run.calibration.digest), self.data("calibration"))
+            place_rows(str(run.calibration), rows_file(run.calibration).digest, self.data("calibration"))
 
     def _prepare_judging(self, run: Run) -> None:
         """Beside the version: those that it is compared with, and the rows that it saw."""
@@ -163,6 +166,17 @@ def sweep_work(ended: Callable[[list[uuid.UUID]], set[uuid.UUID]]) -> None:
     folders = {folder.name.removeprefix(_WORK): folder for folder in Path(settings.PRESSMARK_RUNS).glob(f"{_WORK}*")}
     for run_id in ended([uuid.UUID(name) for name in folders]):
         shutil.rmtree(folders[str(run_id)], ignore_errors=True)
+
+
+def place_data(dataset: DatasetVersion, target: Path) -> None:
+    """All rows of a state of data: a file or, where it has several, a folder of them under their paths."""
+    files = files_of(dataset)
+    if len(files) == 1:
+        place_rows(str(dataset), files[0].digest, target)
+        return
+    for file in files:
+        (target / file.path).parent.mkdir(parents=True, exist_ok=True)
+        place_rows(f"{dataset}, {file.path}", file.digest, target / file.path)
 
 
 def place_rows(name: str, digest: str, target: Path) -> None:

@@ -19,7 +19,8 @@ from registry.compression import standing
 from registry.compression.models import Run
 from registry.errors import BytesDiffer, Conflict, Invalid
 from registry.events import Caller
-from registry.provenance.models import DatasetVersion, Source
+from registry.provenance.dataset_files import DataFile, all_here, file_digests, files_of, get_file
+from registry.provenance.models import DatasetVersion
 from registry.provenance.stated import stated_in
 
 _NAME_CHARACTERS = 31  # sha256- and 24 digits
@@ -49,8 +50,8 @@ def _missing(version: ModelVersion) -> str | None:
     return next((a.path for a in artifacts if version.purged_at is not None or not storage.is_stored(a.digest)), None)
 
 
-def check_data(caller: Caller, dataset: DatasetVersion, use: str) -> None:
-    """The caller may read it, it is declared for this use, and its bytes are here."""
+def check_data(caller: Caller, dataset: DatasetVersion, use: str, file: str | None = None) -> None:
+    """The caller may read it, it is declared for this use, its bytes are here, and one file of it is what is read."""
     get_readable(DatasetVersion.objects.all(), caller, team="dataset__team", pk=dataset.pk)
     uses = stated_in(dataset).uses
     if use not in uses:
@@ -65,11 +66,32 @@ def check_data(caller: Caller, dataset: DatasetVersion, use: str) -> None:
             hint="A run needs rows; upload them and register a version of the dataset with their digest.",
             code="data-missing",
         )
+    rows_file(dataset, file, "evaluation_file" if use == "evaluation" else None)
+
+
+def rows_file(dataset: DatasetVersion, path: str | None = None, member: str | None = None) -> DataFile:
+    """The file that a run reads: the one that is named, else the only one. `member`: where it can be named."""
+    if path is not None:
+        return get_file(dataset, path)
+    found = files_of(dataset)
+    if len(found) == 1:
+        return found[0]
+    named = ", ".join(file.path for file in found[:5]) + (" and others" if len(found) > 5 else "")
+    raise Invalid(
+        f"{dataset} has {len(found)} files, and a run reads the rows of one: {named}.",
+        hint=f"Name one in {member!r}." if member else "Register that file as a dataset version of its own.",
+        code="data-of-several-files",
+    )
+
+
+def judging_file(run: Run) -> DataFile:
+    """The file whose rows the run judges by."""
+    return rows_file(run.judging_data, run.evaluation_file)
 
 
 def rows_are_here(dataset: DatasetVersion) -> bool:
     """Whether its bytes are ours and stored."""
-    return dataset.source == Source.MEASURED and dataset.purged_at is None and storage.is_stored(str(dataset.digest))
+    return all_here(dataset)
 
 
 # --- what a version is compared with ---
@@ -129,16 +151,29 @@ def seen_by(version: ModelVersion) -> list[Edge]:
     return [edge for edge in catalog.load_ancestors(version).edges if edge.role == EdgeRole.DATA]
 
 
-def refuse_seen(version: ModelVersion, datasets: Iterable[DatasetVersion | None]) -> None:
+def refuse_seen(version: ModelVersion, judged: Iterable[tuple[DatasetVersion, DataFile]]) -> None:
     """Invalid (`evaluation-seen`) when data to judge by is data that shaped the version or an ancestor of it."""
-    seen = {edge.parent_digest for edge in seen_by(version)}
-    for dataset in datasets:
-        if dataset is not None and dataset.bound_digest in seen:
+    seen = _digests_seen(seen_by(version))
+    for dataset, file in judged:
+        if not seen.isdisjoint({dataset.bound_digest, file.digest}):
             raise Invalid(
                 f"{dataset} stands in the lineage of {version} as data that it was made with.",
                 hint="Judge it on rows that it never saw; or allow it (allow_seen), and every figure will say so.",
                 code="evaluation-seen",
             )
+
+
+def _digests_seen(edges: Iterable[Edge]) -> set[str]:
+    """What the edges name, and the files of what of it has several."""
+    named = list(edges)
+    versions = {edge.dataset_version.pk: edge.dataset_version for edge in named if edge.dataset_version is not None}
+    return {edge.parent_digest for edge in named}.union(*file_digests(versions.values()).values())
+
+
+def judging_rows_seen(run: Run) -> bool:
+    """Whether the rows that the run judges by stand in the lineage of the judged version as data that it was made with."""
+    judged = {judging_file(run).digest, run.judging_data.bound_digest}
+    return not judged.isdisjoint(_digests_seen(seen_by(run.parent)))
 
 
 def rows_seen(run: Run) -> dict[str, str]:
@@ -151,8 +186,9 @@ def rows_seen(run: Run) -> dict[str, str]:
     edges = seen_by(run.parent)
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
     read = [row for row in shown if rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
-    digests = {str(row.digest) for row in read}
-    judged = run.judging_data.bound_digest
-    if any(edge.parent_digest == judged for edge in edges):
-        digests.add(judged)  # the lineage is open by digest: the same rows are known to be seen, whoever owns them
+    digests = set().union(*file_digests(read).values())
+    if judging_rows_seen(run):
+        digests.add(
+            judging_file(run).digest
+        )  # the lineage is open by digest: the same rows are known to be seen, whoever owns them
     return {digest.replace(":", "-")[:_NAME_CHARACTERS]: digest for digest in sorted(digests)}

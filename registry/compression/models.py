@@ -59,7 +59,8 @@ class Run(GovernedModel):
     `parent` is the version that is compressed or, for an evaluation, the one that is measured. What is compared with is fixed when
     the run is requested: `base` (what the measured one was derived from), `incumbent` (what an alias serves) and `first` (the
     first approved version of the line). `rederives` is the version that a replay makes again from `parent`, by the recipe that made
-    it or is said to have made it; a replay judges nothing, so it names no rows to judge on.
+    it or is said to have made it; a replay judges nothing, so it names no rows to judge on. `evaluation_file` names the file of
+    `evaluation` whose rows are read, where it has several.
     """
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")

@@ -29,7 +29,7 @@ from registry.access.services import new_text
 from registry.compression.calling import Engine, WorkHalted, ending
 from registry.compression.child import Limits
 from registry.compression.heartbeat import Halt, Heartbeat, Held, Progress
-from registry.compression.job import place_rows
+from registry.compression.job import place_data
 from registry.compression.profile_results import read_profile
 from registry.compression.rules import Failure, due_again, plain, worker_lost
 from registry.events import Caller, Ref, Unit, Via, emit, unit
@@ -147,15 +147,17 @@ def _worked(profile: DataProfile, token: uuid.UUID, folder: Path) -> tuple[Store
 def _placed(profile: DataProfile, folder: Path) -> list[object]:
     """The rows in the folder, and the call that looks at them; files are called by what they are there for."""
     asked = profile.settings
-    place_rows(str(profile.dataset_version), str(profile.dataset_version.digest), folder / "data")
+    named = [*asked["against"], *([asked["previous"]] if asked["previous"] else [])]
+    versions = DatasetVersion.objects.in_bulk([uuid.UUID(entry["dataset_version"]) for entry in named])
+    place_data(profile.dataset_version, folder / "data")
     arguments: list[object] = ["profile", folder / "data", "--seed", asked["seed"], "--output", folder / "profile.json"]
     label = label_of(profile)
     arguments += [] if label is None else [f"--label={label}"]
     for number, other in enumerate(asked["against"]):
-        place_rows("the data beside it", other["digest"], folder / f"against-{number}")
+        place_data(versions[uuid.UUID(other["dataset_version"])], folder / f"against-{number}")
         arguments += ["--against", folder / f"against-{number}"]
     if asked["previous"] is not None:
-        place_rows("the version before", asked["previous"]["digest"], folder / "previous")
+        place_data(versions[uuid.UUID(asked["previous"]["dataset_version"])], folder / "previous")
         arguments += ["--previous", folder / "previous"]
     return arguments
 

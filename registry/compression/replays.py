@@ -21,6 +21,7 @@ from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression import queries
 from registry.compression.job import weights_of
+from registry.compression.material import rows_file
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.results import EngineResult, WorkFailed, read_document
 from registry.compression.rules import Failure
@@ -65,7 +66,7 @@ def _given(run: Run, document: dict[str, Any]) -> tuple[Any, ...]:
     within = document["graph_same"] and all(tensor["within"] for tensor in document["tensors"])
     exact = document["made_digest"] == document["recorded_digest"]
     outcome = BIT_EXACT if exact else WITHIN if within else DIFFERS
-    used = None if document["calibration"] is None or run.calibration is None else run.calibration.bound_digest
+    used = None if document["calibration"] is None or run.calibration is None else rows_file(run.calibration).digest
     parent, recorded = (weights_of(version).digest for version in (run.parent, run.rederives))
     return parent, recorded, run.recipe.digest, outcome, used
 

@@ -33,7 +33,9 @@ from registry.compression.material import (
     check_version,
     first_of,
     incumbent_of,
+    judging_file,
     refuse_seen,
+    rows_file,
 )
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.rules import misfits, needs_calibration
@@ -91,6 +93,7 @@ def request_run(
     parent: ModelVersion,
     recipe: Recipe,
     evaluation: DatasetVersion,
+    evaluation_file: str | None = None,
     calibration: DatasetVersion | None = None,
     baseline: DatasetVersion | None = None,
     seed: int = 0,
@@ -115,11 +118,12 @@ def request_run(
     wrong = misfits(parsed, parent.format)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
-    _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline})
+    _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}, evaluation_file)
     if calibration is None and needs_calibration(parsed):
         raise Invalid("A step of this recipe needs calibration data.", hint="Give 'calibration'.", code="data-missing")
     run = Run(model=model, parent=parent, kind=RunKind.COMPRESSION, recipe=recipe, seed=seed, allow_seen=allow_seen)
     run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
+    run.evaluation_file = evaluation_file
     run.out_of_distribution = out_of_distribution
     _check_unseen(actor, run)
     run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
@@ -132,6 +136,7 @@ def request_evaluation(
     actor: Caller,
     version: ModelVersion,
     evaluation: DatasetVersion,
+    evaluation_file: str | None = None,
     baseline: DatasetVersion | None = None,
     seed: int = 0,
     plan: Mapping[str, Any] | None = None,
@@ -148,10 +153,11 @@ def request_evaluation(
     """
     role = permissions.require(actor, "run.request", version.model.team_id)
     check_version(actor, version)
-    _check_uses(actor, {"evaluation": evaluation, "baseline": baseline})
+    _check_uses(actor, {"evaluation": evaluation, "baseline": baseline}, evaluation_file)
     model = version.model
     run = Run(model=model, parent=version, kind=RunKind.EVALUATION, seed=seed, allow_seen=allow_seen)
     run.evaluation, run.baseline, run.out_of_distribution = evaluation, baseline, out_of_distribution
+    run.evaluation_file = evaluation_file
     _check_unseen(actor, run)
     run.base = base_of(actor, version)
     run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
@@ -171,7 +177,8 @@ def _check_unseen(actor: Caller, run: Run) -> None:
                 code="out-of-distribution-is-evaluation",
             )
     if not run.allow_seen:
-        refuse_seen(run.parent, [run.evaluation, strange])
+        judged = [(run.judging_data, judging_file(run))] + ([] if strange is None else [(strange, rows_file(strange))])
+        refuse_seen(run.parent, judged)
 
 
 def _set_beside(actor: Caller, run: Run, plan: Mapping[str, Any] | None, alias: str | None) -> None:
@@ -204,10 +211,10 @@ def _store_price_sheet(document: Mapping[str, Any]) -> str:
     return storage.store_bytes(canonical(parsed.document())).digest
 
 
-def _check_uses(actor: Caller, data: Mapping[str, DatasetVersion | None]) -> None:
+def _check_uses(actor: Caller, data: Mapping[str, DatasetVersion | None], evaluation_file: str | None) -> None:
     for use, dataset in data.items():
         if dataset is not None:
-            check_data(actor, dataset, use)
+            check_data(actor, dataset, use, evaluation_file if use == "evaluation" else None)
     evaluation, calibration = data["evaluation"], data.get("calibration")
     if evaluation is not None and calibration is not None and calibration.digest == evaluation.digest:
         raise Invalid(

@@ -9,6 +9,7 @@ Rules:
 - rows that the version was made with are said in the environment (`seen_rows`): by the engine where it found them among the rows,
   here where the whole data stand in the lineage;
 - rows that could not be used are said (`left_out_rows`), and of how many the others are: what is left may be easier;
+- where the data have several files, the digest of the one whose rows were read is said (`evaluation_file`);
 - where the engine says that rows repeat (`distinct_rows`), of how many is said beside it (`evaluated_rows`): a gate can then tell
   how many of a part surely differ.
 """
@@ -18,9 +19,9 @@ from __future__ import annotations
 from typing import Any
 
 from registry.catalog import distributions
-from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, LEFT_OUT, SEEN_ROWS, EvidenceSpec, left_out
+from registry.catalog.evidence import ALL_ROWS, DISTINCT_ROWS, JUDGED_FILE, LEFT_OUT, SEEN_ROWS, EvidenceSpec, left_out
 from registry.catalog.models import ModelVersion
-from registry.compression.material import seen_by
+from registry.compression.material import judging_file, judging_rows_seen
 from registry.compression.models import Run, RunKind
 from registry.compression.results import EngineResult, named_evidence
 from registry.provenance.models import Source
@@ -60,6 +61,7 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
         subjects.append(("outputs", result.outputs_digest))
     said = _with_facts(document, {f"{column}_version": beside.digest for column, beside in named.items()})
     said = said if counted else _with_seen_rows(run, result, _with_all_rows(result, said))
+    said = _with_file(run, said) if data == run.evaluation else said
     return EvidenceSpec(kind, Source.MEASURED, named_evidence(said, subjects), parent, data)
 
 
@@ -92,10 +94,15 @@ def _with_facts(document: dict[str, Any], facts: dict[str, str]) -> dict[str, An
 
 
 def _with_seen_rows(run: Run, result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:
-    digest = run.judging_data.bound_digest
-    if not run.allow_seen or all(edge.parent_digest != digest for edge in seen_by(run.parent)):
+    if not run.allow_seen or not judging_rows_seen(run):
         return document
     return _with_facts(document, {SEEN_ROWS: _evaluated(result)})
+
+
+def _with_file(run: Run, document: dict[str, Any]) -> dict[str, Any]:
+    if run.evaluation_file is None:
+        return document
+    return _with_facts(document, {JUDGED_FILE: judging_file(run).digest})
 
 
 def _with_all_rows(result: EngineResult, document: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from registry.compression.calling import Engine
 from registry.compression.child import Limits
 from registry.compression.heartbeat import Heartbeat
 from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
+from registry.compression.material import judging_file, rows_file
 from registry.compression.models import Run, RunKind
 from registry.compression.queries import data_by_role
 from registry.compression.replays import read_report
@@ -72,7 +73,7 @@ class Work:
         arguments += ["--evaluation", job.data("evaluation")]
         data = {}
         if run.calibration is not None:
-            data["calibration"] = run.calibration.bound_digest
+            data["calibration"] = rows_file(run.calibration).digest
             arguments += ["--calibration", job.data("calibration")]
         result = self._judge(arguments, data, job.output / "RESULT.json", weights.digest, None)
         child = job.output / result.output["path"]
@@ -112,7 +113,7 @@ class Work:
     ) -> EngineResult:
         """The call with what both commands take: seed, plan, the versions beside, rows of other kinds, where answers are kept."""
         run, job = self._run, self._job
-        data["evaluation"] = run.judging_data.bound_digest
+        data["evaluation"] = judging_file(run).digest
         arguments += ["--seed", run.seed, "--threads", 1, "--outputs", job.outputs, "--work", job.work]
         others = {role: version for role, version in compared_with(run).items() if role != "base"}
         for role, version in others.items():
@@ -122,7 +123,7 @@ class Work:
         if run.price_sheet_digest is not None:
             arguments += ["--price-sheet", job.price_sheet]
         if run.out_of_distribution is not None:
-            data["out-of-distribution"] = run.out_of_distribution.bound_digest
+            data["out-of-distribution"] = rows_file(run.out_of_distribution).digest
             arguments += ["--out-of-distribution", job.data("out-of-distribution")]
         if job.seen:
             arguments += ["--seen", *job.seen]

@@ -2,8 +2,10 @@
 
 Rules:
 - what is not known is left out, but for the answers about people and works of others: unknown is said;
-- a file is named by its digest (`ni:` of RFC 6920), for its bytes are not offered here; SHA-256 stands beside it;
+- a file is named by its digest (`ni:` of RFC 6920), for its bytes are only for those who may download; SHA-256 stands beside it;
 - fields are the columns that were counted in the file; types are given only where the file states them;
+- of several files each has its own set of records where all have the same columns; of more than 100 files none is described so;
+- what was corrected is said as it is stated now;
 - names that come from data are values; as part of an id they are percent-encoded.
 """
 
@@ -13,7 +15,7 @@ import base64
 import datetime
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -63,11 +65,16 @@ _TYPES = {
 _DTYPE = re.compile(r"[<>|=]?([a-zA-Z?])")
 _SPDX_ID = re.compile(r"(?!LicenseRef-)[A-Za-z0-9.+-]+")
 _CARDINALITY = "wd:Q4049983"
+_DESCRIBED_MAX = 100
 
 
 @dataclass(frozen=True)
 class Described:
-    """What the registry knows about one version: `facts` is its `pressmark/dataset/1`, `texts` what people wrote, by purpose."""
+    """What the registry knows about one version.
+
+    `facts` is its `pressmark/dataset/1` with what is stated now, `texts` what people wrote by purpose, `counted` the format and the
+    number of rows of each uploaded file by path.
+    """
 
     name: str
     title: str
@@ -80,6 +87,7 @@ class Described:
     terms: Mapping[str, Any]
     document_digest: str
     purged: bool = False
+    counted: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 def croissant(version: Described) -> dict[str, Any]:
@@ -100,7 +108,7 @@ def croissant(version: Described) -> dict[str, Any]:
         "creator": {"@type": "Organization", "name": owner},
         "datePublished": version.registered_at.date().isoformat(),
         "distribution": _distribution(version),
-        "recordSet": _record_sets(facts),
+        "recordSet": _record_sets(version),
         "usageInfo": _usage(version.terms),
         **_responsible(facts, texts),
         **_provenance(facts, texts, owner),
@@ -119,7 +127,11 @@ def _license(expression: str) -> Any:
 def _distribution(version: Described) -> list[dict[str, Any]]:
     facts = version.facts
     if facts["files"]:
-        return [_file(f["path"], f["path"], f["digest"], f["size_bytes"], None, version) for f in facts["files"]]
+        formats = {path: format_ for path, (format_, _) in version.counted.items()}
+        return [
+            _file(f["path"], f["path"], f["digest"], f["size_bytes"], formats.get(f["path"]), version)
+            for f in facts["files"]
+        ]
     suffix = f".{facts['format']}" if facts["format"] else ""
     name = f"{version.name.rpartition('/')[2]}-{version.number}{suffix}"
     return [_file("data", name, facts["digest"], facts["size_bytes"], facts["format"], version)]
@@ -149,21 +161,34 @@ def _named(digest: str) -> str:
     return f"ni:///sha-256;{base64.urlsafe_b64encode(raw).decode().rstrip('=')}"
 
 
-def _record_sets(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _record_sets(version: Described) -> list[dict[str, Any]]:
+    facts = version.facts
     if not facts["columns"]:
         return []
-    fields = [_field(number, column, facts["format"]) for number, column in enumerate(facts["columns"], 1)]
-    count = {"@type": "cr:Field", "@id": "rows-counted", "value": facts["row_count"], "dataType": _CARDINALITY}
-    return [{"@type": "cr:RecordSet", "@id": "rows", "name": "rows", "field": fields, "annotation": count}]
+    if not facts["files"]:
+        return [_records("rows", "data", facts, facts["row_count"])]
+    if len(facts["files"]) > _DESCRIBED_MAX:
+        return []
+    return [
+        _records(f"rows-{number}", quote(path, safe="/"), facts, version.counted[path][1])
+        for number, path in enumerate(sorted(version.counted), 1)
+    ]
 
 
-def _field(number: int, column: Mapping[str, str], format_: str) -> dict[str, Any]:
+def _records(key: str, file: str, facts: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    fields = [_field(key, file, number, column, facts["format"]) for number, column in enumerate(facts["columns"], 1)]
+    counted = "rows-counted" if key == "rows" else f"{key}-counted"
+    count = {"@type": "cr:Field", "@id": counted, "value": rows, "dataType": _CARDINALITY}
+    return {"@type": "cr:RecordSet", "@id": key, "name": key, "field": fields, "annotation": count}
+
+
+def _field(key: str, file: str, number: int, column: Mapping[str, str], format_: str) -> dict[str, Any]:
     name = column["name"]
     row: dict[str, Any] = {
         "@type": "cr:Field",
-        "@id": f"rows/{number}-{quote(name, safe='')}",
+        "@id": f"{key}/{number}-{quote(name, safe='')}",
         "name": name or "array",
-        "source": {"fileObject": {"@id": "data"}, "extract": _extract(name, format_)},
+        "source": {"fileObject": {"@id": file}, "extract": _extract(name, format_)},
     }
     kind = _DTYPE.match(column["dtype"])
     if kind is not None and kind[1] in _TYPES:

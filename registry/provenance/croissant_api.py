@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,13 +14,12 @@ from rest_framework.views import APIView
 from registry import storage
 from registry.access.http import caller_of
 from registry.access.models import Text
-from registry.digests import parse_canonical
+from registry.digests import date_text, parse_canonical
 from registry.provenance import queries
 from registry.provenance.croissant import MEDIA_TYPE, Described, croissant
 from registry.provenance.models import DatasetVersion
 from registry.provenance.ruled_terms import terms_in_force
-
-_TEXTS = ("origin", "collection", "third_party_basis", "owner", "known_biases")
+from registry.provenance.stated import DAYS, TEXTS, stated_in
 
 
 class Croissant(APIView):
@@ -44,8 +42,11 @@ def described(version: DatasetVersion, url: str) -> Described:
     """What the registry knows about a version; of a text that was erased nothing is left to say."""
     facts = parse_canonical(storage.read_bytes(version.document_digest))
     assert isinstance(facts, dict)
-    dataset = version.dataset
-    written: Mapping[str, Text | None] = {name: getattr(version, name) for name in _TEXTS}
+    dataset, known = version.dataset, stated_in(version)
+    told: dict[str, Any] = {
+        **facts, **known.answers, "licence": known.licence.expression, "uses": sorted(known.uses),
+        **{name: None if (day := known.values[name]) is None else date_text(day) for name in DAYS},
+    }  # fmt: skip
     return Described(
         name=f"{dataset.team.slug}/{dataset.slug}",
         title=_said(dataset.title) or dataset.slug,
@@ -53,11 +54,12 @@ def described(version: DatasetVersion, url: str) -> Described:
         url=url,
         team=dataset.team.slug,
         registered_at=version.created_at,
-        facts=facts,
-        texts={name: said for name, text in written.items() if (said := _said(text))},
-        terms=terms_in_force([version.licence_id])[version.licence_id],
+        facts=told,
+        texts={name: said for name in TEXTS if (said := known.said(name))},
+        terms=terms_in_force([known.licence.pk])[known.licence.pk],
         document_digest=version.document_digest,
         purged=version.purged_at is not None,
+        counted={row.path: (row.format, row.row_count) for row in version.files.all()},
     )
 
 

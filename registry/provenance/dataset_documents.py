@@ -2,9 +2,10 @@
 
 Rules:
 - at least one use is stated; what is not said about people and works of others is `unknown`, never guessed;
-- exactly one thing says which state is meant: uploaded bytes, the digest of bytes elsewhere, the list of files elsewhere, or that
-  nobody knows;
-- a list of files has a document of its own, whose SHA-256 is the digest of the state;
+- exactly one thing says which state is meant: uploaded bytes, uploaded files by path, the digest of bytes elsewhere, the list of
+  files elsewhere, or that nobody knows;
+- a list of files has a document of its own, whose SHA-256 is the digest of the state; one uploaded file alone is named by its own;
+- format and columns of several uploaded files are told where all of them agree;
 - days follow each other: collection ends after it began and not in the future, and data is kept until a day that is still to come.
 """
 
@@ -22,7 +23,7 @@ import jsonschema
 
 from registry.digests import JSON, CanonicalError, canonical, check_paths, date_text, is_digest, sha256
 from registry.errors import Invalid
-from registry.provenance.rows import Measured
+from registry.provenance.measured_files import MeasuredState
 
 USES = ("training", "calibration", "evaluation", "baseline")
 KNOWN = ("yes", "no", "unknown")
@@ -82,33 +83,49 @@ def _check_days(stated: Stated, today: datetime.date) -> None:
         )
 
 
+def require_one_way(
+    digest: str | None,
+    files: Sequence[Mapping[str, Any]] | None,
+    declared_digest: str | None,
+    declared_files: Sequence[Mapping[str, Any]] | None,
+    state_unknown: bool,
+) -> None:
+    """Invalid when not exactly one thing says which state is meant."""
+    given = [digest is not None, bool(files), declared_digest is not None, bool(declared_files), state_unknown]
+    if given.count(True) != 1:
+        raise Invalid(
+            "Give either 'digest' (bytes that you uploaded), 'files' (several of them), 'declared_digest' (bytes that are "
+            "elsewhere), 'declared_files' (several files that are elsewhere) or 'state_unknown'.",
+            hint="Upload the file to have it measured; declare it if the bytes must stay where they are.",
+            code="one-digest",
+        )
+
+
 def one_state(
     digest: str | None,
     declared_digest: str | None,
     declared_files: Sequence[Mapping[str, Any]] | None,
     state_unknown: bool,
+    files: Sequence[Mapping[str, Any]] | None = None,
 ) -> State:
-    """Which state is meant, of the four ways to say it; Invalid when not exactly one is used."""
-    given = [digest is not None, declared_digest is not None, bool(declared_files), state_unknown]
-    if given.count(True) != 1:
-        raise Invalid(
-            "Give either 'digest' (bytes that you uploaded), 'declared_digest' (bytes that are elsewhere), 'declared_files' "
-            "(several files that are elsewhere) or 'state_unknown'.",
-            hint="Upload the file to have it measured; declare it if the bytes must stay where they are.",
-            code="one-digest",
-        )
+    """Which state is meant, of the five ways to say it; exactly one is used."""
+    require_one_way(digest, files, declared_digest, declared_files, state_unknown)
     if state_unknown:
         return State(None)
+    if files:
+        uploaded = checked_files(files)
+        return State(uploaded[0]["digest"] if len(uploaded) == 1 else sha256(files_document(uploaded)), uploaded)
     if declared_files:
-        files = _checked_files(declared_files)
-        return State(sha256(files_document(files)), files)
+        listed = checked_files(declared_files)
+        return State(sha256(files_document(listed)), listed)
     bound = digest if digest is not None else declared_digest
     if not is_digest(bound):
         raise Invalid(f"{bound!r} is no digest.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")
     return State(bound)
 
 
-def _checked_files(files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def checked_files(files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A list of files with path, digest and size_bytes, sorted by path; Invalid names the one that cannot be."""
     if len(files) > MAX_FILES:
         raise Invalid(
             f"{len(files)} files are named.", hint=f"A version lists at most {MAX_FILES}; put more in archives."
@@ -118,7 +135,7 @@ def _checked_files(files: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if not is_digest(file.get("digest")) or type(size) is not int or not 0 <= size < 2**53:
             raise Invalid(
                 f"File {number} has no digest or no size.",
-                hint="Give path, digest and size_bytes of each file.",
+                hint="Give path and digest of each file, and size_bytes where it is elsewhere.",
                 code="files",
             )
     try:
@@ -135,12 +152,12 @@ def files_document(files: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def dataset_facts(
-    state: State, measured: Measured | None, size_bytes: int | None, expression: str, stated: Stated
+    state: State, measured: MeasuredState | None, size_bytes: int | None, expression: str, stated: Stated
 ) -> dict[str, Any]:
     """The members of `pressmark/dataset/1`; `size_bytes` of measured bytes, else it follows from the list of files."""
-    columns = None if measured is None else [
-        {"dtype": c.dtype, "name": c.name, "shape": c.shape} for c in measured.columns
-    ]  # fmt: skip
+    columns = None
+    if measured is not None and measured.columns is not None:
+        columns = [{"dtype": c.dtype, "name": c.name, "shape": c.shape} for c in measured.columns]
     if state.files is not None:
         size_bytes = sum(int(file["size_bytes"]) for file in state.files)
     return {

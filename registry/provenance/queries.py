@@ -15,6 +15,7 @@ from registry.provenance import licences
 from registry.provenance.models import Dataset, DatasetVersion, Licence, LicenceRuling, Upload
 from registry.provenance.profiles import newest_profile
 from registry.provenance.ruled_terms import terms_in_force
+from registry.provenance.stated import TEXTS, with_corrections
 
 __all__ = [
     "affected_licences", "dataset_versions", "get_dataset", "get_dataset_version", "get_licence", "get_ruling",
@@ -48,9 +49,8 @@ def get_dataset(caller: Caller, team_slug: str, slug: str) -> Dataset:
 
 def dataset_versions(caller: Caller) -> QuerySet[DatasetVersion]:
     """All dataset versions that the caller may read."""
-    texts = ("origin", "collection", "third_party_basis", "owner", "known_biases")
-    rows = DatasetVersion.objects.select_related("dataset__team", "licence", *texts)
-    return readable(rows, caller, team="dataset__team")
+    rows = DatasetVersion.objects.select_related("dataset__team", "licence", *TEXTS)
+    return with_corrections(readable(rows, caller, team="dataset__team"))
 
 
 def get_dataset_version(caller: Caller, ref: str) -> DatasetVersion:
@@ -126,7 +126,9 @@ def usable_digests(caller: Caller, digests: set[str]) -> set[str]:
     Knowing a digest is not enough: else somebody could register, and then download, what another team keeps to itself.
     """
     uploaded = set(Upload.objects.filter(actor_id=caller.actor_id, digest__in=digests).values_list("digest", flat=True))
-    held = dataset_versions(caller).filter(digest__in=digests - uploaded, purged_at=None, source="measured")
-    owners = set(held.values_list("digest", "dataset__team_id"))
+    asked = digests - uploaded
+    held = readable(DatasetVersion.objects.filter(purged_at=None, source="measured"), caller, team="dataset__team")
+    owners = set(held.filter(digest__in=asked).values_list("digest", "dataset__team_id"))
+    owners |= set(held.filter(files__digest__in=asked).values_list("files__digest", "dataset__team_id"))
     open_teams = roles_allow(caller.actor_id, "version.download", {team for _, team in owners})
     return uploaded | {digest for digest, team in owners if digest and team in open_teams}

@@ -23,19 +23,24 @@ from registry.provenance.dataset_documents import (
     USES,
     Stated,
     check_stated,
+    checked_files,
     dataset_document,
     dataset_facts,
     one_state,
+    require_one_way,
 )
-from registry.provenance.models import Dataset, DatasetVersion, Licence, Upload
-from registry.provenance.rows import Measured, measure_rows
+from registry.provenance.measured_files import MeasuredFile, joined
+from registry.provenance.models import Dataset, DatasetFile, DatasetVersion, Licence, Upload
+from registry.provenance.rows import measure_rows
 from registry.provenance.services_licences import register_licence
 
+FILES_PER_EVENT = 60
+"""Up to some 900 bytes each, beside a version and its texts: an event holds at most 65,000."""
 _UPLOADING = ("version.register", "dataset_version.register", "document.attach")
 
 __all__ = [
-    "USES", "measure_upload", "register_dataset", "register_dataset_version", "register_licence", "require_dataset_version",
-    "require_uploader", "store_upload",
+    "USES", "measure_uploads", "register_dataset", "register_dataset_version", "register_licence", "require_dataset_version",
+    "require_uploader", "store_upload", "uploaded_files",
 ]  # fmt: skip
 
 
@@ -95,16 +100,28 @@ def require_dataset_version(*, actor: Caller, dataset: Dataset) -> str:
     return permissions.require(actor, "dataset_version.register", dataset.team_id)
 
 
-def measure_upload(*, actor: Caller, digest: str) -> Measured:
-    """Walk the bytes of a dataset that the caller may name. Long for large files: call it before a unit is open."""
-    if digest not in queries.usable_digests(actor, {digest}) or not storage.is_stored(digest):
-        raise Invalid(
-            f"The bytes of {digest} were not uploaded by you.",
-            hint="Upload the file first; a digest alone is not enough.",
-            code="not-uploaded",
-        )
+def measure_uploads(*, actor: Caller, files: Sequence[tuple[str, str]]) -> list[MeasuredFile]:
+    """Walk uploaded files (path, digest) of a state; "" names its only one. Long for large files: call it before a unit is open."""
+    usable = queries.usable_digests(actor, {digest for _, digest in files})
+    for path, digest in files:
+        if digest not in usable or not storage.is_stored(digest):
+            raise Invalid(
+                f"The bytes of {f'{path!r} ({digest})' if path else digest} were not uploaded by you.",
+                hint="Upload the file first; a digest alone is not enough.",
+                code="not-uploaded",
+            )
+    return [_measured(path, digest) for path, digest in files]
+
+
+def _measured(path: str, digest: str) -> MeasuredFile:
     with storage.open_stored(digest) as file:
-        return measure_rows(file)
+        try:
+            measured = measure_rows(file)
+        except Invalid as error:
+            if not path:
+                raise
+            raise Invalid(f"{path}: {error.detail}", hint=error.hint, code=error.code, path=path) from None
+    return MeasuredFile(path, digest, storage.size_of(digest) or 0, measured)
 
 
 def register_dataset_version(
@@ -115,6 +132,7 @@ def register_dataset_version(
     origin: str,
     uses: Sequence[str],
     digest: str | None = None,
+    files: Sequence[Mapping[str, Any]] | None = None,
     declared_digest: str | None = None,
     declared_files: Sequence[Mapping[str, Any]] | None = None,
     state_unknown: bool = False,
@@ -129,24 +147,27 @@ def register_dataset_version(
     collected_from: datetime.date | None = None,
     collected_until: datetime.date | None = None,
     retain_until: datetime.date | None = None,
-    measured: Measured | None = None,
+    measured: Sequence[MeasuredFile] | None = None,
 ) -> DatasetVersion:
     """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere.
 
-    `declared_files` lists several files elsewhere (path, digest, size_bytes): the digest of the version is then that of the list's
-    document. `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
+    `files` lists several uploaded ones (path, digest), each of which is walked: the version's digest is then that of the list's
+    document, and that of the file where one stands alone. `declared_files` lists several elsewhere (path, digest, size_bytes) in
+    the same way. `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
 
-    `measured` is the answer of `measure_upload` where the caller asked for it before opening a unit.
+    `measured` is the answer of `measure_uploads` where the caller asked for it before opening a unit.
     """
     role = require_dataset_version(actor=actor, dataset=dataset)
     answers = dict(zip(QUESTIONS, (personal_data, consent, third_party_works, opt_out_honoured), strict=True))
     stated = Stated(uses, answers, collected_from, collected_until, retain_until)
     named = _check_named(licence, origin)
     check_stated(stated, basis=third_party_basis, today=timezone.now().date())
-    state = one_state(digest, declared_digest, declared_files, state_unknown)
-    if digest is not None and measured is None:
-        measured = measure_upload(actor=actor, digest=digest)
-    facts = dataset_facts(state, measured, storage.size_of(digest) if digest else None, named.expression, stated)
+    require_one_way(digest, files, declared_digest, declared_files, state_unknown)
+    walked = _walked(actor, digest, files, measured)
+    sized = [{"path": f.path, "digest": f.digest, "size_bytes": f.size_bytes} for f in walked] if files else None
+    state = one_state(digest, declared_digest, declared_files, state_unknown, sized)
+    size_bytes = sum(file.size_bytes for file in walked) if walked else None
+    facts = dataset_facts(state, joined(walked), size_bytes, named.expression, stated)
     stored = storage.store_bytes(dataset_document(facts))
     columns = {
         "digest": state.digest, "document_digest": stored.digest, "licence": named, "collected_from": collected_from,
@@ -159,9 +180,49 @@ def register_dataset_version(
     }  # fmt: skip
     with unit(actor, role=role) as opened:
         version, texts = _write_version(opened, dataset, columns, written)
+        first, *rest = _write_files(version, walked if files else ())
         refs = [Ref("dataset", stored.digest, stored.size_bytes)]
-        emit("dataset_version.registered", version, *texts, team=dataset.team_id, refs=refs)
+        emit("dataset_version.registered", version, *texts, *first, team=dataset.team_id, refs=refs)
+        for part in rest:
+            emit("dataset_file.registered", *part, team=dataset.team_id)
         return version
+
+
+def _walked(
+    actor: Caller,
+    digest: str | None,
+    files: Sequence[Mapping[str, Any]] | None,
+    measured: Sequence[MeasuredFile] | None,
+) -> list[MeasuredFile]:
+    uploaded = uploaded_files(digest, files)
+    found = measure_uploads(actor=actor, files=uploaded) if measured is None else list(measured)
+    if [(file.path, file.digest) for file in found] != uploaded:
+        raise Invalid("Other files were measured than are registered.", hint="Register the files that were measured.")
+    return found
+
+
+def uploaded_files(digest: str | None, files: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, str]]:
+    """What is to be walked, by path; "" names the only one of a state that is named by one digest."""
+    if files:
+        return sorted(
+            (file["path"], file["digest"]) for file in checked_files([{**file, "size_bytes": 0} for file in files])
+        )
+    if digest is not None and not is_digest(digest):
+        raise Invalid(f"{digest!r} is no digest.", hint="Give 'sha256:' and 64 lower-case hexadecimal digits.")
+    return [("", digest)] if digest is not None else []
+
+
+def _write_files(version: DatasetVersion, measured: Sequence[MeasuredFile]) -> list[list[DatasetFile]]:
+    """The rows of the files, in parts that fit an event each."""
+    rows = [
+        DatasetFile(
+            dataset_id=version.dataset_id, dataset_version=version, path=file.path, digest=file.digest,
+            size_bytes=file.size_bytes, format=file.measured.format, row_count=file.measured.row_count,
+        )
+        for file in measured
+    ]  # fmt: skip
+    DatasetFile.objects.bulk_create(rows, batch_size=500)
+    return [rows[start : start + FILES_PER_EVENT] for start in range(0, max(len(rows), 1), FILES_PER_EVENT)]
 
 
 def _write_version(

@@ -61,6 +61,11 @@ def stated_in(version: DatasetVersion) -> StatedData:
     return _over(version, rows[-1] if rows else None)
 
 
+def registered(version: DatasetVersion) -> StatedData:
+    """What was stated about a row at first, whatever was corrected since."""
+    return _over(version, None)
+
+
 def stated_data(versions: Iterable[DatasetVersion]) -> dict[uuid.UUID, StatedData]:
     """What is stated about each of the rows, with one more question for all of them."""
     rows = list(versions)

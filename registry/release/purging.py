@@ -27,7 +27,8 @@ from registry.governed import governed_models
 from registry.oversight.queries import team_of_stream
 from registry.oversight.queries_proofs import open_holds
 from registry.oversight.subjects import subject_of
-from registry.provenance.models import DatasetVersion, Source
+from registry.provenance.dataset_files import files_of
+from registry.provenance.models import DatasetFile, DatasetVersion, Source
 from registry.provenance.subjects import Subject
 from registry.release import queries
 from registry.release.models import Alias
@@ -73,7 +74,14 @@ def named_bytes() -> Iterator[tuple[str, QuerySet[models.Model]]]:
 
 def _without_bytes(model: type[models.Model], column: str) -> Q:
     if model is DatasetVersion and column == "digest":
-        return Q(purged_at__isnull=False) | ~Q(source=Source.MEASURED)
+        # of several files it is the digest of their list, which is stored nowhere
+        return (
+            Q(purged_at__isnull=False)
+            | ~Q(source=Source.MEASURED)
+            | Q(pk__in=DatasetFile.objects.values("dataset_version"))
+        )
+    if model is DatasetFile:
+        return Q(dataset_version__purged_at__isnull=False)
     if model is Artifact:
         return Q(version__purged_at__isnull=False)
     return Q(pk__in=[])
@@ -81,7 +89,7 @@ def _without_bytes(model: type[models.Model], column: str) -> Q:
 
 def _digests_of(subject: Subject) -> set[str]:
     if subject.kind == PurgeKind.DATASET_VERSION:
-        return {subject.digest} if subject.digest else set()
+        return {file.digest for file in files_of(DatasetVersion.objects.get(pk=subject.about))}
     return set(Artifact.objects.filter(version_id=subject.about).values_list("digest", flat=True))
 
 
@@ -95,6 +103,8 @@ def needed(digests: Iterable[str], *, but: uuid.UUID | None = None) -> set[str]:
             held = rows.filter(**{f"{column}__in": part})
             if but is not None and rows.model is DatasetVersion and column == "digest":
                 held = held.exclude(pk=but)
+            if but is not None and rows.model is DatasetFile:
+                held = held.exclude(dataset_version_id=but)
             if but is not None and rows.model is Artifact:
                 held = held.exclude(version_id=but)
             found |= set(held.values_list(column, flat=True))

@@ -147,9 +147,10 @@ def test_a_viewer_cannot_take_data_that_he_may_only_see_into_a_team_of_his_own(
     access.grant_membership(actor=world.cast.root, person=person, role=Role.VIEWER, team=world.team)
     rows = world.dataset_version(data=b'{"text":"seen"}\n')
     with pytest.raises(Invalid, match="not uploaded by you"):
-        services.measure_upload(actor=world.cast.eve, digest=rows.digest)
+        services.measure_uploads(actor=world.cast.eve, files=[("", str(rows.digest))])
     access.grant_membership(actor=world.cast.root, person=person, role=Role.ENGINEER, team=world.team)
-    assert services.measure_upload(actor=world.cast.eve, digest=rows.digest).row_count == 1
+    (found,) = services.measure_uploads(actor=world.cast.eve, files=[("", str(rows.digest))])
+    assert found.measured.row_count == 1
 
 
 # --- below HTTP -------------------------------------------------------------------------------------------------------

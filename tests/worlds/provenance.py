@@ -73,6 +73,25 @@ class ProvenanceWorld(BaseWorld):
             **statements,
         )
 
+    def files_version(
+        self,
+        files: Mapping[str, bytes],
+        uses: Sequence[str] = ("training",),
+        *,
+        slug: str | None = None,
+        **statements: Any,
+    ) -> DatasetVersion:
+        """A measured version of several files by path, all brought by ada."""
+        return services.register_dataset_version(
+            actor=self.cast.ada,
+            dataset=self.dataset(slug),
+            licence=self.licence("PSF-2.0"),
+            origin="Written for a test.",
+            uses=list(uses),
+            files=[{"path": path, "digest": self.upload(data).digest} for path, data in files.items()],
+            **statements,
+        )
+
     def arrays(self, **arrays: np.ndarray) -> bytes:
         """An .npz of named arrays."""
         target = io.BytesIO()

@@ -8,13 +8,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from registry.access.http import caller_of
-from registry.catalog.downloads import send_stored
 from registry.compression import evaluations
 from registry.compression import queries as compression
 from registry.desk.addresses import reference
 from registry.desk.evaluations import Evaluation, evaluation_body, evaluation_of
 from registry.desk.http import Context, Page
 from registry.events import Caller
+from registry.provenance.sending import send_stored
 from registry.release import queries as release
 
 
