@@ -31,5 +31,6 @@ def run(options: argparse.Namespace) -> int:
     if row["approval_record"]:
         print(f"on the approval {row['approval']}, {row['approval_record']['status']} today")
     else:
-        print("WITHOUT AN APPROVAL, in an emergency")
+        glass = row["broken_glass"]
+        print(f"WITHOUT AN APPROVAL, in an emergency until {glass['expires_at']}: {glass['reason']}")
     return 0

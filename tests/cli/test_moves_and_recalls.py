@@ -69,7 +69,9 @@ def test_the_glass_is_broken_from_a_shell_and_says_what_that_is(
     assert "WITHOUT AN APPROVAL until" in capsys.readouterr().out
     assert AliasAssignment.objects.get().kind == "broken-glass"
     assert pressmark("carla", "served-at", f"{version.model}@production", timezone.now().isoformat()) == 0
-    assert "WITHOUT AN APPROVAL, in an emergency" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "WITHOUT AN APPROVAL, in an emergency until " in told
+    assert told.rstrip().endswith(": Down.")
 
 
 def test_a_recall_is_shown_started_left_and_ended_from_a_shell(
