@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +21,22 @@ from compression_engine.replay import replay
 from tests.engine import nets
 
 
-@pytest.fixture
-def result(mlp_folder: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one compression of the net of `mlp_folder` wrote; the net is seeded, so its bytes are the same everywhere."""
+    folder = tmp_path_factory.mktemp("compressed")
+    nets.save(nets.mlp(), folder / "parent")
+    nets.save_rows(nets.rows_for("x"), folder / "rows.npz")
     recipe = Recipe("dynamic", (Step("quantize_dynamic"),))
     settings = Settings(rounds=3, memory_repeats=1)
-    compress(mlp_folder, recipe, evaluation=mlp_folder / "rows.npz", output_folder=tmp_path / "out", settings=settings)
-    return tmp_path / "out" / "RESULT.json"
+    compress(folder / "parent", recipe, evaluation=folder / "rows.npz", output_folder=folder / "out", settings=settings)
+    return folder / "out"
+
+
+@pytest.fixture
+def result(compressed: Path, tmp_path: Path) -> Path:
+    """Its RESULT.json in a folder of the test's own."""
+    return Path(shutil.copytree(compressed, tmp_path / "out")) / "RESULT.json"
 
 
 def change(path: Path, **changes: Any) -> Path:
