@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import onnx
 
+_SMALL = 16
+
 
 @dataclass(frozen=True)
 class Use:
@@ -59,6 +61,21 @@ def uses(graph: onnx.GraphProto) -> dict[str, list[Use]]:
                 if name:
                     found[name].append(Use(node, index, inner))
     return found
+
+
+def small_integers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """The short lists of integers (axes, shapes, bounds) of a graph and those inside it, under the names they are read by."""
+    for inner in graphs_of(graph):
+        for tensor in inner.initializer:
+            if tensor.data_type == onnx.TensorProto.INT64 and _elements(tensor) <= _SMALL:
+                yield tensor
+        for node in inner.node:
+            value = attribute(node, "value") if node.op_type == "Constant" else None
+            if value is not None and value.t.data_type == onnx.TensorProto.INT64 and _elements(value.t) <= _SMALL:
+                tensor = onnx.TensorProto()
+                tensor.CopyFrom(value.t)
+                tensor.name = node.output[0]
+                yield tensor
 
 
 def attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto | None:

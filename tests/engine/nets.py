@@ -31,6 +31,7 @@ def model(
     opset: int = 17,
     ir_version: int = 8,
     extra_inputs: Sequence[str] = (),
+    domains: Sequence[str] = (),
 ) -> onnx.ModelProto:
     """A checked model of these parts; `extra_inputs` lists initializers among the inputs, as old files do."""
     values = [helper.make_tensor_value_info(name, *what) for name, what in inputs.items()]
@@ -44,7 +45,8 @@ def model(
         [helper.make_tensor_value_info(name, *what) for name, what in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="tests")
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    made = helper.make_model(graph, opset_imports=opsets, producer_name="tests")
     made.ir_version = ir_version
     onnx.checker.check_model(made)
     return made
