@@ -113,6 +113,7 @@ _PAGES = [
     path(f"{_POLICY}dry-run/", policies.DryRunPolicy.as_view(), name="dry-run-policy"),
     path(f"{_POLICY}approve/", policies.ApprovePolicy.as_view(), name="approve-policy"),
     path(f"{_POLICY}end/", policies.EndPolicy.as_view(), name="end-policy"),
+    path("teams/<name:team>/register-use-case/", use_cases.RegisterUseCase.as_view(), name="register-use-case"),
     path("use-cases/", use_cases.UseCases.as_view(), name="use-cases"),
     path("use-cases/<name:team>/<name:use_case>/", use_cases.UseCasePage.as_view(), name="use-case"),
     path(

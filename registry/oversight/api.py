@@ -9,11 +9,9 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from registry.access.http import Command, Query, keyset_page
-from registry.access.models import Actor
 from registry.access.queries import get_readable, get_team
 from registry.catalog.models import RegisteredModel
 from registry.digests import time_text
-from registry.errors import NotFound
 from registry.events import Caller
 from registry.oversight import queries, services
 from registry.oversight.models import Attestation, Finding, Tier, UseCase
@@ -66,13 +64,6 @@ def finding_body(row: Finding) -> dict[str, Any]:
     }
 
 
-def _person(username: str) -> Actor:
-    person = Actor.objects.filter(username=username, ended_at=None).first()
-    if person is None:
-        raise NotFound(f"There is no active actor {username!r}.", hint="Give the user name of the owner.")
-    return person
-
-
 def _model(caller: Caller, team: str, model: str) -> RegisteredModel:
     rows = RegisteredModel.objects.select_related("team")
     return get_readable(rows, caller, team__slug=team, slug=model)
@@ -118,7 +109,7 @@ class RegisterUseCase(Command, Query):
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         team = get_team(caller, kwargs["team"])
         answers = [dict(row) for row in data.get("answers", ())]
-        given = {**data, "owner": _person(data["owner"]), "answers": answers}
+        given = {**data, "owner": queries.person(data["owner"]), "answers": answers}
         return use_case_body(services.register_use_case(actor=caller, team=team, **given))
 
 
@@ -199,7 +190,7 @@ class OpenFinding(Command, Query):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         model = _model(caller, kwargs["team"], kwargs["model"])
-        owner = _person(data["owner"])
+        owner = queries.person(data["owner"])
         row = services.open_finding(
             actor=caller, stream=f"model:{model.pk}", team_id=model.team_id, **{**data, "owner": owner}
         )

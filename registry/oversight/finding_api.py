@@ -9,8 +9,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework import serializers
 
 from registry.access.http import Command, Query, keyset_page
-from registry.access.models import Actor
-from registry.errors import NotFound
 from registry.events import Caller
 from registry.oversight import queries, queries_findings, services_findings
 from registry.oversight.api import finding_body
@@ -97,11 +95,7 @@ class AssignFinding(Command):
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         finding = queries.get_finding(caller, kwargs["finding_id"])
-        owner = None
-        if data["owner"] is not None:
-            owner = Actor.objects.filter(username=data["owner"], ended_at=None).first()
-            if owner is None:
-                raise NotFound(f"There is no active actor {data['owner']!r}.", hint="Give a user name.")
+        owner = queries.person(data["owner"]) if data["owner"] is not None else None
         row = services_findings.assign_finding(
             actor=caller, finding=finding, note=data["note"], owner=owner, due_on=data["due_on"]
         )

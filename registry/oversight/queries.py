@@ -6,7 +6,7 @@ import uuid
 
 from django.db.models import QuerySet
 
-from registry.access.models import Team
+from registry.access.models import Actor, Team
 from registry.access.queries import get_readable, readable
 from registry.catalog.models import RegisteredModel
 from registry.compression.models import Recipe
@@ -28,6 +28,14 @@ def get_use_case(caller: Caller, team_slug: str, slug: str) -> UseCase:
     """A use case by name, if the caller may read it."""
     queryset = UseCase.objects.select_related("team", "owner", "purpose", "users", "prohibited")
     return get_readable(queryset, caller, team__slug=team_slug, slug=slug)
+
+
+def person(username: str) -> Actor:
+    """Somebody who can be named as an owner."""
+    row = Actor.objects.filter(username=username, ended_at=None).first()
+    if row is None:
+        raise NotFound(f"There is no active actor {username!r}.", hint="Give the user name of the owner.")
+    return row
 
 
 def use_cases_of(caller: Caller, team_slug: str) -> QuerySet[UseCase]:

@@ -108,6 +108,25 @@ def test_a_questionnaire_is_written_approved_and_answered_on_pages(visit: Visit,
     assert "by answers to tier table 1" in ada.reads("/use-cases/")
 
 
+def test_a_use_case_is_registered_on_a_page_by_answers_or_by_hand_while_no_table_is_in_force(
+    visit: Visit, world: World
+) -> None:
+    ada, address = visit("ada"), "/teams/search/register-use-case/"
+    said = {"slug": "triage", "purpose": "Sort files.", "sector": "credit", "jurisdiction": "EU", "owner": "carla"}
+    assert "No tier table is in force" in ada.reads(address)
+    assert "This field is required" in words(ada.post(address, **said))
+    assert "The use case has tier limited." in words(ada.post(address, **said, tier="limited", reason="Looked at."))
+    in_force(world)
+    said["slug"] = "ranking"
+    fields = {f"answer-{row['question']}": row["answer"] for row in mildest(effect="serious")}
+    refused = words(ada.post(address, **said, **fields, tier="limited", reason="Looked at."))
+    assert "answers give the tier high; a tier by hand may only be higher" in refused
+    assert "The use case has tier high." in words(ada.post(address, **said, **fields, tier="", reason="Looked at."))
+    assert "/teams/search/register-use-case/" in ada.get("/use-cases/").content.decode()
+    assert visit("omar").get(address).status_code == 403
+    assert "/teams/search/register-use-case/" not in visit("omar").get("/use-cases/").content.decode()
+
+
 def test_a_lower_tier_is_refused_to_an_engineer_and_a_missing_answer_is_asked_for(visit: Visit, world: World) -> None:
     world.use_case(tier="limited")
     in_force(world)

@@ -10,16 +10,19 @@ from django import forms
 from django.urls import reverse
 
 from registry.access import permissions
-from registry.access.queries import readable
+from registry.access.models import Team
+from registry.access.queries import get_team, readable
 from registry.catalog.models import RegisteredModel
 from registry.desk.forms import DocumentField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.events import Caller
-from registry.oversight import queries, queries_tiers, services_tiers, tiers
+from registry.oversight import queries, queries_tiers, services, services_tiers, tiers
 from registry.oversight.models import TierTable, UseCase
 from registry.release import queries as release
 
 _DOCUMENT_CHARACTERS = 200_000
+_TEAMS = 50
+"""So many are offered by name; a use case of another team is registered by its address or by a verb."""
 
 
 def table_state(row: TierTable) -> str:
@@ -39,10 +42,12 @@ class UseCases(Page):
         related = ("team", "owner", "purpose", "tier_table")
         rows = readable(UseCase.objects.select_related(*related), caller).order_by("team__slug", "slug")
         tables = TierTable.objects.select_related("author", "approved_by").order_by("-number")
+        teams = readable(Team.objects.all(), caller, team="pk").order_by("slug")[:_TEAMS]
         return {
             "use_cases": [(row, queries_tiers.standing(row)) for row in rows[:300]],
             "tables": [(row, table_state(row)) for row in tables],
             "may_author": permissions.may(caller.actor_id, "tier_table.author", None),
+            "register_in": [team for team in teams if permissions.may(caller.actor_id, "use_case.register", team.pk)],
         }
 
 
@@ -115,6 +120,61 @@ class AnswerTierTable(FormPage):
         )
         target = reverse("desk:use-case", args=[kwargs["team"], kwargs["use_case"]])
         return target, f"The use case has tier {row.tier}."
+
+
+# --- a new one ---
+
+_ANSWER = "answer-"
+"""Before the name of a question: it may be called like a field of the form, as `sector` is."""
+
+
+class UseCaseForm(forms.Form):
+    """What models are for somewhere, and the answers that say how much care that asks for."""
+
+    slug = forms.CharField(label="Name", max_length=63, help_text="a-z 0-9 . _ - ; sealed in clear, never changed.")
+    purpose = forms.CharField(label="Purpose", widget=forms.Textarea(attrs={"rows": 3}), max_length=4000)
+    users = forms.CharField(label="Who works with the answers", max_length=4000, required=False)
+    prohibited = forms.CharField(label="What it must not be used for", max_length=4000, required=False)
+    sector = forms.CharField(label="Sector", max_length=60, help_text="A word or two; sealed in clear.")
+    jurisdiction = forms.CharField(label="Jurisdiction", max_length=60, help_text="Such as EU; sealed in clear.")
+    owner = forms.CharField(label="Owner", max_length=150, help_text="User name of the person who answers for it.")
+
+    def __init__(self, table: tiers.Questionnaire | None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if table is not None:
+            questions = {name: field for name, field in AnswersForm(table).fields.items() if name != "reason"}
+            self.fields |= {f"{_ANSWER}{name}": field for name, field in questions.items()}
+        choices = [("", "as the answers say")] if table is not None else []
+        self.fields["tier"] = forms.ChoiceField(
+            label="Tier by hand", choices=[*choices, *((tier, tier) for tier in tiers.ORDER)], required=table is None,
+            help_text="Only higher than the answers give." if table is not None else "No questionnaire is in force.",
+        )  # fmt: skip
+        self.fields["reason"] = ReasonField(label="On what this rests")
+
+
+class RegisterUseCase(FormPage):
+    """A new use case of a team."""
+
+    template = "oversight/register_use_case.html"
+    section = "policies"
+
+    def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
+        team = get_team(caller, kwargs["team"])
+        permissions.require(caller, "use_case.register", team.pk)
+        return {"team": team, "table": queries_tiers.tier_table_in_force()}
+
+    def form(self, caller: Caller, data: Mapping[str, str] | None, **kwargs: Any) -> forms.Form:
+        table = queries_tiers.tier_table_in_force()
+        return UseCaseForm(queries_tiers.questionnaire(table) if table else None, data)
+
+    def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
+        table = queries_tiers.tier_table_in_force()
+        asked = queries_tiers.questionnaire(table).questions if table else ()
+        answers = [{"question": question.id, "answer": data[f"{_ANSWER}{question.id}"]} for question in asked]
+        given = {name: data[name] for name in (*UseCaseForm.base_fields, "tier", "reason")}
+        given["owner"] = queries.person(data["owner"])
+        row = services.register_use_case(actor=caller, team=get_team(caller, kwargs["team"]), answers=answers, **given)
+        return reverse("desk:use-case", args=[kwargs["team"], row.slug]), f"The use case has tier {row.tier}."
 
 
 # --- tier tables ---
