@@ -287,6 +287,21 @@ def test_the_same_files_in_another_line_and_what_was_made_of_them_are_reached(wo
     assert {q.version_id for q in row.quarantines.all()} == {first.pk, washed.pk, child.pk}
 
 
+def test_a_circle_that_somebody_wrote_into_the_lineage_is_stopped_as_well_and_ends(world: World) -> None:
+    first = world.parent_version()
+    second = world.derived_version(first, seed=91)
+    third = world.derived_version(second, seed=92)
+    edge = third.parent_edges.get()
+    fields = {f.attname: getattr(edge, f.attname) for f in edge._meta.concrete_fields if not f.primary_key}
+    fields |= {"child_id": first.pk, "model_id": first.model_id, "parent_id": third.pk, "parent_digest": third.digest}
+    type(edge)(**fields).save(force_insert=True)
+    row = recall(world, of_version(second))
+    assert {(q.version_id, q.distance) for q in row.quarantines.all()} == {(second.pk, 0), (third.pk, 1), (first.pk, 2)}
+    assert quarantined(world.derived_version(first, seed=93)) == [row]
+    services.end_recall(actor=world.cast.carla, recall=row, reason="It was wrong.")
+    assert not Quarantine.objects.filter(ended_at=None).exists()
+
+
 def test_who_may_recall_what_and_only_once_at_a_time(world: World, outsider_team: Team) -> None:
     parent = world.parent_version()
     subject = of_version(parent)
