@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.utils import timezone
@@ -129,24 +130,29 @@ def roles_of(actor_id: uuid.UUID, team_id: uuid.UUID | None) -> set[Role]:
     return {Role(m.role) for m in memberships if (m.team_id is None or m.team_id == team_id) and m.in_force(now)}
 
 
+def role_for(held: Collection[Role], action: str) -> Role | None:
+    """The one of somebody's roles that allows an act, the first in the order of Role; None where none does."""
+    return next((role for role in Role if role in held and role in PERMISSIONS[action]), None)
+
+
 def may(actor_id: uuid.UUID, action: str, team_id: uuid.UUID | None) -> bool:
     """Whether some role of the actor allows the act."""
-    return bool(roles_of(actor_id, team_id) & PERMISSIONS[action]) and not _needs_a_person(actor_id, action)
+    allowing = role_for(roles_of(actor_id, team_id), action)
+    return allowing is not None and not _needs_a_person(actor_id, action)
 
 
 def require(caller: Caller, action: str, team_id: uuid.UUID | None) -> str:
     """The role that allows the act (the first in the order of Role); Forbidden when there is none."""
-    held = roles_of(caller.actor_id, team_id)
-    for role in Role:
-        if role in held and role in PERMISSIONS[action]:
-            if _needs_a_person(caller.actor_id, action):
-                raise Forbidden(
-                    f"'{action}' is an act of a person, not of a service account.",
-                    hint="Log in under your own name.",
-                    code="not-a-person",
-                )
-            return role.value
-    raise refused(action, team_id)
+    role = role_for(roles_of(caller.actor_id, team_id), action)
+    if role is None:
+        raise refused(action, team_id)
+    if _needs_a_person(caller.actor_id, action):
+        raise Forbidden(
+            f"'{action}' is an act of a person, not of a service account.",
+            hint="Log in under your own name.",
+            code="not-a-person",
+        )
+    return role.value
 
 
 def _needs_a_person(actor_id: uuid.UUID, action: str) -> bool:

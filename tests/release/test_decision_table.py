@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ from tests.worlds.catalog import figure
 from tests.worlds.release import DAY
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
+EVERY_CELL = bool(os.environ.get("PRESSMARK_TEST_EVERY_CELL"))
+"""Also a role that allows nothing in a state that allows nothing: a battery."""
 SERVICES: dict[str, Callable[..., Any]] = {
     act.name: getattr(services, act.name.replace("-", "_")) for act in table.ACTS
 }
@@ -43,17 +46,31 @@ def member(world: World, role: Role, team: Any, where: str) -> Actor:
     return person
 
 
-def test_every_cell_of_role_act_scope_and_object_is_what_is_asked_and_demanded(world: World) -> None:
+def test_every_cell_of_role_and_act_is_what_a_role_that_is_held_allows() -> None:
+    cells = [(role, action) for role in Role for action in permissions.PERMISSIONS]
+    for role, action in cells:
+        for scope in table.SCOPES:
+            for thing in table.OBJECTS:
+                held = {role} if table.reaches(scope, thing) else set()
+                expected = table.allowed(role, action, scope, thing)
+                assert (permissions.role_for(held, action) == role) is expected, (role, action, scope, thing)
+    assert len(cells) == len(Role) * len(permissions.PERMISSIONS)
+
+
+def test_every_role_is_held_where_its_membership_counts_and_its_acts_are_asked_and_demanded(world: World) -> None:
+    """The acts stand in the test above: here each membership is asked for one that it allows and one that it does not."""
     elsewhere = access.create_team(actor=world.cast.root, slug="elsewhere")
     things = {table.OWN_TEAM: world.team.pk, table.OTHER_TEAM: elsewhere.pk, table.INSTANCE: None}
-    asked = 0
     for role in Role:
+        acts = [
+            next(a for a, roles in permissions.PERMISSIONS.items() if (role in roles) is may) for may in (True, False)
+        ]
         for scope in table.SCOPES:
             person = member(world, role, world.team if scope == table.IN_TEAM else None, scope.replace(" ", "-"))
             for thing, team_id in things.items():
                 held = permissions.roles_of(person.pk, team_id)
                 assert held == ({role} if table.reaches(scope, thing) else set())
-                for action in permissions.PERMISSIONS:
+                for action in acts:
                     expected = table.allowed(role, action, scope, thing)
                     assert permissions.may(person.pk, action, team_id) is expected, (role, action, scope, thing)
                     if expected:
@@ -61,8 +78,6 @@ def test_every_cell_of_role_act_scope_and_object_is_what_is_asked_and_demanded(w
                     else:
                         with pytest.raises(Forbidden):
                             permissions.require(as_caller(person), action, team_id)
-                    asked += 1
-    assert asked == len(Role) * 2 * 3 * len(permissions.PERMISSIONS)
 
 
 # --- the acts on approvals ---
@@ -126,8 +141,11 @@ def test_every_act_on_an_approval_is_accepted_in_the_states_and_for_the_roles_of
     ]
     accepted = 0
     for act in table.ACTS:
+        opened = next(name for name, state in table.STATES.items() if table.rules.open_for(act.kind, state))
         for role, person in people.items():
-            for state, approval in states.items():
+            # a role that allows nothing is refused before the state is looked at: the state that would let the act through shows it
+            for state in states if EVERY_CELL or role in act.roles else [opened]:
+                approval = states[state]
                 may = role in act.roles and (act.kind != "withdrawn" or person.pk == approval.requested_by_id)
                 expected = may and table.rules.open_for(act.kind, table.STATES[state])
                 refused = done(SERVICES[act.name], person, approval)
@@ -142,14 +160,14 @@ def test_no_act_on_an_approval_is_for_members_of_another_team_and_all_of_the_ins
     world.needing(2, officers=1)
     approval = world.approval(world.parent_version(), actor=requester(world))
     elsewhere = access.create_team(actor=world.cast.root, slug="elsewhere")
+    stranger = member(world, Role.ENGINEER, elsewhere, "else")
+    for role in set(Role) - {Role.ENGINEER, Role.AUDITOR}:
+        access.grant_membership(actor=world.cast.root, person=stranger, role=role, team=elsewhere)
+    people = {role: member(world, role, None, "all") for role in Role}
     for act in table.ACTS:
-        for role in Role:
-            name = f"{act.name}-{role}".replace("_", "-")
-            stranger = Actor.objects.filter(username=f"{role}-else".replace("_", "-")).first()
-            stranger = stranger or member(world, role, elsewhere, "else")
-            assert isinstance(done(SERVICES[act.name], stranger, approval), Forbidden), name
-            person = Actor.objects.filter(username=f"{role}-all".replace("_", "-")).first()
-            person = person or member(world, role, None, "all")
+        assert isinstance(done(SERVICES[act.name], stranger, approval), Forbidden), act.name
+        for role, person in people.items():
+            name = f"{act.name}-{role}"
             refused = done(SERVICES[act.name], person, approval)
             expected = role in act.roles and act.kind in ("granted", "rejected", "returned")
             assert (refused is None) is expected, (name, refused)

@@ -143,8 +143,9 @@ class CatalogWorld(Below):
         parent: ModelVersion | None = None,
         dataset_version: DatasetVersion | None = None,
         seed: int = 0,
+        by: str = "ada",
     ) -> Evidence:
-        """Evidence as the worker attaches it (declared evidence in ada's name); build `figures` with `figure()`."""
+        """Evidence as the worker attaches it in somebody's name, declared evidence by them; build `figures` with `figure()`."""
         subjects = [{"digest": version.digest, "role": "version"}]
         subjects += [{"digest": parent.digest, "role": "parent"}] if parent else []
         subjects += [{"digest": dataset_version.digest, "role": "dataset"}] if dataset_version else []
@@ -158,9 +159,10 @@ class CatalogWorld(Below):
             "subjects": subjects,
             "type": "pressmark/evidence/1",
         }
+        person = self.cast.people[by]
         if source == "declared":
-            return services.attach_evidence(actor=self.cast.ada, version=version, document=document)
+            by_hand = Caller(actor_id=person.pk, via="cli")
+            return services.attach_evidence(actor=by_hand, version=version, document=document)
         spec = EvidenceSpec(kind, source, document, parent, dataset_version)
-        person = self.cast.people["ada"]
         with unit(Caller(actor_id=system_actor().pk, via="worker", on_behalf_of=person.pk), role="system") as opened:
             return services.add_evidence(opened, version=version, specs=[spec], created_by=person)[0]
