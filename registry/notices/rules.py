@@ -252,7 +252,8 @@ REMINDERS: dict[str, Rule] = {
 
 SILENT = frozenset({
     "actor.created", "actor.ended", "actor.erased", "artifact.registered", "assessment.issued", "baseline.frozen", "bundle.issued",
-    "dataset.registered", "dataset_file.registered", "document.attached", "evidence.attached", "ledger.clock_corrected", "ledger.created", "ledger.upgraded",
+    "dataset.registered", "dataset_file.registered",
+    "document.attached", "evidence.attached", "ledger.clock_corrected", "ledger.created", "ledger.upgraded",
     "licence.registered", "model.use_case_assigned", "monitor.created", "monitor.ended", "policy.superseded", "profile.requested",
     "profile.started", "recipe.published",
     "report.issued", "ruling.superseded", "run.cancel_requested", "run.requested", "run.requeued", "run.started", "team.created",

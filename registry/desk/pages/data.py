@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from registry import storage
+from registry.access import permissions
 from registry.access.http import caller_of
 from registry.access.queries import get_readable
 from registry.desk import queries
@@ -23,8 +24,10 @@ from registry.provenance import queries as provenance
 from registry.provenance.croissant import MEDIA_TYPE
 from registry.provenance.croissant_api import croissant_bytes
 from registry.provenance.models import Dataset, DatasetVersion
+from registry.provenance.stated import COLUMNS, corrections_of, registered, stated_in
 
 _COLUMNS_SHOWN = 200
+_CORRECTIONS_SHOWN = 50
 
 
 class Datasets(Page):
@@ -45,15 +48,35 @@ def _told(caller: Caller, version: DatasetVersion) -> Context:
     """What the part of a page about one version shows."""
     facts: Any = parse_canonical(storage.read_bytes(version.document_digest))
     subject = of_dataset_version(version)
+    stated = stated_in(version)
+    kept = kept_about(caller, subject, purged=version.purged_at is not None)
     return {
         "version": version,
+        "stated": stated,
+        "now": {**stated.values, "uses": stated.uses},
+        "corrected": _corrected(version),
+        "corrections": list(corrections_of(version)[:_CORRECTIONS_SHOWN]),
+        "vetting": next((view for view in kept.reviews if view.row.kind == "vetting"), None),
+        "may_correct": permissions.may(caller.actor_id, "dataset_version.correct", version.dataset.team_id),
+        "may_recall": permissions.may(caller.actor_id, "recall.start", version.dataset.team_id),
+        "reference": subject.name,
         "facts": facts,
         "columns": (facts.get("columns") or [])[:_COLUMNS_SHOWN],
         "files": (facts.get("files") or [])[:_COLUMNS_SHOWN],
         "profile": profile_of(caller, version),
-        "kept": kept_about(caller, subject, purged=version.purged_at is not None),
-        "retention_over": version.retain_until is not None and version.retain_until < timezone.now().date(),
+        "kept": kept,
+        "retention_over": (until := stated.values["retain_until"]) is not None and until < timezone.now().date(),
     }
+
+
+def _corrected(version: DatasetVersion) -> list[dict[str, Any]]:
+    """What reads otherwise now than it was registered, with the old words."""
+    before, now = registered(version).values, stated_in(version).values
+    return [
+        {"name": name.replace("_", " "), "before": ", ".join(before[name]) if name == "uses" else before[name]}
+        for name in COLUMNS
+        if before[name] != now[name]
+    ]
 
 
 class DatasetPage(Page):
