@@ -19,6 +19,7 @@ from registry.images import record_types
 from registry.notices.happenings import Happening
 from registry.notices.rules import OF_FINDINGS, Receiver, Rule, Who
 from registry.notices.subjects import Things
+from registry.provenance.models import Dataset
 from registry.release.models import Decision
 
 Reasons = dict[uuid.UUID, str]
@@ -60,6 +61,9 @@ class People:
         if receiver is Who.OWNER:
             model = self.things.model(happening)
             return [model.owner_id] if model else []
+        if receiver is Who.STEWARD:
+            dataset = happening.identity_of("dataset")
+            return Dataset.objects.filter(pk=dataset).values_list("steward_id", flat=True) if dataset else []
         approval = self.things.approval(happening)
         if approval is None:
             return []

@@ -3,7 +3,9 @@
 Rules:
 - an end is told under a lead only if it was further away at the beginning: a token for a day is announced by nobody;
 - close to the end the nearer lead alone is told, so that a keeper which stood still for a week does not tell twice at once;
-- an end that is moved is another end; what has ended, was withdrawn, or was replaced by a longer one is told no more;
+- an end that is moved is another end; what has ended, was withdrawn, or was replaced by a longer grant is told no more; a request
+  for a longer one replaces nothing yet;
+- what was told is not read again: a turn costs little however much is overdue;
 - time decides nothing here: what an end means is judged where it is used.
 """
 
@@ -31,17 +33,27 @@ KEPT = datetime.timedelta(days=400)
 _EPOCH = datetime.date(1970, 1, 1)
 _DONE = (DecisionKind.WITHDRAWN, DecisionKind.REJECTED, DecisionKind.REVOKED)
 _DAY = datetime.timedelta(days=1)
+Ahead = tuple[str, GovernedModel, int, datetime.date]
+"""A kind, the row that ends, the lead in days, and the day."""
 
 
 def write(now: datetime.datetime | None = None) -> int:
     """Tell what comes near and was not told yet, and forget notices of long ago; how many are new."""
     moment = now or datetime.datetime.now(datetime.UTC)
     Outgoing.objects.filter(created_at__lt=moment - KEPT, next_attempt_at=None).delete()
-    return write_reminders(list(coming(moment)), moment)
+    told = Outgoing.objects.filter(event_id=None).values_list("pk", flat=True)
+    known = frozenset(key.split(".")[1] for key in told)
+    return write_reminders(list(coming(moment, known)), moment)
 
 
-def coming(now: datetime.datetime) -> Iterator[Happening]:
-    """Everything that ends within the longest lead, and findings that are overdue."""
+def coming(now: datetime.datetime, known: frozenset[str] = frozenset()) -> Iterator[Happening]:
+    """Everything that ends within the longest lead, and findings that are overdue, without what was told before."""
+    for kind, row, lead, day in _coming(now):
+        if _key(row, lead, day) not in known:
+            yield happening(kind, row, lead, day, now)
+
+
+def _coming(now: datetime.datetime) -> Iterator[Ahead]:
     until = now + max(LEADS_DAYS) * _DAY
     for approval, ends_at in _approvals(now, until):
         yield from _ending("approval.ending", approval, approval.requested_at, ends_at, now)
@@ -62,11 +74,11 @@ def coming(now: datetime.datetime) -> Iterator[Happening]:
 
 def _ending(
     kind: str, row: GovernedModel, began: datetime.datetime, ends_at: datetime.datetime | None, now: datetime.datetime
-) -> Iterator[Happening]:
-    """One happening under the nearest lead, if the end was further away than that when it began."""
+) -> Iterator[Ahead]:
+    """One under the nearest lead, if the end was further away than that when it began."""
     lead = next((days for days in LEADS_DAYS if ends_at and ends_at - now <= days * _DAY), None)
     if ends_at is not None and lead is not None and ends_at - began > lead * _DAY:
-        yield happening(kind, row, lead, ends_at.date(), now)
+        yield kind, row, lead, ends_at.date()
 
 
 def happening(kind: str, row: GovernedModel, lead: int, day: datetime.date, now: datetime.datetime) -> Happening:
@@ -78,18 +90,23 @@ def happening(kind: str, row: GovernedModel, lead: int, day: datetime.date, now:
         rows = Membership.objects.filter(team=None, role=Role.ADMINISTRATOR, ended_at=None)
         extra = frozenset(rows.values_list("actor_id", flat=True))
     return Happening(
-        kind=kind, key=f"{lead:02d}-{row.pk.hex}-{(day - _EPOCH).days}", at=time_text(now), stream=stream,
+        kind=kind, key=_key(row, lead, day), at=time_text(now), stream=stream,
         team=team_of_stream(stream), records=((record_type.name, row.pk, sealed),), until=day.isoformat(),
         extra=extra,
     )  # fmt: skip
+
+
+def _key(row: GovernedModel, lead: int, day: datetime.date) -> str:
+    return f"{lead:02d}-{row.pk.hex}-{(day - _EPOCH).days}"
 
 
 def _approvals(now: datetime.datetime, until: datetime.datetime) -> Iterator[tuple[Approval, datetime.datetime]]:
     """Approvals that still count, with their effective end: the earliest of their own and those of their grants."""
     acts = Decision.objects.filter(approval=OuterRef("pk"))
     longer = Approval.objects.filter(
-        version=OuterRef("version"), alias=OuterRef("alias"), expires_at__gt=OuterRef("expires_at")
-    )
+        version=OuterRef("version"), alias=OuterRef("alias"), expires_at__gt=OuterRef("expires_at"),
+        decisions__kind=DecisionKind.GRANTED,
+    )  # fmt: skip
     rows = Approval.objects.filter(
         Q(expires_at__lte=until) | Q(decisions__expires_at__lte=until), ~Exists(acts.filter(kind__in=_DONE)),
         ~Exists(longer.exclude(decisions__kind__in=_DONE)), expires_at__gt=now,
@@ -109,16 +126,16 @@ def _reviews(now: datetime.datetime, until: datetime.datetime) -> Iterator[Revie
     yield from Review.objects.filter(~Exists(newer), next_on__gt=now.date(), next_on__lte=until.date())
 
 
-def _tokens(now: datetime.datetime, until: datetime.datetime) -> Iterator[Happening]:
+def _tokens(now: datetime.datetime, until: datetime.datetime) -> Iterator[Ahead]:
     rows = Token.objects.filter(ended_at=None, actor__ended_at=None, expires_at__gt=now, expires_at__lte=until)
     for token in rows.select_related("actor"):
         yield from _ending("token.ending", token, token.created_at, token.expires_at, now)
 
 
-def _overdue(now: datetime.datetime) -> Iterator[Happening]:
+def _overdue(now: datetime.datetime) -> Iterator[Ahead]:
     open_ = Finding.objects.filter(closed_at=None, due_on__lt=now.date()).exclude(state=Finding.State.FIXED)
     for finding in open_:
-        yield happening("finding.overdue", finding, 0, finding.due_on, now)
+        yield "finding.overdue", finding, 0, finding.due_on
 
 
 def _begin_of(day: datetime.date | None) -> datetime.datetime | None:

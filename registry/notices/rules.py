@@ -19,6 +19,7 @@ class Who(Enum):
     """Whom an event concerns, apart from the roles of its team; the value ends 'You are told because ...'."""
 
     OWNER = "you own the model"
+    STEWARD = "you are the steward of the data"
     REQUESTER = "you asked for the approval"
     DECIDERS = "you acted on the approval"
     NAMED = "you are named in it"
@@ -40,7 +41,7 @@ class Rule:
     @property
     def of_the_stream(self) -> bool:
         """Whether its receivers follow from team and stream alone, so that one of many events in a stream stands for all."""
-        return not any(isinstance(receiver, Who) and receiver is not Who.OWNER for receiver in self.to)
+        return not any(isinstance(receiver, Who) and receiver not in (Who.OWNER, Who.STEWARD) for receiver in self.to)
 
 
 _WATCH = "Nothing has to be done; the page says who, when and why."
@@ -124,12 +125,12 @@ _STOPS = {
         "Bytes are to be deleted for good: {about}",
         "A second person has to confirm it, or to withdraw it.",
     ),
-    "purge.confirmed": Rule((Who.OWNER, Who.NAMED), "Bytes were deleted for good: {about}", _WATCH),
+    "purge.confirmed": Rule((Who.OWNER, Who.STEWARD, Who.NAMED), "Bytes were deleted for good: {about}", _WATCH),
     "purge.withdrawn": Rule((Who.NAMED,), "Bytes are not to be deleted after all: {about}", _WATCH),
     "hold.placed": Rule(
-        (Who.OWNER, Role.ADMINISTRATOR), "A legal hold stands: {about}", "Nothing of it can be purged."
+        (Who.OWNER, Who.STEWARD, Role.ADMINISTRATOR), "A legal hold stands: {about}", "Nothing of it can be purged."
     ),
-    "hold.ended": Rule((Who.OWNER, Who.NAMED), "A legal hold has ended: {about}", _WATCH),
+    "hold.ended": Rule((Who.OWNER, Who.STEWARD, Who.NAMED), "A legal hold has ended: {about}", _WATCH),
 }
 
 _WORK = {
@@ -155,7 +156,9 @@ _WORK = {
     "run.cancelled": Rule((), "A run was cancelled: {about}"),
     "version.registered": Rule((), "There is a new version: {about}"),
     "version.corrected": Rule((Who.OWNER,), "What is said about a version was corrected: {about}", _WATCH),
-    "dataset_version.corrected": Rule((Role.COMPLIANCE_OFFICER, Who.NAMED), "What is said about data was corrected: {about}", _WATCH),
+    "dataset_version.corrected": Rule(
+        (Role.COMPLIANCE_OFFICER, Who.NAMED), "What is said about data was corrected: {about}", _WATCH
+    ),
     "model.registered": Rule((), "There is a new model: {about}"),
     "dataset_version.registered": Rule((), "There is a new dataset version: {about}"),
     "review.signed": Rule((), "Somebody reviewed: {about}"),

@@ -25,6 +25,7 @@ from django.db.models import F, Q, QuerySet
 from registry.access.queries import readable_team_ids
 from registry.notices import calls, mail
 from registry.notices.models import Channel, Outgoing, Preference
+from registry.notices.outbox import rule_of
 from registry.notices.outcomes import Failed, Held, Outcome, Sent
 
 ATTEMPTS = 12
@@ -106,9 +107,14 @@ def _still_to_be_told(row: Outgoing) -> bool:
 
 
 def _may_read(row: Outgoing) -> bool:
+    """What is about the person alone goes to whoever has the account; what belongs to no team, to whoever still has a role."""
     assert row.actor_id is not None
+    if rule_of(row.kind).personal:
+        return True
     teams = readable_team_ids(row.actor_id)
-    return row.body["team"] is None or teams is None or uuid.UUID(row.body["team"]) in teams
+    if teams is None:
+        return True
+    return bool(teams) if row.body["team"] is None else uuid.UUID(row.body["team"]) in teams
 
 
 # --- delivery ---

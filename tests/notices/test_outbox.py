@@ -19,7 +19,9 @@ from registry.ids import uuid7
 from registry.notices.models import Channel, Outgoing, Preference
 from registry.notices.rules import REMINDERS, RULES, SILENT
 from registry.oversight import services as oversight
+from registry.oversight.services_proofs import place_hold
 from registry.oversight.services_replays import open_replay_finding
+from registry.oversight.subjects import of_dataset, of_version
 from registry.release import services as release
 from registry.release.models import Approval, DecisionKind, MoveKind
 from tests.world import World
@@ -114,12 +116,17 @@ def test_whoever_may_not_read_the_team_is_not_told(world: World, outsider_team: 
     eve = world.cast.people["eve"]
     access.grant_membership(actor=world.cast.root, person=eve, role=Role.APPROVER, team=outsider_team)
     version = world.parent_version()
-    oversight.open_finding(
+    reader = access.grant_membership(actor=world.cast.root, person=eve, role=Role.VIEWER, team=world.team)
+    finding = oversight.open_finding(
         actor=world.cast.carla, stream=f"model:{version.model_id}", team_id=world.team.pk, subject="s",
         description="d", owner=eve, due_on=version.created_at.date().replace(year=2999),
     )  # fmt: skip
+    assert set(told("finding.opened")) == {"eve"}
+    access.end_membership(actor=world.cast.root, membership=reader)
+    oversight.close_finding(actor=world.cast.omar, finding=finding, closure="Mended.")
     world.approval(version)
-    assert "eve" not in {*told("finding.opened"), *told("approval.requested")}
+    assert set(told("finding.closed")) == {"carla"}
+    assert "eve" not in told("approval.requested")
 
 
 def test_somebody_of_the_whole_instance_is_told_and_somebody_whose_role_ended_is_not(world: World) -> None:
@@ -245,6 +252,27 @@ def test_the_account_of_the_system_and_services_are_told_nothing(world: World) -
     world.cast.service_account("robot", Role.APPROVER)
     world.approval(world.parent_version())
     assert "robot" not in told("approval.requested")
+
+
+def test_a_hold_on_data_is_told_to_its_steward(world: World) -> None:
+    place_hold(actor=world.cast.carla, subject=of_dataset(world.dataset()), reason="A dispute.")
+    notices = told("hold.placed")
+    assert set(notices) == {"ada", "root"}
+    assert "steward" in notices["ada"].body["reason"]
+
+
+@pytest.mark.parametrize("kind", ["recalled", "broken-glass"])
+def test_a_finding_that_is_opened_by_an_act_names_what_it_is_about(world: World, kind: str) -> None:
+    parent, child = world.released_pair()
+    if kind == "recalled":
+        release.start_recall(actor=world.cast.carla, subject=of_version(child), reason="Asked for.")
+        about = str(child)
+    else:
+        release.break_glass(actor=world.cast.otto, version=parent, alias="canary", reason="Customers are down.")
+        about = f"{child.model}@canary"
+    body = told("finding.opened")["ada"].body
+    assert body["says"] == f"There is something to be mended: {about}"
+    assert body["path"].startswith("/findings/")
 
 
 def test_a_replay_that_differs_is_told_to_owner_officers_and_operators_with_its_version(world: World) -> None:

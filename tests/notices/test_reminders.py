@@ -51,6 +51,30 @@ def test_what_was_revoked_or_replaced_is_told_no_more(world: World) -> None:
     assert reminders.write(approval.expires_at - DAY) == 0
 
 
+def test_a_longer_one_silences_the_reminder_once_it_is_granted_and_not_when_it_is_asked_for(world: World) -> None:
+    version = world.parent_version()
+    approval = release.request_approval(
+        actor=world.cast.ada, version=version, alias="production", reason="For a month.", expires_at=in_days(30)
+    )
+    release.grant_approval(actor=world.cast.omar, approval=approval, reason="Read.")
+    longer = world.approval(version)
+    assert reminders.write(approval.expires_at - 13 * DAY) == 1
+    release.grant_approval(actor=world.cast.omar, approval=longer, reason="Read.")
+    assert reminders.write(approval.expires_at - DAY) == 0
+
+
+def test_what_was_told_is_not_looked_up_again(world: World, django_assert_max_num_queries: Any) -> None:
+    model = world.model()
+    for number in range(12):
+        oversight.open_finding(
+            actor=world.cast.carla, stream=f"model:{model.pk}", team_id=world.team.pk, subject=f"s{number}",
+            description="d", owner=world.cast.people["ada"], due_on=timezone.now().date() + DAY,
+        )  # fmt: skip
+    assert reminders.write(in_days(4)) == 24
+    with django_assert_max_num_queries(16):
+        assert reminders.write(in_days(5)) == 0
+
+
 def test_a_waiver_is_told_to_signer_and_owner_unless_it_was_short_from_the_beginning(world: World) -> None:
     version = world.parent_version(training_data="incomplete")
     world.waiver(version, days=10)

@@ -169,6 +169,23 @@ def test_whoever_may_or_wants_to_know_no_longer_gets_no_mail(
     assert Outgoing.objects.get(actor=omar, kind="approval.requested").channel == Channel.PAGE
 
 
+def test_whoever_has_no_role_any_more_is_mailed_of_himself_alone(
+    world: World, asking: Asking, mailbox: Mailbox
+) -> None:
+    """What belongs to no team, such as a policy, is for whoever has some role when the mail leaves."""
+    asking()
+    omar = world.cast.people["omar"]
+    Outgoing.objects.filter(actor=omar).update(kind="policy.authored", body=_body_of_no_team())
+    access.end_membership(actor=world.cast.root, membership=omar.memberships.get())
+    sending.send_due()
+    said = [mail["Subject"] for to, mail in mailbox.mails if to == ["omar@example.org"]]
+    assert said == ["[Pressmark] A role of yours, or one that you gave, has ended"]
+
+
+def _body_of_no_team() -> dict[str, Any]:
+    return {**Outgoing.objects.exclude(actor=None)[0].body, "team": None, "path": "/policies/other@1/"}
+
+
 def test_the_password_is_read_from_its_file_and_a_wrong_one_is_said(
     asking: Asking, mailbox: Mailbox, settings: Any, tmp_path: Path
 ) -> None:
