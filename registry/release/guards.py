@@ -14,7 +14,8 @@ Rules (raw SQL and shell included):
 - nothing follows a final decision (withdrawn, rejected, revoked), only what was granted is revoked, and what has every grant is
   neither rejected, returned nor withdrawn;
 - an approval rests on a verdict, not blocked, of exactly its version, alias, evidence and policy, and on the tier of its use case;
-- uploader, author of the run and requester cannot sign a waiver for the version; who signed one in force cannot request approval;
+- a person signs a waiver, with a role for it, and never uploader, author of the run or requester of the version; who signed one in
+  force cannot request approval;
 - uploader and author of the run are those of the same weights in any version;
 - a deputy is appointed by somebody who holds the role then.
 What holds for moves of aliases stands in `move_guards`.
@@ -185,6 +186,15 @@ CONDITIONS = [
         + _holds("NEW.principal_id", "NEW.team_id", "NEW.created_at", _names("deputy.appoint"))
         + ")",
         "only who holds the role then appoints a deputy for it",
+    ),
+    Condition(
+        "release_waiver_role",
+        "release_waiver",
+        "NOT EXISTS (SELECT 1 FROM access_membership m JOIN access_actor p ON p.id = m.actor_id "
+        f"WHERE m.actor_id = NEW.signed_by_id AND m.role IN ({_names('waiver.sign')}) AND p.kind = 'person' "
+        f"AND p.ended_at IS NULL AND m.ended_at IS NULL AND (m.team_id IS NULL OR m.team_id = {_TEAM}) "
+        "AND (m.expires_at IS NULL OR (m.expires_at > NEW.signed_at AND m.expires_at > CURRENT_TIMESTAMP)))",
+        "only a person with a role for it signs a waiver",
     ),
     Condition(
         "release_waiver_separation",

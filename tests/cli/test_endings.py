@@ -42,6 +42,18 @@ def test_end_membership_ends_exactly_the_role_that_is_named(pressmark: Pressmark
     assert "last administrator" in capsys.readouterr().err
 
 
+def test_give_responsibility_names_who_answers_for_a_service_account(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    served.cast.service_account("robot")
+    assert pressmark("root", "give-responsibility", "nobody", "ada") == 1
+    assert "there is no account 'nobody'" in capsys.readouterr().err
+    assert pressmark("root", "give-responsibility", "robot", "ada") == 0
+    assert "ada answers for robot from now on" in capsys.readouterr().out
+    assert pressmark("root", "end-actor", "ada") == 1
+    assert "answers for 1 service account: robot" in capsys.readouterr().err
+
+
 def test_end_token_lists_and_ends(pressmark: Pressmark, served: World, capsys: Said) -> None:
     _, secret = access.create_token(actor=served.cast.ada, person=served.cast.people["ada"])
     token = Token.objects.get(actor__username="ada")

@@ -14,7 +14,7 @@ from registry.access.models import Actor, Role
 from registry.errors import Forbidden
 from registry.events import Caller
 from registry.release import queries, services
-from registry.release.models import Approval, Decision
+from registry.release.models import Approval, Decision, Waiver
 from tests.world import World
 from tests.worlds.catalog import figure
 from tests.worlds.release import DAY
@@ -133,3 +133,12 @@ def test_no_column_of_a_request_or_decision_is_ever_another(world: World) -> Non
                 table._default_manager.update(**{name: value})
         with pytest.raises(IntegrityError, match="never deleted"), transaction.atomic():
             table._default_manager.all()._raw_delete("default")  # type: ignore[attr-defined]
+
+
+def test_a_waiver_is_signed_by_a_person_with_a_role_for_it(world: World) -> None:
+    good = world.waiver(world.parent_version(training_data="incomplete"))
+    fields = {f.attname: getattr(good, f.attname) for f in good._meta.concrete_fields if not f.primary_key}
+    robot = world.cast.service_account("robot", Role.COMPLIANCE_OFFICER)
+    for person in (world.cast.people["otto"], world.cast.people["eve"], robot):
+        refused(Waiver(**{**fields, "signed_by_id": person.pk}), "only a person with a role")
+    Waiver(**fields).save()
