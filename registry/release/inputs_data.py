@@ -14,11 +14,18 @@ from registry.release.gate_facts import OverlapInput, ProfileInput
 
 
 def profiles(dataset_versions: Iterable[uuid.UUID]) -> dict[uuid.UUID, ProfileInput]:
-    """By dataset version what its newest finished profile found, and each comparison with other data as newest made."""
+    """By dataset version what its newest finished profile found, and each comparison with other data as newest made.
+
+    Where the bytes of the newest one are gone nothing is known: an older one would tell what may not be so any more.
+    """
     rows = DataProfile.objects.filter(dataset_version__in=set(dataset_versions), digest__isnull=False)
     found: dict[uuid.UUID, ProfileInput] = {}
+    lost: set[uuid.UUID] = set()
     for key, digest in rows.order_by("-finished_at", "-pk").values_list("dataset_version_id", "digest"):
-        if digest is None or not storage.is_stored(digest):
+        if key in lost or digest is None:
+            continue
+        if not storage.is_stored(digest):
+            lost |= {key} - found.keys()
             continue
         this, newer = _read(digest), found.get(key)
         found[key] = this if newer is None else _joined(newer, this)

@@ -103,6 +103,17 @@ def test_the_newest_profile_speaks_and_older_comparisons_stay(world: World) -> N
     assert {o.other_digest: (o.exact_rows, o.near_rows) for o in profile.overlaps} == {first: (9, 1), second: (4, 1)}
 
 
+def test_where_the_newest_profile_is_lost_an_older_one_does_not_speak(world: World) -> None:
+    data = world.dataset_version(uses=["training"])
+    version = trained(world, data)
+    a_profile(world, data, {"missing_share": "0"}, {})
+    newest = a_profile(world, data, {"missing_share": "0.9"}, {})
+    assert gathered(version).datasets[0].profile is not None
+    assert newest.digest is not None
+    storage.path_of(newest.digest).unlink()
+    assert gathered(version).datasets[0].profile is None
+
+
 def test_a_profile_that_has_not_finished_says_nothing(world: World) -> None:
     data = world.dataset_version(uses=["training"])
     version = trained(world, data)
