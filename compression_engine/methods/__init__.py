@@ -125,6 +125,24 @@ METHODS: dict[str, MethodSpec] = {
             module="compression_engine.methods.quantize_dynamic",
         ),
         MethodSpec(
+            name="convert_fp16",
+            version="1",
+            summary="Stores weights as 16-bit floats: half the size, practically the same answers, the same speed; what goes in "
+            "and comes out stays float32.",
+            formats=("onnx",),
+            parameters=(
+                _MIN_ELEMENTS,
+                Parameter(
+                    name="storage",
+                    kind="text",
+                    default="float16",
+                    choices=("float16", "bfloat16"),
+                    summary="float16 is nearer to the original; bfloat16 holds numbers as large as float32 does.",
+                ),
+            ),
+            module="compression_engine.methods.convert_fp16",
+        ),
+        MethodSpec(
             name="calibrate_temperature",
             version="1",
             summary="Divides a classifier's scores by one number that is fitted to labelled calibration rows, so that it is "

@@ -1,0 +1,108 @@
+"""Stores float32 weights as 16-bit floats, for half the size and practically the same answers; inputs and outputs stay float32.
+
+How: a weight becomes a 16-bit tensor, and a Cast expands it under its old name when the model is loaded; all arithmetic stays
+float32, so the latency is the parent's and no value overflows while running. Embeddings stay 16 bits at run time: rows are
+looked up, and only these are expanded.
+
+Rules:
+- float16 has 11 significant bits up to 65,504; a weight that holds a larger number is left alone, by name;
+- bfloat16 has 8 significant bits and the range of float32; both round to the nearest, ties to even;
+- NaN or infinity in a weight is refused; weights of other types are left alone.
+Limits: saves storage and transfer, not the memory of the expanded weights; exactly half of what it stores.
+Source of the formats: IEEE 754-2019 (binary16); Kalamkar et al., "A study of BFLOAT16 for deep learning training", 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, uses
+from compression_engine.methods.report import Report
+from compression_engine.methods.rounding import finite
+from compression_engine.methods.weights import Weight
+from compression_engine.progress import Progress
+from compression_engine.recipe import Value
+
+_HALF_MOST = 65504.0
+_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+
+
+def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress) -> None:
+    """Changes a model in place. Raises FileRefused (weights_not_finite). Afterwards `report` names every large weight."""
+    min_elements, kind = int(parameters["min_elements"]), str(parameters["storage"])
+    lift_constants(model.graph, min_elements)
+    names, edits = Names(model), Edits()
+    weights = _large(model, min_elements)
+    replaceable = {value.name for graph in graphs_of(model.graph) for value in graph.input}
+    given = {value.name for graph in graphs_of(model.graph) for value in graph.output}
+    for done, weight in enumerate(weights):
+        name = weight.tensor.name
+        progress("compress", done, len(weights), name)
+        reason = _reason(weight, kind, replaceable, given)
+        if reason is not None:
+            report.leave(name, reason)
+            continue
+        _store(weight, kind, names, edits)
+        where = "expanded when its rows are looked up" if _is_looked_up(weight) else "expanded when the model is loaded"
+        report.change(name, f"{kind}, {where}")
+    edits.make(model)
+    progress("compress", len(weights), len(weights), "all weights stored")
+
+
+def _large(model: onnx.ModelProto, min_elements: int) -> list[Weight]:
+    read = uses(model.graph)
+    return [
+        Weight(graph, tensor, tuple(read.get(tensor.name, [])), frozenset())
+        for graph in graphs_of(model.graph)
+        for tensor in graph.initializer
+        if tensor.data_type in _FLOATS and int(np.prod(tensor.dims, dtype=np.int64)) >= min_elements
+    ]
+
+
+def _reason(weight: Weight, kind: str, replaceable: set[str], given: set[str]) -> str | None:
+    """Why a weight stays as it is; None where it may be stored."""
+    tensor = weight.tensor
+    if tensor.data_type != TensorProto.FLOAT:
+        return f"it is {TensorProto.DataType.Name(tensor.data_type).lower()}, not float32"
+    if tensor.name in replaceable:
+        return "the caller may replace it"
+    if tensor.name in given:
+        return "it is an output of the model"
+    if kind == "float16" and float(np.abs(finite(weight)).max(initial=0)) > _HALF_MOST:
+        return "it holds a number that float16 cannot; bfloat16 can"
+    return None
+
+
+def _is_looked_up(weight: Weight) -> bool:
+    return bool(weight.uses) and weight.is_embedding
+
+
+def _store(weight: Weight, kind: str, names: Names, edits: Edits) -> None:
+    name, stored = weight.tensor.name, names.new(weight.tensor.name, kind)
+    array = finite(weight)
+    weight.tensor.CopyFrom(_tensor(array, kind, stored))
+    if not _is_looked_up(weight):
+        cast = helper.make_node("Cast", [stored], [name], name=names.new(name, "cast"), to=TensorProto.FLOAT)
+        edits.put_first(weight.graph, [cast])
+        return
+    for use in weight.uses:
+        node, rows = use.node, names.new(name, "rows")
+        nodes = [
+            helper.make_node("Gather", [stored, node.input[1]], [rows], name=names.new(name, "take"), axis=0),
+            helper.make_node("Cast", [rows], [node.output[0]], name=names.new(name, "cast"), to=TensorProto.FLOAT),
+        ]
+        edits.replace(node, nodes)
+
+
+def _tensor(array: NDArray[Any], kind: str, name: str) -> TensorProto:
+    if kind == "float16":
+        return numpy_helper.from_array(array.astype(np.float16), name)
+    bits = np.ascontiguousarray(array, dtype="<f4").view("<u4").astype(np.uint64)
+    # half of the last kept bit is added, less one where that bit is even: ties go to even
+    short = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+    return helper.make_tensor(name, TensorProto.BFLOAT16, array.shape, short.tobytes(), raw=True)
