@@ -54,7 +54,7 @@ def words(content: bytes) -> str:
 # --- who may ---
 
 
-def test_whoever_may_read_the_model_may_read_its_history(world: World, model: RegisteredModel) -> None:
+def whoever_may_read_the_model_may_read_its_history(world: World, model: RegisteredModel) -> None:
     for name in ("ada", "omar", "carla", "otto"):
         answer = api(name).get(address(model))
         assert answer.status_code == 200
@@ -62,7 +62,7 @@ def test_whoever_may_read_the_model_may_read_its_history(world: World, model: Re
         assert visitor(world, name).get(page(model)).status_code == 200
 
 
-def test_for_everybody_else_there_is_no_such_thing(world: World, model: RegisteredModel) -> None:
+def for_everybody_else_there_is_no_such_thing(world: World, model: RegisteredModel) -> None:
     missing = f"{API}/search/models/no-such/as-of"
     nobody = access.create_team(actor=world.cast.root, slug="elsewhere")
     eve = world.cast.people["eve"]
@@ -131,7 +131,7 @@ NO_MOMENTS = {
 }
 
 
-def test_a_moment_that_cannot_be_is_refused_with_a_remedy(world: World, model: RegisteredModel) -> None:
+def a_moment_that_cannot_be_is_refused_with_a_remedy(world: World, model: RegisteredModel) -> None:
     client, visiting = api("ada"), visitor(world, "ada")
     for query, said in NO_MOMENTS.items():
         answer = client.get(address(model, query))
@@ -161,7 +161,7 @@ def test_an_entry_that_was_overwritten_with_rubbish_is_said_and_no_fault(world: 
 # --- the page ---
 
 
-def test_the_page_is_reached_from_the_model_and_says_from_where_it_read(world: World, model: RegisteredModel) -> None:
+def the_page_is_reached_from_the_model_and_says_from_where_it_read(world: World, model: RegisteredModel) -> None:
     ada = visitor(world, "ada")
     assert page(model) in ada.get(f"/models/search/{model.slug}/").content.decode()
     before = Entry.objects.count()
@@ -173,7 +173,7 @@ def test_the_page_is_reached_from_the_model_and_says_from_where_it_read(world: W
         assert forbidden not in shown.content.decode().replace('<script src="', "")
 
 
-def test_the_page_steps_from_act_to_act(world: World, model: RegisteredModel) -> None:
+def the_page_steps_from_act_to_act(world: World, model: RegisteredModel) -> None:
     ada = visitor(world, "ada")
     here, visited = page(model), 0
     while True:
@@ -187,7 +187,7 @@ def test_the_page_steps_from_act_to_act(world: World, model: RegisteredModel) ->
     assert "was not registered yet" in words(ada.get(here).content)
 
 
-def test_the_page_tells_what_changed_and_keeps_what_was_asked(world: World, model: RegisteredModel) -> None:
+def the_page_tells_what_changed_and_keeps_what_was_asked(world: World, model: RegisteredModel) -> None:
     entry = Entry.objects.filter(stream=f"model:{model.pk}").order_by("position")[4]
     shown = visitor(world, "ada").get(page(model, f"?at={entry.at}&compare_position={Entry.objects.count() - 1}"))
     assert "What changed" in words(shown.content)
@@ -230,11 +230,25 @@ def test_an_emergency_is_told_with_who_why_and_until_when_and_whether_that_was_o
     assert "WITHOUT AN APPROVAL" in "\n".join(team_lines(of_team))
 
 
-def test_the_team_page_leads_to_each_model_at_the_same_position(world: World, model: RegisteredModel) -> None:
+def the_team_page_leads_to_each_model_at_the_same_position(world: World, model: RegisteredModel) -> None:
     shown = visitor(world, "carla").get("/teams/search/as-of/?position=40").content.decode()
     assert f"{page(model)}?position=40" in shown
     assert "limited@1" in shown
     assert visitor(world, "carla").get("/teams/search/as-of/?at=x").status_code == 422
+
+
+def test_doors_that_only_read_tell_one_story(world: World, model: RegisteredModel) -> None:
+    """What fails is named by its function."""
+    for holds in (
+        whoever_may_read_the_model_may_read_its_history,
+        for_everybody_else_there_is_no_such_thing,
+        a_moment_that_cannot_be_is_refused_with_a_remedy,
+        the_page_is_reached_from_the_model_and_says_from_where_it_read,
+        the_page_steps_from_act_to_act,
+        the_page_tells_what_changed_and_keeps_what_was_asked,
+        the_team_page_leads_to_each_model_at_the_same_position,
+    ):
+        holds(world, model)
 
 
 # --- the command line ---
