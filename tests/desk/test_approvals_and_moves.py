@@ -105,7 +105,7 @@ def test_an_alias_is_rolled_back_from_the_model(visit: Visit, released: Scene) -
     assert "The alias would go back to version 1 ." in visit("omar").reads(path)
     answer = visit("omar").post(path, to_version="1", reason="Answers changed for one customer.")
     assert "production serves search/minilm@1 again." in words(answer)
-    assert "rolled-back" in words(answer)
+    assert "rolled back" in words(answer)
 
 
 def test_rolling_back_is_refused_to_an_engineer(visit: Visit, released: Scene) -> None:

@@ -39,7 +39,7 @@ def test_what_was_production_at_a_moment_is_one_page_with_digest_approval_and_wh
     told = words(page)
     assert "production was version 2" in told
     assert str(second.version_digest) in page.content.decode()
-    assert "until now; Promoted by Otto. Allowed by the approval that Ada asked for and Omar granted." in told
+    assert "until now; promoted by Otto. Allowed by the approval that Ada asked for and Omar granted." in told
     before = first.assigned_at - datetime.timedelta(seconds=1)
     assert "there was no production yet" in visit("omar").reads(f"{path}?at={quote(before.isoformat())}")
     between = first.assigned_at + (second.assigned_at - first.assigned_at) / 2

@@ -56,7 +56,7 @@ def test_what_is_not_known_about_the_parent_is_said(visit: Visit, story: Scene) 
     page = visit("carla").reads(address(story.parent))
     assert "Training data of this version: incomplete" in page
     assert "Exported once from the published weights." in page
-    assert "training-data in-force" in page
+    assert "training-data in force" in page
     assert "Nothing has been measured about exactly these bytes." in page
 
 

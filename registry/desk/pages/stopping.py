@@ -68,7 +68,7 @@ class StartRecall(FormPage):
     """Shows what a recall would stop; then starts it."""
 
     template = "release/start_recall.html"
-    section = "models"
+    section = "recalls"
     form_class = ReasonForm
 
     def subject(self, caller: Caller) -> Subject:
@@ -91,7 +91,7 @@ class RecallPage(Page):
     """One recall: what it stops, and its end."""
 
     template = "release/recall.html"
-    section = "models"
+    section = "recalls"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         row = quarantines.get_recall(caller, kwargs["recall"])

@@ -20,6 +20,8 @@ from registry.desk.facts import fact_text
 
 register = template.Library()
 _NOT_IN_A_CLASS = re.compile(r"[^a-z0-9-]+")
+_JOINT = re.compile(r"_|(?<!\bre)-")
+"""What joins the words of a stored value; `re-derived` is one word."""
 
 
 @register.filter
@@ -43,7 +45,7 @@ def status(word: str | None, label: str = "") -> SafeString:
     """A status as word, shape and colour."""
     said = str(word) if word else "unknown"
     token = _NOT_IN_A_CLASS.sub("-", said.lower()).strip("-")
-    return format_html('<span class="status status-{}">{}</span>', token, label or said.replace("_", " "))
+    return format_html('<span class="status status-{}">{}</span>', token, label or _JOINT.sub(" ", said))
 
 
 @register.simple_tag
