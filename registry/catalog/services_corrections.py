@@ -13,9 +13,10 @@ import uuid
 from registry.access import permissions
 from registry.access.services import new_text
 from registry.catalog import queries
-from registry.catalog.affected import Affected, affected_by_correction
+from registry.catalog.affected import Affected, Change, affected_by_correction
 from registry.catalog.models import Completeness, Correction, ModelVersion
 from registry.catalog.registering_hooks import run_when_stated
+from registry.catalog.stated import Stated
 from registry.catalog.terms_hooks import run_when_terms_changed
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, emit, unit
@@ -47,7 +48,7 @@ def correct_version(
         newest = version.corrections.order_by("-number").first()
         if licence is not None:
             _require_may_free(actor, version, known.licence_id, licence)
-        affected: list[Affected] = affected_by_correction(version, licence) if licence is not None else []
+        affected = _affected(version, known, licence, training_data)
         text = new_text(stream=f"model:{version.model_id}", purpose="reason", value=reason, now=opened.now)
         row = Correction.objects.create(
             model_id=version.model_id, version=version, number=newest.number + 1 if newest else 1,
@@ -60,6 +61,19 @@ def correct_version(
         run_when_terms_changed(opened, affected, f"{version} was corrected")
         run_when_stated(opened, version)
         return row
+
+
+def _affected(
+    version: ModelVersion, known: Stated, licence: Licence | None, training_data: str | None
+) -> list[Affected]:
+    """Whose terms change, and the version itself in any case: admission ends with whatever is corrected about it."""
+    found = affected_by_correction(version, licence) if licence is not None else []
+    own = [change for item in found if item.version.pk == version.pk for change in item.changes]
+    if training_data is not None:
+        own.append(Change("training_data", known.training_data, training_data))
+    if not own and licence is not None:
+        own.append(Change("licence", str(Licence.objects.get(pk=known.licence_id)), str(licence)))
+    return [Affected(version, 0, tuple(own)), *(item for item in found if item.version.pk != version.pk)]
 
 
 def _require_may_free(actor: Caller, version: ModelVersion, standing_id: uuid.UUID, licence: Licence) -> None:

@@ -85,6 +85,17 @@ def test_a_correction_of_an_ancestor_reaches_what_is_live_below_it(world: World)
     assert gate(world, child) == "blocked"
 
 
+def test_whatever_is_corrected_about_what_is_live_is_told_to_its_owner_for_admission_ends_with_it(world: World) -> None:
+    version = world.parent_version()
+    world.promoted(version)
+    services_corrections.correct_version(
+        actor=world.cast.carla, version=version, training_data="unknown", reason="Nobody has the list."
+    )  # fmt: skip
+    finding = Finding.objects.get(kind="terms-changed")
+    assert finding.owner_id == world.cast.people["ada"].pk
+    assert "training data was complete, is unknown" in (finding.description.value or "")
+
+
 def test_what_is_not_live_gets_no_finding(world: World) -> None:
     correct(world, world.parent_version(), "CC-BY-NC-4.0")
     assert not Finding.objects.exists()
