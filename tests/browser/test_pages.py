@@ -11,6 +11,7 @@ from audit import checkpoints
 from audit import services as audit
 from registry.compression import services as compression
 from registry.compression.models import Run
+from registry.notices.services import register_webhook
 from tests.browser.conftest import WIDE, Visitor, faults_of, serious, shoot
 from tests.desk import scene as scenes
 from tests.world import Cast, World, as_caller
@@ -78,7 +79,20 @@ def test_every_page_is_quiet_accessible_and_fits(addresses: dict[str, str], serv
     decider = Visitor(browser, served, "light", WIDE)
     decider.log_in("omar")
     own = {f"{name}-omar": addresses[name] for name in ("home", "incident", "model")}
-    assert faults_of(decider, own) == {}
+    more = {name: reverse(f"desk:{name}") for name in ("notices", "appoint-deputy", "register-target")}
+    assert faults_of(decider, {**own, **more}) == {}
+
+
+def test_pages_of_who_runs_the_installation_are_quiet_accessible_and_fit(
+    scene: scenes.Scene, served: str, browser: Browser
+) -> None:
+    kinds = ["alias.promoted", "alias.rolled_back", "approval.requested", "incident.opened"]
+    url = "https://hooks.example.org/a/path/that/goes/on/and/on/until/it/does/not/fit/a/small/screen/any/more"
+    register_webhook(actor=scene.world.cast.root, url=url, kinds=kinds)
+    visitor = Visitor(browser, served, "light", WIDE)
+    visitor.log_in("root")
+    pages = {f"{name}-root": reverse(f"desk:{name}") for name in ("home", "webhooks", "notices", "author-tier-table")}
+    assert faults_of(visitor, pages) == {}
 
 
 def set_run(run: Run, **columns: object) -> None:
