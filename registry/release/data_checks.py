@@ -18,7 +18,7 @@ from typing import Any
 
 from registry.digests import is_decimal
 from registry.release.evidence_choice import of_rows
-from registry.release.gate_facts import DatasetInput, EvidenceInput, Finding, GateInputs
+from registry.release.gate_facts import DatasetInput, EvidenceInput, Finding, GateInputs, OverlapInput
 
 _LEARNED_FROM = {"training", "calibration"}
 
@@ -75,7 +75,7 @@ def contamination(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     digests = [d.digest for d in [*tested, *learned]]
     limit, worst = Decimal(parameters["limit"]), (Decimal(-1), "")
     for dataset in tested:
-        share, said, profile = _share(dataset, learned, near=parameters.get("copies", "exact") == "near")
+        share, said, profile = _share(dataset, learned, copies=parameters.get("copies", "exact"))
         digests += [profile] if profile else []
         if share is None:
             return Finding(False, said, tuple(dict.fromkeys(digests)))
@@ -98,7 +98,7 @@ def _tested_on(named: Collection[str], inputs: GateInputs) -> list[DatasetInput]
     return sorted((d for d in inputs.evaluation_data if d.digest in named), key=lambda d: d.digest)
 
 
-def _share(dataset: DatasetInput, learned: list[DatasetInput], *, near: bool) -> tuple[Decimal | None, str, str]:
+def _share(dataset: DatasetInput, learned: list[DatasetInput], *, copies: str) -> tuple[Decimal | None, str, str]:
     """The share of the rows that were learned from, in words, and the digest of the profile; None where it is not known."""
     profile = dataset.profile
     if profile is None:
@@ -114,12 +114,26 @@ def _share(dataset: DatasetInput, learned: list[DatasetInput], *, near: bool) ->
         overlap = compared.get(other.digest)
         if overlap is None:
             return None, f"The rows of {dataset.reference} were never compared with {other.reference}.", profile.digest
-        found += overlap.exact_rows + (overlap.near_rows if near else 0)
+        found += _copied(overlap, copies)
     found = min(found, profile.rows)
     share = Decimal(found) / Decimal(profile.rows)
-    which = "stand, or nearly stand," if near else "stand"
+    which = _STAND[copies]
     said = f"{found} of {profile.rows} rows of {dataset.reference} {which} in training or calibration data"
     return share, f"{said} (share {_short(share)})", profile.digest
+
+
+_STAND = {
+    "exact": "stand", "near": "stand, or nearly stand,",
+    "without_identifiers": "stand, but for columns that only number or name them,",
+}  # fmt: skip
+
+
+def _copied(overlap: OverlapInput, copies: str) -> int:
+    if copies == "near":
+        return overlap.exact_rows + overlap.near_rows
+    bare = overlap.rows_without_identifiers if copies == "without_identifiers" else None
+    # where no column only names rows, the same rows are all that there are
+    return overlap.exact_rows if bare is None else max(bare, overlap.exact_rows)
 
 
 def _short(share: Decimal) -> str:

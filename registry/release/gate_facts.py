@@ -67,6 +67,8 @@ class OverlapInput:
     other_digest: str
     exact_rows: int
     near_rows: int = 0
+    rows_without_identifiers: int | None = None
+    """The same but for columns that only number or name rows; None where no column does."""
 
 
 @dataclass(frozen=True)

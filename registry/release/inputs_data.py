@@ -43,5 +43,8 @@ def _joined(newer: ProfileInput, older: ProfileInput) -> ProfileInput:
 def _read(digest: str) -> ProfileInput:
     document: Any = parse_canonical(storage.read_bytes(digest))
     whole = {f["metric"]: f["value"] for f in document["figures"] if not f["slice"]}
-    overlaps = [OverlapInput(o["digest"], o["same_rows"], o["near_rows"]) for o in document["against"]]
+    overlaps = [
+        OverlapInput(o["digest"], o["same_rows"], o["near_rows"], o["same_rows_without_identifiers"])
+        for o in document["against"]
+    ]
     return ProfileInput(digest, document["data"]["rows"], whole, tuple(overlaps))

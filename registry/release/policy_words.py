@@ -89,8 +89,14 @@ def _data_quality(p: Parameters) -> str:
     return f"'{p['metric']}' of {which} is {_COMPARES[p['comparator']]} {p['limit']}{rows}"
 
 
+_COPIES = {
+    "near": ", nearly the same rows included",
+    "without_identifiers": ", rows included that are the same but for columns that only number or name them",
+}
+
+
 def _contamination(p: Parameters) -> str:
-    near = ", nearly the same rows included" if p.get("copies") == "near" else ""
+    near = _COPIES.get(str(p.get("copies")), "")
     learned = "stands in training or calibration data"
     return f"At most {p['limit']} of the evaluation rows {learned}{near}{_pinned(p)}"
 

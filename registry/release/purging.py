@@ -2,8 +2,8 @@
 
 Rules:
 - bytes go only where no other row needs them: neither a file of another version, nor other data measured here, nor a document;
-- nothing goes while a legal hold stands on it, while a run still reads it, while an alias serves it, or while it is what an alias
-  would be rolled back to next;
+- nothing goes while a legal hold stands on it, or while a run or a profile still reads it (that an alias serves it or would be
+  offered it as a way back, the service asks);
 - a digest that only binds (of an approval, a review, an edge) needs no bytes.
 """
 
@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 
 from registry import storage
 from registry.access.queries import readable_team_ids
-from registry.catalog.models import Artifact, ModelVersion, RegisteredModel
+from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.models import Run, RunState
 from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
@@ -28,10 +28,8 @@ from registry.oversight.queries import team_of_stream
 from registry.oversight.queries_proofs import open_holds
 from registry.oversight.subjects import subject_of
 from registry.provenance.dataset_files import files_of
-from registry.provenance.models import DatasetFile, DatasetVersion, Source
+from registry.provenance.models import DataProfile, DatasetFile, DatasetVersion, Source
 from registry.provenance.subjects import Subject
-from registry.release import queries
-from registry.release.models import Alias
 from registry.release.stopping_models import Purge, PurgeKind
 
 # digests that bind to a state of data, to a text or to an address, and stand for no file of ours
@@ -150,8 +148,6 @@ def refuse_unpurgeable(subject: Subject) -> None:
             f"A legal hold stands on {holds[0].subject}: {holds[0].reason}", hint="End the hold first.", code="held"
         )
     _refuse_in_use(subject)
-    if isinstance(state, ModelVersion):
-        _refuse_served(state, subject.name)
 
 
 def _state(subject: Subject) -> DatasetVersion | ModelVersion:
@@ -175,23 +171,20 @@ def _refuse_in_use(subject: Subject) -> None:
             hint="Wait until it has ended, or cancel it.",
             code="in-use",
         )
+    if subject.kind == PurgeKind.DATASET_VERSION:
+        _refuse_profiled(subject)
 
 
-def _refuse_served(version: ModelVersion, name: str) -> None:
-    model: RegisteredModel = version.model
-    for alias in Alias.objects.filter(model=model).order_by("slug"):
-        history = queries.alias_history(model, alias.slug)
-        serving = history[0].version_id if history else None
-        if serving == version.pk:
+def _refuse_profiled(subject: Subject) -> None:
+    for profile in DataProfile.objects.filter(finished_at=None).order_by("pk"):
+        beside = [
+            *profile.settings["against"],
+            *([profile.settings["previous"]] if profile.settings["previous"] else []),
+        ]
+        read = {str(profile.dataset_version_id), *(entry["dataset_version"] for entry in beside)}
+        if str(subject.about) in read:
             raise Conflict(
-                f"The alias '{alias.slug}' serves {name}.", hint="Move or suspend the alias first.", code="served"
-            )
-        back = [v for v in queries.rollback_candidates(history) if v.purged_at is None]
-        if serving is not None and back and back[0].pk == version.pk:
-            raise Conflict(
-                f"{name} is what the alias '{alias.slug}' would be rolled back to.",
-                hint="Promote another version first, so that a way back remains.",
-                code="way-back",
+                f"A profile still reads {subject.name}.", hint="Wait until it has ended: a few minutes.", code="in-use"
             )
 
 

@@ -20,6 +20,7 @@ from registry.access import services as access
 from registry.access.models import Role
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion
+from registry.compression.services_profiles import request_profile
 from registry.digests import parse_canonical
 from registry.errors import BytesDiffer, Conflict, Forbidden, Gone, Invalid
 from registry.events import Caller
@@ -28,7 +29,8 @@ from registry.oversight.subjects import of_dataset, of_dataset_version, of_versi
 from registry.provenance.models import DatasetVersion
 from registry.provenance.services_documents import attach_document
 from registry.provenance.subjects import Subject
-from registry.release.services import confirm_purge, request_purge, roll_back, withdraw_purge
+from registry.release.models import Approval
+from registry.release.services import confirm_purge, request_purge, revoke_approval, suspend, withdraw_purge
 from registry.release.stopping_models import Purge
 from tests.failing import keeps_nothing_without_ledger
 from tests.provenance.http import client_for, problem
@@ -134,32 +136,36 @@ def test_a_review_or_an_edge_binds_the_digest_and_keeps_no_bytes(world: World, s
     assert not storage.is_stored(str(rows.digest))
 
 
-def test_what_is_served_and_the_way_back_stay_and_what_lies_further_back_may_go(world: World, second: Caller) -> None:
+def test_what_is_served_and_every_way_back_stay_until_nobody_could_go_back(world: World, second: Caller) -> None:
     parent, child = world.released_pair()
-    with pytest.raises(Conflict) as served:
-        request_purge(actor=world.cast.carla, subject=of_version(child), reason=WHY)
-    with pytest.raises(Conflict) as back:
-        request_purge(actor=world.cast.carla, subject=of_version(parent), reason=WHY)
-    assert (served.value.code, back.value.code) == ("served", "way-back")
     grandchild = world.child_version(child, seed=77)
     world.promoted(grandchild)
-    purge(world, of_version(parent), second)
-    with pytest.raises(Conflict) as still:
-        request_purge(actor=world.cast.carla, subject=of_version(child), reason=WHY)
-    assert still.value.code == "way-back"
+    with pytest.raises(Conflict) as served:
+        request_purge(actor=world.cast.carla, subject=of_version(grandchild), reason=WHY)
+    assert served.value.code == "served"
+    for version in (parent, child):
+        with pytest.raises(Conflict, match="'production' could be rolled back to it") as back:
+            request_purge(actor=world.cast.carla, subject=of_version(version), reason=WHY)
+        assert (back.value.code, back.value.members["alias"]) == ("way-back", "production")
+    revoke_approval(actor=world.cast.omar, approval=Approval.objects.get(version=parent), reason="It is too old.")
+    assert purge(world, of_version(parent), second).confirmed_at is not None
 
 
-def test_where_the_nearest_way_back_was_purged_the_next_one_is_kept(world: World, second: Caller) -> None:
-    oldest, older = world.released_pair()
-    newer = world.child_version(older, seed=77)
-    newest = world.child_version(newer, seed=78)
-    for version in (newer, newest):
-        world.promoted(version)
-    purge(world, of_version(older), second)
-    roll_back(actor=world.cast.omar, model=newest.model, alias="production", reason="Bad.", to_version=newer)
+def test_what_a_suspended_alias_served_is_a_way_back_too(world: World) -> None:
+    _, child = world.released_pair()
+    suspend(actor=world.cast.otto, model=child.model, alias="production", reason="A look first.")
     with pytest.raises(Conflict) as refused:
-        request_purge(actor=world.cast.carla, subject=of_version(oldest), reason=WHY)
+        request_purge(actor=world.cast.carla, subject=of_version(child), reason=WHY)
     assert refused.value.code == "way-back"
+
+
+def test_what_a_profile_still_reads_stays(world: World) -> None:
+    rows, beside = world.dataset_version(), world.dataset_version()
+    request_profile(actor=world.cast.ada, dataset_version=rows, against=[beside])
+    for version in (rows, beside):
+        with pytest.raises(Conflict, match="profile") as refused:
+            request_purge(actor=world.cast.carla, subject=of_dataset_version(version), reason=WHY)
+        assert refused.value.code == "in-use"
 
 
 def test_what_a_run_still_reads_stays(world: World) -> None:

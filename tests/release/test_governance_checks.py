@@ -228,6 +228,17 @@ def test_near_copies_count_where_the_rule_says_so() -> None:
     assert not contaminated(judged_on(overlap), {**CLEAN, "copies": "near"}).holds
 
 
+def test_a_column_that_only_numbers_rows_hides_no_copy_where_the_rule_says_so() -> None:
+    rule = {**CLEAN, "copies": "without_identifiers"}
+    hidden = OverlapInput(LEARNED, 0, 0, 900)
+    assert contaminated(judged_on(hidden)).holds
+    found = contaminated(judged_on(hidden), rule)
+    assert not found.holds
+    assert "900 of 1000 rows of search/rows@1 stand, but for columns that only number or name them," in found.reason
+    assert contaminated(judged_on(OverlapInput(LEARNED, 10)), rule).holds
+    assert not contaminated(judged_on(OverlapInput(LEARNED, 11)), rule).holds
+
+
 def test_rows_found_in_several_datasets_are_added_up() -> None:
     other = dataset(PROFILE)
     both = judged_on(OverlapInput(LEARNED, 6), OverlapInput(PROFILE, 6))

@@ -30,7 +30,7 @@ from registry.provenance.services_documents import attach_document, require_for
 from registry.provenance.subjects import Subject
 from registry.release import purging
 from registry.release.purge_api import state_of
-from registry.release.services.purges import confirm_purge, request_purge, withdraw_purge
+from registry.release.services.purges import confirm_purge, referred_by_ledger, request_purge, withdraw_purge
 
 
 class AboutPage(FormPage):
@@ -189,7 +189,7 @@ class PurgePage(Page):
             "subject": subject,
             "back": subject_url(subject),
             "state": state_of(row),
-            "going": purging.going(subject, set()) if waits else None,
+            "going": purging.going(subject, referred_by_ledger(row)) if waits else None,
             "may_confirm": waits
             and row.requested_by_id != caller.actor_id
             and permissions.may(caller.actor_id, "purge.confirm", subject.team_id),

@@ -1,6 +1,7 @@
 """Purges: the bytes of a version of data or of a model go for good, by two people; its row, digest and history stay.
 
 Rules:
+- what an alias serves stays, and so does every version that a roll-back of an alias would offer today, also of a suspended one;
 - one asks with a reason, another one confirms; every rule of `release.purging` is asked both times, the second time under the lock
   of the row and of its model or dataset, which placing a hold takes as well;
 - the record says first that the bytes are gone, then they go: a process that dies in between leaves them to the sweeper;
@@ -16,14 +17,16 @@ from collections.abc import Iterable
 from registry import storage
 from registry.access import permissions
 from registry.access.services import new_text
-from registry.catalog.models import ModelVersion
+from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.oversight.queries import team_of_stream
 from registry.oversight.subjects import lock_owner
 from registry.provenance.models import DatasetVersion
 from registry.provenance.subjects import Subject
-from registry.release import purging
+from registry.release import purging, queries
+from registry.release.models import Alias
+from registry.release.services.rollbacks import ways_back
 from registry.release.stopping_models import Purge, PurgeKind
 
 logger = logging.getLogger(__name__)
@@ -33,7 +36,7 @@ def request_purge(*, actor: Caller, subject: Subject, reason: str) -> Purge:
     """Ask that the bytes go. Nothing goes before somebody else confirms it."""
     role = permissions.require(actor, "purge.request", subject.team_id)
     _check_reason(reason)
-    purging.refuse_unpurgeable(subject)
+    _refuse_unpurgeable(subject)
     with unit(actor, role=role) as opened:
         _lock(subject)
         if Purge.objects.filter(about=subject.about, confirmed_at=None, withdrawn_at=None).exists():
@@ -76,7 +79,7 @@ def confirm_purge(*, actor: Caller, purge: Purge, kept: set[str] | None = None) 
     with unit(actor, role=role) as opened:
         state = _lock(subject)
         row = _open(purge.pk)
-        purging.refuse_unpurgeable(subject)
+        _refuse_unpurgeable(subject)
         gone = purging.going(subject, kept)
         row.confirmed_by_id, row.confirmed_at, row.freed_bytes = actor.actor_id, opened.now, gone.freed_bytes
         row.save(update_fields=["confirmed_by", "confirmed_at", "freed_bytes"])
@@ -85,6 +88,28 @@ def confirm_purge(*, actor: Caller, purge: Purge, kept: set[str] | None = None) 
         emit("purge.confirmed", row, state, team=subject.team_id)
         opened.after_commit.append(lambda: _remove(gone.files))
         return row
+
+
+def _refuse_unpurgeable(subject: Subject) -> None:
+    purging.refuse_unpurgeable(subject)
+    if subject.kind != PurgeKind.VERSION:
+        return
+    model = RegisteredModel.objects.get(versions=subject.about)
+    for alias in Alias.objects.filter(model=model).order_by("slug"):
+        history = queries.alias_history(model, alias.slug)
+        if history and history[0].version_id == subject.about:
+            raise Conflict(
+                f"The alias '{alias.slug}' serves {subject.name}.",
+                hint="Move or suspend the alias first.",
+                code="served",
+            )
+        if any(version.pk == subject.about for version in ways_back(history, alias.slug)):
+            raise Conflict(
+                f"{subject.name} is a way back: the alias '{alias.slug}' could be rolled back to it today.",
+                hint=f"If nobody is to go back to it, revoke its approval for '{alias.slug}' first.",
+                code="way-back",
+                alias=alias.slug,
+            )
 
 
 def referred_by_ledger(purge: Purge) -> set[str]:

@@ -197,6 +197,14 @@ def next_eligible(history: list[AliasAssignment], alias: str, refused: ModelVers
     return None
 
 
+def ways_back(history: list[AliasAssignment], alias: str) -> list[ModelVersion]:
+    """Every version that an alias could go back to now by all but its bytes, nearest first; what a suspended one served is one."""
+    served = next((move.version for move in history if move.version is not None), None)
+    suspended = [served] if served is not None and history[0].version_id is None else []
+    candidates = [*suspended, *queries.rollback_candidates(history)]
+    return [version for version in candidates if not judge_target(history, alias, version).reasons]
+
+
 def _refused(
     target: Target, bytes_problem: BytesDiffer | None, offered: ModelVersion | None, hint: str = ""
 ) -> Problem:
