@@ -96,6 +96,16 @@ class Client:
         rows: list[dict[str, Any]] = self.get(f"{_version_path(version)}/replays")["items"]
         return rows
 
+    def download_dataset_file(self, dataset_version: str, path: str, target: Path, expected: str | None = None) -> str:
+        """The bytes of one file of `team/dataset@3`, checked by digest; the only file of one is called `data`."""
+        return self.download(f"{_version_path(dataset_version, 'datasets')}/files/{path}", target, expected)
+
+    def correct_dataset_version(self, dataset_version: str, reason: str, **said: Any) -> dict[str, Any]:
+        """Say anew what was registered wrongly about `team/dataset@3`: licence, uses, personal_data, owner and the like."""
+        door = f"{_version_path(dataset_version, 'datasets')}/corrections"
+        row: dict[str, Any] = self.post(door, {"reason": reason, **said})
+        return row
+
     def request_profile(self, dataset_version: str, **asked: Any) -> dict[str, Any]:
         """Have the rows of `team/dataset@3` looked at; `asked`: label, against, seed."""
         found: dict[str, Any] = self.post(f"{_version_path(dataset_version, 'datasets')}/profiles", asked)

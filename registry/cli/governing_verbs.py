@@ -8,6 +8,8 @@ GOVERNING = [
     ("show-use-case", "one use case, its tier and why"),
     ("change-tier", "more care for a use case than its answers ask for"),
     ("list-policies", "the policies of this instance, or those that ship"),
+    ("register-dataset-version", "upload a file of rows, or a folder of them, as a state of a dataset"),
+    ("correct-dataset-version", "say anew what was registered wrongly about data"),
     ("author-policy", "write a policy; somebody else puts it in force"),
     ("dry-run-policy", "what a draft of a policy would change about all that is served"),
     ("approve-policy", "put a policy of somebody else in force"),
