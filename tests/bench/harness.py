@@ -43,6 +43,11 @@ def of_a_peer(row_id: str, what: str, value: float, unit: str, n: int, spread: f
     return Row(row_id, what, value, unit, None, None, n, spread, "a peer's figure; it has no target here")
 
 
+def reported(row_id: str, what: str, value: float, unit: str, n: int, spread: float | None = None) -> Row:
+    """A figure of ours that has no target of its own."""
+    return Row(row_id, what, value, unit, None, None, n, spread, "it has no target")
+
+
 def not_measured(row_id: str, what: str, unit: str, reason: str) -> Row:
     """A figure that is missing, and why."""
     return Row(row_id, what, None, unit, None, None, 0, None, reason)

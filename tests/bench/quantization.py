@@ -1,4 +1,4 @@
-"""Our two methods beside onnxruntime's stock quantisers on the real sentence encoder all-MiniLM-L6-v2, in one run.
+"""Our methods beside onnxruntime's stock quantisers on the real sentence encoder all-MiniLM-L6-v2, in one run; then other models.
 
 All models answer the same held-out sentences; their latencies are taken in turns, one run of each a round, so that a busy
 machine slows all alike; every ratio is to the original in the same round. One thread.
@@ -24,10 +24,20 @@ from compression_engine.measure.statistics.intervals import Floats, quartile_ran
 from compression_engine.pipeline import open_pair
 from compression_engine.progress import silent
 from compression_engine.runtime import Model, answers
-from tests.bench.harness import Row, at_least, at_most, not_measured, of_a_peer
+from tests.bench import quantization_others
+from tests.bench.harness import Row, at_least, at_most, not_measured, of_a_peer, reported
 
-OURS = {"smaller-same-speed": "quantize_weights", "faster-int8": "quantize_dynamic"}
+OURS = {
+    "smaller-same-speed": "quantize_weights",
+    "faster-int8": "quantize_dynamic",
+    "smallest-4-bit": "four_bits",
+    "half-size": "convert_fp16",
+}
 PEERS = {"ort_default": {"per_channel": False}, "ort_per_channel": {"per_channel": True}}
+NOT_INSTALLED = {
+    "nncf_weights": "NNCF int8 weights: time of ours as a share of theirs",
+    "olive_rtn": "Olive 4-bit round-to-nearest: mean cosine",
+}
 _WARM_UP = 10
 
 
@@ -54,7 +64,9 @@ def run(quick: bool) -> list[Row]:
         paths = {OURS[recipe]: folder / f"{recipe}-1" / "model.onnx" for recipe in OURS}
         paths |= {peer: folder / f"{peer}.onnx" for peer in PEERS if missing is None}
         measured = _measure(folder, paths, 40 if quick else 200)
-    rows = _weights_rows(measured["quantize_weights"]) + _dynamic_rows(measured["quantize_dynamic"])
+        rows = _weights_rows(measured["quantize_weights"]) + _dynamic_rows(measured["quantize_dynamic"])
+        rows += _four_bit_rows(measured["four_bits"]) + _half_rows(measured["convert_fp16"])
+        rows += quantization_others.rows(folder, quick)
     for recipe, pair in digests.items():
         same = float(len(set(pair)) == 1)
         rows.append(
@@ -62,6 +74,7 @@ def run(quick: bool) -> list[Row]:
                 f"{OURS[recipe]}.same_bytes", f"{OURS[recipe]}: same SHA-256 in two processes", same, 1, "share", 2
             )
         )
+    rows += [not_measured(peer, what, "ratio", "it is not installed here") for peer, what in NOT_INSTALLED.items()]
     return rows + _peer_rows(measured, missing)
 
 
@@ -90,6 +103,33 @@ def _dynamic_rows(found: Measured) -> list[Row]:
             quartile_range(speedups),
         ),
         _batch_row(name, found),
+    ]  # fmt: skip
+
+
+def _four_bit_rows(found: Measured) -> list[Row]:
+    ratios, errors = found.latencies, 1 - found.cosines
+    name, n = "four_bits", len(errors)
+    return [
+        at_least(f"{name}.size_ratio", f"{name}: times smaller", found.size_ratio, 5.9, "ratio", 1),
+        at_most(f"{name}.error", f"{name}: mean of 1 - cosine", float(errors.mean()), 0.020, "cosine", n, _spread(errors)),
+        reported(
+            f"{name}.latency_ratio", f"{name}: time of the original's", float(np.median(ratios)), "ratio", len(ratios),
+            quartile_range(ratios),
+        ),
+        _batch_row(name, found),
+    ]  # fmt: skip
+
+
+def _half_rows(found: Measured) -> list[Row]:
+    ratios, cosines = found.latencies, found.cosines
+    name, n = "convert_fp16", len(cosines)
+    return [
+        at_least(f"{name}.size_ratio", f"{name}: times smaller", found.size_ratio, 1.95, "ratio", 1),
+        at_least(f"{name}.cosine_mean", f"{name}: mean cosine", float(cosines.mean()), 0.99999, "cosine", n, _spread(cosines)),
+        reported(
+            f"{name}.latency_ratio", f"{name}: time of the original's", float(np.median(ratios)), "ratio", len(ratios),
+            quartile_range(ratios),
+        ),
     ]  # fmt: skip
 
 
@@ -175,7 +215,9 @@ def _compress(folder: Path, recipe: str, number: int) -> str:
     output = folder / f"{recipe}-{number}"
     command = [sys.executable, "-m", "compression_engine", "compress", str(folder / "minilm"), "--recipe", recipe]
     command += ["--evaluation", str(folder / "data" / "evaluation.jsonl"), "--output", str(output), "--quick"]
-    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": str(number)})
+    command += ["--calibration", str(folder / "data" / "calibration.jsonl")]
+    surroundings = {"PYTHONHASHSEED": str(number), "OMP_NUM_THREADS": str(number), "OPENBLAS_NUM_THREADS": str(number)}
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | surroundings)
     return hashlib.sha256((output / "model.onnx").read_bytes()).hexdigest()
 
 
