@@ -101,6 +101,9 @@ def _real(array: Array, batch: Batch) -> Array:
     mask = feed.get("attention_mask")
     if mask is not None and array.ndim >= 3 and array.shape[:2] == mask.shape:
         array = array[: batch.count][mask[: batch.count] != 0]
+    elif mask is not None and array.ndim == 2 and len(array) == mask.size:
+        # rows and positions side by side, as exporters write them before a Gemm
+        array = array.reshape(*mask.shape, -1)[: batch.count][mask[: batch.count] != 0]
     elif array.ndim > 1 and array.shape[0] == max(len(given) for given in feed.values() if given.ndim):
         array = array[: batch.count]
     return np.asarray(array.reshape(-1, array.shape[-1]), dtype=np.float64)

@@ -109,7 +109,7 @@ METHODS: dict[str, MethodSpec] = {
             version="2",
             summary="Stores weights as 8-bit integers with one scale per output channel; the answers hardly change and "
             "the speed stays that of the original, because the runtime expands the weights once, when it loads. "
-            "As 4-bit integers the file is half as large again.",
+            "With 4 bits the file is little more than half as large as with 8.",
             formats=("onnx",),
             parameters=(_MIN_ELEMENTS, _BITS, _GRANULARITY, _BLOCK_SIZE, _SYMMETRIC, _ROUNDING),
             module="compression_engine.methods.quantize_weights",

@@ -30,7 +30,7 @@ _MIDDLE = 8  # where symmetric 4-bit integers have their zero
 def store_folded(weight: Weight, rounded: Rounded, names: Names, edits: Edits, report: Report, how: str = "") -> None:
     """Stores integers and scales, and has the graph expand them under the weight's old name when it is loaded."""
     name, kind = weight.tensor.name, weight.tensor.data_type
-    if _is_plain(rounded):
+    if _is_plain(weight, rounded):
         expand(weight.graph, name, kind, store(weight, rounded, names), names, edits)
     else:
         edits.put_first(weight.graph, _Expansion(weight, rounded, names).of_all())
@@ -40,7 +40,7 @@ def store_folded(weight: Weight, rounded: Rounded, names: Names, edits: Edits, r
 def store_rows(weight: Weight, rounded: Rounded, names: Names, edits: Edits, report: Report, how: str = "") -> None:
     """Stores an embedding as integer rows; each look-up fetches integers and scale of its rows and multiplies them."""
     name = weight.tensor.name
-    if _is_plain(rounded):
+    if _is_plain(weight, rounded):
         _plain_rows(weight, rounded, names, edits)
     else:
         expansion = _Expansion(weight, rounded, names, rows=True)
@@ -77,9 +77,10 @@ def packed(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return values[..., :half] | high
 
 
-def _is_plain(rounded: Rounded) -> bool:
-    """Whether integers times scale, as they are, are the weight."""
-    return rounded.bits == 8 and rounded.zero is None and rounded.view.run is None
+def _is_plain(weight: Weight, rounded: Rounded) -> bool:
+    """Whether integers times scale, as they are, are the weight in its own type."""
+    own = helper.tensor_dtype_to_np_dtype(weight.tensor.data_type)
+    return rounded.bits == 8 and rounded.zero is None and rounded.view.run is None and rounded.scale.dtype == own
 
 
 def _plain_rows(weight: Weight, rounded: Rounded, names: Names, edits: Edits) -> None:

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,8 @@ def product_of(weight: Weight, main: onnx.GraphProto) -> Product | None:
     """The product that a weight belongs to; None where something else reads it, or what it is multiplied with cannot be seen."""
     if weight.graph is not main or len(weight.tensor.dims) != 2:
         return None
-    found = [_read_by_product(use, main, used=uses(main), turned=False) for use in weight.uses]
+    used = uses(main)
+    found = [_read_by_product(use, main, used=used, turned=False) for use in weight.uses]
     read = [entry for entries in found for entry in entries]
     axes = {axis for _, axis in read}
     if not all(found) or len(axes) != 1:
@@ -117,8 +119,11 @@ class _Readers:
             return "it is an output of the model", None
         for use in self.used.get(tensor.name, []):
             axes = self._channel_axes(use, len(tensor.dims), 0)
-            if axes is not None:
-                return "", axes
+            if axes is None:
+                continue
+            if math.prod(size for axis, size in enumerate(tensor.dims) if axis not in axes) == 1:
+                return "each of its numbers would need a scale of its own", None
+            return "", axes
         readers = sorted({use.node.op_type for use in self.used.get(tensor.name, [])})
         return f"it is read by {', '.join(readers) or 'nothing'} only", None
 

@@ -141,20 +141,28 @@ def test_sums_of_inputs_are_those_counted_by_hand(rows_file: Path) -> None:
     assert np.allclose(found[Wanted(("a",), 256)], values.T @ values, rtol=1e-5)
 
 
-def test_padding_does_not_count(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flat", [False, True])
+def test_padding_does_not_count(tmp_path: Path, flat: bool) -> None:
+    """Inputs of a product are twos at real positions and ones at padded ones, with or without an axis of rows."""
     nodes = [
         helper.make_node("Unsqueeze", ["attention_mask", "last"], ["m"]),
         helper.make_node("Cast", ["m"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Add", ["f", "one"], ["wide"]),
-        helper.make_node("MatMul", ["wide", "w"], ["y"]),
+        helper.make_node("Add", ["f", "one"], ["a"]),
+        helper.make_node("Reshape", ["a", "flat"], ["wide"]) if flat else helper.make_node("Identity", ["a"], ["wide"]),
+        helper.make_node("MatMul", ["wide", "w"], ["p"]),
+        helper.make_node("Reshape", ["p", "whole"], ["y"]),
     ]
-    tensors = {"last": np.array([2]), "one": np.ones((1, 1, 8), dtype=np.float32), "w": nets.weights(8, 8)}
+    tensors = {"flat": np.array([-1, 8]), "whole": np.array([3, 4, 8])} | {
+        "last": np.array([2]),
+        "one": np.ones((1, 1, 8), dtype=np.float32),
+        "w": nets.weights(8, 8),
+    }
     ports = ({"attention_mask": (TensorProto.INT64, ["n", "t"])}, {"y": (TensorProto.FLOAT, ["n", "t", 8])})
     net = nets.model(nodes, tensors, *ports)
     mask = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]])
     rows = nets.save_rows({"attention_mask": mask}, tmp_path / "rows.npz")
     ((_, found),) = grams(net, calibration(rows), [Wanted(("wide",), 8)], silent)
-    assert np.allclose(found, 7 * 4)  # seven real positions of twos; a padded one would hold ones
+    assert np.allclose(found, 7 * 4)
 
 
 def test_rows_that_end_in_infinity_are_refused_by_the_tensor(tmp_path: Path) -> None:

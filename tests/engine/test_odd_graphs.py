@@ -184,6 +184,14 @@ def test_an_old_operator_without_a_successor_is_refused_with_what_to_do() -> Non
     assert "13" in refused.value.hint
 
 
+def test_a_weight_whose_numbers_are_all_channels_is_left_since_scales_would_take_more_room() -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["h", "v"], ["y"])]
+    tensors = {"w": nets.weights(1, 2000), "v": nets.weights(2000, 48)}
+    net = nets.model(nodes, tensors, {"x": (FLOAT, ["n", 1])}, {"y": (FLOAT, ["n", 48])})
+    _, report = nets.applied(net, METHOD)
+    assert report.left == [{"name": "w", "reason": "each of its numbers would need a scale of its own"}]
+
+
 def test_weights_behind_an_operator_of_another_domain_are_left_and_named() -> None:
     nodes = [
         helper.make_node("Gelu", ["x"], ["g"], domain="com.microsoft"),

@@ -164,9 +164,10 @@ def test_rows_looked_up_are_the_rows_that_are_stored_whatever_the_shape_of_the_l
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-def test_other_floats_are_given_back_in_their_own_type(dtype: Any) -> None:
+@pytest.mark.parametrize("parameters", [FOUR, {"rounding": "mse"}, {"symmetric": False}, {"granularity": "block"}])
+def test_other_floats_are_given_back_in_their_own_type(dtype: Any, parameters: dict[str, Any]) -> None:
     net = nets.mlp(dtype=dtype)
-    changed, _ = nets.applied(net, METHOD, **FOUR)
+    changed, _ = nets.applied(net, METHOD, **parameters)
     feed = {"x": nets.rows_for("x")["x"].astype(dtype)}
     answer = nets.answer(changed, feed)[0]
     assert answer.dtype == dtype
