@@ -151,11 +151,11 @@ def register_dataset_version(
 ) -> DatasetVersion:
     """The next state of a dataset: `digest` names uploaded bytes (they are walked), `declared_digest` bytes elsewhere.
 
-    `files` lists several uploaded ones (path, digest), each of which is walked: the version's digest is then that of the list's
-    document, and that of the file where one stands alone. `declared_files` lists several elsewhere (path, digest, size_bytes) in
-    the same way. `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
-
-    `measured` is the answer of `measure_uploads` where the caller asked for it before opening a unit.
+       `files` lists several uploaded ones (path, digest), each of which is walked: the version's digest is then that of the list's
+       document, and that of the file where one stands alone. `declared_files` lists several elsewhere (path, digest, size_bytes) in
+       the same way. `state_unknown` says that nobody knows the exact state of declared data; then there is no digest.
+    `measured` is the
+       answer of `measure_uploads` where the caller asked for it before opening a unit.
     """
     role = require_dataset_version(actor=actor, dataset=dataset)
     answers = dict(zip(QUESTIONS, (personal_data, consent, third_party_works, opt_out_honoured), strict=True))
@@ -166,8 +166,7 @@ def register_dataset_version(
     walked = _walked(actor, digest, files, measured)
     sized = [{"path": f.path, "digest": f.digest, "size_bytes": f.size_bytes} for f in walked] if files else None
     state = one_state(digest, declared_digest, declared_files, state_unknown, sized)
-    size_bytes = sum(file.size_bytes for file in walked) if walked else None
-    facts = dataset_facts(state, joined(walked), size_bytes, named.expression, stated)
+    facts = dataset_facts(state, joined(walked), sum(f.size_bytes for f in walked) or None, named.expression, stated)
     stored = storage.store_bytes(dataset_document(facts))
     columns = {
         "digest": state.digest, "document_digest": stored.digest, "licence": named, "collected_from": collected_from,
@@ -183,9 +182,13 @@ def register_dataset_version(
         first, *rest = _write_files(version, walked if files else ())
         refs = [Ref("dataset", stored.digest, stored.size_bytes)]
         emit("dataset_version.registered", version, *texts, *first, team=dataset.team_id, refs=refs)
-        for part in rest:
-            emit("dataset_file.registered", *part, team=dataset.team_id)
+        _emit_files(rest, dataset)
         return version
+
+
+def _emit_files(parts: Sequence[Sequence[DatasetFile]], dataset: Dataset) -> None:
+    for part in parts:
+        emit("dataset_file.registered", *part, team=dataset.team_id)
 
 
 def _walked(
