@@ -192,6 +192,17 @@ class Governance(Product, RuleBasedStateMachine):
     def takes_away(self, who: str, alias: str, back: bool) -> None:
         self.act("roll_back" if back else "suspend", who, alias)
 
+    @precondition(lambda self: any(self.model.serves(alias) for alias in ALIASES))
+    @rule(who=likely(OPERATORS | APPROVERS), pick=PICK)
+    def comes_back(self, who: str, pick: int) -> None:
+        """What is served is replaced, as far as that is allowed, and gone back to."""
+        alias = next(alias for alias in ALIASES if self.model.serves(alias))
+        before = self.model.serves(alias)
+        for _ in range(7):
+            if self.model.serves(alias) != before or not self._go_on(pick, alias):
+                break
+        self.act("roll_back", who, alias)
+
     @rule(
         who=likely(OPERATORS | APPROVERS), other=likely(OFFICERS | APPROVERS), pick=PICK, alias=ALIAS,
         kind=st.sampled_from(["break_glass", "look", "review", "close"]),
