@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -18,8 +18,8 @@ from registry.provenance import queries as provenance
 from registry.provenance.models import DataProfile, DatasetVersion
 
 
-def profile_body(row: DataProfile) -> dict[str, Any]:
-    """A profile as listings show it."""
+def profile_body(row: DataProfile, hidden: Collection[str]) -> dict[str, Any]:
+    """A profile as listings show it; data beside it that the reader may not read (`hidden`) are not named."""
     version = row.dataset_version
     return {
         "id": str(row.pk),
@@ -27,7 +27,7 @@ def profile_body(row: DataProfile) -> dict[str, Any]:
         "state": profiles.state_of(row, timezone.now()),
         "label": profiles.label_of(row),
         "seed": row.settings["seed"],
-        "against": [entry["digest"] for entry in row.settings["against"]],
+        "against": profiles.against_of(row, hidden),
         "previous": row.settings["previous"] and row.settings["previous"]["digest"],
         "attempt": row.attempt,
         "asked_by": str(row.asked_by_id),
@@ -39,6 +39,10 @@ def profile_body(row: DataProfile) -> dict[str, Any]:
         "failure_code": row.failure_code,
         "failure": str(row.failure) if row.failure else None,
     }
+
+
+def _itself(row: DataProfile) -> DataProfile:
+    return row
 
 
 def _version(caller: Caller, kwargs: Mapping[str, Any]) -> DatasetVersion:
@@ -70,7 +74,9 @@ class RequestProfile(Command, Query):
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         rows = profiles.profiles_of(caller, _version(caller, kwargs))
-        return keyset_page(rows, query, profile_body, newest_first=True)
+        page = keyset_page(rows, query, _itself, newest_first=True)
+        hidden = profiles.hidden_beside(caller, page["items"])
+        return page | {"items": [profile_body(row, hidden) for row in page["items"]]}
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
         profile = services_profiles.request_profile(
@@ -80,7 +86,8 @@ class RequestProfile(Command, Query):
             against=[provenance.get_dataset_version(caller, ref) for ref in data["against"]],
             seed=data["seed"],
         )
-        return profile_body(profiles.get_profile(caller, profile.pk))
+        row = profiles.get_profile(caller, profile.pk)
+        return profile_body(row, profiles.hidden_beside(caller, [row]))
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_profile", responses={200: dict}))
@@ -89,4 +96,5 @@ class ShowProfile(Query):
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = profiles.get_profile(caller, kwargs["profile"])
-        return profile_body(row) | {"document": profiles.document_for(caller, row)}
+        hidden = profiles.hidden_beside(caller, [row])
+        return profile_body(row, hidden) | {"document": profiles.document_for(caller, row)}

@@ -2,8 +2,8 @@
 
 Rules:
 - a state is computed: finished or failed once it has ended, working while a lease runs, else waiting;
-- whoever reads the dataset reads its profiles; what was counted against data of a team that the reader may not read is left out;
-- the newest finished profile speaks for a version; one against other data speaks about those until a newer one against them does.
+- whoever reads the dataset reads its profiles; of data of a team that the reader may not read neither the digest nor what was
+  counted against them is told.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import uuid
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -26,22 +25,6 @@ from registry.provenance.models import DataProfile, DatasetVersion
 Document = dict[str, Any]
 WAITING, WORKING, FINISHED, FAILED = "waiting", "working", "finished", "failed"
 _WORST = "rows_seen_share_worst"
-
-
-@dataclass(frozen=True)
-class ProfileFacts:
-    """The newest finished profile of a dataset version, for rules: its digest and its figures."""
-
-    digest: str
-    finished_at: datetime.datetime
-    label: str | None
-    figures: tuple[Document, ...]
-
-    def value(self, metric: str) -> Decimal | None:
-        """The value of a figure over all rows; None where it was not measured."""
-        found = (figure["value"] for figure in self.figures if figure["metric"] == metric and not figure["slice"])
-        text = next(found, None)
-        return None if text is None else Decimal(text)
 
 
 def profile_rows() -> QuerySet[DataProfile]:
@@ -86,7 +69,8 @@ def profile_document(profile: DataProfile) -> Document | None:
 def document_for(caller: Caller, profile: DataProfile) -> Document | None:
     """What was found as far as the reader may know the data beside it."""
     document = profile_document(profile)
-    hidden = _hidden(caller, profile)
+    every = set(against_of(profile, ()))
+    hidden = every - set(against_of(profile, hidden_beside(caller, [profile])))
     if document is None or not hidden:
         return document
     kept = [
@@ -102,38 +86,16 @@ def document_for(caller: Caller, profile: DataProfile) -> Document | None:
     }
 
 
-def _hidden(caller: Caller, profile: DataProfile) -> set[str]:
-    """The digests of data beside it that the reader may not read."""
-    teams = readable_team_ids(caller.actor_id)
+def hidden_beside(caller: Caller, rows: Iterable[DataProfile]) -> set[str]:
+    """The ids of dataset versions that stand beside the profiles and that the reader may not read."""
+    named = {str(entry["dataset_version"]) for row in rows for entry in row.settings["against"]}
+    teams = readable_team_ids(caller.actor_id) if named else None
     if teams is None:
         return set()
-    named = {uuid.UUID(entry["dataset_version"]): str(entry["digest"]) for entry in profile.settings["against"]}
     shown = DatasetVersion.objects.filter(pk__in=named, dataset__team_id__in=teams).values_list("pk", flat=True)
-    return {digest for key, digest in named.items() if key not in set(shown)}
+    return named - {str(key) for key in shown}
 
 
-def newest_profile(version: DatasetVersion) -> ProfileFacts | None:
-    """What rules may know of the quality of a dataset version; None where nothing was measured."""
-    return next(iter(_finished(version)), None)
-
-
-def contamination(version: DatasetVersion) -> dict[str, Decimal]:
-    """By digest of other data the share of this version's rows that stand in them, each as newest measured."""
-    found: dict[str, Decimal] = {}
-    for facts in _finished(version):
-        for figure in facts.figures:
-            if figure["metric"] == "rows_seen_share" and figure["value"] is not None:
-                found.setdefault(str(figure["slice"][0]["value"]), Decimal(figure["value"]))
-    return found
-
-
-def _finished(version: DatasetVersion) -> list[ProfileFacts]:
-    """The finished profiles, newest first."""
-    rows = DataProfile.objects.filter(dataset_version=version, digest__isnull=False).order_by("-finished_at", "-pk")
-    found = []
-    for row in rows:
-        document = profile_document(row)
-        if document is not None and row.digest is not None and row.finished_at is not None:
-            column = None if document["label"] is None else str(document["label"]["column"])
-            found.append(ProfileFacts(row.digest, row.finished_at, column, tuple(document["figures"])))
-    return found
+def against_of(profile: DataProfile, hidden: Collection[str]) -> list[str]:
+    """The digests of the data beside it, but for those of the dataset versions that are hidden."""
+    return [str(entry["digest"]) for entry in profile.settings["against"] if entry["dataset_version"] not in hidden]

@@ -13,13 +13,12 @@ from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
 from registry.provenance import licences
 from registry.provenance.models import Dataset, DatasetVersion, Licence, LicenceRuling, Upload
-from registry.provenance.profiles import newest_profile
 from registry.provenance.ruled_terms import terms_in_force
 from registry.provenance.stated import TEXTS, with_corrections
 
 __all__ = [
     "affected_licences", "dataset_versions", "get_dataset", "get_dataset_version", "get_licence", "get_ruling",
-    "licence_in_force", "newest_profile", "parse_reference", "roles_allow", "same_licence", "spelling_of", "terms_in_force",
+    "licence_in_force", "parse_reference", "roles_allow", "same_licence", "spelling_of", "terms_in_force",
     "usable_digests",
 ]  # fmt: skip
 

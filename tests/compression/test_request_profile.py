@@ -19,7 +19,7 @@ from registry.compression import profile_tasks, profiling, services_profiles
 from registry.compression.heartbeat import Held
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from registry.events import Caller
-from registry.provenance import profiles, queries
+from registry.provenance import profiles
 from registry.provenance.models import DataProfile, DatasetVersion
 from tests.compression.situations import events
 from tests.compression.test_api import client
@@ -129,22 +129,6 @@ def test_a_profile_is_measured_sealed_and_read_over_the_api(world: World) -> Non
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_the_newest_profile_and_what_stands_in_other_data_are_facts_for_rules(world: World) -> None:
-    version, training = world.dataset_version(ROWS), world.dataset_version(ROWS[:15], uses=("training",))
-    assert queries.newest_profile(version) is None
-    executed(asked(world, version, against=[training]))
-    newest = executed(asked(world, version, label="label"))
-    facts = queries.newest_profile(version)
-    assert facts is not None
-    assert (facts.digest, facts.label) == (newest.digest, "label")
-    assert str(facts.value("smallest_class_share")) == "0.5"
-    assert facts.value("rows_seen_share_worst") is None
-    assert {digest: str(share) for digest, share in profiles.contamination(version).items()} == {
-        str(training.digest): "0.25"
-    }
-
-
-@pytest.mark.usefixtures("committed_db")
 def test_a_wrong_label_fails_with_the_columns_that_there_are_and_a_name_beyond_ascii_is_looked_for(
     world: World,
 ) -> None:
@@ -183,6 +167,10 @@ def test_what_was_counted_against_data_that_a_reader_may_not_read_is_not_shown_t
     assert [entry["same_rows"] for entry in whole["against"]] == [9]
     assert part["against"] == []
     assert str(foreign.digest) not in json.dumps(part)
+    for name, against in (("ada", [foreign.digest]), ("otto", [])):
+        listed = client(world, name).get(url(row.dataset_version)).json()["items"]
+        assert [entry["against"] for entry in listed] == [against]
+        assert client(world, name).get(f"/api/v1/profiles/{row.pk}").json()["against"] == against
     assert not [figure for figure in part["figures"] if "seen" in figure["metric"]]
     assert len(part["plain"]) == len(part["figures"]) == len(whole["figures"]) - 4
 
