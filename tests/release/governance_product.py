@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime
 from typing import Any, ClassVar
 
+from registry import storage
 from registry.access import services as access
 from registry.access.models import Deputyship, Membership, Role
+from registry.access.queries import system_actor
 from registry.access.services_deputies import appoint_deputy, end_deputyship
 from registry.catalog import services as catalog
 from registry.catalog.manifest import FileSpec
 from registry.catalog.services_corrections import correct_version
 from registry.errors import Problem
-from registry.events import Caller
+from registry.events import Caller, unit
 from registry.oversight import services as oversight
 from registry.oversight.models import Finding
 from registry.oversight.services_proofs import sign_review
@@ -118,8 +120,14 @@ class Product:
         self.versions.append(made)
 
     def _derive(self, who: str, parent: int) -> None:
-        parent_row = self.versions[parent]
-        made = self.world.derived_version(parent_row, seed=8000 + len(self.versions), requested_by=who)
+        person = self.world.cast.people[who]
+        worker = Caller(actor_id=system_actor().pk, via="worker", on_behalf_of=person.pk)
+        weights = storage.store_bytes(self.world.tiny_onnx(8000 + len(self.versions), 32))
+        with unit(worker, role="system") as opened:
+            made = catalog.add_derived_version(
+                opened, model=self.line, parent=self.versions[parent], requested_by=person, operations=["quantized"],
+                files=[FileSpec("model.onnx", "weights", weights.digest)],
+            )  # fmt: skip
         self.versions.append(made)
 
     def _correct(self, who: str, version: int, known: bool) -> None:
