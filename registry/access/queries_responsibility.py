@@ -23,6 +23,11 @@ def hands_of(actor_id: uuid.UUID) -> set[uuid.UUID]:
     return {actor_id, *named, *issued}
 
 
+def is_own(actor_id: uuid.UUID, done_by: uuid.UUID | None) -> bool:
+    """Whether what somebody did is this actor's own work: nobody is their own second person."""
+    return done_by == actor_id or (done_by is not None and done_by in hands_of(actor_id))
+
+
 def behind(accounts: Collection[uuid.UUID]) -> Iterator[tuple[uuid.UUID, Actor]]:
     """(person, service account) for everybody who stands behind one of these accounts."""
     rows = Responsibility.objects.filter(account_id__in=accounts).select_related("account").order_by("pk")

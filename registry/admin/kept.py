@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Model
 
 from registry.access import permissions
+from registry.access.queries_responsibility import is_own
 from registry.admin.acts import ActingAdmin, RecordAct
 from registry.admin.governed import INSTANCE_ONLY, GovernedAdmin
 from registry.admin.site import site
@@ -61,7 +62,7 @@ def _waits(row: Purge) -> bool:
 
 
 def _may_confirm(caller: Caller, row: Purge) -> bool:
-    others = row.requested_by_id != caller.actor_id
+    others = not is_own(caller.actor_id, row.requested_by_id)
     return _waits(row) and others and permissions.may(caller.actor_id, "purge.confirm", team_of_stream(row.stream))
 
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from registry.access import permissions
+from registry.access.queries_responsibility import hands_of
 from registry.errors import Forbidden
 from registry.events import Caller
 from registry.oversight import queries_proofs as proofs
@@ -121,7 +122,8 @@ def subject_url(subject: Subject) -> str:
 
 def waiting_purges(caller: Caller) -> list[Purge]:
     """Purges that the caller could confirm: asked for by somebody else, in a team where the caller may."""
-    rows = [row for row in purging.open_purges(caller) if row.requested_by_id != caller.actor_id]
+    hands = hands_of(caller.actor_id)
+    rows = [row for row in purging.open_purges(caller) if row.requested_by_id not in hands]
     return [row for row in rows if _may_confirm(caller, row)]
 
 

@@ -5,7 +5,8 @@ Rules:
   it by hand and says why;
 - a tier by hand is higher than what the answers give, never lower: who wants less care answers the questions again;
 - less care than before is a compliance officer's to allow; approvals given under another tier are stale;
-- who opened a finding by an act of his own does not close it, nor does who wrote the ruling that opened it.
+- who opened a finding by an act of his own, or stands behind the service account that did, does not close it, nor does who wrote
+  the ruling that opened it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from registry.access import permissions
 from registry.access.models import Actor, Team, Text
 from registry.access.queries import readable_team_ids
+from registry.access.queries_responsibility import is_own
 from registry.access.services import check_slug, new_text
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, emit, unit
@@ -211,9 +213,9 @@ def close_finding(*, actor: Caller, finding: Finding, closure: str) -> Finding:
     team_id = team_of_stream(finding.stream)
     role = permissions.require(actor, "finding.close", team_id)
     _check_filled("closure", closure)
-    if finding.kind in CLOSED_BY_OTHERS and finding.created_by_id == actor.actor_id:
+    if finding.kind in CLOSED_BY_OTHERS and is_own(actor.actor_id, finding.created_by_id):
         raise Forbidden(
-            "Your own act opened this finding; somebody else has to close it.",
+            "Your own act, or that of a service account you stand behind, opened this finding; somebody else has to close it.",
             hint="Ask another approver or a compliance officer.",
             code="own-work",
         )

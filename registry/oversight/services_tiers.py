@@ -16,6 +16,7 @@ from typing import Any
 
 from registry import storage
 from registry.access import permissions
+from registry.access.queries_responsibility import is_own
 from registry.access.services import new_text
 from registry.digests import canonical
 from registry.errors import Conflict, Forbidden, Invalid
@@ -58,7 +59,7 @@ def approve_tier_table(*, actor: Caller, table: TierTable) -> TierTable:
         list(every.values_list("pk"))
         rows = {row.pk: row for row in every.all()}
         row = rows[table.pk]
-        if row.author_id == actor.actor_id:
+        if is_own(actor.actor_id, row.author_id):
             raise Forbidden(
                 "You wrote this tier table; somebody else has to approve it.",
                 hint="Ask a compliance officer, approver or administrator of the instance.",

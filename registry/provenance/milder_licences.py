@@ -4,7 +4,8 @@ Rules:
 - a licence is milder where it answers any term more freely, by the terms in force; what is stricter in every other one changes
   nothing: the two are not weighed against each other;
 - a stricter licence is said by whoever may correct, and counts at once: a caution waits for nobody;
-- a milder one frees what is live already, so it takes two people: who registered or corrected what stands cannot be the one.
+- a milder one frees what is live already, so it takes two people: who registered or corrected what stands, or
+  stands behind the service account that did, cannot be the one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Collection
 
 from registry.access import permissions
+from registry.access.queries_responsibility import hands_of
 from registry.errors import Forbidden
 from registry.events import Caller
 from registry.provenance.licences import ANSWERS, TERMS, TermsDocument
@@ -42,9 +44,9 @@ def require_may_free(
             hint="Give an officer of the team the reason and the text; a stricter licence you may state yourself.",
             code="milder-licence",
         )
-    if actor.actor_id in stated_by:
+    if not hands_of(actor.actor_id).isdisjoint(stated_by):
         raise Forbidden(
-            f"{what} You stated what stands, so somebody else has to say that it is milder.",
+            f"{what} You, or a service account of yours, stated what stands, so somebody else has to say that it is milder.",
             hint="Ask another compliance officer.",
             code="milder-licence-own",
         )

@@ -19,6 +19,7 @@ from django.db.models import Q
 
 from registry.access import permissions
 from registry.access.models import Team
+from registry.access.queries_responsibility import is_own
 from registry.access.services import new_text
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, Unit, current_unit, emit, unit
@@ -187,7 +188,7 @@ def ruled(before: TermsDocument, answers: Mapping[str, TermDocument]) -> TermsDo
 def require_approve(*, actor: Caller, ruling: LicenceRuling) -> str:
     """The role under which the caller may put this ruling in force; Forbidden says why not."""
     role = permissions.require(actor, "ruling.approve", None)
-    if ruling.authored_by_id == actor.actor_id:
+    if is_own(actor.actor_id, ruling.authored_by_id):
         raise Forbidden(
             "You wrote this ruling; somebody else has to approve it.",
             hint="Ask a compliance officer, approver or administrator of the instance.",
@@ -231,7 +232,7 @@ def end_ruling(*, actor: Caller, ruling: LicenceRuling, reason: str) -> LicenceR
         row = _locked(ruling)
         if row.ended_at is not None:
             raise Conflict(f"{_name(row)} has ended already.")
-        if row.in_force_at is not None and row.authored_by_id == actor.actor_id:
+        if row.in_force_at is not None and is_own(actor.actor_id, row.authored_by_id):
             raise Forbidden(
                 "You wrote this ruling, and its end changes terms for every team; somebody else has to end it.",
                 hint="Ask a compliance officer, approver or administrator of the instance, or author another ruling.",

@@ -3,7 +3,8 @@
 Rules:
 - a policy, tier table, ruling on a licence or rule of an alias is in force, and a purge is confirmed, only with the name of who
   approved it beside it: a person with an account in force, who holds a role for that act at that moment, where the act counts;
-- who that is differs from who wrote or asked for it (a constraint of each table says so);
+- who that is did not write or ask for it, and stands behind no service account that did (that they are two rows of people, a
+  constraint of each table says as well);
 - a purge is not confirmed while a legal hold stands on the record or on the model or dataset that it belongs to, and nothing is
   recorded as purged without a confirmed purge.
 What was in force stays on record when its approver leaves: only the step from not in force to in force is looked at.
@@ -16,15 +17,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from registry.access.guards import hands
 from registry.access.permissions import PERMISSIONS
 from registry.guards import Condition
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A row of `table` counts once the column `at` is set, by whom `by` names, under a role for `action`."""
+    """A row of `table`, written by whom `first` names, counts once `at` is set, by whom `by` names, under a role for `action`."""
 
     table: str
+    first: str
     at: str
     by: str
     action: str
@@ -33,12 +36,13 @@ class _Step:
 
 
 _STEPS = (
-    _Step("release_policy", "in_force_at", "approved_by_id", "policy.approve"),
-    _Step("oversight_tier_table", "in_force_at", "approved_by_id", "tier_table.approve"),
-    _Step("provenance_ruling", "in_force_at", "approved_by_id", "ruling.approve"),
-    _Step("release_alias_rule", "in_force_at", "approved_by_id", "alias_rule.approve", "NEW.team_id"),
+    _Step("release_policy", "author_id", "in_force_at", "approved_by_id", "policy.approve"),
+    _Step("oversight_tier_table", "author_id", "in_force_at", "approved_by_id", "tier_table.approve"),
+    _Step("provenance_ruling", "authored_by_id", "in_force_at", "approved_by_id", "ruling.approve"),
+    _Step("release_alias_rule", "author_id", "in_force_at", "approved_by_id", "alias_rule.approve", "NEW.team_id"),
     _Step(
         "release_purge",
+        "requested_by_id",
         "confirmed_at",
         "confirmed_by_id",
         "purge.confirm",
@@ -66,6 +70,10 @@ def _conditions() -> Iterator[Condition]:
         yield Condition(
             f"{step.table}_second_later", step.table, f"OLD.{step.at} IS NULL AND {unheld}", told, on="UPDATE"
         )
+        own = f"NEW.{step.at} IS NOT NULL AND NEW.{step.first} IN {hands(f'NEW.{step.by}')}"
+        told = "who stands behind the service account that began it is no second person"
+        yield Condition(f"{step.table}_own", step.table, own, told)
+        yield Condition(f"{step.table}_own_later", step.table, f"OLD.{step.at} IS NULL AND {own}", told, on="UPDATE")
     confirmed = "OLD.confirmed_at IS NULL AND NEW.confirmed_at IS NOT NULL"
     yield Condition(
         "release_purge_held",

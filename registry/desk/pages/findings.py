@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from registry.access import permissions
 from registry.access.models import Actor
+from registry.access.queries_responsibility import is_own
 from registry.catalog.models import RegisteredModel
 from registry.desk.forms import ReasonField
 from registry.desk.http import Act, Context, Page
@@ -104,7 +105,7 @@ class FindingPage(Page):
             "notes": queries_findings.notes_of(row),
             "may_work": works and row.closed_at is None,
             "may_close": permissions.may(caller.actor_id, "finding.close", team_id) and row.closed_at is None,
-            "own_act": row.kind in services.CLOSED_BY_OTHERS and row.created_by_id == caller.actor_id,
+            "own_act": row.kind in services.CLOSED_BY_OTHERS and is_own(caller.actor_id, row.created_by_id),
             "assign": AssignForm(prefix="assign"),
         }
 

@@ -15,6 +15,7 @@ from django.urls import reverse
 
 from registry.access import permissions
 from registry.access.http import caller_of
+from registry.access.queries_responsibility import is_own
 from registry.desk.forms import ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.kept import allowed, subject_url
@@ -191,7 +192,7 @@ class PurgePage(Page):
             "state": state_of(row),
             "going": purging.going(subject, referred_by_ledger(row)) if waits else None,
             "may_confirm": waits
-            and row.requested_by_id != caller.actor_id
+            and not is_own(caller.actor_id, row.requested_by_id)
             and permissions.may(caller.actor_id, "purge.confirm", subject.team_id),
             "may_withdraw": waits and allowed(caller, "purge.request", subject),
         }

@@ -14,6 +14,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.urls import reverse
 
 from registry.access import permissions
+from registry.access.queries_responsibility import is_own
 from registry.catalog import queries as catalog
 from registry.catalog.affected import affected_by_ruling
 from registry.catalog.models import Completeness
@@ -199,7 +200,7 @@ class RulingPage(Page):
         ruling = queries.get_ruling(kwargs["ruling"])
         state = ruling_state(ruling)
         registered = queries.terms_in_force([ruling.licence_id])[ruling.licence_id]["answers"]
-        own = ruling.authored_by_id == caller.actor_id
+        own = is_own(caller.actor_id, ruling.authored_by_id)
         may_approve = permissions.may(caller.actor_id, "ruling.approve", None)
         return {
             "ruling": ruling,
@@ -207,7 +208,8 @@ class RulingPage(Page):
             "terms": [(TERM_NAMES[t], registered[t], ruling.terms["answers"][t]) for t in TERMS],
             "reach": _named(reach_body(caller, affected_by_ruling(ruling))) if state == "waiting" else None,
             "may_approve": may_approve and not own and state == "waiting",
-            "may_end": state in ("waiting", "in-force") and (may_approve or (own and state == "waiting")),
+            "may_end": (state == "waiting" and (may_approve or ruling.authored_by_id == caller.actor_id))
+            or (state == "in-force" and may_approve and not own),
             "own": own,
         }
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from registry.access import permissions
 from registry.access.models import Team
 from registry.access.queries import get_team, readable
+from registry.access.queries_responsibility import is_own
 from registry.desk.forms import DocumentField
 from registry.desk.http import Act, Context, FormPage, Page
 from registry.errors import NotFound
@@ -80,7 +81,7 @@ class PolicyPage(Page):
             "other": other,
             "differences": told,
             "document": json.dumps(rules.document, indent=1, ensure_ascii=False),
-            "own": row.author_id == caller.actor_id,
+            "own": is_own(caller.actor_id, row.author_id),
             "may_approve": permissions.may(caller.actor_id, "policy.approve", None),
             "may_author": permissions.may(caller.actor_id, "policy.author", None),
             "may_try": bool(_scopes(caller)),
@@ -126,7 +127,7 @@ class DryRunPolicy(Page):
             "found": found,
             "changed": changed[:_ROWS_SHOWN],
             "more": max(0, len(changed) - _ROWS_SHOWN),
-            "own": row.author_id == caller.actor_id,
+            "own": is_own(caller.actor_id, row.author_id),
             "may_approve": permissions.may(caller.actor_id, "policy.approve", None),
         }
 

@@ -13,6 +13,7 @@ from registry.access import permissions
 from registry.access.models import Role
 from registry.access.permissions import PERMISSIONS
 from registry.access.queries import get_readable, get_team
+from registry.access.queries_responsibility import hands_of
 from registry.desk.forms import AliasField
 from registry.desk.http import Act, Context, Page
 from registry.events import Caller
@@ -56,7 +57,7 @@ class AliasRights(Page):
             "team": team,
             "rights": [(alias, list(rows)) for alias, rows in groupby(rights, key=lambda row: row[0].alias)],
             "rules": rules,
-            "me": caller.actor_id,
+            "mine": hands_of(caller.actor_id),
             "may_author": permissions.may(caller.actor_id, "alias_rule.author", team.pk),
             "may_approve": permissions.may(caller.actor_id, "alias_rule.approve", team.pk),
             "form": RuleForm(),

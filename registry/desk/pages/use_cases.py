@@ -12,6 +12,7 @@ from django.urls import reverse
 from registry.access import permissions
 from registry.access.models import Team
 from registry.access.queries import get_team, readable
+from registry.access.queries_responsibility import is_own
 from registry.catalog.models import RegisteredModel
 from registry.desk.forms import DocumentField, ReasonField
 from registry.desk.http import Act, Context, FormPage, Page
@@ -195,7 +196,7 @@ class TierTablePage(Page):
             "state": table_state(row),
             "questionnaire": table,
             "document": json.dumps(table.document, indent=1, ensure_ascii=False),
-            "own": row.author_id == caller.actor_id,
+            "own": is_own(caller.actor_id, row.author_id),
             "may_approve": may_approve,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from registry.access import permissions
 from registry.access.models import Role, Team
 from registry.access.permissions import PERMISSIONS
+from registry.access.queries_responsibility import is_own
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, emit, unit
 from registry.release.alias_rules import ACTS
@@ -40,7 +41,7 @@ def approve_alias_rule(*, actor: Caller, rule: AliasRule) -> AliasRule:
     by = permissions.require(actor, "alias_rule.approve", rule.team_id)
     with unit(actor, role=by) as opened:
         row = AliasRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
-        if row.author_id == actor.actor_id:
+        if is_own(actor.actor_id, row.author_id):
             raise Forbidden(
                 "You wrote this rule; somebody else has to approve it.",
                 hint="Ask a compliance officer, approver or administrator.",
@@ -62,7 +63,7 @@ def end_alias_rule(*, actor: Caller, rule: AliasRule) -> AliasRule:
         row = AliasRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         if row.ended_at is not None:
             raise Conflict("The rule was ended already.")
-        if row.in_force_at is not None and row.author_id == actor.actor_id:
+        if row.in_force_at is not None and is_own(actor.actor_id, row.author_id):
             raise Forbidden("You wrote this rule; somebody else has to end it.", code="own-alias-rule")
         row.ended_at = opened.now
         row.save(update_fields=["ended_at"])

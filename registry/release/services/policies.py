@@ -6,6 +6,7 @@ from typing import Any
 
 from registry import storage
 from registry.access import permissions
+from registry.access.queries_responsibility import is_own
 from registry.access.services import check_slug
 from registry.digests import canonical
 from registry.errors import Conflict, Forbidden, Invalid
@@ -50,7 +51,7 @@ def approve_policy(*, actor: Caller, policy: Policy) -> Policy:
         list(every.values_list("pk"))
         rows = {row.pk: row for row in every.all()}
         row = rows[policy.pk]
-        if row.author_id == actor.actor_id:
+        if is_own(actor.actor_id, row.author_id):
             raise Forbidden(
                 "You wrote this policy; somebody else has to approve it.",
                 hint="Ask a compliance officer, approver or administrator of the instance.",
@@ -80,7 +81,7 @@ def end_policy(*, actor: Caller, policy: Policy) -> Policy:
     role = permissions.require(actor, "policy.approve", None)
     with unit(actor, role=role) as opened:
         row = Policy.objects.select_for_update(no_key=True).get(pk=policy.pk)
-        if row.author_id == actor.actor_id:
+        if is_own(actor.actor_id, row.author_id):
             raise Forbidden("You wrote this policy; somebody else has to end it.", code="own-policy")
         if row.in_force_at is None or row.ended_at is not None:
             raise Conflict(f"{row} is not in force.")

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from registry import storage
 from registry.access import permissions
+from registry.access.queries_responsibility import is_own
 from registry.access.services import new_text
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.errors import Conflict, Forbidden, Invalid
@@ -69,7 +70,7 @@ def confirm_purge(*, actor: Caller, purge: Purge, kept: set[str] | None = None) 
     """
     subject = purging.subject_of_purge(purge)
     role = permissions.require(actor, "purge.confirm", subject.team_id)
-    if purge.requested_by_id == actor.actor_id:
+    if is_own(actor.actor_id, purge.requested_by_id):
         raise Forbidden(
             "You asked for this purge; somebody else has to confirm it.",
             hint="Ask another compliance officer or administrator.",

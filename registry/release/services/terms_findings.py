@@ -4,7 +4,8 @@ Rules:
 - one open finding for a move of an alias: the newest change is read on the version's page, not in a pile of findings;
 - it is written in the unit that changed the terms, whoever's model it is; nobody else's names stand in it;
 - it says for how long admission goes on where the policy does not allow these terms, and is due by then;
-- nobody closes it who, since it was opened, wrote or approved a ruling on a licence of the lineage, or corrected what stands in it.
+- nobody closes it who, since it was opened, wrote or approved a ruling on a licence of the lineage, or corrected what stands in it,
+  in person or by a service account.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Collection, Sequence
 
 from django.db.models import OuterRef, Q, Subquery
 
+from registry.access.queries_responsibility import hands_of
 from registry.access.services import new_text
 from registry.catalog.affected import Affected
 from registry.catalog.models import Correction, ModelVersion
@@ -71,8 +73,9 @@ def refuse_changer(finding: Finding, actor: Caller) -> None:
     newest = AliasAssignment.objects.filter(alias=OuterRef("alias")).order_by("-number").values("pk")[:1]
     served = Q(pk=Subquery(newest), model_id=model_id) | Q(pk=finding.about)
     moves = AliasAssignment.objects.filter(served, version__isnull=False).select_related("version__model__team")
+    hands = hands_of(actor.actor_id)
     for version in {move.version_id: move.version for move in moves}.values():
-        if version is not None and _changed_terms(actor.actor_id, version, finding.created_at):
+        if version is not None and _changed_terms(hands, version, finding.created_at):
             raise Forbidden(
                 "You wrote, approved or corrected what changed these terms; somebody else has to close the finding.",
                 hint="Ask another approver or a compliance officer.",
@@ -80,17 +83,17 @@ def refuse_changer(finding: Finding, actor: Caller) -> None:
             )
 
 
-def _changed_terms(person: uuid.UUID, version: ModelVersion, since: datetime.datetime) -> bool:
+def _changed_terms(hands: Collection[uuid.UUID], version: ModelVersion, since: datetime.datetime) -> bool:
     ancestry = load_ancestors(version)
     versions = [version.pk, *(parent.pk for parent in ancestry.parents)]
     data = {edge.dataset_version_id for edge in ancestry.edges if edge.dataset_version_id}
-    if Correction.objects.filter(version__in=versions, corrected_by_id=person, corrected_at__gte=since).exists():
+    if Correction.objects.filter(version__in=versions, corrected_by__in=hands, corrected_at__gte=since).exists():
         return True
     if DatasetCorrection.objects.filter(
-        dataset_version__in=data, corrected_by_id=person, corrected_at__gte=since
+        dataset_version__in=data, corrected_by__in=hands, corrected_at__gte=since
     ).exists():
         return True
-    rulings = LicenceRuling.objects.filter(Q(authored_by_id=person) | Q(approved_by_id=person), in_force_at__gte=since)
+    rulings = LicenceRuling.objects.filter(Q(authored_by__in=hands) | Q(approved_by__in=hands), in_force_at__gte=since)
     expressions = set(rulings.values_list("licence__expression", flat=True))
     return bool(expressions) and bool(expressions & _expressions(versions, data))
 
