@@ -39,15 +39,30 @@ def author_tier_table(*, actor: Caller, document: Mapping[str, Any]) -> TierTabl
         ) from None
     stored = storage.store_bytes(canonical(document))
     with unit(actor, role=role) as opened:
-        newest = TierTable.objects.order_by("-number").first()
-        if newest is not None and newest.digest == stored.digest:
-            raise Conflict(f"The {newest} has exactly this content.", hint="Approve that one, or change something.")
+        rows = list(TierTable.objects.order_by("-number"))
+        newest = rows[0] if rows else None
+        _refuse_same(rows, stored.digest)
         row = TierTable.objects.create(
             number=newest.number + 1 if newest else 1, digest=stored.digest, size_bytes=stored.size_bytes,
             author_id=actor.actor_id, created_at=opened.now,
         )  # fmt: skip
         emit("tier_table.authored", row, team=None, refs=[Ref("tier_table", stored.digest, stored.size_bytes)])
         return row
+
+
+def _refuse_same(rows: Sequence[TierTable], digest: str) -> None:
+    """Conflict where this content is in force or can still be approved. What was superseded or overtaken is written anew."""
+    judging = next((row for row in rows if row.in_force_at is not None and row.ended_at is None), None)
+    for row in rows:
+        if row.digest != digest or row.ended_at is not None:
+            continue
+        if row == judging:
+            raise Conflict(f"The {row} has exactly this content and is in force.", hint="Change something.")
+        if judging is None or row.number > judging.number:
+            raise Conflict(
+                f"The {row} has exactly this content and waits.",
+                hint=f"Somebody other than its author approves it: `pressmark approve-tier-table {row.number}`.",
+            )
 
 
 def approve_tier_table(*, actor: Caller, table: TierTable) -> TierTable:

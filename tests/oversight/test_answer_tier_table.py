@@ -124,8 +124,15 @@ def test_a_table_gives_no_tier_until_somebody_other_than_its_author_approves_it(
     assert queries_tiers.tier_table_in_force() == written
     with pytest.raises(Conflict, match="approved already"):
         services_tiers.approve_tier_table(actor=world.officer(), table=written)
-    with pytest.raises(Conflict, match="exactly this content"):
+    with pytest.raises(Conflict, match="exactly this content and is in force"):
         services_tiers.author_tier_table(actor=world.cast.root, document=tiers.ready_made())
+    other = {**tiers.ready_made(), "title": "Another title"}
+    second = services_tiers.author_tier_table(actor=world.cast.root, document=other)
+    with pytest.raises(Conflict, match="exactly this content and waits"):
+        services_tiers.author_tier_table(actor=world.cast.root, document=other)
+    services_tiers.approve_tier_table(actor=world.officer(), table=second)
+    again = services_tiers.author_tier_table(actor=world.cast.root, document=tiers.ready_made())
+    assert (again.number, again.digest) == (3, written.digest), "what was superseded is written anew"
 
 
 @pytest.mark.db_guarantee

@@ -102,6 +102,21 @@ def test_the_same_content_twice_and_an_approval_twice_are_conflicts(world: World
         services.approve_policy(actor=world.officer(), policy=row)
 
 
+def test_what_has_ended_or_was_overtaken_is_written_anew_and_what_waits_is_approved(world: World) -> None:
+    first = authored(world)
+    with pytest.raises(Conflict, match="limited@1 has exactly this content and waits") as refused:
+        authored(world)
+    assert "approve-policy limited@1" in (refused.value.hint or "")
+    services.approve_policy(actor=world.officer(), policy=first)
+    with pytest.raises(Conflict, match="limited@1 has exactly this content and is in force"):
+        authored(world)
+    services.end_policy(actor=world.officer(), policy=first)
+    overtaken, newer = authored(world), authored(world, tier="minimal")
+    assert (str(overtaken), overtaken.digest) == ("limited@2", first.digest)
+    services.approve_policy(actor=world.officer(), policy=newer)
+    assert str(authored(world)) == "limited@4", "limited@2 can be approved no more: limited@3 is newer and in force"
+
+
 def test_a_policy_that_was_ended_judges_no_more(world: World) -> None:
     row = world.policy()
     services.end_policy(actor=world.officer(), policy=row)

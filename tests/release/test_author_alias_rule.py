@@ -82,6 +82,18 @@ def test_the_database_refuses_a_rule_approved_by_its_author(world: World) -> Non
         AliasRule.objects.filter(pk=rule.pk).update(approved_by=rule.author_id, in_force_at=timezone.now())
 
 
+def test_an_ended_rule_is_written_anew_and_one_that_stands_says_how_it_stands(world: World, cast: Cast) -> None:
+    first = written(world)
+    with pytest.raises(Conflict, match="it waits") as refused:
+        written(world)
+    assert str(first.pk) in (refused.value.hint or "")
+    approve_alias_rule(actor=cast.root, rule=first)
+    with pytest.raises(Conflict, match="is in force"):
+        written(world)
+    end_alias_rule(actor=cast.root, rule=first)
+    assert written(world).pk != first.pk
+
+
 def test_the_same_rule_twice_an_unknown_act_and_a_strangers_rule_are_refused(world: World, cast: Cast) -> None:
     written(world)
     with pytest.raises(Conflict, match="such a rule already"):

@@ -27,8 +27,14 @@ def author_alias_rule(*, actor: Caller, team: Team, alias: str, action: str, rol
         )
     with unit(actor, role=by) as opened:
         Team.objects.select_for_update(no_key=True).get(pk=team.pk)
-        if AliasRule.objects.filter(team=team, alias=alias, action=action, role=role, ended_at=None).exists():
-            raise Conflict("There is such a rule already.", hint="Approve or end that one.")
+        same = AliasRule.objects.filter(team=team, alias=alias, action=action, role=role, ended_at=None).first()
+        if same is not None:
+            if same.in_force_at is not None:
+                raise Conflict("There is such a rule already, and it is in force.", hint="It narrows the act as it is.")
+            raise Conflict(
+                "There is such a rule already; it waits.",
+                hint=f"Somebody other than its author approves it: `pressmark approve-alias-rule {same.pk}`.",
+            )
         row = AliasRule.objects.create(
             team=team, alias=alias, action=action, role=role, author_id=actor.actor_id, created_at=opened.now
         )

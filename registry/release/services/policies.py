@@ -30,9 +30,9 @@ def author_policy(*, actor: Caller, slug: str, document: dict[str, Any]) -> Poli
         ) from None
     stored = storage.store_bytes(canonical(document))
     with unit(actor, role=role) as opened:
-        newest = Policy.objects.filter(slug=slug).order_by("-number").first()
-        if newest is not None and newest.digest == stored.digest:
-            raise Conflict(f"{newest} has exactly this content.", hint="Approve that one, or change something.")
+        rows = list(Policy.objects.filter(slug=slug).order_by("-number"))
+        newest = rows[0] if rows else None
+        _refuse_same(rows, stored.digest)
         policy = Policy.objects.create(
             slug=slug, number=newest.number + 1 if newest else 1, digest=stored.digest, size_bytes=stored.size_bytes,
             author_id=actor.actor_id, created_at=opened.now,
@@ -76,8 +76,23 @@ def approve_policy(*, actor: Caller, policy: Policy) -> Policy:
         return row
 
 
+def _refuse_same(rows: list[Policy], digest: str) -> None:
+    """Conflict where this content is in force or can still be approved. What has ended, or was overtaken, is written anew."""
+    judging = next((row for row in rows if row.in_force_at is not None and row.ended_at is None), None)
+    for row in rows:
+        if row.digest != digest or row.ended_at is not None:
+            continue
+        if row == judging:
+            raise Conflict(f"{row} has exactly this content and is in force.", hint="Change something, or leave it so.")
+        if judging is None or row.number > judging.number:
+            raise Conflict(
+                f"{row} has exactly this content and waits.",
+                hint=f"Somebody other than its author approves it: `pressmark approve-policy {row}`.",
+            )
+
+
 def end_policy(*, actor: Caller, policy: Policy) -> Policy:
-    """Take a policy out of force. Releases of its tiers are blocked until another one is approved."""
+    """Take a policy out of force. Releases of its tiers are blocked until another one, or the same one anew, is approved."""
     role = permissions.require(actor, "policy.approve", None)
     with unit(actor, role=role) as opened:
         row = Policy.objects.select_for_update(no_key=True).get(pk=policy.pk)
