@@ -22,9 +22,11 @@ LOCK = "serve.lock"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--web-workers", type=int, default=2)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; without it, this machine alone can reach it"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; without it, 8000")
+    parser.add_argument("--web-workers", type=int, default=2, help="web processes; without it, 2")
 
 
 @dataclass

@@ -88,7 +88,7 @@ def test_who_made_it_cannot_break_the_glass_on_the_page(visit: Visit, released: 
 
 
 def test_a_drill_is_gone_through_and_shown_with_its_age(visit: Visit, released: Scene) -> None:
-    assert "Nobody has gone through a roll-back of production yet." in visit("otto").reads(
+    assert "No drill of a roll-back of production yet." in visit("otto").reads(
         reverse("desk:model", args=MODEL)
     )
     answer = visit("otto").post(reverse("desk:drill-rollback", args=ALIAS))
