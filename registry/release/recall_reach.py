@@ -4,7 +4,8 @@ Rules:
 - a recall of data reaches whatever was made with those rows, under any name; of a licence, whatever is stated to be under an
   expression that names it, or was made with data under it; of a version, that version; and then all descendants, over any edge;
 - files with the same weights are the same work: bringing them again under another name takes nothing out of a recall;
-- whoever is named a parent, or has the rows, by digest alone is reached as well;
+- whoever is named a parent, or has the rows, by digest alone is reached as well; but data whose bytes were never here are what
+  their team says they are: what another team recorded under the same digest stays out, else whoever knows a digest could stop it;
 - names are for readers of a team; who may recall gets the numbers of all teams, everybody else those of his own.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 
 from registry.access.queries import readable_team_ids
 from registry.catalog import queries as catalog
@@ -25,7 +26,7 @@ from registry.events import Caller
 from registry.oversight.queries import team_of_stream
 from registry.provenance.dataset_files import states_holding, states_within
 from registry.provenance.licences import parts_of
-from registry.provenance.models import DatasetVersion, Licence
+from registry.provenance.models import DatasetVersion, Licence, Source
 from registry.provenance.stated import TEXTS, stated_data, states_under
 from registry.provenance.subjects import Subject
 from registry.release.models import AliasAssignment
@@ -47,7 +48,8 @@ def reached_by(kind: str, about: uuid.UUID) -> dict[uuid.UUID, int]:
     The steps are the fewest over recorded edges; below files with the same weights they are counted from the nearest of these.
     """
     if kind == RecallKind.DATASET_VERSION:
-        return _closed({}, same_rows(about))
+        data = DatasetVersion.objects.select_related("dataset").get(pk=about)
+        return _closed({}, same_rows(about)) if data.source == Source.MEASURED else _made_with_declared(data)
     if kind == RecallKind.LICENCE:
         licences = licences_naming(Licence.objects.get(pk=about).expression)
         return _closed(dict.fromkeys(_stated_under(licences), 0), states_under(licences))
@@ -57,6 +59,16 @@ def reached_by(kind: str, about: uuid.UUID) -> dict[uuid.UUID, int]:
         "Only a version of a dataset or of a model, or a licence, can be recalled.",
         hint="Write for example dataset_version:team/rows@1, version:team/model@3 or licence:CC-BY-NC-4.0.",
     )
+
+
+def _made_with_declared(data: DatasetVersion) -> dict[uuid.UUID, int]:
+    """What was made with data elsewhere: by whoever named one of its team's records, and by its team where it wrote the digest."""
+    team = data.dataset.team_id
+    same = DatasetVersion.objects.filter(pk__in=same_rows(data.pk), dataset__team_id=team)
+    digests = {digest for digest in (data.digest, data.document_digest) if digest}
+    outside = Q(parent=None, dataset_version=None, parent_digest__in=digests, model__team_id=team)
+    children = Edge.objects.filter(Q(dataset_version__in=same) | outside).values_list("child_id", flat=True)
+    return {key: steps + 1 for key, steps in _closed(dict.fromkeys(children, 0), set()).items()}
 
 
 def _closed(starts: dict[uuid.UUID, int], data: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
@@ -221,20 +233,28 @@ def recalls_met_by(version: ModelVersion) -> dict[uuid.UUID, int]:
     met: dict[uuid.UUID, int] = {}
     _nearer(met, ((row, steps + 1) for row, steps in parents.values_list("recall_id", "distance")))
     _nearer(met, twins.exclude(version=version).values_list("recall_id", "distance"))
-    data = DatasetVersion.objects.filter(
-        Q(pk__in={d for _, d, _ in edges if d}) | Q(digest__in=digests) | Q(document_digest__in=digests)
+    by_id = {d for _, d, _ in edges if d}
+    data = DatasetVersion.objects.select_related("dataset", "licence", *TEXTS).filter(
+        Q(pk__in=by_id) | Q(digest__in=digests) | Q(document_digest__in=digests)
     )
-    _nearer(met, ((key, 1) for key in _of_data(data)))
+    said_by: dict[uuid.UUID, list[DatasetVersion]] = {}
+    for state in data:
+        team = state.dataset.team_id if state.pk in by_id else version.model.team_id
+        said_by.setdefault(team, []).append(state)
+    for team, states in said_by.items():
+        _nearer(met, ((key, 1) for key in _of_data(states, team)))
     _nearer(met, ((key, 0) for key in _of_licences({catalog.stated([version.pk])[version.pk].licence_id})))
     return met
 
 
-def _of_data(data: QuerySet[DatasetVersion]) -> set[uuid.UUID]:
-    rows = list(data.select_related("licence", *TEXTS))
-    found = Recall.objects.filter(kind=RecallKind.DATASET_VERSION, about__in=states_within(rows), ended_at=None)
-    return set(found.values_list("pk", flat=True)) | _of_licences(
-        {said.licence.pk for said in stated_data(rows).values()}
-    )
+def _of_data(states: Sequence[DatasetVersion], team: uuid.UUID) -> set[uuid.UUID]:
+    """Recalls of these states, or of rows in them; of what was declared only those of the team whose word is counted."""
+    open_rows = Recall.objects.filter(kind=RecallKind.DATASET_VERSION, about__in=states_within(states), ended_at=None)
+    about = dict(open_rows.values_list("pk", "about"))
+    counted = DatasetVersion.objects.filter(Q(source=Source.MEASURED) | Q(dataset__team_id=team), pk__in=about.values())
+    recalled = set(counted.values_list("pk", flat=True))
+    found = {key for key, state in about.items() if state in recalled}
+    return found | _of_licences({said.licence.pk for said in stated_data(states).values()})
 
 
 def _of_licences(licences: set[uuid.UUID]) -> set[uuid.UUID]:
