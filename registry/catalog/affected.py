@@ -9,15 +9,15 @@ Rules:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db.models import Q
 
 from registry.access.queries import readable_team_ids
 from registry.catalog.closure import EVERYTHING, id_of, raw_of
-from registry.catalog.descendants import descendants_of
+from registry.catalog.descendants import Starts, descendants_of, descendants_of_each
 from registry.catalog.models import Correction, ModelVersion
 from registry.catalog.stated import stated
 from registry.catalog.terms_along import Made, read_answers, read_sources
@@ -26,9 +26,10 @@ from registry.events import Caller
 from registry.provenance.licences import TERMS, TermsDocument
 from registry.provenance.models import DatasetVersion, Licence, LicenceRuling
 from registry.provenance.queries import affected_licences, terms_in_force
-from registry.provenance.stated import StatedData, states_under
+from registry.provenance.stated import StatedData, licences_of_states, states_under
 
 _BATCH = 5000
+K = TypeVar("K", bound=Hashable)
 
 
 class Change(NamedTuple):
@@ -67,6 +68,25 @@ def dependents_of(licence_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     carriers = _carriers(licence_ids)
     data = states_under(licence_ids)
     return dict(descendants_of(version_ids=carriers, dataset_version_ids=data)) | dict.fromkeys(carriers, 0)
+
+
+class Dependents(NamedTuple):
+    """What a licence reaches: versions, and states of data that are under it."""
+
+    versions: set[uuid.UUID]
+    data: set[uuid.UUID]
+
+
+def dependents_of_each(groups: Mapping[K, Collection[uuid.UUID]]) -> dict[K, Dependents]:
+    """`dependents_of` for several groups of licences at once: the lineage is walked one time for all of them."""
+    every = {key for keys in groups.values() for key in keys}
+    carriers, states = _carriers(every), licences_of_states(every)
+    starts = {
+        name: Starts({v for v, key in carriers.items() if key in keys}, {s for s, key in states.items() if key in keys})
+        for name, keys in groups.items()
+    }
+    below = descendants_of_each(starts)
+    return {name: Dependents(below[name] | set(each.versions), set(each.data)) for name, each in starts.items()}
 
 
 def affected_by_correction(version: ModelVersion, licence: Licence) -> list[Affected]:
@@ -108,14 +128,14 @@ def affected_by_data(dataset_version: DatasetVersion) -> list[Affected]:
     return _rows(distances, dict.fromkeys(distances, ()))
 
 
-def _carriers(licences: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """The versions that are stated to be under one of the licences."""
+def _carriers(licences: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """The versions that are stated to be under one of the licences, each with that licence."""
     corrected = Correction.objects.filter(licence_id__in=licences).values("version_id")
     found = set(
         ModelVersion.objects.filter(Q(licence_id__in=licences) | Q(pk__in=corrected)).values_list("pk", flat=True)
     )
     known = stated(found)
-    return {key for key in found if known[key].licence_id in licences}
+    return {key: known[key].licence_id for key in found if known[key].licence_id in licences}
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,17 @@ def with_corrections(rows: QuerySet[DatasetVersion]) -> QuerySet[DatasetVersion]
 
 def states_under(licence_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """The states of data that are stated to be under one of the licences."""
+    return set(licences_of_states(licence_ids))
+
+
+def licences_of_states(licence_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """The same, each with the licence that is stated."""
     corrected = DatasetCorrection.objects.filter(licence_id__in=licence_ids).values("dataset_version_id")
     rows = DatasetVersion.objects.filter(Q(licence_id__in=licence_ids) | Q(pk__in=corrected))
     under = dict(rows.values_list("pk", "licence_id"))
     said = DatasetCorrection.objects.filter(dataset_version_id__in=rows.values("pk"), licence__isnull=False)
     under |= dict(said.order_by("number").values_list("dataset_version_id", "licence_id"))
-    return {key for key, licence in under.items() if licence in licence_ids}
+    return {key: licence for key, licence in under.items() if licence in licence_ids}
 
 
 def corrections_of(version: DatasetVersion) -> QuerySet[DatasetCorrection]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
 from registry.access.models import Team
+from registry.release.terms_queue import waiting_licences
 from tests.provenance.http import client_for, make_eve_engineer_of
 from tests.provenance.test_author_ruling import author, opinion, own_licence
 from tests.world import World
@@ -85,3 +89,24 @@ def test_data_names_everything_that_was_made_with_it(world: World) -> None:
     world.derived_version(world.version(world.model("net")), data=[data])
     found = client_for(world.cast, "ada").get(f"{API}/teams/search/datasets/rows/versions/1/affected").json()
     assert [row["version"] for row in found["shown"]] == ["search/net@2"]
+
+
+def test_the_lineage_is_walked_once_however_many_licences_wait(world: World) -> None:
+    """Of each the numbers are its own all the same: a version that two of them reach counts for both."""
+
+    def asked() -> tuple[int, dict[str, tuple[int, int, int]]]:
+        with CaptureQueriesContext(connection) as queries:
+            rows = waiting_licences(world.cast.root)
+        return len(queries), {row.licence.expression: (row.versions, row.data, row.live) for row in rows}
+
+    parent = world.version(world.model("net"), licence="Zlib")
+    world.derived_version(parent)
+    rows = world.dataset_version(licence="Artistic-2.0")
+    world.derived_version(parent, seed=9, data=[rows])
+    few, found = asked()
+    assert found == {"Zlib": (3, 0, 0), "Artistic-2.0": (1, 1, 0)}
+    for number, name in enumerate(("Vim", "Ruby", "PHP-3.01", "Python-2.0")):
+        world.version(seed=20 + number, licence=name)
+    many, found = asked()
+    assert (found["Zlib"], found["Artistic-2.0"], found["Vim"]) == ((3, 0, 0), (1, 1, 0), (1, 0, 0))
+    assert (len(found), many) == (6, few)
