@@ -28,7 +28,15 @@ from compression_engine.profile_figures import (
 )
 from compression_engine.profile_folder import read_table
 from compression_engine.profile_labels import Classes, LabelFacts, classes_of, suspected_errors
-from compression_engine.profile_rows import EXAMPLES_MAX, Overlap, Repeats, added_and_removed, overlap, repeats
+from compression_engine.profile_rows import (
+    EXAMPLES_MAX,
+    FileOverlap,
+    Overlap,
+    Repeats,
+    added_and_removed,
+    overlap,
+    repeats,
+)
 from compression_engine.profile_table import Table
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Measurement
@@ -135,11 +143,11 @@ def _document(
     figures: Sequence[Measurement],
 ) -> dict[str, JSON]:
     return {
-        "against": [_overlap(other) for other in others],
+        "against": [_overlap(other, several=bool(table.files)) for other in others],
         "columns": [_column(entry) for entry in facts],
         "data": {
             "broken": [_short(entry) for entry in table.broken], "broken_rows": table.broken_count, "counted": table.counted,
-            "digest": table.digest, "rows": len(table), "size_bytes": table.size_bytes,
+            "digest": table.digest, "rows": len(table), "size_bytes": table.size_bytes, **_files(table),
         },
         "engine": {"name": "compression_engine", "version": ENGINE_VERSION},
         "environment": environment(1),
@@ -175,8 +183,8 @@ def _column(facts: ColumnFacts) -> dict[str, JSON]:
     }
 
 
-def _overlap(found: Overlap) -> dict[str, JSON]:
-    """Pairs are a row here and a row there."""
+def _overlap(found: Overlap, *, several: bool) -> dict[str, JSON]:
+    """Pairs are a row here and a row there. Of several files those are named that share a row."""
     return {
         "columns": [_short(name) for name in found.columns],
         "digest": found.digest,
@@ -187,7 +195,22 @@ def _overlap(found: Overlap) -> dict[str, JSON]:
         "same_pairs": found.same_pairs,
         "same_rows": found.same,
         "same_rows_without_identifiers": found.same_without,
+        **({"files": [_file_overlap(one) for one in found.files]} if several else {}),
     }
+
+
+def _file_overlap(found: FileOverlap) -> dict[str, JSON]:
+    return {
+        "digest": found.digest,
+        "near_rows": found.near,
+        "same_rows": found.same,
+        "same_rows_without_identifiers": found.same_without,
+    }
+
+
+def _files(table: Table) -> dict[str, JSON]:
+    """Of several files each with its rows, in their order; of one alone nothing more is to say."""
+    return {"files": [{"digest": digest, "rows": rows} for digest, rows in table.files]} if table.files else {}
 
 
 def _labels(label: str, classes: Classes | None, doubted: LabelFacts) -> dict[str, JSON]:

@@ -52,7 +52,9 @@ def _read_folder(folder: Path) -> Table:
     size_bytes = sum(t.size_bytes for t in tables.values())
     count = sum(t.broken_count for t in tables.values())
     rows = sum(len(t) for t in tables.values())
-    return Table(digest, size_bytes, columns, rows, broken=tuple(broken[:_BROKEN_MAX]), broken_count=count)
+    parts = tuple((t.digest, len(t)) for t in tables.values())
+    shown = tuple(broken[:_BROKEN_MAX])
+    return Table(digest, size_bytes, columns, rows, broken=shown, broken_count=count, files=parts)
 
 
 def _joined(name: str, tables: dict[str, Table]) -> Cells:

@@ -293,6 +293,18 @@ class Overlap:
     same_pairs: list[list[int]]
     """Row here and row there, of the first few."""
     near_pairs: list[list[int]]
+    files: list[FileOverlap]
+    """Of several files those that hold such a row."""
+
+
+@dataclass(frozen=True)
+class FileOverlap:
+    """The same for the rows of one file."""
+
+    digest: str
+    same: int
+    near: int
+    same_without: int | None
 
 
 def overlap(table: Table, other: Table, label: str | None, progress: Progress) -> Overlap:
@@ -301,19 +313,38 @@ def overlap(table: Table, other: Table, label: str | None, progress: Progress) -
     ours, theirs = TableRows(table, form), TableRows(other, form)
     seen = seen_rows(ours, [theirs], progress)
     near = seen.near & ~seen.same
-    pairs = []
-    for found, alike in ((seen.same, False), (near, True)):
-        rows = np.flatnonzero(found)[:EXAMPLES_MAX]
-        pairs.append(_beside(table, other, rows, ours, theirs, progress, alike=alike))
+    same_pairs, near_pairs = (
+        _beside(table, other, np.flatnonzero(found)[:EXAMPLES_MAX], ours, theirs, progress, alike=alike)
+        for found, alike in ((seen.same, False), (near, True))
+    )
     named = identifiers([table, other], [] if label is None else [label])
-    bare: int | None = None
+    bare: NDArray[np.bool_] | None = None
     if named:
         form_bare = form_of([table, other], [*named, *([] if label is None else [label])])
-        found_bare = seen_rows(TableRows(table, form_bare), [TableRows(other, form_bare)], progress)
-        bare = int(found_bare.same.sum())
+        bare = seen_rows(TableRows(table, form_bare), [TableRows(other, form_bare)], progress).same
     return Overlap(
-        other.digest, len(other), int(seen.same.sum()), int(near.sum()), named, bare, form.columns, *pairs
+        other.digest, len(other), int(seen.same.sum()), int(near.sum()), named, _counted(bare), form.columns, same_pairs,
+        near_pairs, _by_file(table, seen.same, near, bare),
     )  # fmt: skip
+
+
+def _by_file(
+    table: Table, same: NDArray[np.bool_], near: NDArray[np.bool_], bare: NDArray[np.bool_] | None
+) -> list[FileOverlap]:
+    """The counts file by file: a share of all rows would hide a small file that stands there as a whole."""
+    found, begin = [], 0
+    for digest, rows in table.files:
+        part = slice(begin, begin + rows)
+        begin += rows
+        without = _counted(None if bare is None else bare[part])
+        one = FileOverlap(digest, int(same[part].sum()), int(near[part].sum()), without)
+        if one.same or one.near or one.same_without:
+            found.append(one)
+    return found
+
+
+def _counted(rows: NDArray[np.bool_] | None) -> int | None:
+    return None if rows is None else int(rows.sum())
 
 
 def _beside(

@@ -78,6 +78,8 @@ class Table:
     counted: str = "row"
     broken: tuple[str, ...] = ()
     broken_count: int = 0
+    files: tuple[tuple[str, int], ...] = ()
+    """Digest and rows of each file that was joined, in the order of the rows; none where it is one file."""
 
     def __len__(self) -> int:
         return self.rows

@@ -6,13 +6,14 @@ Rules:
 - a share of contamination is the rows of an evaluation dataset that stand in any training or calibration dataset of the lineage.
   Of several of these the counts are added up, so that rows which stand in two count twice and the share is never told too small;
 - the rows that count are those of the newest measured evidence of each kind, by which gates go, or the ones that the rule names;
+- where one file of several was judged by, its own rows count: a clean rest of the data does not thin out what stands in it;
 - a pair that was never compared blocks, as does evaluation data without a profile, or a measurement that names no rows.
 No Django, no clock, no reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -66,16 +67,16 @@ def contamination(parameters: Mapping[str, Any], inputs: GateInputs) -> Finding:
     if blank:
         said = f"The newest evidence of kind '{blank[0].kind}' names no rows, so nothing shows that its tests are new to it."
         return Finding(False, said, (blank[0].digest,))
-    tested = _tested_on({pinned} if pinned else {d for e in judged_by for d in e.datasets}, inputs)
+    tested = _tested_on(inputs.evidence if pinned else judged_by, pinned, inputs)
     if not tested:
         where = f" on the rows {pinned[:19]} that the rule names" if pinned else " on rows that are named"
         return Finding(False, f"Nothing was measured{where}, so nothing shows that its tests are new to it.")
     if not learned:
         return Finding(False, "No training or calibration data is recorded, so overlap with it cannot be ruled out.")
-    digests = [d.digest for d in [*tested, *learned]]
+    digests = [*(read for pair in tested for read in _digests(pair)), *(d.digest for d in learned)]
     limit, worst = Decimal(parameters["limit"]), (Decimal(-1), "")
-    for dataset in tested:
-        share, said, profile = _share(dataset, learned, copies=parameters.get("copies", "exact"))
+    for dataset, file in tested:
+        share, said, profile = _share(dataset, file, learned, copies=parameters.get("copies", "exact"))
         digests += [profile] if profile else []
         if share is None:
             return Finding(False, said, tuple(dict.fromkeys(digests)))
@@ -93,33 +94,60 @@ def _judged_by(inputs: GateInputs) -> list[EvidenceInput]:
     return [newest[kind] for kind in sorted(newest)]
 
 
-def _tested_on(named: Collection[str], inputs: GateInputs) -> list[DatasetInput]:
-    """The data of these digests that evidence is about, sorted by digest."""
-    return sorted((d for d in inputs.evaluation_data if d.digest in named), key=lambda d: d.digest)
+def _tested_on(
+    evidence: Iterable[EvidenceInput], pinned: str | None, inputs: GateInputs
+) -> list[tuple[DatasetInput, str | None]]:
+    """The data that measured evidence is about, each with the file of it that was read (None: all), sorted by digest."""
+    known = {d.digest: d for d in inputs.evaluation_data}
+    pairs = {(d, e.files.get(d)) for e in evidence if e.source == "measured" for d in e.datasets if d in known}
+    wanted = [pair for pair in pairs if pinned is None or (pair[1] or pair[0]) == pinned]
+    return [(known[digest], file) for digest, file in sorted(wanted, key=lambda pair: (pair[0], pair[1] or ""))]
 
 
-def _share(dataset: DatasetInput, learned: list[DatasetInput], *, copies: str) -> tuple[Decimal | None, str, str]:
+def _digests(pair: tuple[DatasetInput, str | None]) -> list[str]:
+    return [pair[0].digest] if pair[1] is None else [pair[0].digest, pair[1]]
+
+
+def _share(
+    dataset: DatasetInput, file: str | None, learned: list[DatasetInput], *, copies: str
+) -> tuple[Decimal | None, str, str]:
     """The share of the rows that were learned from, in words, and the digest of the profile; None where it is not known."""
     profile = dataset.profile
     if profile is None:
         return None, f"The rows of {dataset.reference} were not compared with what the version learned from.", ""
-    if profile.rows == 0:
-        return None, f"The profile of {dataset.reference} counts no rows.", profile.digest
+    rows = profile.rows if file is None else profile.files.get(file)
+    name = dataset.reference if file is None else f"the file {file[:19]} of {dataset.reference}"
+    if rows is None:
+        return None, _not_apart(dataset.reference), profile.digest
+    if rows == 0:
+        return (
+            None,
+            f"The profile of {dataset.reference} counts no rows{'' if file is None else ' in ' + name}.",
+            profile.digest,
+        )
     compared = {o.other_digest: o for o in profile.overlaps}
     found = 0
     for other in learned:
-        if other.digest == dataset.digest:
-            whole = f"{dataset.reference} is itself training or calibration data: all {profile.rows} rows of it"
-            return Decimal(1), whole, profile.digest
+        if other.digest in (dataset.digest, file):
+            return Decimal(1), f"{name} is itself training or calibration data: all {rows} rows of it", profile.digest
         overlap = compared.get(other.digest)
         if overlap is None:
             return None, f"The rows of {dataset.reference} were never compared with {other.reference}.", profile.digest
-        found += _copied(overlap, copies)
-    found = min(found, profile.rows)
-    share = Decimal(found) / Decimal(profile.rows)
-    which = _STAND[copies]
-    said = f"{found} of {profile.rows} rows of {dataset.reference} {which} in training or calibration data"
+        if file is not None and overlap.files is None:
+            return None, _not_apart(dataset.reference), profile.digest
+        of_file = overlap if file is None or overlap.files is None else overlap.files.get(file)
+        found += 0 if of_file is None else _copied(of_file, copies)
+    found = min(found, rows)
+    share = Decimal(found) / Decimal(rows)
+    said = f"{found} of {rows} rows of {name} {_STAND[copies]} in training or calibration data"
     return share, f"{said} (share {_short(share)})", profile.digest
+
+
+def _not_apart(reference: str) -> str:
+    return (
+        f"One file of {reference} was judged by, and its profile does not tell the files apart: have its rows looked at again "
+        "('pressmark profile-dataset')."
+    )
 
 
 _STAND = {

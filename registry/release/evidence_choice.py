@@ -3,7 +3,8 @@
 Rules:
 - the newest evidence of a kind decides; of another version it never counts;
 - a rule may name rows and plan by digest (`dataset_digest`, `plan_digest`): evidence over other rows, or by another plan, is then
-  as if it were not there, so that whoever asks for an evaluation does not choose what the gate goes by;
+  as if it were not there, so that whoever asks for an evaluation does not choose what the gate goes by; of data of several files
+  one is read, and it is named by its own digest;
 - evidence of a kind that ends in `-incumbent` or `-first` rests on what is served now, or on the version that was approved first:
   compared with any other version, or with none that it names, it is as if it were not there;
 - evidence over rows that the version had seen when it was made does not count, unless the rule accepts it (`seen_rows`);
@@ -111,6 +112,11 @@ def counted(parameters: Parameters, n: int | None, evidence: EvidenceInput) -> i
     return max(min(n, 1), min(n - (total - distinct), n * distinct // total))
 
 
+def data_read(evidence: EvidenceInput) -> set[str]:
+    """The digests of what was read: of data, or of the one file of them that was chosen."""
+    return {evidence.files.get(digest, digest) for digest in evidence.datasets}
+
+
 def of_rows(kind: str) -> bool:
     """Whether figures of the kind rest on rows: not size, speed, memory, energy and money."""
     return kind.startswith((*_OF_SCORES, *_OF_ANSWERS))
@@ -150,7 +156,7 @@ def _latest(fitting: Sequence[EvidenceInput]) -> EvidenceInput | None:
 
 def _as_asked(evidence: EvidenceInput, asked: Parameters) -> bool:
     rows, plan = asked.get(ROWS), asked.get(PLAN)
-    return rows in (None, *evidence.datasets) and plan in (None, evidence.environment.get("plan"))
+    return (rows is None or rows in data_read(evidence)) and plan in (None, evidence.environment.get("plan"))
 
 
 def _tainted(parameters: Parameters, evidence: EvidenceInput) -> bool:

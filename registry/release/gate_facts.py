@@ -20,7 +20,9 @@ class EvidenceInput:
     figures: Sequence[Mapping[str, Any]]
     environment: Mapping[str, str] = field(default_factory=dict)
     datasets: Sequence[str] = ()
-    """Digests of the rows that it is about."""
+    """Digests of the data that it is about."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """By digest of data of several files the digest of the one whose rows it is about; other data is read whole."""
     compared_with: Sequence[str] = ()
     """Digests of the versions other than the parent that stood beside it (subjects in the role incumbent)."""
 
@@ -69,6 +71,8 @@ class OverlapInput:
     near_rows: int = 0
     rows_without_identifiers: int | None = None
     """The same but for columns that only number or name rows; None where no column does."""
+    files: Mapping[str, OverlapInput] | None = None
+    """The same for each file that shares a row, by its digest; None where files are not told apart."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class ProfileInput:
     rows: int
     figures: Mapping[str, str | None] = field(default_factory=dict)
     overlaps: Sequence[OverlapInput] = ()
+    files: Mapping[str, int] = field(default_factory=dict)
+    """The rows of each file by its digest, where there are several."""
 
 
 @dataclass(frozen=True)

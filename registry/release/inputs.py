@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.catalog import queries as catalog
+from registry.catalog.evidence import JUDGED_FILE
 from registry.catalog.evidence_order import last_measured
 from registry.catalog.models import Artifact, Edge, EdgeRole, Evidence, ModelVersion, RegisteredModel, VersionOrigin
 from registry.compression.measured_again import measured_again
@@ -76,10 +77,10 @@ def gather(
     model = RegisteredModel.objects.select_related("use_case__tier_table", "team").get(pk=version.model_id)
     use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
     rows = catalog.evidence_documents(version)
-    evidence = _evidence(version, rows, at)
     ancestry = catalog.load_ancestors(version)
     first = queries.first_approved(model) if asked.first else None
     data = _Data.read(version, use_case.pk if use_case else None, ancestry, rows, asked)
+    evidence = _evidence(version, rows, at, data.rows)
     return gates.GateInputs(
         version_digest=version.digest,
         origin=_origin(version),
@@ -117,7 +118,10 @@ def _origin(version: ModelVersion) -> str:
 
 
 def _evidence(
-    version: ModelVersion, rows: Sequence[tuple[Evidence, Mapping[str, Any]]], at: datetime.datetime
+    version: ModelVersion,
+    rows: Sequence[tuple[Evidence, Mapping[str, Any]]],
+    at: datetime.datetime,
+    data: Mapping[uuid.UUID, DatasetVersion],
 ) -> list[gates.EvidenceInput]:
     """What was measured again to the byte is as new as the last time that it was found."""
     again = measured_again(version, at)
@@ -131,10 +135,17 @@ def _evidence(
             figures=document["figures"],
             environment={str(fact["name"]): str(fact["value"]) for fact in document["environment"]},
             datasets=_named(document, "dataset"),
+            files=_file_read(document, data.get(row.dataset_version_id) if row.dataset_version_id else None),
             compared_with=_named(document, "incumbent"),
         )
         for row, document in rows
     ]
+
+
+def _file_read(document: Mapping[str, Any], data: DatasetVersion | None) -> dict[str, str]:
+    """By digest of the data the digest of the one file that was read; empty where the data are that file."""
+    named = next((fact["value"] for fact in document["environment"] if fact["name"] == JUDGED_FILE), None)
+    return {} if data is None or named in (None, data.bound_digest) else {data.bound_digest: str(named)}
 
 
 def _named(document: Mapping[str, Any], role: str) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -36,15 +37,28 @@ def _joined(newer: ProfileInput, older: ProfileInput) -> ProfileInput:
     """The newer one speaks; about data that it was not compared with, the older one does."""
     known = {overlap.other_digest for overlap in newer.overlaps}
     added = [overlap for overlap in older.overlaps if overlap.other_digest not in known]
-    return ProfileInput(newer.digest, newer.rows, newer.figures, (*newer.overlaps, *added))
+    return ProfileInput(
+        newer.digest, newer.rows, newer.figures, (*newer.overlaps, *added), newer.files or older.files
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=512)
 def _read(digest: str) -> ProfileInput:
     document: Any = parse_canonical(storage.read_bytes(digest))
     whole = {f["metric"]: f["value"] for f in document["figures"] if not f["slice"]}
-    overlaps = [
-        OverlapInput(o["digest"], o["same_rows"], o["near_rows"], o["same_rows_without_identifiers"])
-        for o in document["against"]
-    ]
-    return ProfileInput(digest, document["data"]["rows"], whole, tuple(overlaps))
+    overlaps = tuple(_overlap(other) for other in document["against"])
+    files = {file["digest"]: file["rows"] for file in document["data"].get("files", [])}
+    return ProfileInput(digest, document["data"]["rows"], whole, overlaps, files)
+
+
+def _overlap(other: Mapping[str, Any]) -> OverlapInput:
+    """What stands in one other set of data; profiles of one file name no files, and older ones no identifiers."""
+    files = None
+    if "files" in other:
+        files = {file["digest"]: _counts(other["digest"], file) for file in other["files"]}
+    return replace(_counts(other["digest"], other), files=files)
+
+
+def _counts(other_digest: str, counted: Mapping[str, Any]) -> OverlapInput:
+    bare = counted.get("same_rows_without_identifiers")
+    return OverlapInput(other_digest, counted["same_rows"], counted["near_rows"], bare)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from compression_engine.canonical import canonical
 from compression_engine.errors import DataError
@@ -50,6 +52,23 @@ def test_the_rows_of_all_files_stand_one_after_the_other_and_repeats_across_file
 def test_one_file_in_a_folder_is_that_file(tmp_path: Path) -> None:
     folder = a_folder(tmp_path, only_csv=b"x,y\n1,2\n3,4\n")
     assert profile(folder).canonical() == profile(folder / "only.csv").canonical()
+
+
+def test_rows_that_stand_elsewhere_are_counted_for_each_file(tmp_path: Path) -> None:
+    many, few = lines(*({"x": n, "t": "a"} for n in range(8))), lines({"x": 50, "t": "b"}, {"x": 51, "t": "b"})
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(lines({"x": 50, "t": "b"}, {"x": 51, "t": "b"}, {"x": 7, "t": "c"}))
+    document: Any = profile(a_folder(tmp_path, a_jsonl=many, b_jsonl=few), against=[other]).document
+    told = [f"sha256:{hashlib.sha256(data).hexdigest()}" for data in (many, few)]
+    assert document["data"]["files"] == [{"digest": told[0], "rows": 8}, {"digest": told[1], "rows": 2}]
+    (beside,) = document["against"]
+    counted = {"digest": told[1], "near_rows": 0, "same_rows": 2, "same_rows_without_identifiers": 2}
+    without = [f for f in beside["files"] if f["digest"] == told[0]]
+    assert (beside["same_rows"], beside["files"][-1]) == (2, counted)
+    assert sum(f["same_rows_without_identifiers"] for f in beside["files"]) == beside["same_rows_without_identifiers"]
+    assert all(f["same_rows"] == 0 for f in without)
+    schema = json.loads((resources.files("compression_engine") / "schemas" / "data_profile-1.json").read_text("utf-8"))
+    Draft202012Validator(schema).validate(document)
 
 
 def test_arrays_and_texts_are_joined_and_a_folder_is_laid_beside_a_file(tmp_path: Path) -> None:

@@ -40,3 +40,10 @@ def test_newer_evidence_over_easier_rows_does_not_stand_in_for_that_over_the_row
     given = inputs(evidence=[bad, found_on(OTHER, None, created_at=NOW)])
     found = answer("figure", given, **FIGURE, dataset_digest=ASKED_ROWS)
     assert (found.answer, "is only 0.3" in found.reason) == ("blocked", True)
+
+
+def test_one_file_of_the_rows_that_are_named_does_not_stand_in_for_all_and_is_named_by_its_own_digest() -> None:
+    by_file = found_on(ASKED_ROWS, None, files={ASKED_ROWS: OTHER})
+    given = inputs(evidence=[by_file])
+    assert answer("figure", given, **FIGURE, dataset_digest=ASKED_ROWS).answer == "blocked"
+    assert answer("figure", given, **FIGURE, dataset_digest=OTHER).answer == "passed"

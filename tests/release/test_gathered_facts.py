@@ -18,7 +18,7 @@ from registry.oversight.subjects import of_dataset_version, of_version
 from registry.provenance import services_documents
 from registry.provenance.models import DataProfile, DatasetVersion, Upload
 from registry.release import inputs
-from registry.release.gate_facts import GateInputs
+from registry.release.gate_facts import GateInputs, OverlapInput
 from registry.release.stopping_models import Quarantine, Recall
 from tests.world import World
 
@@ -36,8 +36,11 @@ def a_profile(world: World, row: DatasetVersion, shares: dict[str, str], against
     """A finished profile, as a worker leaves it."""
     figures = [{"metric": m, "slice": [], "value": v} for m, v in shares.items()]
     compared = [{"digest": d, "near_rows": 1, "same_rows": n} for d, n in against.items()]
-    stored = storage.store_bytes(canonical({"against": compared, "data": {"rows": 50}, "figures": figures}))
-    now = timezone.now()
+    return a_document(world, row, {"against": compared, "data": {"rows": 50}, "figures": figures})
+
+
+def a_document(world: World, row: DatasetVersion, document: Any) -> DataProfile:
+    stored, now = storage.store_bytes(canonical(document)), timezone.now()
     return DataProfile.objects.create(
         dataset=row.dataset, dataset_version=row, settings={}, asked_by=world.cast.people["ada"], asked_at=now,
         finished_at=now, digest=stored.digest, size_bytes=stored.size_bytes, engine_version="1",
@@ -112,6 +115,21 @@ def test_where_the_newest_profile_is_lost_an_older_one_does_not_speak(world: Wor
     assert newest.digest is not None
     storage.path_of(newest.digest).unlink()
     assert gathered(version).datasets[0].profile is None
+
+
+def test_files_are_told_apart_where_a_profile_does(world: World) -> None:
+    data, other, file = world.dataset_version(uses=["training"]), f"sha256:{1:064x}", f"sha256:{2:064x}"
+    version = trained(world, data)
+    counted = {"digest": file, "near_rows": 2, "same_rows": 3}
+    document = {
+        "against": [{"digest": other, "near_rows": 2, "same_rows": 3, "files": [counted]}], "figures": [],
+        "data": {"rows": 50, "files": [{"digest": file, "rows": 4}]},
+    }  # fmt: skip
+    a_document(world, data, document)
+    profile = gathered(version).datasets[0].profile
+    assert profile is not None
+    (overlap,) = profile.overlaps
+    assert (profile.files, overlap.files) == ({file: 4}, {file: OverlapInput(other, 3, 2)})
 
 
 def test_a_profile_that_has_not_finished_says_nothing(world: World) -> None:

@@ -271,6 +271,43 @@ def test_the_newest_rows_of_a_kind_count_or_those_that_the_rule_names() -> None:
     assert "900 of 1000" in asked({**CLEAN, "dataset_digest": ROWS}, **known).reason
 
 
+FILE, REST = (f"sha256:{n:064x}" for n in (5, 6))
+
+
+def judged_by_file(*overlaps: OverlapInput, file: str = FILE, **rule: Any) -> Finding:
+    """Data of a file of 10 rows that was judged by, and one of 990 beside it."""
+    data = dataset(ROWS, uses=("evaluation",), profile=dataclasses.replace(
+        profile("0", 1000, *overlaps), files={FILE: 10, REST: 990}
+    ))  # fmt: skip
+    by_file = dataclasses.replace(measured(), files={ROWS: file})
+    return contaminated(data, {**CLEAN, **rule}, evidence=[by_file])
+
+
+def shared(rows: int, file: str) -> OverlapInput:
+    return OverlapInput(LEARNED, rows, files={file: OverlapInput(LEARNED, rows)} if rows else {})
+
+
+def test_a_file_that_was_learned_by_heart_is_not_thinned_out_by_the_rest_of_its_data() -> None:
+    found = judged_by_file(shared(10, FILE))
+    assert not found.holds
+    assert f"10 of 10 rows of the file {FILE[:19]} of search/rows@1 stand in training" in found.reason
+    assert FILE in found.inputs
+    assert judged_by_file(shared(900, REST)).holds
+    assert judged_by_file(shared(0, FILE)).holds
+    nearly = OverlapInput(LEARNED, 0, 5, files={FILE: OverlapInput(LEARNED, 0, 5)})
+    assert not judged_by_file(nearly, copies="near").holds
+
+
+def test_a_profile_that_does_not_tell_files_apart_shows_nothing_about_one_of_them() -> None:
+    assert "looked at again" in judged_by_file(OverlapInput(LEARNED, 0)).reason
+    assert "looked at again" in judged_by_file(shared(0, FILE), file=PROFILE).reason
+
+
+def test_a_rule_names_one_file_of_several_by_its_own_digest() -> None:
+    assert "10 of 10 rows" in judged_by_file(shared(10, FILE), dataset_digest=FILE).reason
+    assert "Nothing was measured on the rows" in judged_by_file(shared(0, FILE), dataset_digest=ROWS).reason
+
+
 # --- recalls ---
 
 
