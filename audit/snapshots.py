@@ -147,7 +147,7 @@ def walk(model_id: uuid.UUID, streams: Iterable[str], size: int, moment: str) ->
         if stream not in done:
             done.add(stream)
             waiting.extend(_streams_in(_read_stream(snapshot, stream)))
-    return _in_order(snapshot)
+    return in_order(snapshot)
 
 
 def take_streams(model_id: uuid.UUID, streams: Iterable[str], size: int, moment: str) -> Snapshot:
@@ -155,10 +155,11 @@ def take_streams(model_id: uuid.UUID, streams: Iterable[str], size: int, moment:
     snapshot = Snapshot(str(model_id), size, moment)
     for stream in streams:
         _read_stream(snapshot, stream)
-    return _in_order(snapshot)
+    return in_order(snapshot)
 
 
-def _in_order(snapshot: Snapshot) -> Snapshot:
+def in_order(snapshot: Snapshot) -> Snapshot:
+    """The same, with acts and positions as they came."""
     snapshot.acts.sort(key=lambda act: act.position)
     snapshot.positions.sort()
     return snapshot
@@ -171,8 +172,7 @@ def _read_stream(snapshot: Snapshot, stream: str) -> list[Mapping[str, Any]]:
     for position, data in rows.values_list("position", "entry"):
         entry = json.loads(bytes(data))
         snapshot.ends[stream] = entry["stream_seq"]
-        snapshot.positions.append(position)
-        _take_event(snapshot, position, entry)
+        take_entry(snapshot, position, entry)
         records += entry["event"]["records"]
     return records
 
@@ -208,9 +208,11 @@ def ruling_streams(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [f"licence:{key}" for key in numbers_ruled_on(licences)]
 
 
-def _take_event(snapshot: Snapshot, position: int, entry: Mapping[str, Any]) -> None:
+def take_entry(snapshot: Snapshot, position: int, entry: Mapping[str, Any]) -> None:
+    """Take the records and the act of one entry in."""
     event, at = entry["event"], entry["at"]
     actor = event["actor"]
+    snapshot.positions.append(position)
     for record in event["records"]:
         name = record["type"].partition("/")[0]
         table = snapshot.records.setdefault(name, {})

@@ -6,11 +6,11 @@ One reason: what is counted before a bundle is sealed and what is built afterwar
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from audit import concerns, snapshots
+from audit import backing, concerns, scopes, snapshots
 from audit.scopes import Scope
 from audit.snapshots import Snapshot
 from registry.catalog.models import RegisteredModel
@@ -28,6 +28,20 @@ class About:
         if self.model is None:
             return None
         return snapshots.take_streams(self.model.pk, self.scope.ends, self.scope.size, self.moment)
+
+    @cached_property
+    def backing(self) -> Snapshot | None:
+        """The entries outside the scope that its acts rest on; None about the instance, whose scope holds everything."""
+        if self.model is None or self.snapshot is None:
+            return None
+        return backing.behind(self.snapshot, self.model.team_id)
+
+    def positions(self) -> Sequence[int]:
+        """Where the entries stand that a bundle about it holds, ascending, but for those that come with every bundle."""
+        if self.model is None or self.backing is None:
+            return scopes.positions(scopes.INSTANCE, self.scope)
+        inside = scopes.positions(f"model:{self.model.pk}", self.scope)
+        return sorted({*inside, *self.backing.positions})
 
     def concerns(self) -> Callable[[Mapping[str, Any]], bool]:
         """Whether an event's documents and texts belong into the bundle."""

@@ -3,8 +3,8 @@
 Rules:
 - nothing is built before a checkpoint covers the `bundle.issued` entry; the first one past it is taken, and its row never changes,
   so that the same bundle gives the same bytes, however many checkpoints, cosignatures and keys come later;
-- what goes in is what the sealed scope says: whole streams, every entry that begins an era of keys below the checkpoint (entry 0 is
-  the first), the entry that issued the bundle, and that of its report;
+- what goes in is what the sealed scope says: whole streams, the entries elsewhere that they rest on (`audit.backing`), every entry
+  that begins an era of keys below the checkpoint (entry 0 is the first), the entry that issued the bundle, and that of its report;
 - statements are about the subject alone: of a model all, of one version its own, of the instance those of every model.
 """
 
@@ -26,7 +26,6 @@ from audit.exports.statements import statements
 from audit.facts.case import Case
 from audit.models import Bundle, Checkpoint, Entry, Report
 from audit.reports.tables import to_csv
-from audit.scopes import Scope
 from audit.verify_text import verify_page
 from registry import storage
 from registry.digests import parse_canonical, time_text
@@ -86,7 +85,7 @@ class _Building:
         scope = scopes.sealed(self.bundle)
         about = About(self.model, str(self.bundle.version_id or "") or None, scope, self.moment)
         report = None if self.model is None else _report(self.bundle, self.issued.position, scope.size)
-        positions = self._positions(scope, report)
+        positions = self._positions(about, report)
         inside = Inside(about.concerns())
         for entry in log.write_entries(self.contents, positions, self.checkpoint.size):
             inside.take(entry["event"])
@@ -101,12 +100,11 @@ class _Building:
         _add_report(self.contents, report)
         self._add_pages()
 
-    def _positions(self, scope: Scope, report: Report | None) -> Sequence[int]:
-        inside = scopes.positions(self.bundle.subject, scope)
+    def _positions(self, about: About, report: Report | None) -> Sequence[int]:
         extra = {self.issued.position, *(era.first for era in self.ring.eras)}
         if report is not None:
             extra.add(queries.entry_of(report).position)
-        return sorted({*inside, *extra})
+        return sorted({*about.positions(), *extra})
 
     def _add_statements(self, about: About) -> None:
         for model, taken in about.models():

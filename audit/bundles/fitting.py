@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audit import offline_verify, scopes
+from audit import offline_verify
 from audit.bundles import log, packing
 from audit.bundles.about import About
 from audit.bundles.inside import Inside, opens_for
@@ -29,8 +29,7 @@ _SPOKEN_OF = ("compression.run", "catalog.evidence", "release.verdict")
 
 def demand_fits(about: About) -> None:
     """Conflict when a bundle about it would hold more than one zip may."""
-    subject = scopes.INSTANCE if about.model is None else f"model:{about.model.pk}"
-    positions = scopes.positions(subject, about.scope)
+    positions = about.positions()
     proof_bytes = _least_proof_bytes(positions, about.scope.size)
     refuse_too_large(len(offline_verify.REQUIRED_FILES), proof_bytes)  # a long ledger is refused without reading it
     inside, entry_bytes, spoken_of = Inside(about.concerns()), 0, set()

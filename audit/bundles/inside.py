@@ -5,8 +5,9 @@ Rules:
 - a bundle about one version withholds the documents that only events about other versions refer to, and does not open their texts;
 - a bundle about a model withholds the files that other teams attached to what is theirs;
 - a bundle about a model opens the texts that people of its own team wrote, and those of licences and policies; what other teams
-  wrote about data, recipes or use cases, and what administrators wrote about the instance, stays closed: a salt that left the
-  building cannot be called back. The bundle of the instance opens every text;
+  wrote about data, recipes or use cases, what administrators wrote about the instance, and what was written about people of the
+  team (why somebody has a deputy), stays closed: a salt that left the building cannot be called back. The bundle of the instance
+  opens every text;
 - an erased text is never opened, purged bytes are never in: erasure wins over sameness.
 """
 
@@ -29,7 +30,8 @@ from registry.oversight.queries import team_of_stream
 
 DOCUMENT_LIMIT_BYTES = 16 * 1024 * 1024
 _TEXTS_PER_QUERY = 500
-_OF_ONE_TEAM = {"dataset", "recipe", "use_case", "team"}
+_NEVER_OPENED = {"instance", "team"}
+_OF_ONE_TEAM = {"dataset", "recipe", "use_case"}
 Event = Mapping[str, Any]
 
 
@@ -109,6 +111,6 @@ def opens_for(model: RegisteredModel | None) -> Callable[[str], bool]:
         if model is None:
             return True
         kind = stream.partition(":")[0]
-        return kind != "instance" and (kind not in _OF_ONE_TEAM or team_of_stream(stream) == model.team_id)
+        return kind not in _NEVER_OPENED and (kind not in _OF_ONE_TEAM or team_of_stream(stream) == model.team_id)
 
     return opens

@@ -13,8 +13,6 @@ from django.conf import settings
 
 from audit import checkpoints, eras, keys, seat
 from audit.models import Entry, Intervention, Ledger
-from registry.access import services as access
-from registry.access.models import ActorKind
 from registry.cli.main import main
 from tests.audit.acts import act, lost_checkpoint, write_outside
 from tests.world import PASSWORD, World

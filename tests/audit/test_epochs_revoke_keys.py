@@ -11,7 +11,7 @@ from audit.services import make_keys
 from audit.services_interventions import revoke_keys
 from audit.verification import replay
 from registry.access import services as access
-from registry.access.models import Actor, ActorKind, Role
+from registry.access.models import Actor, Role
 from registry.errors import Forbidden, Unavailable
 from registry.storage import read_bytes
 from tests.audit.acts import act, files, last_event, lost_checkpoint, receipt_of, rows_of, write_outside

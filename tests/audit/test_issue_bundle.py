@@ -111,7 +111,7 @@ def test_it_holds_whole_streams_documents_texts_and_statements(
     files = files_of(issued(world, parent), tmp_path)
     lines = [json.loads(line) for line in files["log/entries.jsonl"].splitlines()]
     kinds = {line["stream"].partition(":")[0] for line in lines}
-    assert {"instance", "model", "monitor", "dataset", "licence", "recipe", "policy", "use_case"} == kinds
+    assert {"instance", "model", "monitor", "dataset", "licence", "recipe", "policy", "use_case", "team"} == kinds
     texts = json.loads(files["texts.json"])["texts"]
     assert "Answers moved; back to the parent." in {text["value"] for text in texts}
     run = next(path for path in files if path.startswith("statements/run-"))
