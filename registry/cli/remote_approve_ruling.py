@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"Ruling {row['number']} on {row['licence']} ({row['state']}): {row['reason']}")
     reaches = row["reaches"]
     if not options.look and row.get("why_not"):
-        raise Forbidden(row["why_not"], hint="Add --look to see what it would change.")
+        raise Forbidden(row["why_not"], hint="Ask somebody who may; --look shows what it would change.")
     if reaches is not None:
         versions, teams = counted(reaches["versions"], "version"), counted(reaches["teams"], "team")
         seen = "" if reaches["whole"] else ", as far as you may see"

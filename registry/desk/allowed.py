@@ -12,6 +12,7 @@ from django.utils import timezone
 from registry.catalog.models import ModelVersion
 from registry.release import queries, status
 from registry.release.models import Approval, Policy, Verdict, Waiver
+from registry.release.policy_words import deciders
 from registry.release.status import Status
 
 
@@ -40,6 +41,8 @@ class Allowed:
     rules: Sequence[Mapping[str, Any]]
     waivers: Sequence[WaiverView]
     approvals: Sequence[ApprovalView]
+    deciders: str = ""
+    """Who has to grant an approval under the policy; empty where no policy judges."""
 
     @property
     def newest(self) -> ApprovalView | None:
@@ -50,12 +53,14 @@ def allowed_of(version: ModelVersion) -> Allowed:
     """Everything about the release of a version. The caller must have read the version already."""
     verdict = queries.verdicts_of(version).first()
     use_case = version.model.use_case
+    policy = queries.policy_in_force(use_case.tier) if use_case else None
     return Allowed(
-        policy=queries.policy_in_force(use_case.tier) if use_case else None,
+        policy=policy,
         verdict=verdict,
         rules=rules_of(verdict) if verdict else [],
         waivers=[WaiverView(row, waiver_state(row)) for row in queries.waivers_of(version)],
         approvals=[ApprovalView(row, queries.status_of(row)) for row in queries.approvals_of(version)[:20]],
+        deciders=deciders(queries.policy_rules(policy)) if policy else "",
     )
 
 

@@ -143,6 +143,13 @@ def _lets(p: Parameters) -> str:
 # --- what the policy allows ---
 
 
+def deciders(policy: PolicyRules) -> str:
+    """Who has to grant an approval, by role: '2 approvers and 1 compliance officer'."""
+    officers = policy.officers_required
+    asked = ((policy.approvals_required - officers, "approver"), (officers, "compliance officer"))
+    return " and ".join(f"{count} {role}{'s' if count > 1 else ''}" for count, role in asked if count)
+
+
 def limits(policy: PolicyRules) -> list[tuple[str, str]]:
     """What holds beside the rules: name and words."""
     officers = policy.officers_required

@@ -38,6 +38,7 @@ def test_a_text_is_registered_ruled_on_approved_and_ended(
         assert pressmark(who, "approve-ruling", key) == 1
         said = capsys.readouterr()
         assert "for the whole instance" in said.err
+        assert "Ask somebody who may" in said.err
         assert "It changes the terms" not in said.out, "whoever may not approve it is told so before the effect"
     assert effective_terms(version).answers["commercial_use"] == "unknown"
     assert pressmark("root", "approve-ruling", key) == 0

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from registry.access import services as access
 from registry.access.models import Role
+from registry.catalog.edges import EdgeSpec
 from registry.desk.pages import aliases
 from registry.oversight.services_proofs import sign_review
 from registry.oversight.subjects import of_version
@@ -88,9 +89,7 @@ def test_who_made_it_cannot_break_the_glass_on_the_page(visit: Visit, released: 
 
 
 def test_a_drill_is_gone_through_and_shown_with_its_age(visit: Visit, released: Scene) -> None:
-    assert "No drill of a roll-back of production yet." in visit("otto").reads(
-        reverse("desk:model", args=MODEL)
-    )
+    assert "No drill of a roll-back of production yet." in visit("otto").reads(reverse("desk:model", args=MODEL))
     answer = visit("otto").post(reverse("desk:drill-rollback", args=ALIAS))
     assert "A roll-back to search/minilm@1 would go" in words(answer)
     assert "drill passed" in words(answer)
@@ -133,6 +132,26 @@ def test_a_recall_is_shown_before_it_is_started_and_then_stands_on_every_page(vi
     ended = visit("carla").post(reverse("desk:end-recall", args=[row.pk]), reason="It was cleared.")
     assert "The recall has ended" in words(ended)
     assert not quarantined(released.child)
+
+
+def test_every_reader_of_data_finds_what_was_made_from_it_and_officers_alone_the_recall(
+    visit: Visit, world: World
+) -> None:
+    data = world.dataset_version(slug="letters")
+    world.version(world.model("fitted"), edges=[EdgeSpec("data", dataset_version=data)])
+    for page in (
+        reverse("desk:dataset-version", args=["search", "letters", 1]),
+        reverse("desk:dataset", args=["search", "letters"]),
+    ):
+        assert "What was made from" in visit("otto").reads(page)
+        assert "What was made from" not in visit("carla").reads(page)
+    path = f"{reverse('desk:start-recall')}?about=dataset_version:search/letters@1"
+    seen = visit("otto").reads(path)
+    assert "A compliance officer may recall it." in seen
+    assert "search/fitted@1" in seen
+    assert "Recall it" not in seen
+    assert "Recall it" in visit("carla").reads(path)
+    assert "What would a recall stop?" in visit("otto").reads(reverse("desk:recalls"))
 
 
 def test_the_way_out_is_asked_for_and_decided_on_one_page(visit: Visit, released: Scene) -> None:

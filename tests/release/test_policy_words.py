@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from registry.release.policy_language import PolicyRules, checks, parse, ready_made
-from registry.release.policy_words import differences, limits, sentence
+from registry.release.policy_words import deciders, differences, limits, sentence
 
 POLICIES = dict(ready_made())
 
@@ -65,6 +65,16 @@ def test_what_a_policy_allows_is_told_with_what_it_leaves_unsaid() -> None:
     assert told["Approval by"] == "3 people, 1 of them by compliance officers"
     assert told["Aliases"] == "all of them"
     assert told["After an approval lapsed"] == "admitted for 72 hours"
+
+
+def test_who_has_to_grant_is_told_by_role() -> None:
+    one = POLICIES["limited"] | {"approvals_required": 1, "officers_required": 0}
+    assert deciders(parse(one)) == "1 approver"
+    assert (
+        deciders(parse(one | {"approvals_required": 3, "officers_required": 1}))
+        == "2 approvers and 1 compliance officer"
+    )
+    assert deciders(parse(one | {"officers_required": 1})) == "1 compliance officer"
 
 
 def test_two_policies_differ_in_what_they_say_and_in_nothing_else() -> None:
