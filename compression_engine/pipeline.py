@@ -22,7 +22,7 @@ from pathlib import Path
 import onnx
 
 from compression_engine.calibration import Calibration
-from compression_engine.canonical import JSON
+from compression_engine.canonical import JSON, shown
 from compression_engine.data import read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import DataError, EngineError, OutputRefused, RecipeError
@@ -38,6 +38,8 @@ from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.result import RESULT_NAME, Result
+
+_NAMED_MOST = 3
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ def _nothing_to_do(number: int, step: Step, report: Report) -> RecipeError:
     if not step.spec.shrinks:
         message = f"Step {number}: {step.method} found nothing to change: {'; '.join(reasons)}."
         return RecipeError("nothing_to_compress", message, "The model may stay as it is; leave this step out.")
-    why = f" Weights were left alone because {'; '.join(reasons)}." if reasons else " It has no large float weights."
+    named = "; ".join(f"{shown(entry['name'])} because {entry['reason']}" for entry in report.left[:_NAMED_MOST])
+    more = f"; and {len(report.left) - _NAMED_MOST} more" if len(report.left) > _NAMED_MOST else ""
+    why = f" Left alone: {named}{more}." if reasons else " It has no large float weights."
     hint = "The model may be compressed already; use another method, or a smaller min_elements."
     return RecipeError("nothing_to_compress", f"Step {number}: {step.method} found nothing to change.{why}", hint)
 

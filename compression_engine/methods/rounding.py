@@ -67,7 +67,7 @@ class Grid:
         if not self.clipped:
             return self._scaled(least, most, 1.0, kind)
         best = self._scaled(least, most, 1.0, kind)
-        errors = self._errors(groups, *best, importance)
+        errors = np.full(len(groups), np.inf, dtype=groups.dtype)
         for share in np.linspace(_NARROWEST[self.bits], 1, _RANGES[self.bits])[::-1]:
             for turned in (False, True) if self.symmetric and self.bits == 4 else (False,):
                 tried = self._scaled(least, most, -share if turned else share, kind)
@@ -79,7 +79,8 @@ class Grid:
 
     def rounded(self, groups: Floats, scale: Floats, zero: Floats) -> Floats:
         """The stored integers, still as floats, of numbers [groups, size]."""
-        values = np.rint(groups / scale)
+        values = groups / scale
+        np.rint(values, out=values)
         values += zero
         return np.clip(values, self.lowest, self.highest, out=values)
 
@@ -101,7 +102,9 @@ class Grid:
         return stored[:, None], zero[:, None]
 
     def _errors(self, groups: Floats, scale: Floats, zero: Floats, importance: Floats | None) -> Floats:
-        apart = (self.rounded(groups, scale, zero) - zero) * scale
+        apart = self.rounded(groups, scale, zero)
+        apart -= zero
+        apart *= scale
         apart -= groups
         apart *= apart
         found: Floats = apart.sum(axis=1) if importance is None else apart @ importance
