@@ -4,6 +4,7 @@ Rules:
 - rows pass the same choke point as every other read (`access.queries.readable`);
 - tables without a team (policies, licences, people) are open to whoever may enter; those whose subject is a stream only to
   people with a role in the whole instance;
+- filters offer what the reader may read, no name of another team;
 - secrets, salts and typed texts stand in no table here.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin import AdminSite, ModelAdmin, SimpleListFilter
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
@@ -76,11 +77,25 @@ class GovernedAdmin(_ModelAdmin):
         return [f.name for f in self.model._meta.concrete_fields if f.name not in _NEVER_SHOWN]
 
 
+class TeamFilter(SimpleListFilter):
+    """By team; Django's own filter of a relation would offer every team that there is."""
+
+    title = "team"
+    parameter_name = "of_team"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        slugs = readable(Team.objects.all(), caller_of(request), team="pk").order_by("slug")
+        return [(slug, slug) for slug in slugs.values_list("slug", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(team__slug=self.value()) if self.value() else queryset
+
+
 class RegisteredModelAdmin(GovernedAdmin):
     plural = "models"
     team_path = "team"
     list_display = ("__str__", "owner", "use_case", "created_at")
-    list_filter = ("team", "use_case__tier")
+    list_filter = (TeamFilter, "use_case__tier")
     search_fields = ("slug", "team__slug")
     list_select_related = ("team", "owner", "use_case")
 

@@ -152,7 +152,11 @@ class ApprovalAdmin(GovernedAdmin):
         """There is no form to change an approval: its page is the one with the evidence."""
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        return redirect(reverse("admin:registry_approval_decide", args=[object_id]))
+        try:
+            key = uuid.UUID(object_id)
+        except ValueError:
+            raise Http404 from None
+        return redirect(reverse("admin:registry_approval_decide", args=[key]))
 
     def decide_view(self, request: HttpRequest, approval_id: uuid.UUID) -> HttpResponseBase:
         """All evidence on one page."""

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.db.models import prefetch_related_objects
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, reverse
 
@@ -47,6 +47,10 @@ class PressmarkAdminSite(AdminSite):
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         may_erase = permissions.may(caller_of(request).actor_id, "text.erase", None)
         return super().index(request, {**(extra_context or {}), "may_erase": may_erase})
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """No form here completes anything; Django's own view fails where it is called by hand."""
+        raise Http404
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The house has one door, where guessing is slow. Whoever came through it without a role for this site is told so here."""

@@ -61,6 +61,23 @@ def test_records_of_other_teams_are_not_listed(world: World, outsider_team: Team
     assert "ours" in client_of("omar").get("/admin/registry/registeredmodel/").content.decode()
 
 
+def test_the_filters_offer_no_team_that_the_reader_may_not_see(world: World, outsider_team: Team) -> None:
+    world.model("ours")
+    path = "/admin/registry/registeredmodel/"
+    assert outsider_team.slug not in client_of("omar").get(path).content.decode()
+    world.officer()  # carla reads every team
+    seen = client_of("carla")
+    assert f"?of_team={outsider_team.slug}" in seen.get(path).content.decode()
+    assert "search/ours" in seen.get(path, {"of_team": "search"}).content.decode()
+    assert "search/ours" not in seen.get(path, {"of_team": outsider_team.slug}).content.decode()
+
+
+@pytest.mark.parametrize("path", ["registry/approval/x/change/", "registry/approval/x/", "autocomplete/"])
+def test_an_address_that_leads_nowhere_is_not_found(world: World, path: str) -> None:
+    carla = client_of(world.cast.people["carla"].username)
+    assert carla.get(f"/admin/{path}", follow=True).status_code == 404
+
+
 def test_secrets_stand_on_no_page(world: World) -> None:
     carla = world.cast.people["carla"]
     world.officer()
