@@ -61,6 +61,13 @@ class Ground:
         """The licence without the prefix that all ids of our own have."""
         return self.licence.removeprefix(OWN_PREFIX)
 
+    @property
+    def stands_under(self) -> str:
+        """What is said of the source: words of our own for texts without a name are no names of licences."""
+        if self.licence == f"{OWN_PREFIX}unknown":
+            return "is under a licence that nobody knows"
+        return f"is under {self.licence_name}"
+
 
 @dataclass(frozen=True)
 class PlainAnswer:

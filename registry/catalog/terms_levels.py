@@ -212,7 +212,7 @@ def routes(way: str, levels: Levels, term: int) -> tuple[Route, ...]:
     if TERMS[term] in _DATA_TERMS:
         return (Route(term, levels[term]),)
     if TERMS[term] == "modification" and levels[term] >= UNKNOWN:
-        return (Route(term, UNKNOWN, _FITTED),)
+        return (Route(term, UNKNOWN, _FITTED if levels[term] > UNKNOWN else ""),)
     return ()
 
 

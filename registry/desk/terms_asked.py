@@ -35,10 +35,14 @@ def asks_less(answer: PlainAnswer, policy: Policy | None) -> str:
     if not decides - ids:
         return ""
     asked = [TERM_NAMES[term].lower() for term in answer.terms if term in ids]
-    also = ", ".join(TERM_NAMES[term].lower() for term in answer.terms if term not in ids)
+    also = _listed([TERM_NAMES[term].lower() for term in answer.terms if term not in ids])
     if not asked:
-        return f"The gate of {policy} asks none of this: {also} are for people to judge."
-    return f"The gate of {policy} asks only {' and '.join(asked)} of this; here {also} are answered too."
+        return f"The gate of {policy} does not look at this: {also} are for people to judge."
+    return f"Of this, the gate of {policy} looks only at {_listed(asked)}; the answer here rests on {also} as well."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _ids(policy: Policy) -> set[str]:

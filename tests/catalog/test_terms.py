@@ -96,6 +96,13 @@ def test_whether_data_that_may_not_be_changed_may_train_a_model_is_unknown() -> 
     assert "not settled" in found.because("modification")[0].sentence
 
 
+def test_data_of_which_nobody_knows_whether_it_may_be_changed_is_not_said_to_forbid_it() -> None:
+    data = source("data", "LicenseRef-pressmark-unknown", "dataset", ("training",))
+    found = along(source("child", "Apache-2.0"), data, links=[("child", "data", "data")])
+    assert found.answers["modification"] == "unknown"
+    assert found.because("modification")[0].sentence == data.answers["modification"][1]
+
+
 def test_a_teacher_whose_licence_is_silent_on_outputs_binds_nothing() -> None:
     found = along(source("child", "MIT"), source("teacher", "GPL-3.0-only"), links=[("child", "teacher", "teacher")])
     assert found.answers["share_alike"] == "allowed"
