@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
+.PHONY: help setup demo test test-long test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -32,7 +32,10 @@ test: setup ## run every test on SQLite, and the promises of the database and th
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 	$(BIN)/python -m tests.services.postgres -- $(BIN)/python -m pytest $(PYTEST_ARGS) -m db_guarantee
 
-test-all: setup ## run every test on SQLite, then on PostgreSQL
+test-long: setup ## run the tests that take minutes each: whole models, processes that are killed, homes that are restored
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --long
+
+test-all: test-long ## run every test on SQLite, then on PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 	$(BIN)/python -m tests.services.postgres -- $(BIN)/python -m pytest $(PYTEST_ARGS)
 

@@ -51,10 +51,23 @@ def write_first_entry() -> None:
     create_ledger(instance=INSTANCE, log=log, issuer=issuer)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with a share of a battery go first: a long one that is begun last is waited for while other processes idle."""
-    long = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in long)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes, and only them")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The everyday suite leaves out what takes minutes; `--long` runs just that.
+
+    Files with a share of a battery go first: one that is begun last is waited for while other processes idle.
+    """
+    wanted = bool(config.getoption("--long"))
+    kept, left_out = [], []
+    for item in items:
+        (kept if (item.get_closest_marker("long") is not None) == wanted else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
+    shares = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in shares)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 from tests.battery import as_of
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_small_share_of_the_battery_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(as_of, "SMALL_WALKS", 1)

@@ -9,6 +9,7 @@ import pytest
 from tests.bench import ledger_bundles
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_build_the_same_bytes_and_both_verify(tmp_path: Path) -> None:
     home = tmp_path / "home"

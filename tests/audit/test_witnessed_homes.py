@@ -89,6 +89,7 @@ def test_a_running_keeper_is_cosigned_and_a_witness_that_was_away_joins_again(
     home.kill(keeper)
 
 
+@pytest.mark.long
 def test_a_copy_whose_operator_says_that_it_was_moved_is_found_out_by_the_witness(
     home: Home, witness: WitnessProcess, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def rotated_after_a_backup(home: Home, witness: WitnessProcess, tmp_path: Path) 
     return backup, database
 
 
+@pytest.mark.long
 def test_a_backup_of_before_a_rotation_is_refused_where_the_newer_keys_still_lie(
     home: Home, witness: WitnessProcess, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_backup_of_before_a_rotation_is_refused_where_the_newer_keys_still_lie
     assert home.acts("act", "sign")[-1]["origin"].endswith("/2")
 
 
+@pytest.mark.long
 def test_a_home_restored_whole_from_before_a_rotation_is_told_at_once_that_it_may_sign_a_second_history(
     home: Home, witness: WitnessProcess, tmp_path: Path
 ) -> None:

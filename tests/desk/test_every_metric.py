@@ -95,6 +95,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [entry["document"] for entry in json.loads((folder / "RESULT.json").read_text())["evidence"]]
 
 
+@pytest.mark.long
 def test_every_figure_of_a_real_evaluation_has_a_title_and_a_sentence(evaluated: list[dict[str, Any]]) -> None:
     pairs: Pairs = {(d["kind"], f["metric"]) for d in evaluated for f in d["figures"] if d["kind"] != "distribution"}
     assert len(pairs) > 100

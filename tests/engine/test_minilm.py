@@ -42,6 +42,7 @@ def test_smaller_same_speed_keeps_its_promise(samples: Path, tmp_path: Path) -> 
     assert figure(result, "latency_ratio") <= 1.2  # 1.05 on an idle machine; the bench holds that
 
 
+@pytest.mark.long
 def test_faster_int8_keeps_its_promise_and_replays(samples: Path, tmp_path: Path) -> None:
     result = made(samples, tmp_path / "out", "faster-int8")
     assert figure(result, "size_ratio") >= 3.9

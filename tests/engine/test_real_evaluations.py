@@ -9,6 +9,7 @@ from tests.battery import evaluations
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_real_evaluation_asks_every_question_and_says_the_same_again() -> None:
     rows = evaluations.run(small=True)
     assert len(rows) == 3

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 
 
 def written(what: str, folder: Path) -> Path:
@@ -28,6 +29,7 @@ def test_the_mortgage_network_approves_otherwise_for_race_than_its_features_say(
     assert set(plan["protected"]) <= set(plan["slices"]) <= set(rows.files)
 
 
+@pytest.mark.long
 def test_no_row_is_in_two_parts_and_the_same_call_gives_the_same_bytes(tmp_path: Path) -> None:
     first, second = written("hmda", tmp_path / "first"), written("hmda", tmp_path / "second")
     parts = {part: np.load(first / f"{part}.npz")["features"] for part in ("training", "calibration", "evaluation")}
@@ -36,6 +38,7 @@ def test_no_row_is_in_two_parts_and_the_same_call_gives_the_same_bytes(tmp_path:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.long
 def test_the_detector_hears_made_up_voices_and_not_the_rests(tmp_path: Path) -> None:
     folder = written("silero", tmp_path / "silero")
     rows = np.load(folder / "calibration.npz", allow_pickle=False)

@@ -22,6 +22,7 @@ print(bool(finders.find("pressmark/pressmark.css")))
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_wheel_sets_up_an_installation_and_serves_a_page(tmp_path: Path) -> None:
     source = tmp_path / "source"

@@ -81,7 +81,7 @@ def settings_of(setting: str, request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["embedded", "postgres-and-valkey"])
+@pytest.mark.parametrize("setting", [pytest.param("embedded", marks=pytest.mark.long), "postgres-and-valkey"])
 def test_the_main_job_from_upload_to_the_strangers_check(
     setting: str, inputs: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from tests.services.installation import Installation
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_a_mail_whose_keeper_was_killed_leaves_again_under_the_same_id(tmp_path: Path) -> None:
     with mail_server() as box, Installation(tmp_path / "home") as home:
         home.environment |= {

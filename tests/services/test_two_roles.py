@@ -86,6 +86,7 @@ def refusal(address: str, statement: str) -> str:
     return ""
 
 
+@pytest.mark.long
 def test_the_application_lives_a_whole_story_under_its_own_role_and_cannot_touch_the_ledger(
     addresses: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_run_whose_worker_was_killed_finishes_once_as_attempt_two(tmp_path: Pa
         finished_once_as_attempt_two(home)
 
 
+@pytest.mark.long
 def test_on_postgresql_and_valkey_too(tmp_path: Path, postgres_url: str, valkey_url: str) -> None:
     with Installation(tmp_path / "home", broker_url=valkey_url, database_url=postgres_url) as home:
         run_id = home.set_up(hidden=HIDDEN, rows=ROWS)["run"]
@@ -59,6 +60,7 @@ def test_on_postgresql_and_valkey_too(tmp_path: Path, postgres_url: str, valkey_
         finished_once_as_attempt_two(home)
 
 
+@pytest.mark.long
 def test_without_a_keeper_a_worker_takes_up_what_is_left_when_it_starts(tmp_path: Path) -> None:
     with Installation(tmp_path / "home", lease_seconds=2) as home:
         run_id = home.set_up(hidden=HIDDEN, rows=ROWS)["run"]

@@ -15,10 +15,12 @@ def failed(rows: list[Row]) -> list[str]:
     return [f"{row.what}: {row.value}, must be {row.target}" for row in rows if row.holds is not True]
 
 
+@pytest.mark.long
 def test_eight_writers_that_wait_for_each_other_lose_nothing() -> None:
     assert failed(writers.run(small=True)) == []
 
 
+@pytest.mark.long
 def test_writers_and_keepers_that_are_killed_lose_nothing_that_was_told() -> None:
     assert failed(kills.killed(kills.SMALL)) == []
 
