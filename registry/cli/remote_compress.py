@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("parent", metavar="TEAM/MODEL@N")
     parser.add_argument("--recipe", required=True, metavar="TEAM/RECIPE@N", help="or the name of a shipped recipe")
     parser.add_argument("--evaluation", required=True, metavar="TEAM/DATASET@N")
+    parser.add_argument("--file", metavar="PATH", help="the file of the evaluation's rows, where the data has several")
     parser.add_argument("--calibration", metavar="TEAM/DATASET@N")
     parser.add_argument(
         "--baseline", metavar="TEAM/DATASET@N", help="rows that monitors compare with; the evaluation's, if left out"
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         "parent": options.parent,
         "recipe": recipe,
         "evaluation": options.evaluation,
+        "evaluation_file": options.file,
         "calibration": options.calibration,
         "baseline": options.baseline,
         "seed": options.seed,

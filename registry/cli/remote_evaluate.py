@@ -83,7 +83,8 @@ def told(found: dict[str, Any]) -> list[str]:
     All slices are on the page.
     """
     beside = [f"{role} {other['reference']}" for role, other in found["compared_with"].items() if other]
-    lines = [f"{found['version']} on {found['n']} rows, beside {', '.join(beside) or 'no other version'}"]
+    file = next((f" of {data['file']}" for data in found["data"] if data.get("file")), "")
+    lines = [f"{found['version']} on {found['n']} rows{file}, beside {', '.join(beside) or 'no other version'}"]
     for data in found["data"]:
         if data["broken"]:
             lines.append(f"{data['left_out']:,} rows of {data['reference']} could not be used: {data['broken'][0]}")

@@ -46,7 +46,7 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "parent": names.reference(row.parent),
         "recipe": names.reference(row.recipe),
         "evaluation": names.reference(row.evaluation),
-        "evaluation_file": row.evaluation_file,
+        "evaluation_file": names.evaluation_file(row),
         "calibration": names.reference(row.calibration),
         "baseline": names.reference(row.baseline),
         "out_of_distribution": names.reference(row.out_of_distribution),

@@ -118,6 +118,7 @@ def _data(run: Run, names: queries.Names, result: Mapping[str, Any] | None) -> l
             "role": role,
             "reference": names.reference(dataset),
             "digest": dataset.bound_digest,
+            "file": names.evaluation_file(run) if role == "evaluation" else None,
             "rows": told[role]["rows"] if role in told else None,
             "left_out": left_out(told[role]["broken"]) if role in told else None,
             "broken": names.broken_rows(dataset, told[role]["broken"]) if role in told else None,

@@ -156,6 +156,10 @@ class Names:
             return str(row)
         return f"{row.dataset.team.slug if isinstance(row, DatasetVersion) else row.team.slug}/{row}"
 
+    def evaluation_file(self, run: Run) -> str | None:
+        """The file whose rows were judged by, where one was chosen; its path only for readers of the data."""
+        return run.evaluation_file if run.evaluation is not None and self.shows(run.evaluation) else None
+
     def broken_rows(self, data: DatasetVersion | None, broken: Sequence[str]) -> list[str]:
         """Which rows could not be used; why, only for readers of the data: a reason quotes what stands in a row."""
         if data is not None and self.shows(data):

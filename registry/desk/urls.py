@@ -176,6 +176,7 @@ _PAGES = [
     path(_DATA, data.DatasetVersionPage.as_view(), name="dataset-version"),
     path(f"{_DATA}correct/", correcting_data.CorrectDatasetVersion.as_view(), name="correct-dataset-version"),
     path(f"{_DATA}croissant.json", data.Croissant.as_view(), name="croissant"),
+    path(f"{_DATA}files/<path:path>", data.DownloadDataFile.as_view(), name="download-data-file"),
     path(f"{_DATA}request-profile/", profiling.RequestProfile.as_view(), name="request-profile"),
     path("profiles/<uuid:profile>/", profiling.ProfilePage.as_view(), name="profile"),
     path("licences/", licences.Licences.as_view(), name="licences"),

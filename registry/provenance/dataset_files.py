@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from django.db.models import Q
 
 from registry import storage
+from registry.access import permissions
 from registry.errors import NotFound
+from registry.events import Caller
 from registry.provenance import purged
 from registry.provenance.models import DatasetFile, DatasetVersion, Source
 
@@ -54,6 +56,12 @@ def get_file(version: DatasetVersion, path: str) -> DataFile:
     if version.purged_at is not None:
         raise purged.gone(version.pk, str(version))
     return file
+
+
+def file_to_download(caller: Caller, version: DatasetVersion, path: str) -> DataFile:
+    """A file of a version that the caller read, for whoever may take bytes away from its team."""
+    permissions.require(caller, "version.download", version.dataset.team_id)
+    return get_file(version, path)
 
 
 def all_here(version: DatasetVersion) -> bool:

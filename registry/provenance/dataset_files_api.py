@@ -15,10 +15,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from registry.access import permissions
 from registry.access.http import caller_of
 from registry.provenance import queries
-from registry.provenance.dataset_files import get_file
+from registry.provenance.dataset_files import file_to_download
 from registry.provenance.sending import send_stored
 
 _RANGE_HEADER = OpenApiParameter("Range", OpenApiTypes.STR, OpenApiParameter.HEADER, description="bytes=FIRST-LAST")
@@ -35,8 +34,7 @@ class DownloadDatasetFile(APIView):
     def get(self, request: Request, **kwargs: Any) -> HttpResponse | StreamingHttpResponse:
         caller = caller_of(request, "api")
         version = queries.get_dataset_version(caller, f"{kwargs['team']}/{kwargs['dataset']}@{kwargs['number']}")
-        permissions.require(caller, "version.download", version.dataset.team_id)
-        file = get_file(version, kwargs["path"])
+        file = file_to_download(caller, version, kwargs["path"])
         name = PurePosixPath(file.path).name  # the rules of paths leave nothing in it that could break the header
         ranged = request.headers.get("Range"), request.headers.get("If-Range")
         return send_stored(file.digest, file.size_bytes, name, *ranged)

@@ -103,6 +103,21 @@ def test_rows_that_the_version_was_made_with_are_refused_but_where_it_is_said(
     assert Run.objects.get().allow_seen
 
 
+def test_the_file_to_judge_by_is_named_where_the_data_have_several(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    files = {"a/test.npz": served.tiny_inputs(8, 5), "b.npz": served.tiny_inputs(9, 6)}
+    data, version = served.files_version(files, uses=["evaluation"]), served.version()
+    whole = served.reference(data)
+    assert pressmark("ada", "evaluate", str(version), "--data", whole) == 1
+    assert "has 2 files, and a run reads the rows of one: a/test.npz, b.npz" in capsys.readouterr().err
+    assert pressmark("ada", "evaluate", str(version), "--data", whole, "--file", "a/test.npz") == 0
+    words = ["--recipe", "smaller-same-speed", "--evaluation", whole, "--file", "b.npz", "--no-wait"]
+    assert pressmark("ada", "compress", str(version), *words) == 0
+    rows = Run.objects.order_by("requested_at").values_list("kind", "evaluation_file")
+    assert list(rows) == [("evaluation", "a/test.npz"), ("compression", "b.npz")]
+
+
 def test_waiting_for_it_says_against_what_and_every_figure_over_all_rows(
     pressmark: Pressmark, served: World, tmp_path: Path, capsys: Said
 ) -> None:

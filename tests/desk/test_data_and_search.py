@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from django.urls import reverse
 
+from registry.access import services as access
+from registry.access.models import Role
 from tests.desk.conftest import Visitor
 from tests.desk.scene import Scene
 from tests.world import World
@@ -61,3 +63,23 @@ def test_what_may_not_be_seen_is_not_found(visit: Visit, story: Scene) -> None:
 @pytest.mark.parametrize("words", ["", "%27%3B--", "%25%25", "a%00b", "%F0%9F%90%8D", "zzzz"])
 def test_odd_words_find_nothing_and_break_nothing(visit: Visit, world: World, words: str) -> None:
     assert "Search" in found_by(visit("ada"), words)
+
+
+def test_files_of_data_are_downloaded_from_their_page_by_whoever_may_take_bytes_away(
+    visit: Visit, world: World
+) -> None:
+    several = world.files_version({"a/x y.jsonl": b'{"n":1}\n', "z.jsonl": b'{"n":2}\n'}, slug="several")
+    alone = world.dataset_version([{"n": 3}], slug="alone")
+    access.grant_membership(
+        actor=world.cast.root, person=world.cast.people["eve"], role=Role.VIEWER, team=several.dataset.team
+    )
+    ada, eve = visit("ada"), visit("eve")
+    for version, path, name in ((several, "a/x%20y.jsonl", "x y.jsonl"), (alone, "data", "alone-1.jsonl")):
+        page = reverse("desk:dataset-version", args=["search", version.dataset.slug, 1])
+        link = f"{page}files/{path}"
+        assert f'href="{link}"' in ada.get(page).content.decode()
+        answer = ada.get(link)
+        assert answer["Content-Disposition"] == f'attachment; filename="{name}"'
+        assert b"".join(answer.streaming_content) in (b'{"n":1}\n', b'{"n": 3}\n', b'{"n":3}\n')
+        assert f"{page}files/" not in eve.get(page).content.decode()
+        assert eve.get(link).status_code == 403

@@ -15,6 +15,7 @@ from compression_engine.plan import Plan
 from registry import storage
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Run
+from registry.desk import queries
 from registry.desk.plans import TASKS, PlanError, draft_of
 from tests.desk.conftest import Visitor, words
 from tests.desk.scene import Scene
@@ -48,6 +49,33 @@ def test_a_whole_plan_is_pasted_or_given_as_a_file(visit: Visit, world: World, a
     given = {"plan_file": SimpleUploadedFile("plan.json", text.encode())} if as_file else {"plan": text}
     ask(visit("ada"), world.version(), world.arrays_dataset(), **given)
     assert planned(Run.objects.get()).batch_sizes == (1, 8)
+
+
+def test_of_data_of_several_files_one_is_chosen_from_a_list_and_shown_with_the_run(visit: Visit, world: World) -> None:
+    files = {"a/test.npz": world.tiny_inputs(8, 5), "b.npz": world.tiny_inputs(9, 6)}
+    data, version = world.files_version(files, uses=["evaluation"], slug="shards"), world.version()
+    alone = world.arrays_dataset()
+    form = visit("ada").reads(reverse("desk:request-run", args=["search", version.model.slug, version.number]))
+    assert "a/test.npz, 8 rows b.npz, 9 rows" in form
+    assert "has several files: choose the one" in words(ask(visit("ada"), version, data))
+    chosen = {"evaluation_file": f"{data.pk}/a/test.npz"}
+    assert "is of other data" in words(ask(visit("ada"), version, alone, **chosen))
+    assert not Run.objects.exists()
+    answer = words(ask(visit("ada"), version, data, **chosen))
+    assert Run.objects.get().evaluation_file == "a/test.npz"
+    assert "file a/test.npz, 8 rows" in answer
+
+
+def test_data_are_offered_by_their_use_however_many_others_there_are(
+    visit: Visit, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "LIST_ROWS", 2)
+    version, wanted = world.version(), world.dataset_version([{"x": 0}], slug="zz", uses=("evaluation",))
+    for number in range(3):
+        world.dataset_version([{"x": number}], slug=f"aa{number}", uses=("training",))
+    form = visit("ada").reads(reverse("desk:request-run", args=["search", version.model.slug, version.number]))
+    assert f"search/{wanted}" in form
+    assert "search/aa" not in form
 
 
 def test_without_a_task_or_a_document_there_is_no_plan(visit: Visit, world: World) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from audit.models import Entry
 from registry import storage
-from registry.access.models import Team
+from registry.access import services as access
+from registry.access.models import Membership, Role, Team
 from registry.compression.material import rows_are_here, rows_file
 from registry.digests import canonical, parse_canonical, sha256
 from registry.errors import Conflict, Gone, Invalid, NotFound
@@ -121,6 +122,12 @@ def test_whoever_may_download_gets_one_file_over_http_and_nobody_else(world: Wor
     assert b"".join(got.streaming_content) == TRAIN
     assert got["Pressmark-Digest"] == sha256(TRAIN)
     assert "y.jsonl" in problem(ada.get(f"{door}/z.jsonl"), 404, "not-found")["hint"]
+    viewer = world.cast.people["eve"]
+    access.grant_membership(actor=world.cast.root, person=viewer, role=Role.VIEWER, team=world.team)
+    eve = client_for(world.cast, "eve")
+    assert eve.get("/api/v1/teams/search/datasets/shards/versions/1").status_code == 200
+    problem(eve.get(f"{door}/y.jsonl"), 403, "forbidden")
+    access.end_membership(actor=world.cast.root, membership=Membership.objects.get(actor=viewer, team=world.team))
     make_eve_engineer_of(world.cast, outsider_team)
     problem(client_for(world.cast, "eve").get(f"{door}/y.jsonl"), 404, "not-found")
     assert queries.usable_digests(world.cast.ada, {sha256(TRAIN)}) == {sha256(TRAIN)}

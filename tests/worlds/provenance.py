@@ -79,12 +79,13 @@ class ProvenanceWorld(BaseWorld):
         uses: Sequence[str] = ("training",),
         *,
         slug: str | None = None,
+        dataset: Dataset | None = None,
         **statements: Any,
     ) -> DatasetVersion:
         """A measured version of several files by path, all brought by ada."""
         return services.register_dataset_version(
             actor=self.cast.ada,
-            dataset=self.dataset(slug),
+            dataset=dataset or self.dataset(slug),
             licence=self.licence("PSF-2.0"),
             origin="Written for a test.",
             uses=list(uses),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
@@ -23,7 +25,9 @@ from registry.oversight.subjects import of_dataset, of_dataset_version
 from registry.provenance import queries as provenance
 from registry.provenance.croissant import MEDIA_TYPE
 from registry.provenance.croissant_api import croissant_bytes
-from registry.provenance.models import Dataset, DatasetVersion
+from registry.provenance.dataset_files import ONLY_FILE, file_to_download
+from registry.provenance.models import Dataset, DatasetVersion, Source
+from registry.provenance.sending import send_stored
 from registry.provenance.stated import COLUMNS, corrections_of, registered, stated_in
 
 _COLUMNS_SHOWN = 200
@@ -63,6 +67,10 @@ def _told(caller: Caller, version: DatasetVersion) -> Context:
         "facts": facts,
         "columns": (facts.get("columns") or [])[:_COLUMNS_SHOWN],
         "files": (facts.get("files") or [])[:_COLUMNS_SHOWN],
+        "only_file": ONLY_FILE,
+        "may_download": version.source == Source.MEASURED
+        and version.purged_at is None
+        and permissions.may(caller.actor_id, "version.download", version.dataset.team_id),
         "profile": profile_of(caller, version),
         "kept": kept,
         "retention_over": (until := stated.values["retain_until"]) is not None and until < timezone.now().date(),
@@ -101,6 +109,21 @@ class DatasetVersionPage(Page):
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         version = provenance.get_dataset_version(caller, f"{kwargs['team']}/{kwargs['dataset']}@{kwargs['number']}")
         return {"dataset": version.dataset, **_told(caller, version)}
+
+
+class DownloadDataFile(Page):
+    """The bytes of one file of a version, as an attachment."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]  # it streams
+        caller = caller_of(request, "page")
+        version = provenance.get_dataset_version(caller, f"{kwargs['team']}/{kwargs['dataset']}@{kwargs['number']}")
+        file = file_to_download(caller, version, kwargs["path"])
+        named = PurePosixPath(file.path).name
+        if file.path == ONLY_FILE:
+            facts: Any = parse_canonical(storage.read_bytes(version.document_digest))
+            named = f"{version.dataset.slug}-{version.number}.{facts['format']}"
+        ranged = request.headers.get("Range"), request.headers.get("If-Range")
+        return send_stored(file.digest, file.size_bytes, named, *ranged)
 
 
 class Croissant(Page):

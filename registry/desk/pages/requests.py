@@ -49,6 +49,7 @@ def _request(caller: Caller, version: ModelVersion, data: Mapping[str, Any]) -> 
     chosen = {use: known.get(uuid.UUID(data[use])) if data[use] else None for use in DATA_FIELDS}
     calibration, evaluation = chosen.pop("calibration"), known[uuid.UUID(data["evaluation"])]
     how = {
+        "evaluation_file": data["evaluation_file"],
         "baseline": chosen["baseline"],
         "seed": data["seed"],
         "plan": data["draft"],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import Count
 from django.utils.datastructures import MultiValueDict
 
 from registry.access.queries import readable
@@ -15,13 +17,15 @@ from registry.compression.models import Recipe
 from registry.desk import queries
 from registry.desk.plans import MAX_CHARACTERS, TASKS, ClassNamesError, PlanError, draft_of, prices_of
 from registry.events import Caller
-from registry.provenance.models import DatasetVersion
+from registry.provenance.models import DatasetFile, DatasetVersion
 from registry.provenance.stated import stated_in, with_corrections
 from registry.release.models import Alias
 
 ONLY_MEASURE = "measure"
+_FILES_SHOWN = 2000
+USES_OFFERED = ("evaluation", "calibration", "baseline")
 DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution")
-WORK_FIELDS = ("recipe", "evaluation", "calibration", "baseline", "seed")
+WORK_FIELDS = ("recipe", "evaluation", "evaluation_file", "calibration", "baseline", "seed")
 PLAN_FIELDS = ("task", "label", "classes", "slices", "protected")
 DOCUMENT_FIELDS = ("plan", "plan_file")
 PRICE_FIELDS = ("price_sheet", "price_sheet_file")
@@ -31,10 +35,17 @@ BESIDE_FIELDS = ("incumbent", "out_of_distribution", "allow_seen")
 class RunForm(forms.Form):
     """The choices are what this caller may use for this version."""
 
+    several: Collection[str] = ()
+    """The ids of evaluation data of several files."""
+
     recipe = forms.ChoiceField(label="What to do")
     evaluation = forms.ChoiceField(
         label="Evaluation data", help_text="What the outcome is measured on. It must not be the calibration data."
     )
+    evaluation_file = forms.ChoiceField(
+        label="File of the evaluation data", required=False,
+        help_text="Where the data has several. One that is not listed is named by API or by `pressmark evaluate --file`.",
+    )  # fmt: skip
     calibration = forms.ChoiceField(
         label="Calibration data", required=False, help_text="Only for recipes that look at data while they compress."
     )
@@ -97,6 +108,7 @@ class RunForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """The fields, with `draft`, the plan that they make, and `prices`, the price sheet; None where nothing was given."""
         data: dict[str, Any] = super().clean() or {}
+        self._clean_file(data)
         try:
             document = _one_of(data, *DOCUMENT_FIELDS, "plan")
             data["draft"] = draft_of({name: data.get(name, "") for name in PLAN_FIELDS}, document)
@@ -109,6 +121,17 @@ class RunForm(forms.Form):
         except PlanError as error:
             self.add_error("price_sheet", str(error))
         return data
+
+    def _clean_file(self, data: dict[str, Any]) -> None:
+        """The path of the chosen file, which is one of the chosen data; None where these have one file alone."""
+        evaluation, (of, _, path) = data.get("evaluation"), str(data.get("evaluation_file") or "").partition("/")
+        data["evaluation_file"] = path or None
+        if "evaluation" in self.errors or "evaluation_file" in self.errors:
+            return
+        if path and of != evaluation:
+            self.add_error("evaluation_file", "This file is of other data; choose one of the evaluation data.")
+        elif not path and evaluation in self.several:
+            self.add_error("evaluation_file", "The evaluation data has several files: choose the one to measure on.")
 
     @property
     def parts(self) -> list[tuple[str, str, list[forms.BoundField]]]:
@@ -139,12 +162,16 @@ def run_form(
 ) -> RunForm:
     """The form with the choices of this caller for this version."""
     form = RunForm(data, files)
-    evaluation = _data(caller, "evaluation")
-    choices = {
+    data_for = _data(caller)
+    evaluation = data_for["evaluation"]
+    named, parts = dict(evaluation), _files([uuid.UUID(key) for key, _ in evaluation])
+    form.several = parts.keys()
+    choices: dict[str, Sequence[Any]] = {
         "recipe": _recipes(caller),
         "evaluation": evaluation,
-        "calibration": [("", "none"), *_data(caller, "calibration")],
-        "baseline": [("", "the evaluation data"), *_data(caller, "baseline")],
+        "evaluation_file": [("", "its only file"), *((named[key], paths) for key, paths in parts.items())],
+        "calibration": [("", "none"), *data_for["calibration"]],
+        "baseline": [("", "the evaluation data"), *data_for["baseline"]],
         "out_of_distribution": [("", "none"), *evaluation],
         "incumbent": _aliases(version),
     }
@@ -176,14 +203,29 @@ def _recipes(caller: Caller) -> list[tuple[str, str]]:
     return [*compress, (ONLY_MEASURE, "Only measure this version as it is")]
 
 
-def _data(caller: Caller, use: str) -> list[tuple[str, str]]:
+def _data(caller: Caller) -> dict[str, list[tuple[str, str]]]:
+    """By use the newest data for it whose rows are here, as many of each use as a list shows."""
     rows = readable(DatasetVersion.objects.filter(source="measured", purged_at=None), caller, team="dataset__team")
     rows = with_corrections(rows.select_related("dataset__team", "licence")).order_by("dataset__slug", "-number")
-    return [
-        (str(row.pk), f"{row.dataset.team}/{row}" + (f", {row.row_count} rows" if row.row_count else ""))
-        for row in rows[: queries.LIST_ROWS]
-        if use in stated_in(row).uses
-    ]
+    found: dict[str, list[tuple[str, str]]] = {use: [] for use in USES_OFFERED}
+    for row in rows.iterator(chunk_size=queries.LIST_ROWS):  # a use may be corrected, so no database tells it
+        for use in found.keys() & set(stated_in(row).uses):
+            said = f"{row.dataset.team}/{row}" + (f", {row.row_count} rows" if row.row_count else "")
+            found[use].append((str(row.pk), said))
+        if all(len(offered) >= queries.LIST_ROWS for offered in found.values()):
+            break
+    return {use: offered[: queries.LIST_ROWS] for use, offered in found.items()}
+
+
+def _files(versions: Sequence[uuid.UUID]) -> dict[str, list[tuple[str, str]]]:
+    """By version of several files these, under the value and the name that the form gives them: those of the newest data first."""
+    rows = DatasetFile.objects.filter(dataset_version__in=versions)
+    several = rows.values("dataset_version_id").annotate(count=Count("pk")).filter(count__gt=1)
+    found: dict[str, list[tuple[str, str]]] = {str(row["dataset_version_id"]): [] for row in several}
+    shown = rows.filter(dataset_version__in=list(found)).order_by("-dataset_version_id", "path")[:_FILES_SHOWN]
+    for key, path, count in shown.values_list("dataset_version_id", "path", "row_count"):
+        found[str(key)].append((f"{key}/{path}", f"{path}, {count} rows"))
+    return {str(key): found[str(key)] for key in versions if str(key) in found}
 
 
 def _aliases(version: ModelVersion) -> list[tuple[str, str]]:

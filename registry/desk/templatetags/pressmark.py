@@ -14,9 +14,11 @@ from django.utils.safestring import SafeString
 
 from registry.access.http import caller_of
 from registry.catalog.models import Evidence, ModelVersion
+from registry.compression.models import Run
 from registry.compression.queries import Material, Names
 from registry.desk import figures, metrics
 from registry.desk.facts import fact_text
+from registry.provenance.dataset_files import files_of
 
 register = template.Library()
 _NOT_IN_A_CLASS = re.compile(r"[^a-z0-9-]+")
@@ -108,6 +110,21 @@ def material(context: Context, row: Material | None, before: str = "") -> SafeSt
         return format_html("{}{}", before, row)
     href = reverse("desk:version", args=[row.model.team.slug, row.model.slug, row.number])
     return format_html('{}<a href="{}">{}</a>', before, href, row)
+
+
+@register.simple_tag(takes_context=True)
+def judged_rows(context: Context, run: Run, before: str = "") -> str:
+    """Of the rows that a run judges by how many there are and, where one file of several was chosen, which."""
+    if run.evaluation is None:
+        return ""
+    count, name = run.evaluation.row_count, ""
+    if run.evaluation_file is not None:
+        chosen = next((file for file in files_of(run.evaluation) if file.path == run.evaluation_file), None)
+        count = None if chosen is None else chosen.row_count
+        path = _names(context).evaluation_file(run)
+        name = "one of its files" if path is None else f"file {path}"
+    said = ", ".join(part for part in (name, f"{count} rows" if count else "") if part)
+    return f"{before}{said}" if said else ""
 
 
 @register.simple_tag(takes_context=True)
