@@ -35,7 +35,7 @@ from registry.admin.governed import GovernedAdmin
 from registry.admin.site import caller_of, site, waiting
 from registry.errors import Invalid, NotFound, Problem
 from registry.release import queries as release
-from registry.release import services
+from registry.release import queries_targets, services
 from registry.release.models import Approval, Decision
 from registry.release.status import ALL, Status
 
@@ -172,7 +172,7 @@ class ApprovalAdmin(GovernedAdmin):
             "returned": page.status.word == "returned",
             "closable": page.status.word in ("requested", "returned", "stale", "expired")
             and page.status.grants < page.status.required,
-            "targets": release.targets_of(approval.model.team).filter(ended_at=None),
+            "targets": queries_targets.targets_of(approval.model.team).filter(ended_at=None),
         }
         return TemplateResponse(request, "admin/registry/approval/decide.html", context)
 
@@ -225,7 +225,7 @@ def _conditions(request: HttpRequest, approval: Approval) -> dict[str, Any]:
     end = datetime.datetime.combine(day, datetime.time.max, datetime.UTC) if day else None
     return {
         "expires_at": min(end, approval.expires_at) if end else None,
-        "target": release.get_target(caller_of(request), target) if target else None,
+        "target": queries_targets.get_target(caller_of(request), target) if target else None,
     }
 
 

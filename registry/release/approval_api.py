@@ -14,7 +14,7 @@ from registry.access.queries import get_team
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion
 from registry.events import Caller
-from registry.release import queries, services, shapes
+from registry.release import queries, queries_targets, services, shapes
 from registry.release.grounds import grounds_body
 from registry.release.models import Decision
 
@@ -30,7 +30,7 @@ def _version(caller: Caller, kwargs: Mapping[str, Any]) -> ModelVersion:
 
 def _with_target(caller: Caller, data: Mapping[str, Any]) -> dict[str, Any]:
     """The same with the row in the place of its name."""
-    return {**data, "target": queries.get_target(caller, data["target"]) if data["target"] else None}
+    return {**data, "target": queries_targets.get_target(caller, data["target"]) if data["target"] else None}
 
 
 # --- requests ---
@@ -193,7 +193,7 @@ class RegisterTarget(Command, Query):
     input = RegisterTargetInput
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
-        rows = queries.targets_of(get_team(caller, kwargs["team"]))
+        rows = queries_targets.targets_of(get_team(caller, kwargs["team"]))
         return keyset_page(rows, query, shapes.target_body, newest_first=True)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
@@ -208,5 +208,5 @@ class EndTarget(Command):
     success_status = 200
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        target = queries.get_target(caller, str(kwargs["target"]))
+        target = queries_targets.get_target(caller, str(kwargs["target"]))
         return shapes.target_body(services.end_target(actor=caller, target=target))

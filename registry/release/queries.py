@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -12,7 +12,6 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from registry import storage
-from registry.access.models import Team
 from registry.access.queries import get_readable, readable
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion, RegisteredModel
@@ -189,48 +188,25 @@ def was_granted(approval: Approval) -> bool:
 
 def first_approved(model: RegisteredModel) -> ModelVersion | None:
     """The version of the model whose approval had all its grants first, whatever came of it since."""
-    found = []
-    for approval in _to_judge().filter(model=model):
+    return first_approved_of([model.pk]).get(model.pk)
+
+
+def first_approved_of(model_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, ModelVersion]:
+    """The same for several models; one that never had an approval is not there."""
+    found: dict[uuid.UUID, tuple[datetime.datetime, uuid.UUID, ModelVersion]] = {}
+    for approval in _to_judge().filter(model__in=model_ids):
         moment = rules.completed_at(*request_of(approval))
-        if moment is not None:
-            found.append((moment, approval.pk, approval.version))
-    return min(found, key=lambda item: item[:2])[2] if found else None
+        if moment is None:
+            continue
+        before = found.get(approval.model_id)
+        if before is None or (moment, approval.pk) < before[:2]:
+            found[approval.model_id] = (moment, approval.pk, approval.version)
+    return {key: version for key, (_, _, version) in found.items()}
 
 
 def approval_status(approval: Approval, at: datetime.datetime | None = None) -> str:
     """requested, returned, withdrawn, granted, rejected, stale, expired or revoked: computed, never stored."""
     return status_of(approval, at).word
-
-
-# --- targets ---
-
-
-def get_target(caller: Caller, reference: str) -> Target:
-    """`team/target@3`, `team/target` for the newest number, or its id, if the caller may read its team."""
-    name, at, number = reference.partition("@")
-    team, slash, slug = name.partition("/")
-    rows = readable(Target.objects.select_related("team", "safeguards"), caller).order_by("-number")
-    if slash and (not at or number.isdecimal()):
-        rows = rows.filter(team__slug=team, slug=slug, **({"number": int(number)} if at else {}))
-    else:
-        key = _uuid(reference)
-        rows = rows.filter(pk=key) if key else rows.none()
-    row = rows.first()
-    if row is None:
-        raise NotFound(f"There is no target {reference!r}, or you may not see it.", hint="It looks like team/edge@1.")
-    return row
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
-
-
-def targets_of(team: Team) -> QuerySet[Target]:
-    """The targets of a team, newest first, ended ones too. The caller must have read the team already."""
-    return Target.objects.filter(team=team).select_related("team", "safeguards", "created_by").order_by("-pk")
 
 
 # --- verdicts and waivers ---

@@ -21,7 +21,7 @@ from registry.desk.http import Act, Context, FormPage, Page
 from registry.desk.measured import measured_of
 from registry.desk.terms_asked import terms_asked
 from registry.events import Caller
-from registry.release import queries, services
+from registry.release import queries, queries_targets, services
 from registry.release.grounds import grounds_of
 from registry.release.models import Approval
 
@@ -59,7 +59,7 @@ class ApprovalPage(Page):
             "deciding": decision_of(caller, approval, now, may_answer),
             "limited_to": next((d.target for d in approval.decisions.all() if d.target), approval.target),
             "closable": now.word in ("requested", "returned", "stale") and now.grants < now.required,
-            "targets": queries.targets_of(approval.model.team).filter(ended_at=None),
+            "targets": queries_targets.targets_of(approval.model.team).filter(ended_at=None),
             "model": approval.model,
             "version": version,
             "evidence": measured_of(caller, version, limits_of(approval.policy), evaluations),
@@ -106,7 +106,7 @@ class RequestApproval(FormPage):
         approval = services.request_approval(
             actor=caller, version=catalog.get_version(caller, reference(kwargs)), alias=data["alias"],
             reason=data["reason"], expires_at=end_of(data["expires_on"]) if data["expires_on"] else None,
-            target=queries.get_target(caller, data["target"]) if data["target"] else None,
+            target=queries_targets.get_target(caller, data["target"]) if data["target"] else None,
         )  # fmt: skip
         return reverse(
             "desk:approval", args=[approval.pk]

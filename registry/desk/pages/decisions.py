@@ -12,7 +12,7 @@ from registry.desk.forms import ReasonField
 from registry.desk.http import Act
 from registry.desk.pages.approvals import ApprovalPage, end_of
 from registry.events import Caller
-from registry.release import queries, services
+from registry.release import queries, queries_targets, services
 from registry.release.models import Approval, Decision
 
 
@@ -54,7 +54,7 @@ class GrantApproval(_DecisionAct):
 
     def given(self, caller: Caller, approval: Approval, data: Mapping[str, Any]) -> dict[str, Any]:
         end = min(end_of(data["expires_on"]), approval.expires_at) if data["expires_on"] else None
-        target = queries.get_target(caller, data["target"]) if data["target"] else None
+        target = queries_targets.get_target(caller, data["target"]) if data["target"] else None
         return {"reason": data["reason"], "expires_at": end, "target": target}
 
 

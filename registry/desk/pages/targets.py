@@ -14,7 +14,7 @@ from registry.access.queries import get_team, readable
 from registry.desk.http import Act, Context, FormPage
 from registry.events import Caller
 from registry.fields import validate_slug
-from registry.release import queries, services
+from registry.release import queries_targets, services
 
 _SHOWN = 100
 
@@ -50,7 +50,7 @@ class RegisterTarget(FormPage):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         teams = list(readable(Team.objects.all(), caller, team="pk").order_by("slug"))
-        rows = [row for team in teams for row in queries.targets_of(team)[:_SHOWN]]
+        rows = [row for team in teams for row in queries_targets.targets_of(team)[:_SHOWN]]
         places = dict(_teams(caller))
         listed = [(row, row.ended_at is None and row.team.slug in places) for row in rows]
         return {"rows": listed, "may_register": bool(places)}
@@ -73,5 +73,5 @@ class EndTarget(Act):
     page = RegisterTarget
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> tuple[str, str]:
-        row = services.end_target(actor=caller, target=queries.get_target(caller, str(kwargs["target"])))
+        row = services.end_target(actor=caller, target=queries_targets.get_target(caller, str(kwargs["target"])))
         return reverse("desk:register-target"), f"{row} has ended; approvals that are limited to it are stale."
