@@ -75,6 +75,7 @@ NAMED_STREAMS = {  # columns that name a stream, and the kind of stream
     "policy_id": "policy",
     "use_case_id": "use_case",
 }
+WITHHELD_KINDS = ("document.attached", "profile.finished", "profile.failed")  # whose files another team may keep back
 DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id", "out_of_distribution_id")
 RUN, DATASET_VERSION_COLUMNS_OF_RUNS = "compression.run", ("baseline_id",)  # of other records it names something else
 UNIT_LIMIT = 10_000  # entries of one unit
@@ -1557,10 +1558,10 @@ class Bundle:
         return set(digests)
 
     def attached_elsewhere(self) -> set[str]:
-        """Files that somebody attached to data, a licence or a use case, and that no other entry refers to."""
+        """Files that somebody attached to data, a licence or a use case, profiles of data, and that no other entry refers to."""
         attached: dict[bool, set[str]] = {True: set(), False: set()}
         for entry in self.entries:
-            file = entry.event["kind"] == "document.attached" and not entry.stream.startswith("model:")
+            file = entry.event["kind"] in WITHHELD_KINDS and not entry.stream.startswith("model:")
             attached[file].update(ref["digest"] for ref in entry.event["refs"])
         return attached[True] - attached[False]
 

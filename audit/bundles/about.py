@@ -15,6 +15,9 @@ from audit.scopes import Scope
 from audit.snapshots import Snapshot
 from registry.catalog.models import RegisteredModel
 
+_OF_ITS_TEAM = ("document.attached", "profile.finished", "profile.failed")
+"""What refers to files that whoever owns the record hands over: opinions about data, and what its rows look like."""
+
 
 class About:
     """A model, one version of it (by id), or the instance (no model), over a scope, judged as of `moment`."""
@@ -54,9 +57,9 @@ class About:
         return lambda event: not self._is_foreign_file(event) and concerns.is_about(snapshot, kept, event["records"])
 
     def _is_foreign_file(self, event: Mapping[str, Any]) -> bool:
-        """Whether another team attached it to what is theirs, say to its data: the file stays theirs to hand over."""
+        """Whether another team attached it to what is theirs, or had its own data profiled: that stays theirs to hand over."""
         own = self.model is None or event["team"] in (None, str(self.model.team_id))
-        return event["kind"] == "document.attached" and not own
+        return event["kind"] in _OF_ITS_TEAM and not own
 
     def models(self) -> Iterator[tuple[RegisteredModel, Snapshot]]:
         """Each model that it is about, one at a time, with what the ledger says about it."""

@@ -3,7 +3,7 @@
 Rules:
 - every document that an included entry refers to is in, or named as left out with the reason; one that is lost stops the build;
 - a bundle about one version withholds the documents that only events about other versions refer to, and does not open their texts;
-- a bundle about a model withholds the files that other teams attached to what is theirs;
+- a bundle about a model withholds the files that other teams attached to what is theirs, and the profiles of their data;
 - a bundle about a model opens the texts that people of its own team wrote, and those of licences and policies; what other teams
   wrote about data, recipes or use cases, what administrators wrote about the instance, and what was written about people of the
   team (why somebody has a deputy), stays closed: a salt that left the building cannot be called back. The bundle of the instance

@@ -1,4 +1,4 @@
-"""Files that people attached, in bundles: those of the team go along, those of other teams are named as withheld."""
+"""Attached files and profiles of data, in bundles: the team's own go along, those of other teams are named as withheld."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from audit.bundles.about import About
 from registry.access import services as access
 from registry.access.models import Role, Team
 from registry.catalog.edges import EdgeSpec
+from registry.compression import profiling
+from registry.compression.services_profiles import request_profile
 from registry.events import Caller
 from registry.oversight.subjects import of_dataset_version, of_version
-from registry.provenance.models import Document
+from registry.provenance.models import DatasetVersion, Document
 from registry.provenance.services_documents import attach_document
 from registry.provenance.subjects import Subject
 from tests.audit.both import agreed, opinions
@@ -38,6 +40,14 @@ def officer_elsewhere(world: World) -> Caller:
     return Caller(actor_id=person.pk, via="cli")
 
 
+def profiled(rows: DatasetVersion, actor: Caller) -> str:
+    """The digest of what the real engine counted in some rows."""
+    row = request_profile(actor=actor, dataset_version=rows)
+    assert profiling.execute(row.pk)
+    row.refresh_from_db()
+    return str(row.digest)
+
+
 def test_own_files_go_along_and_those_of_other_teams_are_withheld_and_both_verifiers_agree(
     world: World, officer_elsewhere: Caller, tmp_path: Path
 ) -> None:
@@ -47,17 +57,18 @@ def test_own_files_go_along_and_those_of_other_teams_are_withheld_and_both_verif
     edges = [EdgeSpec("data", dataset_version=rows) for rows in (theirs, ours)]
     version = world.version(world.model("told"), edges=edges)
     other = world.version(version.model, seed=5)
+    counted, ours_counted = profiled(theirs, officer_elsewhere), profiled(ours, world.cast.ada)
     secret = attached(world, of_dataset_version(theirs), b"Only for us.\n", officer_elsewhere)
     open_ = [attached(world, of_dataset_version(ours), b"For everybody.\n", world.cast.ada)]
     open_ += [attached(world, of_version(version), b"%PDF-1 told", world.cast.ada)]
     of_other = attached(world, of_version(other), b"%PDF-1 other", world.cast.ada)
-    for narrowed, left_out in ((None, {secret.digest}), (version, {secret.digest, of_other.digest})):
+    for narrowed, left_out in ((None, {secret.digest, counted}), (version, {secret.digest, counted, of_other.digest})):
         bundle = sealed(world.cast.carla, version.model, version=narrowed)
         files = files_of(bundle, tmp_path)
         rows = json.loads(files["not_included.json"])["documents"]
         withheld = {row["digest"] for row in rows}
         assert left_out <= withheld
-        assert not withheld & {row.digest for row in open_}
+        assert not withheld & {ours_counted, *(row.digest for row in open_)}
         assert b"Only for us." not in b"".join(files.values())
         assert {f"documents/{row.digest[7:]}" for row in open_} <= set(files)
         target = built(bundle, tmp_path, f"{narrowed}.zip".replace("/", "-"))

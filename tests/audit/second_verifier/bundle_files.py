@@ -127,8 +127,9 @@ def _left_out(files: Files, entries: list[Entry], about: About, findings: Findin
 
 
 def _attached_elsewhere(entries: list[Entry]) -> set[str]:
-    """Digests that only `document.attached` entries outside of streams of models refer to."""
-    named = [(e.kind == "document.attached" and not e.stream.startswith("model:"), e.refs()) for e in entries]
+    """Digests that only entries about attached files and profiles of data, outside of streams of models, refer to."""
+    kinds = ("document.attached", "profile.finished", "profile.failed")
+    named = [(e.kind in kinds and not e.stream.startswith("model:"), e.refs()) for e in entries]
     files = {ref["digest"] for is_file, refs in named if is_file for ref in refs}
     return files - {ref["digest"] for is_file, refs in named if not is_file for ref in refs}
 
