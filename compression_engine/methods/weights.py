@@ -72,8 +72,10 @@ def _read_by_product(
     node = use.node
     if use.graph is not main or node.domain not in _STANDARD:
         return []
-    if node.op_type == "Transpose" and not turned:
-        found = [_read_by_product(other, main, used=used, turned=True) for other in used.get(node.output[0], [])]
+    if node.op_type == "Identity" or (node.op_type == "Transpose" and not turned):
+        # layers that share a weight read it through Identity in exports of torch
+        after = turned or node.op_type == "Transpose"
+        found = [_read_by_product(other, main, used=used, turned=after) for other in used.get(node.output[0], [])]
         return [entry for entries in found for entry in entries] if all(found) else []
     if use.index != 1 or node.op_type not in ("MatMul", "Gemm") or integer(node, "transA", 0):
         return []

@@ -20,7 +20,9 @@ from compression_engine.activations import Wanted, grams
 from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.methods.gptq import round_rows
+from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid
+from compression_engine.methods.weights import Product, find_weights, product_of
 from compression_engine.pipeline import calibration_rows, compress
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
@@ -95,6 +97,21 @@ def test_a_weight_that_is_turned_before_its_product_is_rounded_for_its_inputs_to
     ours, theirs = (nets.applied(net, METHOD, calibration(rows_file), **GPTQ)[0] for net in (turned, straight))
     stored = [next(t.raw_data for t in net.graph.initializer if t.name == "w_int4") for net in (ours, theirs)]
     assert stored[0] == stored[1]
+
+
+def test_a_weight_that_layers_share_is_rounded_for_the_inputs_of_all_of_them(rows_file: Path) -> None:
+    nodes = [
+        helper.make_node("Identity", ["w"], ["shared"]),
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Tanh", ["h"], ["a"]),
+        helper.make_node("MatMul", ["a", "shared"], ["y"]),
+    ]
+    ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
+    net = nets.model(nodes, {"w": nets.weights(64, 64)}, *ports)
+    weight = find_weights(net, 100, Report())[0]
+    assert product_of(weight, net.graph) == Product(("a", "x"), 0)
+    _, report = nets.applied(net, METHOD, calibration(rows_file), **GPTQ)
+    assert "rounded for its inputs" in report.changed[0]["how"]
 
 
 def test_weights_that_no_product_reads_are_rounded_with_least_squared_error_and_said_so(tmp_path: Path) -> None:
