@@ -272,6 +272,7 @@ def demand(using: str = "default") -> None:
     if absent:
         raise Unavailable(
             f"{len(absent)} guards of the database are missing or altered, the first is {absent[0]}.",
-            hint="Someone changed them, or a migration stopped half-way. Run `pressmark upgrade`, then `pressmark verify-ledger`.",
+            hint="This Pressmark is newer than its database, someone changed them, or a migration stopped half-way. Run "
+            "`pressmark upgrade`, then `pressmark verify-ledger`.",
             code="guards-missing",
         )

@@ -146,7 +146,7 @@ def _what_to_do(ground: Ground) -> str:
     if is_category(ground.licence):
         return (
             f"Find out which licence {ground.source} is really under, and correct it: a version by `correct-version`, data by "
-            "registering it anew."
+            "`correct-dataset-version`, either on its page."
         )
     return f"Ask a compliance officer for a ruling on {ground.licence}: a named person reads the text, another approves it."
 

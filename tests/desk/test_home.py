@@ -117,7 +117,7 @@ def test_an_officer_sees_what_is_overdue_and_which_licences_wait_and_an_owner_wh
     world.officer()
     assert "Say who is on call open owner Ada" in visit("ada").reads("/")
     page = visit("carla").reads("/")
-    assert "Licences that wait for a ruling LicenseRef-acme-eula" in page
+    assert "Licences with terms that nobody knows yet LicenseRef-acme-eula" in page
     assert "Say who is on call" not in page, "it is neither hers nor overdue"
     type(row).objects.filter(pk=row.pk).update(due_on=row.due_on - datetime.timedelta(days=1))
     assert "Say who is on call" in visit("carla").reads("/")

@@ -38,7 +38,8 @@ def test_what_was_production_at_a_moment_is_one_page_with_digest_approval_and_wh
     path = reverse("desk:alias", args=ALIAS)
     page = visit("omar").get(f"{path}?at={quote(second.assigned_at.isoformat())}")
     told = words(page)
-    assert "production was version 2" in told
+    assert f"On {second.assigned_at:%Y-%m-%d %H:%M:%S} UTC production was version 2" in told
+    assert f"from {second.assigned_at:%Y-%m-%d %H:%M:%S} on" in told, "two moves may lie in one minute"
     assert str(second.version_digest) in page.content.decode()
     assert "until now; promoted by Otto. Allowed by the approval that Ada asked for and Omar granted." in told
     before = first.assigned_at - datetime.timedelta(seconds=1)
