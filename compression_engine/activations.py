@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from compression_engine.calibration import Calibration
 from compression_engine.data import Array, Encoder
 from compression_engine.errors import DataError
 from compression_engine.formats import onnx_io
+from compression_engine.formats.windows import Source
 from compression_engine.limits import scratch
 from compression_engine.progress import Progress
 from compression_engine.runtime import Batch, Model, batches
@@ -34,9 +35,9 @@ Gram = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Wanted:
-    """Tensors whose rows count together, and the size of their last axis."""
+    """Tensors whose rows count together, and the size of a row: that of their last axis, or of a window."""
 
-    names: tuple[str, ...]
+    sources: tuple[Source, ...]
     size: int
 
 
@@ -51,7 +52,9 @@ def grams(
     for some in _together(wanted):
         sums = {one: np.zeros((one.size, one.size)) for one in some}
         with scratch("pressmark-model-") as folder, threadpool_limits(limits=1, user_api="blas"):
-            opened = _watched(model, sorted({name for one in some for name in one.names}), folder / "model.onnx")
+            opened = _watched(
+                model, sorted({source.name for one in some for source in one.sources}), folder / "model.onnx"
+            )
             encoder = Encoder(calibration.rows, opened.inputs(), calibration.tokenizer, calibration.plan)
             done = 0
             for batch in batches(encoder):
@@ -59,14 +62,14 @@ def grams(
                 done += batch.count
                 given = batch.feed | dict(zip(opened.output_names, opened.run(batch.feed), strict=True))
                 for one, found in sums.items():
-                    for name in one.names:
-                        rows = _real(given[name], batch)
-                        found += rows.T @ rows
+                    for source in one.sources:
+                        for rows in _rows(given[source.name], source, batch):
+                            found += rows.T @ rows
         for one, found in sums.items():
             if not np.isfinite(found).all():
                 hint = "Leave out rows with extreme numbers, or use another rounding than gptq."
                 raise DataError(
-                    "data_does_not_fit", f"Calibration rows give NaN or infinity at {one.names[0]!r}.", hint
+                    "data_does_not_fit", f"Calibration rows give NaN or infinity at {one.sources[0].name!r}.", hint
                 )
             yield one, found
 
@@ -93,6 +96,11 @@ def _watched(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Model:
         copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
     onnx_io.save(copy, path)
     return Model(path, _THREADS, what="The model")
+
+
+def _rows(array: Array, source: Source, batch: Batch) -> Iterable[Array]:
+    """The rows of a tensor, all together or entry by entry, so that windows never take much more room than the tensor."""
+    return [_real(array, batch)] if source.window is None else source.window.rows(array[: batch.count])
 
 
 def _real(array: Array, batch: Batch) -> Array:

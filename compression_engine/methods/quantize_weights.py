@@ -10,13 +10,14 @@ Limits: saves storage and transfer, not the memory of the expanded weights; at m
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import onnx
 
 from compression_engine.activations import Gram, Wanted, grams
 from compression_engine.calibration import Calibration
-from compression_engine.errors import RecipeError
+from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.gptq import round_rows
 from compression_engine.methods.report import Report
@@ -36,9 +37,14 @@ def apply(
 ) -> None:
     """Changes a model in place; `calibration` is needed for the rounding gptq. Afterwards `report` names every large weight.
 
-    Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit: nothing to look at for gptq), DataError.
+    Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit: nothing to look at for gptq), DataError
+    (data_missing, data_does_not_fit).
     """
     min_elements, grid = int(parameters["min_elements"]), grid_of(parameters)
+    if parameters["rounding"] == "gptq" and calibration is None:
+        raise DataError(
+            "data_missing", "The rounding gptq needs calibration rows, there are none.", "Give some, or use mse."
+        )
     lift_constants(model.graph, min_elements)
     names, edits = Names(model), Edits()
     weights = find_weights(model, min_elements, report)
@@ -55,13 +61,15 @@ def apply(
 def _by_inputs(
     model: onnx.ModelProto, weights: list[Weight], grid: Grid, calibration: Calibration, progress: Progress
 ) -> dict[int, Rounded]:
-    """The weights that products read, by their identity, rounded for the inputs that calibration rows give these products."""
+    """The weights of products and convolutions, by their identity, rounded for the inputs that calibration rows give these."""
     wanted: dict[Wanted, list[tuple[Weight, int]]] = defaultdict(list)
     for weight in weights:
         product = product_of(weight, model.graph)
         if product is not None:
             finite(weight)
-            wanted[Wanted(product.inputs, weight.tensor.dims[product.inner_axis])].append((weight, product.inner_axis))
+            dims = weight.tensor.dims
+            inner = dims[0] if product.inner_axis == 0 else math.prod(dims[1:])
+            wanted[Wanted(product.sources, inner)].append((weight, product.inner_axis))
     if weights and not wanted:
         hint = "Use the rounding mse, which needs no inputs."
         message = (
@@ -79,9 +87,10 @@ def _by_inputs(
 def _for_inputs(weight: Weight, inner_axis: int, gram: Gram, grid: Grid) -> Rounded:
     """Rounds one weight; its channels are the axis that is not summed over, whoever else reads it."""
     array = finite(weight)
+    # of a convolution's kernels all axes but the first are summed over
     view = view_of(array.shape, frozenset({1 - inner_axis}), grid.block_size)
     kind = scale_type(view.groups(array), grid, weight.tensor.data_type)
-    values, scale, zero = round_rows(array if inner_axis else array.T, gram, grid, kind)
+    values, scale, zero = round_rows(array.reshape(len(array), -1) if inner_axis else array.T, gram, grid, kind)
     size = values.shape[2]
     if inner_axis == 0 and view.run is not None:
         # groups follow each other as the weight lies in memory: here all channels of a block, then the next block

@@ -17,9 +17,11 @@ import onnx
 from onnx import numpy_helper
 
 from compression_engine.formats.onnx_graph import Use, attribute, graphs_of, integer, small_integers, uses
+from compression_engine.formats.windows import Source, Window
 from compression_engine.methods.report import Report
 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+_PRODUCT_RANK = 2
 _RECURRENT_RANK = 3  # of the weights of cells: directions, gates, inputs
 _STANDARD = ("", "ai.onnx")
 _PASSED_MOST = 6
@@ -46,41 +48,54 @@ class Weight:
 
 @dataclass(frozen=True)
 class Product:
-    """How products read a two-dimensional weight: the names of what they multiply with it, and the axis that is summed over."""
+    """How products and convolutions read a weight: what they multiply with it, and where its sums run.
 
-    inputs: tuple[str, ...]
+    `inner_axis` is 0 where they run along the first of two axes, else 1: along all axes but the first.
+    """
+
+    sources: tuple[Source, ...]
     inner_axis: int
 
 
 def product_of(weight: Weight, main: onnx.GraphProto) -> Product | None:
     """The product that a weight belongs to; None where something else reads it, or what it is multiplied with cannot be seen."""
-    if weight.graph is not main or len(weight.tensor.dims) != 2:
+    if weight.graph is not main:
         return None
-    used = uses(main)
-    found = [_read_by_product(use, main, used=used, turned=False) for use in weight.uses]
+    used, shape = uses(main), tuple(weight.tensor.dims)
+    found = [_read_by_product(use, main, shape, used=used, turned=False) for use in weight.uses]
     read = [entry for entries in found for entry in entries]
     axes = {axis for _, axis in read}
     if not all(found) or len(axes) != 1:
         return None
-    return Product(tuple(sorted({name for name, _ in read})), axes.pop())
+    return Product(tuple(sorted({source for source, _ in read}, key=repr)), axes.pop())
 
 
 def _read_by_product(
-    use: Use, main: onnx.GraphProto, *, used: dict[str, list[Use]], turned: bool
-) -> list[tuple[str, int]]:
+    use: Use, main: onnx.GraphProto, shape: tuple[int, ...], *, used: dict[str, list[Use]], turned: bool
+) -> list[tuple[Source, int]]:
     """Input and inner axis of the products behind a use; empty where one of its readers is none."""
     node = use.node
     if use.graph is not main or node.domain not in _STANDARD:
         return []
-    if node.op_type == "Identity" or (node.op_type == "Transpose" and not turned):
+    if node.op_type == "Identity" or (node.op_type == "Transpose" and not turned and len(shape) == _PRODUCT_RANK):
         # layers that share a weight read it through Identity in exports of torch
         after = turned or node.op_type == "Transpose"
-        found = [_read_by_product(other, main, used=used, turned=after) for other in used.get(node.output[0], [])]
+        found = [
+            _read_by_product(other, main, shape, used=used, turned=after) for other in used.get(node.output[0], [])
+        ]
         return [entry for entries in found for entry in entries] if all(found) else []
-    if use.index != 1 or node.op_type not in ("MatMul", "Gemm") or integer(node, "transA", 0):
+    if node.op_type == "Conv" and use.index == 1:
+        window = Window.of(node, shape[2:])
+        return [] if window is None else [(Source(node.input[0], window), 1)]
+    if (
+        use.index != 1
+        or node.op_type not in ("MatMul", "Gemm")
+        or integer(node, "transA", 0)
+        or len(shape) != _PRODUCT_RANK
+    ):
         return []
     swapped = node.op_type == "Gemm" and integer(node, "transB", 0) == 1
-    return [(node.input[0], int(swapped != turned))]
+    return [(Source(node.input[0]), int(swapped != turned))]
 
 
 def find_weights(model: onnx.ModelProto, min_elements: int, report: Report) -> list[Weight]:

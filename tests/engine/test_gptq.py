@@ -19,6 +19,7 @@ from compression_engine import activations
 from compression_engine.activations import Wanted, grams
 from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
+from compression_engine.formats.windows import Source, Window
 from compression_engine.methods.gptq import round_rows
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid
@@ -109,7 +110,7 @@ def test_a_weight_that_layers_share_is_rounded_for_the_inputs_of_all_of_them(row
     ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
     net = nets.model(nodes, {"w": nets.weights(64, 64)}, *ports)
     weight = find_weights(net, 100, Report())[0]
-    assert product_of(weight, net.graph) == Product(("a", "x"), 0)
+    assert product_of(weight, net.graph) == Product((Source("a"), Source("x")), 0)
     _, report = nets.applied(net, METHOD, calibration(rows_file), **GPTQ)
     assert "rounded for its inputs" in report.changed[0]["how"]
 
@@ -122,10 +123,70 @@ def test_weights_that_no_product_reads_are_rounded_with_least_squared_error_and_
     assert all("rounded for its inputs" in how[name] for name in ("wq", "wk", "wv"))
 
 
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [
+        ((5, 4, 3, 3), {}),
+        ((5, 4, 3, 2), {"strides": [2, 1], "pads": [1, 0, 2, 1]}),
+        ((5, 4, 2, 2), {"dilations": [2, 3]}),
+        ((5, 4, 3), {"strides": [2], "pads": [1, 1]}),
+    ],
+)
+def test_windows_times_kernels_are_what_the_runtime_convolves(
+    shape: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
+    spatial = [9, 11][: len(shape) - 2]
+    ports: Any = ({"x": (TensorProto.FLOAT, [2, 4, *spatial])}, {"y": (TensorProto.FLOAT, list("abcd")[: len(shape)])})
+    weight, images = nets.weights(*shape), np.random.default_rng(0).normal(size=(2, 4, *spatial)).astype(np.float32)
+    window = Window.of(node, shape[2:])
+    assert window is not None
+    ours = [rows @ weight.reshape(5, -1).T for rows in window.rows(images)]
+    theirs = nets.answer(nets.model([node], {"w": weight}, *ports), {"x": images})[0]
+    assert np.allclose(np.stack(ours), theirs.reshape(2, 5, -1).swapaxes(1, 2), atol=1e-5)
+
+
+def test_kernels_are_rounded_for_the_windows_they_look_at(tmp_path: Path) -> None:
+    mixed = correlated(60, 3 * 8 * 8).reshape(60, 3, 8, 8)
+    rows = nets.save_rows({"x": mixed[:40]}, tmp_path / "images.npz")
+    net = nets.convolution()
+    errors = {}
+    for rounding in ("mse", "gptq"):
+        looked_at = calibration(rows) if rounding == "gptq" else None
+        changed, report = nets.applied(net, METHOD, looked_at, **GPTQ | {"rounding": rounding})
+        errors[rounding] = 1 - nets.least_cosine(
+            nets.answer(net, {"x": mixed[40:]})[0], nets.answer(changed, {"x": mixed[40:]})[0]
+        )
+    assert all("rounded for its inputs" in entry["how"] for entry in report.changed)
+    assert errors["gptq"] < 0.7 * errors["mse"]
+
+
+def test_kernels_in_groups_are_rounded_with_least_squared_error(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["h"], group=2),
+        helper.make_node("Conv", ["h", "v"], ["y"], auto_pad="SAME_UPPER"),
+        helper.make_node("Conv", ["h", "u"], ["z"]),
+    ]
+    tensors = {"w": nets.weights(16, 4, 3, 3), "v": nets.weights(32, 16, 3, 3), "u": nets.weights(32, 16, 3, 3)}
+    ports: Any = (
+        {"x": (TensorProto.FLOAT, ["n", 8, 6, 6])},
+        {name: (TensorProto.FLOAT, ["n", 32, f"{name}h", f"{name}w"]) for name in "yz"},
+    )
+    rows = nets.save_rows(
+        {"x": np.random.default_rng(0).normal(size=(4, 8, 6, 6)).astype(np.float32)}, tmp_path / "x.npz"
+    )
+    _, report = nets.applied(nets.model(nodes, tensors, *ports), METHOD, calibration(rows), min_elements=100, **GPTQ)
+    how = {str(entry["name"]): "its inputs" in str(entry["how"]) for entry in report.changed}
+    assert how == {"w": False, "v": False, "u": True}
+
+
 def test_a_net_without_any_product_is_refused_with_what_to_use(tmp_path: Path) -> None:
-    rows = nets.save_rows(nets.rows_for("images"), tmp_path / "images.npz")
+    rows = nets.save_rows({"ids": np.arange(40)}, tmp_path / "ids.npz")
+    nodes = [helper.make_node("Gather", ["w", "ids"], ["y"])]
+    ports = ({"ids": (TensorProto.INT64, ["n"])}, {"y": (TensorProto.FLOAT, ["n", 64])})
+    net = nets.model(nodes, {"w": nets.weights(50, 64)}, *ports)
     with pytest.raises(RecipeError, match="gptq has nothing to do") as refused:
-        nets.applied(nets.convolution(), METHOD, calibration(rows), **GPTQ)
+        nets.applied(net, METHOD, calibration(rows), **GPTQ)
     assert "mse" in refused.value.hint
 
 
@@ -149,13 +210,14 @@ def test_the_bytes_are_the_same_whatever_fits_into_memory_together(
 
 def test_sums_of_inputs_are_those_counted_by_hand(rows_file: Path) -> None:
     net = nets.mlp()
-    found = dict(grams(net, calibration(rows_file), [Wanted(("x",), 64), Wanted(("a",), 256)], silent))
+    of_inputs, of_hidden = Wanted((Source("x"),), 64), Wanted((Source("a"),), 256)
+    found = dict(grams(net, calibration(rows_file), [of_inputs, of_hidden], silent))
     inputs = np.load(rows_file)["x"].astype(np.float64)
-    assert np.allclose(found[Wanted(("x",), 64)], inputs.T @ inputs)
+    assert np.allclose(found[of_inputs], inputs.T @ inputs)
     hidden = nets.mlp()
     hidden.graph.output.append(onnx.ValueInfoProto(name="a"))
     values = nets.answer(hidden, {"x": inputs.astype(np.float32)})[1].astype(np.float64)
-    assert np.allclose(found[Wanted(("a",), 256)], values.T @ values, rtol=1e-5)
+    assert np.allclose(found[of_hidden], values.T @ values, rtol=1e-5)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -178,7 +240,7 @@ def test_padding_does_not_count(tmp_path: Path, flat: bool) -> None:
     net = nets.model(nodes, tensors, *ports)
     mask = np.array([[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]])
     rows = nets.save_rows({"attention_mask": mask}, tmp_path / "rows.npz")
-    ((_, found),) = grams(net, calibration(rows), [Wanted(("wide",), 8)], silent)
+    ((_, found),) = grams(net, calibration(rows), [Wanted((Source("wide"),), 8)], silent)
     assert np.allclose(found, 7 * 4)
 
 
@@ -199,6 +261,8 @@ def test_only_gptq_asks_for_calibration_rows_and_they_need_no_labels(mlp_folder:
     with pytest.raises(DataError, match="Step 1: quantize_weights needs calibration rows") as refused:
         calibration_rows(recipe(), None, None, mlp_folder)
     assert "label" not in refused.value.hint
+    with pytest.raises(DataError, match="gptq needs calibration rows"):
+        nets.applied(nets.mlp(), METHOD, **GPTQ)
     assert calibration_rows(recipe(rounding="mse"), None, None, mlp_folder) is None
     plan = Plan(task="classification", label="class", slices=("who",))
     assert calibration_rows(recipe(), rows_file, plan, mlp_folder) is not None
