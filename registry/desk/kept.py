@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -70,17 +71,26 @@ def allowed(caller: Caller, action: str, subject: Subject) -> bool:
 
 
 def _reviews(subject: Subject) -> list[ReviewView]:
-    today = timezone.now().date()
+    today, corrected = timezone.now().date(), proofs.last_corrected([subject.about]).get(subject.about)
     seen: set[str] = set()
     found = []
     for row in proofs.reviews_of(subject.about):
         state = ("closed", "replaced by a later one")
         if row.kind not in seen:
-            accepted = ("in-force", "in force") if proofs.is_in_force(row, today) else ("expired", "overdue")
-            state = accepted if row.accepted else ("rejected", "refused")
+            state = _standing(row, today, corrected)
         seen.add(row.kind)
         found.append(ReviewView(row, *state))
     return found
+
+
+def _standing(row: Review, today: datetime.date, corrected_at: datetime.datetime | None) -> tuple[str, str]:
+    """How the newest review of a kind stands, as a colour and in words."""
+    if not row.accepted:
+        return "rejected", "refused"
+    if proofs.is_in_force(row, today, corrected_at):
+        return "in-force", "in force"
+    overtaken = proofs.is_overtaken(row.reviewed_at, corrected_at)
+    return "expired", "before a correction: to be reviewed again" if overtaken else "overdue"
 
 
 def _holds(subject: Subject) -> list[Hold]:

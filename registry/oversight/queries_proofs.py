@@ -15,11 +15,12 @@ from django.utils import timezone
 
 from registry.access.models import Team
 from registry.access.queries import readable, readable_team_ids
+from registry.catalog.models import Correction
 from registry.errors import NotFound
 from registry.events import Caller
 from registry.oversight.models import Hold, Review
 from registry.oversight.queries import team_of_stream
-from registry.provenance.models import Document
+from registry.provenance.models import DatasetCorrection, Document
 from registry.provenance.subjects import Subject
 
 T = TypeVar("T")
@@ -42,14 +43,14 @@ def reviews_of(*about: uuid.UUID) -> QuerySet[Review]:
 
 
 def review_in_force(subject: Subject, kind: str, at: datetime.datetime | None = None) -> Review | None:
-    """The newest review of a kind of exactly this state, where it accepts it and the next one is not overdue; else None.
+    """The newest review of a kind of exactly this state, where it accepts it, still speaks of it and is not overdue; else None.
 
     A later review takes the place of an earlier one, so one that refuses ends one that accepted.
     """
     moment = at or timezone.now()
     rows = reviews_of(subject.about).filter(kind=kind, digest=subject.digest, reviewed_at__lte=moment)
-    newest = rows.first()
-    return newest if newest is not None and is_in_force(newest, moment.date()) else None
+    newest, corrected = rows.first(), last_corrected([subject.about], moment).get(subject.about)
+    return newest if newest is not None and is_in_force(newest, moment.date(), corrected) else None
 
 
 def reviews_in_force(subject: Subject) -> set[uuid.UUID]:
@@ -58,9 +59,31 @@ def reviews_in_force(subject: Subject) -> set[uuid.UUID]:
     return {row.pk for kind in kinds if (row := review_in_force(subject, kind)) is not None}
 
 
-def is_in_force(review: Review, today: datetime.date) -> bool:
-    """Whether a review, if it is the newest of its kind, accepts, and the next one is not overdue."""
-    return review.accepted and (review.next_on is None or review.next_on >= today)
+def is_in_force(review: Review, today: datetime.date, corrected_at: datetime.datetime | None) -> bool:
+    """Whether a review, if it is the newest of its kind, accepts, speaks of what is stated now, and is not overdue."""
+    if not review.accepted or is_overtaken(review.reviewed_at, corrected_at):
+        return False
+    return review.next_on is None or review.next_on >= today
+
+
+def is_overtaken(reviewed_at: datetime.datetime, corrected_at: datetime.datetime | None) -> bool:
+    """Whether a review speaks of what was stated wrongly: the bytes are the same, what is said about them is not."""
+    return corrected_at is not None and corrected_at >= reviewed_at
+
+
+def last_corrected(
+    about: Iterable[uuid.UUID], until: datetime.datetime | None = None
+) -> dict[uuid.UUID, datetime.datetime]:
+    """When something was last corrected about states of data or of models, by id; who was never corrected is not there."""
+    keys = list(about)
+    found: dict[uuid.UUID, datetime.datetime] = {}
+    for rows, column in (
+        (DatasetCorrection.objects.filter(dataset_version__in=keys), "dataset_version_id"),
+        (Correction.objects.filter(version__in=keys), "version_id"),
+    ):
+        known = rows if until is None else rows.filter(corrected_at__lte=until)
+        found |= dict(known.order_by("corrected_at").values_list(column, "corrected_at"))
+    return found
 
 
 def open_holds(subject: Subject) -> list[Hold]:

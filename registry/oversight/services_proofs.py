@@ -2,6 +2,7 @@
 
 Rules:
 - a review is bound to the digest of the state; a later one of the same kind takes its place, and says when the next one is due;
+  once what is stated about that state is corrected, whatever it is, the review speaks of other words and counts no longer;
 - whoever brought the state, or asked for the run that made it, in person or by a service account, does not review it, nor the same
   weights or rows under another name (the database refuses it as well);
 - while a hold stands, what it names is neither purged nor erased; placing and ending one needs a reason, and a hold is placed

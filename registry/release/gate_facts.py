@@ -60,6 +60,8 @@ class ReviewInput:
     accepted: bool
     reviewed_at: datetime.datetime
     next_on: datetime.date | None = None
+    corrected_at: datetime.datetime | None = None
+    """When what it speaks of was last corrected."""
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,9 @@ def _review(reviews: Sequence[ReviewInput], kind: str, about: str, at: datetime.
     day = newest.reviewed_at.date().isoformat()
     if not newest.accepted:
         return Finding(False, f"The review of kind '{kind}' of {about}, signed on {day}, does not accept it.")
+    if newest.corrected_at is not None and newest.corrected_at >= newest.reviewed_at:
+        said = f"The review of kind '{kind}' of {about}, signed on {day}, speaks of what was corrected since"
+        return Finding(False, f"{said}: have it reviewed again.")
     if newest.next_on is not None and newest.next_on < at.date():
         due = newest.next_on.isoformat()
         return Finding(False, f"The review of kind '{kind}' of {about} is overdue: the next one was due on {due}.")

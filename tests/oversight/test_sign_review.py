@@ -11,6 +11,8 @@ from django.db import IntegrityError, connection, transaction
 from audit.models import Entry
 from registry.access import services as access
 from registry.access.models import Role
+from registry.catalog.edges import EdgeSpec
+from registry.catalog.services_corrections import correct_version
 from registry.compression.models import Run
 from registry.digests import parse_canonical
 from registry.errors import Forbidden, Invalid
@@ -20,7 +22,9 @@ from registry.oversight.models import Review
 from registry.oversight.queries_proofs import review_in_force
 from registry.oversight.services_proofs import sign_review
 from registry.oversight.subjects import of_dataset, of_dataset_version, of_version
+from registry.provenance.services_corrections import SaidAnew, correct_dataset_version
 from registry.provenance.subjects import Subject
+from registry.release import inputs
 from tests.failing import keeps_nothing_without_ledger
 from tests.provenance.http import client_for, problem
 from tests.world import Cast, World
@@ -59,6 +63,41 @@ def test_the_newest_review_of_a_kind_counts_while_it_accepts_and_is_not_overdue(
     assert review_in_force(rows, "vetting", row.reviewed_at - DAY) is None
     sign(cast, rows, "omar", accepted=False, statement="Labels are wrong.")
     assert review_in_force(rows, "vetting") is None
+
+
+def test_a_correction_of_what_it_spoke_of_ends_a_review_until_somebody_looks_again(world: World) -> None:
+    data = world.dataset_version(slug="vetted")
+    subject = of_dataset_version(data)
+    first = sign(world.cast, subject)
+    said = correct_dataset_version(
+        actor=world.cast.carla, version=data, said=SaidAnew(personal_data="yes"), reason="There are names."
+    )
+    assert review_in_force(subject, "vetting") is None
+    assert review_in_force(subject, "vetting", said.corrected_at - datetime.timedelta(microseconds=1)) == first
+    door = f"/api/v1/reviews?about=dataset_version:{world.reference(data)}"
+    listed = client_for(world.cast, "omar").get(door).json()["items"]
+    assert [entry["in_force"] for entry in listed] == [False]
+    again = sign(world.cast, subject, "omar")
+    assert review_in_force(subject, "vetting") == again
+
+
+def test_gates_are_told_when_what_was_reviewed_was_corrected(world: World) -> None:
+    data = world.dataset_version(uses=["training"])
+    version = world.version(world.governed_model(), edges=[EdgeSpec("data", (), dataset_version=data)])
+    for subject in (of_dataset_version(data), of_version(version)):
+        sign(world.cast, subject)
+
+    def told() -> list[datetime.datetime | None]:
+        found = inputs.gather(version, datetime.datetime.now(datetime.UTC))
+        return [review.corrected_at for review in (*found.reviews, *found.datasets[0].reviews)]
+
+    assert told() == [None, None]
+    said = correct_dataset_version(
+        actor=world.cast.carla, version=data, said=SaidAnew(consent="no"), reason="Nobody was asked."
+    )
+    assert told() == [None, said.corrected_at]
+    half = correct_version(actor=world.cast.carla, version=version, training_data="unknown", reason="Nobody kept it.")
+    assert told() == [half.corrected_at, said.corrected_at]
 
 
 @pytest.mark.parametrize(

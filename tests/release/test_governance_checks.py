@@ -112,9 +112,12 @@ def test_a_document_is_asked_of_the_release_or_of_each_dataset() -> None:
 # --- reviews ---
 
 
-def review(days_ago: int = 1, *, accepted: bool = True, next_in_days: int | None = None) -> ReviewInput:
+def review(
+    days_ago: int = 1, *, accepted: bool = True, next_in_days: int | None = None, corrected_days_ago: int | None = None
+) -> ReviewInput:
     due = None if next_in_days is None else AT.date() + next_in_days * DAY
-    return ReviewInput("privacy", accepted, AT - days_ago * DAY, due)
+    corrected = None if corrected_days_ago is None else AT - corrected_days_ago * DAY
+    return ReviewInput("privacy", accepted, AT - days_ago * DAY, due, corrected)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +129,8 @@ def review(days_ago: int = 1, *, accepted: bool = True, next_in_days: int | None
         ([review(2), review(1, accepted=False)], False, "does not accept it"),
         ([review(2, accepted=False), review(1)], True, "accepted"),
         ([review(next_in_days=0)], True, "accepted"),
+        ([review(2, corrected_days_ago=1)], False, "speaks of what was corrected since: have it reviewed again"),
+        ([review(2, corrected_days_ago=3)], True, "accepted"),
         ([review(next_in_days=-1)], False, "overdue: the next one was due on 2026-03-02"),
     ],
 )
