@@ -202,7 +202,7 @@ def versions_of(raws: Collection[str]) -> dict[str, Thing]:
 def data_of(raws: Collection[str]) -> dict[str, Thing]:
     """What those of the ids are that belong to dataset versions, each as its newest correction states it."""
     wanted = sorted(raws)
-    corrected = DatasetCorrection.objects.exists()
+    corrected = bool(wanted) and DatasetCorrection.objects.exists()
     found: dict[str, Thing] = {}
     for start in range(0, len(wanted), _BATCH):
         batch = [id_of(raw) for raw in wanted[start : start + _BATCH]]

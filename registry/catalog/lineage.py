@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry.access.models import Team
@@ -157,26 +157,66 @@ class Ancestry:
 
 def load_ancestors(version: ModelVersion) -> Ancestry:
     """Everything that the version was made from, by whichever path; the version itself is no parent."""
-    graph = read_ancestors(version)
+    return load_ancestors_of([version.pk])[version.pk]
+
+
+def load_ancestors_of(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Ancestry]:
+    """The same for several versions, in as many questions as for one."""
+    graphs = _graphs_above(version_ids)
     edges: dict[uuid.UUID, Edge] = {}
     parents: dict[uuid.UUID, ModelVersion] = {}
     lines = Edge.objects.select_related(
         "dataset_version__dataset__team", "dataset_version__licence", "dataset_version__origin"
     )
-    for batch in _batches(id_of(line.id) for line in graph.lines):
+    for batch in _batches({id_of(line.id) for graph in graphs.values() for line in graph.lines}):
         edges |= lines.in_bulk(batch)
-    above = {line.parent for line in graph.lines if line.parent is not None and line.parent != graph.root}
+    above = {line.parent for graph in graphs.values() for line in graph.lines if line.parent is not None}
     for batch in _batches(id_of(raw) for raw in above):
         parents |= ModelVersion.objects.select_related("model__team").in_bulk(batch)
+    return {key: _ancestry(graph, parents, edges) for key, graph in graphs.items()}
 
+
+def _ancestry(graph: Graph, parents: Mapping[uuid.UUID, ModelVersion], edges: Mapping[uuid.UUID, Edge]) -> Ancestry:
     def nearness(key: uuid.UUID) -> int:
         return -graph.distances[raw_of(key)]
 
+    above = {line.parent for line in graph.lines if line.parent is not None and line.parent != graph.root}
     return Ancestry(
-        sorted(parents.values(), key=lambda row: (nearness(row.pk), row.pk)),
-        sorted(edges.values(), key=lambda row: (nearness(row.child_id), row.pk)),
+        sorted((parents[id_of(raw)] for raw in above), key=lambda row: (nearness(row.pk), row.pk)),
+        sorted((edges[id_of(line.id)] for line in graph.lines), key=lambda row: (nearness(row.child_id), row.pk)),
         graph.truncated,
     )
+
+
+def _graphs_above(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Graph]:
+    """What each of the versions was made from; together where that is not too much, else one by one."""
+    closure = Closure(version_ids, up=True, limit=MAX_NODES + 1)
+    lines = closure.lines()
+    versions = {raw_of(key) for key in version_ids} | {line.parent for line in lines if line.parent is not None}
+    if len(versions) > MAX_NODES:
+        if len(version_ids) > 1:
+            return {key: _graphs_above([key])[key] for key in version_ids}
+        reached = set(closure.ids())
+        lines = [line for line in lines if line.parent is None or line.parent in reached]
+    by_child: dict[str, list[Line]] = {}
+    for line in lines:
+        by_child.setdefault(line.child, []).append(line)
+    return {key: _graph_of(raw_of(key), by_child) for key in version_ids}
+
+
+def _graph_of(root: str, by_child: Mapping[str, Sequence[Line]]) -> Graph:
+    """The part of the lines that stands above one version."""
+    graph, own, waiting = Graph(root), [], [root]
+    seen = {root}
+    while waiting:
+        for line in by_child.get(waiting.pop(), ()):
+            own.append(line)
+            if line.parent is not None and line.parent not in seen:
+                seen.add(line.parent)
+                waiting.append(line.parent)
+    _place(graph, own, -1)
+    graph.truncated = len(graph.distances) > MAX_NODES
+    return graph
 
 
 def shown(teams: Teams, team: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,11 @@ from registry.catalog.descendants import descendants_of
 from registry.catalog.evidence import TARGET_KIND
 from registry.catalog.evidence_order import NEVER, Again, newest_first
 from registry.catalog.evidence_reading import EvidenceReader, evidence_body
-from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors
+from registry.catalog.lineage import Ancestry, Lineage, lineage, load_ancestors, load_ancestors_of
 from registry.catalog.models import Artifact, Evidence, ModelVersion, RegisteredModel
 from registry.catalog.stated import Stated, stated, stated_in
 from registry.catalog.terms import EffectiveTerms
-from registry.catalog.terms_along import terms_along
+from registry.catalog.terms_along import terms_along, terms_along_each
 from registry.digests import evidence_set_document, sha256
 from registry.errors import BytesDiffer, Conflict, NotFound
 from registry.events import Caller
@@ -28,11 +30,10 @@ from registry.provenance import purged
 from registry.provenance import queries as provenance
 
 __all__ = [
-    "Ancestry", "EvidenceReader", "Lineage", "Stated", "descendants_of", "effective_terms", "evidence_body",
-    "evidence_documents", "evidence_set", "figure", "get_artifact", "get_model", "get_version", "lineage", "load_ancestors",
-    "materialise", "models", "rehash_version", "stated", "stated_in", "target_measurements", "usable_digests",
-    "version_document",
-    "versions",
+    "Ancestry", "EvidenceReader", "Lineage", "Stated", "descendants_of", "effective_terms", "effective_terms_of",
+    "evidence_body", "evidence_documents", "evidence_documents_of", "evidence_set", "figure", "get_artifact", "get_model",
+    "get_version", "lineage", "load_ancestors", "load_ancestors_of", "materialise", "models", "rehash_version", "stated",
+    "stated_in", "target_measurements", "usable_digests", "version_document", "versions",
 ]  # fmt: skip
 
 
@@ -157,7 +158,21 @@ def evidence_documents(
 
     The newest of each kind first (by kind), then the older ones in the same way.
     """
-    rows = newest_first(version.evidence.select_related("dataset_version__dataset"), again)
+    return _documents(version.evidence.select_related("dataset_version__dataset"), reader, again)
+
+
+def evidence_documents_of(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[tuple[Evidence, dict[str, Any]]]]:
+    """The same for several versions as they were sealed, in one question."""
+    rows: dict[uuid.UUID, list[Evidence]] = {key: [] for key in version_ids}
+    for row in Evidence.objects.filter(version_id__in=version_ids).select_related("dataset_version__dataset"):
+        rows[row.version_id].append(row)
+    return {key: _documents(own, None, NEVER) for key, own in rows.items()}
+
+
+def _documents(
+    evidence: Iterable[Evidence], reader: EvidenceReader | None, again: Again
+) -> list[tuple[Evidence, dict[str, Any]]]:
+    rows = newest_first(evidence, again)
     seen: dict[str, int] = {}
     ranked = []
     for row in rows:
@@ -187,6 +202,11 @@ def figure(
             if found["metric"] == metric and not found["slice"]:
                 return dict(found)
     return None
+
+
+def effective_terms_of(versions: Sequence[ModelVersion]) -> dict[uuid.UUID, EffectiveTerms]:
+    """The same for several versions without a caller, in as many questions as for one."""
+    return terms_along_each(versions)
 
 
 def effective_terms(version: ModelVersion, *, caller: Caller | None = None) -> EffectiveTerms:

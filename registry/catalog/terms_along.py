@@ -16,7 +16,7 @@ from registry.catalog import lineage
 from registry.catalog.closure import EVERYTHING, Closure, Thing, data_of, id_of, raw_of, versions_of, words_in
 from registry.catalog.lineage import Teams, label_of, shown, teams_of
 from registry.catalog.models import ModelVersion
-from registry.catalog.stated import stated
+from registry.catalog.stated import Stated, stated
 from registry.catalog.terms import EffectiveTerms, Labels, effective_terms
 from registry.catalog.terms_levels import DATA, SHAPING_DATA, Link, Source, Way
 from registry.provenance.licences import TermsDocument
@@ -31,15 +31,54 @@ Answers = tuple[dict[str, tuple[str, str]], tuple[str, ...]]
 
 def terms_along(version: ModelVersion, teams: Teams) -> EffectiveTerms:
     """The effective terms of a version; sources of other teams are named by digest alone."""
-    root = raw_of(version.pk)
-    made = read_sources([version.pk], limit=lineage.MAX_NODES + 1)
+    return _alone(version, read_sources([version.pk], limit=lineage.MAX_NODES + 1), teams)
+
+
+def _alone(version: ModelVersion, made: Made, teams: Teams) -> EffectiveTerms:
     truncated = made.cut or len(made.sources) > lineage.MAX_NODES
     if truncated:
         label = f"what lies beyond {lineage.MAX_NODES} sources of the lineage"
         made.sources[_BEYOND] = Source(_BEYOND, "outside", label)
-        made.links.append(Link(root, _BEYOND, "base"))
-    found = effective_terms(root, made.sources, made.links, _labels(made.sources, teams))
-    found.notes.extend(_silences(version, truncated))
+        made.links.append(Link(raw_of(version.pk), _BEYOND, "base"))
+    return _terms(version, made, made.links, _Names(made.sources), teams, truncated)
+
+
+def terms_along_each(versions: Sequence[ModelVersion]) -> dict[uuid.UUID, EffectiveTerms]:
+    """The same for several versions, each for readers of its own team, in as many questions as for one."""
+    made = read_sources([version.pk for version in versions], limit=lineage.MAX_NODES + 1)
+    if len(versions) == 1:
+        return {version.pk: _alone(version, made, {version.model.team_id}) for version in versions}
+    if made.cut or len(made.sources) > lineage.MAX_NODES:  # too much together: one by one
+        return {version.pk: terms_along(version, {version.model.team_id}) for version in versions}
+    names = _Names(made.sources)
+    names.read(made.sources)
+    by_child: dict[str, list[Way]] = {}
+    for link in made.links:
+        by_child.setdefault(link[0], []).append(link)
+    found = {}
+    for version in versions:
+        links = _links_above(raw_of(version.pk), by_child)
+        found[version.pk] = _terms(version, made, links, names, {version.model.team_id}, False)
+    return found
+
+
+def _links_above(root: str, by_child: Mapping[str, Sequence[Way]]) -> list[Way]:
+    found: list[Way] = []
+    seen, waiting = {root}, [root]
+    while waiting:
+        for link in by_child.get(waiting.pop(), ()):
+            found.append(link)
+            if link[1] not in seen:
+                seen.add(link[1])
+                waiting.append(link[1])
+    return sorted(found)
+
+
+def _terms(
+    version: ModelVersion, made: Made, links: Sequence[Way], names: _Names, teams: Teams, truncated: bool
+) -> EffectiveTerms:
+    found = effective_terms(raw_of(version.pk), made.sources, links, names.labels(teams))
+    found.notes.extend(_silences(made.stated[version.pk].training_data, truncated))
     return found
 
 
@@ -52,13 +91,16 @@ class Made(NamedTuple):
     """The licence (raw id) of each source that has one."""
     cut: bool
     """Whether more links were there than were read."""
+    stated: Mapping[uuid.UUID, Stated]
+    """What is stated about the versions that were asked for."""
 
 
 def read_sources(starts: Collection[uuid.UUID], *, limit: int) -> Made:
     """Everything that versions were made from, by any number of steps, and they themselves."""
     most = min(limit * _LINKS_PER_NODE, EVERYTHING)
     rows = Closure(starts, up=True, limit=limit).made_of(most)
-    licences = {raw_of(key): raw_of(known.licence_id) for key, known in stated(starts).items()}
+    own = stated(starts)
+    licences = {raw_of(key): raw_of(said.licence_id) for key, said in own.items()}
     licences |= {parent: licence for _, parent, _, licence in rows if licence is not None}
     versions = set(licences)
     data = data_of({parent for _, parent, role, _ in rows if role in _DATA_ROLES and ":" not in parent})
@@ -73,7 +115,7 @@ def read_sources(starts: Collection[uuid.UUID], *, limit: int) -> Made:
         if parent not in sources:
             what = "data" if role in _DATA_ROLES else "a model"
             sources[parent] = Source(parent, "outside", f"{what} outside this registry ({parent[:19]}...)")
-    return Made(sources, [row[:3] for row in rows], licences, len(rows) == most)
+    return Made(sources, [row[:3] for row in rows], licences, len(rows) == most, own)
 
 
 def _read_licences(raws: Collection[str]) -> tuple[dict[str, str], dict[str, Answers]]:
@@ -83,22 +125,39 @@ def _read_licences(raws: Collection[str]) -> tuple[dict[str, str], dict[str, Ans
     return {raw_of(key): expression for key, expression in named}, read_answers(terms)
 
 
-def _labels(sources: Mapping[str, Source], teams: Teams) -> Labels:
-    """What sources are called for a reader of these teams."""
+class _Names:
+    """What sources are called; those that were asked for once are not read again."""
 
-    def labels(keys: Collection[str]) -> Mapping[str, str]:
-        found = {key: sources[key].label for key in keys if key in sources and sources[key].kind == "outside"}
-        here = [key for key in keys if key in sources and key not in found]
-        versions = versions_of([key for key in here if sources[key].kind == "version"])
-        things = versions | data_of([key for key in here if sources[key].kind == "dataset"])
-        names = teams_of(things.values())
-        open_teams = {raw for raw in names if shown(teams, raw)}
-        for raw, thing in things.items():
-            what = "a model" if raw in versions else "data"
-            found[raw] = label_of(thing, names) if thing.team in open_teams else _foreign(what, thing)
-        return found
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self._sources = sources
+        self._things: dict[str, Thing] = {}
+        self._teams: dict[str, str] = {}
 
-    return labels
+    def read(self, keys: Collection[str]) -> None:
+        """Read those of the sources that are here and were not asked for yet."""
+        new = [key for key in keys if key in self._sources and key not in self._things]
+        versions = versions_of([key for key in new if self._sources[key].kind == "version"])
+        things = versions | data_of([key for key in new if self._sources[key].kind == "dataset"])
+        self._things |= things
+        if {thing.team for thing in things.values()} - self._teams.keys():
+            self._teams |= teams_of(things.values())
+
+    def labels(self, teams: Teams) -> Labels:
+        """For a reader of these teams."""
+
+        def labels(keys: Collection[str]) -> Mapping[str, str]:
+            self.read(keys)
+            return {key: self._label(key, teams) for key in keys if key in self._sources}
+
+        return labels
+
+    def _label(self, key: str, teams: Teams) -> str:
+        thing, source = self._things.get(key), self._sources[key]
+        if thing is None:
+            return source.label
+        if shown(teams, thing.team):
+            return label_of(thing, self._teams)
+        return _foreign("a model" if source.kind == "version" else "data", thing)
 
 
 def read_answers(terms: Mapping[uuid.UUID, TermsDocument]) -> dict[str, Answers]:
@@ -116,10 +175,9 @@ def _foreign(what: str, thing: Thing) -> str:
     return f"{what} of another team ({thing.digest[:19]}...)"
 
 
-def _silences(version: ModelVersion, truncated: bool) -> Sequence[str]:
-    """What the answer cannot know."""
+def _silences(known: str, truncated: bool) -> Sequence[str]:
+    """What the answer cannot know; `known`: how much of the training data is."""
     notes = []
-    known = stated([version.pk])[version.pk].training_data
     if known != "complete":
         notes.append(
             f"What is known about the training data is {known}; terms of data that nobody recorded are not in this answer."

@@ -7,8 +7,9 @@ the earlier bytes, and evidence that a policy wants fresh could never be made so
 from __future__ import annotations
 
 import datetime
+import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,17 @@ from registry.digests import canonical, sha256
 
 def measured_again(version: ModelVersion, until: datetime.datetime) -> dict[str, datetime.datetime]:
     """By digest of evidence, when a run until then last found it again; what was found once only is not there."""
-    return {digest: at for _, digest, at in _found_again(version, until)}
+    return measured_again_of([version], until)[version.pk]
+
+
+def measured_again_of(
+    versions: Sequence[ModelVersion], until: datetime.datetime
+) -> dict[uuid.UUID, dict[str, datetime.datetime]]:
+    """The same for several versions, in as many questions as for one."""
+    found: dict[uuid.UUID, dict[str, datetime.datetime]] = {version.pk: {} for version in versions}
+    for version, _, digest, at in _found_again(versions, until):
+        found[version][digest] = at
+    return found
 
 
 def evidence_documents(
@@ -56,26 +67,32 @@ def tries_of(version: ModelVersion, until: datetime.datetime) -> Tries:
     """What runs that leave no document of their own did until then: figures found again, failures, cancellations."""
     ended = Run.objects.filter(kind=RunKind.EVALUATION, parent=version, finished_at__lte=until)
     return Tries(
-        Counter(kind for kind, _, _ in _found_again(version, until)),
+        Counter(kind for _, kind, _, _ in _found_again([version], until)),
         ended.filter(state=RunState.FAILED).count(),
         ended.filter(state=RunState.CANCELLED).count(),
     )
 
 
-def _found_again(version: ModelVersion, until: datetime.datetime) -> Iterator[tuple[str, str, datetime.datetime]]:
-    """Kind, digest and moment of what runs until then found again to the byte, the earliest first."""
-    judged = Q(kind=RunKind.EVALUATION, parent=version) | Q(kind=RunKind.COMPRESSION, child=version)
+def _found_again(
+    versions: Sequence[ModelVersion], until: datetime.datetime
+) -> Iterator[tuple[uuid.UUID, str, str, datetime.datetime]]:
+    """Version, kind, digest and moment of what runs until then found again to the byte, the earliest first."""
+    asked = {version.pk: version for version in versions}
+    judged = Q(kind=RunKind.EVALUATION, parent__in=asked) | Q(kind=RunKind.COMPRESSION, child__in=asked)
     succeeded = {"state": RunState.SUCCEEDED, "finished_at__lte": until}
     if not Run.objects.filter(judged, **succeeded).exists():  # most uploads: the long query below is not worth its plan
         return
     runs = queries.run_rows().filter(judged, **succeeded).order_by("finished_at")
-    brought = set(Evidence.objects.filter(version=version, source="measured").values_list("kind", "created_at"))
+    measured = Evidence.objects.filter(version__in=asked, source="measured")
+    brought = set(measured.values_list("version_id", "kind", "created_at"))
     for run in runs:
         if run.finished_at is None or run.result_digest is None or not storage.is_stored(run.result_digest):
             continue
+        key = run.parent_id if run.kind == RunKind.EVALUATION else run.child_id
         result = queries.result_of(run)
         assert result is not None
+        assert key is not None  # the filter names it
         for document in result.evidence:
-            if (document["kind"], run.finished_at) not in brought:
-                digest = sha256(canonical(evidence_spec(run, version, result, document).document))
-                yield str(document["kind"]), digest, run.finished_at
+            if (key, document["kind"], run.finished_at) not in brought:
+                digest = sha256(canonical(evidence_spec(run, asked[key], result, document).document))
+                yield key, str(document["kind"]), digest, run.finished_at

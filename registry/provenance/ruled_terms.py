@@ -38,6 +38,8 @@ def terms_in_force(
     """The terms that count today for each of the licences; or would count, `supposing` that a ruling were in force."""
     rows = Licence.objects.filter(pk__in=set(licence_ids)).values_list("pk", "expression", "text_digest", "terms")
     found = list(rows)
+    if not found:
+        return {}
     rulings = _rulings_in_force()
     if supposing is not None:
         subject = _Subject(supposing.licence.expression, supposing.licence.text_digest)

@@ -6,7 +6,7 @@ Rules:
 - a draft that another policy in force contradicts could not come into force; the answer says so and judges all the same;
 - approvals are given under one policy, so every one given under the policy that is replaced has to be asked for again;
 - nobody learns of versions that he may not read;
-- what is known about a version is read once, however many aliases serve it.
+- what is known about a version is read once, however many aliases serve it, and about many versions in one go.
 Reads only.
 """
 
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from django.db.models import OuterRef, Subquery
@@ -37,6 +38,7 @@ from registry.release.policy_language import PolicyError, PolicyRules, parse
 NO_POLICY = "no policy"
 """Outcome where nothing would judge a release: it is refused then."""
 PASSES = ("passed", "passed-with-waiver")
+_TOGETHER = 200
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,12 @@ def dry_run(caller: Caller, draft: PolicyRules, slug: str | None, team: Team | N
     kept = [p for p in in_force if p is not replaced]
     tried, untouched = [], 0
     known = _Known(at, inputs.Asked.by(draft, *(queries.policy_rules(policy) for policy in in_force)))
-    for move in _live(caller, team):
-        found = _try(move, draft, in_force, kept, known)
-        untouched += found is None
-        tried += [found] if found is not None else []
+    for moves in _together(_live(caller, team)):
+        known.read(move.version for move in moves if move.version is not None)
+        for move in moves:
+            found = _try(move, draft, in_force, kept, known)
+            untouched += found is None
+            tried += [found] if found is not None else []
     order = ("newly-blocked", "newly-passing", "changed", "unchanged")
     tried.sort(key=lambda row: (order.index(row.verdict), str(row.move.model), row.move.alias.slug))
     contradicts = [str(p) for p in kept if draft.overlaps(queries.policy_rules(p))]
@@ -126,6 +130,12 @@ def _live(caller: Caller, team: Team | None) -> Iterator[AliasAssignment]:
     return rows.select_related(*related).order_by("pk").iterator(chunk_size=500)
 
 
+def _together(moves: Iterator[AliasAssignment]) -> Iterator[list[AliasAssignment]]:
+    """As many as are read in one go."""
+    while batch := list(islice(moves, _TOGETHER)):
+        yield batch
+
+
 @dataclass
 class _Known:
     """The facts of each version that was met, beside nothing; `asked` by any policy that may judge one."""
@@ -134,10 +144,14 @@ class _Known:
     asked: inputs.Asked
     facts: dict[uuid.UUID, GateInputs] = field(default_factory=dict)
 
+    def read(self, versions: Iterable[ModelVersion]) -> None:
+        """Read what is not known yet, in one go: a version takes many questions, and hundreds of them no more."""
+        new = {version.pk: version for version in versions if version.pk not in self.facts}
+        if new:
+            self.facts |= inputs.gather_many(list(new.values()), self.at, self.asked)
+
     def of(self, move: AliasAssignment, version: ModelVersion) -> GateInputs:
-        """What a gate may look at about the version where this alias serves it."""
-        if version.pk not in self.facts:
-            self.facts[version.pk] = inputs.gather(version, self.at, None, self.asked)
+        """What a gate may look at about the version where this alias serves it; `read` came before."""
         if not self.asked.incumbent:
             return self.facts[version.pk]
         # what is served now is held against what it replaced, as on the way back

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +13,16 @@ from registry.catalog import queries as catalog
 from registry.catalog.evidence import JUDGED_FILE
 from registry.catalog.evidence_order import last_measured
 from registry.catalog.models import Artifact, Edge, EdgeRole, Evidence, ModelVersion, RegisteredModel, VersionOrigin
-from registry.compression.measured_again import measured_again
-from registry.provenance.licences import TermsDocument
+from registry.catalog.terms import EffectiveTerms
+from registry.compression.measured_again import measured_again_of
+from registry.oversight.models import UseCase
 from registry.provenance.models import DatasetVersion
-from registry.provenance.queries import terms_in_force
-from registry.provenance.stated import TEXTS, StatedData, stated_data
 from registry.release import gates, inputs_governance, queries
 from registry.release.evidence_choice import FIRST, SERVED
-from registry.release.gate_facts import DocumentInput, ProfileInput, ReviewInput
-from registry.release.inputs_data import profiles
+from registry.release.gate_facts import OpenFindingInput, RecallInput
+from registry.release.inputs_rows import Rows, foreign
 from registry.release.models import Approval, Waiver
 from registry.release.policy_language import PolicyRules
-
-_DECISIVE_TERMS = ("commercial_use", "redistribution", "modification")
 
 
 @dataclass(frozen=True)
@@ -74,57 +72,138 @@ def gather(
     `back_on` names the alias of a roll-back: what its own emergency left open is told, and marked. `asked` leaves out what no rule
     reads, for whoever judges many versions and keeps no verdict.
     """
-    model = RegisteredModel.objects.select_related("use_case__tier_table", "team").get(pk=version.model_id)
-    use_case = model.use_case if model.use_case and model.use_case.ended_at is None else None
-    rows = catalog.evidence_documents(version)
-    ancestry = catalog.load_ancestors(version)
-    first = queries.first_approved(model) if asked.first else None
-    data = _Data.read(version, use_case.pk if use_case else None, ancestry, rows, asked)
-    evidence = _evidence(version, rows, at, data.rows)
+    return gather_many([version], at, asked, {version.pk: incumbent}, back_on=back_on)[version.pk]
+
+
+def gather_many(
+    versions: Sequence[ModelVersion],
+    at: datetime.datetime,
+    asked: Asked = EVERYTHING,
+    incumbents: Mapping[uuid.UUID, ModelVersion | None] | None = None,
+    *,
+    back_on: str | None = None,
+) -> dict[uuid.UUID, gates.GateInputs]:
+    """The same for several versions, in about as many questions as for one: a few hundred at a time fit into a statement."""
+    read = _Read.of(versions, at, asked, back_on)
+    beside = incumbents or {}
+    return {version.pk: _inputs(version, read, beside.get(version.pk), back_on) for version in versions}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was read, by version or by model."""
+
+    at: datetime.datetime
+    models: Mapping[uuid.UUID, RegisteredModel]
+    evidence: Mapping[uuid.UUID, Sequence[tuple[Evidence, Mapping[str, Any]]]]
+    again: Mapping[uuid.UUID, Mapping[str, datetime.datetime]]
+    ancestry: Mapping[uuid.UUID, catalog.Ancestry]
+    rows: Rows
+    derived: Collection[uuid.UUID]
+    stated: Mapping[uuid.UUID, catalog.Stated]
+    terms: Mapping[uuid.UUID, EffectiveTerms]
+    approved: Collection[uuid.UUID] | None
+    """Ancestors that hold an approval; None where nobody asks."""
+    first: Mapping[uuid.UUID, ModelVersion]
+    waivers: Mapping[uuid.UUID, Sequence[gates.WaiverInput]]
+    findings: Mapping[uuid.UUID, Sequence[OpenFindingInput]]
+    recalls: Mapping[uuid.UUID, Sequence[RecallInput]]
+
+    @classmethod
+    def of(cls, versions: Sequence[ModelVersion], at: datetime.datetime, asked: Asked, back_on: str | None) -> _Read:
+        """One question for each kind of thing, whatever the number of versions."""
+        keys = [version.pk for version in versions]
+        model_ids = {version.model_id for version in versions}
+        models = RegisteredModel.objects.select_related("use_case__tier_table", "team").in_bulk(model_ids)
+        evidence, ancestry = catalog.evidence_documents_of(keys), catalog.load_ancestors_of(keys)
+        data = {key for one in keys for key in _data_keys(ancestry[one], evidence[one])}
+        about = [key for v in versions for key in inputs_governance.of_version(v, _use_case_id(models[v.model_id]))]
+        return cls(
+            at=at,
+            models=models,
+            evidence=evidence,
+            again=measured_again_of(versions, at),
+            ancestry=ancestry,
+            rows=Rows.read(versions, data, about, asked=asked),
+            derived=_derived(keys),
+            stated=catalog.stated(keys),
+            terms=catalog.effective_terms_of(versions) if asked.terms else {},
+            approved=_approved({row.pk for one in ancestry.values() for row in one.parents})
+            if asked.ancestors
+            else None,
+            first=queries.first_approved_of(model_ids) if asked.first else {},
+            waivers=_waivers(keys),
+            findings=inputs_governance.open_findings(model_ids, back_on) if asked.findings else {},
+            recalls=inputs_governance.recalls_of(versions),
+        )
+
+
+def _inputs(
+    version: ModelVersion, read: _Read, incumbent: ModelVersion | None, back_on: str | None
+) -> gates.GateInputs:
+    key, model, data = version.pk, read.models[version.model_id], read.rows
+    use_case, ancestry, first = _use_case(model), read.ancestry[key], read.first.get(version.model_id)
+    evidence = _evidence(read.evidence[key], read.again[key], data.rows)
+    brought = _data_keys(ancestry, read.evidence[key])
     return gates.GateInputs(
         version_digest=version.digest,
-        origin=_origin(version),
-        at=at,
+        origin=str(VersionOrigin.DERIVED) if key in read.derived else version.origin,
+        at=read.at,
         tier=use_case.tier if use_case else None,
         use_case=f"{model.team.slug}/{use_case.slug}" if use_case else None,
-        training_data=catalog.stated([version.pk])[version.pk].training_data,
+        training_data=read.stated[key].training_data,
         structure=[
             e.digest
             for e in evidence
             if e.kind == "structure" and e.source == "measured" and e.version_digest == version.digest
         ],
         evidence=evidence,
-        terms=_terms(version) if asked.terms else {},
-        edges=[_edge(e) for e in ancestry.edges if e.child_id == version.pk and e.role != EdgeRole.DATA],
-        datasets=data.of_lineage(ancestry),
-        ancestors=_ancestors(ancestry, version) if asked.ancestors else [],
-        waivers=[_waiver(w) for w in Waiver.objects.filter(version=version).order_by("pk")],
+        terms=_terms(read.terms[key]) if key in read.terms else {},
+        edges=[_edge(e) for e in ancestry.edges if e.child_id == key and e.role != EdgeRole.DATA],
+        datasets=data.of_lineage(version, ancestry),
+        ancestors=_ancestors(ancestry, version, read.approved),
+        waivers=read.waivers.get(key, ()),
         incumbent=incumbent.digest if incumbent else None,
         first_approved=first.digest if first else None,
         tier_answered=inputs_governance.tier_answered(use_case, back_on),
-        evaluation_data=data.of_evidence(evidence),
-        findings=inputs_governance.open_findings(version, back_on) if asked.findings else [],
-        documents=data.documents_of(inputs_governance.of_version(version, use_case.pk if use_case else None)),
-        reviews=data.reviews.get(version.pk, ()),
-        recalls=inputs_governance.recalls(version),
+        evaluation_data=data.of_evidence(version, brought, evidence),
+        findings=read.findings.get(version.model_id, ()),
+        documents=data.documents_of(inputs_governance.of_version(version, _use_case_id(model))),
+        reviews=data.reviews.get(key, ()),
+        recalls=read.recalls[key],
     )
 
 
-def _origin(version: ModelVersion) -> str:
+def _use_case(model: RegisteredModel) -> UseCase | None:
+    return model.use_case if model.use_case and model.use_case.ended_at is None else None
+
+
+def _use_case_id(model: RegisteredModel) -> uuid.UUID | None:
+    use_case = _use_case(model)
+    return use_case.pk if use_case else None
+
+
+def _data_keys(ancestry: catalog.Ancestry, evidence: Iterable[tuple[Evidence, Mapping[str, Any]]]) -> set[uuid.UUID]:
+    """The registered states of data that the lineage or the evidence names."""
+    found = {e.dataset_version_id for e in ancestry.edges} | {row.dataset_version_id for row, _ in evidence}
+    return {key for key in found if key is not None}
+
+
+def _derived(keys: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Weights that a run made are derived, whoever brings them again: a child that fails its limits does not pass as an upload."""
-    weights = version.artifacts.filter(role="weights").values("digest")
-    made = Artifact.objects.filter(role="weights", digest__in=weights, version__origin=VersionOrigin.DERIVED)
-    return str(VersionOrigin.DERIVED) if made.exists() else version.origin
+    own = Artifact.objects.filter(role="weights", version__in=keys)
+    made = Artifact.objects.filter(
+        role="weights", digest__in=own.values("digest"), version__origin=VersionOrigin.DERIVED
+    )
+    return set(own.filter(digest__in=made.values("digest")).values_list("version_id", flat=True))
 
 
 def _evidence(
-    version: ModelVersion,
     rows: Sequence[tuple[Evidence, Mapping[str, Any]]],
-    at: datetime.datetime,
+    again: Mapping[str, datetime.datetime],
     data: Mapping[uuid.UUID, DatasetVersion],
 ) -> list[gates.EvidenceInput]:
     """What was measured again to the byte is as new as the last time that it was found."""
-    again = measured_again(version, at)
     return [
         gates.EvidenceInput(
             kind=row.kind,
@@ -152,8 +231,7 @@ def _named(document: Mapping[str, Any], role: str) -> list[str]:
     return [subject["digest"] for subject in document["subjects"] if subject["role"] == role]
 
 
-def _terms(version: ModelVersion) -> dict[str, gates.TermInput]:
-    found = catalog.effective_terms(version)
+def _terms(found: EffectiveTerms) -> dict[str, gates.TermInput]:
     terms = {}
     for term, answer in found.answers.items():
         proof = found.because(term)
@@ -166,101 +244,18 @@ def _edge(edge: Edge) -> gates.EdgeInput:
     return gates.EdgeInput(parent_digest=edge.parent_digest, role=edge.role, grade=edge.grade)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """The dataset versions that stand behind a version, with what is kept and was found about them."""
-
-    version: ModelVersion
-    rows: Mapping[uuid.UUID, DatasetVersion]
-    stated: Mapping[uuid.UUID, StatedData]
-    terms: Mapping[uuid.UUID, TermsDocument]
-    documents: Mapping[uuid.UUID, Sequence[DocumentInput]]
-    reviews: Mapping[uuid.UUID, Sequence[ReviewInput]]
-    profiles: Mapping[uuid.UUID, ProfileInput]
-
-    @classmethod
-    def read(
-        cls,
-        version: ModelVersion,
-        use_case_id: uuid.UUID | None,
-        ancestry: catalog.Ancestry,
-        evidence: Sequence[tuple[Evidence, Mapping[str, Any]]],
-        asked: Asked,
-    ) -> _Data:
-        """Everything at once: a lineage may name many datasets."""
-        keys = {e.dataset_version_id for e in ancestry.edges} | {row.dataset_version_id for row, _ in evidence}
-        related = ("dataset__team", "licence", *TEXTS)
-        rows = DatasetVersion.objects.select_related(*related).in_bulk([key for key in keys if key is not None])
-        found = list(rows.values())
-        stated = stated_data(found)
-        about = (*inputs_governance.of_datasets(found), *inputs_governance.of_version(version, use_case_id))
-        states = [(version.pk, version.digest), *((row.pk, row.bound_digest) for row in found)]
-        return cls(
-            version,
-            rows,
-            stated,
-            terms_in_force(said.licence.pk for said in stated.values()),
-            inputs_governance.documents(about) if asked.documents else {},
-            inputs_governance.reviews(states) if asked.reviews else {},
-            profiles(rows) if asked.profiles else {},
-        )
-
-    def of_lineage(self, ancestry: catalog.Ancestry) -> list[gates.DatasetInput]:
-        """What edges of the lineage name, data outside of this registry too."""
-        found = [
-            self._input(self.rows[edge.dataset_version_id])
-            if edge.dataset_version_id
-            else gates.DatasetInput("data outside of this registry", edge.parent_digest, "not recorded", False, False)
-            for edge in ancestry.edges
-            if edge.role == EdgeRole.DATA
-        ]
-        if ancestry.truncated:
-            beyond = "what lies beyond the limit of the lineage"
-            found.append(gates.DatasetInput(beyond, self.version.digest, "none", False, False))
-        return found
-
-    def of_evidence(self, evidence: Sequence[gates.EvidenceInput]) -> list[gates.DatasetInput]:
-        """The rows that measured evidence is about, by digest; rows that are not registered here stand there by it alone."""
-        named = sorted({digest for e in evidence if e.source == "measured" for digest in e.datasets})
-        known = {row.bound_digest: row for row in self.rows.values()}
-        return [
-            self._input(known[digest])
-            if digest in known
-            else gates.DatasetInput(
-                f"data outside of this registry ({digest[:19]})", digest, "not recorded", False, False
-            )
-            for digest in named
-        ]
-
-    def documents_of(self, about: Sequence[uuid.UUID]) -> list[DocumentInput]:
-        return [document for key in about for document in self.documents.get(key, ())]
-
-    def _input(self, row: DatasetVersion) -> gates.DatasetInput:
-        own = row.dataset.team_id == self.version.model.team_id
-        said = self.stated[row.pk]
-        return gates.DatasetInput(
-            reference=f"{row.dataset.team.slug}/{row.dataset.slug}@{row.number}"
-            if own
-            else _foreign("data", row.bound_digest),
-            digest=row.bound_digest,
-            licence=str(said.licence),
-            licence_known=_terms_known(self.terms[said.licence.pk]),
-            origin_known=bool(said.said("origin").strip()),
-            uses=tuple(said.uses),
-            documents=self.documents_of([row.pk, row.dataset_id]),
-            reviews=self.reviews.get(row.pk, ()),
-            profile=self.profiles.get(row.pk),
-        )
+def _approved(ancestors: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the versions that hold an approval that was granted and not revoked."""
+    rows = Approval.objects.filter(version_id__in=ancestors).prefetch_related("decisions")
+    return {row.version_id for row in rows if queries.was_granted(row)}
 
 
-def _terms_known(terms: TermsDocument) -> bool:
-    return all(terms["answers"][term]["answer"] != "unknown" for term in _DECISIVE_TERMS)
-
-
-def _ancestors(ancestry: catalog.Ancestry, version: ModelVersion) -> list[gates.AncestorInput]:
-    """Parent versions, nearest first, each with whether it holds an approval that was granted and not revoked."""
-    rows = Approval.objects.filter(version_id__in=[row.pk for row in ancestry.parents]).prefetch_related("decisions")
-    approved = {row.version_id for row in rows if queries.was_granted(row)}
+def _ancestors(
+    ancestry: catalog.Ancestry, version: ModelVersion, approved: Collection[uuid.UUID] | None
+) -> list[gates.AncestorInput]:
+    """Parent versions, nearest first, each with whether it holds an approval."""
+    if approved is None:
+        return []
     return [gates.AncestorInput(_name(row, version), row.digest, row.pk in approved) for row in ancestry.parents]
 
 
@@ -268,11 +263,14 @@ def _name(parent: ModelVersion, version: ModelVersion) -> str:
     """Readers of the version may not be readers of the parent's team: an ancestor from elsewhere is named by digest alone."""
     if parent.model.team_id == version.model.team_id:
         return str(parent)
-    return _foreign("a version", parent.digest)
+    return foreign("a version", parent.digest)
 
 
-def _foreign(what: str, digest: str) -> str:
-    return f"{what} of another team ({digest[:19]})"
+def _waivers(keys: Collection[uuid.UUID]) -> dict[uuid.UUID, list[gates.WaiverInput]]:
+    found: dict[uuid.UUID, list[gates.WaiverInput]] = defaultdict(list)
+    for row in Waiver.objects.filter(version__in=keys).order_by("pk"):
+        found[row.version_id].append(_waiver(row))
+    return found
 
 
 def _waiver(row: Waiver) -> gates.WaiverInput:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
 
 from registry.catalog.models import ModelVersion
 from registry.oversight.models import Finding, Review, UseCase
 from registry.oversight.queries import team_of_stream
-from registry.oversight.queries_proofs import last_corrected
 from registry.oversight.queries_tiers import standing
 from registry.provenance.models import DatasetVersion, Document
 from registry.release.gate_facts import DocumentInput, OpenFindingInput, RecallInput, ReviewInput
@@ -18,11 +18,20 @@ from registry.release.serving_models import BrokenGlass
 from registry.release.stopping_models import Quarantine
 
 
-def open_findings(version: ModelVersion, back_on: str | None = None) -> list[OpenFindingInput]:
-    """What has to be mended about the model and is not closed, the first due first. `back_on`: the alias that would go back."""
-    rows = list(Finding.objects.filter(stream=f"model:{version.model_id}", closed_at=None).order_by("due_on", "pk"))
-    left = _left_behind(version.model_id, back_on) if rows and back_on else frozenset()
-    return [OpenFindingInput(str(row.pk), row.kind, row.subject, row.due_on, row.about in left) for row in rows]
+def open_findings(
+    model_ids: Collection[uuid.UUID], back_on: str | None = None
+) -> dict[uuid.UUID, list[OpenFindingInput]]:
+    """By model what has to be mended about it and is not closed, the first due first. `back_on`: the alias that would go back."""
+    models = {f"model:{key}": key for key in model_ids}
+    found: dict[uuid.UUID, list[OpenFindingInput]] = {key: [] for key in model_ids}
+    left: dict[uuid.UUID, frozenset[uuid.UUID]] = {}
+    for row in Finding.objects.filter(stream__in=models, closed_at=None).order_by("due_on", "pk"):
+        key = models[row.stream]
+        if back_on and key not in left:
+            left[key] = _left_behind(key, back_on)
+        left_behind = row.about in left.get(key, ())
+        found[key].append(OpenFindingInput(str(row.pk), row.kind, row.subject, row.due_on, left_behind))
+    return found
 
 
 def _left_behind(model_id: uuid.UUID, alias: str) -> frozenset[uuid.UUID]:
@@ -56,13 +65,10 @@ def documents(about: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DocumentInput]
 def reviews(about: Iterable[tuple[uuid.UUID, str | None]]) -> dict[uuid.UUID, list[ReviewInput]]:
     """The newest review of each kind of exactly these states (id and digest), by id."""
     states = dict(about)
-    corrected = last_corrected(states)
     newest: dict[tuple[uuid.UUID, str], ReviewInput] = {}
     for row in Review.objects.filter(about__in=states).order_by("reviewed_at", "pk"):
         if row.digest == states[row.about]:
-            newest[row.about, row.kind] = ReviewInput(
-                row.kind, row.accepted, row.reviewed_at, row.next_on, corrected.get(row.about)
-            )
+            newest[row.about, row.kind] = ReviewInput(row.kind, row.accepted, row.reviewed_at, row.next_on)
     found: dict[uuid.UUID, list[ReviewInput]] = defaultdict(list)
     for (key, _), review in newest.items():
         found[key].append(review)
@@ -71,16 +77,27 @@ def reviews(about: Iterable[tuple[uuid.UUID, str | None]]) -> dict[uuid.UUID, li
 
 def recalls(version: ModelVersion) -> list[RecallInput]:
     """Open recalls that concern the version, oldest first, by names that its readers may read."""
-    rows = Quarantine.objects.filter(version=version, recall__ended_at=None).select_related("recall").order_by("pk")
-    return [RecallInput(_recalled(row, version), row.recall.recalled_at, row.ended_at is None) for row in rows]
+    return recalls_of([version])[version.pk]
 
 
-def _recalled(row: Quarantine, version: ModelVersion) -> str:
+def recalls_of(versions: Iterable[ModelVersion]) -> dict[uuid.UUID, list[RecallInput]]:
+    """The same for several versions."""
+    asked = {version.pk: version for version in versions}
+    found: dict[uuid.UUID, list[RecallInput]] = {key: [] for key in asked}
+    rows = Quarantine.objects.filter(version__in=asked, recall__ended_at=None).select_related("recall").order_by("pk")
+    owner = cache(team_of_stream)
+    for row in rows:
+        said = _recalled(row, asked[row.version_id], owner)
+        found[row.version_id].append(RecallInput(said, row.recall.recalled_at, row.ended_at is None))
+    return found
+
+
+def _recalled(row: Quarantine, version: ModelVersion, owner: Callable[[str], uuid.UUID | None]) -> str:
     """Readers of the version may not be readers of what it was made from."""
     if row.distance == 0:
         return "The version"
     kind = row.recall.kind.replace("_", " ")
-    own = team_of_stream(row.recall.stream) in (None, version.model.team_id)
+    own = owner(row.recall.stream) in (None, version.model.team_id)
     return f"The {kind} {row.recall.subject}" if own else f"A {kind} of another team that it was made from"
 
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from registry import storage
 from registry.access import services as access
+from registry.access.models import Role
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import ModelVersion
+from registry.catalog.services_corrections import correct_version
 from registry.digests import canonical
 from registry.oversight import services as oversight
 from registry.oversight import services_proofs
 from registry.oversight.subjects import of_dataset_version, of_version
 from registry.provenance import services_documents
 from registry.provenance.models import DataProfile, DatasetVersion, Upload
-from registry.release import inputs
+from registry.release import inputs, services
 from registry.release.gate_facts import GateInputs, OverlapInput
 from registry.release.stopping_models import Quarantine, Recall
 from tests.world import World
@@ -165,3 +169,39 @@ def test_a_recall_is_named_to_the_team_that_owns_what_was_recalled_and_to_no_oth
     recall.ended_at, recall.ended_by, recall.ended_reason = timezone.now(), person, text
     recall.save(update_fields=["ended_at", "ended_by", "ended_reason"])
     assert gathered(version).recalls == []
+
+
+def test_what_is_gathered_of_many_versions_is_what_is_gathered_of_each_in_as_many_questions_as_for_two(
+    world: World,
+) -> None:
+    """Versions of two teams, with data, corrections, findings, waivers, a recall and other people's names among them."""
+    versions = _a_mixed_lot(world)
+    at = timezone.now()
+    together = inputs.gather_many(versions, at)
+    assert [together[v.pk] for v in versions] == [inputs.gather(v, at) for v in versions]
+    assert len({str(together[v.pk].terms) for v in versions}) > 1
+    asked = []
+    for lot in (versions[1:3], versions):
+        with CaptureQueriesContext(connection) as taken:
+            inputs.gather_many(lot, at)
+        asked.append(len(taken))
+    assert asked[1] <= asked[0] + 2
+
+
+def _a_mixed_lot(world: World) -> list[ModelVersion]:
+    parent, child = world.released_pair()
+    rows = world.dataset_version(uses=["training"], licence="CC-BY-NC-4.0")
+    fed = world.derived_version(child, model=world.governed_model(slug="other"), seed=31, data=[rows])
+    world.measure(fed, child)
+    correct_version(actor=world.cast.carla, version=parent, licence=world.licence("CC-BY-SA-4.0"), reason="Its card.")
+    elsewhere = access.create_team(actor=world.cast.root, slug="elsewhere")
+    access.grant_membership(actor=world.cast.root, person=world.cast.people["ada"], role=Role.ENGINEER, team=elsewhere)
+    theirs = world.derived_version(fed, model=world.model("far", team=elsewhere), seed=32)
+    alone = world.version(world.governed_model(slug="alone"), seed=33, licence="MIT")
+    world.waiver(alone)
+    copied = world.version(
+        world.model("copied"), seed=1000 + parent.number, files={("m.onnx", "weights"): world.tiny_onnx(31, 32)}
+    )
+    services.start_recall(actor=world.cast.carla, subject=of_dataset_version(rows), reason="Taken back.")
+    found = [parent, child, fed, theirs, alone, copied]
+    return [ModelVersion.objects.select_related("model__team").get(pk=row.pk) for row in found]
