@@ -1,7 +1,7 @@
 """Separation of duties in the database: who brought or made a state of data or of a model cannot review it (raw SQL included).
 
-The same weights in another version, and the same rows in another version of data, are the same work; and what a service account did
-is the work of whoever answers for it (`access.guards.hands`).
+The same weights in another version, and the same rows, or one file of them, in another version of data, are the same work; and what a
+service account did is the work of whoever answers for it (`access.guards.hands`).
 """
 
 # ruff: noqa: S608  statements are built from our own tables, never from input
@@ -28,14 +28,21 @@ def built_it(version: str, actor: str) -> str:
 
 
 _REVIEWER = hands("NEW.reviewed_by_id")
+# one file under two lists is the same work: else a file beside it would wash the name off
+_FILES = "SELECT f.digest FROM provenance_dataset_file f WHERE f.dataset_version_id = d.id"
+_BROUGHT_IT = (
+    "EXISTS (SELECT 1 FROM provenance_dataset_version d "
+    f"JOIN provenance_dataset_version o ON o.created_by_id IN {_REVIEWER} "
+    f"WHERE d.id = NEW.about AND (o.id = d.id OR o.digest = d.digest OR o.digest IN ({_FILES}) "
+    "OR EXISTS (SELECT 1 FROM provenance_dataset_file g WHERE g.dataset_version_id = o.id "
+    f"AND (g.digest = d.digest OR g.digest IN ({_FILES})))))"
+)
 
 CONDITIONS = [
     Condition(
         "oversight_review_separation",
         "oversight_review",
-        f"EXISTS (SELECT 1 FROM provenance_dataset_version d WHERE d.id = NEW.about AND d.created_by_id IN {_REVIEWER}) "
-        "OR EXISTS (SELECT 1 FROM provenance_dataset_version d JOIN provenance_dataset_version o ON o.digest = d.digest "
-        f"WHERE d.id = NEW.about AND o.created_by_id IN {_REVIEWER}) OR " + built_it("NEW.about", "NEW.reviewed_by_id"),
+        _BROUGHT_IT + " OR " + built_it("NEW.about", "NEW.reviewed_by_id"),
         "who brought it or asked for the run that made it cannot review it",
     ),
 ]

@@ -4,7 +4,7 @@ Rules:
 - a review is bound to the digest of the state; a later one of the same kind takes its place, and says when the next one is due;
   once what is stated about that state is corrected, whatever it is, the review speaks of other words and counts no longer;
 - whoever brought the state, or asked for the run that made it, in person or by a service account, does not review it, nor the same
-  weights or rows under another name (the database refuses it as well);
+  weights or rows under another name, nor a list of files with one of theirs in it (the database refuses it as well);
 - while a hold stands, what it names is neither purged nor erased; placing and ending one needs a reason, and a hold is placed
   under the lock that a purge takes.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from registry.access import permissions
 from registry.access.queries_responsibility import hands_of
@@ -26,7 +26,7 @@ from registry.events import Caller, emit, unit
 from registry.oversight.models import Hold, Review
 from registry.oversight.queries import team_of_stream
 from registry.oversight.subjects import lock_owner
-from registry.provenance.models import DatasetVersion
+from registry.provenance.models import DatasetFile, DatasetVersion
 from registry.provenance.subjects import Subject
 
 REVIEW_KINDS = ("vetting", "privacy", "legal", "security", "quality", "other")
@@ -85,11 +85,13 @@ def _refuse_own_work(actor: Caller, subject: Subject) -> None:
 
 
 def _same_work(subject: Subject) -> QuerySet[Any]:
-    """Every version of models with the same weights, or of data with the same rows."""
+    """Every version of models with the same weights, or of data with the same rows or a file of them."""
     if subject.kind == "version":
         weights = Artifact.objects.filter(version_id=subject.about, role="weights").values("digest")
         return ModelVersion.objects.filter(artifacts__digest__in=weights, artifacts__role="weights")
-    return DatasetVersion.objects.filter(digest__isnull=False, digest=subject.digest)
+    held = {subject.digest, *DatasetFile.objects.filter(dataset_version=subject.about).values_list("digest", flat=True)}
+    lists = DatasetFile.objects.filter(digest__in=held).values("dataset_version")
+    return DatasetVersion.objects.filter(Q(digest__in=held) | Q(pk__in=lists))
 
 
 def place_hold(*, actor: Caller, subject: Subject, reason: str) -> Hold:

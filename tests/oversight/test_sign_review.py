@@ -143,7 +143,13 @@ def test_the_same_weights_or_rows_under_another_name_are_the_same_work(world: Wo
     world.version(world.model(), files=weights, actor=caller)
     world.dataset_version(slug="hers", data=rows, actor=caller)
     again = world.version(world.model(), files=weights | {("note.txt", "other"): b"hello"})
-    for subject in (of_version(again), of_dataset_version(world.dataset_version(slug="washed", data=rows))):
+    other = b"id,label\n3,cow\n"
+    lists = [world.files_version({"x.csv": rows, "y.csv": b"id,label\n4,hen\n"}, slug="washed-list")]
+    world.files_version({"m.csv": other, "n.csv": b"id,label\n5,dog\n"}, slug="hers-list", actor=caller)
+    lists.append(world.files_version({"o.csv": other, "p.csv": b"id,label\n6,ape\n"}, slug="half-of-hers"))
+    lists.append(world.dataset_version(slug="one-of-hers", data=other))
+    single = world.dataset_version(slug="washed", data=rows)
+    for subject in (of_version(again), *map(of_dataset_version, (single, *lists))):
         with pytest.raises(Forbidden, match="another name"):
             sign_review(actor=caller, subject=subject, kind="vetting", accepted=True, statement="Fine.")
         good = sign(world.cast, subject)

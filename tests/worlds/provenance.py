@@ -80,16 +80,18 @@ class ProvenanceWorld(BaseWorld):
         *,
         slug: str | None = None,
         dataset: Dataset | None = None,
+        actor: Caller | None = None,
         **statements: Any,
     ) -> DatasetVersion:
-        """A measured version of several files by path, all brought by ada."""
+        """A measured version of several files by path."""
+        caller = actor or self.cast.ada
         return services.register_dataset_version(
-            actor=self.cast.ada,
-            dataset=dataset or self.dataset(slug),
+            actor=caller,
+            dataset=dataset or self.dataset(slug, actor=actor),
             licence=self.licence("PSF-2.0"),
             origin="Written for a test.",
             uses=list(uses),
-            files=[{"path": path, "digest": self.upload(data).digest} for path, data in files.items()],
+            files=[{"path": path, "digest": self.upload(data, actor=caller).digest} for path, data in files.items()],
             **statements,
         )
 
