@@ -24,7 +24,7 @@ from compression_engine.methods.gptq import round_rows
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid
 from compression_engine.methods.weights import Product, find_weights, product_of
-from compression_engine.pipeline import calibration_rows, compress
+from compression_engine.pipeline import Settings, calibration_rows, compress
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
@@ -273,6 +273,7 @@ def test_a_child_is_made_and_made_again_from_a_shell(mlp_folder: Path, rows_file
     out = tmp_path / "out"
     compress(
         mlp_folder, made, evaluation=mlp_folder / "rows.npz", calibration=rows_file, output_folder=out,
+        settings=Settings(rounds=3, memory_repeats=1),
     )  # fmt: skip
     command = [
         sys.executable,
