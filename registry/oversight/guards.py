@@ -1,7 +1,7 @@
 """Separation of duties in the database: who brought or made a state of data or of a model cannot review it (raw SQL included).
 
-The same weights in another version, and the same rows, or one file of them, in another version of data, are the same work; and what a
-service account did is the work of whoever answers for it (`access.guards.hands`).
+The same weights in another version, and the same rows or one file of them in other data, are the same work; and what a service
+account did is the work of whoever answers for it (`access.guards.hands`).
 """
 
 # ruff: noqa: S608  statements are built from our own tables, never from input
