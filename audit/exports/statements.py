@@ -145,10 +145,21 @@ def _dependencies(case: Case, run: Record, child: Record, recipe: Record | None)
         data = case.snapshot.get("provenance.dataset_version", run.row.get(f"{use}_id"))
         if data is not None:
             bound = str(data.row["digest"] or data.row["document_digest"])
-            found.append(_dependency(use, f"urn:pressmark:dataset_version:{data.id}", bound))
+            uri = f"urn:pressmark:dataset_version:{data.id}"
+            found.append(_dependency(use, uri, bound))
+            found += [
+                _dependency(f"{use} file", f"urn:pressmark:dataset_file:{f.id}", d)
+                for f, d in _read(case, run, use, data)
+            ]
     if recipe is not None:
         found.append(_dependency("recipe", f"urn:pressmark:recipe:{recipe.id}", str(recipe.row["digest"])))
     return found
+
+
+def _read(case: Case, run: Record, use: str, data: Record) -> list[tuple[Record, str]]:
+    """Which of several files were read: the one that the run names to judge on, else each of them."""
+    named = run.row["evaluation_file"] if use == "evaluation" else None
+    return [(f, str(f.row["digest"])) for f in case.files_of(data) if named in (None, f.row["path"])]
 
 
 def _log(run: Record) -> list[dict[str, Any]]:

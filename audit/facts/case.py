@@ -255,21 +255,32 @@ class Case:
 
     @cached_property
     def dataset_versions(self) -> list[Record]:
-        """The versions of datasets that the case names, in edges, runs and evidence: what it was made, judged or watched with."""
+        """The versions of datasets that the case names, each as its newest correction states it."""
+        return [self.as_corrected(record) for record in self.dataset_versions_as_registered]
+
+    @cached_property
+    def dataset_versions_as_registered(self) -> list[Record]:
+        """Those named in edges, runs and evidence: what the model was made, judged or watched with."""
         named: set[str] = set()
         columns = ("dataset_version_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id")
         for table in ("catalog.edge", "compression.run", "catalog.evidence"):
             for record in self.snapshot.all(table):
                 named.update(str(record.row[c]) for c in columns if record.row.get(c))
-        found = [d for d in self.snapshot.all("provenance.dataset_version") if d.id in named]
-        return [self.as_corrected(record) for record in found]
+        return [d for d in self.snapshot.all("provenance.dataset_version") if d.id in named]
+
+    def files_of(self, data: Record) -> list[Record]:
+        """The files that a dataset version consists of, by path; none where one digest is all of it."""
+        own = [f for f in self.snapshot.all("provenance.dataset_file") if f.row["dataset_version_id"] == data.id]
+        return sorted(own, key=lambda file: str(file.row["path"]))
 
     def as_corrected(self, data: Record) -> Record:
         """A dataset version as its newest correction, which repeats the earlier ones, states it."""
         own = [c for c in self.snapshot.all("provenance.dataset_correction") if c.row["dataset_version_id"] == data.id]
-        if not own:
-            return data
-        said = max(own, key=lambda c: int(c.row["number"])).row
+        return self.as_said(data, max(own, key=lambda c: int(c.row["number"]))) if own else data
+
+    def as_said(self, data: Record, correction: Record) -> Record:
+        """A dataset version as one of its corrections states it."""
+        said = correction.row
         taken_back = {name if name in data.row else f"{name}_id" for name in said["unstated"]}
         told = {name: said[name] for name in data.row if said.get(name) is not None and name not in _OF_THE_ROW}
         return replace(data, row={**data.row, **told, **dict.fromkeys(taken_back)})

@@ -21,9 +21,9 @@ from audit.facts.base import (
     missing,
 )
 from audit.facts.case import Case, Live
+from audit.sealed_approvals import act_of, request_of
 from audit.snapshots import Record
-
-_OFFICER = "compliance_officer"
+from registry.release import status as rules
 
 
 def approval_bound(case: Case, parameters: Mapping[str, Any]) -> Fact:
@@ -62,13 +62,13 @@ def _approval_problem(case: Case, live: Live) -> str:
     decisions = case.decisions(live.approval)
     if any(d.row["kind"] == "revoked" for d in decisions):
         return "whose approval was revoked"
-    granted = [d for d in decisions if d.row["kind"] == "granted"]
-    grants = {d.row.get("on_behalf_of_id") or d.row["decided_by_id"] for d in granted}
-    if len(grants) < int(live.approval.row["required"]):
-        return f"approved by {len(grants)} of {live.approval.row['required']} people"
-    officers, asked = sum(d.row["role"] == _OFFICER for d in granted), int(live.approval.row.get("officers") or 0)
-    if officers < asked:
-        return f"approved by {officers} of {asked} compliance officers"
+    request = request_of(live.approval.row)
+    counted = rules.counted(request, [act_of(d.row) for d in decisions])
+    officers = sum(act.role == rules.OFFICER for act in counted)
+    if officers < request.officers:
+        return f"approved by {officers} of {request.officers} compliance officers"
+    if len(counted) < request.required:
+        return f"approved by {len(counted)} of {request.required} people"
     return ""
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from audit.history.moments import Moment
 from audit.history.reading import Past
+from audit.sealed_approvals import act_of, request_of
 from audit.snapshots import Record
 from registry.digests import CanonicalError, evidence_set_document, parse_time, sha256, time_text
 from registry.errors import Problem
@@ -250,8 +251,8 @@ class ModelThen:
 
     def _approval(self, record: Record, decisions: dict[str, list[Record]]) -> ApprovalThen:
         own = sorted(decisions.get(record.id, []), key=lambda d: (d.row["decided_at"], d.id))
-        acts = [_act(d.row) for d in own]
-        request, binding = _request(record.row), self._binding(record.row)
+        acts = [act_of(d.row) for d in own]
+        request, binding = request_of(record.row), self._binding(record.row)
         status = rules.status(request, acts, binding or request.binding, rules.with_all_acts(self.now, acts))
         known = binding is not None or status.word in rules.FINAL | {
             rules.EXPIRED
@@ -305,31 +306,6 @@ def _read_rules(policy: PolicyThen) -> PolicyRules | None:
 def _rules_of(policy: PolicyThen) -> PolicyRules:
     assert policy.rules is not None  # asked for only where every document was read
     return policy.rules
-
-
-def _request(row: Any) -> rules.Request:
-    binding = rules.Binding(
-        version_digest=row["version_digest"],
-        evidence_set_digest=row["evidence_set_digest"],
-        policy_digest=row["policy_digest"],
-        tier=row["tier"],
-        use_case_id=uuid.UUID(row["use_case_id"]),
-    )
-    return rules.Request(
-        binding, row["required"], parse_time(row["requested_at"]), parse_time(row["expires_at"]), row["officers"],
-        _uuid(row["target_id"]),
-    )  # fmt: skip
-
-
-def _act(row: Any) -> rules.Act:
-    return rules.Act(
-        row["kind"], uuid.UUID(row["decided_by_id"]), parse_time(row["decided_at"]), row["role"],
-        _uuid(row["on_behalf_of_id"]), _time(row["expires_at"]), _uuid(row["target_id"]),
-    )  # fmt: skip
-
-
-def _uuid(text: str | None) -> uuid.UUID | None:
-    return None if text is None else uuid.UUID(text)
 
 
 def _newest_first(moves: Sequence[Record]) -> list[Record]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from audit.facts.case import Case, Measured
 from audit.reports import wording
+from audit.reports.stated import data_name
 from audit.snapshots import Record
 from registry.catalog.sentences import sentence
 
@@ -108,13 +109,12 @@ def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
         if version is None:
             continue
         version = case.as_corrected(version)
-        dataset = case.snapshot.get("provenance.dataset", str(version.row["dataset_id"]))
         licence = case.licence_of(version)
         found.append(
             {
                 "digest": str(version.row["digest"]),
                 "licence": "" if licence is None else str(licence.row["expression"]),
-                "name": _name(case, dataset, version),
+                "name": data_name(case, version),
                 "personal_data": str(version.row["personal_data"]),
                 "rows": version.row["row_count"],
                 "source": str(version.row["source"]),
@@ -122,13 +122,6 @@ def _data(case: Case, run: Record | None) -> list[dict[str, Any]]:
             }
         )
     return found
-
-
-def _name(case: Case, dataset: Record | None, version: Record) -> str:
-    """`rows@3`; readers of the model may not be readers of data of another team: these stand there by their digest alone."""
-    if dataset is None or case.model is None or dataset.row["team_id"] != case.model.row["team_id"]:
-        return "of another team"
-    return f"{dataset.row['slug']}@{version.row['number']}"
 
 
 def _bar(measured: list[Measured], kind: str, metric: str) -> dict[str, Any] | None:

@@ -19,12 +19,14 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from audit import backing
 from audit.facts.base import count_of, joined
 from audit.facts.case import Case
 from audit.reports import wording
 from audit.reports.changes import changes_since
 from audit.reports.compression import compression_section, version_line
 from audit.reports.release import release_section
+from audit.reports.stated import stated_section
 from audit.snapshots import Snapshot
 from audit.statuses import WORST_FIRST
 from registry.access.models import Text
@@ -58,7 +60,8 @@ def build(document: Mapping[str, Any], snapshot: Snapshot, issue: Issue | None) 
     case = Case(snapshot)
     text_of = _texts(case)
     compression = compression_section(case)
-    release = release_section(case, text_of)
+    behind = snapshot if case.model is None else backing.behind(snapshot, uuid.UUID(str(case.model.row["team_id"])))
+    release = release_section(case, behind, text_of)
     return {
         "annex": _annex(document, case),
         "answers": _answers(document, case, issue, text_of),
@@ -76,6 +79,7 @@ def build(document: Mapping[str, Any], snapshot: Snapshot, issue: Issue | None) 
         },
         "release": release,
         "scope": _scope(document, case),
+        "stated": stated_section(case, behind, text_of),
         "template": TEMPLATE,
         "type": TYPE,
     }

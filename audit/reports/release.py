@@ -7,7 +7,7 @@ from typing import Any
 
 from audit.facts.case import Case, Live
 from audit.reports import wording
-from audit.snapshots import Record
+from audit.snapshots import Record, Snapshot
 
 _WINDOWS_SHOWN = 8
 _FEATURES_SHOWN = 3
@@ -15,16 +15,16 @@ _DRILLS_SHOWN = 5
 TextOf = Callable[[str | None], str]
 
 
-def release_section(case: Case, text_of: TextOf) -> dict[str, Any]:
-    """Aliases with their moves, approvals, exceptions, monitors, incidents."""
+def release_section(case: Case, behind: Snapshot, text_of: TextOf) -> dict[str, Any]:
+    """Aliases with their moves, approvals, exceptions, monitors, incidents; `behind`: the entries elsewhere that these rest on."""
     return {
         "aliases": [_alias(case, alias, text_of) for alias in case.snapshot.all("release.alias")],
-        "approvals": [_approval(case, live, text_of) for live in case.live if live.approval is not None],
+        "approvals": [_approval(case, behind, live, text_of) for live in case.live if live.approval is not None],
         "broken_glass": [_broken_glass(case, row, text_of) for row in case.snapshot.all("release.broken_glass")],
         "drills": [_drill(case, row) for row in case.snapshot.all("release.drill")][-_DRILLS_SHOWN:],
         "incidents": [_incident(case, incident, text_of) for incident in case.incidents],
         "monitors": [_monitor(case, monitor) for monitor in case.monitors],
-        "quarantines": [_quarantine(case, row, text_of) for row in case.snapshot.all("release.quarantine")],
+        "quarantines": [_quarantine(case, behind, row, text_of) for row in case.snapshot.all("release.quarantine")],
         "verdict_rules": _verdict_rules(case),
         "waivers": [_waiver(case, w, text_of) for w in case.snapshot.all("release.waiver")],
     }
@@ -47,7 +47,7 @@ def _move(case: Case, move: Record, text_of: TextOf) -> dict[str, Any]:
     }
 
 
-def _approval(case: Case, live: Live, text_of: TextOf) -> dict[str, Any]:
+def _approval(case: Case, behind: Snapshot, live: Live, text_of: TextOf) -> dict[str, Any]:
     assert live.approval is not None
     row = live.approval.row
     policy = case.snapshot.get("release.policy", str(row["policy_id"]))
@@ -57,7 +57,7 @@ def _approval(case: Case, live: Live, text_of: TextOf) -> dict[str, Any]:
             {
                 "at": d.first_at,
                 "by": _decided_by(d),
-                "condition": _condition(case, d),
+                "condition": _condition(behind, d),
                 "kind": str(d.row["kind"]),
                 "position": d.position,
                 "reason": text_of(d.row["reason_id"]),
@@ -86,10 +86,10 @@ def _decided_by(decision: Record) -> str:
     return said if principal is None else f"{said}, deputy of …{str(principal)[-8:]}"
 
 
-def _condition(case: Case, decision: Record) -> str:
+def _condition(behind: Snapshot, decision: Record) -> str:
     """What a grant was tied to; empty where to nothing."""
     until, target = decision.row["expires_at"], decision.row["target_id"]
-    named = case.snapshot.get("release.target", target) if target else None
+    named = behind.get("release.target", target)
     place = f"{named.row['slug']}@{named.row['number']}" if named else f"target …{str(target)[-8:]}" if target else ""
     return ", ".join(part for part in (f"until {until[:16]}Z" if until else "", f"on {place}" if place else "") if part)
 
@@ -97,7 +97,6 @@ def _condition(case: Case, decision: Record) -> str:
 def _broken_glass(case: Case, row: Record, text_of: TextOf) -> dict[str, Any]:
     """A move without approval: it is told with everything there is about it."""
     version = case.version(str(row.row["version_id"]))
-    reviews = case.reviews_of(row)
     return {
         "alias": str(row.row["alias"]),
         "at": row.first_at,
@@ -107,15 +106,38 @@ def _broken_glass(case: Case, row: Record, text_of: TextOf) -> dict[str, Any]:
         "over": str(row.row["expires_at"]) <= case.now,
         "position": row.position,
         "reason": text_of(row.row["reason_id"]),
-        "reviewed": bool(reviews),
+        "policy": _judged_under(case, row),
+        "reviewed": _is_reviewed(case, row),
         "version": None if version is None else int(version.row["number"]),
     }
 
 
-def _quarantine(case: Case, row: Record, text_of: TextOf) -> dict[str, Any]:
+def _judged_under(case: Case, row: Record) -> str:
+    """The policy whose gate was asked; empty where none was in force."""
+    key = row.row["policy_id"]
+    policy = case.snapshot.get("release.policy", key)
+    return (
+        "" if key is None else f"{policy.row['slug']}@{policy.row['number']}" if policy else f"policy …{str(key)[-8:]}"
+    )
+
+
+def _is_reviewed(case: Case, row: Record) -> bool:
+    """Whether somebody else looked at exactly these bytes since: what the finding about the emergency asks for."""
+    version = case.version(str(row.row["version_id"]))
+    reviews = [] if version is None else case.reviews_of(version)
+    return any(
+        r.row["digest"] == row.row["version_digest"]
+        and str(r.row["reviewed_at"]) > str(row.row["broken_at"])
+        and r.row["reviewed_by_id"] != row.row["broken_by_id"]
+        for r in reviews
+    )
+
+
+def _quarantine(case: Case, behind: Snapshot, row: Record, text_of: TextOf) -> dict[str, Any]:
     """A version that a recall stopped, what was asked and answered since, and whether it is over."""
     version = case.version(str(row.row["version_id"]))
-    recall = case.snapshot.get("release.recall", str(row.row["recall_id"]))
+    key = str(row.row["recall_id"])
+    recall = case.snapshot.get("release.recall", key) or behind.get("release.recall", key)
     acts = [a for a in case.snapshot.all("release.quarantine_act") if a.row["quarantine_id"] == row.id]
     return {
         "acts": [
@@ -130,7 +152,7 @@ def _quarantine(case: Case, row: Record, text_of: TextOf) -> dict[str, Any]:
         "at": row.first_at,
         "ended_at": row.row["ended_at"],
         "position": row.position,
-        "recall": f"recall …{str(row.row['recall_id'])[-8:]}" if recall is None else str(recall.row["subject"]),
+        "recall": f"recall …{key[-8:]}" if recall is None else str(recall.row["subject"]),
         "version": None if version is None else int(version.row["number"]),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from typing import Any
 
 import pytest
@@ -18,6 +19,17 @@ LATER = "2026-09-01T00:00:00.000000Z"
 OLD = "2024-01-01T00:00:00.000000Z"
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 MODEL = "m"
+PEOPLE = {name: str(uuid.uuid5(uuid.NAMESPACE_URL, name)) for name in ("ada", "carla", "dora", "olga", "omar")}
+WHOLE: dict[str, dict[str, Any]] = {
+    "release.approval": {
+        "evidence_set_digest": ONE, "policy_digest": ONE, "tier": "limited", "use_case_id": str(uuid.UUID(int=1)),
+        "requested_at": BEFORE, "officers": 0, "target_id": None,
+    },
+    "release.decision": {
+        "decided_at": BEFORE, "on_behalf_of_id": None, "expires_at": None, "target_id": None,
+    },
+}  # fmt: skip
+"""The columns of requests and decisions that most records here do not vary."""
 
 
 class Story:
@@ -29,7 +41,8 @@ class Story:
 
     def put(self, type_: str, key: str, *, at: str = BEFORE, by: str = "engineer", **row: Any) -> Record:
         position = next(self.position)
-        record = Record(type_, key, row, position, at, "test.put", by, "ada", at)
+        whole = WHOLE.get(type_, {}) | {name: PEOPLE.get(str(value), value) for name, value in row.items()}
+        record = Record(type_, key, whole, position, at, "test.put", by, PEOPLE["ada"], at)
         self.snapshot.records.setdefault(type_, {})[key] = record
         return record
 
@@ -231,6 +244,22 @@ def test_where_an_officer_has_to_agree_two_approvers_are_not_enough() -> None:
     story.put("release.decision", "de2", approval_id="ap", kind="granted", decided_by_id="olga", role="approver")
     assert story.fact("approval_bound").sentence.endswith("approved by 0 of 1 compliance officers.")
     assert story.change("release.decision", "de2", role="compliance_officer").outcome("approval_bound") == PASSES
+
+
+def test_no_number_of_officers_makes_up_for_an_approver_who_is_missing() -> None:
+    story = good().change("release.approval", "ap", required=2, officers=1)
+    story.change("release.decision", "de", role="compliance_officer")
+    story.put(
+        "release.decision", "de2", approval_id="ap", kind="granted", decided_by_id="olga", role="compliance_officer"
+    )
+    assert story.fact("approval_bound").sentence.endswith("approved by 1 of 2 people.")
+
+
+def test_a_principal_who_is_the_deputy_of_another_counts_once() -> None:
+    story = good().change("release.approval", "ap", required=2)
+    story.put("release.decision", "de2", approval_id="ap", kind="granted", decided_by_id="omar", on_behalf_of_id="olga",
+              role="approver")  # fmt: skip
+    assert story.outcome("approval_bound") == FAILS
 
 
 def test_whose_deputy_decided_must_not_have_built_it_either() -> None:

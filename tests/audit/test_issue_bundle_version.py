@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,72 +54,104 @@ def test_a_stranger_gets_four_times_yes_about_one_version(
         assert (code, results(verdict)) == (0, YES), verdict
 
 
-def test_the_models_stream_is_whole_and_documents_of_other_versions_are_withheld_by_name(
-    world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
-) -> None:
-    parent, child = story
-    files = files_of(about(world, parent), tmp_path)
-    numbers = [e["stream_seq"] for e in entries_of(files) if e["stream"] == f"model:{parent.model_id}"]
-    assert numbers == list(range(1, Entry.objects.filter(stream=f"model:{parent.model_id}").count() + 1))
-    of_child = {child.digest, *child.evidence.values_list("digest", flat=True)}
-    of_child |= set(child.verdicts.values_list("digest", flat=True))
-    of_parent = {parent.digest, *parent.evidence.values_list("digest", flat=True)}
-    of_parent |= set(parent.verdicts.values_list("digest", flat=True))
+@dataclass(frozen=True)
+class Version:
+    """What the tables say about one version of the story, and what is in the bundle about it."""
+
+    digest: str
+    licence: str
+    evidence: Mapping[str, str]
+    verdicts: Mapping[str, str]
+    files: dict[str, bytes]
+    scope: set[str]
+
+    @property
+    def own_documents(self) -> set[str]:
+        return {self.digest, *self.evidence.values(), *self.verdicts.values()}
+
+
+@dataclass(frozen=True)
+class Told:
+    """Parent and child, and what belongs to the child's run or to both."""
+
+    parent: Version
+    child: Version
+    model_stream: str
+    model_entries: int
+    streams_of_the_run: set[str]
+    streams_of_both: set[str]
+    secret_of_the_child: Text
+
+
+_TOLD: list[Told] = []
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest, tmp_path: Path) -> Told:
+    """Bundles about both versions of one story, built once: who only looks into them needs no database."""
+    if not _TOLD:
+        world: World = request.getfixturevalue("world")
+        parent, child = world.story()
+        run, stream = child.made_by_runs.get(), f"model:{parent.model_id}"
+        _TOLD.append(
+            Told(
+                *(_version(world, version, tmp_path) for version in (parent, child)),
+                stream,
+                Entry.objects.filter(stream=stream).count(),
+                {f"recipe:{run.recipe_id}", f"dataset:{run.evaluation.dataset_id}"},
+                {f"monitor:{parent.model.monitors.get().pk}", f"use_case:{parent.model.use_case_id}"},
+                Text.objects.get(pk=child.waivers.order_by("pk")[0].reason_id),
+            )
+        )
+    return _TOLD[0]
+
+
+def _version(world: World, version: ModelVersion, folder: Path) -> Version:
+    bundle = about(world, version)
+    files = files_of(bundle, folder)
+    evidence = {str(row.pk): row.digest for row in version.evidence.all()}
+    verdicts = {str(row.pk): row.digest for row in version.verdicts.all()}
+    scope = scope_streams(bundle, files)
+    return Version(version.digest, f"licence:{version.licence_id}", evidence, verdicts, files, scope)
+
+
+def test_the_models_stream_is_whole_and_documents_of_other_versions_are_withheld_by_name(told: Told) -> None:
+    files, of_child, of_parent = told.parent.files, told.child.own_documents, told.parent.own_documents
+    numbers = [e["stream_seq"] for e in entries_of(files) if e["stream"] == told.model_stream]
+    assert numbers == list(range(1, told.model_entries + 1))
+    assert of_child - of_parent
     assert of_child - of_parent <= withheld(files)
-    assert not of_child - of_parent & documents(files)
+    assert not (of_child - of_parent) & documents(files)
     assert of_parent <= documents(files)
 
 
-def test_the_documents_of_its_ancestors_are_in(
-    world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
-) -> None:
-    parent, child = story
-    files = files_of(about(world, child), tmp_path)
-    assert withheld(files) == set()
-    assert {parent.digest, child.digest, *parent.evidence.values_list("digest", flat=True)} <= documents(files)
+def test_the_documents_of_its_ancestors_are_in(told: Told) -> None:
+    assert withheld(told.child.files) == set()
+    assert {told.child.digest, told.parent.digest, *told.parent.evidence.values()} <= documents(told.child.files)
 
 
-def test_streams_that_only_other_versions_name_are_not_in_the_scope(
-    world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
-) -> None:
-    parent, child = story
-    run = child.made_by_runs.get()
-    bundles = {v.number: about(world, v) for v in story}
-    scopes = {n: scope_streams(b, files_of(b, tmp_path)) for n, b in bundles.items()}
-    recipe, rows = f"recipe:{run.recipe_id}", f"dataset:{run.evaluation.dataset_id}"
-    assert {recipe, rows} <= scopes[2]
-    assert not {recipe, rows} & scopes[1]
-    for both in scopes.values():
-        assert f"monitor:{parent.model.monitors.get().pk}" in both
-        assert f"use_case:{parent.model.use_case_id}" in both
-        assert f"licence:{parent.licence_id}" in both
+def test_streams_that_only_other_versions_name_are_not_in_the_scope(told: Told) -> None:
+    assert told.streams_of_the_run <= told.child.scope
+    assert not told.streams_of_the_run & told.parent.scope
+    for version in (told.parent, told.child):
+        assert told.streams_of_both | {told.parent.licence} <= version.scope
 
 
-def test_statements_are_about_this_version_alone(
-    world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
-) -> None:
-    parent, child = story
-    of_parent, of_child = (
-        {p for p in files_of(about(world, v), tmp_path) if p.startswith("statements/")} for v in (parent, child)
-    )
-    assert {p for p in of_parent if "/run-" in p} == set()
-    assert len({p for p in of_child if "/run-" in p}) == 1
-    for version, paths in ((parent, of_parent), (child, of_child)):
-        wanted = {f"statements/evidence-{e.pk}.dsse.json" for e in version.evidence.all()}
-        assert {p for p in paths if "/evidence-" in p} == wanted
-        wanted = {f"statements/verdict-{v.pk}.dsse.json" for v in version.verdicts.all()}
-        assert {p for p in paths if "/verdict-" in p} == wanted
+def test_statements_are_about_this_version_alone(told: Told) -> None:
+    for version, runs in ((told.parent, 0), (told.child, 1)):
+        paths = {path for path in version.files if path.startswith("statements/")}
+        assert len({path for path in paths if "/run-" in path}) == runs
+        wanted = {f"statements/evidence-{key}.dsse.json" for key in version.evidence}
+        assert {path for path in paths if "/evidence-" in path} == wanted
+        wanted = {f"statements/verdict-{key}.dsse.json" for key in version.verdicts}
+        assert {path for path in paths if "/verdict-" in path} == wanted
 
 
-def test_texts_about_other_versions_stay_closed(
-    world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path
-) -> None:
-    parent, child = story
-    secret = Text.objects.get(pk=child.waivers.order_by("pk")[0].reason_id)
-    of_parent, of_child = (files_of(about(world, v), tmp_path) for v in (parent, child))
-    assert str(secret.pk) in of_child["texts.json"].decode()
-    assert str(secret.pk) not in of_parent["texts.json"].decode()
-    assert bytes(secret.salt or b"").hex() not in of_parent["texts.json"].hex()
+def test_texts_about_other_versions_stay_closed(told: Told) -> None:
+    secret = told.secret_of_the_child
+    assert str(secret.pk) in told.child.files["texts.json"].decode()
+    assert str(secret.pk) not in told.parent.files["texts.json"].decode()
+    assert base64.b64encode(bytes(secret.salt or b"")) not in told.parent.files["texts.json"]
 
 
 def test_a_run_that_made_nothing_of_this_version_keeps_its_log_to_itself(

@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -36,10 +38,38 @@ def assessment(world: World) -> Assessment:
     return services.issue_assessment(actor=world.cast.carla, model=parent.model)
 
 
-def document(assessment: Assessment) -> dict:
-    value = parse_canonical(services.report_of(assessment))
+@dataclass(frozen=True)
+class Told:
+    """The data of one report and its PDF."""
+
+    data: bytes
+    printed: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return read(self.data)
+
+
+_TOLD: list[Told] = []
+
+
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> Told:
+    """The report of one story, made and printed once: who only looks at it needs no database."""
+    if not _TOLD:
+        data = services.report_of(request.getfixturevalue("assessment"))
+        _TOLD.append(Told(data, pdf.render(data)))
+    return _TOLD[0]
+
+
+def read(data: bytes) -> dict[str, Any]:
+    value: Any = parse_canonical(data)
     assert isinstance(value, dict)
     return value
+
+
+def document(assessment: Assessment) -> dict[str, Any]:
+    return read(services.report_of(assessment))
 
 
 def words_of(data: bytes) -> str:
@@ -63,9 +93,8 @@ def test_the_pdf_answers_on_page_one_and_carries_its_data(world: World, assessme
     assert attached == services.report_of(assessment)
 
 
-def test_the_pdf_says_that_it_is_an_archive_file_and_accessible(assessment: Assessment) -> None:
-    data = pdf.render(services.report_of(assessment))
-    reader = PdfReader(io.BytesIO(data))
+def test_the_pdf_says_that_it_is_an_archive_file_and_accessible(told: Told) -> None:
+    reader = PdfReader(io.BytesIO(told.printed))
     metadata = reader.trailer["/Root"]["/Metadata"].get_data().decode()  # type: ignore[index,union-attr]
     assert "<pdfaid:part>3</pdfaid:part>" in metadata
     assert "<pdfaid:conformance>A</pdfaid:conformance>" in metadata
@@ -76,11 +105,11 @@ def test_the_pdf_says_that_it_is_an_archive_file_and_accessible(assessment: Asse
     assert "/StructTreeRoot" in root  # type: ignore[operator]
 
 
-def test_every_font_is_inside(assessment: Assessment, tmp_path: Path) -> None:
+def test_every_font_is_inside(told: Told, tmp_path: Path) -> None:
     if shutil.which("pdffonts") is None:
         pytest.skip("pdffonts is not installed")
     target = tmp_path / "report.pdf"
-    target.write_bytes(pdf.render(services.report_of(assessment)))
+    target.write_bytes(told.printed)
     lines = subprocess.run(["pdffonts", str(target)], capture_output=True, check=True, text=True).stdout.splitlines()[
         2:
     ]
@@ -96,27 +125,27 @@ def test_the_same_data_give_the_same_bytes(assessment: Assessment) -> None:
     assert pdf.render(data) == pdf.render(data)
 
 
-def test_all_72_rows_are_printed(assessment: Assessment) -> None:
-    text = words_of(pdf.render(services.report_of(assessment)))
-    for row in document(assessment)["assessment"]["requirements"]:
+def test_all_72_rows_are_printed(told: Told) -> None:
+    text = words_of(told.printed)
+    for row in told.document["assessment"]["requirements"]:
         assert row["id"] in text.replace("\xa0", " ")
     assert "compliant" not in text
 
 
-def test_the_compression_page_has_every_figure_with_its_sentence(assessment: Assessment) -> None:
-    page = document(assessment)["compression"]
+def test_the_compression_page_has_every_figure_with_its_sentence(told: Told) -> None:
+    page = told.document["compression"]
     assert [m["metric"] for m in page["metrics"]][:2] == ["Size of the weights", "Size, times smaller"]
     cosine = next(m for m in page["metrics"] if m["metric"] == "Agreement with parent, mean cosine")
     assert (cosine["child"], cosine["interval"], cosine["n"]) == ("0.99951", "0.99947 to 0.99955", 320)
     assert cosine["limit"].startswith("at least")
     assert cosine["answer"] == "passed"
     assert page["run"]["recipe"]["steps"][0].startswith("quantize_weights")
-    text = words_of(pdf.render(services.report_of(assessment)))
+    text = words_of(told.printed)
     assert "The model is 3.93 times smaller than the original." in text
 
 
-def test_drift_and_rollback_are_told(assessment: Assessment) -> None:
-    release = document(assessment)["release"]
+def test_drift_and_rollback_are_told(told: Told) -> None:
+    release = told.document["release"]
     states = [w["state"] for w in release["monitors"][0]["windows"]]
     assert states == ["healthy", "drifted", "healthy"]
     assert release["incidents"][0]["rolled_back"] is True
@@ -188,8 +217,8 @@ def test_no_control_or_direction_character_counts_as_printable() -> None:
 # --- CSV ---
 
 
-def test_the_csv_has_one_row_per_requirement(assessment: Assessment) -> None:
-    data = tables.to_csv(document(assessment))
+def test_the_csv_has_one_row_per_requirement(told: Told) -> None:
+    data = tables.to_csv(told.document)
     rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
     assert len(rows) == 72
     assert tuple(rows[0]) == tables.COLUMNS
@@ -198,12 +227,12 @@ def test_the_csv_has_one_row_per_requirement(assessment: Assessment) -> None:
     assert "sha256:" in approved["evidence"]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx"])
-def test_no_cell_of_the_csv_is_a_formula(assessment: Assessment, text: str) -> None:
-    data = document(assessment)
-    data["assessment"]["requirements"][0]["reason"] = text
-    rows = list(csv.DictReader(io.StringIO(tables.to_csv(data).decode("utf-8-sig"), newline="")))
-    assert rows[0]["reason"] == f"'{text}"
+def test_no_cell_of_the_csv_is_a_formula(told: Told) -> None:
+    data = told.document
+    for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx"):
+        data["assessment"]["requirements"][0]["reason"] = text
+        rows = list(csv.DictReader(io.StringIO(tables.to_csv(data).decode("utf-8-sig"), newline="")))
+        assert rows[0]["reason"] == f"'{text}"
 
 
 # --- the act ---

@@ -21,7 +21,6 @@ from registry.compression.models import Run
 from registry.events import Caller, emit, unit
 from registry.monitoring import services as monitoring
 from registry.oversight import services as oversight
-from registry.provenance.models import DatasetVersion
 from tests.worlds.base import BaseWorld
 from tests.worlds.catalog import figure
 from tests.worlds.release import DAY, distribution
@@ -102,7 +101,7 @@ class AuditWorld(Below):
         )  # fmt: skip
         return parent, child
 
-    def executed_child(self, parent: ModelVersion, **data: DatasetVersion) -> ModelVersion:
+    def executed_child(self, parent: ModelVersion, **data: Any) -> ModelVersion:
         """A child with the rows of a run that made it, without the engine: for what is about records only."""
         child = self.derived_version(parent)
         run = self.run(parent, **data)

@@ -50,6 +50,7 @@ class CompressionWorld(CatalogWorld):
         out_of_distribution: DatasetVersion | None = None,
         actor: Caller | None = None,
         seed: int = 0,
+        evaluation_file: str | None = None,
     ) -> Run:
         """A queued run; nothing has worked on it yet."""
         version = parent or self.version()
@@ -63,6 +64,7 @@ class CompressionWorld(CatalogWorld):
             baseline=baseline,
             out_of_distribution=out_of_distribution,
             seed=seed,
+            evaluation_file=evaluation_file,
         )
 
     def executed(self, run: Run) -> Run:
