@@ -9,6 +9,7 @@ from typing import Any
 from registry.cli.made_elsewhere import MadeElsewhere
 from registry.cli.remote import add_server_arguments, client_of, show_progress, split_model
 from registry.client import Client
+from registry.digests import CanonicalError, check_paths
 from registry.errors import Invalid
 
 _WEIGHTS = {".onnx", ".safetensors", ".pt2"}
@@ -77,14 +78,25 @@ def register(
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The file itself, or every file below the folder but hidden ones."""
+    """The file itself, or every file below the folder but hidden ones; Invalid, before any is sent, where they make no version."""
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
         raise Invalid(f"There is no {folder}.", hint="Name the folder with the model's files.")
-    found = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    shown = [p for p in sorted(folder.rglob("*")) if not p.name.startswith(".")]
+    link = next((p for p in shown if p.is_symlink()), None)
+    if link is not None:  # a folder that somebody else made could have any file of this machine sent
+        raise Invalid(
+            f"{link} is a link; what it leads to is not uploaded.",
+            hint="Copy the folder with what its links lead to (cp -rL), look at it, and name the copy.",
+        )
+    found = [p for p in shown if p.is_file()]
     if not found:
         raise Invalid(f"{folder} holds no file.", hint="Name the folder with the model's files.")
+    try:
+        check_paths([p.relative_to(folder).as_posix() for p in found])
+    except CanonicalError as error:
+        raise Invalid(f"{folder} cannot be a version: {error}.", hint="Rename or leave out what is named.") from None
     return found
 
 
