@@ -45,10 +45,15 @@ def get_readable(queryset: QuerySet[M], caller: Caller, *, team: str = "team", *
         return readable(queryset, caller, team=team).get(**lookup)
     except (ObjectDoesNotExist, ValueError, ValidationError):
         name = queryset.model._meta.verbose_name
-        raise NotFound(
-            f"There is no such {name}, or you may not see it.",
-            hint="Look at the spelling; what belongs to a team is seen with a role there, which an administrator grants.",
-        ) from None
+        raise unseen(str(name)) from None
+
+
+def unseen(noun: str) -> NotFound:
+    """What is said of what is absent and of what the reader may not see."""
+    return NotFound(
+        f"There is no such {noun}, or you may not see it.",
+        hint="Look at the spelling; what belongs to a team is seen with a role there, which an administrator grants.",
+    )
 
 
 def get_team(caller: Caller, slug: str) -> Team:

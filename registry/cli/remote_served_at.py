@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"{row['version']}  {row['version_digest']}")
     print(f"from {row['assigned_at']} {until}, {row['kind']} by {row['assigned_by_name']}")
     if row["approval_record"]:
-        print(f"on the approval {row['approval']}, {row['approval_record']['status']} today")
+        names, worth = " and ".join(row["granted_by_names"]), row["approval_record"]["status"]
+        print(f"on the approval {row['approval']}, granted by {names}; today it counts as {worth}")
     else:
         glass = row["broken_glass"]
         print(f"WITHOUT AN APPROVAL, in an emergency until {glass['expires_at']}: {glass['reason']}")

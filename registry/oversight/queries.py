@@ -7,7 +7,7 @@ import uuid
 from django.db.models import QuerySet
 
 from registry.access.models import Actor, Team
-from registry.access.queries import get_readable, readable
+from registry.access.queries import get_readable, readable, unseen
 from registry.catalog.models import RegisteredModel
 from registry.compression.models import Recipe
 from registry.errors import NotFound
@@ -58,7 +58,7 @@ def get_attestation(caller: Caller, attestation_id: uuid.UUID) -> Attestation:
     """An attestation by id, if the caller may read what it is about."""
     row = Attestation.objects.select_related("statement", "signed_by").filter(pk=attestation_id).first()
     if row is None or not _may_read(caller, row.stream):
-        raise NotFound("There is no such attestation, or you may not see it.")
+        raise unseen("attestation")
     return row
 
 
@@ -66,7 +66,7 @@ def get_finding(caller: Caller, finding_id: uuid.UUID) -> Finding:
     """A finding by id, if the caller may read what it is about."""
     row = Finding.objects.select_related("description", "owner", "closure").filter(pk=finding_id).first()
     if row is None or not _may_read(caller, row.stream):
-        raise NotFound("There is no such finding, or you may not see it.")
+        raise unseen("finding")
     return row
 
 

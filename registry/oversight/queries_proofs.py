@@ -14,9 +14,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from registry.access.models import Team
-from registry.access.queries import readable, readable_team_ids
+from registry.access.queries import readable, readable_team_ids, unseen
 from registry.catalog.models import Correction
-from registry.errors import NotFound
 from registry.events import Caller
 from registry.oversight.models import Hold, Review
 from registry.oversight.queries import team_of_stream
@@ -118,4 +117,4 @@ def _let_in(caller: Caller, row: T | None, stream: str, noun: str) -> T:
             return row
         if team_id is not None and readable(Team.objects.filter(pk=team_id), caller, team="pk").exists():
             return row
-    raise NotFound(f"There is no such {noun}, or you may not see it.")
+    raise unseen(noun)

@@ -8,7 +8,7 @@ import uuid
 from django.db.models import Q, QuerySet
 
 from registry.access.permissions import PERMISSIONS, roles_of
-from registry.access.queries import get_readable, readable
+from registry.access.queries import get_readable, readable, unseen
 from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
 from registry.provenance import licences
@@ -61,7 +61,7 @@ def get_dataset_version(caller: Caller, ref: str) -> DatasetVersion:
     else:
         found = list(rows.filter(digest__startswith=f"sha256:{digits}")[:2])
     if not found:
-        raise NotFound("There is no such dataset version, or you may not see it.")
+        raise unseen("dataset version")
     if len(found) > 1:
         raise Conflict(f"{ref} fits several versions.", hint="Give more digits of the digest.", code="ambiguous")
     return found[0]

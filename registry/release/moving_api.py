@@ -150,5 +150,6 @@ class ServedAt(Query):
             "approval_record": shapes.approval_body(queries.get_approval(caller, move.approval_id))
             if move.approval_id
             else None,
+            "granted_by_names": queries.granted_by(move),
             "broken_glass": glass_body(move.broken_glass) if move.broken_glass else None,
         }

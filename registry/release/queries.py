@@ -20,7 +20,17 @@ from registry.errors import Conflict, NotFound
 from registry.events import Caller
 from registry.release import deciding
 from registry.release import status as rules
-from registry.release.models import Alias, AliasAssignment, Approval, Decision, MoveKind, Policy, Verdict, Waiver
+from registry.release.models import (
+    Alias,
+    AliasAssignment,
+    Approval,
+    Decision,
+    DecisionKind,
+    MoveKind,
+    Policy,
+    Verdict,
+    Waiver,
+)
 from registry.release.policy_language import PolicyRules, parse
 from registry.release.quarantines import refuse_quarantined
 from registry.release.serving_models import Target
@@ -304,6 +314,17 @@ def assignment_at(model: RegisteredModel, alias_slug: str, moment: datetime.date
 def move_after(move: AliasAssignment) -> AliasAssignment | None:
     """The move that ended another one; None while that is in force."""
     return AliasAssignment.objects.filter(alias=move.alias_id, number=move.number + 1).first()
+
+
+def granted_by(move: AliasAssignment) -> list[str]:
+    """Who had granted what a move rests on when it was made, deputies with whom they stood for."""
+    grants = Decision.objects.filter(
+        approval=move.approval_id, kind=DecisionKind.GRANTED, decided_at__lte=move.assigned_at
+    ).select_related("decided_by", "on_behalf_of")
+    return [
+        f"{row.decided_by} in the place of {row.on_behalf_of}" if row.on_behalf_of else str(row.decided_by)
+        for row in grants.order_by("pk")
+    ]
 
 
 def served_between(

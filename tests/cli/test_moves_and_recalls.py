@@ -49,7 +49,7 @@ def test_an_alias_is_promoted_drilled_rolled_back_and_suspended_from_a_shell(
     said = capsys.readouterr().out
     assert said.startswith(f"{child}  {child.digest}\n")
     assert "promoted by Otto" in said
-    assert f"on the approval {approval.pk}" in said
+    assert f"on the approval {approval.pk}, granted by Omar; today it counts as granted" in said
     assert pressmark("carla", "served-at", alias, timezone.now().isoformat()) == 0
     assert "served nothing" in capsys.readouterr().out
     assert pressmark("carla", "served-at", alias, "2001-01-01 12:00") == 1

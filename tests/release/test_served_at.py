@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from registry.errors import Invalid
+from registry.events import Caller
 from registry.release import services
 from registry.release.moments import moment_of
 from tests.world import World
@@ -73,3 +74,22 @@ def test_at_the_very_moment_of_a_move_the_new_version_is_served_and_a_microsecon
     assert served(second.assigned_at.astimezone(east)) == str(second.version)
     ahead = client.get(path, {"at": (timezone.now() + datetime.timedelta(hours=1)).isoformat()})
     assert (ahead.status_code, "lies in the future" in ahead.json()["detail"]) == (422, True)
+
+
+def test_who_allowed_it_is_told_by_name_a_deputy_with_whom_she_stood_for(world: World) -> None:
+    world.deputy("dora")
+    version = world.parent_version()
+    approval = world.approval(version)
+    dora = Caller(world.cast.people["dora"].pk, "cli")
+    services.grant_approval(actor=dora, approval=approval, reason="Fine.")
+    services.promote(actor=world.cast.otto, model=version.model, alias="production", approval=approval)
+    path = f"/api/v1/teams/search/models/{version.model.slug}/aliases/production/served-at"
+    told = api("otto").get(path, {"at": timezone.now().isoformat()}).json()
+    assert told["granted_by_names"] == ["Dora in the place of Omar"]
+
+
+@pytest.mark.parametrize(
+    "path", ["teams/search/datasets/nope/versions/1", "findings/0190a203-d6f8-77cb-96d9-a4eb26a947ad"]
+)
+def test_what_may_not_be_there_is_refused_with_what_to_look_at(world: World, path: str) -> None:
+    assert "Look at the spelling" in api("otto").get(f"/api/v1/{path}").json()["hint"]

@@ -19,7 +19,7 @@ from registry.digests import time_text
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.release import queries, services
-from registry.release.models import Alias, AliasAssignment, DecisionKind
+from registry.release.models import Alias, AliasAssignment
 from registry.release.moments import moment_of
 
 _SHOWN = 100
@@ -72,18 +72,8 @@ def _answer(caller: Caller, alias: Alias, text: str) -> Context:
     answer: Context = {"answered": True, "at": at, "at_text": time_text(at), "asked": typed, "then": None}
     if then is not None:
         after = queries.move_after(then)
-        answer |= {"then": then, "until": after.assigned_at if after else None, "granted_by": _granted_by(caller, then)}
+        answer |= {"then": then, "until": after.assigned_at if after else None, "granted_by": queries.granted_by(then)}
     return answer
-
-
-def _granted_by(caller: Caller, move: AliasAssignment) -> list[str]:
-    """Who had granted what a move rests on when it was made."""
-    if move.approval_id is None:
-        return []
-    decisions = queries.get_approval(caller, move.approval_id).decisions.all()
-    return [
-        str(d.decided_by) for d in decisions if d.kind == DecisionKind.GRANTED and d.decided_at <= move.assigned_at
-    ]  # fmt: skip
 
 
 def alias_url(kwargs: Mapping[str, Any]) -> str:
