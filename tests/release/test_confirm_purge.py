@@ -29,8 +29,11 @@ from registry.oversight.subjects import of_dataset, of_dataset_version, of_versi
 from registry.provenance.models import DatasetVersion
 from registry.provenance.services_documents import attach_document
 from registry.provenance.subjects import Subject
+from registry.release import queries
 from registry.release.models import Approval
-from registry.release.services import confirm_purge, request_purge, revoke_approval, suspend, withdraw_purge
+from registry.release.services import confirm_purge, request_purge, revoke_approval, roll_back, suspend, withdraw_purge
+from registry.release.services.recalls import start_recall
+from registry.release.services.rollbacks import judge_target
 from registry.release.stopping_models import Purge
 from tests.failing import keeps_nothing_without_ledger
 from tests.provenance.http import client_for, problem
@@ -144,10 +147,32 @@ def test_what_is_served_and_every_way_back_stay_until_nobody_could_go_back(world
         request_purge(actor=world.cast.carla, subject=of_version(grandchild), reason=WHY)
     assert served.value.code == "served"
     for version in (parent, child):
-        with pytest.raises(Conflict, match="'production' could be rolled back to it") as back:
+        with pytest.raises(Conflict, match="the alias 'production' served it") as back:
             request_purge(actor=world.cast.carla, subject=of_version(version), reason=WHY)
         assert (back.value.code, back.value.members["alias"]) == ("way-back", "production")
     revoke_approval(actor=world.cast.omar, approval=Approval.objects.get(version=parent), reason="It is too old.")
+    assert purge(world, of_version(parent), second).confirmed_at is not None
+
+
+def test_a_way_back_that_is_barred_today_stays_for_it_may_be_open_tomorrow(world: World, second: Caller) -> None:
+    """The approval of a parent was revoked, and another one ended: nobody said that nobody goes back to the child."""
+    parent, child = world.released_pair()
+    grandchild = world.child_version(child, seed=77)
+    world.promoted(grandchild)
+    revoke_approval(actor=world.cast.omar, approval=Approval.objects.get(version=parent), reason="It is too old.")
+    model = grandchild.model
+    assert judge_target(queries.alias_history(model, "production"), "production", child).reasons
+    with pytest.raises(Conflict) as refused:
+        request_purge(actor=world.cast.carla, subject=of_version(child), reason=WHY)
+    assert refused.value.code == "way-back"
+
+
+def test_what_is_in_quarantine_or_was_left_by_a_roll_back_is_no_way_back(world: World, second: Caller) -> None:
+    parent, child = world.released_pair()
+    roll_back(actor=world.cast.omar, model=child.model, alias="production", reason="Slower.")
+    assert purge(world, of_version(child), second).confirmed_at is not None
+    suspend(actor=world.cast.otto, model=child.model, alias="production", reason="A look first.")
+    start_recall(actor=world.cast.carla, subject=of_version(parent), reason="Poisoned.")
     assert purge(world, of_version(parent), second).confirmed_at is not None
 
 

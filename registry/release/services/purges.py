@@ -1,7 +1,8 @@
 """Purges: the bytes of a version of data or of a model go for good, by two people; its row, digest and history stay.
 
 Rules:
-- what an alias serves stays, and so does every version that a roll-back of an alias would offer today, also of a suspended one;
+- what an alias serves stays, and so does every way back of an alias, also of a suspended one: what it served before, until its
+  approval for the alias is revoked or it is in quarantine, whatever else bars the way today;
 - one asks with a reason, another one confirms; every rule of `release.purging` is asked both times, the second time under the lock
   of the row and of its model or dataset, which placing a hold takes as well;
 - the record says first that the bytes are gone, then they go: a process that dies in between leaves them to the sweeper;
@@ -106,7 +107,7 @@ def _refuse_unpurgeable(subject: Subject) -> None:
             )
         if any(version.pk == subject.about for version in ways_back(history, alias.slug)):
             raise Conflict(
-                f"{subject.name} is a way back: the alias '{alias.slug}' could be rolled back to it today.",
+                f"{subject.name} is a way back: the alias '{alias.slug}' served it, and its approval was not revoked.",
                 hint=f"If nobody is to go back to it, revoke its approval for '{alias.slug}' first.",
                 code="way-back",
                 alias=alias.slug,

@@ -198,11 +198,21 @@ def next_eligible(history: list[AliasAssignment], alias: str, refused: ModelVers
 
 
 def ways_back(history: list[AliasAssignment], alias: str) -> list[ModelVersion]:
-    """Every version that an alias could go back to now by all but its bytes, nearest first; what a suspended one served is one."""
+    """What an alias may be given back: served before, not left by a roll-back, not in quarantine, its approval never revoked.
+
+    Nearest first; what a suspended one served is one. What bars the way today (a policy, the approval of a parent, an end of an
+    approval) may be gone tomorrow, so it does not count here.
+    """
     served = next((move.version for move in history if move.version is not None), None)
     suspended = [served] if served is not None and history[0].version_id is None else []
     candidates = [*suspended, *queries.rollback_candidates(history)]
-    return [version for version in candidates if not judge_target(history, alias, version).reasons]
+    return [version for version in candidates if _may_be_again(version, alias)]
+
+
+def _may_be_again(version: ModelVersion, alias: str) -> bool:
+    if quarantined(version):
+        return False
+    return any(queries.was_granted(row) for row in queries.approvals_to_judge(version).filter(alias=alias))
 
 
 def _refused(
