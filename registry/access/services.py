@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import unicodedata
 import uuid
 from collections.abc import Callable
 
@@ -22,6 +23,9 @@ from registry.ids import uuid7
 TOKEN_LIFETIME_DAYS = 90
 MAX_TEXT_CHARACTERS = 20_000
 TOKENS_PER_EVENT = 100
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+_MADE_OF_NAMES = ("description", "failure")
+"""Texts that the system writes too, out of names that others gave: they are kept whatever these hold."""
 
 
 def new_text(*, stream: str, purpose: str, value: str, now: datetime.datetime) -> Text:
@@ -30,6 +34,8 @@ def new_text(*, stream: str, purpose: str, value: str, now: datetime.datetime) -
         raise Invalid(
             f"The {purpose} is longer than {MAX_TEXT_CHARACTERS} characters.", hint="Attach a document instead."
         )
+    if purpose not in _MADE_OF_NAMES:
+        check_shows(purpose, value)
     salt = secrets.token_bytes(32)
     try:
         sealed = commitment(salt, value)
@@ -38,6 +44,18 @@ def new_text(*, stream: str, purpose: str, value: str, now: datetime.datetime) -
     return Text.objects.create(
         stream=stream, purpose=purpose, commitment=sealed, created_at=now, salt=salt, value=value
     )
+
+
+def check_shows(purpose: str, value: str) -> None:
+    """Refuse what would deceive whoever reads it: control characters (a terminal obeys them), and marks that turn text around."""
+    kept = "" if purpose == "title" else "\t\r\n"
+    hidden = next((c for c in value if (unicodedata.category(c) == "Cc" and c not in kept) or c in _TURNING), None)
+    if hidden is not None:
+        raise Invalid(
+            f"The {purpose} holds the character U+{ord(hidden):04X}, which does not show or turns text around.",
+            hint="Leave it out; a title is one line." if purpose == "title" else "Leave it out.",
+            code="hidden-characters",
+        )
 
 
 def check_slug(value: str, what: str) -> None:

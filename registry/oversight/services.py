@@ -19,7 +19,7 @@ from registry.access import permissions
 from registry.access.models import Actor, Team, Text
 from registry.access.queries import readable_team_ids
 from registry.access.queries_responsibility import is_own
-from registry.access.services import check_slug, new_text
+from registry.access.services import check_shows, check_slug, new_text
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, emit, unit
 from registry.ids import uuid7
@@ -195,6 +195,7 @@ def open_finding(
     _check_team(stream, team_id)
     role = permissions.require(actor, "finding.open", team_id)
     _check_filled("description", description)
+    check_shows("description", description)
     check_owner(owner, team_id)
     with unit(actor, role=role) as opened:
         if due_on < opened.now.date():
