@@ -101,9 +101,29 @@ def _of_versions(before: Mapping[str, Shape], after: Iterable[Shape]) -> Iterato
                 said = f"{item['source'].capitalize()} evidence on {item['kind'].replace('_', ' ')} came to {name}."
                 yield _change("evidence-attached", name, None, item["digest"], item["position"], said)
         yield from _of_edges(name, old["edges"], version["edges"])
+        yield from _of_statements(name, old, version)
+        yield from _of_recalls(name, _by(old["quarantines"], "id"), version["quarantines"])
         if version["purged_at"] and not old["purged_at"]:
             said = f"The bytes of {name} were purged."
             yield _change("version-purged", name, None, "purged", version["position"], said)
+
+
+def _of_statements(name: str, before: Shape, after: Shape) -> Iterator[Shape]:
+    for column, words in (("licence", "licence"), ("training_data", "knowledge of the training data")):
+        old, new = before[column], after[column]
+        if old != new:
+            said = f"The {words} of {name} was stated as {old or 'unknown'}, then as {new or 'unknown'}."
+            yield _change("version-corrected", name, old, new, after["corrected_at_position"], said)
+
+
+def _of_recalls(name: str, before: Mapping[str, Shape], after: Iterable[Shape]) -> Iterator[Shape]:
+    for stop in after:
+        old = before.get(stop["id"])
+        if old is None:
+            yield _change("version-stopped", name, None, stop["recall"], stop["position"], f"A recall stopped {name}.")
+        if stop["ended_at"] and not (old and old["ended_at"]):
+            said = f"{name.capitalize()} was free again of a recall that had stopped it."
+            yield _change("version-free-again", name, stop["recall"], None, stop["position"], said)
 
 
 def _of_edges(name: str, before: Iterable[Shape], after: Iterable[Shape]) -> Iterator[Shape]:

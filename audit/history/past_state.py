@@ -30,7 +30,8 @@ from registry.release.policy_language import PolicyError, PolicyRules
 
 MODEL_TYPES = frozenset({
     "access.text", "catalog.correction", "catalog.edge", "catalog.evidence", "catalog.model", "catalog.version", "release.alias",
-    "release.approval", "release.assignment", "release.broken_glass", "release.decision", "release.waiver",
+    "release.approval", "release.assignment", "release.broken_glass", "release.decision", "release.quarantine",
+    "release.waiver",
 })  # fmt: skip
 _LICENCE = "provenance.licence"
 _CORRECTION = "catalog.correction"
@@ -99,6 +100,9 @@ class VersionThen:
     training_data: str
     edges: Sequence[Record]
     evidence: Sequence[Record]
+    corrections: Sequence[Record]
+    quarantines: Sequence[Record]
+    """The recalls that stopped it, those that had ended included."""
 
     @property
     def number(self) -> int:
@@ -191,11 +195,12 @@ class ModelThen:
     def versions(self) -> list[VersionThen]:
         """By number."""
         edges, evidence = self._by("catalog.edge", "child_id"), self._by("catalog.evidence", "version_id")
-        corrections = self._by(_CORRECTION, "version_id")
+        corrections, stopped = self._by(_CORRECTION, "version_id"), self._by("release.quarantine", "version_id")
         found = [
             VersionThen(
                 record, *self._stated(record, corrections.get(record.id, [])), edges.get(record.id, []),
-                evidence.get(record.id, []),
+                evidence.get(record.id, []), corrections.get(record.id, []),
+                stopped.get(record.id, []),
             )
             for record in self.past.all("catalog.version")
         ]  # fmt: skip

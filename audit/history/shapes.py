@@ -142,6 +142,7 @@ class _Shaper:
     def version(self, version: VersionThen) -> Shape:
         row = version.record.row
         return {
+            "corrected_at_position": max((c.position for c in version.corrections), default=None),
             "created_at": row["created_at"],
             "created_by": self.names.person(row["created_by_id"]),
             "digest": version.digest,
@@ -156,8 +157,19 @@ class _Shaper:
             "origin": row["origin"],
             "position": version.record.position,
             "purged_at": row["purged_at"],
+            "quarantined": any(q.row["ended_at"] is None for q in version.quarantines),
+            "quarantines": [self.quarantine(quarantine) for quarantine in version.quarantines],
             "size_bytes": row["size_bytes"],
             "training_data": version.training_data,
+        }
+
+    def quarantine(self, record: Record) -> Shape:
+        return {
+            "ended_at": record.row["ended_at"],
+            "id": record.id,
+            "position": record.position,
+            "recall": record.row["recall_id"],
+            "since": record.first_at,
         }
 
     def evidence(self, record: Record) -> Shape:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from audit import erasure
@@ -16,9 +17,11 @@ from audit.models import Entry
 from registry import storage
 from registry.access.models import Team
 from registry.catalog.models import RegisteredModel
+from registry.catalog.services_corrections import correct_version
 from registry.digests import time_text
 from registry.events import Caller
 from registry.oversight import services as oversight
+from registry.oversight.subjects import of_version
 from registry.release import queries, services
 from registry.release.models import Policy
 from tests.world import World
@@ -312,3 +315,38 @@ def test_a_large_team_comes_in_pages_by_name(world: World, monkeypatch: pytest.M
         seen += [m["model"] for m in page["models"]]
         after = page["next"]
     assert seen == [f"search/model-{number}" for number in range(7)]
+
+
+def test_what_was_stated_and_what_a_recall_stopped_is_told_as_it_was_then(world: World) -> None:
+    version = world.parent_version(world.governed_model("limited", slug="sentences"))
+    told = Story(world, version.model, {})
+    told.mark("registered")
+    correct_version(
+        actor=world.cast.carla, version=version, licence=world.licence("CC-BY-NC-4.0"), training_data="unknown",
+        reason="Its card says so.",
+    )  # fmt: skip
+    recall = services.start_recall(
+        actor=world.cast.carla, subject=of_version(version), reason="Its rows were taken back."
+    )
+    told.mark("stopped")
+    services.end_recall(actor=world.cast.carla, recall=recall, reason="They may be used again.")
+    told.mark("free again")
+    seen = [
+        (v["licence"], v["training_data"], v["quarantined"]) for act in told.after for v in told.ask(act)["versions"]
+    ]
+    assert seen == [
+        ("Apache-2.0", "complete", False), ("CC-BY-NC-4.0", "unknown", True), ("CC-BY-NC-4.0", "unknown", False),
+    ]  # fmt: skip
+    changed = told.ask("registered", compare_position=str(told.after["free again"]))["changes"]["found"]
+    assert [(c["what"], c["before"], c["after"]) for c in changed if c["subject"] == "version 1"] == [
+        ("version-corrected", "Apache-2.0", "CC-BY-NC-4.0"),
+        ("version-corrected", "complete", "unknown"),
+        ("version-stopped", None, str(recall.pk)),
+        ("version-free-again", str(recall.pk), None),
+    ]
+    assert None not in [c["position"] for c in changed]
+    client = Client()
+    client.force_login(world.cast.people["carla"])
+    page = f"/models/{version.model.team.slug}/{version.model.slug}/as-of/"
+    assert "quarantined" in client.get(f"{page}?position={told.after['stopped']}").content.decode()
+    assert "quarantined" not in client.get(page).content.decode()
