@@ -13,6 +13,7 @@ zero say nothing, their numbers are rounded to the nearest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,28 @@ Gram = NDArray[np.float64]
 """X' X of inputs [n, inner]: [inner, inner]."""
 
 
-def round_rows(rows: Floats, gram: Gram, grid: Grid, kind: np.dtype[Any]) -> tuple[Integers, Floats, Floats]:
-    """Rounds `rows` [channels, inner] for inputs with this gram matrix.
+@dataclass(frozen=True)
+class Inputs:
+    """What rounding needs to know of the inputs of one or more weights."""
+
+    factor: NDArray[np.float32]
+    """The upper Cholesky factor of the inverse of the damped gram matrix; [inner, inner]."""
+    importance: NDArray[np.float32]
+    """Mean squares of the inputs, the largest 1; [inner]."""
+
+    @classmethod
+    def of(cls, gram: Gram) -> Inputs:
+        """From a finite gram matrix; one that cannot be inverted is damped until it can."""
+        squares = np.diagonal(gram)
+        with threadpool_limits(limits=1, user_api="blas"):
+            return cls(_factor(gram), (squares / (squares.max() or 1)).astype(np.float32))
+
+
+def round_rows(rows: Floats, inputs: Inputs, grid: Grid, kind: np.dtype[Any]) -> tuple[Integers, Floats, Floats]:
+    """Rounds `rows` [channels, inner] for these inputs.
 
     Returns integers [channels, blocks, size], scales and zero points [channels, blocks] in float32; `size` is that of a block, or
-    `inner` where channels stay whole; what fills up the last block is zero. Raises nothing: a gram matrix that cannot be inverted
-    is damped until it can.
+    `inner` where channels stay whole; what fills up the last block is zero. Raises nothing.
     """
     channels, inner = rows.shape
     size = min(grid.block_size or inner, inner)
@@ -40,9 +57,8 @@ def round_rows(rows: Floats, gram: Gram, grid: Grid, kind: np.dtype[Any]) -> tup
     values = np.empty((blocks * size, channels), dtype=np.float32)
     scales, zeros = (np.empty((channels, blocks), dtype=np.float32) for _ in range(2))
     with threadpool_limits(limits=1, user_api="blas"):
-        factor = _factor(gram)
+        factor, importance = inputs.factor, inputs.importance
         left = np.array(rows.T, dtype=np.float32, order="C")
-        importance = (np.diagonal(gram) / (np.diagonal(gram).max() or 1)).astype(np.float32)
         for start in range(0, inner, _LAZY):
             stop = min(start + _LAZY, inner)
             errors = np.zeros((stop - start, channels), dtype=np.float32)
@@ -64,7 +80,6 @@ def round_rows(rows: Floats, gram: Gram, grid: Grid, kind: np.dtype[Any]) -> tup
 
 
 def _factor(gram: Gram) -> NDArray[np.float32]:
-    """The upper Cholesky factor of the inverse of the damped gram matrix; [inner, inner]."""
     diagonal = np.diagonal(gram)
     mean = float(diagonal.mean()) or 1.0
     damped, share = gram / mean, _DAMPING

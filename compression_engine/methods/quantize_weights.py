@@ -15,11 +15,11 @@ from collections import defaultdict
 
 import onnx
 
-from compression_engine.activations import Gram, Wanted, grams
+from compression_engine.activations import Wanted, grams
 from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
-from compression_engine.methods.gptq import round_rows
+from compression_engine.methods.gptq import Inputs, round_rows
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid, Rounded, assembled, finite, round_weight, scale_type, view_of
 from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
@@ -78,19 +78,20 @@ def _by_inputs(
         raise RecipeError("recipe_does_not_fit", message, hint)
     rounded: dict[int, Rounded] = {}
     for one, gram in grams(model, calibration, list(wanted), progress):
+        inputs = Inputs.of(gram)
         for weight, inner_axis in wanted[one]:
             progress("compress", len(rounded), len(weights), weight.tensor.name)
-            rounded[id(weight)] = _for_inputs(weight, inner_axis, gram, grid)
+            rounded[id(weight)] = _for_inputs(weight, inner_axis, inputs, grid)
     return rounded
 
 
-def _for_inputs(weight: Weight, inner_axis: int, gram: Gram, grid: Grid) -> Rounded:
+def _for_inputs(weight: Weight, inner_axis: int, inputs: Inputs, grid: Grid) -> Rounded:
     """Rounds one weight; its channels are the axis that is not summed over, whoever else reads it."""
     array = finite(weight)
     # of a convolution's kernels all axes but the first are summed over
     view = view_of(array.shape, frozenset({1 - inner_axis}), grid.block_size)
     kind = scale_type(view.groups(array), grid, weight.tensor.data_type)
-    values, scale, zero = round_rows(array.reshape(len(array), -1) if inner_axis else array.T, gram, grid, kind)
+    values, scale, zero = round_rows(array.reshape(len(array), -1) if inner_axis else array.T, inputs, grid, kind)
     size = values.shape[2]
     if inner_axis == 0 and view.run is not None:
         # groups follow each other as the weight lies in memory: here all channels of a block, then the next block

@@ -25,7 +25,7 @@ _PRODUCT_RANK = 2
 _RECURRENT_RANK = 3  # of the weights of cells: directions, gates, inputs
 _STANDARD = ("", "ai.onnx")
 _PASSED_MOST = 6
-_KEEPING_AXES = ("Identity", "Cast", "Slice", "Concat", "Split", "Pad", "Expand")
+_KEEPING_AXES = ("Identity", "Cast", "Slice", "Concat", "Split", "Pad")
 """Operators behind which a tensor's axes are what they were, though parts of it may be gone or stand elsewhere."""
 
 

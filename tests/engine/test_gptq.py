@@ -20,7 +20,7 @@ from compression_engine.activations import Wanted, grams
 from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.windows import Source, Window
-from compression_engine.methods.gptq import round_rows
+from compression_engine.methods.gptq import Inputs, round_rows
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid
 from compression_engine.methods.weights import Product, find_weights, product_of
@@ -56,7 +56,7 @@ def calibration(path: Path) -> Calibration:
 @pytest.mark.parametrize("inner", [64, 150])
 def test_the_answers_are_nearer_than_with_every_number_rounded_alone(grid: Grid, inner: int) -> None:
     inputs, rows = correlated(400, inner), nets.weights(40, inner)
-    values, scale, zero = round_rows(rows, inputs.T.astype(float) @ inputs, grid, np.dtype(np.float32))
+    values, scale, zero = round_rows(rows, Inputs.of(inputs.T.astype(float) @ inputs), grid, np.dtype(np.float32))
     ours = ((values - zero[..., None]) * scale[..., None]).reshape(40, -1)[:, :inner]
     size = min(grid.block_size or inner, inner)
     alone = np.concatenate([_alone(rows[:, at : at + size], grid) for at in range(0, inner, size)], axis=1)
@@ -73,7 +73,7 @@ def _alone(rows: Any, grid: Grid) -> Any:
 def test_inputs_that_are_always_zero_leave_their_numbers_to_the_nearest() -> None:
     rows = nets.weights(8, 32)
     plain = Grid(bits=4, block_size=32)
-    values, scale, zero = round_rows(rows, np.zeros((32, 32)), plain, np.dtype(np.float32))
+    values, scale, zero = round_rows(rows, Inputs.of(np.zeros((32, 32))), plain, np.dtype(np.float32))
     assert np.allclose(((values - zero[..., None]) * scale[..., None])[:, 0], _alone(rows, plain))
 
 
