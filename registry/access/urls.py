@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from registry.access import account_api as accounts
 from registry.access import api as views
 from registry.access import deputy_api as deputies
 from registry.access import pages as doors
@@ -14,6 +15,7 @@ api: list[URLPattern] = [
     path("tokens", views.ListTokens.as_view(), name="list-tokens"),
     path("tokens/<uuid:token_id>/end", views.EndToken.as_view(), name="end-token"),
     path("service-tokens", views.CreateServiceToken.as_view(), name="create-service-token"),
+    path("service-accounts", accounts.ListServiceAccounts.as_view(), name="list-service-accounts"),
     path("teams", views.CreateTeam.as_view(), name="create-team"),
     path("actors", views.CreateActor.as_view(), name="create-actor"),
     path("actors/<uuid:actor_id>/end", views.EndActor.as_view(), name="end-actor"),

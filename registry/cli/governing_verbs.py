@@ -20,6 +20,7 @@ GOVERNING = [
     ("author-alias-rule", "keep an act on an alias for a role, or print who may do what"),
     ("approve-alias-rule", "put a rule of an alias in force"),
     ("end-alias-rule", "take a rule of an alias back"),
+    ("list-service-accounts", "which service accounts act here, who answers for them, and when their tokens end"),
     ("sign-review", "say what you found in one state of a model or of data"),
     ("list-reviews", "who looked at it, and which reviews count"),
     ("place-hold", "keep something from being purged or erased"),

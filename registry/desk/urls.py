@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from registry.desk.diff_api import DiffVersions
 from registry.desk.pages import (
+    accounts,
     aliases,
     approvals,
     catalog,
@@ -134,6 +135,12 @@ _PAGES = [
     path("teams/<name:team>/rights/author/", rights.AuthorAliasRule.as_view(), name="author-alias-rule"),
     path("teams/<name:team>/rights/<uuid:rule>/approve/", rights.ApproveAliasRule.as_view(), name="approve-alias-rule"),
     path("teams/<name:team>/rights/<uuid:rule>/end/", rights.EndAliasRule.as_view(), name="end-alias-rule"),
+    path("teams/<name:team>/service-accounts/", accounts.ServiceAccounts.as_view(), name="service-accounts"),
+    path(
+        "teams/<name:team>/service-accounts/<uuid:account>/responsibility/",
+        accounts.GiveResponsibility.as_view(),
+        name="give-responsibility",
+    ),
     path("monitors/", monitors.Monitors.as_view(), name="monitors"),
     path("monitors/<uuid:monitor>/", monitors.MonitorPage.as_view(), name="monitor"),
     path("monitors/<uuid:monitor>/end/", monitors.EndMonitor.as_view(), name="end-monitor"),

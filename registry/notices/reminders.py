@@ -6,6 +6,7 @@ Rules:
 - an end that is moved is another end; what has ended, was withdrawn, or was replaced by a longer grant is told no more; a request
   for a longer one replaces nothing yet;
 - what was told is not read again: a turn costs little however much is overdue;
+- the end of a service account's token is told to who answers for the account, and to who issued it;
 - time decides nothing here: what an end means is judged where it is used.
 """
 
@@ -17,7 +18,8 @@ from collections.abc import Iterator
 
 from django.db.models import Exists, OuterRef, Q
 
-from registry.access.models import ActorKind, Deputyship, Membership, Role, Token
+from registry.access.models import ActorKind, Deputyship, Membership, Token
+from registry.access.queries_responsibility import responsible_for
 from registry.digests import time_text
 from registry.governed import GovernedModel
 from registry.images import image, record_type_of
@@ -87,8 +89,7 @@ def happening(kind: str, row: GovernedModel, lead: int, day: datetime.date, now:
     stream = record_type.stream(row.pk, sealed)
     extra: frozenset[uuid.UUID] = frozenset()
     if isinstance(row, Token) and row.actor.kind == ActorKind.SERVICE:
-        rows = Membership.objects.filter(team=None, role=Role.ADMINISTRATOR, ended_at=None)
-        extra = frozenset(rows.values_list("actor_id", flat=True))
+        extra = frozenset(person.pk for person in responsible_for([row.actor_id]).values())
     return Happening(
         kind=kind, key=_key(row, lead, day), at=time_text(now), stream=stream,
         team=team_of_stream(stream), records=((record_type.name, row.pk, sealed),), until=day.isoformat(),

@@ -245,7 +245,8 @@ REMINDERS: dict[str, Rule] = {
         personal=True,
     ),
     "token.ending": Rule(
-        (Who.NAMED,), "A token of yours, or of a service account, ends on {until}", "Make another one in time.",
+        (Who.NAMED,), "A token of yours, or of a service account you answer for, ends on {until}",
+        "Make another one in time; an administrator makes those of service accounts.",
         personal=True,
     ),
     "finding.overdue": Rule(

@@ -54,6 +54,20 @@ def test_give_responsibility_names_who_answers_for_a_service_account(
     assert "answers for 1 service account: robot" in capsys.readouterr().err
 
 
+def test_list_service_accounts_tells_who_answers_and_when_tokens_end(
+    pressmark: Pressmark, served: World, capsys: Said
+) -> None:
+    robot = served.cast.service_account("robot", "service_account", answers="ada")
+    assert pressmark("carla", "list-service-accounts", "--team", "search") == 0
+    assert "no token: it cannot act" in capsys.readouterr().out
+    token, _ = access.create_token(actor=served.cast.root, person=robot, days=30)
+    assert pressmark("carla", "list-service-accounts") == 0
+    said = capsys.readouterr().out
+    assert "robot  ada answers since" in said
+    assert "service_account in search" in said
+    assert f"token by root ends {token.expires_at:%Y-%m-%dT%H:%M}" in said
+
+
 def test_end_token_lists_and_ends(pressmark: Pressmark, served: World, capsys: Said) -> None:
     _, secret = access.create_token(actor=served.cast.ada, person=served.cast.people["ada"])
     token = Token.objects.get(actor__username="ada")

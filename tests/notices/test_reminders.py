@@ -95,12 +95,13 @@ def test_a_statement_a_role_and_a_token_are_told_to_their_people(world: World) -
         actor=world.cast.root, person=eve, role=Role.VIEWER, team=world.team, expires_at=in_days(60)
     )
     access.create_token(actor=world.cast.ada, person=world.cast.people["ada"], days=60)
-    robot = world.cast.service_account()
+    robot = world.cast.service_account(answers="omar")
+    access.grant_membership(actor=world.cast.root, person=world.person("rhea"), role=Role.ADMINISTRATOR, team=None)
     access.create_token(actor=world.cast.root, person=robot, days=60)
     reminders.write(in_days(47))
     assert told("attestation.ending") == ["carla"]
     assert told("membership.ending") == ["eve", "root"]
-    assert told("token.ending") == ["ada", "root"]
+    assert told("token.ending") == ["ada", "omar", "root"], "who answers for the account, and who issued the token"
     assert "search" not in str(Outgoing.objects.filter(kind="membership.ending").first().body)
 
 
