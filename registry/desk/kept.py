@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from registry.access import permissions
+from registry.access.queries import readable_team_ids
 from registry.access.queries_responsibility import hands_of
 from registry.errors import Forbidden
 from registry.events import Caller
@@ -133,9 +134,10 @@ def subject_url(subject: Subject) -> str:
 def waiting_purges(caller: Caller) -> list[Purge]:
     """Purges that the caller could confirm: asked for by somebody else, in a team where the caller may."""
     hands = hands_of(caller.actor_id)
-    rows = [row for row in purging.open_purges(caller) if row.requested_by_id not in hands]
-    return [row for row in rows if _may_confirm(caller, row)]
-
-
-def _may_confirm(caller: Caller, row: Purge) -> bool:
-    return permissions.may(caller.actor_id, "purge.confirm", purging.subject_of_purge(row).team_id)
+    rows = [
+        (row, team)
+        for row, team in purging.open_purges(readable_team_ids(caller.actor_id))
+        if row.requested_by_id not in hands
+    ]
+    may = {team: permissions.may(caller.actor_id, "purge.confirm", team) for team in {team for _, team in rows}}
+    return [row for row, team in rows if may[team]]

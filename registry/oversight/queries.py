@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
+from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
@@ -90,6 +92,21 @@ def team_of_stream(stream: str) -> uuid.UUID | None:
     raise NotFound(
         f"There is no stream {stream[:80]!r}.", hint="Name the model, dataset, use case or team by its page."
     )
+
+
+def teams_of_streams(streams: Iterable[str]) -> dict[str, uuid.UUID]:
+    """The team of each stream that is a team's model, dataset, recipe or use case, with one question for each kind of these."""
+    wanted: dict[str, dict[uuid.UUID, str]] = defaultdict(dict)
+    for stream in set(streams):
+        kind, _, key = stream.partition(":")
+        identity = _uuid(key)
+        if kind in _OWNED and identity is not None:
+            wanted[kind][identity] = stream
+    found: dict[str, uuid.UUID] = {}
+    for kind, named in wanted.items():
+        rows = _OWNED[kind]._default_manager.filter(pk__in=list(named))
+        found |= {named[key]: team_id for key, team_id in rows.values_list("pk", "team_id")}
+    return found
 
 
 def _uuid(text: str) -> uuid.UUID | None:

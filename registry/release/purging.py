@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import models
@@ -24,7 +24,7 @@ from registry.errors import Conflict, Invalid, NotFound
 from registry.events import Caller
 from registry.fields import DigestField
 from registry.governed import governed_models
-from registry.oversight.queries import team_of_stream
+from registry.oversight.queries import team_of_stream, teams_of_streams
 from registry.oversight.queries_proofs import open_holds
 from registry.oversight.subjects import subject_of
 from registry.provenance.dataset_files import files_of
@@ -200,11 +200,11 @@ def purges_of(about: uuid.UUID) -> QuerySet[Purge]:
     return _rows().filter(about=about)
 
 
-def open_purges(caller: Caller) -> list[Purge]:
-    """Purges that wait for a second person, in the teams of the caller, oldest first."""
-    rows = _rows().filter(confirmed_at=None, withdrawn_at=None).order_by("pk")
-    teams = readable_team_ids(caller.actor_id)
-    return [row for row in rows if teams is None or team_of_stream(row.stream) in teams]
+def open_purges(teams: Collection[uuid.UUID] | None) -> list[tuple[Purge, uuid.UUID]]:
+    """Purges that wait for a second person in these teams (None: in all), each with its team, oldest first."""
+    rows = list(_rows().filter(confirmed_at=None, withdrawn_at=None).order_by("pk"))
+    owners = teams_of_streams(row.stream for row in rows)
+    return [(row, owners[row.stream]) for row in rows if teams is None or owners[row.stream] in teams]
 
 
 def get_purge(caller: Caller, key: uuid.UUID) -> Purge:

@@ -7,13 +7,19 @@ from collections.abc import Callable
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from registry import storage
 from registry.access.models import Role
+from registry.desk.kept import waiting_purges
+from registry.events import Caller
 from registry.oversight.models import Hold, Review
+from registry.oversight.subjects import of_dataset_version
 from registry.provenance.croissant import MEDIA_TYPE
 from registry.provenance.models import DatasetVersion, Document
+from registry.release.services import request_purge
 from registry.release.stopping_models import Purge
 from tests.desk.conftest import Visitor
 from tests.world import World
@@ -147,6 +153,19 @@ def test_a_purge_is_asked_for_by_one_and_confirmed_by_another(visit: Visit, worl
     assert "purged" in told
     assert "Consent withdrawn." in told
     assert "Purge the bytes" not in carla.reads(PAGE)
+
+
+def test_purges_that_wait_are_found_in_as_many_questions_however_many_there_are(world: World) -> None:
+    clara = Caller(actor_id=world.person("clara", Role.COMPLIANCE_OFFICER).pk, via="page")
+    asked = []
+    for _ in range(3):
+        subject = of_dataset_version(world.dataset_version())
+        request_purge(actor=world.cast.carla, subject=subject, reason="Withdrawn.")
+        with CaptureQueriesContext(connection) as taken:
+            found = waiting_purges(clara)
+        asked.append(len(taken))
+    assert (len(found), len(set(asked))) == (3, 1)
+    assert waiting_purges(world.cast.carla) == waiting_purges(world.cast.ada) == []
 
 
 def test_what_belongs_to_other_teams_is_not_there(visit: Visit, talk: DatasetVersion) -> None:
