@@ -45,6 +45,15 @@ def test_where_the_gate_asks_less_than_the_page_answers_the_page_says_so(world: 
     assert "Of this, the gate of" not in visit("ada").reads(address(world.version(model, licence="CC0-1.0", seed=9)))
 
 
+def test_a_yes_is_not_said_of_data_that_nobody_recorded(world: World, visit: Visit) -> None:
+    whole = world.version(licence="CC0-1.0", training_data="complete")
+    part = world.version(licence="CC0-1.0", training_data="incomplete", seed=9)
+    caveat = "What is known about the training data is incomplete: a “yes” above is about what was recorded"
+    assert "May I use this commercially? yes" in visit("ada").reads(address(part))
+    assert caveat in visit("ada").reads(address(part))
+    assert caveat not in visit("ada").reads(address(whole))
+
+
 def test_what_nobody_knows_is_said_with_who_can_find_out(world: World, visit: Visit) -> None:
     own_licence(world)
     version = world.version(licence="LicenseRef-acme-eula")
