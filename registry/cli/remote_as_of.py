@@ -102,7 +102,8 @@ def model_lines(answer: Answer) -> Iterator[str]:
     yield from _waiver_lines(answer["waivers"])
     yield "Versions"
     for version in answer["versions"]:
-        yield f"  {version['number']:>4}  {version['digest']}  {version['licence']}"
+        stopped = "  QUARANTINED then, by a recall" if version["quarantined"] else ""
+        yield f"  {version['number']:>4}  {version['digest']}  {version['licence']}{stopped}"
         for edge in version["edges"]:
             words = ", ".join([edge["role"], *edge["operations"], edge["grade"]])
             yield f"        from {edge['name'] or edge['digest']} ({words})"

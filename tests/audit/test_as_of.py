@@ -18,6 +18,7 @@ from registry import storage
 from registry.access.models import Team
 from registry.catalog.models import RegisteredModel
 from registry.catalog.services_corrections import correct_version
+from registry.cli.remote_as_of import model_lines
 from registry.digests import time_text
 from registry.events import Caller
 from registry.oversight import services as oversight
@@ -345,6 +346,8 @@ def test_what_was_stated_and_what_a_recall_stopped_is_told_as_it_was_then(world:
         ("version-free-again", str(recall.pk), None),
     ]
     assert None not in [c["position"] for c in changed]
+    assert "QUARANTINED" in "\n".join(model_lines(told.ask("stopped")))
+    assert "QUARANTINED" not in "\n".join(model_lines(told.ask("free again")))
     client = Client()
     client.force_login(world.cast.people["carla"])
     page = f"/models/{version.model.team.slug}/{version.model.slug}/as-of/"
