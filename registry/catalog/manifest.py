@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -66,7 +66,8 @@ def check_manifest(files: Sequence[FileSpec]) -> Manifest:
     except CanonicalError as error:
         raise Invalid(str(error), hint="Correct the list of files.", code="manifest") from None
     inspections = _inspect_all(measured)
-    formats = sorted({found.format for path, found in inspections if _role(measured, path) == "weights"})
+    weights = {file.path for file in measured if file.role == "weights"}
+    formats = sorted({found.format for path, found in inspections if path in weights})
     if not formats:
         raise Invalid("No file has the role weights.", hint="Give the model file the role 'weights'.", code="manifest")
     if len(formats) > 1:
@@ -92,18 +93,20 @@ def _measure(spec: FileSpec) -> ManifestFile:
     return ManifestFile(spec.path, spec.role, spec.digest, size_bytes)
 
 
-def _role(files: Sequence[ManifestFile], path: str) -> str:
-    return next(file.role for file in files if file.path == path)
-
-
 def _inspect_all(files: Sequence[ManifestFile]) -> tuple[tuple[str, Inspection], ...]:
     found: list[tuple[str, Inspection]] = []
     used: set[str] = set()
+    roles = {file.path: file.role for file in files}
+    known: dict[tuple[str, str], Inspection] = {}
     for file in files:
-        inspection = _inspect(file, files)
+        # one file under thousands of names is looked into once; what refers to files beside it, wherever it lies
+        key = (file.digest, PurePosixPath(file.path).suffix.lower())
+        inspection = known.get(key) or _inspect(file, roles)
         if inspection is not None:
+            if not inspection.external_files:
+                known[key] = inspection
             found.append((file.path, inspection))
-            used |= _external_paths(file, inspection, files)
+            used |= _external_paths(file, inspection, roles)
     unused = [file.path for file in files if file.role == "external_data" and file.path not in used]
     if unused:
         raise Invalid(
@@ -115,10 +118,10 @@ def _inspect_all(files: Sequence[ManifestFile]) -> tuple[tuple[str, Inspection],
     return tuple(found)
 
 
-def _inspect(file: ManifestFile, files: Sequence[ManifestFile]) -> Inspection | None:
+def _inspect(file: ManifestFile, roles: Mapping[str, str]) -> Inspection | None:
     strict = file.role == "weights" or PurePosixPath(file.path).suffix.lower() in FORMATS
     try:
-        return inspect_file(storage.path_of(file.digest), name=file.path, siblings=_siblings(file, files))
+        return inspect_file(storage.path_of(file.digest), name=file.path, siblings=_Beside(file.path, roles))
     except FileRefused as error:
         if not strict and error.code != "pickle_refused":
             return None  # a tokenizer, a configuration, raw external data: no format of weights is expected
@@ -127,20 +130,31 @@ def _inspect(file: ManifestFile, files: Sequence[ManifestFile]) -> Inspection | 
         ) from None
 
 
-def _siblings(file: ManifestFile, files: Sequence[ManifestFile]) -> frozenset[str]:
-    """The other files by their paths from the folder of this one; what lies above it cannot be reached."""
-    folder = PurePosixPath(file.path).parent
-    others = (PurePosixPath(other.path) for other in files if other.path != file.path)
-    return frozenset(str(path.relative_to(folder)) for path in others if path.is_relative_to(folder))
+class _Beside(Set[str]):
+    """The other files by their paths from the folder of one; what lies above it cannot be reached. Asked, not written out."""
+
+    def __init__(self, path: str, paths: Collection[str]) -> None:
+        self._path, self._paths = path, paths
+        self._folder = path[: path.rfind("/") + 1]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (whole := self._folder + name) != self._path and whole in self._paths
+
+    def __iter__(self) -> Iterator[str]:
+        others = (path for path in self._paths if path != self._path)
+        return (path[len(self._folder) :] for path in others if path.startswith(self._folder))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-def _external_paths(file: ManifestFile, inspection: Inspection, files: Sequence[ManifestFile]) -> set[str]:
+def _external_paths(file: ManifestFile, inspection: Inspection, roles: Mapping[str, str]) -> set[str]:
     folder = PurePosixPath(file.path).parent
     paths = {str(folder / name) for name in inspection.external_files}
     for path in sorted(paths):
-        if _role(files, path) != "external_data":
+        if roles[path] != "external_data":
             raise Invalid(
-                f"{file.path} keeps tensors in {path!r}, whose role is {_role(files, path)!r}.",
+                f"{file.path} keeps tensors in {path!r}, whose role is {roles[path]!r}.",
                 hint="Give that file the role 'external_data'.",
                 code="manifest",
                 path=path,

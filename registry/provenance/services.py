@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -110,7 +111,11 @@ def measure_uploads(*, actor: Caller, files: Sequence[tuple[str, str]]) -> list[
                 hint="Upload the file first; a digest alone is not enough.",
                 code="not-uploaded",
             )
-    return [_measured(path, digest) for path, digest in files]
+    known: dict[str, MeasuredFile] = {}  # the same bytes under thousands of names are walked once
+    for path, digest in files:
+        if digest not in known:
+            known[digest] = _measured(path, digest)
+    return [replace(known[digest], path=path) for path, digest in files]
 
 
 def _measured(path: str, digest: str) -> MeasuredFile:

@@ -99,6 +99,10 @@ class PolicyRules:
         return set(self.tiers) & set(other.tiers) if shared_alias else set()
 
 
+RULES_LIMIT = 100
+"""As the schema has it."""
+
+
 def parse(document: Any) -> PolicyRules:
     """A checked policy; PolicyError names the first thing that is wrong."""
     _check_schema(document)
@@ -157,6 +161,9 @@ def _check_words(rule: Rule) -> None:
 
 
 def _check_schema(document: Any) -> None:
+    rules = document.get("rules") if isinstance(document, dict) else None
+    if isinstance(rules, list) and len(rules) > RULES_LIMIT:  # before each is held against every check
+        raise PolicyError(f"rules: {len(rules)} are too many; a policy has at most {RULES_LIMIT}")
     try:
         canonical(document)
     except CanonicalError as error:

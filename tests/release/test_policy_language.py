@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -82,3 +83,13 @@ def test_policies_overlap_where_they_share_a_tier_and_an_alias() -> None:
     assert production.overlaps(staging) == set()
     assert not staging.covers("limited", "production")
     assert every.covers("limited", "anything")
+
+
+def test_thousands_of_rules_are_refused_by_their_number_before_each_is_judged() -> None:
+    rule = POLICIES["limited"]["rules"][0]
+    document = {**POLICIES["limited"], "rules": [{**rule, "id": f"r{number}"} for number in range(20_000)]}
+    began = time.process_time()
+    with pytest.raises(PolicyError, match="20000 are too many; a policy has at most 100") as refused:
+        parse(document)
+    assert len(str(refused.value)) < 200
+    assert time.process_time() - began < 5
