@@ -3,7 +3,8 @@
 Rules:
 - who typed a text stands in the entry that sealed it first, so only this house can tell: the rows of texts name nobody;
 - a text is erased in its own stream, under the team that owns what the stream is about;
-- nothing is erased in a stream in which a legal hold stands;
+- nothing is erased in a stream in which a legal hold stands, nor of the monitors of a model under one; that is asked under the lock
+  that a hold takes;
 - finding reads, and lists all that would go before anything goes; what somebody else erased meanwhile is passed over.
 """
 
@@ -23,6 +24,7 @@ from registry.events import Caller
 from registry.monitoring.models import Monitor
 from registry.oversight.queries import team_of_stream
 from registry.oversight.queries_proofs import held_streams
+from registry.oversight.subjects import lock_owners
 
 TEXT_TYPE = "access.text/"
 LEAST_WORDS = 3
@@ -100,15 +102,29 @@ def named(caller: Caller, keys: Iterable[str]) -> list[Text]:
 
 def erase(*, actor: Caller, texts: Sequence[Text], reason: str) -> Erased:
     """Erase the texts, each in its stream. Conflict where a legal hold stands on what they are about."""
-    held = held_streams(text.stream for text in texts)
+    streams = {text.stream for text in texts}
+    teams = {stream: _team_of(stream) for stream in streams}
+    about = {_held_with(stream) for stream in streams}
+    return erase_texts(actor=actor, texts=texts, teams=teams, reason=reason, check=lambda: _refuse_held(about))
+
+
+def _held_with(stream: str) -> str:
+    """Whose hold counts: what a monitor saw is about its model."""
+    kind, _, key = stream.partition(":")
+    if kind != "monitor":
+        return stream
+    return f"model:{Monitor.objects.values_list('model_id', flat=True).get(pk=uuid.UUID(key))}"
+
+
+def _refuse_held(streams: Iterable[str]) -> None:
+    lock_owners(streams)
+    held = held_streams(streams)
     if held:
         raise Conflict(
             f"A legal hold stands on {len(held)} of the things that these texts are about, the first is {held[0]}.",
             hint="End the hold first, or leave those texts out.",
             code="held",
         )
-    teams = {stream: _team_of(stream) for stream in {text.stream for text in texts}}
-    return erase_texts(actor=actor, texts=texts, teams=teams, reason=reason)
 
 
 def _team_of(stream: str) -> uuid.UUID | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +36,25 @@ class Erased:
     left: int
 
 
-def erase_texts(*, actor: Caller, texts: Sequence[Text], teams: Mapping[str, uuid.UUID | None], reason: str) -> Erased:
-    """Erase texts. `teams`: the team that owns each of their streams, None for the instance."""
+def erase_texts(
+    *,
+    actor: Caller,
+    texts: Sequence[Text],
+    teams: Mapping[str, uuid.UUID | None],
+    reason: str,
+    check: Callable[[], None],
+) -> Erased:
+    """Erase texts. `teams`: the team that owns each of their streams, None for the instance.
+
+    `check` is asked inside the unit before anything goes: it locks what it judges, and raises where a text has to stay.
+    """
     role = permissions.require(actor, "text.erase", None)
     _check_reason(reason)
     groups = _groups(texts)
     if not groups:
         raise Conflict("There is nothing to erase: no such text is left.", hint="What was erased stays erased.")
     with unit(actor, role=role) as opened:
+        check()
         known = _still_there(text.pk for stream, group in groups[:EVENTS_PER_UNIT] for text in group)
         _clear_answers([text.value for text in known.values()], min(t.created_at for t in texts))
         explained: set[str] = set()

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from registry.access.queries import readable_team_ids
 from registry.catalog import queries as catalog
@@ -20,6 +20,7 @@ from registry.provenance import queries as provenance
 from registry.provenance.models import Dataset, DatasetVersion, Licence
 from registry.provenance.subjects import KINDS, Subject
 
+_BATCH = 500
 _HINT = "Write for example version:team/model@3, dataset_version:team/rows@1, model:team/model or licence:Apache-2.0."
 
 
@@ -109,6 +110,14 @@ def lock_owner(subject: Subject) -> None:
 
     A purge and a hold take it first, so that no hold comes between a purge's question about holds and its end.
     """
-    kind, _, key = subject.stream.partition(":")
-    table: type[RegisteredModel] | type[Dataset] = RegisteredModel if kind == "model" else Dataset
-    table._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=uuid.UUID(key))
+    lock_owners([subject.stream])
+
+
+def lock_owners(streams: Iterable[str]) -> None:
+    """Inside a unit: the same for everything that may be held, in the one order; other streams own no such row."""
+    tables: dict[str, type[RegisteredModel] | type[Dataset]] = {"dataset": Dataset, "model": RegisteredModel}
+    for wanted, table in tables.items():
+        keys = sorted(uuid.UUID(key) for kind, _, key in (s.partition(":") for s in streams) if kind == wanted)
+        for start in range(0, len(keys), _BATCH):
+            rows = table._default_manager.select_for_update(no_key=True, of=("self",)).order_by("pk")
+            list(rows.filter(pk__in=keys[start : start + _BATCH]).values_list("pk", flat=True))

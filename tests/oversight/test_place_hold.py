@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from audit import erasure
 from registry.access.models import Text
 from registry.errors import Conflict, Forbidden, Invalid
+from registry.events import current_unit
 from registry.oversight.models import Hold
 from registry.oversight.queries_proofs import open_holds
 from registry.oversight.services_proofs import end_hold, place_hold
@@ -75,6 +78,27 @@ def test_what_was_typed_about_something_held_is_not_erased_until_the_hold_ends(w
     assert Text.objects.get(pk=version.origin_id).value == "Told by Erika Mustermann."
     end_hold(actor=officer, hold=hold, reason="Settled.")
     assert erasure.erase(actor=officer, texts=[version.origin], reason="Asked to be forgotten.").count == 1
+
+
+def test_a_hold_on_a_model_keeps_what_was_said_about_its_monitors_and_is_asked_under_the_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, _ = world.story()
+    resolution = parent.model.monitors.get().incidents.get().resolution
+    assert resolution is not None
+    hold = place_hold(actor=world.cast.carla, subject=of_model(parent.model), reason="A court asked for it.")
+    with pytest.raises(Conflict, match="A legal hold stands"):
+        erasure.erase(actor=world.cast.root, texts=[resolution], reason="Asked for.")
+    end_hold(actor=world.cast.carla, hold=hold, reason="The case is closed.")
+    asked = []
+
+    def held(streams: Iterable[str]) -> list[str]:
+        asked.append((set(streams), current_unit() is not None))
+        return []
+
+    monkeypatch.setattr(erasure, "held_streams", held)
+    assert erasure.erase(actor=world.cast.root, texts=[resolution], reason="Asked for.").count == 1
+    assert asked == [({f"model:{parent.model_id}"}, True)]
 
 
 def test_over_http(world: World) -> None:
