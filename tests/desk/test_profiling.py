@@ -46,10 +46,14 @@ def test_what_was_found_stands_on_the_page_of_the_data_and_in_full_on_its_own(vi
         "finished",
         "Duplicates 4 and 61",
         "1 is 1 there",
-        "6 of 61 rows stand in the other file",
+        "Duplicate rows 1.64 % 61 1 of 61 rows repeat an earlier one",
+        "6 (9.84 %)",
+        "no 49.18 %",
         "labels: label",
     ):
         assert said in whole, said
+    assert f"{world.reference(other)} 5 6 (9.84 %)" in whole
+    assert f"The same row in {world.reference(other)}" in whole
     assert visit("eve").client.get(reverse("desk:profile", args=[profile.pk])).status_code == 404
 
 

@@ -10,11 +10,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from registry.compression.services_profiles import request_profile
+from registry.desk import profile_tables
 from registry.desk.http import Context, FormPage, Page
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance import profiles
 from registry.provenance import queries as provenance
+from registry.provenance.dataset_files import files_of
 from registry.provenance.models import DataProfile, DatasetVersion
 
 _SUSPECTS_SHOWN = 20
@@ -22,7 +24,7 @@ _COLUMNS_SHOWN = 200
 
 
 class ProfilePage(Page):
-    """One profile: every figure in a sentence, its columns, and the rows to look at."""
+    """One profile: every figure with its sentence, what stands in other data, its columns, and the rows to look at."""
 
     template = "provenance/profile_page.html"
     section = "datasets"
@@ -30,6 +32,7 @@ class ProfilePage(Page):
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         row = profiles.get_profile(caller, kwargs["profile"])
         document = profiles.document_for(caller, row)
+        names = _names(caller, row)
         suspects = [] if document is None or document["label"] is None else document["label"]["suspects"]
         return {
             "profile": row,
@@ -38,13 +41,32 @@ class ProfilePage(Page):
             "state": profiles.state_of(row, timezone.now()),
             "label": profiles.label_of(row),
             "document": document,
+            "tables": None if document is None else _tables(row, document, names),
             "columns": [] if document is None else document["columns"][:_COLUMNS_SHOWN],
-            "examples": [] if document is None else _examples(document),
+            "examples": [] if document is None else _examples(document, names),
             "suspects": suspects[:_SUSPECTS_SHOWN],
         }
 
 
-def _examples(document: dict[str, Any]) -> list[tuple[str, str]]:
+def _names(caller: Caller, row: DataProfile) -> dict[str, str]:
+    """What the other data are called, by digest, as far as the reader may read them."""
+    named = {str(entry["dataset_version"]): str(entry["digest"]) for entry in row.settings["against"]}
+    known = provenance.dataset_versions(caller).filter(pk__in=list(named))
+    return {named[str(other.pk)]: f"{other.dataset.team}/{other}" for other in known}
+
+
+def _tables(row: DataProfile, document: dict[str, Any], names: Mapping[str, str]) -> Context:
+    """The figures as tables, other data by name."""
+    paths = {file.digest: file.path for file in files_of(row.dataset_version)}
+    return {
+        "whole": profile_tables.whole(document),
+        "classes": profile_tables.classes(document),
+        "beside": profile_tables.beside(document, names),
+        "files": profile_tables.files(document, paths)[:_COLUMNS_SHOWN],
+    }
+
+
+def _examples(document: dict[str, Any], names: Mapping[str, str]) -> list[tuple[str, str]]:
     """What to look at, and the numbers of the rows."""
     found = [
         (name.replace("_", " ").capitalize(), "; ".join(_rows(entry) for entry in rows))
@@ -52,7 +74,7 @@ def _examples(document: dict[str, Any]) -> list[tuple[str, str]]:
         if rows
     ]
     for other in document["against"]:
-        where = f"{other['digest'][:19]}…"
+        where = names.get(other["digest"], f"{other['digest'][:19]}…")
         for name, pairs in (("The same row in", other["same_pairs"]), ("Nearly the same in", other["near_pairs"])):
             if pairs:
                 found.append((f"{name} {where}", "; ".join(f"{here} is {there} there" for here, there in pairs)))
