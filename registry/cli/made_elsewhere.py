@@ -84,7 +84,7 @@ def _read(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"{path} is no JSON: {error}.", hint="Give the RESULT.json of a compression.") from None
     if not isinstance(document, dict):
         raise Invalid(f"{path} holds no JSON object.", hint="Give the RESULT.json of a compression.")

@@ -74,7 +74,7 @@ def _check_call(options: argparse.Namespace, before: bool) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or document.get("type") != _TYPE:
         raise Invalid(f"{path} is no measurement.", hint="Give the FILE that `pressmark measure` wrote, unchanged.")

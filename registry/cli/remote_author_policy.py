@@ -40,7 +40,7 @@ def _read(path: Path) -> Any:
         raise Invalid(f"There is no file {path}.", hint="`pressmark author-policy NAME --ready-made SLUG` needs none.")
     try:
         return json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid(
             f"{path} holds no JSON.", hint="Start from `pressmark list-policies --ready-made --json`."
         ) from None

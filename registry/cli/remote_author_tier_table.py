@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         try:
             document = json.loads(options.document.read_text())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Invalid(f"{options.document} holds no JSON.", hint="Start from the table that ships.") from None
     row = client.post("tier-tables", {"document": document})
     print(

@@ -86,7 +86,7 @@ def read_plan(path: Path) -> dict[str, Any]:
     """A plan or price sheet from a file; the server says which member of it is wrong."""
     try:
         plan = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"{path} is no JSON: {error}.", hint="Write it as one JSON object.") from None
     if not isinstance(plan, dict):
         raise Invalid(f"{path} holds no JSON object.", hint="Write it as one JSON object.")

@@ -48,7 +48,7 @@ def _tried(options: argparse.Namespace) -> dict[str, Any]:
 def _document(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Invalid(f"{path} holds no JSON.", hint="Start from `GET policies/ready-made`.") from None
 
 
