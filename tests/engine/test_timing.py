@@ -52,17 +52,17 @@ def by_name(found: list[Measurement]) -> dict[str, Measurement]:
 
 def test_a_model_that_takes_half_the_time_is_measured_so(mlp_folder: Path, encoder: Encoder) -> None:
     path = mlp_folder / "model.onnx"
-    fast, slow = Sleeper(path, 0.02), Sleeper(path, 0.04)
+    fast, slow = Sleeper(path, 0.05), Sleeper(path, 0.1)  # long beside what a busy machine adds
     models = {"version": fast, "parent": slow, "incumbent": fast}
     setting = timing.Setting(1, 1)
     found = by_name(timing.measure_setting(models, {}, encoder, setting, Budget(12, 0.3), 1, silent))
     ratio = found["latency_ratio"]
     assert ratio.value == pytest.approx(0.5, abs=0.12)
-    assert ratio.n == 12
+    assert 6 <= ratio.n <= 12  # rounds that something else disturbed do not count
     assert None not in (ratio.low, ratio.high)
     assert ratio.low <= ratio.value <= ratio.high  # type: ignore[operator]
     assert "faster than the original" in ratio.plain
-    assert found["latency_p50_ms"].value == pytest.approx(20, abs=8)
+    assert 50 <= found["latency_p50_ms"].value < 75  # type: ignore[operator]
     assert found["incumbent_latency_ratio"].value == pytest.approx(1, abs=0.3)
     assert found["throughput_per_second"].value == pytest.approx(1000 / found["latency_p50_ms"].value)  # type: ignore[operator]
     assert found["latency_p99_ms"].high is None

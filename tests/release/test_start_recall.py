@@ -21,7 +21,7 @@ from registry.oversight.models import Finding
 from registry.oversight.subjects import of_dataset_version, of_licence, of_model, of_version
 from registry.provenance import services_licences
 from registry.release import queries, recall_reach, services
-from registry.release.models import AliasAssignment
+from registry.release.models import AliasAssignment, Approval
 from registry.release.quarantines import quarantined
 from registry.release.recall_reach import preview
 from registry.release.stopping_models import Quarantine, Recall
@@ -113,6 +113,8 @@ def test_the_database_moves_no_alias_to_what_is_in_quarantine_or_purged(world: W
             Recall.objects.update(ended_at=timezone.now(), ended_by=person, ended_reason=Recall.objects.get().reason)
     services.end_recall(actor=world.cast.carla, recall=Recall.objects.get(), reason="It was wrong.")
     services.suspend(actor=world.cast.otto, model=child.model, alias="production", reason="Its bytes go.")
+    approval = Approval.objects.get(pk=newest.approval_id)
+    services.revoke_approval(actor=world.cast.omar, approval=approval, reason="Nobody is to go back to it.")
     world.purged(child)
     raw()
 
