@@ -46,7 +46,7 @@ def require_may_free(
         )
     if not hands_of(actor.actor_id).isdisjoint(stated_by):
         raise Forbidden(
-            f"{what} You, or a service account of yours, stated what stands, so somebody else has to say that it is milder.",
+            f"{what} You stated what stands (or a service account of yours did), so somebody else has to say so.",
             hint="Ask another compliance officer.",
             code="milder-licence-own",
         )
