@@ -24,6 +24,8 @@ from tests.compression.test_api import client
 from tests.compression.test_evaluation_api import evaluations_url
 from tests.world import World
 
+PLAN = {"type": "pressmark/evaluation_plan/1", "task": "embedding", "measures": ["fidelity"]}
+
 
 def shards(world: World) -> tuple[DatasetVersion, bytes]:
     """Evaluation data of a large file and of a small one, and the bytes of the small one."""
@@ -56,7 +58,7 @@ def test_one_file_is_judged_by_and_a_copy_of_it_in_training_is_not_thinned_out(w
     assert not Run.objects.exists()
 
     for file, found in (("part/small.npz", "8 of 8 rows"), ("large.npz", "0 of 64 rows")):
-        asked = judged(world, version, evaluation_file=file, allow_seen=True)
+        asked = judged(world, version, evaluation_file=file, allow_seen=True, plan=PLAN)
         assert asked.json()["evaluation_file"] == file, asked.content
         execution.execute(Run.objects.latest("requested_at").pk)
         body = client(world, "otto").get(f"{evaluations_url(version)}/{asked.json()['id']}").json()
