@@ -10,6 +10,7 @@ from functools import cache
 from registry.catalog.models import ModelVersion
 from registry.oversight.models import Finding, Review, UseCase
 from registry.oversight.queries import team_of_stream
+from registry.oversight.queries_proofs import last_corrected
 from registry.oversight.queries_tiers import standing
 from registry.provenance.models import DatasetVersion, Document
 from registry.release.gate_facts import DocumentInput, OpenFindingInput, RecallInput, ReviewInput
@@ -65,10 +66,13 @@ def documents(about: Iterable[uuid.UUID]) -> dict[uuid.UUID, list[DocumentInput]
 def reviews(about: Iterable[tuple[uuid.UUID, str | None]]) -> dict[uuid.UUID, list[ReviewInput]]:
     """The newest review of each kind of exactly these states (id and digest), by id."""
     states = dict(about)
+    corrected = last_corrected(states)
     newest: dict[tuple[uuid.UUID, str], ReviewInput] = {}
     for row in Review.objects.filter(about__in=states).order_by("reviewed_at", "pk"):
         if row.digest == states[row.about]:
-            newest[row.about, row.kind] = ReviewInput(row.kind, row.accepted, row.reviewed_at, row.next_on)
+            newest[row.about, row.kind] = ReviewInput(
+                row.kind, row.accepted, row.reviewed_at, row.next_on, corrected.get(row.about)
+            )
     found: dict[uuid.UUID, list[ReviewInput]] = defaultdict(list)
     for (key, _), review in newest.items():
         found[key].append(review)
