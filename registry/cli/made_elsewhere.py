@@ -21,6 +21,7 @@ from registry.compression.rules import needs_calibration, operations
 from registry.errors import Invalid
 
 _CHUNK_BYTES = 1024 * 1024
+_RESULT_BYTES_MAX = 64 * 1024 * 1024
 
 
 class MadeElsewhere:
@@ -80,6 +81,10 @@ class MadeElsewhere:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.exists() and (not path.is_file() or path.stat().st_size > _RESULT_BYTES_MAX):
+        raise Invalid(
+            f"{path} is no RESULT.json: no plain file, or a huge one.", hint="Give the file of a compression."
+        )
     try:
         document = json.loads(path.read_text("utf-8"))
     except OSError as error:

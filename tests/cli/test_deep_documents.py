@@ -29,3 +29,14 @@ def test_a_document_that_is_nested_without_end_is_refused_in_words(
     said = capsys.readouterr().err
     assert "deep.json" in said
     assert "what to do" in said
+
+
+def test_a_result_without_end_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PRESSMARK_SERVER", "http://127.0.0.1:9")
+    monkeypatch.setenv("PRESSMARK_TOKEN", "none")
+    (model := tmp_path / "model.onnx").write_bytes(b"x")
+    words = ["search/m", str(model), "--licence", "MIT", "--base", "search/m@1", "--result", "/dev/zero"]
+    assert main.main(["register-version", *words]) == 1
+    assert "no plain file" in capsys.readouterr().err
