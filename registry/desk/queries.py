@@ -8,11 +8,11 @@ Rules:
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from django.db.models import Count, Max, Model, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, Max, Model, OuterRef, Prefetch, Q, QuerySet
 
 from registry.access.models import Membership, Role, Team
 from registry.access.queries import readable
@@ -21,6 +21,7 @@ from registry.compression.models import Recipe, Run, RunState
 from registry.events import Caller
 from registry.monitoring.models import Monitor, Window
 from registry.provenance.models import Dataset, DatasetVersion
+from registry.provenance.stated import with_corrections
 from registry.release.models import Alias, AliasAssignment
 
 M = TypeVar("M", bound=Model)
@@ -84,16 +85,16 @@ def monitors(caller: Caller) -> QuerySet[Monitor]:
 
 
 def datasets(caller: Caller) -> QuerySet[Dataset]:
-    """All datasets that the caller may see, with their versions."""
-    newest_first = DatasetVersion.objects.select_related("licence", "origin", "collection", "created_by").order_by(
-        "-number"
-    )
-    return (
-        readable(Dataset.objects.all(), caller)
-        .select_related("team", "steward", "title")
-        .prefetch_related(Prefetch("versions", queryset=newest_first))
-        .order_by("team__slug", "slug")
-    )
+    """All datasets that the caller may see."""
+    rows = readable(Dataset.objects.all(), caller).select_related("team", "steward", "title")
+    return rows.order_by("team__slug", "slug")
+
+
+def newest_states(datasets: Iterable[Dataset]) -> dict[uuid.UUID, DatasetVersion]:
+    """The newest version of each of the datasets, with what is stated about it. The caller must have read these already."""
+    rows = DatasetVersion.objects.filter(dataset__in=[row.pk for row in datasets])
+    later = DatasetVersion.objects.filter(dataset=OuterRef("dataset"), number__gt=OuterRef("number"))
+    return {row.dataset_id: row for row in with_corrections(rows.filter(~Exists(later)).select_related("licence"))}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from django.urls import reverse
 
 from registry.access import services as access
 from registry.access.models import Role
+from registry.provenance.services_corrections import SaidAnew, correct_dataset_version
 from tests.desk.conftest import Visitor
 from tests.desk.scene import Scene
 from tests.world import World
@@ -28,6 +30,23 @@ def test_datasets_of_other_teams_are_not_there(visit: Visit, story: Scene) -> No
     assert eve.get(reverse("desk:dataset", args=["search", "sentence-pairs"])).status_code == 404
     assert "sentence-pairs" not in eve.reads("/datasets/")
     assert "search/sentence-pairs" in visit("carla").reads("/datasets/")
+
+
+def test_lists_of_data_say_what_is_stated_now_and_of_the_newest_version(visit: Visit, world: World) -> None:
+    first = world.dataset_version([{"n": 1}], slug="talk", licence="MIT", uses=("training",))
+    world.dataset_version([{"n": 2}], slug="other", licence="MIT")
+    correct_dataset_version(
+        actor=world.cast.carla, version=first, reason="The supplier says so.",
+        said=SaidAnew(licence=world.licence("CC-BY-NC-4.0"), uses=["evaluation"]), widen_uses=True,
+    )  # fmt: skip
+    carla = visit("carla")
+    listed = carla.reads("/datasets/")
+    assert re.search(r"search/talk .{0,80}measured CC-BY-NC-4\.0 1 ", listed), listed
+    assert re.search(r"search/other .{0,80}measured MIT 1 ", listed), listed
+    page = carla.reads(reverse("desk:dataset", args=["search", "talk"]))
+    assert "measured evaluation CC-BY-NC-4.0 corrected 1" in page
+    world.dataset_version([{"n": 3}, {"n": 4}], slug="talk", licence="Apache-2.0")
+    assert re.search(r"search/talk .{0,80}measured Apache-2\.0 2 ", carla.reads("/datasets/"))
 
 
 def found_by(visitor: Visitor, words: str) -> str:

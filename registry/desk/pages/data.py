@@ -41,7 +41,17 @@ class Datasets(Page):
     section = "datasets"
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
-        return {"datasets": queries.datasets(caller)[: queries.LIST_ROWS]}
+        found = list(queries.datasets(caller)[: queries.LIST_ROWS])
+        newest = queries.newest_states(found)
+        return {"datasets": [(dataset, _line(newest.get(dataset.pk))) for dataset in found]}
+
+
+def _line(version: DatasetVersion | None) -> Context | None:
+    """One version in a list, under the licence and for the uses that are stated now."""
+    if version is None:
+        return None
+    stated = stated_in(version)
+    return {"version": version, "licence": stated.licence, "uses": stated.uses, "corrected": stated.correction}
 
 
 def _dataset(caller: Caller, kwargs: Mapping[str, Any]) -> Dataset:
@@ -95,9 +105,15 @@ class DatasetPage(Page):
 
     def context(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Context:
         dataset = _dataset(caller, kwargs)
-        newest = provenance.dataset_versions(caller).filter(dataset=dataset).order_by("-number").first()
-        told = _told(caller, newest) if newest is not None else {}
-        return {"dataset": dataset, "whole": kept_about(caller, of_dataset(dataset)), **told}
+        rows = provenance.dataset_versions(caller).filter(dataset=dataset).select_related("created_by")
+        versions = list(rows.order_by("-number")[: queries.LIST_ROWS])
+        told = _told(caller, versions[0]) if versions else {}
+        return {
+            "dataset": dataset,
+            "lines": [_line(row) for row in versions],
+            "whole": kept_about(caller, of_dataset(dataset)),
+            **told,
+        }
 
 
 class DatasetVersionPage(Page):
