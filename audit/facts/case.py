@@ -278,6 +278,11 @@ class Case:
         own = [c for c in self.snapshot.all("provenance.dataset_correction") if c.row["dataset_version_id"] == data.id]
         return self.as_said(data, max(own, key=lambda c: int(c.row["number"]))) if own else data
 
+    def corrected_at(self, data_id: str) -> int:
+        """The position of the newest correction of a dataset version; -1 where nothing was corrected."""
+        own = (c for c in self.snapshot.all("provenance.dataset_correction") if c.row["dataset_version_id"] == data_id)
+        return max((c.position for c in own), default=-1)
+
     def as_said(self, data: Record, correction: Record) -> Record:
         """A dataset version as one of its corrections states it."""
         said = correction.row

@@ -27,7 +27,7 @@ def data_profiled(case: Case, parameters: Mapping[str, Any]) -> Fact:
 
 
 def data_vetted(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """A named person looked at each dataset, accepted it, and the day of the next look has not passed."""
+    """A named person looked at each dataset as it is stated now, accepted it, and the day of the next look has not passed."""
     versions = case.dataset_versions
     if not versions:
         return missing("No dataset is recorded, so nobody could vet one.")
@@ -39,6 +39,11 @@ def data_vetted(case: Case, parameters: Mapping[str, Any]) -> Fact:
         return Fact(FAILS, sentence, "not accepted", inputs_of(refused))
     if not newest:
         return missing("Nobody has vetted the datasets.", value)
+    before = [r for key, r in newest.items() if r.position < case.corrected_at(key)]
+    if before:
+        told = count_of(len(before), "dataset version")
+        sentence = f"What is said about {told} was corrected after the vetting; somebody has to look again."
+        return Fact(STALE, sentence, "corrected since", inputs_of(before))
     late = [r for r in newest.values() if r.row["next_on"] is not None and str(r.row["next_on"]) < case.now[:10]]
     if late:
         sentence = f"The vetting of {count_of(len(late), 'dataset version')} is due again."

@@ -330,6 +330,16 @@ def test_data_are_vetted_by_people_for_a_time() -> None:
     assert story.change("oversight.review", "r1", accepted=False).outcome("data_vetted") == FAILS
 
 
+def test_data_corrected_since_are_to_be_vetted_again() -> None:
+    story = good()
+    for number in (1, 2):
+        story.put("oversight.review", f"r{number}", about=f"d{number}", accepted=True, next_on=None)
+    story.put("provenance.dataset_correction", "k1", dataset_version_id="d1", number=1, unstated=[])
+    assert story.outcome("data_vetted") == STALE
+    story.put("oversight.review", "r3", about="d1", accepted=True, next_on=None)
+    assert story.outcome("data_vetted") == PASSES
+
+
 def test_a_revoked_approval_fails() -> None:
     story = good()
     story.put("release.decision", "de2", approval_id="ap", kind="revoked", decided_by_id="omar", role="approver")
