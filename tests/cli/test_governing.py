@@ -57,7 +57,10 @@ def test_a_tier_table_is_written_approved_and_answered(pressmark: Pressmark, ser
     answers = {q.id: q.answers[0].id for q in parse(ready_made()).questions} | {"effect": "serious"}
     words = [f"{question}={answer}" for question, answer in answers.items()]
     assert pressmark("ada", "answer-tier-table", "search/support-search", *words, "--reason", "Looked at.") == 0
-    assert "tier high  (by answers to tier table 1)\n    effect=serious: An error changes somebody's life." in capsys.readouterr().out
+    assert (
+        "tier high  (by answers to tier table 1)\n    effect=serious: An error changes somebody's life."
+        in capsys.readouterr().out
+    )
     use_case.refresh_from_db()
     assert use_case.tier == "high"
     assert pressmark("carla", "answer-tier-table", "search/support-search", "effect=none", "--reason", "A pilot.") == 0
