@@ -8,7 +8,6 @@ Rules:
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from typing import Any
 from compression_engine.errors import RecipeError
 from compression_engine.recipe import Recipe
 from registry.cli.remote import split_version
-from registry.client import Client
+from registry.client import Client, digest_of
 from registry.compression.rules import needs_calibration, operations
 from registry.errors import Invalid
 
-_CHUNK_BYTES = 1024 * 1024
 _RESULT_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -47,7 +45,7 @@ class MadeElsewhere:
 
     def check(self, client: Client, files: list[Path], bases: list[str], data: list[str]) -> None:
         """Invalid where the result speaks of other bytes than those that are named."""
-        if self.output_digest not in {_digest_of(path) for path in files}:
+        if self.output_digest not in {digest_of(path) for path in files}:
             raise Invalid(
                 f"{self._path} is about other bytes: none of the files is {self.output_digest}.",
                 hint="Give the folder that the compression wrote, unchanged.",
@@ -94,11 +92,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Invalid(f"{path} holds no JSON object.", hint="Give the RESULT.json of a compression.")
     return document
-
-
-def _digest_of(path: Path) -> str:
-    hasher = hashlib.sha256()
-    with path.open("rb") as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            hasher.update(chunk)
-    return f"sha256:{hasher.hexdigest()}"
