@@ -139,6 +139,11 @@ class Client:
         row: dict[str, Any] = self.post(f"{_version_path(version)}/approvals", body)
         return row
 
+    def preview_gate(self, version: str, alias: str = "production") -> dict[str, Any]:
+        """What `team/model@3` lacks before it may go live, and who can mend it; nothing is written."""
+        found: dict[str, Any] = self.get(f"{_version_path(version)}/preview-gate", [("alias", alias)])
+        return found
+
     def decide_approval(self, approval: str, verb: str, reason: str, **conditions: Any) -> dict[str, Any]:
         """Grant, reject, return, answer, withdraw or revoke; a grant may carry `expires_at` and `target`."""
         row: dict[str, Any] = self.post(f"approvals/{approval}/{verb}", {"reason": reason, **conditions})

@@ -137,6 +137,12 @@ VERBS = [
         needs_django=False,
     ),
     Verb(
+        "preview-gate",
+        "registry.cli.remote_preview_gate",
+        "what must happen before a version may go live, and who has to do it",
+        needs_django=False,
+    ),
+    Verb(
         "request-approval",
         "registry.cli.remote_request_approval",
         "ask that a version may be released",

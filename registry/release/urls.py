@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from registry.release import api as views
 from registry.release import approval_api as approvals
-from registry.release import moving_api, policy_api, purge_api, stopping_api, terms_api
+from registry.release import moving_api, policy_api, preview_api, purge_api, stopping_api, terms_api
 
 _MODEL = "teams/<str:team>/models/<str:model>"
 _VERSION = f"{_MODEL}/versions/<int:number>"
@@ -39,6 +39,7 @@ api: list[URLPattern] = [
     path("alias-rules/<uuid:rule>/approve", policy_api.ApproveAliasRule.as_view(), name="approve-alias-rule"),
     path("alias-rules/<uuid:rule>/end", policy_api.EndAliasRule.as_view(), name="end-alias-rule"),
     path(f"{_VERSION}/verdicts", views.EvaluateGate.as_view(), name="evaluate-gate"),
+    path(f"{_VERSION}/preview-gate", preview_api.PreviewGate.as_view(), name="preview-gate"),
     path(f"{_VERSION}/waivers", views.SignWaiver.as_view(), name="sign-waiver"),
     path("waivers/<uuid:waiver_id>/end", views.EndWaiver.as_view(), name="end-waiver"),
     path(f"{_VERSION}/approvals", approvals.RequestApproval.as_view(), name="request-approval"),

@@ -41,10 +41,9 @@ def test_the_story_answers_all_six_questions(visit: Visit, released: Scene) -> N
 def test_before_anybody_asked_the_page_says_who_has_to_grant(visit: Visit, released: Scene) -> None:
     fresh = released.world.version(released.model, seed=77)
     told = "has to pass and 1 approver to grant: nobody who brought, made or asks for it."
-    assert f"the gate of limited@1 {told} “Ask the gate” says what it lacks." in visit("ada").reads(address(fresh))
-    seen = visit("otto").reads(address(fresh))
-    assert told in seen
-    assert "“Ask the gate”" not in seen, "a button that the reader does not have is not named"
+    for name in ("ada", "otto"):  # who may ask the gate, and who may only read
+        seen = visit(name).reads(address(fresh))
+        assert f"the gate of limited@1 {told} What is lacking for “production” , and who can mend it." in seen
     asked = visit("ada").reads(reverse("desk:request-approval", args=["search", "minilm", fresh.number]))
     assert "limited@1 asks for 1 approver." in asked
 
