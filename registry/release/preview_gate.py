@@ -38,7 +38,10 @@ UNJUDGED = "no-policy"
 """Outcome where nothing says under which policy to judge: a release is refused then."""
 _WORST_FIRST = {"blocked": 0, "waived": 1, "passed": 2, "not-applicable": 3}
 _LOOKED_AT = 20
-_NOT_THEIRS = "not who asks for it, brought or made the version or the same weights, or brought evidence about it; a deputy may stand for them"
+_NOT_THEIRS = (
+    "not who asks for it, brought or made the version or the same weights, or brought evidence about it; a deputy may stand "
+    "for them"
+)
 
 
 @dataclass(frozen=True)
