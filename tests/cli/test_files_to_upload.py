@@ -11,11 +11,12 @@ from registry.errors import Invalid
 
 
 def test_every_file_below_a_folder_is_uploaded_but_hidden_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
     for name in ("b.onnx", "a/c.json", ".hidden"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x")
-    assert files_of(tmp_path) == [tmp_path / "a" / "c.json", tmp_path / "b.onnx"]
-    assert files_of(tmp_path / "b.onnx") == [tmp_path / "b.onnx"]
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    assert files_of(folder) == [folder / "a" / "c.json", folder / "b.onnx"]
+    assert files_of(folder / "b.onnx") == [folder / "b.onnx"]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "nothing"])

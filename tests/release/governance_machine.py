@@ -260,7 +260,10 @@ class Governance(Product, RuleBasedStateMachine):
     )  # fmt: skip
     def a_recall(self, kind: str, who: str, other: str, pick: int, granted: bool) -> None:
         if kind in ("recall", "end_recall"):
-            self.act(kind, who, pick % len(self.versions))
+            stopped = (
+                [r.version for r in self.model.recalls if not r.ended] if kind == "end_recall" and pick > 1 else []
+            )
+            self.act(kind, who, stopped[-1] if stopped else pick % len(self.versions))
             return
         if not self.model.quarantines:
             return

@@ -22,8 +22,8 @@ from registry.provenance.dataset_files import files_of
 
 register = template.Library()
 _NOT_IN_A_CLASS = re.compile(r"[^a-z0-9-]+")
-_JOINT = re.compile(r"_|(?<!\bre)-")
-"""What joins the words of a stored value; `re-derived` is one word."""
+_JOINT = re.compile(r"_|(?<!\bre)(?<!\bbit)-")
+"""What joins the words of a stored value; `re-derived` and `bit-exact` are one word each."""
 
 
 @register.filter
