@@ -92,4 +92,6 @@ def test_no_act_is_allowed_that_the_rules_forbid_and_none_is_refused_that_they_a
         return
     assert not [name for name in tried if done[name] == 0], "acts that were never once allowed show nothing"
     assert not [name for name in tried if done[name] == tried[name] and name not in NEVER_REFUSED]
-    assert set(Governance.words) >= {"requested", "granted", "stale", "expired", "returned", "revoked"}
+    assert set(Governance.words) >= {"requested", "granted", "stale", "expired", "revoked"}, (
+        "states at the ends of runs"
+    )
