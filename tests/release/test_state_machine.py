@@ -31,7 +31,7 @@ SHRINK = (
 SEED = int(os.environ.get("PRESSMARK_TEST_MACHINE_SEED", "0"))
 REPORT = os.environ.get("PRESSMARK_TEST_MACHINE_REPORT", "")
 EVERYDAY = "PRESSMARK_TEST_MACHINE_RUNS" not in os.environ
-OFTEN = ("request", "grant", "promote", "roll_back", "correct", "measure", "suspend", "recall", "break_glass", "waive")
+OFTEN = ("request", "grant", "promote", "roll_back", "correct", "measure", "suspend", "break_glass", "waive")
 """Acts that 200 runs always allow and refuse somewhere; the battery asks that of every act, over all of its runs."""
 
 
