@@ -68,7 +68,7 @@ battery-ledger: setup ## attack and kill the ledger at full size on both databas
 battery-evaluation: setup ## evaluate real models beside their parents, twice, and again from stored outputs
 	$(BIN)/python -m tests.battery evaluation
 
-battery-governance: setup ## releases at random against a plain model of them, 2,000 runs of 50 acts on each database
+battery-governance: setup ## releases at random against a plain model of them, 2,000 runs of 50 acts on each database, an hour of one core
 	$(BIN)/python -m tests.battery governance
 
 clean: ## remove what the demo and the tests made
