@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, uses
-from compression_engine.methods.report import Report
+from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import finite
 from compression_engine.methods.weights import Weight
 from compression_engine.progress import Progress
@@ -47,9 +47,9 @@ def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, 
         if reason is not None:
             report.leave(name, reason)
             continue
-        _store(weight, kind, names, edits)
+        stored = _store(weight, kind, names, edits)
         where = "expanded when its rows are looked up" if _is_looked_up(weight) else "expanded when the model is loaded"
-        report.change(name, f"{kind}, {where}")
+        report.change(name, f"{kind}, {where}", stored)
     edits.make(model)
     progress("compress", len(weights), len(weights), "all weights stored")
 
@@ -82,14 +82,15 @@ def _is_looked_up(weight: Weight) -> bool:
     return bool(weight.uses) and weight.is_embedding
 
 
-def _store(weight: Weight, kind: str, names: Names, edits: Edits) -> None:
+def _store(weight: Weight, kind: str, names: Names, edits: Edits) -> Stored:
     name, stored = weight.tensor.name, names.new(weight.tensor.name, kind)
     array = finite(weight)
     weight.tensor.CopyFrom(_tensor(array, kind, stored))
+    mark = Stored.of(name, dtype=kind, scheme="float", granularity="tensor", values=weight.tensor)
     if not _is_looked_up(weight):
         cast = helper.make_node("Cast", [stored], [name], name=names.new(name, "cast"), to=TensorProto.FLOAT)
         edits.put_first(weight.graph, [cast])
-        return
+        return mark
     for use in weight.uses:
         node, rows = use.node, names.new(name, "rows")
         nodes = [
@@ -97,6 +98,7 @@ def _store(weight: Weight, kind: str, names: Names, edits: Edits) -> None:
             helper.make_node("Cast", [rows], [node.output[0]], name=names.new(name, "cast"), to=TensorProto.FLOAT),
         ]
         edits.replace(node, nodes)
+    return mark
 
 
 def _tensor(array: NDArray[Any], kind: str, name: str) -> TensorProto:

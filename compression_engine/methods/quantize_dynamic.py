@@ -23,9 +23,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names, Use, attribute, integer, lift_constants
 from compression_engine.formats.onnx_io import default_opset
-from compression_engine.methods.report import Report
+from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import Rounded, round_weight
-from compression_engine.methods.storing import expand, store, store_folded, store_rows
+from compression_engine.methods.storing import expand, marked, store, store_folded, store_rows
 from compression_engine.methods.weights import Weight, find_weights
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value
@@ -89,6 +89,8 @@ def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, 
     # an input is rounded just before the first product that reads it, so products are written in the order of the graph
     for _, use, names in sorted(pending, key=lambda item: item[0]):
         writer.edits.replace(use.node, _product(use.node, names, writer))
+    for name in writer.rounded_inputs:
+        report.mark(Stored.of(name, dtype="uint8", scheme="asymmetric", granularity="token"))
     writer.edits.make(model)
     progress("compress", len(weights), len(weights), "all weights rounded")
 
@@ -128,6 +130,7 @@ def _store_product(weight: Weight, found: list[Use], writer: _Writer, report: Re
     axis = 0 if transposed else 1
     rounded = round_weight(Weight(weight.graph, weight.tensor, weight.uses, frozenset({axis})))
     others = len(found) < len(weight.uses)
+    stored: tuple[str, str] | None = None
     if not transposed:
         names = store(weight, rounded, writer.names)
         if others:
@@ -137,14 +140,17 @@ def _store_product(weight: Weight, found: list[Use], writer: _Writer, report: Re
             weight, replace(rounded, values=np.ascontiguousarray(rounded.values.T), scale=rounded.scale.T), writer.names
         )
     else:
-        names = _store_turned(weight, rounded, writer)
+        stored, names = _store_turned(weight, rounded, writer)
     writer.inner_sizes[names[0]] = rounded.values.shape[axis ^ 1]
-    report.change(name, PRODUCT)
+    report.change(name, PRODUCT, marked(name, weight, rounded, *(names if stored is None else stored)))
     return names
 
 
-def _store_turned(weight: Weight, rounded: Rounded, writer: _Writer) -> tuple[str, str]:
-    """A tied weight that is read both ways: stored once as it is, and turned for the products when the model is loaded."""
+def _store_turned(weight: Weight, rounded: Rounded, writer: _Writer) -> tuple[tuple[str, str], tuple[str, str]]:
+    """A tied weight that is read both ways: stored once as it is, and turned for the products when the model is loaded.
+
+    Returns the names of integers and scales as they are stored, and as products read them.
+    """
     name, kind = weight.tensor.name, weight.tensor.data_type
     stored, scale = store(weight, rounded, writer.names)
     expand(weight.graph, name, kind, (stored, scale), writer.names, writer.edits)
@@ -154,7 +160,7 @@ def _store_turned(weight: Weight, rounded: Rounded, writer: _Writer) -> tuple[st
         for before, after in zip((stored, scale), turned, strict=True)
     ]
     writer.edits.put_first(weight.graph, nodes)
-    return turned
+    return (stored, scale), turned
 
 
 def _product(node: onnx.NodeProto, weight: tuple[str, str], writer: _Writer) -> list[onnx.NodeProto]:

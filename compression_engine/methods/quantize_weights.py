@@ -96,7 +96,8 @@ def _for_inputs(weight: Weight, inner_axis: int, inputs: Inputs, grid: Grid) -> 
     if inner_axis == 0 and view.run is not None:
         # groups follow each other as the weight lies in memory: here all channels of a block, then the next block
         values, scale, zero = values.swapaxes(0, 1), scale.T, zero.T
-    return assembled(values.reshape(-1, size), scale.astype(kind).reshape(-1, 1), zero.reshape(-1, 1), view, grid)
+    groups = scale.astype(kind).reshape(-1, 1), zero.reshape(-1, 1)
+    return assembled(values.reshape(-1, size), *groups, view, grid, "gptq")
 
 
 def grid_of(parameters: dict[str, Value]) -> Grid:

@@ -49,6 +49,11 @@ class Grid:
     """Whether narrower ranges are tried (mse)."""
 
     @property
+    def rounding(self) -> str:
+        """How integers are found where nothing looks at data, in the words of a recipe."""
+        return "mse" if self.clipped else "nearest"
+
+    @property
     def lowest(self) -> int:
         """The least stored integer; 4 bits are stored without a sign, 8 above their value where they are symmetric."""
         return -127 if self.bits == 8 and self.symmetric else 0
@@ -154,6 +159,9 @@ class Rounded:
     """None where it is 0 (8 bits) or 8 (4 bits) everywhere."""
     view: View
     bits: int = 8
+    block_size: int | None = None
+    """None where an output channel shares one scale; the last block of a channel, or all of a short one, may be smaller."""
+    rounding: str = "nearest"
 
 
 def view_of(shape: tuple[int, ...], channel_axes: frozenset[int], block_size: int | None) -> View:
@@ -198,13 +206,13 @@ def round_weight(weight: Weight, grid: Grid | None = None) -> Rounded:
         part = slice(start, start + step)
         scale[part], zero[part] = grid.fit(groups[part], kind)
         values[part] = grid.rounded(groups[part], scale[part], zero[part])
-    return assembled(values, scale.astype(kind), zero, view, grid)
+    return assembled(values, scale.astype(kind), zero, view, grid, grid.rounding)
 
 
-def assembled(values: Integers, scale: Floats, zero: Floats, view: View, grid: Grid) -> Rounded:
+def assembled(values: Integers, scale: Floats, zero: Floats, view: View, grid: Grid, rounding: str) -> Rounded:
     """Integers [groups, size], scales and zero points [groups, 1] as they are stored."""
     zeros = None if grid.symmetric else view.whole(zero).astype(np.uint8)
-    return Rounded(view.whole(values), view.whole(scale), zeros, view, grid.bits)
+    return Rounded(view.whole(values), view.whole(scale), zeros, view, grid.bits, grid.block_size, rounding)
 
 
 def scale_type(groups: Floats, grid: Grid, data_type: int) -> np.dtype[Any]:

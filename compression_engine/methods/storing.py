@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names
-from compression_engine.methods.report import Report
+from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import Integers, Rounded
 from compression_engine.methods.weights import Weight
 
@@ -31,22 +31,43 @@ def store_folded(weight: Weight, rounded: Rounded, names: Names, edits: Edits, r
     """Stores integers and scales, and has the graph expand them under the weight's old name when it is loaded."""
     name, kind = weight.tensor.name, weight.tensor.data_type
     if _is_plain(weight, rounded):
-        expand(weight.graph, name, kind, store(weight, rounded, names), names, edits)
+        stored = store(weight, rounded, names)
+        expand(weight.graph, name, kind, stored, names, edits)
+        mark = marked(name, weight, rounded, *stored)
     else:
-        edits.put_first(weight.graph, _Expansion(weight, rounded, names).of_all())
-    report.change(name, how or FOLDED)
+        expansion = _Expansion(weight, rounded, names)
+        edits.put_first(weight.graph, expansion.of_all())
+        mark = marked(name, weight, rounded, expansion.stored, expansion.scale, expansion.zero)
+    report.change(name, how or FOLDED, mark)
 
 
 def store_rows(weight: Weight, rounded: Rounded, names: Names, edits: Edits, report: Report, how: str = "") -> None:
     """Stores an embedding as integer rows; each look-up fetches integers and scale of its rows and multiplies them."""
     name = weight.tensor.name
     if _is_plain(weight, rounded):
-        _plain_rows(weight, rounded, names, edits)
+        mark = marked(name, weight, rounded, *_plain_rows(weight, rounded, names, edits))
     else:
         expansion = _Expansion(weight, rounded, names, rows=True)
         for use in weight.uses:
             edits.replace(use.node, expansion.of_rows(use.node))
-    report.change(name, how or ROWS)
+        mark = marked(name, weight, rounded, expansion.stored, expansion.scale, expansion.zero)
+    report.change(name, how or ROWS, mark)
+
+
+def marked(name: str, weight: Weight, rounded: Rounded, values: str, scale: str, zero: str | None = None) -> Stored:
+    """The mark of a weight that was stored: `name` as it was in the parent, then the names of its tensors in the output."""
+    held = {tensor.name: tensor for tensor in weight.graph.initializer}
+    symmetric = rounded.zero is None
+    return Stored.of(
+        name,
+        dtype=f"{'' if symmetric else 'u'}int{rounded.bits}",
+        scheme="symmetric" if symmetric else "asymmetric",
+        granularity="channel" if rounded.block_size is None else f"block-{rounded.block_size}",
+        rounding=rounded.rounding,
+        values=held[values],
+        scale=held[scale],
+        zero=None if zero is None else held[zero],
+    )
 
 
 def store(weight: Weight, rounded: Rounded, names: Names) -> tuple[str, str]:
@@ -83,7 +104,7 @@ def _is_plain(weight: Weight, rounded: Rounded) -> bool:
     return rounded.bits == 8 and rounded.zero is None and rounded.view.run is None and rounded.scale.dtype == own
 
 
-def _plain_rows(weight: Weight, rounded: Rounded, names: Names, edits: Edits) -> None:
+def _plain_rows(weight: Weight, rounded: Rounded, names: Names, edits: Edits) -> tuple[str, str]:
     name, kind = weight.tensor.name, weight.tensor.data_type
     stored, scale = store(weight, rounded, names)
     for use in weight.uses:
@@ -96,6 +117,7 @@ def _plain_rows(weight: Weight, rounded: Rounded, names: Names, edits: Edits) ->
             helper.make_node("Mul", [expanded, scales], [node.output[0]], name=names.new(name, "scaled")),
         ]
         edits.replace(node, nodes)
+    return stored, scale
 
 
 class _Expansion:
