@@ -7,18 +7,20 @@ Rules of `pressmark/recipe/1`:
 - the document holds every parameter of the method. A draft may leave out what has a default: `parse` fills it in, so a
   later change of a default never changes what an old recipe means;
 - a parameter that came after recipes were sealed is in the document only where it is not its default, which never changes: what
-  was sealed keeps its digest.
+  was sealed keeps its digest;
+- names of weights are a list of texts, each once; a draft may give them in any order, the document holds them sorted.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from types import MappingProxyType
 
-from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_json
+from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_json, shown
 from compression_engine.errors import RecipeError
 from compression_engine.methods import METHODS, MethodSpec, Parameter
 
@@ -27,7 +29,10 @@ _SLUG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?\Z")
 _STEPS_MAX = 32
 _SEED_LIMIT = 2**32
 
-Value = int | bool | str
+_NAMES_MOST = 10_000
+_NAME_CHARACTERS_MOST = 1_000
+
+Value = int | bool | str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Step:
         """The step as part of a recipe document."""
         left_out = {entry.name: entry.default for entry in self.spec.parameters if entry.added_later}
         parameters = [
-            {"name": name, "value": value}
+            {"name": name, "value": list(value) if isinstance(value, tuple) else value}
             for name, value in sorted(self.parameters.items())
             if name not in left_out or value != left_out[name]
         ]
@@ -119,6 +124,20 @@ class ShippedRecipe:
 
     recipe: Recipe
     description: str
+
+
+def integer_of(value: Value) -> int:
+    """The value of a parameter of the kind integer."""
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no integer")
+    return int(value)
+
+
+def names_of(value: Value) -> frozenset[str]:
+    """The value of a parameter of the kind names."""
+    if not isinstance(value, tuple):
+        raise TypeError(f"{value!r} is no tuple of names")
+    return frozenset(value)
 
 
 def shipped_recipes() -> dict[str, ShippedRecipe]:
@@ -189,7 +208,9 @@ def _complete(spec: MethodSpec, given: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _checked(spec: MethodSpec, parameter: Parameter, value: Value) -> Value:
-    what = f"The parameter {parameter.name!r} of {spec.name} is {value!r}."
+    if parameter.kind == "names":
+        return _names(parameter, spec, value)
+    what = f"The parameter {parameter.name!r} of {spec.name} is {shown(value)}."
     if parameter.kind == "boolean" and not isinstance(value, bool):
         raise _invalid(what, "Use true or false.")
     if parameter.choices:
@@ -198,10 +219,37 @@ def _checked(spec: MethodSpec, parameter: Parameter, value: Value) -> Value:
             raise _invalid(what, f"Use one of: {', '.join(map(str, parameter.choices))}.")
     elif parameter.kind == "integer":
         low, high = parameter.minimum, parameter.maximum
-        fits = _is_integer(value) and (low is None or int(value) >= low) and (high is None or int(value) <= high)
-        if not fits:
+        whole = integer_of(value) if _is_integer(value) else None
+        if whole is None or (low is not None and whole < low) or (high is not None and whole > high):
             raise _invalid(what, f"Use an integer from {low} to {high}.")
     return value
+
+
+def _names(parameter: Parameter, spec: MethodSpec, value: object) -> tuple[str, ...]:
+    """Names as they are kept: sorted, each once."""
+    where = f"The parameter {parameter.name!r} of {spec.name}"
+    if not isinstance(value, list | tuple):
+        raise _invalid(f"{where} is {shown(value)}.", "Use a list of names of weights; empty means none.")
+    for name in value:
+        if not isinstance(name, str) or not _is_name(name):
+            raise _invalid(
+                f"{where} has the entry {shown(name)}.", f"A name is text of 1 to {_NAME_CHARACTERS_MOST:,} characters."
+            )
+    if len(value) > _NAMES_MOST:
+        raise _invalid(f"{where} has {len(value):,} names.", f"Give at most {_NAMES_MOST:,}.")
+    twice = next((name for name, count in Counter(value).items() if count > 1), None)
+    if twice is not None:
+        raise _invalid(f"{where} has {shown(twice)} twice.", "Give each name once.")
+    return tuple(sorted(value))
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can stand in a canonical document as a name."""
+    try:
+        canonical(text)
+    except CanonicalError:
+        return False
+    return 1 <= len(text) <= _NAME_CHARACTERS_MOST
 
 
 def _members(document: Mapping[str, JSON], where: str, *, required: set[str], optional: set[str]) -> None:

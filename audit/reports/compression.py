@@ -15,6 +15,7 @@ from audit.reports import wording
 from audit.reports.stated import data_name
 from audit.snapshots import Record
 from registry.catalog.sentences import sentence
+from registry.compression.rules import parameter_text
 
 KINDS = ("size", "timing", "memory", "fidelity", "invariance", "quality", "outputs")
 _BARS = (("size", "size_bytes"), ("timing", "latency_p50_ms"), ("memory", "peak_memory_bytes"))
@@ -96,7 +97,7 @@ def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
 
 
 def _step(step: Mapping[str, Any]) -> str:
-    given = ", ".join(f"{p['name']} = {p['value']}" for p in step.get("parameters", []))
+    given = ", ".join(f"{p['name']} = {parameter_text(p['value'])}" for p in step.get("parameters", []))
     return f"{step['method']} ({given})" if given else str(step["method"])
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Parameter:
-    """One setting of a method. `kind` is integer (bounds inclusive, or one of `choices`), boolean or text (one of `choices`).
+    """One setting of a method. `kind` is integer (bounds inclusive, or one of `choices`), boolean, text (one of `choices`)
+    or names (a sorted tuple of names of weights; the document holds a list).
 
     `added_later`: recipes were sealed before it came. A recipe holds it only where it is not its default, which never changes,
     so that what was sealed keeps its digest and its meaning.
@@ -19,7 +20,7 @@ class Parameter:
 
     name: str
     kind: str
-    default: int | bool | str
+    default: int | bool | str | tuple[str, ...]
     summary: str
     minimum: int | None = None
     maximum: int | None = None
@@ -56,6 +57,14 @@ _MIN_ELEMENTS = Parameter(
     minimum=1,
     maximum=2**40,
     summary="Weights with fewer numbers than this stay as they are.",
+)
+
+_EXCLUDE = Parameter(
+    name="exclude",
+    kind="names",
+    default=(),
+    summary="Weights that stay as they are, by the names that the report of a step gives them; a later step may change them.",
+    added_later=True,
 )
 
 _BITS = Parameter(
@@ -111,7 +120,7 @@ METHODS: dict[str, MethodSpec] = {
             "the speed stays that of the original, because the runtime expands the weights once, when it loads. "
             "With 4 bits the file is little more than half as large as with 8.",
             formats=("onnx",),
-            parameters=(_MIN_ELEMENTS, _BITS, _GRANULARITY, _BLOCK_SIZE, _SYMMETRIC, _ROUNDING),
+            parameters=(_MIN_ELEMENTS, _BITS, _GRANULARITY, _BLOCK_SIZE, _SYMMETRIC, _ROUNDING, _EXCLUDE),
             module="compression_engine.methods.quantize_weights",
             calibrated_by=(("rounding", "gptq"),),
         ),
@@ -121,7 +130,7 @@ METHODS: dict[str, MethodSpec] = {
             summary="Computes matrix products in 8-bit integers: weights with one scale per output channel, inputs "
             "with scale and offset per token that are found at run time, so that a row's answer never depends on its batch.",
             formats=("onnx",),
-            parameters=(_MIN_ELEMENTS,),
+            parameters=(_MIN_ELEMENTS, _EXCLUDE),
             module="compression_engine.methods.quantize_dynamic",
         ),
         MethodSpec(
@@ -139,6 +148,7 @@ METHODS: dict[str, MethodSpec] = {
                     choices=("float16", "bfloat16"),
                     summary="float16 is nearer to the original; bfloat16 holds numbers as large as float32 does.",
                 ),
+                _EXCLUDE,
             ),
             module="compression_engine.methods.convert_fp16",
         ),

@@ -23,7 +23,7 @@ from compression_engine.methods.report import Report
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress
-from compression_engine.recipe import Value
+from compression_engine.recipe import Value, integer_of
 
 _LAST = ("Softmax", "LogSoftmax", "Sigmoid")
 _PASSING = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")
@@ -40,7 +40,7 @@ def apply(
     """Changes a model in place. Raises DataError (too few rows, labels that do not fit), RecipeError (recipe_does_not_fit)."""
     progress("compress", 0, 2, "answering the calibration rows")
     answered = calibration.answers(model)
-    found = _fitted(answered.outputs, answered.plan, int(parameters["min_rows"]))
+    found = _fitted(answered.outputs, answered.plan, integer_of(parameters["min_rows"]))
     progress("compress", 1, 2, f"the best temperature is {found.value:.3g}")
     factor = float(f"{found.value:.3g}")
     name = answered.output_name

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, uses
+from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import finite
 from compression_engine.methods.weights import Weight
 from compression_engine.progress import Progress
-from compression_engine.recipe import Value
+from compression_engine.recipe import Value, integer_of
 
 _HALF_MOST = 65504.0
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -34,10 +35,11 @@ _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorPro
 
 def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress) -> None:
     """Changes a model in place. Raises FileRefused (weights_not_finite). Afterwards `report` names every large weight."""
-    min_elements, kind = int(parameters["min_elements"]), str(parameters["storage"])
+    min_elements, kind = integer_of(parameters["min_elements"]), str(parameters["storage"])
     lift_constants(model.graph, min_elements)
     names, edits = Names(model), Edits()
-    weights = _large(model, min_elements)
+    spared = left_out(model, parameters["exclude"], report)
+    weights = [weight for weight in _large(model, min_elements) if weight.tensor.name not in spared]
     replaceable = {value.name for graph in graphs_of(model.graph) for value in graph.input}
     given = {value.name for graph in graphs_of(model.graph) for value in graph.output}
     for done, weight in enumerate(weights):

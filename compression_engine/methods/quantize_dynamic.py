@@ -23,12 +23,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Edits, Names, Use, attribute, integer, lift_constants
 from compression_engine.formats.onnx_io import default_opset
+from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import Rounded, round_weight
 from compression_engine.methods.storing import expand, marked, store, store_folded, store_rows
 from compression_engine.methods.weights import Weight, find_weights
 from compression_engine.progress import Progress
-from compression_engine.recipe import Value
+from compression_engine.recipe import Value, integer_of
 
 PRODUCT = "int8 product with one scale per token"
 _STEPS = 255
@@ -68,10 +69,10 @@ class _Writer:
 
 def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress) -> None:
     """Changes a model in place. Raises FileRefused (weights_not_finite). Afterwards `report` names every large weight."""
-    min_elements = int(parameters["min_elements"])
+    min_elements = integer_of(parameters["min_elements"])
     lift_constants(model.graph, min_elements)
     writer = _Writer(model, Names(model))
-    weights = find_weights(model, min_elements, report)
+    weights = find_weights(model, min_elements, report, left_out(model, parameters["exclude"], report))
     products = {id(weight): _products(weight, model.graph) for weight in weights}
     nodes = list(model.graph.node)
     order = {id(node): number for number, node in enumerate(nodes)}

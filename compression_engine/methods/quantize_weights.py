@@ -20,12 +20,13 @@ from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.gptq import Inputs, round_rows
+from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid, Rounded, assembled, finite, round_weight, scale_type, view_of
 from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
 from compression_engine.methods.weights import Weight, find_weights, product_of
 from compression_engine.progress import Progress
-from compression_engine.recipe import Value
+from compression_engine.recipe import Value, integer_of
 
 
 def apply(
@@ -40,14 +41,14 @@ def apply(
     Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit: nothing to look at for gptq), DataError
     (data_missing, data_does_not_fit).
     """
-    min_elements, grid = int(parameters["min_elements"]), grid_of(parameters)
+    min_elements, grid = integer_of(parameters["min_elements"]), grid_of(parameters)
     if parameters["rounding"] == "gptq" and calibration is None:
         raise DataError(
             "data_missing", "The rounding gptq needs calibration rows, there are none.", "Give some, or use mse."
         )
     lift_constants(model.graph, min_elements)
     names, edits = Names(model), Edits()
-    weights = find_weights(model, min_elements, report)
+    weights = find_weights(model, min_elements, report, left_out(model, parameters["exclude"], report))
     looked_at = {} if calibration is None else _by_inputs(model, weights, grid, calibration, progress)
     for done, weight in enumerate(weights):
         progress("compress", done, len(weights), weight.tensor.name)
@@ -103,8 +104,8 @@ def _for_inputs(weight: Weight, inner_axis: int, inputs: Inputs, grid: Grid) -> 
 def grid_of(parameters: dict[str, Value]) -> Grid:
     """What the parameters say of integers and scales."""
     return Grid(
-        bits=int(parameters["bits"]),
-        block_size=int(parameters["block_size"]) if parameters["granularity"] == "block" else None,
+        bits=integer_of(parameters["bits"]),
+        block_size=integer_of(parameters["block_size"]) if parameters["granularity"] == "block" else None,
         symmetric=bool(parameters["symmetric"]),
         clipped=parameters["rounding"] != "nearest",
     )

@@ -98,15 +98,17 @@ def _read_by_product(
     return [(Source(node.input[0]), int(swapped != turned))]
 
 
-def find_weights(model: onnx.ModelProto, min_elements: int, report: Report) -> list[Weight]:
-    """The weights worth storing as integers, in the order of the file; the others are noted in the report."""
+def find_weights(
+    model: onnx.ModelProto, min_elements: int, report: Report, spared: frozenset[str] = frozenset()
+) -> list[Weight]:
+    """The weights worth storing as integers but those `spared`, in the order of the file; the others are noted in the report."""
     found: list[Weight] = []
     readers = _Readers(model.graph)
     for graph in graphs_of(model.graph):
         replaceable = {value.name for value in graph.input}
         for tensor in graph.initializer:
             elements = int(np.prod(tensor.dims, dtype=np.int64))
-            if tensor.data_type not in _FLOATS or elements < min_elements:
+            if tensor.data_type not in _FLOATS or elements < min_elements or tensor.name in spared:
                 continue
             reason, axes = readers.channels(tensor, replaceable)
             if axes is None:

@@ -2,6 +2,7 @@
 
 Rules:
 - a recipe fits a model when every step takes the model's format;
+- a list of names is told by its first three and how many there are;
 - each method is one operation of the vocabulary, told by the first word of its name;
 - data count as used for making only where a step needs calibration data;
 - whatever way the engine ended, the reason has a stable code, one sentence of cause and one of remedy;
@@ -40,6 +41,7 @@ _RESEND_LEAST = datetime.timedelta(seconds=30)
 _RESEND_MOST = datetime.timedelta(seconds=300)
 _RAISE_TIME = "Raise PRESSMARK_RUN_TIME_LIMIT_SECONDS, or use a smaller model or fewer rows."
 _TEXT_CHARACTERS = 4000
+_NAMED_MOST = 3
 _READ_LOG = "Read the log of the run."
 
 
@@ -82,6 +84,14 @@ def misfits(recipe: Recipe, model_format: str) -> list[str]:
 def operations(recipe: Recipe) -> list[str]:
     """The operation of each step, in order, as an edge of the lineage names it. KeyError for a method without one."""
     return [_OPERATIONS[step.method.partition("_")[0]] for step in recipe.steps]
+
+
+def parameter_text(value: object) -> str:
+    """The value of a parameter in a recipe document, as pages and reports say it."""
+    if not isinstance(value, list):
+        return str(value)
+    more = f" and {len(value) - _NAMED_MOST} more" if len(value) > _NAMED_MOST else ""
+    return ", ".join(map(str, value[:_NAMED_MOST])) + more
 
 
 def needs_calibration(recipe: Recipe) -> bool:

@@ -108,3 +108,15 @@ def test_a_recipe_is_found_by_its_reference_and_only_by_who_may_read_it(world: W
             queries.get_recipe(caller, ref)
     with pytest.raises(Invalid, match="names no recipe"):
         queries.get_recipe(world.cast.omar, "smaller")
+
+
+def test_names_of_weights_are_published_sorted_and_read_back(world: World) -> None:
+    steps = [{"method": "quantize_weights", "parameters": [{"name": "exclude", "value": ["head", "body"]}]}]
+    recipe = services.publish_recipe(
+        actor=world.cast.ada, team=world.team, slug="mixed", document={"steps": steps}
+    )  # fmt: skip
+    parameters = queries.recipe_document(recipe)["steps"][0]["parameters"]
+    assert {"name": "exclude", "value": ["body", "head"]} in parameters
+    with pytest.raises(Invalid, match="'body' twice"):
+        steps[0]["parameters"][0]["value"] = ["body", "body"]  # type: ignore[index]
+        services.publish_recipe(actor=world.cast.ada, team=world.team, slug="mixed", document={"steps": steps})

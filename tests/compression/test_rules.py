@@ -81,3 +81,9 @@ def test_a_waiting_run_is_spoken_of_less_often_the_longer_it_waits(
 ) -> None:
     at = None if woken is None else NOW - seconds(woken)
     assert rules.due_again(NOW - seconds(waits), at, NOW) is due
+
+
+def test_a_list_of_names_is_told_by_its_first_three() -> None:
+    assert rules.parameter_text(["a", "b", "c"]) == "a, b, c"
+    assert rules.parameter_text(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert rules.parameter_text(8) == "8"

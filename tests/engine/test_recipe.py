@@ -96,7 +96,7 @@ def test_an_unknown_parameter_names_the_step_and_what_the_method_takes() -> None
     ]
     with pytest.raises(RecipeError, match=r"Step 2: quantize_dynamic has no parameter 'bits'") as refused:
         Recipe.parse(draft(steps=steps))
-    assert refused.value.hint == "It takes: min_elements."
+    assert refused.value.hint == "It takes: exclude, min_elements."
 
 
 @pytest.mark.parametrize(

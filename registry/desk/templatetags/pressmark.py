@@ -16,6 +16,7 @@ from registry.access.http import caller_of
 from registry.catalog.models import Evidence, ModelVersion
 from registry.compression.models import Run
 from registry.compression.queries import Material, Names
+from registry.compression.rules import parameter_text
 from registry.desk import figures, metrics
 from registry.desk.facts import fact_text
 from registry.provenance.dataset_files import files_of
@@ -186,6 +187,12 @@ def role_name(value: str | None) -> str:
 def fact(name: str, value: str) -> str:
     """What an environment says, in words."""
     return fact_text(name, value)
+
+
+@register.filter
+def parameter_value(value: object) -> str:
+    """The value of a parameter of a recipe's step, in words."""
+    return parameter_text(value)
 
 
 @register.filter
