@@ -194,11 +194,23 @@ def finite(weight: Weight) -> Floats:
 def round_weight(weight: Weight, grid: Grid | None = None) -> Rounded:
     """Rounds a weight; without a grid to 8 bits, symmetric, one scale a channel in the weight's own float type."""
     array, grid = finite(weight), grid or Grid()
-    view = view_of(array.shape, weight.channel_axes, grid.block_size)
+    kind = np.dtype(np.float64 if weight.tensor.data_type == onnx.TensorProto.DOUBLE else np.float32)
+    if grid.block_size is not None:
+        groups = view_of(array.shape, weight.channel_axes, grid.block_size).groups(array)
+        kind = scale_kind(*extremes(groups), grid, kind)
+        del groups  # a copy of the weight
+    return round_array(array, weight.channel_axes, grid, kind)
+
+
+def round_array(array: Floats, channel_axes: frozenset[int], grid: Grid, kind: np.dtype[Any]) -> Rounded:
+    """Rounds finite floats whose scales are numbers of `kind` (`scale_kind` of the whole weight).
+
+    Groups never share anything but `kind`, so that a weight may come in pieces, cut between channels.
+    """
+    view = view_of(array.shape, channel_axes, grid.block_size)
     if grid == Grid():
         return _plainly(array, view)
     groups = view.groups(array if array.dtype.itemsize > 2 else array.astype(np.float32))
-    kind = scale_type(groups, grid, weight.tensor.data_type)
     values: Integers = np.empty(groups.shape, dtype=np.int8 if grid.lowest else np.uint8)
     scale, zero = (np.empty((len(groups), 1), dtype=groups.dtype) for _ in range(2))
     step = max(1, _AT_ONCE // groups.shape[1])
@@ -218,13 +230,20 @@ def assembled(values: Integers, scale: Floats, zero: Floats, view: View, grid: G
 def scale_type(groups: Floats, grid: Grid, data_type: int) -> np.dtype[Any]:
     """Float16 for blocks, whose scales take room, where it holds all of them to one percent; else float32, or the weight's own."""
     own = np.dtype(np.float64 if data_type == onnx.TensorProto.DOUBLE else np.float32)
-    if grid.block_size is None:
-        return own
+    return own if grid.block_size is None else scale_kind(*extremes(groups), grid, own)
+
+
+def extremes(groups: Floats) -> tuple[float, float]:
+    """The least and the most of the largest magnitudes of groups [groups, size]; groups of zeros have no least."""
     largest = np.abs(groups).max(axis=1)
+    return float(largest[largest > 0].min(initial=np.inf)), float(largest.max(initial=0))
+
+
+def scale_kind(least: float, most: float, grid: Grid, own: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of a weight's scales by `extremes` of all its groups; `own` where it has no blocks or float16 is too short."""
     # a range may be halved when it is searched
-    least = float(largest[largest > 0].min(initial=np.inf)) / 2 ** (grid.bits + 1)
-    fits = least >= _HALF_LEAST and float(largest.max(initial=0)) < _HALF_MOST
-    return np.dtype(np.float16) if fits else own
+    fits = least / 2 ** (grid.bits + 1) >= _HALF_LEAST and most < _HALF_MOST
+    return np.dtype(np.float16) if fits and grid.block_size is not None else own
 
 
 def _usable(scale: Floats, kind: np.dtype[Any]) -> Floats:
