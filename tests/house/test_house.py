@@ -11,7 +11,7 @@ from django.db import models
 
 from registry import configuration
 from registry.access.permissions import PERMISSIONS
-from registry.cli.main import VERBS
+from registry.cli.verbs import VERBS
 from registry.governed import governed_models
 from registry.images import missing_record_types, record_types
 
