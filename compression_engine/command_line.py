@@ -114,7 +114,7 @@ def _inspect(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
 
 def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
     from compression_engine.pipeline import compress
-    from compression_engine.result import RESULT_NAME
+    from compression_engine.placing import result_path
 
     recipe = _recipe(options.recipe)
     if options.outputs is not None:
@@ -133,7 +133,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         settings=_settings(options, recipe.seed),
         progress=speaker.progress,
     )
-    return _measured(result, options.output / RESULT_NAME)
+    return _measured(result, result_path(options.output))
 
 
 def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
@@ -315,7 +315,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("compress", _compress, "Make a smaller model by a recipe, and measure it against its parent.")
     made.add_argument("parent", type=Path, metavar="PARENT")
     made.add_argument("--recipe", required=True, help="a recipe file, or the name of a recipe that ships")
-    made.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    made.add_argument("--output", type=Path, required=True, metavar="FOLDER|OUT.onnx")
     made.add_argument("--calibration", type=Path, metavar="FILE")
     made.add_argument("--evaluation", type=Path, metavar="FILE")
     _measuring(made)

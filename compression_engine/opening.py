@@ -94,7 +94,7 @@ def open_models(
             known[content] = Model(files[role].path, threads, what=_WHAT.get(role, child), provider=provider)
         opened[role] = known[content]
     models = {role: opened[role] for role in files}
-    _check_signatures(models)
+    check_signatures(models)
     tokenizer = _tokenizer([file.path for file in files.values()])
     encoder = Encoder(rows, models[VERSION].inputs(), tokenizer, plan)
     return Opened(files, models, encoder, tokenizer)
@@ -119,12 +119,13 @@ def open_pair(child: Path, parent: Path | None, rows: Rows, threads: int) -> tup
     original = None if parent is None else Model(parent, threads, what=_WHAT[PARENT])
     model = Model(child, threads, what="The model" if parent is None else "The compressed model")
     if original is not None:
-        _check_signatures({VERSION: model, PARENT: original})
+        check_signatures({VERSION: model, PARENT: original})
     tokenizer = _tokenizer([child] if parent is None else [child, parent])
     return model, original, Encoder(rows, model.inputs(), tokenizer)
 
 
-def _check_signatures(models: Mapping[str, Model]) -> None:
+def check_signatures(models: Mapping[str, Model]) -> None:
+    """All take and give the same; raises OutputRefused where child and parent do not, DataError (models_differ)."""
     version = models[VERSION]
     for role, model in models.items():
         if role == PARENT and model.signature != version.signature:

@@ -2,19 +2,16 @@
 
 Rules:
 - the parent is inspected before it is parsed; it is never changed;
-- an output counts only after it loads, takes and gives what the parent does, runs on real rows, differs and is smaller (unless
-  no step of the recipe is there to save bytes);
+- an output counts only after it loads, takes and gives what the parent does, runs on real rows (where there are none, on generated
+  inputs, and the evidence says so), differs and is smaller (unless no step of the recipe is there to save bytes);
 - the same parent, recipe and seed give the same bytes; what is measured is kept apart from what is made;
-- an output folder appears whole, by a rename, or not at all.
+- an output appears whole or not at all (`placing`).
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -23,21 +20,26 @@ import onnx
 
 from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, shown
-from compression_engine.data import read_rows
+from compression_engine.data import Rows, read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
-from compression_engine.errors import DataError, EngineError, OutputRefused, RecipeError
+from compression_engine.errors import DataError, OutputRefused, RecipeError
 from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
+from compression_engine.facts import Facts
 from compression_engine.formats import onnx_io
 from compression_engine.limits import limits
-from compression_engine.methods.report import Report
-from compression_engine.opening import TOKENIZER_NAME, model_files, other_records
+from compression_engine.map_making import map_of_child
+from compression_engine.methods.report import Report, Stored
+from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
+from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
+from compression_engine.quantization_map import in_file
 from compression_engine.recipe import Recipe, Step
-from compression_engine.result import RESULT_NAME, Result
+from compression_engine.result import Evidence, Result
+from compression_engine.structure_check import check_structure
 
 _NAMED_MOST = 3
 
@@ -48,14 +50,16 @@ class Made:
 
     model: onnx.ModelProto
     steps: list[dict[str, JSON]]
+    marks: list[Stored]
+    """The quantisation map: see `map_making`."""
 
 
 def compress(
     parent: Path,
     recipe: Recipe,
     *,
-    evaluation: Path | None,
     output_folder: Path,
+    evaluation: Path | None = None,
     calibration: Path | None = None,
     incumbent: Path | None = None,
     first: Path | None = None,
@@ -64,58 +68,98 @@ def compress(
     settings: Settings | None = None,
     progress: Progress = silent,
 ) -> Result:
-    """Makes the child of `parent` by `recipe` in `output_folder` (weights and RESULT.json) and measures it.
+    """Makes the child of `parent` by `recipe` at `output_folder` and measures it.
 
-    `parent` is an ONNX file or a folder with model.onnx; `evaluation` (needed) and `calibration` are files of rows, see
-    `data`; `incumbent` and `first` are models that the child is compared with beside its parent. Raises EngineError with a
-    stable code; then no output folder exists.
+    `output_folder` gets weights and RESULT.json, or is itself a path that ends in .onnx (see `placing`). `parent` is an ONNX
+    file or a folder with model.onnx; `evaluation` and `calibration` are files of rows, see `data`: without the first the child is
+    run on generated inputs (`structure_check`). `incumbent` and `first` are models that the child is compared with beside its
+    parent. Raises EngineError with a stable code; then there is no output.
     """
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
-    given = _needed(evaluation)
+    _check_rows_needed(evaluation, beside, incumbent, first)
     progress("read", 0, 1, "reading the parent")
-    rows, material = read_rows(given, plan), calibration_rows(recipe, calibration, plan, parent)
-    extra = material.rows if material else read_rows(calibration) if calibration else None
+    rows, material = _rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
+    extra = material.rows if material else _rows(calibration)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    with new_folder(output_folder) as folder:
-        path = folder / loaded.path.name
+    with place(output_folder, loaded.path.name) as given:
         made = make(loaded, recipe, progress, material)
-        limits().count(path, made.model.ByteSize())
-        digest = onnx_io.save(made.model, path)
-        _check_smaller(recipe, path.stat().st_size, loaded.size_bytes)
-        files = model_files({VERSION: path, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
+        limits().count(given.weights, made.model.ByteSize())
+        digest = onnx_io.save(made.model, given.weights)
+        _check_smaller(recipe, given.weights.stat().st_size, loaded.size_bytes)
+        files = model_files({VERSION: given.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
         # what a step looked at was seen, whether whoever asks says so or not
         seen = [*beside.seen, *([calibration] if material is not None and calibration is not None else [])]
         known = replace(beside, seen=seen, run_cpu_seconds=time.process_time())
-        judged = judge(files, rows, plan, known, settings, progress)
+        found = _judge(files, rows, extra, plan, known, settings, progress)
         result = Result(
             command="compress",
             seed=settings.seed,
             environment=environment(settings.threads, provider=settings.provider),
-            outputs=[_file_record(path, digest) | {"role": "weights"}],
+            outputs=[_file_record(given.weights, digest) | {"role": "weights"}],
             parent=_parent_record(loaded),
             others=other_records(files),
             recipe=recipe,
-            data=judged.data(extra),
-            evidence=judged.evidence,
+            data=found.data,
+            evidence=found.evidence,
             plan=plan,
-            outputs_file=judged.outputs_file,
+            outputs_file=found.outputs_file,
             steps=made.steps,
             tensors=onnx_io.tensor_digests(made.model),
             graph_digest=onnx_io.graph_digest(made.model),
             folder=output_folder,
         )
         progress("write", 0, 1, "writing the result")
-        (folder / RESULT_NAME).write_bytes(result.canonical())
+        given.result.write_bytes(result.canonical())
     progress("write", 1, 1, "done")
     return result
 
 
-def _needed(evaluation: Path | None) -> Path:
-    if evaluation is None:
-        hint = "Give evaluation rows: an output counts only after it ran on real inputs."
-        raise DataError("data_missing", "There are no rows to run the compressed model on.", hint)
-    return evaluation
+@dataclass(frozen=True)
+class _Found:
+    """What a result says of the child beside how it was made."""
+
+    evidence: list[Evidence]
+    data: list[dict[str, JSON]]
+    outputs_file: dict[str, JSON] | None = None
+
+
+def _judge(
+    files: Mapping[str, ModelFile],
+    rows: Rows | None,
+    calibration: Rows | None,
+    plan: Plan | None,
+    beside: Beside,
+    settings: Settings,
+    progress: Progress,
+) -> _Found:
+    """Measures the child on rows; without any, runs it on generated inputs."""
+    if rows is None:
+        data = [] if calibration is None else [calibration.record("calibration")]
+        return _Found(check_structure(files, settings, progress), data)
+    judged = judge(files, rows, plan, beside, settings, progress)
+    return _Found(judged.evidence, judged.data(calibration), judged.outputs_file)
+
+
+def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:
+    return None if path is None else read_rows(path, plan)
+
+
+def _check_rows_needed(evaluation: Path | None, beside: Beside, incumbent: Path | None, first: Path | None) -> None:
+    """Without evaluation rows nothing is measured that is asked for beside the child."""
+    asked = {
+        "--incumbent": incumbent,
+        "--first": first,
+        "--out-of-distribution": beside.out_of_distribution,
+        "--outputs": beside.outputs,
+        "--work": beside.work,
+        "--price-sheet": beside.price_sheet,
+        "--seen": beside.seen or None,
+    }
+    given = [name for name, value in asked.items() if value is not None]
+    if evaluation is None and given:
+        message = f"{given[0]} needs evaluation rows, there are none."
+        raise DataError("data_missing", message, f"Give evaluation rows, or leave out {', '.join(given)}.")
 
 
 def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, parent: Path) -> Calibration | None:
@@ -134,12 +178,24 @@ def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, paren
     return read(path, plan, onnx_io.weights_file(parent).parent / TOKENIZER_NAME)
 
 
-def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress, calibration: Calibration | None = None) -> Made:
-    """Applies the steps of a recipe to a model in memory; raises RecipeError (recipe_does_not_fit, nothing_to_compress)."""
+def make(
+    loaded: onnx_io.Loaded,
+    recipe: Recipe,
+    progress: Progress,
+    calibration: Calibration | None = None,
+    *,
+    licence: str | None = None,
+    written_by: str = ENGINE_VERSION,
+) -> Made:
+    """Applies the steps of a recipe to a model in memory, and writes into it what it is (see `facts`).
+
+    Raises RecipeError (recipe_does_not_fit, nothing_to_compress).
+    """
     model = onnx.ModelProto()
     model.CopyFrom(loaded.model)
     onnx_io.prepare(model)
     steps: list[dict[str, JSON]] = []
+    marks: list[Stored] = []
     for number, step in enumerate(recipe.steps, start=1):
         if loaded.inspection.format not in step.spec.formats:
             formats = ", ".join(step.spec.formats)
@@ -151,29 +207,13 @@ def make(loaded: onnx_io.Loaded, recipe: Recipe, progress: Progress, calibration
         if not report.changed:
             raise _nothing_to_do(number, step, report)
         steps.append({"changed": report.changed, "left": report.left, "method": step.method})
-    facts = {
-        "pressmark.engine_version": ENGINE_VERSION,
-        "pressmark.parent_digest": loaded.digest,
-        "pressmark.recipe_digest": recipe.digest(),
-    }
-    onnx_io.write_facts(model, facts)
-    return Made(model, steps)
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to write in that becomes `target` at the end, or vanishes when anything goes wrong."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise EngineError("output_exists", f"{target} exists already.", "Give a new folder, or an empty one.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.parent / f".{target.name}.partial-{os.getpid()}"
-    folder.mkdir()
-    try:
-        yield folder
-        folder.rename(target)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        marks += report.marks
+    marks = map_of_child(model, marks)
+    used = calibration if any(step.needs_calibration for step in recipe.steps) else None
+    calibrated = None if used is None else used.rows.digest
+    known = Facts(loaded.digest, recipe.digest(), calibrated, licence, in_file(marks), written_by)
+    onnx_io.write_facts(model, known)
+    return Made(model, steps, marks)
 
 
 def _check_smaller(recipe: Recipe, size_bytes: int, parent_size_bytes: int) -> None:

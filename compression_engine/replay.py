@@ -9,7 +9,8 @@ from compression_engine.canonical import JSON, canonical
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
-from compression_engine.pipeline import calibration_rows, make, new_folder
+from compression_engine.pipeline import calibration_rows, make
+from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe
@@ -24,7 +25,7 @@ def replay(
     calibration: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Writes the weights into `output_folder` and returns their digest if it is the recorded one.
+    """Writes the weights into `output_folder` (or as it, where it ends in .onnx); returns their digest if it is the recorded one.
 
     `calibration` are the rows that the recipe's steps looked at, where some did. Raises EngineError: replay_parent_differs,
     replay_data_differs, or replay_differs with the tensor that differs; then nothing is written.
@@ -41,9 +42,9 @@ def replay(
     recipe = Recipe.parse(canonical(document["recipe"]))
     recorded = document["outputs"][0]
     material = _calibration(document, recipe, calibration, parent)
-    with new_folder(output_folder) as folder:
+    with place(output_folder, recorded["path"], with_result=False) as given:
         made = make(loaded, recipe, progress, material)
-        digest = onnx_io.save(made.model, folder / recorded["path"])
+        digest = onnx_io.save(made.model, given.weights)
         if digest != recorded["digest"]:
             raise _differs(document, onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
     return digest

@@ -40,6 +40,15 @@ OPTIMISATIONS = {
 """How much of the graph onnxruntime rewrites when it opens a model."""
 
 
+@dataclass(frozen=True)
+class Declared:
+    """An input as the runtime declares it: name, type (`tensor(float)`), sizes (a number, a name, or None where free)."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
 class Model:
     """An opened model; EngineError output_does_not_load, output_does_not_run or provider_missing where that fails."""
 
@@ -80,6 +89,10 @@ class Model:
         entries = [*self._session.get_inputs(), *self._session.get_outputs()]
         return [(entry.name, entry.type, tuple(entry.shape)) for entry in entries]
 
+    def declared(self) -> list[Declared]:
+        """What the model takes, of any type."""
+        return [Declared(entry.name, entry.type, tuple(entry.shape or ())) for entry in self._session.get_inputs()]
+
     def inputs(self) -> list[ModelInput]:
         """What the model takes; raises DataError for types that rows cannot be made of."""
         found = []
@@ -100,6 +113,10 @@ class Model:
 
     def run(self, feed: Feed) -> list[Array]:
         """The outputs for one batch, in the model's order; EngineError output_does_not_run or batch_does_not_end."""
+        return [np.asarray(output) for output in self.run_any(feed)]
+
+    def run_any(self, feed: Feed) -> list[Any]:
+        """As `run`, with sequences and maps as lists and dicts."""
         options, seconds = onnxruntime.RunOptions(), limits().seconds_per_batch
         batch_watch.begin(options, seconds)
         try:
@@ -111,7 +128,7 @@ class Model:
             raise EngineError("output_does_not_run", f"{self.what} fails on a batch: {_short(error)}.", hint) from error
         finally:
             batch_watch.end()
-        return [np.asarray(output) for output in outputs]
+        return list(outputs)
 
     def _endless(self, seconds: int) -> EngineError:
         loops = " It has the operator Loop, which ends when the model says so." if _has_loop(self.path) else ""

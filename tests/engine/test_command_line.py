@@ -122,7 +122,8 @@ def test_refusals_keep_their_codes(mlp_folder: Path, tmp_path: Path) -> None:
     cases: list[tuple[list[object], str]] = [
         (["--recipe", bad, "--evaluation", rows], "recipe_invalid"),
         (["--recipe", "nothing", "--evaluation", rows], "not_found"),
-        (["--recipe", "faster-int8"], "data_missing"),
+        (["--recipe", "smallest-4-bit"], "data_missing"),
+        (["--recipe", "faster-int8", "--incumbent", mlp_folder], "data_missing"),
         (["--recipe", "faster-int8", "--evaluation", tmp_path / "none"], "data_missing"),
     ]
     for arguments, expected in cases:

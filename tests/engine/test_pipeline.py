@@ -103,13 +103,6 @@ def test_the_parent_is_not_changed(mlp_folder: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in mlp_folder.iterdir()} == before
 
 
-def test_without_rows_there_is_no_output(mlp_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError) as refused:
-        compress(mlp_folder, WEIGHTS, evaluation=None, output_folder=tmp_path / "out")
-    assert refused.value.code == "data_missing"
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_model_without_large_weights_has_nothing_to_compress(tmp_path: Path) -> None:
     ports = ({"x": (TensorProto.FLOAT, ["n", 64])}, {"y": (TensorProto.FLOAT, ["n", 64])})
     nets.save(nets.model([helper.make_node("Relu", ["x"], ["y"])], {}, *ports), tmp_path / "parent")

@@ -1,0 +1,225 @@
+"""Whether a child may count where there are no evaluation rows: it loads, takes and gives what its parent does, and runs beside it.
+
+Rules:
+- both run on generated inputs (see `generated_inputs`), at the first sizes that the parent takes, and at two others where it takes
+  them; a recurrent model hands its state on to itself;
+- a model whose parent takes no inputs that we can think of is refused: rows are needed then (data_missing);
+- a model that does not fit into the memory at hand is not run: the evidence then says `structure-checked`, and no more;
+- the evidence is of the kind `structure`, with metrics of its own names: nobody can mistake it for fidelity on real rows.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from compression_engine.canonical import JSON
+from compression_engine.data import Feed
+from compression_engine.environment import environment
+from compression_engine.errors import DataError, EngineError, OutputRefused
+from compression_engine.evaluation import Settings
+from compression_engine.formats import onnx_io
+from compression_engine.formats.onnx_inputs import bounds
+from compression_engine.generated_agreement import Agreement, differing, held
+from compression_engine.generated_inputs import Inputs, Proposal, is_state, proposals
+from compression_engine.measure import size
+from compression_engine.opening import ModelFile, check_signatures
+from compression_engine.outputs import PARENT, VERSION
+from compression_engine.progress import Progress
+from compression_engine.result import Evidence, Measurement
+from compression_engine.runtime import Model
+
+RAN, NOT_RUN = "run-on-generated-inputs", "structure-checked"
+"""What the environment of the evidence says under `checked`."""
+_FEEDS, _OTHER_SIZES = 4, 2
+_STEPS = 4
+_MEMORY = Path("/proc/meminfo")
+_GROUP_LIMIT, _GROUP_USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_COPIES = 2.5
+"""How many times a model's weights a runtime may hold while it opens it: the file, the weights, and their packed form."""
+
+
+def check_structure(files: Mapping[str, ModelFile], settings: Settings, progress: Progress) -> list[Evidence]:
+    """Runs child and parent (roles of `outputs`) on generated inputs and gives evidence of kinds `size` and `structure`.
+
+    Raises EngineError: data_missing, output_does_not_load, output_does_not_run, OutputRefused (output_not_finite).
+    """
+    progress("check", 0, 1, "opening the models")
+    child, parent = files[VERSION], files[PARENT]
+    if _fits(parent):
+        checked, found = RAN, _run(child.path, parent.path, settings, progress)
+    else:
+        checked, found = NOT_RUN, _look(child.path, parent.path)
+    progress("check", 1, 1, "the model may count" if checked == RAN else "the model is too large to be run here")
+    return [_evidence("size", size.METHOD, size.measure_size(child.size_bytes, parent.size_bytes), settings),
+            _evidence("structure", "generated_inputs", found, settings, checked)]  # fmt: skip
+
+
+def _run(child: Path, parent: Path, settings: Settings, progress: Progress) -> list[Measurement]:
+    original = Model(parent, settings.threads, what="The original", provider=settings.provider)
+    version = Model(child, settings.threads, what="The compressed model", provider=settings.provider)
+    check_signatures({VERSION: version, PARENT: original})
+    asked = _Asked(original, Inputs(original.declared(), bounds(_graph_of(parent)), settings.seed), progress)
+    first = asked.first()
+    names = original.output_names
+    agreement = Agreement(differing(names, original.run_any(first), original.run_any(first)))
+    for number, feed in enumerate(asked.feeds(), start=1):
+        progress("check", 0, 1, f"generated inputs {number}")
+        for ours, theirs in _along(version, original, feed):
+            agreement.add(names, ours, theirs)
+    return agreement.figures()
+
+
+def _graph_of(path: Path) -> onnx.ModelProto:
+    return onnx.load_model(str(path), load_external_data=False)
+
+
+@dataclass
+class _Asked:
+    """Finds inputs that a model takes."""
+
+    model: Model
+    inputs: Inputs
+    progress: Progress
+    chosen: Proposal | None = None
+
+    def first(self) -> Feed:
+        """The first inputs that the model answers with anything; raises DataError (data_missing)."""
+        missing = self.inputs.missing()
+        if missing is not None:
+            message = f"The input {missing.name!r} is a {missing.type}: nothing can be generated for it."
+            raise DataError("data_missing", message, "Give evaluation rows, or export the model to take tensors.")
+        refused, tried = "", 0
+        for proposal in proposals():
+            tried += 1
+            if tried > 1 and not self._is_worth_trying(proposal):
+                continue
+            feed, said = self._try(proposal, 0)
+            if feed is not None:
+                self.chosen = proposal
+                return feed
+            refused = refused or said
+        hint = "Give evaluation rows: inputs of the model that it really gets."
+        message = f"The original takes none of the inputs that were generated for it. On the first: {refused}"
+        raise DataError("data_missing", message, hint)
+
+    def feeds(self) -> Iterator[Feed]:
+        """Several inputs of the sizes that were found first, then some of other sizes."""
+        assert self.chosen is not None
+        for number in range(_FEEDS):
+            feed, _ = self._try(self.chosen, number)
+            if feed is not None:
+                yield feed
+        others = 0
+        if not self.inputs.has_free_sizes():
+            return
+        for proposal in proposals():
+            near = proposal.integers == self.chosen.integers and proposal.size <= max(4 * self.chosen.size, 64)
+            if proposal.size == self.chosen.size or not near:
+                continue
+            feed, _ = self._try(proposal, _FEEDS)
+            if feed is not None:
+                yield feed
+                others += 1
+            if others == _OTHER_SIZES:
+                return
+
+    def _is_worth_trying(self, proposal: Proposal) -> bool:
+        """Whether a proposal can differ from the first one."""
+        return self.inputs.has_free_sizes() or proposal.integers != "drawn"
+
+    def _try(self, proposal: Proposal, number: int) -> tuple[Feed | None, str]:
+        feed = self.inputs.feed(proposal, number)
+        if feed is None:
+            return None, "they would be too large."
+        try:
+            return (feed, "") if held(self.model.run_any(feed)) else (None, "it answers with nothing.")
+        except EngineError as error:
+            if error.code != "output_does_not_run":
+                raise
+            return None, error.message
+
+
+def _along(version: Model, original: Model, feed: Feed) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Both answers; where a model has states, along a few steps in which each hands on its own."""
+    ours, theirs = version.run_any(feed), original.run_any(feed)
+    yield ours, theirs
+    states = _states(original, feed, theirs)
+    mine, others = dict(feed), dict(feed)
+    for _ in range(_STEPS - 1 if states else 0):
+        mine |= {name: ours[index] for name, index in states.items()}
+        others |= {name: theirs[index] for name, index in states.items()}
+        ours, theirs = version.run_any(mine), original.run_any(others)
+        yield ours, theirs
+
+
+def _states(model: Model, feed: Feed, answered: list[Any]) -> dict[str, int]:
+    """Which output goes back into which input: of the same form and type, in order; none unless every state has its own."""
+    wanted = [entry.name for entry in model.declared() if is_state(entry)]
+    found: dict[str, int] = {}
+    for name in wanted:
+        for index, output in enumerate(answered):
+            fits = getattr(output, "shape", None) == feed[name].shape and output.dtype == feed[name].dtype
+            if fits and feed[name].size and index not in found.values():
+                found[name] = index
+                break
+    return found if len(found) == len(wanted) else {}
+
+
+def _look(child: Path, parent: Path) -> list[Measurement]:
+    """Without running: the child can be read, is a valid graph, and has the parent's inputs and outputs."""
+    ours, theirs = onnx_io.inspect_model(child), onnx_io.inspect_model(parent)
+    if (ours.inputs, ours.outputs) != (theirs.inputs, theirs.outputs):
+        hint = "This is a fault of the method: report it with the recipe."
+        raise OutputRefused("output_does_not_run", "Inputs or outputs differ from the original's.", hint)
+    try:
+        onnx.checker.check_model(str(child))
+    except onnx.checker.ValidationError as error:
+        first = str(error).strip().splitlines()[0]
+        raise OutputRefused(
+            "output_does_not_load", f"The compressed model is no valid graph: {first}.", "Report it."
+        ) from error
+    reason = "the model does not fit into the memory at hand"
+    plain = f"It was NOT run, because {reason}: only its structure was checked."
+    return [Measurement("generated_runs", None, "count", 0, plain, reason=reason)]
+
+
+def _evidence(
+    kind: str, method: str, found: list[Measurement], settings: Settings, checked: str | None = None
+) -> Evidence:
+    facts: list[dict[str, JSON]] = environment(settings.threads, provider=settings.provider)
+    if checked is not None:
+        facts = sorted([*facts, {"name": "checked", "value": checked}], key=lambda fact: str(fact["name"]))
+    return Evidence(kind, method, settings.seed if checked is not None else None, facts, found)
+
+
+def _fits(file: ModelFile) -> bool:
+    return file.size_bytes * _COPIES * 2 <= _memory_at_hand_bytes()
+
+
+def _memory_at_hand_bytes() -> float:
+    """What this process may still take: of the machine, of its group, of its own limit."""
+    found: list[float] = [float("inf")]
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if soft != resource.RLIM_INFINITY:
+        found.append(soft - _pages_bytes())
+    if _MEMORY.is_file():
+        lines = dict(line.split(":", 1) for line in _MEMORY.read_text(encoding="ascii").splitlines() if ":" in line)
+        found.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    if _GROUP_LIMIT.is_file() and _GROUP_USED.is_file():
+        limit = _GROUP_LIMIT.read_text(encoding="ascii").strip()
+        if limit.isdigit():
+            found.append(int(limit) - int(_GROUP_USED.read_text(encoding="ascii")))
+    return min(found)
+
+
+def _pages_bytes() -> int:
+    """Address space that is in use."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") if pages.is_file() else 0
