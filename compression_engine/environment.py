@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compression_engine.canonical import JSON
 
-ENGINE_VERSION = "0.3.0"
+ENGINE_VERSION = "0.4.0"
 """Changes whenever the same recipe could give other bytes or a figure could be computed in another way."""
 
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -97,6 +97,10 @@ class Result:
     evidence: Sequence[Evidence] = ()
     steps: Sequence[dict[str, JSON]] = ()
     tensors: Sequence[dict[str, JSON]] = ()
+    quantization_map: Sequence[dict[str, JSON]] | None = None
+    """What is stored or rounded how, tensor by tensor (see `quantization_map`); None where nothing was made."""
+    licence: str | None = None
+    """The licence expression that the caller stated of the parent; it stands in the output."""
     graph_digest: str | None = None
     others: Sequence[dict[str, JSON]] = ()
     plan: Plan | None = None
@@ -112,12 +116,14 @@ class Result:
             "environment": list(self.environment),
             "evidence": [evidence.entry() for evidence in self.evidence],
             "graph_digest": self.graph_digest,
+            "licence": self.licence,
             "others": list(self.others),
             "outputs": list(self.outputs),
             "outputs_file": self.outputs_file,
             "parent": self.parent,
             "plan": None if self.plan is None else self.plan.document(),
             "plan_digest": None if self.plan is None else self.plan.digest(),
+            "quantization_map": None if self.quantization_map is None else list(self.quantization_map),
             "recipe": None if self.recipe is None else self.recipe.document(),
             "recipe_digest": None if self.recipe is None else self.recipe.digest(),
             "seed": self.seed,

@@ -4,7 +4,7 @@ Rules:
 - a file is inspected before it is parsed; external data is read from listed siblings that are plain files, never links;
 - a model is at most 2 GB, the limit of one protobuf file (external_data_not_yet);
 - operator set 13 is the oldest that is worked on; older models are converted, checked, and later compared by running;
-- written metadata are facts only: digests of parent and recipe, version of the engine.
+- written metadata are facts only (see `facts`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import onnx
 
 from compression_engine.canonical import JSON, digest_of, digest_of_stream
 from compression_engine.errors import EngineError, FileRefused, OutputRefused
+from compression_engine.facts import Facts
 from compression_engine.inspect import Inspection, inspect_file
 
 OLDEST_OPSET = 13
@@ -98,12 +99,12 @@ def default_opset(model: onnx.ModelProto) -> int:
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
-def write_facts(model: onnx.ModelProto, facts: dict[str, str]) -> None:
-    """Puts facts into the model's metadata, replacing those of an earlier step and keeping all others."""
-    kept = {entry.key: entry.value for entry in model.metadata_props} | facts
+def write_facts(model: onnx.ModelProto, facts: Facts) -> None:
+    """Puts facts into the model's metadata, in the place of those of earlier compressions, and keeps what is not ours."""
+    written = facts.beside({entry.key: entry.value for entry in model.metadata_props})
     del model.metadata_props[:]
-    for key in sorted(kept):
-        model.metadata_props.add(key=key, value=kept[key])
+    for key, value in written.items():
+        model.metadata_props.add(key=key, value=value)
 
 
 def save(model: onnx.ModelProto, path: Path) -> str:
