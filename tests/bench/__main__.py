@@ -1,4 +1,4 @@
-"""`python -m tests.bench NAME [--quick] [--json]`: runs a benchmark; exit 1 if a row does not hold its target."""
+"""`python -m tests.bench NAME [--quick] [--only PART] [--json]`: runs a benchmark; exit 1 if a row does not hold its target."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "quantization": quantization.run,
 }
 
+PARTED: dict[str, Callable[[bool, str], list[Row]]] = {"quantization": quantization.run}
+"""Benchmarks of which one part can be run alone."""
+PARTS = {"quantization": tuple(quantization.PARTS)}
+
 
 def main() -> int:
     """The command line."""
@@ -24,8 +28,14 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows; the figures say how many")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", metavar="PART", help="; ".join(f"{name}: {', '.join(PARTS[name])}" for name in PARTS))
     options = parser.parse_args()
-    rows = BENCHMARKS[options.name](options.quick)
+    if options.only is not None and options.only not in PARTS.get(options.name, ()):
+        parser.error(
+            f"{options.name} has no part {options.only}: {', '.join(PARTS.get(options.name, ())) or 'it has none'}"
+        )
+    alone = options.only is not None
+    rows = PARTED[options.name](options.quick, options.only) if alone else BENCHMARKS[options.name](options.quick)
     print(json.dumps([row.document() for row in rows], indent=1) if options.json else table(rows))
     return 1 if any(row.holds is False for row in rows) else 0
 

@@ -1,0 +1,48 @@
+"""Weights stored small on a recurrent voice detector, whose own state is carried from frame to frame.
+
+Whole sequences are judged, since frames judged one by one hide drift. The file for one sampling rate binds; the default file,
+with a network for each rate in the branches of an If, is reported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from tests.bench.harness import Row, at_least, reported
+from tests.bench.quantization_beside import Beside, beside
+from tests.bench.quantization_material import Material
+
+_RECIPE = "smaller-same-speed"
+
+
+def rows(material: Material) -> list[Row]:
+    """Size and decisions of both files."""
+    folder = material.sample("silero")
+    found, whole = beside(material, folder, _RECIPE), _default_file(material, folder)
+    name, what = "detector", "voice detector, whole sequences"
+    return [
+        at_least(f"{name}.size_ratio", f"{what}: quantize_weights, times smaller", found.size_ratio, 3.3, "ratio", 1),
+        at_least(f"{name}.decisions", f"{what}: quantize_weights, decisions equal", found.equal, 0.99, "share", found.rows),
+        reported(f"{name}.largest", f"{what}: quantize_weights, largest difference", found.largest, "output", found.rows),
+        reported(f"{name}.default.size_ratio", "voice detector, default file: times smaller", whole.size_ratio, "ratio", 1),
+        reported(f"{name}.default.decisions", "voice detector, default file: decisions equal", whole.equal, "share", whole.rows),
+    ]  # fmt: skip
+
+
+def _default_file(material: Material, folder: Path) -> Beside:
+    """The file with both sampling rates in the branches of an If; the rate is fixed, since no row of data can give it."""
+    import silero_vad
+
+    model = onnx.load(str(Path(silero_vad.__file__).parent / "data" / "silero_vad.onnx"))
+    rate = next(entry for entry in model.graph.input if entry.name == "sr")
+    model.graph.input.remove(rate)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(16_000, dtype=np.int64), "sr"))
+    target = material.folder / "silero-default"
+    target.mkdir()
+    for name in ("plan.json", "calibration.npz", "evaluation.npz"):
+        (target / name).symlink_to(folder / name)
+    onnx.save(model, str(target / "model.onnx"))
+    return beside(material, target, _RECIPE)

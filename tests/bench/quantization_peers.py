@@ -1,0 +1,95 @@
+"""Models made by the peers' stock recipes, each in a process of its own; what a peer cannot do is told as its own failure.
+
+onnxruntime's quantiser is run by this Python. NNCF and Olive are run by the one of `make peers` (`.venv-peers`), or by the one that
+PRESSMARK_PEERS_PYTHON names; where there is none, every figure of theirs is a row that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from compression_engine.data import Encoder
+from tests.bench import peer_models
+from tests.bench.harness import Row, not_measured
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SECONDS = 1200
+_TOLD_MOST = 160
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer's stock recipe: what it is called in the table, which package makes it, whether it looks at calibration rows."""
+
+    name: str
+    what: str
+    package: str = "onnxruntime"
+    calibrated: bool = False
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("ort_default", "onnxruntime dynamic"),
+        Peer("ort_per_channel", "onnxruntime dynamic per channel"),
+        Peer("ort_static", "onnxruntime static", calibrated=True),
+        Peer("nncf_weights", "NNCF int8 weights", "nncf"),
+        Peer("nncf_four_bits", "NNCF int4 weights, blocks of 64", "nncf"),
+        Peer("nncf_static", "NNCF static", "nncf", calibrated=True),
+        Peer("nncf_transformer", "NNCF static, transformer", "nncf", calibrated=True),
+        Peer("olive_rtn", "Olive 4-bit round-to-nearest", "olive"),
+        Peer("olive_rtn_32", "Olive 4-bit round-to-nearest, blocks of 32", "olive"),
+    )
+}
+
+
+def make(peer: Peer, parent: Path, target: Path, feeds: Path | None = None) -> str | None:
+    """Writes the peer's model of `parent` to `target`; the reason why there is none, or None. `feeds`: see `write_feeds`."""
+    python = sys.executable if peer.package == "onnxruntime" else _python_with(peer.package)
+    if python is None:
+        return f"{peer.package} is not installed here; `make peers` does it"
+    command = [python, "-P", peer_models.__file__, peer.name, str(parent), str(target)]
+    command += [str(feeds)] if peer.calibrated and feeds is not None else []
+    try:
+        # one thread, as for ours; a peer must not reach for a hub
+        surroundings = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "OLIVE_DISABLE_TELEMETRY": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"it was not done after {_SECONDS} seconds"
+    if done.returncode == 0 and target.is_file():
+        return None
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"it ended with {done.returncode}"]
+    return f"it makes no model: {lines[-1][:_TOLD_MOST]}"
+
+
+def missing_row(row_id: str, what: str, reason: str) -> Row:
+    """A peer's figure that could not be had, and why."""
+    return not_measured(row_id, what, "-", reason)
+
+
+def write_feeds(path: Path, encoder: Encoder, most: int) -> Path:
+    """Writes what a model is fed for the first `most` rows, one row a feed, for peers that calibrate."""
+    arrays = {
+        f"{row:04d}/{name}": array
+        for row in range(min(most, len(encoder.rows)))
+        for name, array in encoder.batch([row]).items()
+    }
+    np.savez(path, allow_pickle=False, **arrays)
+    return path
+
+
+def _python_with(package: str) -> str | None:
+    """The Python that has a peer, or None: the one that is named, that of `make peers`, this one."""
+    named = os.environ.get("PRESSMARK_PEERS_PYTHON")
+    candidates = [named] if named else [str(_ROOT / ".venv-peers" / "bin" / "python"), sys.executable]
+    probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
+    for candidate in candidates:
+        if Path(candidate).is_file() and subprocess.run([candidate, "-c", probe], capture_output=True).returncode == 0:
+            return candidate
+    return None
