@@ -14,19 +14,20 @@ Source of the formats: IEEE 754-2019 (binary16); Kalamkar et al., "A study of BF
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from compression_engine.formats.numbers import Array, InFile, Target, block_numbers, boxes, opened
 from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, uses
+from compression_engine.formats.parked import numbers_of, tensor_of
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report, Stored
-from compression_engine.methods.rounding import finite
-from compression_engine.methods.weights import Weight
-from compression_engine.progress import Progress
+from compression_engine.methods.rounding import not_finite
+from compression_engine.methods.weights import Weight, bytes_of
+from compression_engine.progress import ByBytes, Progress, Told
 from compression_engine.recipe import Value, integer_of
 
 _HALF_MOST = 65504.0
@@ -42,18 +43,19 @@ def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, 
     weights = [weight for weight in _large(model, min_elements) if weight.tensor.name not in spared]
     replaceable = {value.name for graph in graphs_of(model.graph) for value in graph.input}
     given = {value.name for graph in graphs_of(model.graph) for value in graph.output}
-    for done, weight in enumerate(weights):
+    counted = ByBytes(progress, "compress", bytes_of(weights))
+    for weight in weights:
         name = weight.tensor.name
-        progress("compress", done, len(weights), name)
+        counted.begin(name)
         reason = _reason(weight, kind, replaceable, given)
         if reason is not None:
             report.leave(name, reason)
             continue
-        stored = _store(weight, kind, names, edits)
+        stored = _store(weight, kind, names, edits, counted.told)
         where = "expanded when its rows are looked up" if _is_looked_up(weight) else "expanded when the model is loaded"
         report.change(name, f"{kind}, {where}", stored)
     edits.make(model)
-    progress("compress", len(weights), len(weights), "all weights stored")
+    counted.end("all weights stored")
 
 
 def _large(model: onnx.ModelProto, min_elements: int) -> list[Weight]:
@@ -75,7 +77,7 @@ def _reason(weight: Weight, kind: str, replaceable: set[str], given: set[str]) -
         return "the caller may replace it"
     if tensor.name in given:
         return "it is an output of the model"
-    if kind == "float16" and float(np.abs(finite(weight)).max(initial=0)) > _HALF_MOST:
+    if kind == "float16" and _largest(tensor) > _HALF_MOST:
         return "it holds a number that float16 cannot; bfloat16 can"
     return None
 
@@ -84,10 +86,9 @@ def _is_looked_up(weight: Weight) -> bool:
     return bool(weight.uses) and weight.is_embedding
 
 
-def _store(weight: Weight, kind: str, names: Names, edits: Edits) -> Stored:
+def _store(weight: Weight, kind: str, names: Names, edits: Edits, told: Told) -> Stored:
     name, stored = weight.tensor.name, names.new(weight.tensor.name, kind)
-    array = finite(weight)
-    weight.tensor.CopyFrom(_tensor(array, kind, stored))
+    weight.tensor.CopyFrom(_shortened(weight.tensor, kind, stored, told))
     mark = Stored.of(name, dtype=kind, scheme="float", granularity="tensor", values=weight.tensor)
     if not _is_looked_up(weight):
         cast = helper.make_node("Cast", [stored], [name], name=names.new(name, "cast"), to=TensorProto.FLOAT)
@@ -103,10 +104,36 @@ def _store(weight: Weight, kind: str, names: Names, edits: Edits) -> Stored:
     return mark
 
 
-def _tensor(array: NDArray[Any], kind: str, name: str) -> TensorProto:
-    if kind == "float16":
-        return numpy_helper.from_array(array.astype(np.float16), name)
-    bits = np.ascontiguousarray(array, dtype="<f4").view("<u4").astype(np.uint64)
+def _largest(tensor: TensorProto) -> float:
+    """The largest magnitude, found block by block; raises FileRefused where one is no number."""
+    numbers, largest = numbers_of(tensor), 0.0
+    with opened(numbers) as given:
+        for box in boxes(numbers.shape, block_numbers(numbers.dtype)):
+            found = float(np.abs(given.part(box)).max(initial=0))
+            if not math.isfinite(found):
+                raise not_finite(tensor.name)
+            largest = max(largest, found)
+    return largest
+
+
+def _shortened(tensor: TensorProto, kind: str, name: str, told: Told) -> TensorProto:
+    """The tensor in 16 bits, block by block, where the numbers of the other lie: in memory, or in a file."""
+    numbers = numbers_of(tensor)
+    half = kind == "float16"
+    target = Target(numbers.shape, np.float16 if half else np.uint16, in_file=isinstance(numbers, InFile))
+    with opened(numbers) as given:
+        for box in boxes(numbers.shape, block_numbers(numbers.dtype)):
+            block = given.part(box)
+            if not half and not np.isfinite(block).all():
+                raise not_finite(tensor.name)
+            target.put(box, block.astype(np.float16) if half else _bfloat16(block))
+            told(block.nbytes)
+    return tensor_of(target.numbers, name, TensorProto.FLOAT16 if half else TensorProto.BFLOAT16)
+
+
+def _bfloat16(block: Array) -> Array:
+    """The upper 16 bits of floats, rounded; little-endian."""
+    bits = np.ascontiguousarray(block, dtype="<f4").view("<u4").astype(np.uint64)
     # half of the last kept bit is added, less one where that bit is even: ties go to even
-    short = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
-    return helper.make_tensor(name, TensorProto.BFLOAT16, array.shape, short.tobytes(), raw=True)
+    short: Array = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+    return short

@@ -138,7 +138,11 @@ def _store_product(weight: Weight, found: list[Use], writer: _Writer, report: Re
             expand(weight.graph, name, kind, names, writer.names, writer.edits)
     elif not others:
         names = store(
-            weight, replace(rounded, values=np.ascontiguousarray(rounded.values.T), scale=rounded.scale.T), writer.names
+            weight,
+            replace(
+                rounded, values=np.ascontiguousarray(np.asarray(rounded.values).T), scale=np.asarray(rounded.scale).T
+            ),
+            writer.names,
         )
     else:
         stored, names = _store_turned(weight, rounded, writer)

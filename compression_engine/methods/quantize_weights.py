@@ -22,10 +22,11 @@ from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.gptq import Inputs, round_rows
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report
-from compression_engine.methods.rounding import Grid, Rounded, assembled, finite, round_weight, scale_type, view_of
+from compression_engine.methods.rounding import Grid, Rounded, assembled, finite, scale_type, view_of
+from compression_engine.methods.rounding_by_blocks import round_anywhere
 from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
-from compression_engine.methods.weights import Weight, find_weights, product_of
-from compression_engine.progress import Progress
+from compression_engine.methods.weights import Weight, bytes_of, find_weights, product_of
+from compression_engine.progress import ByBytes, Progress
 from compression_engine.recipe import Value, integer_of
 
 
@@ -50,13 +51,14 @@ def apply(
     names, edits = Names(model), Edits()
     weights = find_weights(model, min_elements, report, left_out(model, parameters["exclude"], report))
     looked_at = {} if calibration is None else _by_inputs(model, weights, grid, calibration, progress)
-    for done, weight in enumerate(weights):
-        progress("compress", done, len(weights), weight.tensor.name)
+    counted = ByBytes(progress, "compress", bytes_of(weights))
+    for weight in weights:
+        counted.begin(weight.tensor.name)
         rounded = looked_at.get(id(weight))
         told = _told(grid, by_inputs=rounded is not None)
-        _store(weight, rounded or round_weight(weight, grid), told, names, edits, report)
+        _store(weight, rounded or round_anywhere(weight, grid, counted.told), told, names, edits, report)
     edits.make(model)
-    progress("compress", len(weights), len(weights), "all weights rounded")
+    counted.end("all weights rounded")
 
 
 def _by_inputs(

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import onnx
-from onnx import numpy_helper
 
 from compression_engine.canonical import JSON
+from compression_engine.formats.parked import pieces
 from compression_engine.tensor_digest import TensorDigest
 
 DTYPES = ("int8", "uint8", "int4", "uint4", "float16", "bfloat16")
@@ -70,7 +70,7 @@ class Stored:
         scale: onnx.TensorProto | None = None,
         zero: onnx.TensorProto | None = None,
     ) -> Stored:
-        """A mark with the digests of tensors in memory, as they are stored."""
+        """A mark with the digests of tensors as they are stored."""
         scales = [part for part in (scale, zero) if part is not None]
         return cls(
             tensor, dtype, scheme, granularity, rounding,
@@ -104,13 +104,8 @@ class Report:
 
 
 def digest_of_tensors(tensors: Sequence[onnx.TensorProto]) -> str:
-    """`sha256:<hex>` of tensors that are in memory, one behind the other; see `TensorDigest`."""
+    """`sha256:<hex>` of tensors, one behind the other; see `TensorDigest`."""
     digest = TensorDigest()
     for tensor in tensors:
-        kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
-        if tensor.HasField("raw_data"):
-            digest.add(kind, tensor.dims, [tensor.raw_data])
-        else:
-            array = numpy_helper.to_array(tensor)
-            digest.add(kind, tensor.dims, [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()])
+        digest.add(onnx.TensorProto.DataType.Name(tensor.data_type).lower(), tensor.dims, pieces(tensor))
     return digest.text()

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from compression_engine.errors import FileRefused
+from compression_engine.formats.numbers import InFile
 from compression_engine.methods.weights import Weight
 
 Floats = NDArray[Any]
@@ -151,11 +152,14 @@ class View:
 
 @dataclass(frozen=True)
 class Rounded:
-    """Integers in the view's shape, scales and zero points that broadcast over it: (values - zero) * scale is the weight."""
+    """Integers in the view's shape, scales and zero points that broadcast over it: (values - zero) * scale is the weight.
 
-    values: Integers
-    scale: Floats
-    zero: NDArray[np.uint8] | None
+    All three in memory, or in ranges of a file (`rounding_by_blocks`).
+    """
+
+    values: Integers | InFile
+    scale: Floats | InFile
+    zero: NDArray[np.uint8] | InFile | None
     """None where it is 0 (8 bits) or 8 (4 bits) everywhere."""
     view: View
     bits: int = 8
@@ -186,9 +190,14 @@ def finite(weight: Weight) -> Floats:
     """The numbers of a weight; raises FileRefused (weights_not_finite)."""
     array: Floats = numpy_helper.to_array(weight.tensor)
     if not np.isfinite(array).all():
-        hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
-        raise FileRefused("weights_not_finite", f"The weight {weight.tensor.name!r} holds NaN or infinity.", hint)
+        raise not_finite(weight.tensor.name)
     return array
+
+
+def not_finite(name: str) -> FileRefused:
+    """The error for a weight that holds what is no number."""
+    hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
+    return FileRefused("weights_not_finite", f"The weight {name!r} holds NaN or infinity.", hint)
 
 
 def round_weight(weight: Weight, grid: Grid | None = None) -> Rounded:
@@ -256,10 +265,16 @@ def _usable(scale: Floats, kind: np.dtype[Any]) -> Floats:
 
 def _plainly(array: Floats, view: View) -> Rounded:
     """The scheme that every recipe had before there were others; its bytes do not change."""
-    largest = np.abs(array).max(axis=view.reduced, keepdims=True)
-    scale = (largest.astype(np.float64) / 127).astype(array.dtype)
-    # a channel of zeros, or one so small that its scale is no normal number, gets a scale that cannot divide by zero
-    scale = np.where(scale >= np.finfo(array.dtype).tiny, scale, np.finfo(array.dtype).tiny).astype(array.dtype)
+    scale = plain_scale(np.abs(array).max(axis=view.reduced, keepdims=True))
     values = np.rint(array / scale)
     np.clip(values, -127, 127, out=values)
     return Rounded(values.astype(np.int8), scale, None, view)
+
+
+def plain_scale(largest: Floats) -> Floats:
+    """The scales of `Grid()` for the largest magnitudes of channels, in the weight's own type."""
+    scale = (largest.astype(np.float64) / 127).astype(largest.dtype)
+    # a channel of zeros, or one so small that its scale is no normal number, gets a scale that cannot divide by zero
+    tiny = np.finfo(largest.dtype).tiny
+    found: Floats = np.where(scale >= tiny, scale, tiny).astype(largest.dtype)
+    return found

@@ -14,11 +14,13 @@ import math
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from compression_engine.formats.numbers import BLOCK_BYTES, InFile, Numbers, Target, boxes, opened
 from compression_engine.formats.onnx_graph import Edits, Names
+from compression_engine.formats.parked import tensor_of
 from compression_engine.methods.report import Report, Stored
-from compression_engine.methods.rounding import Integers, Rounded
+from compression_engine.methods.rounding import Rounded
 from compression_engine.methods.weights import Weight
 
 FOLDED = "int8, expanded when the model is loaded"
@@ -75,8 +77,8 @@ def store(weight: Weight, rounded: Rounded, names: Names) -> tuple[str, str]:
     name = weight.tensor.name
     stored, scale = names.new(name, "int8"), names.new(name, "scale")
     # the old tensor's place is reused, so that the order of tensors in the file stays that of the parent
-    weight.tensor.CopyFrom(numpy_helper.from_array(rounded.values, stored))
-    weight.graph.initializer.append(numpy_helper.from_array(rounded.scale, scale))
+    weight.tensor.CopyFrom(tensor_of(rounded.values, stored))
+    weight.graph.initializer.append(tensor_of(rounded.scale, scale))
     return stored, scale
 
 
@@ -172,9 +174,9 @@ class _Expansion:
         view = self.rounded.view
         return view.shape[2] if view.run is not None else self.width
 
-    def _store_values(self, weight: Weight, values: Integers) -> str:
+    def _store_values(self, weight: Weight, values: Numbers) -> str:
         stored = self._names.new(self.name, f"int{self.rounded.bits}")
-        weight.tensor.CopyFrom(numpy_helper.from_array(values, stored))
+        weight.tensor.CopyFrom(tensor_of(values, stored))
         return stored
 
     def _unpacked(self, name: str, axis: int, shape: list[int]) -> str:
@@ -232,9 +234,9 @@ class _Expansion:
             self._constants[key] = self._tensor(key, value)
         return self._constants[key]
 
-    def _tensor(self, suffix: str, value: NDArray[np.generic]) -> str:
+    def _tensor(self, suffix: str, value: Numbers) -> str:
         name = self._names.new(self.name, suffix)
-        self.graph.initializer.append(numpy_helper.from_array(value, name))
+        self.graph.initializer.append(tensor_of(value, name))
         return name
 
     def _node(self, operator: str, read: list[str], suffix: str, **attributes: int | str) -> str:
@@ -254,6 +256,24 @@ class _Expansion:
         return nodes
 
 
-def _packed(values: Integers, rows: int | None) -> NDArray[np.uint8]:
+def _packed(values: Numbers, rows: int | None) -> Numbers:
+    if isinstance(values, InFile):
+        return packed_in_file(values, rows)
     bare = values.astype(np.uint8)
     return packed(bare.reshape(-1) if rows is None else bare)
+
+
+def packed_in_file(values: InFile, rows: int | None) -> InFile:
+    """The same for integers in a file, block by block: [n] where `rows` is None, else [rows, n]."""
+    lines = values.reshape(1 if rows is None else rows, -1)
+    width = lines.shape[1]
+    half = -(-width // 2)
+    target = Target((lines.shape[0], half), np.uint8, in_file=True)
+    with opened(lines) as given:
+        for box in boxes((lines.shape[0], half), BLOCK_BYTES):
+            low = given.part(box).copy()
+            high = slice(box[1].start + half, min(box[1].stop + half, width))
+            low[:, : high.stop - high.start] |= given.part((box[0], high)) << _HALF_A_BYTE
+            target.put(box, low)
+    assert isinstance(target.numbers, InFile)
+    return target.numbers.reshape(half) if rows is None else target.numbers

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import onnx
 from onnx import numpy_helper
 
 from compression_engine.formats.onnx_graph import Use, attribute, graphs_of, integer, small_integers, uses
+from compression_engine.formats.parked import size_bytes
 from compression_engine.formats.windows import Source, Window
 from compression_engine.methods.report import Report
 
@@ -44,6 +46,11 @@ class Weight:
         return all(
             use.node.op_type == "Gather" and use.index == 0 and integer(use.node, "axis", 0) == 0 for use in self.uses
         )
+
+
+def bytes_of(weights: Sequence[Weight]) -> int:
+    """How many bytes the numbers of weights take."""
+    return sum(size_bytes(weight.tensor) for weight in weights)
 
 
 @dataclass(frozen=True)
