@@ -131,6 +131,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         plan=_plan(options.plan),
         beside=_beside(options),
         settings=_settings(options, recipe.seed),
+        licence=options.licence,
         progress=speaker.progress,
     )
     return _measured(result, result_path(options.output))
@@ -317,6 +318,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--recipe", required=True, help="a recipe file, or the name of a recipe that ships")
     made.add_argument("--output", type=Path, required=True, metavar="FOLDER|OUT.onnx")
     made.add_argument("--calibration", type=Path, metavar="FILE")
+    made.add_argument("--licence", metavar="SPDX", help="the parent's licence expression, written into the output")
     made.add_argument("--evaluation", type=Path, metavar="FILE")
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")

@@ -25,7 +25,7 @@ from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import DataError, OutputRefused, RecipeError
 from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
-from compression_engine.facts import Facts
+from compression_engine.facts import Facts, check_licence
 from compression_engine.formats import onnx_io
 from compression_engine.limits import limits
 from compression_engine.map_making import map_of_child
@@ -36,7 +36,7 @@ from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
-from compression_engine.quantization_map import in_file
+from compression_engine.quantization_map import entry, in_file
 from compression_engine.recipe import Recipe, Step
 from compression_engine.result import Evidence, Result
 from compression_engine.structure_check import check_structure
@@ -66,6 +66,7 @@ def compress(
     plan: Plan | None = None,
     beside: Beside | None = None,
     settings: Settings | None = None,
+    licence: str | None = None,
     progress: Progress = silent,
 ) -> Result:
     """Makes the child of `parent` by `recipe` at `output_folder` and measures it.
@@ -73,8 +74,9 @@ def compress(
     `output_folder` gets weights and RESULT.json, or is itself a path that ends in .onnx (see `placing`). `parent` is an ONNX
     file or a folder with model.onnx; `evaluation` and `calibration` are files of rows, see `data`: without the first the child is
     run on generated inputs (`structure_check`). `incumbent` and `first` are models that the child is compared with beside its
-    parent. Raises EngineError with a stable code; then there is no output.
+    parent. `licence`: of the parent, as the caller states it. Raises EngineError with a stable code; then there is no output.
     """
+    licence = None if licence is None else check_licence(licence)
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
     _check_rows_needed(evaluation, beside, incumbent, first)
     progress("read", 0, 1, "reading the parent")
@@ -83,7 +85,7 @@ def compress(
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     with place(output_folder, loaded.path.name) as given:
-        made = make(loaded, recipe, progress, material)
+        made = make(loaded, recipe, progress, material, licence=licence)
         limits().count(given.weights, made.model.ByteSize())
         digest = onnx_io.save(made.model, given.weights)
         _check_smaller(recipe, given.weights.stat().st_size, loaded.size_bytes)
@@ -106,6 +108,8 @@ def compress(
             outputs_file=found.outputs_file,
             steps=made.steps,
             tensors=onnx_io.tensor_digests(made.model),
+            quantization_map=[entry(mark) for mark in made.marks],
+            licence=licence,
             graph_digest=onnx_io.graph_digest(made.model),
             folder=output_folder,
         )
