@@ -19,10 +19,10 @@ from pathlib import Path
 import onnx
 
 from compression_engine.calibration import Calibration
-from compression_engine.canonical import JSON, shown
+from compression_engine.canonical import JSON
 from compression_engine.data import Rows, read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
-from compression_engine.errors import DataError, OutputRefused, RecipeError
+from compression_engine.errors import DataError, RecipeError
 from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.facts import Facts, check_licence
@@ -32,16 +32,15 @@ from compression_engine.map_making import map_of_child
 from compression_engine.methods.report import Report, Stored
 from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
+from compression_engine.outcome import check_smaller, nothing_to_do
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.quantization_map import entry, in_file
-from compression_engine.recipe import Recipe, Step
+from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
 from compression_engine.structure_check import check_structure
-
-_NAMED_MOST = 3
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def compress(
         made = make(loaded, recipe, progress, material, licence=licence)
         limits().count(given.weights, made.model.ByteSize())
         digest = onnx_io.save(made.model, given.weights)
-        _check_smaller(recipe, given.weights.stat().st_size, loaded.size_bytes)
+        check_smaller(recipe, given.weights.stat().st_size, loaded.size_bytes)
         files = model_files({VERSION: given.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
         # what a step looked at was seen, whether whoever asks says so or not
         seen = [*beside.seen, *([calibration] if material is not None and calibration is not None else [])]
@@ -209,7 +208,7 @@ def make(
         looked_at = (calibration,) if step.needs_calibration else ()
         import_module(step.spec.module).apply(model, dict(step.parameters), report, progress, *looked_at)
         if not report.changed:
-            raise _nothing_to_do(number, step, report)
+            raise nothing_to_do(number, step, report)
         steps.append({"changed": report.changed, "left": report.left, "method": step.method})
         marks += report.marks
     marks = map_of_child(model, marks)
@@ -218,25 +217,6 @@ def make(
     known = Facts(loaded.digest, recipe.digest(), calibrated, licence, in_file(marks), written_by)
     onnx_io.write_facts(model, known)
     return Made(model, steps, marks)
-
-
-def _check_smaller(recipe: Recipe, size_bytes: int, parent_size_bytes: int) -> None:
-    if any(step.spec.shrinks for step in recipe.steps) and size_bytes >= parent_size_bytes:
-        message = f"The output has {size_bytes} bytes, the parent {parent_size_bytes}."
-        hint = "The model is too small for this recipe to pay, or is compressed already; keep the parent."
-        raise OutputRefused("output_not_smaller", message, hint)
-
-
-def _nothing_to_do(number: int, step: Step, report: Report) -> RecipeError:
-    reasons = sorted({str(entry["reason"]) for entry in report.left})
-    if not step.spec.shrinks:
-        message = f"Step {number}: {step.method} found nothing to change: {'; '.join(reasons)}."
-        return RecipeError("nothing_to_compress", message, "The model may stay as it is; leave this step out.")
-    named = "; ".join(f"{shown(entry['name'])} because {entry['reason']}" for entry in report.left[:_NAMED_MOST])
-    more = f"; and {len(report.left) - _NAMED_MOST} more" if len(report.left) > _NAMED_MOST else ""
-    why = f" Left alone: {named}{more}." if reasons else " It has no large float weights."
-    hint = "The model may be compressed already; use another method, or a smaller min_elements."
-    return RecipeError("nothing_to_compress", f"Step {number}: {step.method} found nothing to change.{why}", hint)
 
 
 def _file_record(path: Path, digest: str) -> dict[str, JSON]:
