@@ -8,7 +8,6 @@ Rules:
 
 from __future__ import annotations
 
-import datetime
 import uuid
 from dataclasses import dataclass
 
@@ -31,11 +30,6 @@ class Account:
     """Who answers for it now, and since when."""
     tokens: list[Token]
     """Those that open doors now, the first to end first."""
-
-    @property
-    def next_end(self) -> datetime.datetime | None:
-        """When the first of its tokens ends."""
-        return self.tokens[0].expires_at if self.tokens else None
 
 
 def service_accounts(caller: Caller, team: Team | None = None) -> QuerySet[Actor]:

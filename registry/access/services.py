@@ -6,7 +6,8 @@ import datetime
 import secrets
 import unicodedata
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -56,6 +57,18 @@ def check_shows(purpose: str, value: str) -> None:
             hint="Leave it out; a title is one line." if purpose == "title" else "Leave it out.",
             code="hidden-characters",
         )
+
+
+def check_all_shows(document: Any, where: str = "document") -> None:
+    """The same of every text of a document that others read and approve; a title is one line wherever it stands."""
+    if isinstance(document, str):
+        check_shows(where, document)
+    elif isinstance(document, Mapping):
+        for name, part in document.items():
+            check_all_shows(part, name)
+    elif isinstance(document, list):
+        for part in document:
+            check_all_shows(part, where)
 
 
 def check_slug(value: str, what: str) -> None:

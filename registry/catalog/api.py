@@ -290,7 +290,7 @@ class ShowEvidence(Query):
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = version_of(caller, kwargs).evidence.filter(digest=kwargs["digest"]).first()
         if row is None:
-            raise NotFound("This version has no such evidence.")
+            raise NotFound("This version has no such evidence.", hint="The version's list of evidence has the digests.")
         return evidence_body(row, queries.EvidenceReader(caller))
 
 

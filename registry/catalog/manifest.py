@@ -97,11 +97,12 @@ def _inspect_all(files: Sequence[ManifestFile]) -> tuple[tuple[str, Inspection],
     found: list[tuple[str, Inspection]] = []
     used: set[str] = set()
     roles = {file.path: file.role for file in files}
+    sizes = {file.path: file.size_bytes for file in files}
     known: dict[tuple[str, str], Inspection] = {}
     for file in files:
         # one file under thousands of names is looked into once; what refers to files beside it, wherever it lies
         key = (file.digest, PurePosixPath(file.path).suffix.lower())
-        inspection = known.get(key) or _inspect(file, roles)
+        inspection = known.get(key) or _inspect(file, sizes)
         if inspection is not None:
             if not inspection.external_files:
                 known[key] = inspection
@@ -118,10 +119,10 @@ def _inspect_all(files: Sequence[ManifestFile]) -> tuple[tuple[str, Inspection],
     return tuple(found)
 
 
-def _inspect(file: ManifestFile, roles: Mapping[str, str]) -> Inspection | None:
+def _inspect(file: ManifestFile, sizes: Mapping[str, int]) -> Inspection | None:
     strict = file.role == "weights" or PurePosixPath(file.path).suffix.lower() in FORMATS
     try:
-        return inspect_file(storage.path_of(file.digest), name=file.path, siblings=_Beside(file.path, roles))
+        return inspect_file(storage.path_of(file.digest), name=file.path, siblings=_Beside(file.path, sizes))
     except FileRefused as error:
         if not strict and error.code != "pickle_refused":
             return None  # a tokenizer, a configuration, raw external data: no format of weights is expected
@@ -130,18 +131,21 @@ def _inspect(file: ManifestFile, roles: Mapping[str, str]) -> Inspection | None:
         ) from None
 
 
-class _Beside(Set[str]):
-    """The other files by their paths from the folder of one; what lies above it cannot be reached. Asked, not written out."""
+class _Beside(Mapping[str, int]):
+    """Sizes of the other files by their paths from the folder of one; what lies above it cannot be reached. Asked, not written out."""
 
-    def __init__(self, path: str, paths: Collection[str]) -> None:
-        self._path, self._paths = path, paths
+    def __init__(self, path: str, sizes: Mapping[str, int]) -> None:
+        self._path, self._sizes = path, sizes
         self._folder = path[: path.rfind("/") + 1]
 
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (whole := self._folder + name) != self._path and whole in self._paths
+    def __getitem__(self, name: str) -> int:
+        whole = self._folder + name
+        if whole == self._path:
+            raise KeyError(name)
+        return self._sizes[whole]
 
     def __iter__(self) -> Iterator[str]:
-        others = (path for path in self._paths if path != self._path)
+        others = (path for path in self._sizes if path != self._path)
         return (path[len(self._folder) :] for path in others if path.startswith(self._folder))
 
     def __len__(self) -> int:

@@ -64,7 +64,10 @@ def get_version(caller: Caller, ref: str) -> ModelVersion:
     else:
         found = list(rows.filter(digest__startswith=f"sha256:{digits}")[:2])
     if not found:
-        raise NotFound("There is no such model version, or you may not see it.")
+        raise NotFound(
+            "There is no such model version, or you may not see it.",
+            hint="The page of its model lists its versions; a role in its team lets you see them.",
+        )
     if len(found) > 1:
         raise Conflict(f"{ref} fits several versions.", hint="Give more digits of the digest.", code="ambiguous")
     return found[0]
@@ -107,7 +110,7 @@ def get_artifact(version: ModelVersion, path: str) -> Artifact:
     """One file of a version whose bytes are here in their recorded size; they are not read. Gone when they were purged."""
     artifact = version.artifacts.filter(path=path).first()
     if artifact is None:
-        raise NotFound(f"{version} has no file {path!r}.")
+        raise NotFound(f"{version} has no file {path!r}.", hint="The version's manifest lists its files by path.")
     if version.purged_at is not None:
         raise purged.gone(version.pk, str(version))
     stored = storage.path_of(artifact.digest)

@@ -200,7 +200,10 @@ def _check_parents_readable(actor: Caller, edges: Sequence[EdgeSpec]) -> None:
         owner = edge.parent.model.team_id if edge.parent else None
         owner = edge.dataset_version.dataset.team_id if edge.dataset_version else owner
         if owner is not None and teams is not None and owner not in teams:
-            raise NotFound("There is no such parent, or you may not see it.")
+            raise NotFound(
+                "There is no such parent, or you may not see it.",
+                hint="Name a version that you can open; a role in its team lets you see it.",
+            )
 
 
 def _write_version(

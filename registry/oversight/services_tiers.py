@@ -17,13 +17,14 @@ from typing import Any
 from registry import storage
 from registry.access import permissions
 from registry.access.queries_responsibility import is_own
-from registry.access.services import new_text
+from registry.access.services import check_all_shows, new_text
 from registry.digests import canonical
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, emit, unit
 from registry.oversight import queries_tiers as queries
 from registry.oversight import tiers
 from registry.oversight.models import TierTable, UseCase
+from registry.oversight.same_rules import find_same
 
 
 def author_tier_table(*, actor: Caller, document: Mapping[str, Any]) -> TierTable:
@@ -37,6 +38,7 @@ def author_tier_table(*, actor: Caller, document: Mapping[str, Any]) -> TierTabl
             hint="Compare it with the one that ships (GET tier-tables/ready-made) or with the schema pressmark/tier_table/1.",
             code="tier-table",
         ) from None
+    check_all_shows(document)
     stored = storage.store_bytes(canonical(document))
     with unit(actor, role=role) as opened:
         rows = list(TierTable.objects.order_by("-number"))
@@ -51,18 +53,16 @@ def author_tier_table(*, actor: Caller, document: Mapping[str, Any]) -> TierTabl
 
 
 def _refuse_same(rows: Sequence[TierTable], digest: str) -> None:
-    """Conflict where this content is in force or can still be approved. What was superseded or overtaken is written anew."""
-    judging = next((row for row in rows if row.in_force_at is not None and row.ended_at is None), None)
-    for row in rows:
-        if row.digest != digest or row.ended_at is not None:
-            continue
-        if row == judging:
-            raise Conflict(f"The {row} has exactly this content and is in force.", hint="Change something.")
-        if judging is None or row.number > judging.number:
-            raise Conflict(
-                f"The {row} has exactly this content and waits.",
-                hint=f"Somebody other than its author approves it: `pressmark approve-tier-table {row.number}`.",
-            )
+    found = find_same(rows, digest)
+    if found is None:
+        return
+    row, judges = found
+    if judges:
+        raise Conflict(f"The {row} has exactly this content and is in force.", hint="Change something.")
+    raise Conflict(
+        f"The {row} has exactly this content and waits.",
+        hint=f"Somebody other than its author approves it: `pressmark approve-tier-table {row.number}`.",
+    )
 
 
 def approve_tier_table(*, actor: Caller, table: TierTable) -> TierTable:

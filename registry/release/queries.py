@@ -62,7 +62,7 @@ def get_policy(slug: str, number: int) -> Policy:
     """A policy by name. Policies belong to the instance and are open to everybody in it."""
     row = Policy.objects.filter(slug=slug, number=number).first()
     if row is None:
-        raise NotFound(f"There is no policy {slug}@{number}.")
+        raise NotFound(f"There is no policy {slug}@{number}.", hint="`pressmark list-policies` lists those there are.")
     return row
 
 

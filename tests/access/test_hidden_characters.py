@@ -8,7 +8,12 @@ from registry.access.models import Text
 from registry.access.services import check_shows
 from registry.catalog.models import RegisteredModel
 from registry.errors import Invalid
-from tests.world import Cast
+from registry.oversight.models import TierTable
+from registry.oversight.services_tiers import author_tier_table
+from registry.oversight.tiers import ready_made
+from registry.release.models import Policy
+from registry.release.services import author_policy
+from tests.world import Cast, World
 from tests.worlds.http import api
 
 
@@ -40,3 +45,27 @@ def test_what_people_write_into_a_finding_is_no_exception(cast: Cast) -> None:
     body = {"subject": "odd", "description": "See \x1b[2J", "owner": "ada", "due_on": "2099-01-01"}
     answer = api("ada").post("/api/v1/teams/search/models/m/findings", body, format="json")
     assert answer.json()["type"] == "urn:pressmark:problem:hidden-characters"
+
+
+def test_nor_is_a_policy_that_others_approve_by_its_title_and_reasons(world: World) -> None:
+    before = Policy.objects.count()
+    for said, hidden in (
+        ("title", {"title": "Limited \u202egnihton"}),
+        ("title", {"title": "Two\nlines"}),
+        ("about", {"about": "Asks \x1b[8mfor nothing"}),
+    ):
+        document = world.policy_document(change=lambda d, hidden=hidden: d.update(hidden))
+        with pytest.raises(Invalid, match=f"The {said} holds the character"):
+            author_policy(actor=world.cast.root, slug="limited", document=document)
+    shown = world.policy_document(change=lambda d: d["rules"][0].update(about="Asks\u2028for nothing"))
+    with pytest.raises(Invalid, match="The about holds the character"):
+        author_policy(actor=world.cast.root, slug="limited", document=shown)
+    assert Policy.objects.count() == before
+
+
+def test_nor_is_a_questionnaire_that_gives_a_tier(cast: Cast) -> None:
+    table = ready_made()
+    table["questions"][0]["answers"][0]["text"] = "Nobody \u202esi ti"
+    with pytest.raises(Invalid, match=r"The text holds the character U\+202E"):
+        author_tier_table(actor=cast.root, document=table)
+    assert not TierTable.objects.filter(author=cast.root.actor_id).exists()

@@ -7,10 +7,11 @@ from typing import Any
 from registry import storage
 from registry.access import permissions
 from registry.access.queries_responsibility import is_own
-from registry.access.services import check_slug
+from registry.access.services import check_all_shows, check_slug
 from registry.digests import canonical
 from registry.errors import Conflict, Forbidden, Invalid
 from registry.events import Caller, Ref, emit, unit
+from registry.oversight.same_rules import find_same
 from registry.release import queries
 from registry.release.models import Policy
 from registry.release.policy_language import PolicyError, PolicyRules, parse
@@ -28,6 +29,7 @@ def author_policy(*, actor: Caller, slug: str, document: dict[str, Any]) -> Poli
             hint="Compare it with one that ships (GET policies/ready-made) or with the schema pressmark/policy/1.",
             code="policy",
         ) from None
+    check_all_shows(document)
     stored = storage.store_bytes(canonical(document))
     with unit(actor, role=role) as opened:
         rows = list(Policy.objects.filter(slug=slug).order_by("-number"))
@@ -77,18 +79,16 @@ def approve_policy(*, actor: Caller, policy: Policy) -> Policy:
 
 
 def _refuse_same(rows: list[Policy], digest: str) -> None:
-    """Conflict where this content is in force or can still be approved. What has ended, or was overtaken, is written anew."""
-    judging = next((row for row in rows if row.in_force_at is not None and row.ended_at is None), None)
-    for row in rows:
-        if row.digest != digest or row.ended_at is not None:
-            continue
-        if row == judging:
-            raise Conflict(f"{row} has exactly this content and is in force.", hint="Change something, or leave it so.")
-        if judging is None or row.number > judging.number:
-            raise Conflict(
-                f"{row} has exactly this content and waits.",
-                hint=f"Somebody other than its author approves it: `pressmark approve-policy {row}`.",
-            )
+    found = find_same(rows, digest)
+    if found is None:
+        return
+    row, judges = found
+    if judges:
+        raise Conflict(f"{row} has exactly this content and is in force.", hint="Change something, or leave it so.")
+    raise Conflict(
+        f"{row} has exactly this content and waits.",
+        hint=f"Somebody other than its author approves it: `pressmark approve-policy {row}`.",
+    )
 
 
 def end_policy(*, actor: Caller, policy: Policy) -> Policy:
