@@ -70,12 +70,20 @@ class Facts:
         return dict(sorted((kept | found).items()))
 
 
-def check_licence(expression: str) -> str:
+def check_licence(expression: JSON) -> str:
     """The licence expression that a caller states; EngineError (licence_invalid). Which licences there are the registry knows."""
-    if not _LICENCE_FORM.match(expression):
+    if not isinstance(expression, str) or not _LICENCE_FORM.match(expression):
         hint = "Write an SPDX expression, such as Apache-2.0 or MIT AND LicenseRef-ours; at most 400 characters."
-        raise EngineError("licence_invalid", f"{expression[:80]!r} has not the form of a licence expression.", hint)
+        raise EngineError("licence_invalid", f"{expression!r:.80} has not the form of a licence expression.", hint)
     return expression
+
+
+def check_version(version: JSON) -> str:
+    """A version of the engine as a result names it; EngineError (result_invalid)."""
+    if not isinstance(version, str) or not _SHAPES["version"].match(version):
+        hint = "Give the RESULT.json that compress wrote, unchanged."
+        raise EngineError("result_invalid", f"{version!r:.80} is no version of the engine.", hint)
+    return version
 
 
 def map_text(metadata: Mapping[str, str]) -> str | None:

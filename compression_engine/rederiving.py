@@ -1,7 +1,9 @@
 """Makes a recorded model again from its parent and recipe, and says how far the two are apart: `pressmark/replay/1`.
 
 Rules:
-- what is given decides and nothing that is written in the recorded file: the parent, the recipe, the rows that steps look at;
+- what is given decides and nothing that is written in the recorded file: the parent, the recipe, the rows that steps look at, the
+  licence; the file only chooses between the stated licence and none, and which engine's facts are written beside the tensors
+  (see `facts`): what was made says the same of itself, or it is not bit-exact;
 - bit-exact: the same bytes; within tolerance: the same graph, every tensor as `tensor_differences` allows; else it differs, and the
   tensor that is furthest apart is named first;
 - a difference is an answer, not an error; an error is a recipe that does not fit, or rows that are missing;
@@ -10,12 +12,15 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from compression_engine.canonical import JSON, canonical, decimal_text, digest_of
 from compression_engine.data.rows import Rows
 from compression_engine.environment import ENGINE_VERSION, environment
+from compression_engine.errors import EngineError
+from compression_engine.facts import LICENCE, WRITTEN_BY, check_licence, check_version
 from compression_engine.formats import onnx_io
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.plan import Plan
@@ -52,25 +57,30 @@ def rederive(
     recipe: Recipe,
     calibration: Path | None = None,
     plan: Plan | None = None,
+    licence: str | None = None,
     progress: Progress = silent,
 ) -> Rederived:
     """Compares `recorded` with what `recipe` makes of `parent` now. `plan` says how calibration rows are read.
 
-    Raises EngineError with the codes of `compress` before anything is measured.
+    `licence` is what is stated of the parent: a file that says another is not bit-exact. Raises EngineError with the codes of
+    `compress` before anything is measured.
     """
     progress("read", 0, 1, "reading parent and recorded model")
     loaded, known = (onnx_io.load(onnx_io.weights_file(path)) for path in (parent, recorded))
     material = calibration_rows(recipe, calibration, plan, parent)
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    made = make(loaded, recipe, progress, material).model
+    said = {one.key: one.value for one in known.model.metadata_props}
+    written_by, licence = _written_by(said), _licence(said, licence)
+    made = make(loaded, recipe, progress, material, licence=licence, written_by=written_by).model
     digest = digest_of(made.SerializeToString(deterministic=True))
     progress("check", 0, 1, "comparing tensor by tensor")
     found = differences(known.model, made)
     outcome = BIT_EXACT if digest == known.digest else WITHIN if found.within else DIFFERS
     progress("check", 1, 1, outcome)
-    plain = _sentence(outcome, found)
+    plain = _sentence(outcome, found, written_by, said.get(LICENCE, licence) != licence)
     rows = None if material is None else material.rows
-    evidence = Evidence(KIND, "rederive", None, _facts(outcome, found), _measurements(outcome, found, plain))
+    known_facts = _facts(outcome, found, written_by)
+    evidence = Evidence(KIND, "rederive", None, known_facts, _measurements(outcome, found, plain))
     document: dict[str, JSON] = {
         "calibration": _record(rows),
         "engine": {"name": "compression_engine", "version": ENGINE_VERSION},
@@ -90,12 +100,36 @@ def rederive(
     return Rederived(document, plain)
 
 
-def _sentence(outcome: str, found: Differences) -> str:
+def _written_by(said: Mapping[str, str]) -> str:
+    """Which engine the recorded file names; ours where it names none."""
+    try:
+        return check_version(said.get(WRITTEN_BY, ENGINE_VERSION))
+    except EngineError:
+        return ENGINE_VERSION
+
+
+def _licence(said: Mapping[str, str], stated: str | None) -> str | None:
+    """The stated licence, or none where the recorded file has none: it was made before one was stated."""
+    return None if stated is None or LICENCE not in said else check_licence(stated)
+
+
+def _sentence(outcome: str, found: Differences, written_by: str, other_licence: bool) -> str:
+    """What came out; of a model of another version of the engine also that."""
+    told = _told(outcome, found, other_licence)
+    if written_by == ENGINE_VERSION:
+        return told
+    why = " Another version may make other bytes of the same recipe." if outcome != BIT_EXACT else ""
+    return f"{told} Its file names engine {written_by} as its maker; this is {ENGINE_VERSION}.{why}"
+
+
+def _told(outcome: str, found: Differences, other_licence: bool) -> str:
     count, worst = len(found.tensors), found.worst
     if outcome == BIT_EXACT:
         return f"Made again, the model is the same to the byte ({count} tensors)."
     if worst is None:
         rest = "what tools wrote about themselves differs" if found.graph_same else "the graph around them differs"
+        if other_licence:
+            rest += "; its file names another licence than is stated"
         return f"Made again, all {count} tensors are the same; {rest}."
     told = _apart(worst)
     if outcome == WITHIN:
@@ -115,9 +149,11 @@ def _apart(worst: TensorDifference) -> str:
     return f"{name} ({worst.differing:,} of {worst.elements:,} numbers, by at most {worst.max_abs:.3g}{relative})"
 
 
-def _facts(outcome: str, found: Differences) -> list[dict[str, JSON]]:
+def _facts(outcome: str, found: Differences, written_by: str) -> list[dict[str, JSON]]:
     facts = [*environment(1), {"name": "replay_outcome", "value": outcome}]
     facts.append({"name": "replay_tolerance", "value": decimal_text(TOLERANCE)})
+    if written_by != ENGINE_VERSION:
+        facts.append({"name": "recorded_engine", "value": written_by})
     if found.worst is not None:
         facts.append({"name": "worst_tensor", "value": _short(found.worst.name)})
     return sorted(facts, key=lambda fact: str(fact["name"]))

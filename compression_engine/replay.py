@@ -1,4 +1,10 @@
-"""Makes a result again from its recipe and its parent, and says whether the bytes are the same."""
+"""Makes a result again from its recipe and its parent, and says whether the bytes are the same.
+
+Rules:
+- everything that decides bytes is taken from the result: recipe, plan, licence, and the version of the engine that wrote it;
+- another version of the engine writes the facts as the recorded one did (see `facts`): where its methods give the same, the bytes
+  are the same; where they do not, that is said (replay_engine_differs) and is no word about the result.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,9 @@ from pathlib import Path
 
 from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, canonical
-from compression_engine.environment import environment
+from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
+from compression_engine.facts import check_licence, check_version
 from compression_engine.formats import onnx_io
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.placing import place
@@ -28,12 +35,11 @@ def replay(
     """Writes the weights into `output_folder` (or as it, where it ends in .onnx); returns their digest if it is the recorded one.
 
     `calibration` are the rows that the recipe's steps looked at, where some did. Raises EngineError: replay_parent_differs,
-    replay_data_differs, or replay_differs with the tensor that differs; then nothing is written.
+    replay_data_differs, or, with the tensor that differs, replay_differs or (the result is of another version of the engine)
+    replay_engine_differs; then nothing is written.
     """
     document = read_result(result)
-    if document["command"] != "compress" or document["recipe"] is None:
-        hint = "Give the RESULT.json of a compression."
-        raise EngineError("result_invalid", f"{result.name} records no compression.", hint)
+    _check_records_compression(document, result.name)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     expected = document["parent"]["digest"]
     if loaded.digest != expected:
@@ -43,11 +49,42 @@ def replay(
     recorded = document["outputs"][0]
     material = _calibration(document, recipe, calibration, parent)
     with place(output_folder, recorded["path"], with_result=False) as given:
-        made = make(loaded, recipe, progress, material)
+        made = make(
+            loaded,
+            recipe,
+            progress,
+            material,
+            licence=None if document.get("licence") is None else check_licence(document["licence"]),
+            written_by=engine_of(document),
+        )
         digest = onnx_io.save(made.model, given.weights)
         if digest != recorded["digest"]:
             raise _differs(document, onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
     return digest
+
+
+def _check_records_compression(document: dict[str, JSON], name: str) -> None:
+    """Everything that a replay reads is there and of its kind: a result may come from anywhere."""
+    try:
+        sound = document["command"] == "compress" and isinstance(document["recipe"], dict)
+        texts = [document["parent"]["digest"], document["outputs"][0]["digest"], document["outputs"][0]["path"]]
+        texts += [one[part] for one in document["tensors"] for part in ("digest", "name")]
+        texts += [one[part] for one in document["data"] for part in ("digest", "role")]
+        texts += [one[part] for one in document["environment"] for part in ("name", "value")]
+        sound = sound and all(isinstance(text, str) for text in [*texts, document["graph_digest"]])
+    except (KeyError, IndexError, TypeError):
+        sound = False
+    if not sound:
+        raise EngineError("result_invalid", f"{name} records no compression.", "Give the RESULT.json of a compression.")
+
+
+def engine_of(document: dict[str, JSON]) -> str:
+    """The version of the engine that wrote a result; EngineError (result_invalid) where it names none."""
+    try:
+        return check_version(document["engine"]["version"])
+    except (KeyError, TypeError) as error:
+        hint = "Give the RESULT.json that compress wrote, unchanged."
+        raise EngineError("result_invalid", "The result does not say which engine made it.", hint) from error
 
 
 def _calibration(document: dict[str, JSON], recipe: Recipe, path: Path | None, parent: Path) -> Calibration | None:
@@ -74,6 +111,13 @@ def _differs(document: dict[str, JSON], tensors: list[dict[str, JSON]], graph: s
         what = "all tensors are the same, the graph around them differs"
     else:
         what = "all parts are the same, but the recorded digest of the file is not theirs"
+    recorded_by = engine_of(document)
+    if recorded_by != ENGINE_VERSION:
+        message = (
+            f"Engine {recorded_by} made this result, and {ENGINE_VERSION} makes other bytes of the same recipe: {what}."
+        )
+        hint = f"Replay it with engine {recorded_by}: whether the result is what it says cannot be told by another."
+        return EngineError("replay_engine_differs", message, hint)
     return EngineError("replay_differs", f"The output is not the recorded one: {what}.", _hint(document))
 
 

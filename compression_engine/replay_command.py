@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compression_engine.canonical import JSON
+from compression_engine.environment import ENGINE_VERSION
 from compression_engine.errors import EngineError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recorded", type=Path, metavar="FILE", help="compare with this model, tensor by tensor")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="with --recorded, where there is no RESULT.json")
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="with --recipe: how calibration rows are read")
+    parser.add_argument("--licence", metavar="SPDX", help="with --recipe: what is stated of the parent")
     parser.add_argument("--report", type=Path, metavar="FILE", help="with --recorded: where the comparison is written")
 
 
@@ -32,7 +34,8 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
     """What the result line says beside `type` and `command`, and the words for a person."""
     if options.recorded is not None:
         return _compared(options, speaker)
-    from compression_engine.replay import replay
+    from compression_engine.replay import engine_of, replay
+    from compression_engine.result import read_result
 
     if options.result is None or options.output is None:
         raise EngineError(
@@ -45,7 +48,11 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         calibration=options.calibration,
         progress=speaker.progress,
     )
-    return {"digest": digest, "same": True}, f"The same bytes: {digest}"
+    recorded_by = engine_of(read_result(options.result))
+    words = f"The same bytes: {digest}"
+    if recorded_by != ENGINE_VERSION:
+        words += f" (engine {recorded_by} made them first, engine {ENGINE_VERSION} made them again)"
+    return {"digest": digest, "recorded_engine": recorded_by, "same": True}, words
 
 
 def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:
@@ -56,13 +63,14 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
         raise EngineError("not_found", "--recorded needs a place for its report.", "Give --report FILE.")
     if target.exists():
         raise EngineError("output_exists", f"{target} exists already.", "Give a new name.")
-    recipe, plan = _how(options)
+    recipe, plan, licence = _how(options)
     found = rederive(
         options.recorded,
         parent=options.parent,
         recipe=recipe,
         calibration=options.calibration,
         plan=plan,
+        licence=licence,
         progress=speaker.progress,
     )
     partial = target.parent / f".{target.name}.partial-{os.getpid()}"
@@ -76,8 +84,8 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
     return {"report": found.document, "result_path": str(target)}, f"{found.plain}\nWritten: {target}"
 
 
-def _how(options: argparse.Namespace) -> tuple[Recipe, Plan | None]:
-    """Recipe and plan: of the result, or given by themselves."""
+def _how(options: argparse.Namespace) -> tuple[Recipe, Plan | None, str | None]:
+    """Recipe, plan and stated licence: of the result, or given by themselves."""
     from compression_engine.canonical import canonical
     from compression_engine.plan import Plan
     from compression_engine.recipe import Recipe
@@ -87,12 +95,12 @@ def _how(options: argparse.Namespace) -> tuple[Recipe, Plan | None]:
         raise EngineError("recipe_invalid", "One thing says what to do again.", "Give RESULT.json, or --recipe.")
     if options.result is None:
         plan = None if options.plan is None else Plan.parse(_bytes(options.plan))
-        return Recipe.parse(_bytes(options.recipe)), plan
+        return Recipe.parse(_bytes(options.recipe)), plan, options.licence
     document = read_result(options.result)
     if document["recipe"] is None:
         raise EngineError("result_invalid", f"{options.result.name} records no compression.", "Give one that does.")
     plan = None if document.get("plan") is None else Plan.parse(document["plan"])
-    return Recipe.parse(canonical(document["recipe"])), plan
+    return Recipe.parse(canonical(document["recipe"])), plan, document.get("licence") or options.licence
 
 
 def _bytes(path: Path) -> bytes:
