@@ -11,12 +11,12 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import BinaryIO
 
 from compression_engine.errors import EngineError, FileRefused
 from compression_engine.structure.archive import inspect_archive
+from compression_engine.structure.external import Siblings
 from compression_engine.structure.findings import Inspection, Port
 from compression_engine.structure.onnx import inspect_onnx
 from compression_engine.structure.pickles import looks_pickled, refused
@@ -46,12 +46,13 @@ _OTHERS = {
 
 
 def inspect_file(
-    source: str | os.PathLike[str] | BinaryIO, *, name: str, siblings: AbstractSet[str] = frozenset()
+    source: str | os.PathLike[str] | BinaryIO, *, name: str, siblings: Siblings = frozenset()
 ) -> Inspection:
     """The structure of a model file.
 
     `source` is a path or a seekable binary file, `name` the path under which it is declared (its suffix is the declared
-    format), `siblings` the paths of the files that come with it, relative to the file's own folder. Raises FileRefused
+    format), `siblings` the paths of the files that come with it, relative to the file's own folder (with their sizes, where these
+    are known: then what lies there must fit). Raises FileRefused
     with a stable code; the file is never executed, unpickled or followed to other files.
     """
     if isinstance(source, str | os.PathLike):
@@ -63,7 +64,7 @@ def inspect_file(
     return _inspect(source, name, siblings)
 
 
-def _inspect(file: BinaryIO, name: str, siblings: AbstractSet[str]) -> Inspection:
+def _inspect(file: BinaryIO, name: str, siblings: Siblings) -> Inspection:
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(_HEAD_BYTES)

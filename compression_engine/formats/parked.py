@@ -37,6 +37,8 @@ def is_parked(tensor: onnx.TensorProto) -> bool:
 def size_bytes(tensor: onnx.TensorProto) -> int:
     """How many bytes the numbers of a tensor take, by type and shape."""
     elements = int(math.prod(tensor.dims))
+    if tensor.data_type == TensorProto.STRING:
+        return sum(map(len, tensor.string_data))
     if tensor.data_type in _HALF_BYTES:
         return -(-elements // 2)
     if tensor.data_type in _QUARTER_BYTES:
@@ -107,8 +109,9 @@ def ended(path: Path, tensor: str) -> FileRefused:
 
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a model: those of its graphs, however deep, and those in attributes of nodes and functions."""
-    yield from _of_graph(model.graph)
+    """Every tensor of a model: those of its graphs, however deep, and those in attributes of nodes, functions and training."""
+    for graph in (model.graph, *(one for part in model.training_info for one in (part.initialization, part.algorithm))):
+        yield from _of_graph(graph)
     for function in model.functions:
         for node in function.node:
             yield from _of_node(node)

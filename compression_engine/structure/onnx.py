@@ -5,7 +5,7 @@ Rules:
 - one graph, at least one operator set, an IR version; at most a million nodes and a million tensors;
 - graphs inside nodes, functions, training information and tensors inside attributes are walked too;
 - the bytes of a tensor fit its shape; a name is given once among the initializers of a graph, its inputs, its outputs;
-- external data, also of sparse tensors and attributes, only where `external` allows it;
+- external data, also of sparse tensors and attributes, only where and how `external` allows it;
 - optional messages that stand twice are refused, since readers disagree on what that means.
 Source: onnx.proto of the ONNX standard (field numbers).
 """
@@ -15,11 +15,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from compression_engine.structure.external import check_location
+from compression_engine.structure.external import Ranges, Siblings, check_location
 from compression_engine.structure.findings import Inspection, Port, Tally
 from compression_engine.structure.protobuf import BYTES, Field, Reader, invalid, over_limit, truncated
 
@@ -40,7 +39,8 @@ _EXTERNAL = 1
 @dataclass
 class _Walk:
     reader: Reader
-    siblings: AbstractSet[str]
+    siblings: Siblings
+    ranges: Ranges
     tally: Tally = field(default_factory=Tally)
     nodes: int = 0
     operators: Counter[str] = field(default_factory=Counter)
@@ -58,12 +58,13 @@ class _Model:
     outputs: list[Port] = field(default_factory=list)
 
 
-def inspect_onnx(file: BinaryIO, size_bytes: int, siblings: AbstractSet[str]) -> Inspection:
+def inspect_onnx(file: BinaryIO, size_bytes: int, siblings: Siblings) -> Inspection:
     """The structure of an ONNX file; raises FileRefused. `siblings` are the paths that came with it."""
-    walk = _Walk(Reader(file, size_bytes), siblings)
+    walk = _Walk(Reader(file, size_bytes), siblings, Ranges(siblings))
     model = _Model()
     for item in walk.reader.fields(0, size_bytes, 0):
         _model_field(walk, model, item)
+    walk.ranges.check()
     if model.graphs == 0 or not model.opsets or model.ir_version is None:
         missing = "graph" if model.graphs == 0 else "operator set" if not model.opsets else "IR version"
         raise truncated(f"The file has no {missing}: it is cut off, or it is not an ONNX model.")
@@ -212,6 +213,10 @@ def _tensor(walk: _Walk, message: Field, depth: int) -> str:
     size_bytes = (elements * bits + 7) // 8
     if tensor.external or tensor.location == _EXTERNAL:
         walk.external_files.add(check_location(tensor.external, tensor.name, walk.siblings))
+    if tensor.location == _EXTERNAL:
+        if tensor.dtype == _STRING:
+            raise invalid(f"The tensor {tensor.name!r} of texts lies in another file.")
+        walk.ranges.add(tensor.external, tensor.name, size_bytes)
     elif tensor.raw_bytes is not None:
         if tensor.dtype == _STRING or tensor.raw_bytes != size_bytes:
             raise invalid(f"The tensor {tensor.name!r} has {tensor.raw_bytes} bytes, its shape needs {size_bytes}.")

@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -132,7 +132,7 @@ def _inspect(file: ManifestFile, sizes: Mapping[str, int]) -> Inspection | None:
 
 
 class _Beside(Mapping[str, int]):
-    """Sizes of the other files by their paths from the folder of one; what lies above it cannot be reached. Asked, not written out."""
+    """Sizes of the other files by their paths from the folder of one, never of what lies above it. Asked, not written out."""
 
     def __init__(self, path: str, sizes: Mapping[str, int]) -> None:
         self._path, self._sizes = path, sizes
