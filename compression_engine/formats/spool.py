@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from collections.abc import Iterator
@@ -49,10 +50,13 @@ _SPOOL: ContextVar[Spool | None] = ContextVar("spool", default=None)
 
 
 def spool() -> Spool:
-    """That of the call that is going on."""
+    """That of the call that is going on; where none is, one in the folder for temporary files that goes with the process."""
     found = _SPOOL.get()
     if found is None:
-        raise RuntimeError("numbers of a file were to be changed outside of `spooling`")
+        descriptor, name = tempfile.mkstemp(prefix="pressmark-numbers-")
+        found = Spool(Path(name), descriptor)
+        _SPOOL.set(found)
+        atexit.register(found.path.unlink, missing_ok=True)
     return found
 
 

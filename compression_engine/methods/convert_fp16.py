@@ -33,6 +33,9 @@ from compression_engine.recipe import Value, integer_of
 _HALF_MOST = 65504.0
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
+BY_BLOCKS = True
+"""Works where numbers lie in a file (`formats.parked`), and is given them there."""
+
 
 def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress) -> None:
     """Changes a model in place. Raises FileRefused (weights_not_finite). Afterwards `report` names every large weight."""

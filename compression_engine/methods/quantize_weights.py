@@ -29,6 +29,9 @@ from compression_engine.methods.weights import Weight, bytes_of, find_weights, p
 from compression_engine.progress import ByBytes, Progress
 from compression_engine.recipe import Value, integer_of
 
+BY_BLOCKS = True
+"""Works where numbers lie in a file (`formats.parked`), and is given them there."""
+
 
 def apply(
     model: onnx.ModelProto,
