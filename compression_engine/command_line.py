@@ -1,7 +1,7 @@
 """Parses a call, runs it, and tells what happens: as JSON lines for a program, in words for a person.
 
-Rules: exit 0 done, 1 refused or stopped with a typed error, 2 wrong call. SIGTERM and SIGINT end the work at once and leave
-nothing half-written. Commands that need heavy libraries import them when they are called.
+Rules: exit 0 done, 1 refused or stopped with a typed error (`diff`: a difference), 2 wrong call. SIGTERM and SIGINT end the work
+at once and leave nothing half-written. Commands that need heavy libraries import them when they are called.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compression_engine import batch_watch, profile_command, replay_command, target_command
+from compression_engine import batch_watch, diff_command, map_command, profile_command, replay_command, target_command
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with within(_limits(options)):
             answer, words = options.run(options, speaker)
         speaker.result(options.command, answer, words)
-        return 0
+        return int(getattr(options, "exit_code", 0))
     except _Stop:
         error: EngineError = Cancelled(_kept(options))
     except EngineError as caught:
@@ -340,6 +340,12 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--threads", type=_natural(1, 256), default=1)
     replay_command.add_arguments(
         command("replay", replay_command.run, "Make a result again and say whether, or how nearly, it is the same.")
+    )
+    map_command.add_arguments(
+        command("map", map_command.run, "Say how a model is quantised, tensor by tensor, held against its tensors.")
+    )
+    diff_command.add_arguments(
+        command("diff", diff_command.run, "Say whether two models are the same quantisation, and where not.")
     )
     profile_command.add_arguments(
         command("profile", profile_command.run, "Say what is missing, doubled, contradicted or odd in a file of rows.")

@@ -1,8 +1,8 @@
 """What the operators of a graph say about its quantisation, where a file carries no map: files of other programs.
 
 Rules:
-- operators of quantisation in ONNX and in onnxruntime's own domain whose integers are constants of the graph; a weight that is
-  read by several is told once; names are those of this file, since the parent's are not known;
+- operators of quantisation in ONNX and in onnxruntime's own domain whose integers are constants of the graph (and not all the
+  same); a weight that is read by several is told once; names are those of this file, since the parent's are not known;
 - integers, scales and zero points are told by type and digest; whether zero points are all zero decides symmetric or not;
 - what the integers mean to an operator that is not listed is not guessed.
 Sources: the ONNX operators DequantizeLinear, QuantizeLinear, DynamicQuantizeLinear, QLinearMatMul, QLinearConv, MatMulInteger and
@@ -78,7 +78,7 @@ def _weight(
     node: onnx.NodeProto, held: dict[str, TensorProto], places: tuple[int, int | None, int | None]
 ) -> Stored | None:
     values, scale, zero = (_input(node, held, place) for place in places)
-    if values is None or values.data_type not in _BITS:
+    if values is None or values.data_type not in _BITS or is_constant(values):
         return None
     dtype = _BITS[values.data_type]
     if node.op_type in _BLOCKS and values.data_type == TensorProto.UINT8:
@@ -87,7 +87,7 @@ def _weight(
         values.name,
         dtype=dtype,
         scheme="asymmetric" if _is_shifted(node, dtype, zero) else "symmetric",
-        granularity=_granularity(node, values, scale),
+        granularity=_granularity(node, scale),
         rounding=_UNKNOWN,
         values=values,
         scale=scale,
@@ -133,11 +133,19 @@ def _is_shifted(node: onnx.NodeProto, dtype: str, zero: TensorProto | None) -> b
     return bool((numbers != (middle * 17 if packed else middle)).any())
 
 
-def _granularity(node: onnx.NodeProto, values: TensorProto, scale: TensorProto | None) -> str:
+def _granularity(node: onnx.NodeProto, scale: TensorProto | None) -> str:
     size = integer(node, "block_size", 0)
     if size > 0:
         return f"block-{size}"
-    return "tensor" if scale is None or _elements(scale) == 1 <= _elements(values) else "channel"
+    if scale is None:
+        return _UNKNOWN
+    return "tensor" if _elements(scale) == 1 else "channel"
+
+
+def is_constant(tensor: TensorProto) -> bool:
+    """Whether all numbers of a tensor are the same: such a one helps to compute, and is no weight."""
+    array = numpy_helper.to_array(tensor).reshape(-1)
+    return bool((array == array[:1]).all())
 
 
 def _elements(tensor: TensorProto) -> int:

@@ -17,14 +17,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from compression_engine import facts
 from compression_engine.canonical import shown
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import Use, graphs_of, uses
-from compression_engine.map_from_graph import marks_of
+from compression_engine.map_from_graph import is_constant, marks_of
 from compression_engine.methods.report import Stored, digest_of_tensors
 from compression_engine.quantization_map import QuantizationMap, from_entries, from_file, in_order
 from compression_engine.result import RESULT_NAME, read_result
@@ -62,10 +62,11 @@ def map_of_model(model: onnx.ModelProto, name: str) -> QuantizationMap:
         if source == "map" and (why := held.wrong(mark)) is not None:
             message = f"The quantisation map of {name} says of {shown(mark.tensor)} what is not so: {why}."
             raise EngineError("map_differs", message, _HINT)
-    if text is None and not marks:
+    unmapped = held.unmapped(marks)
+    if not marks and not unmapped:
         hint = "Nothing to compare: quantise it first, or ask for a file that is."
-        raise EngineError("map_missing", f"{name} has no quantisation map, and its graph quantises nothing.", hint)
-    return QuantizationMap(in_order(marks), source, held.unmapped(marks))
+        raise EngineError("map_missing", f"{name} has no quantisation map, and nothing in it is quantised.", hint)
+    return QuantizationMap(in_order(marks), source, unmapped)
 
 
 def still_true(model: onnx.ModelProto, marks: Iterable[Stored]) -> list[Stored]:
@@ -145,7 +146,7 @@ class _Held:
         found = []
         for name in sorted(set(self._tensors) - named):
             for tensor in self._tensors[name]:
-                if tensor.data_type in _SHORT and _elements(tensor) >= _SMALL and not _is_constant(tensor):
+                if tensor.data_type in _SHORT and _elements(tensor) >= _SMALL and not is_constant(tensor):
                     kind = TensorProto.DataType.Name(tensor.data_type).lower()
                     found.append((name, kind, digest_of_tensors([tensor])))
         return found
@@ -165,8 +166,3 @@ def _rounds(use: Use, scales: Sequence[str]) -> bool:
 
 def _elements(tensor: TensorProto) -> int:
     return math.prod(tensor.dims)
-
-
-def _is_constant(tensor: TensorProto) -> bool:
-    array = numpy_helper.to_array(tensor).reshape(-1)
-    return bool((array == array[0]).all())

@@ -20,7 +20,7 @@ from compression_engine.tensor_digest import TensorDigest
 
 DTYPES = ("int8", "uint8", "int4", "uint4", "float16", "bfloat16")
 SCHEMES = ("symmetric", "asymmetric", "float")
-_GRANULARITY = re.compile(r"(tensor|channel|token|block-[1-9][0-9]{0,5})\Z")
+_GRANULARITY = re.compile(r"(tensor|channel|token|unknown|block-[1-9][0-9]{0,5})\Z")
 _ROUNDING = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 
@@ -37,7 +37,8 @@ class Parts:
 class Stored:
     """How one tensor of the parent is stored, or one activation is rounded; ValueError for a word that the map does not know.
 
-    `tensor` is its name in the parent; `granularity` says which numbers share a scale: tensor, channel, token, block-<size>.
+    `tensor` is its name in the parent; `granularity` says which numbers share a scale: tensor, channel, token, block-<size>
+    (unknown where another program's file does not say).
     `scale_digest` covers scales and, behind them, zero points; None where they are found while running, or there are none.
     `values_digest` is None for activations.
     """
