@@ -69,7 +69,11 @@ class Agreement:
 
     def _of_floats(self) -> list[Measurement]:
         n, mean, least = len(self.cosines), float(np.mean(self.cosines)), min(self.cosines)
-        same = " They are the same to the last bit." if self.largest == 0 else ""
+        same = (
+            " They are the same to the last bit, so such inputs may not reach what was changed."
+            if self.largest == 0
+            else ""
+        )
         return [
             Measurement(
                 "generated_cosine_mean", mean, "cosine", n, f"Outputs agree to {mean:.4f} on average {_ON}.{same}",

@@ -4,7 +4,8 @@ Rules:
 - free sizes of the same name are the same; a size that is called a sum is that sum; a cache is empty; a batch has two rows, or one;
 - integers stay below the smallest table that they are looked up in; masks are ones, kinds of token zeros, positions count up,
   lengths are the sizes that were chosen, rates of sound are 16,000 a second;
-- numbers are drawn from the standard normal distribution; one to four numbers that stand alone from 0.5 to 1; states start at zero;
+- numbers are drawn from the standard normal distribution, every second time ten times smaller; one to four that stand alone from
+  0.5 to 1; states start at zero;
 - what a model is asked with is a function of model and seed: proposals come in one order, and the first that it takes is used.
 
 Limits: such inputs show that a model runs, and how far a child strays on noise. They say nothing about real data.
@@ -29,6 +30,7 @@ _CHANNELS = (3, 1)
 _ELEMENTS_MOST = 2**24
 _SOUND_RATE = 16_000
 _ALONE_MOST = 4
+_SOFTER = 10
 _IMAGE_RANK = 4
 _PAST = re.compile(r"past|cache", re.IGNORECASE)
 _STATE = re.compile(
@@ -84,7 +86,14 @@ class Inputs:
         if sum(int(np.prod(shape, dtype=np.float64)) for shape in shapes.values()) > _ELEMENTS_MOST:
             return None
         generator = np.random.default_rng([self.seed, number, proposal.batch, proposal.size])
-        return {entry.name: self._values(entry, shapes[entry.name], proposal, generator) for entry in self.entries}
+        feed = {entry.name: self._values(entry, shapes[entry.name], proposal, generator) for entry in self.entries}
+        if number % 2:
+            feed |= {entry.name: feed[entry.name] / feed[entry.name].dtype.type(_SOFTER) for entry in self._noise(feed)}
+        return feed
+
+    def _noise(self, feed: Feed) -> list[Declared]:
+        """Inputs that are drawn from the normal distribution."""
+        return [entry for entry in self.entries if entry.type in _FLOATS and _is_noise(entry, feed[entry.name].shape)]
 
     def has_free_sizes(self) -> bool:
         """Whether inputs of another size are worth trying."""
@@ -134,9 +143,12 @@ def _floats(entry: Declared, shape: tuple[int, ...], draw: np.random.Generator) 
         return np.zeros(shape)
     if _MASK.search(entry.name):
         return np.ones(shape)
-    if len(shape) <= 1 and np.prod(shape, dtype=np.int64) <= _ALONE_MOST:
-        return draw.uniform(0.5, 1, size=shape)
-    return draw.normal(size=shape)
+    return draw.normal(size=shape) if _is_noise(entry, shape) else draw.uniform(0.5, 1, size=shape)
+
+
+def _is_noise(entry: Declared, shape: tuple[int, ...]) -> bool:
+    alone = len(shape) <= 1 and np.prod(shape, dtype=np.int64) <= _ALONE_MOST
+    return not (alone or is_state(entry) or _MASK.search(entry.name))
 
 
 def _size(entry: Declared, axis: int, proposal: Proposal) -> int:
@@ -156,7 +168,7 @@ def _free(name: str, entry: Declared, axis: int, proposal: Proposal) -> int:
         return 0
     if axis == 0 and not _TIME.search(name) and (len(entry.shape) > 1 or name):
         return proposal.batch
-    if "batch" in name.lower():
+    if "batch" in name.lower() or (is_state(entry) and not name):
         return proposal.batch
     last_is_channel = len(entry.shape) == _IMAGE_RANK and entry.shape[3] in (1, 3, 4)
     if len(entry.shape) == _IMAGE_RANK and axis == 1 and not last_is_channel and not _TIME.search(name):

@@ -90,21 +90,26 @@ class _Asked:
     chosen: Proposal | None = None
 
     def first(self) -> Feed:
-        """The first inputs that the model answers with anything; raises DataError (data_missing)."""
+        """The first inputs that the model answers, and others of their kind otherwise; raises DataError (data_missing)."""
         missing = self.inputs.missing()
         if missing is not None:
             message = f"The input {missing.name!r} is a {missing.type}: nothing can be generated for it."
             raise DataError("data_missing", message, "Give evaluation rows, or export the model to take tensors.")
-        refused, tried = "", 0
+        refused, tried, blind = "", 0, None
         for proposal in proposals():
             tried += 1
             if tried > 1 and not self._is_worth_trying(proposal):
                 continue
             feed, said = self._try(proposal, 0)
-            if feed is not None:
+            if feed is not None and self._tells(feed, proposal):
                 self.chosen = proposal
                 return feed
+            if feed is not None and blind is None:
+                blind = (proposal, feed)
             refused = refused or said
+        if blind is not None:
+            self.chosen = blind[0]
+            return blind[1]
         hint = "Give evaluation rows: inputs of the model that it really gets."
         message = f"The original takes none of the inputs that were generated for it. On the first: {refused}"
         raise DataError("data_missing", message, hint)
@@ -129,6 +134,12 @@ class _Asked:
                 others += 1
             if others == _OTHER_SIZES:
                 return
+
+    def _tells(self, feed: Feed, proposal: Proposal) -> bool:
+        """Whether other inputs are answered otherwise: where they are not, weights could be anything."""
+        other, _ = self._try(proposal, 1)
+        names = self.model.output_names
+        return other is not None and bool(differing(names, self.model.run_any(feed), self.model.run_any(other)))
 
     def _is_worth_trying(self, proposal: Proposal) -> bool:
         """Whether a proposal can differ from the first one."""

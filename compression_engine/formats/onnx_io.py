@@ -3,7 +3,7 @@
 Rules:
 - a file is inspected before it is parsed; external data is read from listed siblings that are plain files, never links;
 - a model is at most 2 GB, the limit of one protobuf file (external_data_not_yet);
-- operator set 13 is the oldest that is worked on; older models are converted, checked, and later compared by running;
+- operator set 13 is the oldest that is worked on; older models are converted (`onnx_opset`), and later compared by running;
 - written metadata are facts only (see `facts`).
 """
 
@@ -18,9 +18,11 @@ import onnx
 from compression_engine.canonical import JSON, digest_of, digest_of_stream
 from compression_engine.errors import EngineError, FileRefused, OutputRefused
 from compression_engine.facts import Facts
+from compression_engine.formats.onnx_opset import OLDEST_OPSET as OLDEST_OPSET
+from compression_engine.formats.onnx_opset import default_opset as default_opset
+from compression_engine.formats.onnx_opset import modernise
 from compression_engine.inspect import Inspection, inspect_file
 
-OLDEST_OPSET = 13
 _BYTES_MAX = 2_000_000_000
 _IR_WITH_FREE_INITIALIZERS = 4
 _LARGE_HINT = "Models over 2 GB need external data, which this version of the engine cannot write yet."
@@ -75,16 +77,7 @@ def load(path: Path) -> Loaded:
 
 def prepare(model: onnx.ModelProto) -> None:
     """Brings a model to the oldest operator set that the methods write, in place."""
-    opset = default_opset(model)
-    if opset < OLDEST_OPSET:
-        try:
-            converted = onnx.version_converter.convert_version(model, OLDEST_OPSET)
-            onnx.checker.check_model(converted)
-        except Exception as error:
-            hint = f"Export the model again with operator set {OLDEST_OPSET} or newer."
-            message = f"The model uses operator set {opset} and cannot be converted: {_first_line(error)}."
-            raise FileRefused("opset_not_convertible", message, hint) from error
-        model.CopyFrom(converted)
+    modernise(model)
     if model.ir_version < _IR_WITH_FREE_INITIALIZERS:
         # such files list every weight as an input; from IR version 4 on, a listed weight could be replaced by the caller
         weights = {tensor.name for tensor in model.graph.initializer}
@@ -92,11 +85,6 @@ def prepare(model: onnx.ModelProto) -> None:
         del model.graph.input[:]
         model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 7)
-
-
-def default_opset(model: onnx.ModelProto) -> int:
-    """The version of the standard operator set that a model imports."""
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
 def write_facts(model: onnx.ModelProto, facts: Facts) -> None:
@@ -162,7 +150,3 @@ def _read_external(model: onnx.ModelProto, path: Path) -> None:
 
 def _external_bytes(path: Path, inspection: Inspection) -> int:
     return sum((path.parent / name).stat().st_size for name in inspection.external_files)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
