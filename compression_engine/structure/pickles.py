@@ -15,6 +15,10 @@ import re
 from compression_engine.errors import FileRefused
 
 _SCAN_BYTES = 64 * 1024
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_ZEROS = 5
+_COUNTED = (pickletools.TAKEN_FROM_ARGUMENT1, pickletools.TAKEN_FROM_ARGUMENT4, pickletools.TAKEN_FROM_ARGUMENT4U)
+"""Opcodes whose first one or four bytes say how much they read; of zeros that is nothing."""
 _TEXT_PICKLE = re.compile(rb"(\(|\]|\}|c[A-Za-z_][\w.]*\n|[ISVFL][^\n]{1,200}\n)")
 _ALLOWED_GLOBALS = frozenset(
     {
@@ -40,13 +44,24 @@ def refused(name: str, what: str) -> FileRefused:
 def looks_pickled(head: bytes) -> bool:
     """Whether the first bytes of a file open a pickle, of any protocol."""
     if len(head) >= 2 and head[0] == 0x80 and head[1] <= 5:
-        return True
+        return not _is_header_length(head)
     if not _TEXT_PICKLE.match(head):
         return False
     try:
         return any(opcode.name == "STOP" for opcode, _, _ in pickletools.genops(io.BytesIO(head[:_SCAN_BYTES])))
     except (ValueError, IndexError, UnicodeDecodeError):
         return False
+
+
+def _is_header_length(head: bytes) -> bool:
+    """Whether these are the length of a safetensors header and its first brace, which no reader of pickles gets past.
+
+    Behind the protocol stands one byte, then five of zero. Zero is no opcode, so a pickle would have to read all five as the
+    argument of that one byte: up to the end of a line, or as eight bytes. Files that open so stay refused.
+    """
+    opcode = _OPCODES.get(chr(head[2])) if len(head) > 2 else None
+    reads = 0 if opcode is None or opcode.arg is None else opcode.arg.n
+    return head[3:9] == b"\0\0\0\0\0{" and (0 <= reads <= _ZEROS - 1 or reads in _COUNTED)
 
 
 def forbidden_names(data: bytes) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import pickle
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.numpy import save
 
 from compression_engine.errors import FileRefused
 from compression_engine.inspect import Inspection, inspect_file
+from compression_engine.structure.pickles import looks_pickled
 
 
 def build(header: Any, data: bytes = b"") -> bytes:
@@ -76,6 +78,23 @@ def test_a_header_that_disagrees_with_itself_is_refused(header: Any, data: bytes
     error = refusal(build(header, data))
     assert error.code == "structure_invalid"
     assert message in error.message
+
+
+@pytest.mark.parametrize("header_bytes", [128, 384, 1408, 65664])
+def test_a_header_whose_length_opens_like_a_pickle_is_read(header_bytes: int) -> None:
+    text = json.dumps({"a": entry(0, 8)}).encode()
+    data = build(text + b" " * (header_bytes - len(text)), b"x" * 8)
+    assert data[0] == 0x80
+    assert look(data).tensor_count == 1
+
+
+@pytest.mark.parametrize("opcode", range(0x81))
+def test_what_a_pickle_could_act_behind_is_refused_whatever_its_length_says(opcode: int) -> None:
+    head = bytes([0x80, 2, opcode]) + b"\0\0\0\0\0{"
+    if not looks_pickled(head):
+        for more in (b"", b"\n", b"\0\0", b"}\n"):
+            with pytest.raises((pickle.UnpicklingError, IndexError, EOFError)):
+                pickle.loads(head + more + b"cos\ngetpid\n(tR.")
 
 
 def test_a_file_that_is_cut_is_refused() -> None:
