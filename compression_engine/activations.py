@@ -52,7 +52,7 @@ def grams(
     for some in _together(wanted):
         sums = {one: np.zeros((one.size, one.size)) for one in some}
         with scratch("pressmark-model-") as folder, threadpool_limits(limits=1, user_api="blas"):
-            opened = _watched(
+            opened = watched(
                 model, sorted({source.name for one in some for source in one.sources}), folder / "model.onnx"
             )
             encoder = Encoder(calibration.rows, opened.inputs(), calibration.tokenizer, calibration.plan)
@@ -85,8 +85,8 @@ def _together(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
         yield some
 
 
-def _watched(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Model:
-    """The model with these tensors as its only outputs, but for those that are inputs."""
+def watched(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Model:
+    """The model with these tensors as its only outputs, but for those that are inputs; on one thread."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     inputs = {entry.name for entry in copy.graph.input}
@@ -103,15 +103,21 @@ def _rows(array: Array, source: Source, batch: Batch) -> Iterable[Array]:
     return [_real(array, batch)] if source.window is None else source.window.rows(array[: batch.count])
 
 
-def _real(array: Array, batch: Batch) -> Array:
-    """The rows [n, size] of a tensor, without padding and without what fills up a fixed batch."""
+def real(array: Array, batch: Batch) -> Array:
+    """A tensor without padding and without what fills up a fixed batch: [positions, size] where the rows have a mask."""
     feed = batch.feed
     mask = feed.get("attention_mask")
     if mask is not None and array.ndim >= 3 and array.shape[:2] == mask.shape:
-        array = array[: batch.count][mask[: batch.count] != 0]
-    elif mask is not None and array.ndim == 2 and len(array) == mask.size:
+        return np.asarray(array[: batch.count][mask[: batch.count] != 0])
+    if mask is not None and array.ndim == 2 and len(array) == mask.size:
         # rows and positions side by side, as exporters write them before a Gemm
-        array = array.reshape(*mask.shape, -1)[: batch.count][mask[: batch.count] != 0]
-    elif array.ndim > 1 and array.shape[0] == max(len(given) for given in feed.values() if given.ndim):
-        array = array[: batch.count]
+        return np.asarray(array.reshape(*mask.shape, -1)[: batch.count][mask[: batch.count] != 0])
+    if array.ndim > 1 and array.shape[0] == max(len(given) for given in feed.values() if given.ndim):
+        return array[: batch.count]
+    return array
+
+
+def _real(array: Array, batch: Batch) -> Array:
+    """The rows [n, size] of a tensor, without padding."""
+    array = real(array, batch)
     return np.asarray(array.reshape(-1, array.shape[-1]), dtype=np.float64)

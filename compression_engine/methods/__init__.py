@@ -110,6 +110,46 @@ _ROUNDING = Parameter(
     added_later=True,
 )
 
+_RANGES = Parameter(
+    name="ranges",
+    kind="text",
+    default="mse",
+    choices=("minmax", "percentile", "mse", "entropy"),
+    summary="How the range of a tensor is chosen from what calibration rows show: minmax all of it; percentile a share of it; mse "
+    "the range of least squared error; entropy the one that keeps most of the distribution.",
+)
+_PERCENTILE = Parameter(
+    name="percentile",
+    kind="integer",
+    default=99_999,
+    minimum=50_000,
+    maximum=100_000,
+    summary="The share of numbers within a range, in hundred-thousandths; half of the rest is cut off at either end.",
+    only_with=("ranges", "percentile"),
+)
+_BIAS_CORRECTION = Parameter(
+    name="bias_correction",
+    kind="boolean",
+    default=True,
+    summary="Whether biases take back how far rounding moves the means of a layer's answers.",
+)
+_EQUALIZATION = Parameter(
+    name="equalization",
+    kind="boolean",
+    default=True,
+    summary="Whether what makes inputs of products hard to round is moved into their weights, where that lessens the error on "
+    "calibration rows.",
+)
+_MOST_CHANGE = Parameter(
+    name="most_change_per_mille",
+    kind="integer",
+    default=20,
+    minimum=1,
+    maximum=1000,
+    summary="How far rounding may change the answers to calibration rows: squared differences as thousandths of the answers' own "
+    "variation. Layers stay in floats, the worst first, until this is kept.",
+)
+
 METHODS: dict[str, MethodSpec] = {
     spec.name: spec
     for spec in (
@@ -132,6 +172,31 @@ METHODS: dict[str, MethodSpec] = {
             formats=("onnx",),
             parameters=(_MIN_ELEMENTS, _EXCLUDE),
             module="compression_engine.methods.quantize_dynamic",
+        ),
+        MethodSpec(
+            name="quantize_static",
+            version="1",
+            summary="Computes convolutions and products in 8-bit integers whose steps are fixed beforehand from calibration rows; "
+            "layers whose rounding changes the answers too much stay in floats.",
+            formats=("onnx",),
+            parameters=(
+                Parameter(
+                    name="min_elements",
+                    kind="integer",
+                    default=64,
+                    minimum=1,
+                    maximum=2**40,
+                    summary="Layers whose weights have fewer numbers than this stay in floats.",
+                ),
+                _RANGES,
+                _PERCENTILE,
+                _BIAS_CORRECTION,
+                _EQUALIZATION,
+                _MOST_CHANGE,
+                _EXCLUDE,
+            ),
+            module="compression_engine.methods.quantize_static",
+            needs_calibration=True,
         ),
         MethodSpec(
             name="convert_fp16",

@@ -1,0 +1,181 @@
+"""Computes convolutions and products in 8-bit integers whose steps are fixed beforehand, from what calibration rows show.
+
+How: ranges of the tensors that flow between layers come from histograms over all calibration rows; weights are int8 with a scale
+for each output channel, what flows is uint8 (see `quantize_static_writer`), and stays integers from layer to layer (see
+`quantize_static_net`). Biases take back how far rounding moves the means of a layer's answers. Then what the rounding changes is
+measured on calibration rows, and layers that change the answers more than the recipe allows are left out. Weights that no such
+layer reads, embeddings and those of layers left out are stored as quantize_weights does it, at the speed of floats.
+
+Limits: answers are only as good as the calibration rows are like those that will come: what lies outside their ranges is cut off.
+The processor must have 8-bit dot products (AVX512-VNNI, AVX-VNNI, AMX) for speed and exact sums; ones with AVX2 alone may saturate
+inside a product, so measure on the processor that will serve.
+Source: Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", 2018;
+Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from compression_engine.calibration import Calibration
+from compression_engine.data import Array
+from compression_engine.errors import DataError, RecipeError
+from compression_engine.formats.onnx_graph import Edits, Names
+from compression_engine.methods.leaving_out import left_out
+from compression_engine.methods.quantize_static_bias import shifts
+from compression_engine.methods.quantize_static_effect import Chosen, Effects, choose
+from compression_engine.methods.quantize_static_equalize import Ranging, equalize
+from compression_engine.methods.quantize_static_gain import REASON as SLOWER
+from compression_engine.methods.quantize_static_gain import Timed
+from compression_engine.methods.quantize_static_histogram import Histogram
+from compression_engine.methods.quantize_static_net import Layer, Net
+from compression_engine.methods.quantize_static_prepare import drop_unread, prepare, products_with_bias
+from compression_engine.methods.quantize_static_ranges import Steps, steps_of
+from compression_engine.methods.quantize_static_writer import Numbers, write
+from compression_engine.methods.report import Report
+from compression_engine.methods.rounding import round_weight
+from compression_engine.methods.storing import store_folded, store_rows
+from compression_engine.methods.weights import find_weights
+from compression_engine.observing import Watching
+from compression_engine.progress import Progress
+from compression_engine.recipe import Value, integer_of
+
+_STORED_LEAST = 1024
+
+
+def apply(
+    model: onnx.ModelProto,
+    parameters: dict[str, Value],
+    report: Report,
+    progress: Progress,
+    calibration: Calibration | None = None,
+) -> None:
+    """Changes a model in place. Afterwards `report` names every large weight, and the layers that stay in floats.
+
+    Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit: no layer fits, or each changes too much),
+    DataError (data_missing, data_does_not_fit).
+    """
+    if calibration is None:
+        hint = "Give rows of the model's inputs; they need no labels."
+        raise DataError("data_missing", "quantize_static needs calibration rows, there are none.", hint)
+    prepare(model)
+    spared = left_out(model, parameters["exclude"], report)
+    products_with_bias(model, Watching.of(model, calibration, progress))
+    watching = Watching.of(model, calibration, progress)
+    fitting = Net(model).layers(integer_of(parameters["min_elements"]), spared, report)
+    timed = _timed(watching, fitting)
+    layers = timed.paying(fitting)
+    _tell_slow(fitting, layers, report)
+    if not layers:
+        raise _nothing_fits(report)
+    ranging = Ranging(str(parameters["ranges"]), integer_of(parameters["percentile"]))
+    if parameters["equalization"]:
+        equalize(model, watching, layers, ranging)
+        again = {layer.output: layer for layer in Net(model).layers(1, spared, Report())}
+        layers = [again[layer.output] for layer in layers]
+        timed = _timed(watching, layers)
+    steps = _steps(watching, layers, ranging)
+    numbers, effects = Numbers(steps), Effects(watching)
+    if parameters["bias_correction"]:
+        numbers = _corrected(model, layers, numbers, shifts(watching, layers, steps), effects)
+
+    def made(some: Sequence[Layer]) -> onnx.ModelProto:
+        return _made(model, some, numbers, Report())
+
+    limit = integer_of(parameters["most_change_per_mille"])
+    chosen = choose(effects, layers, made, limit)
+    _tell(chosen, limit, report)
+    kept = timed.paying(chosen.layers)
+    _tell_slow(chosen.layers, kept, report)
+    if not kept:
+        raise _nothing_fits(report)
+    model.CopyFrom(_made(model, kept, numbers, report))
+    _store_the_rest(model, spared, report, progress)
+
+
+def _timed(watching: Watching, layers: Sequence[Layer]) -> Timed:
+    net = Net(watching.model)
+    placement = net.place(layers)
+    wanted = {*placement.rounded, *placement.entering, *(layer.output for layer in layers)}
+    shapes = watching.shapes(sorted(wanted - set(net.constants))) if wanted else {}
+    return Timed(net, shapes, watching.rows_in_first_batch() if wanted else 1)
+
+
+def _corrected(
+    model: onnx.ModelProto,
+    layers: Sequence[Layer],
+    plain: Numbers,
+    corrections: Mapping[str, NDArray[np.float64]],
+    effects: Effects,
+) -> Numbers:
+    """With corrections of biases where these bring the answers nearer to the original's, else without."""
+    corrected = replace(plain, corrections=corrections)
+    without, along = (effects.of(_made(model, layers, numbers, Report())) for numbers in (plain, corrected))
+    return corrected if along < without else plain
+
+
+def _steps(watching: Watching, layers: Sequence[Layer], ranging: Ranging) -> dict[str, Steps]:
+    """The steps of every tensor that may be rounded, whichever layers are left out."""
+    wanted = {*Net(watching.model).place(layers).ranged, *(layer.source for layer in layers)}
+    histograms = {name: Histogram() for name in sorted(wanted)}
+
+    def see(name: str, array: Array) -> None:
+        histograms[name].add(array)
+
+    watching.look(list(histograms), see, "ranges")
+    return {name: steps_of(histogram, ranging.ranges, ranging.percentile) for name, histogram in histograms.items()}
+
+
+def _made(model: onnx.ModelProto, layers: Sequence[Layer], numbers: Numbers, report: Report) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    write(copy, Net(copy).place(layers), numbers, report)
+    drop_unread(copy)
+    return copy
+
+
+def _tell(chosen: Chosen, limit: int, report: Report) -> None:
+    for left in chosen.left:
+        for layer in left.layers:
+            report.leave(
+                layer.output,
+                f"{layer.operator} is computed in floats: rounding it alone changes the answers by {left.alone:.3g} per mille, "
+                f"and all together may change them by {limit}",
+            )
+    if not chosen.layers:
+        best = chosen.left[-1]
+        name, change = best.layers[0].output, f"{best.alone:.3g}"
+        message = (
+            f"Every layer that fits changes the answers too much, the best of them ({name!r}) by {change} per mille."
+        )
+        hint = "Use quantize_weights or quantize_dynamic, other ranges, or a larger most_change_per_mille."
+        raise RecipeError("recipe_does_not_fit", message, hint)
+
+
+def _tell_slow(before: Sequence[Layer], kept: Sequence[Layer], report: Report) -> None:
+    for layer in before:
+        if layer not in kept:
+            report.leave(layer.output, f"{layer.operator} is computed in floats: {SLOWER}")
+
+
+def _store_the_rest(model: onnx.ModelProto, spared: frozenset[str], report: Report, progress: Progress) -> None:
+    names, edits = Names(model), Edits()
+    weights = find_weights(model, _STORED_LEAST, report, spared)
+    for done, weight in enumerate(weights):
+        progress("compress", done, len(weights), weight.tensor.name)
+        store = store_rows if weight.is_embedding else store_folded
+        store(weight, round_weight(weight), names, edits, report)
+    edits.make(model)
+    progress("compress", len(weights), len(weights), "all weights rounded")
+
+
+def _nothing_fits(report: Report) -> RecipeError:
+    reasons = sorted({str(entry["reason"]) for entry in report.left})
+    why = f": {'; '.join(reasons[:3])}" if reasons else ": it has no Conv, Gemm or MatMul in its main graph"
+    hint = "Use quantize_weights, which stores any large weight at the same speed."
+    return RecipeError("recipe_does_not_fit", f"quantize_static finds no layer to compute in integers{why}.", hint)

@@ -1,0 +1,117 @@
+"""Shows methods what flows through the tensors of a model while it answers calibration rows, batch by batch.
+
+Rules:
+- nothing is kept here: whoever looks keeps sums or counts that do not grow with the rows;
+- the answers of a batch are held for as many tensors at a time as fit into a bounded memory, else the model is run again for the
+  next; a batch has fewer rows where the tensors of a single one are large, however long the rows of other batches are;
+- one thread; positions that are padding do not count; a recurrent model's rows each begin with an empty state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from compression_engine.activations import real, watched
+from compression_engine.calibration import Calibration
+from compression_engine.data import Array, Encoder
+from compression_engine.errors import DataError
+from compression_engine.formats.onnx_graph import Names
+from compression_engine.limits import scratch
+from compression_engine.progress import Progress
+from compression_engine.runtime import BATCH_ROWS, Batch, Model, batch_at
+
+_BYTES_TOGETHER = 128 * 1024**2
+"""Most bytes of watched tensors that one batch may give; a single row of a single tensor may be larger."""
+_THREADS = 1
+
+See = Callable[[str, Array], None]
+
+
+@dataclass(frozen=True)
+class Watching:
+    """A model and the calibration rows that it answers; `rows` are the numbers of those that are looked at."""
+
+    model: onnx.ModelProto
+    calibration: Calibration
+    rows: Sequence[int]
+    progress: Progress
+
+    @classmethod
+    def of(
+        cls, model: onnx.ModelProto, calibration: Calibration, progress: Progress, most: int | None = None
+    ) -> Watching:
+        """All rows, or at most so many, evenly spaced."""
+        total = len(calibration.rows)
+        count = total if most is None else min(most, total)
+        return cls(model, calibration, [index * total // count for index in range(count)], progress)
+
+    def encoder(self, opened: Model) -> Encoder:
+        """The rows as this model takes them."""
+        return Encoder(self.calibration.rows, opened.inputs(), self.calibration.tokenizer, self.calibration.plan)
+
+    def batches(self, encoder: Encoder, at_once: int = BATCH_ROWS) -> Iterator[Batch]:
+        """The rows in their order, so many at a time, or as many as the model's fixed first dimension wants."""
+        size = encoder.fixed_rows or at_once
+        for start in range(0, len(self.rows), size):
+            yield batch_at(encoder, self.rows[start : start + size])
+
+    def rows_in_first_batch(self) -> int:
+        """How many rows `shapes` speaks of."""
+        with scratch("pressmark-model-") as folder:
+            encoder = self.encoder(watched(self.model, [], folder / "model.onnx"))
+            return encoder.fixed_rows or min(BATCH_ROWS, len(self.rows))
+
+    def shapes(self, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """The shapes of these tensors for the first batch, found without holding their numbers."""
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        new = Names(copy)
+        asked = {name: new.new(name, "shape") for name in names}
+        copy.graph.node.extend(helper.make_node("Shape", [name], [shape]) for name, shape in asked.items())
+        with scratch("pressmark-model-") as folder:
+            opened = watched(copy, list(asked.values()), folder / "model.onnx")
+            batch = next(self.batches(self.encoder(opened)))
+            given = dict(zip(opened.output_names, opened.run(batch.feed), strict=True))
+        return {name: tuple(int(size) for size in given[shape]) for name, shape in asked.items()}
+
+    def look(self, names: Sequence[str], see: See, what: str) -> None:
+        """Calls `see(name, array)` for every tensor and batch, without padding. DataError where there is NaN or infinity."""
+        bytes_by_name = {name: 4 * int(np.prod(shape)) for name, shape in self.shapes(names).items()}
+        for some in _together(bytes_by_name):
+            at_once = _rows_at_once(sum(bytes_by_name[name] for name in some), min(BATCH_ROWS, len(self.rows)))
+            with scratch("pressmark-model-") as folder:
+                opened = watched(self.model, some, folder / "model.onnx")
+                done = 0
+                for batch in self.batches(self.encoder(opened), at_once):
+                    self.progress("calibrate", done, len(self.rows), f"calibration rows looked at: {what}")
+                    done += batch.count
+                    given = batch.feed | dict(zip(opened.output_names, opened.run(batch.feed), strict=True))
+                    for name in some:
+                        see(name, _finite(name, real(given.pop(name), batch)))
+
+
+def _together(bytes_by_name: dict[str, int]) -> Iterator[list[str]]:
+    some: list[str] = []
+    for name, size in bytes_by_name.items():
+        if some and sum(bytes_by_name[other] for other in some) + size > _BYTES_TOGETHER:
+            yield some
+            some = []
+        some.append(name)
+    if some:
+        yield some
+
+
+def _rows_at_once(batch_bytes: int, rows: int) -> int:
+    return max(1, min(BATCH_ROWS, rows * _BYTES_TOGETHER // max(1, batch_bytes)))
+
+
+def _finite(name: str, array: Array) -> Array:
+    if not np.isfinite(array).all():
+        hint = "Leave out rows with extreme numbers, or use a method that needs no calibration rows."
+        raise DataError("data_does_not_fit", f"Calibration rows give NaN or infinity at {name!r}.", hint)
+    return array
