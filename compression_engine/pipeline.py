@@ -18,6 +18,7 @@ from pathlib import Path
 
 import onnx
 
+from compression_engine.bringing_in import bring_in
 from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON
 from compression_engine.data import Rows, read_rows
@@ -27,7 +28,7 @@ from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.facts import Facts, check_licence
 from compression_engine.formats import onnx_io
-from compression_engine.limits import limits
+from compression_engine.formats.spool import spooling
 from compression_engine.map_making import map_of_child
 from compression_engine.methods.report import Report, Stored
 from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_files, other_records
@@ -83,11 +84,10 @@ def compress(
     extra = material.rows if material else _rows(calibration)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    with place(output_folder, loaded.path.name) as given:
+    with place(output_folder, loaded.path.name) as given, spooling(given.folder):
         made = make(loaded, recipe, progress, material, licence=licence)
-        limits().count(given.weights, made.model.ByteSize())
-        digest = onnx_io.save(made.model, given.weights)
-        check_smaller(recipe, given.weights.stat().st_size, loaded.size_bytes)
+        written = onnx_io.write(made.model, given.weights, apart=bool(loaded.inspection.external_files))
+        check_smaller(recipe, sum(file.size_bytes for file in written), loaded.size_bytes)
         files = model_files({VERSION: given.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
         # what a step looked at was seen, whether whoever asks says so or not
         seen = [*beside.seen, *([calibration] if material is not None and calibration is not None else [])]
@@ -97,7 +97,7 @@ def compress(
             command="compress",
             seed=settings.seed,
             environment=environment(settings.threads, provider=settings.provider),
-            outputs=[_file_record(given.weights, digest) | {"role": "weights"}],
+            outputs=[file.document() | {"role": file.role} for file in written],
             parent=_parent_record(loaded),
             others=other_records(files),
             recipe=recipe,
@@ -190,9 +190,10 @@ def make(
     licence: str | None = None,
     written_by: str = ENGINE_VERSION,
 ) -> Made:
-    """Applies the steps of a recipe to a model in memory, and writes into it what it is (see `facts`).
+    """Applies the steps of a recipe to a model, and writes into it what it is (see `facts`).
 
-    Raises RecipeError (recipe_does_not_fit, nothing_to_compress).
+    What lies in files stays there until a step needs all of it at once; what steps make of it goes to the spool, see `spooling`.
+    Raises RecipeError (recipe_does_not_fit, nothing_to_compress), EngineError (model_does_not_fit).
     """
     model = onnx.ModelProto()
     model.CopyFrom(loaded.model)
@@ -206,7 +207,10 @@ def make(
             raise RecipeError("recipe_does_not_fit", message, "Use a method for this format, or export the model.")
         report = Report()
         looked_at = (calibration,) if step.needs_calibration else ()
-        import_module(step.spec.module).apply(model, dict(step.parameters), report, progress, *looked_at)
+        method = import_module(step.spec.module)
+        if step.needs_calibration or not getattr(method, "BY_BLOCKS", False):
+            bring_in(model, f"Step {number}: {step.method}")
+        method.apply(model, dict(step.parameters), report, progress, *looked_at)
         if not report.changed:
             raise nothing_to_do(number, step, report)
         steps.append({"changed": report.changed, "left": report.left, "method": step.method})
@@ -217,10 +221,6 @@ def make(
     known = Facts(loaded.digest, recipe.digest(), calibrated, licence, in_file(marks), written_by)
     onnx_io.write_facts(model, known)
     return Made(model, steps, marks)
-
-
-def _file_record(path: Path, digest: str) -> dict[str, JSON]:
-    return {"digest": digest, "path": path.name, "size_bytes": path.stat().st_size}
 
 
 def _parent_record(loaded: onnx_io.Loaded) -> dict[str, JSON]:

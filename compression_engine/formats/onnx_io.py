@@ -1,8 +1,10 @@
 """Reads and writes ONNX files without running anything in them; what is written has the same bytes for the same model.
 
 Rules:
-- a file is inspected before it is parsed; external data is read from listed siblings that are plain files, never links;
-- a model is at most 2 GB, the limit of one protobuf file (external_data_not_yet);
+- a file is inspected before it is parsed; external data lies in listed siblings that are plain files, never links;
+- numbers that lie there stay there until a step or a reader asks for them (`parked`), all but short ones;
+- a model is written as one file where it is one and fits into 2 GB, the limit of protobuf; else its large tensors go into a
+  second file beside it (`onnx_external`);
 - operator set 13 is the oldest that is worked on; older models are converted (`onnx_opset`), and later compared by running;
 - written metadata are facts only (see `facts`).
 """
@@ -11,32 +13,40 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
 
 from compression_engine.canonical import JSON, digest_of, digest_of_stream
-from compression_engine.errors import EngineError, FileRefused, OutputRefused
+from compression_engine.errors import EngineError, FileRefused
 from compression_engine.facts import Facts
+from compression_engine.formats.onnx_external import WEIGHTS, FileRecord, light_copy, park_external, write_apart
 from compression_engine.formats.onnx_opset import OLDEST_OPSET as OLDEST_OPSET
 from compression_engine.formats.onnx_opset import default_opset as default_opset
 from compression_engine.formats.onnx_opset import modernise
+from compression_engine.formats.parked import is_parked, parked_in, pieces, size_bytes, tensors_of
 from compression_engine.inspect import Inspection, inspect_file
+from compression_engine.limits import limits
 
-_BYTES_MAX = 2_000_000_000
+_ONE_FILE_BYTES_MAX = 2_000_000_000
 _IR_WITH_FREE_INITIALIZERS = 4
-_LARGE_HINT = "Models over 2 GB need external data, which this version of the engine cannot write yet."
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory, with the digest and size of the file that it came from."""
+    """A model as its file has it, external data parked, with digests and sizes of the files that it came from."""
 
     path: Path
     model: onnx.ModelProto
     inspection: Inspection
     digest: str
     size_bytes: int
+
+    @cached_property
+    def external(self) -> tuple[FileRecord, ...]:
+        """The files with its external data; their digests are computed when they are asked for."""
+        return tuple(FileRecord.of(self.path.parent / name, name) for name in self.inspection.external_files)
 
 
 def weights_file(path: Path) -> Path:
@@ -47,10 +57,10 @@ def weights_file(path: Path) -> Path:
     return found
 
 
-def siblings_of(path: Path) -> frozenset[str]:
-    """The plain files beside a model and below, as paths relative to its folder; links are no siblings."""
+def siblings_of(path: Path) -> dict[str, int]:
+    """The plain files beside a model and below, as paths relative to its folder, with their sizes; links are no siblings."""
     found = (entry for entry in path.parent.rglob("*") if not entry.is_symlink() and entry.is_file())
-    return frozenset(entry.relative_to(path.parent).as_posix() for entry in found if entry != path)
+    return {entry.relative_to(path.parent).as_posix(): entry.stat().st_size for entry in found if entry != path}
 
 
 def inspect_model(path: Path) -> Inspection:
@@ -60,18 +70,16 @@ def inspect_model(path: Path) -> Inspection:
 
 
 def load(path: Path) -> Loaded:
-    """Reads an ONNX model, external data included. Raises FileRefused for what must not be read."""
+    """Reads an ONNX model; its external data stay where they lie. Raises FileRefused for what must not be read."""
     inspection = inspect_model(path)
     if inspection.format != "onnx":
         hint = "This version compresses ONNX; export the model to ONNX first."
         raise FileRefused("format_unknown", f"{path.name} is {inspection.format}, not ONNX.", hint)
-    if inspection.size_bytes + sum(size for _, size in inspection.bytes_by_dtype) > 2 * _BYTES_MAX:
-        raise FileRefused("external_data_not_yet", f"{path.name} has more than 2 GB of weights.", _LARGE_HINT)
     with path.open("rb") as file:
         digest = digest_of_stream(file)
     model = onnx.load_model(str(path), load_external_data=False)
     if inspection.external_files:
-        _read_external(model, path)
+        park_external(model, path)
     return Loaded(path, model, inspection, digest, inspection.size_bytes + _external_bytes(path, inspection))
 
 
@@ -96,12 +104,21 @@ def write_facts(model: onnx.ModelProto, facts: Facts) -> None:
 
 
 def save(model: onnx.ModelProto, path: Path) -> str:
-    """Writes a model as one file and returns its digest; the same model always gives the same bytes."""
-    if model.ByteSize() > _BYTES_MAX:
-        raise OutputRefused("external_data_not_yet", "The output has more than 2 GB.", _LARGE_HINT)
+    """Writes a model for the runtime, as `write` does, and returns the digest of its first file."""
+    return write(model, path)[0].digest
+
+
+def write(model: onnx.ModelProto, path: Path, *, apart: bool = False) -> list[FileRecord]:
+    """Writes a model and says which files that are, itself first; the same model always gives the same bytes.
+
+    With `apart`, where tensors are parked, or beyond 2 GB its large tensors go to `<name>.data` beside it.
+    """
+    if apart or any(parked_in(model)) or sum(map(size_bytes, tensors_of(model))) > _ONE_FILE_BYTES_MAX:
+        return write_apart(model, path)
     data = model.SerializeToString(deterministic=True)
+    limits().count(path, len(data))
     path.write_bytes(data)
-    return digest_of(data)
+    return [FileRecord(path.name, digest_of(data), len(data), WEIGHTS)]
 
 
 def tensor_digests(model: onnx.ModelProto) -> list[dict[str, JSON]]:
@@ -109,16 +126,24 @@ def tensor_digests(model: onnx.ModelProto) -> list[dict[str, JSON]]:
     digests: list[dict[str, JSON]] = []
     for tensor in model.graph.initializer:
         running = hashlib.sha256(f"{tensor.data_type}{list(tensor.dims)}".encode())
-        running.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+        if is_parked(tensor) or tensor.raw_data:
+            for piece in pieces(tensor):
+                running.update(piece)
+        else:
+            running.update(tensor.SerializeToString(deterministic=True))
         digests.append({"digest": f"sha256:{running.hexdigest()}", "name": tensor.name})
     return digests
 
 
 def graph_digest(model: onnx.ModelProto) -> str:
-    """Digest of everything but the main graph's tensors."""
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    del bare.graph.initializer[:]
+    """Digest of everything but the main graph's tensors; of parked ones inside of other graphs their own digests count."""
+    bare = light_copy(model)
+    for tensor in parked_in(bare):
+        running = hashlib.sha256()
+        for piece in pieces(tensor):
+            running.update(piece)
+        del tensor.external_data[:]
+        tensor.external_data.add(key="checksum", value=running.hexdigest())
     return digest_of(bare.SerializeToString(deterministic=True))
 
 
@@ -127,25 +152,6 @@ class _Anything(frozenset[str]):
 
     def __contains__(self, item: object) -> bool:
         return True
-
-
-def _read_external(model: onnx.ModelProto, path: Path) -> None:
-    for tensor in onnx.external_data_helper._get_all_tensors(model):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        file_path = path.parent / entries["location"]
-        start = int(entries.get("offset", "0"))
-        available = file_path.stat().st_size - start
-        length = int(entries.get("length", str(available)))
-        if length > available or available < 0:
-            message = f"{entries['location']} is too short for the tensor {tensor.name!r}."
-            raise FileRefused("file_truncated", message, "Upload the data file again.")
-        with file_path.open("rb") as file:
-            file.seek(start)
-            tensor.raw_data = file.read(length)
-        del tensor.external_data[:]
-        tensor.data_location = onnx.TensorProto.DEFAULT
 
 
 def _external_bytes(path: Path, inspection: Inspection) -> int:
