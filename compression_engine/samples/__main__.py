@@ -5,6 +5,7 @@ sentences  English sentences in disjoint files, and text of another kind
 mnist      a small convolutional network for digits, with calibration and evaluation images, labels, thickness, and a plan
 hmda       a small network for mortgage decisions, with applicants' race, and a plan
 silero     a recurrent voice detector, with frames of made-up speech in sequences, and a plan
+smollm2    a causal language model (itself expanded from 4 bits) as ONNX, with its tokenizer, passages of text, and a plan
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from compression_engine.samples.digits import write_mnist
+from compression_engine.samples.gguf_file import GGUFError
 from compression_engine.samples.language import export_minilm, write_sentences
 from compression_engine.samples.mortgages import write_hmda
+from compression_engine.samples.smollm2 import write_smollm2
 from compression_engine.samples.speech import write_silero
 
 SAMPLES: dict[str, Callable[[Path], Any]] = {
@@ -27,6 +30,7 @@ SAMPLES: dict[str, Callable[[Path], Any]] = {
     "mnist": write_mnist,
     "hmda": write_hmda,
     "silero": write_silero,
+    "smollm2": write_smollm2,
 }
 
 
@@ -45,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
         written = SAMPLES[options.what](options.folder)
     except ModuleNotFoundError as error:
         sys.stderr.write(f"The package {error.name} is not installed; the samples need those of requirements.lock.\n")
+        return 1
+    except GGUFError as error:
+        sys.stderr.write(f"The model cannot be made: {error} Install the pinned package again.\n")
         return 1
     except OSError as error:
         sys.stderr.write(f"{options.folder} cannot be written to: {error.strerror}. Give another folder.\n")

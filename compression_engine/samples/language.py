@@ -81,7 +81,7 @@ def write_sentences(folder: Path) -> dict[str, int]:
     folder.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[str]] = {name: [] for name in _SHARES}
     seen: set[str] = set()
-    found = {topic: list(_sentences(topics.topics[topic])) for topic in sorted(topics.topics)}
+    found = {topic: list(sentences(topics.topics[topic])) for topic in sorted(topics.topics)}
     # the largest topics first, each to the file that lacks most of its share
     for topic in sorted(found, key=lambda name: (-len(found[name]), name)):
         name = min(_SHARES, key=lambda name: len(rows[name]) / _SHARES[name])
@@ -116,8 +116,8 @@ def _sentence_encoder(torch: Any, encoder: Any) -> Any:
     return SentenceEncoder()
 
 
-def _sentences(topic: str) -> Iterator[str]:
-    """Prose sentences of a help topic: paragraphs without markup, code, tables or lists."""
+def sentences(topic: str) -> Iterator[str]:
+    """Prose sentences of a help topic's text, in their order: paragraphs without markup, code, tables or lists."""
     shortest, longest = _SENTENCE_CHARACTERS
     for paragraph in re.split(r"\n\s*\n", topic):
         lines = paragraph.split("\n")
