@@ -28,6 +28,7 @@ from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.facts import Facts, check_licence
 from compression_engine.formats import onnx_io
+from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.formats.spool import spooling
 from compression_engine.map_making import map_of_child
 from compression_engine.methods.report import Report, Stored
@@ -41,6 +42,7 @@ from compression_engine.progress import Progress, silent
 from compression_engine.quantization_map import entry, in_file
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
+from compression_engine.safetensors_pipeline import compress_tensors, refuse_rows
 from compression_engine.structure_check import check_structure
 
 
@@ -75,10 +77,17 @@ def compress(
     file or a folder with model.onnx; `evaluation` and `calibration` are files of rows, see `data`: without the first the child is
     run on generated inputs (`structure_check`). `incumbent` and `first` are models that the child is compared with beside its
     parent. `licence`: of the parent, as the caller states it. Raises EngineError with a stable code; then there is no output.
+
+    A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`).
     """
     licence = None if licence is None else check_licence(licence)
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
-    _check_rows_needed(evaluation, beside, incumbent, first)
+    asked = _asked(beside, incumbent, first)
+    tensors = safetensors_path(parent)
+    if tensors is not None:
+        refuse_rows({"--evaluation": evaluation, "--calibration": calibration, "--plan": plan} | asked)
+        return compress_tensors(tensors, recipe, output_folder, licence, progress)
+    _check_rows_needed(evaluation, asked)
     progress("read", 0, 1, "reading the parent")
     rows, material = _rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
     extra = material.rows if material else _rows(calibration)
@@ -148,9 +157,9 @@ def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:
     return None if path is None else read_rows(path, plan)
 
 
-def _check_rows_needed(evaluation: Path | None, beside: Beside, incumbent: Path | None, first: Path | None) -> None:
-    """Without evaluation rows nothing is measured that is asked for beside the child."""
-    asked = {
+def _asked(beside: Beside, incumbent: Path | None, first: Path | None) -> dict[str, object]:
+    """What is asked for beside the child, by the names of the options."""
+    return {
         "--incumbent": incumbent,
         "--first": first,
         "--out-of-distribution": beside.out_of_distribution,
@@ -159,6 +168,10 @@ def _check_rows_needed(evaluation: Path | None, beside: Beside, incumbent: Path 
         "--price-sheet": beside.price_sheet,
         "--seen": beside.seen or None,
     }
+
+
+def _check_rows_needed(evaluation: Path | None, asked: Mapping[str, object]) -> None:
+    """Without evaluation rows nothing is measured that is asked for beside the child."""
     given = [name for name, value in asked.items() if value is not None]
     if evaluation is None and given:
         message = f"{given[0]} needs evaluation rows, there are none."

@@ -1,7 +1,8 @@
 """Where what was made goes: a folder that appears by one rename, or a file of a chosen name with its result beside it.
 
 Rules:
-- a path that ends in `.onnx` is the weights file, with the result of OUT.onnx as OUT.RESULT.json beside it; any other is a folder;
+- a path that ends in `.onnx` (`.safetensors`) is the weights file, with the result of OUT.onnx as OUT.RESULT.json beside it; any
+  other is a folder;
 - nothing that is there is overwritten, not even what appeared in the meantime (output_exists);
 - everything is written in a hidden folder beside the target first; of files the weights come last, so where they are, all is;
 - when anything goes wrong, nothing of it stays.
@@ -19,7 +20,7 @@ from pathlib import Path
 from compression_engine.errors import EngineError
 from compression_engine.result import RESULT_NAME
 
-_SUFFIX = ".onnx"
+_SUFFIXES = (".onnx", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Place:
 
 def is_file(target: Path) -> bool:
     """Whether an output is meant to be a weights file, not a folder with one."""
-    return target.suffix.lower() == _SUFFIX and not target.is_dir()
+    return target.suffix.lower() in _SUFFIXES and not target.is_dir()
 
 
 def result_path(target: Path) -> Path:

@@ -128,6 +128,7 @@ def _read_index(path: Path) -> dict[str, Any]:
         raise FileRefused("limit_exceeded", f"{path.name} has more than {_INDEX_BYTES_MAX:,} bytes.", _INDEX_HINT)
     try:
         index = json.loads(path.read_bytes().decode(), object_pairs_hook=_once)
+        json.dumps(index, ensure_ascii=False).encode()  # half of a surrogate pair cannot be written down again
     except (ValueError, RecursionError) as error:
         raise _broken(f"{path.name} is not JSON: {error}.") from error
     weight_map = index.get("weight_map") if isinstance(index, dict) else None

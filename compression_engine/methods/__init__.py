@@ -159,7 +159,7 @@ METHODS: dict[str, MethodSpec] = {
             summary="Stores weights as 8-bit integers with one scale per output channel; the answers hardly change and "
             "the speed stays that of the original, because the runtime expands the weights once, when it loads. "
             "With 4 bits the file is little more than half as large as with 8.",
-            formats=("onnx",),
+            formats=("onnx", "safetensors"),
             parameters=(_MIN_ELEMENTS, _BITS, _GRANULARITY, _BLOCK_SIZE, _SYMMETRIC, _ROUNDING, _EXCLUDE),
             module="compression_engine.methods.quantize_weights",
             calibrated_by=(("rounding", "gptq"),),
@@ -203,7 +203,7 @@ METHODS: dict[str, MethodSpec] = {
             version="1",
             summary="Stores weights as 16-bit floats: half the size, practically the same answers, the same speed; what goes in "
             "and comes out stays float32.",
-            formats=("onnx",),
+            formats=("onnx", "safetensors"),
             parameters=(
                 _MIN_ELEMENTS,
                 Parameter(

@@ -32,8 +32,8 @@ from compression_engine.recipe import names_of as names_in
 from compression_engine.structure.safetensors import Entry
 
 FORMAT = "safetensors"
-_NUMBERS_AT_ONCE = 1 << 20
-_ROW_MOST = 1 << 18
+_NUMBERS_AT_ONCE = 1 << 19
+_ROW_MOST = 1 << 17
 _HALF_MOST = 65504.0
 _LEFT_OUT = "the recipe leaves it out"
 _NAMED_MOST = 3

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from compression_engine.recipe import Recipe
+from registry.errors import Invalid
 
 _OPERATIONS = {
     "calibrate": "converted",
@@ -79,6 +80,17 @@ def misfits(recipe: Recipe, model_format: str) -> list[str]:
         for number, step in enumerate(recipe.steps, start=1)
         if model_format not in step.spec.formats
     ]
+
+
+def check_measurable(model_format: str) -> None:
+    """Raises Invalid where a run could make a child of this format, and nothing could run it on the evaluation data."""
+    if model_format == "safetensors":
+        hint = (
+            "Compress it in a shell (python -m compression_engine compress), where its tensors are compared instead, and register "
+            "the output with pressmark register-version --base ... --result RESULT.json; or export the model to ONNX."
+        )
+        message = "A run measures its child on data; safetensors holds tensors without a graph, which nothing runs."
+        raise Invalid(message, hint=hint, code="recipe-does-not-fit")
 
 
 def operations(recipe: Recipe) -> list[str]:

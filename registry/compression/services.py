@@ -38,7 +38,7 @@ from registry.compression.material import (
     rows_file,
 )
 from registry.compression.models import Recipe, Run, RunKind, RunState
-from registry.compression.rules import misfits, needs_calibration
+from registry.compression.rules import check_measurable, misfits, needs_calibration
 from registry.digests import canonical
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
@@ -118,6 +118,7 @@ def request_run(
     wrong = misfits(parsed, parent.format)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
+    check_measurable(parent.format)
     _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}, evaluation_file)
     if calibration is None and needs_calibration(parsed):
         raise Invalid("A step of this recipe needs calibration data.", hint="Give 'calibration'.", code="data-missing")

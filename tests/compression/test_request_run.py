@@ -69,10 +69,23 @@ def test_a_recipe_that_does_not_fit_the_format_is_refused_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent, recipe = world.version(), world.recipe()
-    monkeypatch.setattr(parent, "format", "safetensors")
-    with pytest.raises(Invalid, match="Step 1, quantize_weights, takes onnx; the parent is safetensors") as refused:
+    monkeypatch.setattr(parent, "format", "pt2")
+    with pytest.raises(
+        Invalid, match="Step 1, quantize_weights, takes onnx or safetensors; the parent is pt2"
+    ) as refused:
         world.run(parent, recipe=recipe)
     assert refused.value.code == "recipe-does-not-fit"
+
+
+def test_a_parent_that_nothing_runs_is_refused_with_the_way_that_is_open(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, recipe = world.version(), world.recipe()
+    monkeypatch.setattr(parent, "format", "safetensors")
+    with pytest.raises(Invalid, match="tensors without a graph") as refused:
+        world.run(parent, recipe=recipe)
+    assert refused.value.code == "recipe-does-not-fit"
+    assert "--result" in refused.value.hint
 
 
 def test_a_recipe_that_needs_calibration_data_is_refused_without(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def test_operations_keep_the_order_of_the_steps() -> None:
 def test_a_misfit_names_step_method_and_format() -> None:
     recipe = Recipe("r", (Step("quantize_weights"),))
     assert rules.misfits(recipe, "onnx") == []
-    assert rules.misfits(recipe, "pt2") == ["Step 1, quantize_weights, takes onnx; the parent is pt2."]
+    assert rules.misfits(recipe, "pt2") == ["Step 1, quantize_weights, takes onnx or safetensors; the parent is pt2."]
 
 
 @pytest.mark.parametrize(

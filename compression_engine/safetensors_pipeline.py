@@ -1,0 +1,156 @@
+"""A model in safetensors and a recipe in, its child and what can be said of it out; nothing is ever in memory as a whole.
+
+Rules:
+- the steps are those of `pipeline`; methods that need a graph, or rows to look at, refuse by name;
+- there is nothing that could be run: rows to measure with are refused, and the child counts once every tensor was compared
+  (`safetensors_check`), something changed and it became smaller;
+- shards stay shards of the same names, each with the facts about its own tensors; the index says where the new ones are;
+- the same parent and recipe give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from compression_engine.canonical import JSON
+from compression_engine.environment import ENGINE_VERSION, environment
+from compression_engine.errors import DataError, EngineError
+from compression_engine.facts import Facts
+from compression_engine.formats.safetensors_io import TensorFile
+from compression_engine.formats.safetensors_model import TensorModel, digest_of_records, open_model, record
+from compression_engine.methods.report import Stored
+from compression_engine.methods.safetensors_weights import Choice, choose, step_records
+from compression_engine.methods.safetensors_writing import write_file
+from compression_engine.outcome import check_smaller, nothing_to_do
+from compression_engine.placing import is_file, place
+from compression_engine.progress import Progress
+from compression_engine.quantization_map import entry, in_file, in_order
+from compression_engine.recipe import Recipe
+from compression_engine.result import Result
+from compression_engine.safetensors_check import check_tensors
+
+
+@dataclass(frozen=True)
+class MadeTensors:
+    """A child whose files are written."""
+
+    records: list[dict[str, JSON]]
+    steps: list[dict[str, JSON]]
+    tensors: list[dict[str, JSON]]
+    marks: list[Stored]
+    choices: Mapping[str, Choice]
+
+
+def compress_tensors(path: Path, recipe: Recipe, output: Path, licence: str | None, progress: Progress) -> Result:
+    """Makes and checks the child of the file or index at `path`; `output` as for `pipeline.compress`. Raises EngineError."""
+    with open_model(path) as parent:
+        _check_place(parent, output)
+        progress("read", 0, 1, "reading the parent")
+        known = [record(one) for one in parent.paths]
+        digest = digest_of_records(known)
+        progress("read", 1, 1, f"{sum(one.elements for _, one in parent.tensors()):,} parameters")
+        with place(output, path.name) as given:
+            facts = _facts(digest, recipe, licence)
+            made = make_tensors(parent, recipe, given.folder, given.weights_name, facts, progress)
+            with open_model(given.weights) as child:
+                check_smaller(recipe, child.size_bytes, parent.size_bytes)
+                evidence = check_tensors(parent, child, made.choices, _teller(progress, "check", parent))
+            result = Result(
+                command="compress",
+                seed=recipe.seed,
+                environment=environment(1),
+                outputs=made.records,
+                parent={"digest": digest, "path": path.name, "size_bytes": parent.size_bytes},
+                recipe=recipe,
+                evidence=evidence,
+                steps=made.steps,
+                tensors=made.tensors,
+                quantization_map=[entry(mark) for mark in made.marks],
+                licence=licence,
+                folder=output,
+            )
+            progress("write", 0, 1, "writing the result")
+            given.result.write_bytes(result.canonical())
+    progress("write", 1, 1, "done")
+    return result
+
+
+def refuse_rows(given: Mapping[str, object]) -> None:
+    """Refuses what only a model that runs can be measured with, by the names of the options; DataError (data_does_not_fit)."""
+    named = [name for name, value in given.items() if value]
+    if named:
+        hint = "Leave it out: the tensors themselves are compared. To measure answers, export the model to ONNX."
+        message = f"{named[0]} needs a model that runs, and safetensors holds tensors without a graph."
+        raise DataError("data_does_not_fit", message, hint)
+
+
+def make_tensors(
+    parent: TensorModel, recipe: Recipe, folder: Path, name: str, facts: Callable[[bytes], Facts], progress: Progress
+) -> MadeTensors:
+    """Writes the child into `folder`, its file (or index) as `name`.
+
+    Raises RecipeError (recipe_does_not_fit, nothing_to_compress), FileRefused (weights_not_finite, structure_invalid).
+    """
+    choices, reports = choose(parent, recipe, _teller(progress, "compress", parent))
+    for changed, found in choices.items():
+        reports[found.step].change(changed, found.how)
+    for number, (step, report) in enumerate(zip(recipe.steps, reports, strict=True), start=1):
+        if not report.changed:
+            raise nothing_to_do(number, step, report)
+    told = _teller(progress, "compress", parent)
+    marks: list[Stored] = []
+    tensors: list[dict[str, JSON]] = []
+    weight_map: dict[str, str] = {}
+    names = {file.path.name: file.path.name if parent.index is not None else name for file in parent.files}
+    for file in parent.files:
+        written = write_file(file, folder / names[file.path.name], choices, _texts(file, facts), told)
+        marks += written.marks
+        tensors += written.tensors
+        weight_map |= {str(one["name"]): file.path.name for one in written.tensors}
+    files = [folder / names[file.path.name] for file in parent.files]
+    records = [record(file) | {"role": "weights"} for file in files]
+    if parent.index is not None:
+        _write_index(parent.index, weight_map, files, folder / name)
+        records.insert(0, record(folder / name) | {"role": "other"})
+    return MadeTensors(records, step_records(recipe, reports), tensors, in_order(marks), choices)
+
+
+def _facts(digest: str, recipe: Recipe, licence: str | None) -> Callable[[bytes], Facts]:
+    return lambda found: Facts(digest, recipe.digest(), None, licence, found, ENGINE_VERSION)
+
+
+def _texts(file: TensorFile, facts: Callable[[bytes], Facts]) -> Callable[[list[Stored]], Mapping[str, str]]:
+    return lambda marks: facts(in_file(in_order(marks))).beside(file.metadata)
+
+
+def _write_index(index: Mapping[str, JSON], weight_map: dict[str, str], files: list[Path], path: Path) -> None:
+    """The parent's index with the child's tensors and size; other members stay."""
+    held = 0
+    for file in files:
+        with TensorFile(file) as opened:
+            held += sum(one.size_bytes for one in opened.entries.values())
+    metadata = index.get("metadata")
+    sizes = (metadata if isinstance(metadata, dict) else {}) | {"total_size": held}
+    document = dict(index) | {"metadata": sizes, "weight_map": dict(sorted(weight_map.items()))}
+    path.write_bytes(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def _check_place(parent: TensorModel, output: Path) -> None:
+    if parent.index is not None and is_file(output):
+        hint = "Give a folder: the child has as many shards as its parent."
+        raise EngineError("output_exists", f"{output.name} is one file, the parent has {len(parent.files)}.", hint)
+
+
+def _teller(progress: Progress, stage: str, parent: TensorModel) -> Callable[[str], None]:
+    """Counts tensors as they come; the total is that of the parent."""
+    total, done = sum(len(file.entries) for file in parent.files), 0
+
+    def told(name: str) -> None:
+        nonlocal done
+        progress(stage, min(done, total), total, name)
+        done += 1
+
+    return told
