@@ -20,6 +20,7 @@ from registry.compression.models import Run
 from registry.digests import parse_canonical
 from tests.compression.situations import events, events_of
 from tests.world import World
+from tests.worlds.compression import QUICK
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -44,14 +45,17 @@ def test_a_run_makes_a_smaller_child_with_measured_evidence_against_its_parent(w
     assert len(weights) < len(world.tiny_onnx()) / 2
     assert load_from_string(weights).graph.node
     found = documents(run)
-    assert set(found) == {"size", "fidelity", "invariance", "timing", "memory", "distribution"} | {"structure"}
     fidelity = {figure["metric"]: figure for figure in found["fidelity"]["figures"]}
     assert float(fidelity["cosine_mean"]["value"]) > 0.999
     assert fidelity["cosine_mean"]["n"] == 64
 
 
-def test_evidence_names_version_parent_dataset_and_recipe_by_digest(world: World) -> None:
-    run = world.executed(world.run())
+def test_without_a_plan_every_kind_is_measured_and_names_version_parent_dataset_and_recipe_by_digest(
+    world: World,
+) -> None:
+    run = world.executed(world.run(plan=None))
+    found = documents(run)
+    assert set(found) == {"size", "fidelity", "invariance", "timing", "memory", "distribution"} | {"structure"}
     assert run.child is not None
     assert run.recipe is not None
     expected = {
@@ -59,7 +63,7 @@ def test_evidence_names_version_parent_dataset_and_recipe_by_digest(world: World
         ("recipe", run.recipe.digest),
     }  # fmt: skip
     for kind in ("size", "fidelity", "timing", "memory", "distribution"):
-        subjects = {(s["role"], s["digest"]) for s in documents(run)[kind]["subjects"]}
+        subjects = {(s["role"], s["digest"]) for s in found[kind]["subjects"]}
         assert subjects == expected | ({("outputs", run.outputs_digest)} if kind != "distribution" else set())
     row = run.child.evidence.get(kind="fidelity")
     assert (row.parent_id, row.dataset_version_id, row.source) == (run.parent_id, run.evaluation_id, "measured")
@@ -140,8 +144,9 @@ def test_an_evaluation_attaches_measurements_to_the_version_itself(world: World)
 
 
 def test_the_same_run_again_finds_the_same_child_and_adds_what_it_measured(world: World) -> None:
-    first = world.executed(world.run())
-    second = world.executed(world.run(first.parent, evaluation=first.evaluation))
+    timed = QUICK | {"measures": ["size", "timing"]}
+    first = world.executed(world.run(plan=timed))
+    second = world.executed(world.run(first.parent, evaluation=first.evaluation, plan=timed))
     assert second.state == "succeeded", queries.run_log(second)
     assert second.child_id == first.child_id
     assert ModelVersion.objects.filter(model=first.model).count() == 2
