@@ -93,6 +93,11 @@ class _Held:
             for tensor in graph.initializer:
                 self._tensors[tensor.name].append(tensor)
         self._uses = uses(model.graph)
+        self._makers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for graph in graphs_of(model.graph):
+            for node in graph.node:
+                for output in node.output:
+                    self._makers[output].append(node)
 
     def wrong(self, mark: Stored) -> str | None:
         """What about a mark is not so; None where all of it is."""
@@ -130,7 +135,12 @@ class _Held:
         return None
 
     def _is_rounded(self, name: str, scales: Sequence[str]) -> bool:
-        """Whether a value goes into QuantizeLinear with these scales, or, where there are none, through arithmetic into bytes."""
+        """Whether a value goes into QuantizeLinear with these scales, or comes out of the pair that it makes with DequantizeLinear.
+
+        Where scales are found while running: whether it goes through arithmetic into bytes.
+        """
+        if scales and any(_reads(node, "DequantizeLinear", scales) for node in self._makers.get(name, ())):
+            return True
         seen, reached = {name}, [name]
         for _ in range(_STEPS_TO_ROUNDING):
             read = [use for value in reached for use in self._uses.get(value, ())]
@@ -154,14 +164,16 @@ class _Held:
 
 def _rounds(use: Use, scales: Sequence[str]) -> bool:
     node = use.node
-    if node.op_type == "QuantizeLinear":
-        return list(node.input[1 : 1 + len(scales)]) == list(scales)
     if scales:
-        return False
+        return _reads(node, "QuantizeLinear", scales)
     to = next((one.i for one in node.attribute if one.name == "to"), None)
     return node.op_type == "DynamicQuantizeLinear" or (
         node.op_type == "Cast" and to in (TensorProto.UINT8, TensorProto.INT8)
     )
+
+
+def _reads(node: onnx.NodeProto, operator: str, scales: Sequence[str]) -> bool:
+    return node.op_type == operator and list(node.input[1 : 1 + len(scales)]) == list(scales)
 
 
 def _elements(tensor: TensorProto) -> int:

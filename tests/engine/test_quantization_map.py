@@ -24,8 +24,9 @@ from compression_engine.formats.onnx_io import inspect_model
 from compression_engine.map_reading import read_map
 from compression_engine.pipeline import Settings, compress
 from compression_engine.quantization_map import entry, from_entries, from_file, in_file
-from compression_engine.recipe import Recipe, Step
+from compression_engine.recipe import Recipe, Step, shipped_recipes
 from tests.engine import made, nets
+from tests.engine.test_quantize_static import images, residual
 
 
 @pytest.fixture
@@ -83,11 +84,24 @@ def test_weights_in_constants_and_branches_are_in_the_map(tmp_path: Path) -> Non
     assert sorted(one.tensor for one in found.entries) == sorted(str(one["name"]) for one in report.changed)
 
 
+def test_the_steps_of_activations_that_are_fixed_beforehand_are_held_against_the_graph(tmp_path: Path) -> None:
+    nets.save(residual(), tmp_path / "parent")
+    rows = nets.save_rows({"x": images(40, 0, 3, 16, 16)}, tmp_path / "rows.npz")
+    recipe = shipped_recipes()["fastest-int8"].recipe
+    file = made.child(tmp_path / "parent", recipe, tmp_path / "out", calibration=rows)
+    found = {one.tensor: one for one in read_map(file).entries}
+    assert (found["x"].dtype, found["x"].scheme, found["x"].granularity) == ("uint8", "asymmetric", "tensor")
+    assert (found["one"].dtype, found["one"].granularity) == ("int8", "channel")
+    for name in ("x_scale", "x_zero"):
+        with pytest.raises(EngineError, match="'x'"):
+            read_map(made.changed(file, tmp_path / name, number_of(name)))
+
+
 def number_of(name: str) -> Callable[[onnx.ModelProto], None]:
     def change(model: onnx.ModelProto) -> None:
         tensor = next(one for one in model.graph.initializer if one.name == name)
         array = numpy_helper.to_array(tensor).copy()
-        array.reshape(-1)[5] += 1
+        array.reshape(-1)[array.size // 2] += 1
         tensor.CopyFrom(numpy_helper.from_array(array, name))
 
     return change
