@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from compression_engine.recipe import Step as Step
     from compression_engine.result import Measurement as Measurement
     from compression_engine.result import Result as Result
+    from compression_engine.search import search_recipe as search_recipe
+    from compression_engine.searching.budget import Budget as Budget
 
 _HOMES = {
+    "Budget": "searching.budget",
     "EngineError": "errors",
     "Inspection": "inspect",
     "METHODS": "methods",
@@ -30,6 +33,7 @@ _HOMES = {
     "compress": "pipeline",
     "evaluate": "evaluation",
     "inspect_file": "inspect",
+    "search_recipe": "search",
 }
 
 __all__ = sorted(_HOMES)

@@ -19,7 +19,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compression_engine import batch_watch, diff_command, map_command, profile_command, replay_command, target_command
+from compression_engine import (
+    batch_watch,
+    diff_command,
+    expand_command,
+    map_command,
+    profile_command,
+    replay_command,
+    search_command,
+    target_command,
+)
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
@@ -340,6 +349,14 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--threads", type=_natural(1, 256), default=1)
     replay_command.add_arguments(
         command("replay", replay_command.run, "Make a result again and say whether, or how nearly, it is the same.")
+    )
+    search_command.add_arguments(
+        command(
+            "search", search_command.run, "Find the cheapest recipe that keeps a promise, or say why there is none."
+        )
+    )
+    expand_command.add_arguments(
+        command("expand", expand_command.run, "Write a model in safetensors that was stored smaller as float32 again.")
     )
     map_command.add_arguments(
         command("map", map_command.run, "Say how a model is quantised, tensor by tensor, held against its tensors.")

@@ -1,0 +1,171 @@
+"""Whether a promise is kept on some rows: by a lower confidence bound overall, and in every declared slice.
+
+Rules:
+- overall the bound keeps the promise, not the mean alone; `low` is the end below which the truth lies with the probability `risk`;
+- so does that of a slice that is large enough to show it: whose rows, all kept, would. A smaller one (of 30 rows or more) has to
+  keep it in the mean, and is named with the loss that could hide in it; of fewer than 30 rows nothing is said but their number;
+- every figure must hold at once, so that asking for many makes no false promise likelier; asking again of other recipes does, see
+  `verification`;
+- the bounds of shares are Wilson's; of whole sequences, tokens of texts, and numbers those of `bootstrap`, which are made for
+  2.5 % and here widened in proportion for smaller risks; errors allow for heavy tails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression_engine.canonical import JSON, decimal_text
+from compression_engine.measure.slicing import ROWS_MIN
+from compression_engine.measure.statistics import bootstrap
+from compression_engine.measure.statistics.intervals import Z95, Floats, paired_share_interval, share_interval
+from compression_engine.outputs import Column
+from compression_engine.searching.budget import QUALITY, Budget
+from compression_engine.searching.kept import Kept
+
+RISK = 0.025
+_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is kept of the rows of a slice (empty: of all), how little it may be in truth, and whether that is enough."""
+
+    measure: str
+    where: tuple[str, str] | None
+    rows: int
+    units: int
+    value: float
+    low: float | None
+    least: float
+    by_bound: bool
+
+    @property
+    def margin(self) -> float:
+        """By how much the promise is kept; negative where it is not."""
+        judged = self.low if self.by_bound else self.value
+        return (-1.0 if judged is None else judged) - self.least
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise is kept here."""
+        return self.margin >= 0
+
+    @property
+    def plain(self) -> str:
+        """One sentence."""
+        where = "" if self.where is None else f" where {self.where[0]} is {self.where[1]}"
+        low = "no bound" if self.low is None else f"surely {self.low:.4f}"
+        how = "" if self.by_bound else ", judged by the mean: too few rows for a bound"
+        return f"{self.measure}{where}: {self.value:.4f} on {self.rows} rows ({low}{how}); promised {self.least:g}"
+
+    def document(self) -> dict[str, JSON]:
+        """As a record holds it; `could_hide` is the largest loss that these rows do not rule out."""
+        hidden = None if self.low is None else decimal_text(round(1 - self.low, _DIGITS))
+        return {
+            "could_hide": None if self.measure == QUALITY else hidden,
+            "holds": self.holds,
+            "judged_by": "bound" if self.by_bound else "mean",
+            "low": None if self.low is None else decimal_text(round(self.low, _DIGITS)),
+            "measure": self.measure,
+            "n": self.rows,
+            "promised": decimal_text(round(self.least, _DIGITS)),
+            "slice": [] if self.where is None else [{"name": self.where[0], "value": self.where[1]}],
+            "units": self.units,
+            "value": decimal_text(round(self.value, _DIGITS)),
+        }
+
+
+def figures(
+    found: Sequence[Kept], slices: Mapping[str, Column], budget: Budget, seed: int, risk: float = RISK
+) -> list[Figure]:
+    """One figure for all rows and for each slice that has enough of them, of every measure."""
+    made = []
+    for entry in found:
+        everything = np.ones(len(entry.values), dtype=bool)
+        made.append(_figure(entry, everything, None, budget, seed, risk))
+        for name, value, member in _members(slices):
+            if int((member & (entry.weights > 0)).sum()) >= ROWS_MIN:
+                made.append(_figure(entry, member, (name, value), budget, seed, risk))
+    return made
+
+
+def too_small(slices: Mapping[str, Column]) -> list[tuple[str, str, int]]:
+    """The slices of which nothing is said, with their rows."""
+    sized = [(name, value, int(member.sum())) for name, value, member in _members(slices)]
+    return [entry for entry in sized if 0 < entry[2] < ROWS_MIN]
+
+
+def rows_needed(least: float, risk: float = RISK) -> int:
+    """The fewest rows that show a share, when every one of them is kept."""
+    z = _z(risk)
+    return int(np.ceil(z * z * least / (1 - least) - 1e-9))
+
+
+def _members(slices: Mapping[str, Column]) -> list[tuple[str, str, NDArray[np.bool_]]]:
+    found = []
+    for name, column in slices.items():
+        for code in (*range(len(column.values)), -1):
+            member = np.asarray(column.codes == code)
+            if member.any():
+                found.append((name, "missing" if code < 0 else column.values[code], member))
+    return found
+
+
+def _figure(
+    entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | None, budget: Budget, seed: int, risk: float
+) -> Figure:
+    chosen = member & (entry.weights > 0)
+    values, weights = entry.values[chosen], entry.weights[chosen]
+    sequences = None if entry.sequences is None else entry.sequences[chosen]
+    rows = len(values)
+    units = rows if sequences is None else len(np.unique(sequences))
+    least = budget.least(entry.measure)
+    if not rows:
+        return Figure(entry.measure, where, 0, 0, 0.0, None, least, by_bound=True)
+    low = _low(entry, values, weights, sequences, seed, risk)
+    return Figure(
+        measure=entry.measure,
+        where=where,
+        rows=rows,
+        units=units,
+        value=float(values.sum() / weights.sum()),
+        low=low,
+        least=least,
+        by_bound=where is None or _could_show(entry, units, least, risk),
+    )
+
+
+def _could_show(entry: Kept, units: int, least: float, risk: float) -> bool:
+    """Whether so many rows, or sequences, would keep the promise by their bound if all were kept."""
+    z = _z(risk)
+    if entry.measure == QUALITY:
+        return paired_share_interval(0, 0, units, z)[0] >= least
+    return not entry.counted or share_interval(units, units, z)[0] >= least
+
+
+def _low(
+    entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int64] | None, seed: int, risk: float
+) -> float | None:
+    value, z = float(values.sum() / weights.sum()), _z(risk)
+    single = bool((weights == 1).all()) and sequences is None
+    if single and entry.counted:
+        return share_interval(float(values.sum()), len(values), z)[0]
+    if entry.measure == QUALITY and single and bool(np.isin(values, (-1, 0, 1)).all()):
+        return paired_share_interval(int((values == -1).sum()), int((values == 1).sum()), len(values), z)[0]
+    if entry.measure == QUALITY:
+        low = bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))[0]
+    elif entry.counted:
+        low = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
+    else:
+        high = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0][1]
+        low = None if high is None else 1 - high
+    return None if low is None else value - (value - low) * z / Z95
+
+
+def _z(risk: float) -> float:
+    return Z95 if risk == RISK else NormalDist().inv_cdf(1 - risk)

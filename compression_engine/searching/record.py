@@ -1,0 +1,155 @@
+"""SEARCH.json: what was promised, on which rows, every recipe that was tried with why it fell, the front, and what was chosen.
+
+Rules:
+- the same inputs, seed and libraries give the same document, but for `timing`; where the fastest was wanted, that decided, and the
+  document says so;
+- the front holds the measured recipes of which none other is smaller and keeps more; `figure` is the one that is kept least;
+- facts only: no time, no path, no name of a machine beyond what evidence says of its environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+from compression_engine.canonical import JSON, parse_json
+from compression_engine.environment import ENGINE_VERSION, environment
+from compression_engine.outputs import VERSION
+from compression_engine.plan import Plan
+from compression_engine.searching.bounds import too_small
+from compression_engine.searching.budget import FASTEST, SMALLEST
+from compression_engine.searching.mixing import Cost
+from compression_engine.searching.pace import Pace
+from compression_engine.searching.rows import Parts
+from compression_engine.searching.trials import THREADS, Trial, Workshop
+from compression_engine.searching.verifying import Look
+
+SEARCH_TYPE = "pressmark/search/1"
+SEARCH_NAME, RECIPE_NAME = "SEARCH.json", "RECIPE.json"
+_DECIDED = {SMALLEST: "size_bytes", FASTEST: "latency_ratio"}
+
+
+def schema_of_search() -> JSON:
+    """The JSON Schema of `pressmark/search/1`."""
+    return parse_json((resources.files("compression_engine") / "schemas" / "search-1.json").read_bytes())
+
+
+@dataclass
+class Found:
+    """What a search has found so far."""
+
+    shop: Workshop
+    parts: Parts
+    plan: Plan | None
+    chosen_by_user: bool
+    orders: list[tuple[str, Sequence[Cost]]] = field(default_factory=list)
+    """For each recipe of the whole model that was to be mended: its digest, and what each weight costs in it."""
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    looks: Sequence[Look] = ()
+    chosen: Trial | None = None
+    stopped_by: str | None = None
+
+    def front(self) -> list[Trial]:
+        """The measured recipes that no other beats in size and in what is kept, the smallest first."""
+        sized = [trial for trial in self.shop.tried.values() if trial.size_bytes is not None and trial.figures]
+        ordered = sorted(sized, key=lambda trial: (trial.size_bytes or 0, -trial.margin, trial.digest))
+        kept: list[Trial] = []
+        for trial in ordered:
+            if not kept or trial.margin > kept[-1].margin:
+                kept.append(trial)
+        return kept
+
+    def document(self) -> dict[str, JSON]:
+        """The content of SEARCH.json."""
+        shop = self.shop
+        loaded = shop.loaded
+        parent = {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
+        rows = self.parts.records(shop.plan)
+        if shop.material is not None:
+            rows.append(
+                {
+                    "digest": shop.material.rows.digest,
+                    "rows": len(shop.material.rows),
+                    "sequences": None,
+                    "use": "calibration",
+                }
+            )
+        return {
+            "budget": shop.budget.document()
+            | {
+                "measures": list(shop.measures),
+                "measures_named": self.chosen_by_user,
+                "slices": list(shop.plan.slices),
+            },
+            "chosen": None if self.chosen is None else self._chosen(self.chosen),
+            "decided_by": _DECIDED[shop.budget.then],
+            "engine": {"name": "compression_engine", "version": ENGINE_VERSION},
+            "environment": environment(THREADS, self.parts.choice.preprocessing or "arrays as they are"),
+            "front": [self._point(trial) for trial in self.front()],
+            "looks": [look.document() for look in self.looks],
+            "parent": parent,
+            "plan": None if self.plan is None else self.plan.document(),
+            "plan_digest": None if self.plan is None else self.plan.digest(),
+            "rows": rows,
+            "rows_parted": self.parts.parted,
+            "seed": shop.seed,
+            "stopped_by": self.stopped_by,
+            "timing": [pace.document() for pace in self.paces.values()],
+            "too_small_slices": self._too_small(),
+            "trials": [trial.document() for trial in shop.tried.values()],
+            "type": SEARCH_TYPE,
+            "weights": [
+                {"costs": [entry.document() for entry in order], "recipe_digest": digest}
+                for digest, order in self.orders
+            ],
+        }
+
+    def _too_small(self) -> list[dict[str, JSON]]:
+        return [
+            {"name": name, "rows": rows, "use": use, "value": value}
+            for use, outputs in self.shop.answers.items()
+            for name, value, rows in too_small(outputs.slices)
+        ]
+
+    def _point(self, trial: Trial) -> dict[str, JSON]:
+        worst = trial.worst
+        return {
+            "figure": None if worst is None else worst.document(),
+            "passes": trial.passes,
+            "recipe_digest": trial.digest,
+            "size_bytes": trial.size_bytes,
+        }
+
+    def _chosen(self, trial: Trial) -> dict[str, JSON]:
+        return {"look": len(self.looks), "recipe_digest": trial.digest, "size_bytes": trial.size_bytes}
+
+    def words(self) -> list[str]:
+        """What a person reads of a search that found something."""
+        assert self.chosen is not None
+        held, count = self.looks[-1], len(self.shop.answers[next(iter(self.shop.answers))].answer(VERSION))
+        times = self.shop.loaded.size_bytes / (self.chosen.size_bytes or 1)
+        methods = " then ".join(step.method for step in self.chosen.recipe.steps)
+        said = [
+            f"{len(self.shop.tried)} recipes were tried on {count} rows; chosen: {methods}, {times:.2f} times smaller."
+        ]
+        said += [f"On held-back rows {figure.plain}." for figure in held.figures]
+        said.append(
+            f"It was look {held.number} at rows that nothing was chosen on; all looks together err in 5 % at most."
+        )
+        said += [
+            f"Too few rows to say anything where {name} is {value}: {rows}."
+            for name, value, rows in sorted(
+                {
+                    (entry["name"], entry["value"], entry["rows"])
+                    for entry in self._too_small()
+                    if entry["use"] != "choice"
+                }
+            )
+        ]
+        pace = self.paces.get(self.chosen.digest)
+        if pace is not None:
+            said.append(f"It takes {pace.ratio:.2f} of the original's time for a row ({pace.rounds} rounds in turns).")
+        if self.stopped_by is not None:
+            said.append(f"The search was ended by its limit of {self.stopped_by}; more might be found.")
+        return said

@@ -1,0 +1,226 @@
+"""One recipe tried: the child is made, opened, run over rows, and held against the original's answers to them.
+
+Rules:
+- the original answers each set of rows once, for all trials; what it answered lies in files;
+- one child is in memory at a time; files of children that may be asked for again are kept while they take no more room than four
+  originals, and made again where they are gone: the same recipe gives the same bytes;
+- a trial that a rule of the engine refuses is no failure of the search: its reason is noted, and the next recipe is tried;
+- answers are given by one thread, so that what is chosen does not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compression_engine.answering import answer
+from compression_engine.calibration import Calibration
+from compression_engine.canonical import JSON
+from compression_engine.data import Encoder
+from compression_engine.errors import EngineError
+from compression_engine.formats import onnx_io
+from compression_engine.limits import limits, scratch
+from compression_engine.measure.sampling import subset
+from compression_engine.outputs import VERSION, Outputs
+from compression_engine.pipeline import make
+from compression_engine.plan import Plan
+from compression_engine.progress import Progress, silent
+from compression_engine.recipe import Recipe, Step
+from compression_engine.runtime import Model, batch_at, judged_output
+from compression_engine.searching.bounds import RISK, Figure, figures
+from compression_engine.searching.budget import Budget
+from compression_engine.searching.kept import beside, distortion, kept
+from compression_engine.searching.rows import CHOICE
+
+THREADS = 1
+_KEPT_ORIGINALS = 4
+_NOT_A_REASON = {
+    "cancelled",
+    "disk_full",
+    "out_of_memory",
+    "batch_does_not_end",
+    "internal",
+    "missing_package",
+    "budget_invalid",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe, what it made, and why it fell; `changed`: for each step the weights that it stored."""
+
+    recipe: Recipe
+    size_bytes: int | None
+    figures: Sequence[Figure]
+    changed: Sequence[Sequence[str]] = ()
+    reason: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """The recipe's."""
+        return self.recipe.digest()
+
+    @property
+    def passes(self) -> bool:
+        """Whether the promise is kept on the rows that it was tried on."""
+        return self.reason is None and bool(self.figures) and all(figure.holds for figure in self.figures)
+
+    @property
+    def worst(self) -> Figure | None:
+        """The figure that is nearest to breaking the promise, or breaks it most."""
+        return min(self.figures, key=lambda figure: figure.margin) if self.figures else None
+
+    @property
+    def margin(self) -> float:
+        """By how much the promise is kept where it is kept least."""
+        return -2.0 if self.worst is None else self.worst.margin
+
+    def document(self) -> dict[str, JSON]:
+        """As a record holds it."""
+        fell = self.reason
+        if fell is None and not self.passes and self.worst is not None:
+            fell = self.worst.plain
+        return {
+            "fell_because": fell,
+            "figures": [figure.document() for figure in self.figures],
+            "passes": self.passes,
+            "recipe": self.recipe.document(),
+            "recipe_digest": self.digest,
+            "size_bytes": self.size_bytes,
+        }
+
+
+@dataclass
+class Workshop:
+    """The original, its answers, the rows, and a folder; makes children and judges them."""
+
+    loaded: onnx_io.Loaded
+    model: Model
+    rows: Mapping[str, Encoder]
+    plan: Plan
+    budget: Budget
+    folder: Path
+    seed: int
+    material: Calibration | None = None
+    licence: str | None = None
+    measures: Sequence[str] = ()
+    progress: Progress = silent
+    answers: dict[str, Outputs] = field(default_factory=dict)
+    tried: dict[str, Trial] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    _made: int = 0
+
+    def __post_init__(self) -> None:
+        """Has the original answer all rows, and fixes which of its outputs is judged."""
+        encoder = self.rows[CHOICE]
+        name = self.model.output_names[judged_output(self.model, batch_at(encoder, [0]), self.plan.output)]
+        self.plan = replace(self.plan, output=name)
+        for use, rows in self.rows.items():
+            place = self.folder / f"original-{use}"
+            self.answers[use] = answer({VERSION: self.model}, rows, self.plan, folder=place, progress=self.progress)
+
+    def recipe(self, name: str, steps: Sequence[Step]) -> Recipe:
+        """The recipe of these steps with the search's seed."""
+        return Recipe(name, tuple(steps), self.seed)
+
+    def attempt(self, recipe: Recipe) -> Trial:
+        """Tries a recipe on the rows of the choice; one that was tried is not tried again."""
+        digest = recipe.digest()
+        if digest not in self.tried:
+            self.tried[digest] = self._attempt(recipe)
+        return self.tried[digest]
+
+    def judged(self, trial: Trial, use: str, risk: float = RISK) -> list[Figure]:
+        """What a recipe that was tried keeps of other rows."""
+        return self._figures(self.file_of(trial.recipe), use, risk)
+
+    def file_of(self, recipe: Recipe) -> Path:
+        """The child, made again where it is no longer kept."""
+        digest = recipe.digest()
+        if digest not in self.files:
+            path, _ = self._make(recipe)
+            self._keep(digest, path)
+        return self.files[digest]
+
+    def distortion(self, recipe: Recipe, indices: NDArray[np.intp], original: Outputs) -> float:
+        """How far a recipe moves the answers to some rows of the choice; infinite where it cannot be made."""
+        encoder = self.rows[CHOICE].only(indices.astype(np.int64))
+        try:
+            path, _ = self._make(recipe)
+            found = distortion(self._answers(path, encoder), original, self.plan)
+        except EngineError as error:
+            if error.code in _NOT_A_REASON:
+                raise
+            return float("inf")
+        self._forget(path)
+        return found
+
+    def original(self, indices: NDArray[np.intp]) -> Outputs:
+        """The original's answers to some rows of the choice."""
+        return subset(self.answers[CHOICE], indices)
+
+    def _attempt(self, recipe: Recipe) -> Trial:
+        size_bytes: int | None = None
+        changed: list[list[str]] = []
+        try:
+            path, changed = self._make(recipe)
+            size_bytes = path.stat().st_size
+            if size_bytes >= self.loaded.size_bytes:
+                self._forget(path)
+                return Trial(recipe, size_bytes, (), changed, "the file is not smaller than the original's")
+            found = self._figures(path, CHOICE, RISK)
+        except EngineError as error:
+            if error.code in _NOT_A_REASON:
+                raise
+            return Trial(recipe, size_bytes, (), changed, f"{error.code}: {error.message}")
+        trial = Trial(recipe, size_bytes, found, changed)
+        if trial.passes:
+            self._keep(recipe.digest(), path)
+        else:
+            self._forget(path)
+        return trial
+
+    def _make(self, recipe: Recipe) -> tuple[Path, list[list[str]]]:
+        """Writes the child into a folder of its own."""
+        needed = any(step.needs_calibration for step in recipe.steps)
+        material = self.material if needed else None
+        made = make(self.loaded, recipe, silent, material, licence=self.licence)
+        self._made += 1
+        folder = self.folder / f"child-{self._made}"
+        folder.mkdir()
+        path = folder / self.loaded.path.name
+        limits().count(path, made.model.ByteSize())
+        onnx_io.save(made.model, path)
+        return path, [[str(entry["name"]) for entry in step["changed"]] for step in made.steps]
+
+    def _figures(self, path: Path, use: str, risk: float) -> list[Figure]:
+        both = beside(self._answers(path, self.rows[use]), self.answers[use])
+        found = [kept(measure, both, self.plan) for measure in self.measures]
+        return figures(found, both.slices, self.budget, self.seed, risk)
+
+    def _answers(self, path: Path, encoder: Encoder) -> Outputs:
+        child = Model(path, THREADS, what="The compressed model")
+        if child.signature != self.model.signature:
+            raise EngineError("output_does_not_run", "Inputs or outputs differ from the original's.", "Try another.")
+        with scratch("pressmark-answers-") as folder:
+            found = answer({VERSION: child}, encoder, self.plan, folder=folder / "answers", progress=self.progress)
+            held = {
+                name: replace(entry, values=np.array(entry.values)) for name, entry in found.models[VERSION].items()
+            }
+        return replace(found, models={VERSION: held})
+
+    def _keep(self, digest: str, path: Path) -> None:
+        self.files[digest] = path
+        room = _KEPT_ORIGINALS * self.loaded.size_bytes
+        while len(self.files) > 1 and sum(kept.stat().st_size for kept in self.files.values()) > room:
+            oldest = next(iter(self.files))
+            self._forget(self.files.pop(oldest))
+
+    def _forget(self, path: Path) -> None:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        limits().forget_folder(path.parent)

@@ -1,0 +1,337 @@
+"""Budget mode: the cheapest recipe that keeps a promise, on rows that nothing was chosen on; or a refusal with its reasons."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from compression_engine import Plan, command_line
+from compression_engine.data import Encoder, read_rows
+from compression_engine.errors import DataError, EngineError
+from compression_engine.outputs import Column
+from compression_engine.pipeline import compress
+from compression_engine.progress import silent
+from compression_engine.recipe import Recipe
+from compression_engine.replay import replay
+from compression_engine.runtime import Model
+from compression_engine.search import Extent, PromiseNotKept, Searched, search_recipe
+from compression_engine.searching.bounds import figures, rows_needed, too_small
+from compression_engine.searching.budget import Budget, share_of
+from compression_engine.searching.kept import Kept
+from compression_engine.searching.record import schema_of_search
+from compression_engine.searching.rows import Files, split
+from tests.engine import nets
+
+QUICK = Extent(quick=True)
+WIDTH = 64
+
+
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "engine"
+    made.mkdir(exist_ok=True)
+    return made
+
+
+def saved(net: onnx.ModelProto, at: Path) -> Path:
+    path = at / "model.onnx"
+    onnx.save(net, str(path))
+    return path
+
+
+def rows(at: Path, name: str, seed: int, count: int = 240, **columns: Any) -> Path:
+    values = np.random.default_rng(seed).normal(size=(count, WIDTH)).astype(np.float32)
+    np.savez(at / name, allow_pickle=False, **({"x": values} | columns))
+    return at / name
+
+
+def chain(poisoned: bool) -> onnx.ModelProto:
+    """Three products; in the poisoned one each channel holds a number that no answer depends on and that takes its whole range."""
+    first, second, third = nets.weights(WIDTH, 256, seed=1), nets.weights(256, 64, seed=2), nets.weights(64, 32, seed=3)
+    if poisoned:
+        second[:, 0] = 0
+        third[0, :] = 1e4
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "second"], ["c"]),
+        helper.make_node("MatMul", ["c", "third"], ["y"]),
+    ]
+    ports = ({"x": (TensorProto.FLOAT, ["n", WIDTH])}, {"y": (TensorProto.FLOAT, ["n", 32])})
+    return nets.model(nodes, {"first": first, "second": second, "third": third}, *ports)
+
+
+def found(at: Path, net: onnx.ModelProto, promise: str, measure: str = "cosine_mean", **changes: Any) -> Searched:
+    files = changes.pop("files", None) or Files(rows(at, "evaluation.npz", 5))
+    budget = Budget(Decimal(promise), changes.pop("then", "smallest"), (measure,))
+    changes.setdefault("plan", Plan(measures=("size", "fidelity")))
+    return search_recipe(
+        saved(net, at), budget, files, output_folder=at / changes.pop("to", "out"), extent=QUICK, **changes
+    )
+
+
+def methods(record: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    chosen = record["chosen"]["recipe_digest"]
+    trial = next(trial for trial in record["trials"] if trial["recipe_digest"] == chosen)
+    return [
+        (step["method"], next((p["value"] for p in step["parameters"] if p["name"] == "exclude"), []))
+        for step in trial["recipe"]["steps"]
+    ]
+
+
+def test_one_poisonous_layer_is_spared_and_the_others_are_stored_small(tmp_path: Path) -> None:
+    searched = found(folder(tmp_path), chain(poisoned=True), "0.99", plan=None)
+    steps = methods(searched.record)
+    assert steps[0][0] == "quantize_weights"
+    assert "third" in steps[0][1], "the poisoned weight is left out of the aggressive step"
+    assert "first" not in steps[0][1]
+    whole = [trial for trial in searched.record["trials"] if len(trial["recipe"]["steps"]) == 1]
+    fell = [
+        trial for trial in whole if "quantize_weights" in json.dumps(trial["recipe"]["steps"]) and not trial["passes"]
+    ]
+    assert fell, "on the whole model the same method breaks the promise"
+    assert all("promised 0.99" in trial["fell_because"] for trial in fell if trial["figures"])
+    assert {entry["costs"][0]["name"] for entry in searched.record["weights"]} == {"third"}
+    assert all(figure["holds"] for figure in searched.record["looks"][-1]["figures"])
+
+
+def test_a_promise_that_nothing_keeps_is_refused_with_what_came_nearest_and_what_costs_most(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    with pytest.raises(PromiseNotKept) as refused:
+        found(at, chain(poisoned=True), "0.9999999999")
+    assert refused.value.code == "promise_not_kept"
+    assert "Nearest came convert_fp16" in refused.value.message
+    assert "cost most: " in refused.value.message
+    assert refused.value.record["chosen"] is None
+    assert len(refused.value.record["trials"]) >= 5
+    assert not (at / "out").exists()
+    assert [path.name for path in at.iterdir() if path.name.startswith(".")] == []
+
+
+def two_kinds(at: Path, name: str, seed: int, count: int, share: float) -> Path:
+    """Rows of the kind `many`, far from any border, and of the kind `few`, whose answers rest on small weights alone."""
+    chance = np.random.default_rng(seed)
+    values = chance.normal(size=(count, WIDTH)).astype(np.float32)
+    values[:, -1] = 0
+    few = chance.random(count) < share
+    values[few] = 0
+    values[few, -1] = chance.uniform(1, 2, size=int(few.sum())).astype(np.float32) * chance.choice(
+        [-1, 1], int(few.sum())
+    )
+    kind = np.where(few, "few", "many")
+    np.savez(at / name, allow_pickle=False, x=values, kind=kind)
+    return at / name
+
+
+def with_small_weights() -> onnx.ModelProto:
+    weight = nets.weights(WIDTH, 32, seed=7)
+    weight[-1] *= 1e-4 / np.abs(weight[-1]).max()
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    ports = ({"x": (TensorProto.FLOAT, ["n", WIDTH])}, {"y": (TensorProto.FLOAT, ["n", 32])})
+    return nets.model(nodes, {"w": weight}, *ports)
+
+
+def test_a_slice_that_suffers_blocks_a_recipe_although_the_whole_keeps_the_promise(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    files = Files(two_kinds(at, "evaluation.npz", 3, 1200, 0.07))
+    whole = found(at, with_small_weights(), "0.85", "top1_agreement", files=files, to="whole")
+    sliced = found(at, with_small_weights(), "0.85", "top1_agreement", files=files, to="sliced", slices=["kind"])
+    assert methods(whole.record)[0][0].startswith("quantize_")
+    assert methods(sliced.record)[0][0] == "convert_fp16"
+    fallen = [trial["fell_because"] for trial in sliced.record["trials"] if not trial["passes"]]
+    assert any("where kind is few" in reason for reason in fallen)
+    held = {figure["slice"][0]["value"] for figure in sliced.record["looks"][-1]["figures"] if figure["slice"]}
+    assert held == {"few", "many"}
+
+
+def test_what_held_where_it_was_chosen_and_not_on_held_back_rows_is_not_chosen(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    files = Files(two_kinds(at, "easy.npz", 3, 400, 0.0), held_back=two_kinds(at, "hard.npz", 4, 400, 0.5))
+    searched = found(at, with_small_weights(), "0.9", "top1_agreement", files=files)
+    looks = searched.record["looks"]
+    assert [look["holds"] for look in looks] == [False] * (len(looks) - 1) + [True]
+    assert len(looks) > 1, "the first choice was judged on other rows, and fell"
+    assert methods(searched.record)[0][0] == "convert_fp16"
+    confidences = [float(look["confidence"]) for look in looks]
+    assert confidences == sorted(confidences)
+    assert confidences[0] == 0.975
+    assert len(set(confidences)) == len(looks), "every further look asks for more confidence"
+    assert searched.result.data[0]["digest"] == read_rows(files.held_back or files.evaluation).digest
+
+
+def test_rows_that_were_chosen_on_cannot_be_held_back(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    evaluation = rows(at, "evaluation.npz", 5)
+    with np.load(evaluation) as arrays:
+        np.savez(at / "again.npz", allow_pickle=False, x=arrays["x"][100:])
+    for files in (
+        Files(evaluation, held_back=at / "again.npz"),
+        Files(evaluation, calibration=at / "again.npz"),
+        Files(rows(at, "other.npz", 6), calibration=evaluation, held_back=at / "again.npz"),
+    ):
+        with pytest.raises(DataError) as refused:
+            found(at, chain(poisoned=False), "0.9", files=files)
+        assert refused.value.code == "evaluation_seen"
+
+
+def test_equal_rows_are_on_one_side_and_sequences_are_whole(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    values = np.random.default_rng(1).normal(size=(50, WIDTH)).astype(np.float32)
+    doubled = np.concatenate([values, values[:20]])
+    np.savez(at / "rows.npz", allow_pickle=False, x=doubled, run=np.arange(70) // 7)
+    model = Model(saved(chain(poisoned=False), at), 1)
+    for plan in (Plan(), Plan(sequence="run")):
+        encoder = Encoder(read_rows(at / "rows.npz", plan), model.inputs(), None, plan)
+        one, other = split(encoder, plan, 0, silent)
+        assert sorted([*one.tolist(), *other.tolist()]) == list(range(70))
+        if plan.sequence is None:
+            digests = [{doubled[index].tobytes() for index in part} for part in (one, other)]
+            assert not digests[0] & digests[1]
+            assert abs(len(digests[0]) - len(digests[1])) <= 1
+        else:
+            assert not {index // 7 for index in one.tolist()} & {index // 7 for index in other.tolist()}
+        assert not np.array_equal(one, split(encoder, plan, 1, silent)[0]), "the seed decides"
+
+
+def test_the_same_call_gives_the_same_bytes_and_the_recipe_makes_the_same_child(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    files = Files(rows(at, "evaluation.npz", 5), calibration=rows(at, "calibration.npz", 6, 40))
+    one, other = (found(at, chain(poisoned=True), "0.99", files=files, to=name) for name in ("one", "other"))
+    for name in ("model.onnx", "RECIPE.json"):
+        assert (at / "one" / name).read_bytes() == (at / "other" / name).read_bytes()
+    first, second = (json.loads((at / name / "SEARCH.json").read_bytes()) for name in ("one", "other"))
+    assert first.pop("timing")
+    second.pop("timing")
+    assert first == second
+    assert one.record["chosen"] == other.record["chosen"]
+    recipe = Recipe.parse((at / "one" / "RECIPE.json").read_bytes())
+    assert recipe.digest() == one.record["chosen"]["recipe_digest"]
+    calibration = files.calibration if any(step.needs_calibration for step in recipe.steps) else None
+    compress(
+        at / "model.onnx", recipe, evaluation=files.evaluation, calibration=calibration, output_folder=at / "again"
+    )
+    assert (at / "again" / "model.onnx").read_bytes() == (at / "one" / "model.onnx").read_bytes()
+    replay(at / "one" / "RESULT.json", parent=at / "model.onnx", output_folder=at / "re", calibration=calibration)
+    assert (at / "re" / "model.onnx").read_bytes() == (at / "one" / "model.onnx").read_bytes()
+
+
+def test_the_fastest_says_that_timing_decided(tmp_path: Path) -> None:
+    searched = found(folder(tmp_path), chain(poisoned=False), "0.9", then="fastest")
+    record = searched.record
+    assert record["decided_by"] == "latency_ratio"
+    timed = {entry["recipe_digest"]: float(entry["latency_ratio"]) for entry in record["timing"]}
+    assert timed[record["chosen"]["recipe_digest"]] == min(timed.values())
+    assert len(timed) == sum(trial["passes"] for trial in record["trials"])
+
+
+def test_rows_that_could_not_show_the_promise_are_refused_before_anything_is_tried(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    with pytest.raises(DataError, match=r"120 rows .* cannot show that 0.99 is kept") as refused:
+        found(at, chain(poisoned=False), "0.99", "top1_agreement")
+    assert refused.value.code == "rows_too_few"
+    assert "381 would be enough" in refused.value.message
+
+
+def test_so_many_rows_are_needed_and_no_fewer() -> None:
+    kept = [Kept("top1_agreement", np.ones(n), np.ones(n), True, None) for n in (380, 381)]
+    budget = Budget(Decimal("0.99"))
+    assert rows_needed(0.99) == 381
+    assert [figures([entry], {}, budget, 0)[0].holds for entry in kept] == [False, True]
+
+
+def test_small_slices_are_named_and_judged_by_the_mean_or_not_at_all() -> None:
+    values = np.ones(1000)
+    values[[0, 31]] = 0
+    column = Column(np.repeat([0, 1, 2, 3], [20, 40, 440, 500]).astype(np.int32), ("tiny", "small", "large", "rest"))
+    made = figures(
+        [Kept("top1_agreement", values, np.ones(1000), True, None)], {"kind": column}, Budget(Decimal("0.99")), 0
+    )
+    told = {entry.where[1] if entry.where else "": (entry.by_bound, entry.holds) for entry in made}
+    assert told == {"": (True, True), "small": (False, False), "large": (True, True), "rest": (True, True)}
+    assert too_small({"kind": column}) == [("kind", "tiny", 20)]
+    assert made[0].document()["could_hide"] is not None
+
+
+def test_what_labels_say_may_be_promised_too(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    net = chain(poisoned=False)
+    values = np.random.default_rng(5).normal(size=(800, WIDTH)).astype(np.float32)
+    label = nets.answer(net, {"x": values})[0].argmax(axis=1)
+    np.savez(at / "evaluation.npz", allow_pickle=False, x=values, label=label)
+    plan = Plan(task="classification", label="label", scores="logits", measures=("size", "quality"))
+    budget = Budget(Decimal("0.8"), loses_at_most=Decimal("0.1"))
+    searched = search_recipe(
+        saved(net, at), budget, Files(at / "evaluation.npz"), output_folder=at / "out", plan=plan, extent=QUICK
+    )
+    figure = next(entry for entry in searched.record["looks"][-1]["figures"] if entry["measure"] == "quality_kept")
+    assert -0.1 <= float(figure["low"]) <= float(figure["value"]) <= 0
+
+
+def test_a_limit_of_trials_ends_the_search_and_is_told(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    searched = search_recipe(
+        saved(chain(poisoned=True), at), Budget(Decimal("0.99"), measures=("cosine_mean",)),
+        Files(rows(at, "evaluation.npz", 5)), output_folder=at / "out", extent=Extent(trials=3, quick=True),
+    )  # fmt: skip
+    assert searched.record["stopped_by"] == "trials"
+    assert len(searched.record["trials"]) == 3
+    assert methods(searched.record)[0][0] == "convert_fp16"
+
+
+def test_a_shell_gets_the_record_or_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = folder(tmp_path)
+    model, evaluation = saved(chain(poisoned=False), at), rows(at, "evaluation.npz", 5)
+
+    def called(promise: str, target: str) -> tuple[int, dict[str, Any]]:
+        arguments = [
+            "search",
+            str(model),
+            "--at-least",
+            promise,
+            "--measure",
+            "cosine_mean",
+            "--evaluation",
+            str(evaluation),
+        ]
+        code = command_line.main([*arguments, "--quick", "--json", "--output", str(at / target)])
+        return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    code, line = called("0.99", "found")
+    assert (code, line["type"]) == (0, "result")
+    assert line["search"] == json.loads((at / "found" / "SEARCH.json").read_bytes())
+    jsonschema.validate(line["search"], schema_of_search())
+    assert sorted(path.name for path in (at / "found").iterdir()) == [
+        "RECIPE.json", "RESULT.json", "SEARCH.json", "model.onnx",
+    ]  # fmt: skip
+    code, line = called("0.9999999999", "none")
+    assert (code, line["type"], line["code"]) == (1, "error", "promise_not_kept")
+    assert not (at / "none").exists()
+    assert called("many", "none")[1]["code"] == "budget_invalid"
+    assert called("0.99", "found")[1]["code"] == "output_exists"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"at_least": "1"}, "between 0 and 1"),
+        ({"at_least": "NaN"}, "between 0 and 1"),
+        ({"at_least": "0.9", "then": "prettiest"}, "smallest or fastest"),
+        ({"at_least": "0.9", "measures": ("goodness",)}, "cosine_mean"),
+        ({"at_least": "0.9", "loses_at_most": "2"}, "between 0 and 1"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(given: dict[str, Any], said: str) -> None:
+    for name in ("at_least", "loses_at_most"):
+        if name in given:
+            given[name] = share_of(given[name])
+    with pytest.raises(EngineError) as refused:
+        Budget(**given)
+    assert refused.value.code == "budget_invalid"
+    assert said in f"{refused.value.message} {refused.value.hint}"
