@@ -26,7 +26,6 @@ from compression_engine import (
     map_command,
     profile_command,
     replay_command,
-    search_command,
     target_command,
 )
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
@@ -349,11 +348,6 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--threads", type=_natural(1, 256), default=1)
     replay_command.add_arguments(
         command("replay", replay_command.run, "Make a result again and say whether, or how nearly, it is the same.")
-    )
-    search_command.add_arguments(
-        command(
-            "search", search_command.run, "Find the cheapest recipe that keeps a promise, or say why there is none."
-        )
     )
     expand_command.add_arguments(
         command("expand", expand_command.run, "Write a model in safetensors that was stored smaller as float32 again.")

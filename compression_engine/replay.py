@@ -16,12 +16,16 @@ from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
 from compression_engine.facts import check_licence, check_version
 from compression_engine.formats import onnx_io
+from compression_engine.formats.safetensors_model import open_model, safetensors_path
+from compression_engine.formats.spool import spooling
+from compression_engine.made_again import write_as_recorded
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe
 from compression_engine.result import read_result
+from compression_engine.safetensors_pipeline import facts_of, make_tensors
 
 
 def replay(
@@ -32,7 +36,7 @@ def replay(
     calibration: Path | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Writes the weights into `output_folder` (or as it, where it ends in .onnx); returns their digest if it is the recorded one.
+    """Writes the model into `output_folder` (or as it, where it ends in .onnx); returns its digest if all is as recorded.
 
     `calibration` are the rows that the recipe's steps looked at, where some did. Raises EngineError: replay_parent_differs,
     replay_data_differs, or, with the tensor that differs, replay_differs or (the result is of another version of the engine)
@@ -40,34 +44,63 @@ def replay(
     """
     document = read_result(result)
     _check_records_compression(document, result.name)
+    tensors = safetensors_path(parent)
+    if tensors is not None:
+        return _replay_tensors(document, tensors, output_folder, progress)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
-    expected = document["parent"]["digest"]
-    if loaded.digest != expected:
-        hint = "Replay needs exactly the bytes that the result was made from."
-        raise EngineError("replay_parent_differs", f"The parent is {loaded.digest}, recorded is {expected}.", hint)
+    _check_parent(document, loaded.digest)
     recipe = Recipe.parse(canonical(document["recipe"]))
     recorded = document["outputs"][0]
     material = _calibration(document, recipe, calibration, parent)
-    with place(output_folder, recorded["path"], with_result=False) as given:
+    with place(output_folder, recorded["path"], with_result=False) as given, spooling(given.folder):
+        _check_name(document, given.weights_name)
         made = make(
             loaded,
             recipe,
             progress,
             material,
-            licence=None if document.get("licence") is None else check_licence(document["licence"]),
+            licence=_licence(document),
             written_by=engine_of(document),
         )
-        digest = onnx_io.save(made.model, given.weights)
-        if digest != recorded["digest"]:
+        written = write_as_recorded(made.model, given.weights, apart=len(document["outputs"]) > 1)
+        if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
             raise _differs(document, onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
     return digest
+
+
+def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, progress: Progress) -> str:
+    """The same for a parent in safetensors; the digest is that of the first output: the file, or the index of shards."""
+    with open_model(path) as parent:
+        digest = parent.digest()
+        _check_parent(document, digest)
+        recipe = Recipe.parse(canonical(document["recipe"]))
+        facts = facts_of(digest, recipe, _licence(document), engine_of(document))
+        with place(output_folder, document["outputs"][0]["path"], with_result=False) as given:
+            made = make_tensors(parent, recipe, given.folder, given.weights_name, facts, progress)
+            if [one["digest"] for one in made.records] != [one["digest"] for one in document["outputs"]]:
+                raise _differs(document, made.tensors, made.texts_digest)
+    return str(made.records[0]["digest"])
+
+
+def _check_parent(document: dict[str, JSON], digest: str) -> None:
+    expected = document["parent"]["digest"]
+    if digest != expected:
+        hint = "Replay needs exactly the bytes that the result was made from."
+        raise EngineError("replay_parent_differs", f"The parent is {digest}, recorded is {expected}.", hint)
+
+
+def _licence(document: dict[str, JSON]) -> str | None:
+    return None if document.get("licence") is None else check_licence(document["licence"])
 
 
 def _check_records_compression(document: dict[str, JSON], name: str) -> None:
     """Everything that a replay reads is there and of its kind: a result may come from anywhere."""
     try:
         sound = document["command"] == "compress" and isinstance(document["recipe"], dict)
-        texts = [document["parent"]["digest"], document["outputs"][0]["digest"], document["outputs"][0]["path"]]
+        texts = [document["parent"]["digest"]]
+        texts += [one[part] for one in document["outputs"] for part in ("digest", "path")]
+        texts += [one[part] for one in document["parent"].get("external_data", []) for part in ("digest", "path")]
+        sound = sound and len(document["outputs"]) > 0
         texts += [one[part] for one in document["tensors"] for part in ("digest", "name")]
         texts += [one[part] for one in document["data"] for part in ("digest", "role")]
         texts += [one[part] for one in document["environment"] for part in ("name", "value")]

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import DataError, EngineError
 from compression_engine.facts import Facts
 from compression_engine.formats.safetensors_io import TensorFile
-from compression_engine.formats.safetensors_model import TensorModel, digest_of_records, open_model, record
+from compression_engine.formats.safetensors_model import TensorModel, digest_of_records, open_model, record, write_index
 from compression_engine.methods.report import Stored
 from compression_engine.methods.safetensors_weights import Choice, choose, step_records
 from compression_engine.methods.safetensors_writing import write_file
@@ -42,6 +43,8 @@ class MadeTensors:
     tensors: list[dict[str, JSON]]
     marks: list[Stored]
     choices: Mapping[str, Choice]
+    texts_digest: str
+    """Of what the headers say beside the tensors, and of what the index says beside the shards."""
 
 
 def compress_tensors(path: Path, recipe: Recipe, output: Path, licence: str | None, progress: Progress) -> Result:
@@ -53,7 +56,7 @@ def compress_tensors(path: Path, recipe: Recipe, output: Path, licence: str | No
         digest = digest_of_records(known)
         progress("read", 1, 1, f"{sum(one.elements for _, one in parent.tensors()):,} parameters")
         with place(output, path.name) as given:
-            facts = _facts(digest, recipe, licence)
+            facts = facts_of(digest, recipe, licence)
             made = make_tensors(parent, recipe, given.folder, given.weights_name, facts, progress)
             with open_model(given.weights) as child:
                 check_smaller(recipe, child.size_bytes, parent.size_bytes)
@@ -70,6 +73,7 @@ def compress_tensors(path: Path, recipe: Recipe, output: Path, licence: str | No
                 tensors=made.tensors,
                 quantization_map=[entry(mark) for mark in made.marks],
                 licence=licence,
+                graph_digest=made.texts_digest,
                 folder=output,
             )
             progress("write", 0, 1, "writing the result")
@@ -103,39 +107,37 @@ def make_tensors(
     told = _teller(progress, "compress", parent)
     marks: list[Stored] = []
     tensors: list[dict[str, JSON]] = []
-    weight_map: dict[str, str] = {}
     names = {file.path.name: file.path.name if parent.index is not None else name for file in parent.files}
     for file in parent.files:
         written = write_file(file, folder / names[file.path.name], choices, _texts(file, facts), told)
         marks += written.marks
         tensors += written.tensors
-        weight_map |= {str(one["name"]): file.path.name for one in written.tensors}
     files = [folder / names[file.path.name] for file in parent.files]
     records = [record(file) | {"role": "weights"} for file in files]
     if parent.index is not None:
-        _write_index(parent.index, weight_map, files, folder / name)
+        write_index(parent.index, files, folder / name)
         records.insert(0, record(folder / name) | {"role": "other"})
-    return MadeTensors(records, step_records(recipe, reports), tensors, in_order(marks), choices)
+    said = _texts_digest(files, None if parent.index is None else folder / name)
+    return MadeTensors(records, step_records(recipe, reports), tensors, in_order(marks), choices, said)
 
 
-def _facts(digest: str, recipe: Recipe, licence: str | None) -> Callable[[bytes], Facts]:
-    return lambda found: Facts(digest, recipe.digest(), None, licence, found, ENGINE_VERSION)
+def facts_of(
+    digest: str, recipe: Recipe, licence: str | None, written_by: str = ENGINE_VERSION
+) -> Callable[[bytes], Facts]:
+    """What a child's files say of themselves, given the map of what each of them holds."""
+    return lambda found: Facts(digest, recipe.digest(), None, licence, found, written_by)
 
 
 def _texts(file: TensorFile, facts: Callable[[bytes], Facts]) -> Callable[[list[Stored]], Mapping[str, str]]:
     return lambda marks: facts(in_file(in_order(marks))).beside(file.metadata)
 
 
-def _write_index(index: Mapping[str, JSON], weight_map: dict[str, str], files: list[Path], path: Path) -> None:
-    """The parent's index with the child's tensors and size; other members stay."""
-    held = 0
-    for file in files:
-        with TensorFile(file) as opened:
-            held += sum(one.size_bytes for one in opened.entries.values())
-    metadata = index.get("metadata")
-    sizes = (metadata if isinstance(metadata, dict) else {}) | {"total_size": held}
-    document = dict(index) | {"metadata": sizes, "weight_map": dict(sorted(weight_map.items()))}
-    path.write_bytes(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n")
+def _texts_digest(files: list[Path], index: Path | None) -> str:
+    running = hashlib.sha256() if index is None else hashlib.sha256(index.read_bytes())
+    for path in files:
+        with TensorFile(path) as file:
+            running.update(json.dumps(file.metadata, sort_keys=True).encode())
+    return f"sha256:{running.hexdigest()}"
 
 
 def _check_place(parent: TensorModel, output: Path) -> None:

@@ -13,7 +13,7 @@ The form of an index: huggingface.co/docs/transformers, "Big models", sharded ch
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +115,20 @@ def open_model(path: Path) -> TensorModel:
         if weight_map is not None:
             _check_map(path.name, weight_map, files)
         return TensorModel(path, files, index, stack.pop_all())
+
+
+def write_index(before: Mapping[str, Any], files: Sequence[Path], path: Path) -> None:
+    """The index of these shards: as it was before, but for which tensor is where, and how many bytes all of them take."""
+    weight_map: dict[str, str] = {}
+    held = 0
+    for file in files:
+        with TensorFile(file) as opened:
+            weight_map |= dict.fromkeys(opened.entries, file.name)
+            held += sum(one.size_bytes for one in opened.entries.values())
+    metadata = before.get("metadata")
+    sizes = (metadata if isinstance(metadata, dict) else {}) | {"total_size": held}
+    document = dict(before) | {"metadata": sizes, "weight_map": weight_map}
+    path.write_bytes(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n")
 
 
 def _opened(path: Path) -> TensorFile:

@@ -22,7 +22,7 @@ import numpy as np
 from compression_engine.canonical import JSON, shown
 from compression_engine.errors import FileRefused, RecipeError
 from compression_engine.formats.safetensors_forms import WORD, Form, forms_of, matrix, names_of, scale_name
-from compression_engine.formats.safetensors_io import FLOATS, NUMBERS, Array, TensorFile
+from compression_engine.formats.safetensors_io import FLOATS, Array, TensorFile
 from compression_engine.formats.safetensors_model import TensorModel
 from compression_engine.methods.quantize_weights import grid_of
 from compression_engine.methods.report import Report
@@ -182,9 +182,14 @@ def spans(entry: Entry) -> Iterator[tuple[int, int]]:
     rows, width = matrix(entry.shape)
     if rows == 0 or width > _ROW_MOST:
         rows, width = entry.elements, 1
-    step = max(WORD, _NUMBERS_AT_ONCE // max(1, width) // WORD * WORD)
+    step = rows_at_once(width)
     for start in range(0, rows, step):
         yield start, min(rows, start + step)
+
+
+def rows_at_once(width: int) -> int:
+    """How many rows of so many numbers are looked at together: whole words of packed rows."""
+    return max(WORD, _NUMBERS_AT_ONCE // max(1, width) // WORD * WORD)
 
 
 def flat(entry: Entry) -> Entry:
@@ -203,11 +208,6 @@ def pieces(file: TensorFile, entry: Entry) -> Iterator[Array]:
             hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
             raise FileRefused("weights_not_finite", f"The weight {entry.name!r} holds NaN or infinity.", hint)
         yield found
-
-
-def dtype_bytes(dtype: str) -> int:
-    """Bytes of a number."""
-    return NUMBERS[dtype].itemsize
 
 
 def step_records(recipe: Recipe, reports: list[Report]) -> list[dict[str, JSON]]:
