@@ -237,4 +237,5 @@ def make(
 
 
 def _parent_record(loaded: onnx_io.Loaded) -> dict[str, JSON]:
-    return {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
+    record: dict[str, JSON] = {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
+    return record | ({"external_data": [file.document() for file in loaded.external]} if loaded.external else {})

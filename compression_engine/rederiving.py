@@ -16,12 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from compression_engine.canonical import JSON, canonical, decimal_text, digest_of
+from compression_engine.canonical import JSON, canonical, decimal_text
 from compression_engine.data.rows import Rows
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
 from compression_engine.facts import LICENCE, WRITTEN_BY, check_licence, check_version
 from compression_engine.formats import onnx_io
+from compression_engine.formats.spool import spooling
+from compression_engine.limits import scratch
+from compression_engine.made_again import write_as_recorded
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
@@ -71,11 +74,13 @@ def rederive(
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     said = {one.key: one.value for one in known.model.metadata_props}
     written_by, licence = _written_by(said), _licence(said, licence)
-    made = make(loaded, recipe, progress, material, licence=licence, written_by=written_by).model
-    digest = digest_of(made.SerializeToString(deterministic=True))
-    progress("check", 0, 1, "comparing tensor by tensor")
-    found = differences(known.model, made)
-    outcome = BIT_EXACT if digest == known.digest else WITHIN if found.within else DIFFERS
+    with scratch("pressmark-replay-") as folder, spooling(folder):
+        made = make(loaded, recipe, progress, material, licence=licence, written_by=written_by).model
+        files = write_as_recorded(made, folder / known.path.name, apart=bool(known.external))
+        progress("check", 0, 1, "comparing tensor by tensor")
+        found = differences(known.model, made)
+    same = [file.digest for file in files] == [known.digest, *(file.digest for file in known.external)]
+    outcome = BIT_EXACT if same else WITHIN if found.within else DIFFERS
     progress("check", 1, 1, outcome)
     plain = _sentence(outcome, found, written_by, said.get(LICENCE, licence) != licence)
     rows = None if material is None else material.rows
@@ -86,7 +91,7 @@ def rederive(
         "engine": {"name": "compression_engine", "version": ENGINE_VERSION},
         "evidence": [evidence.entry()],
         "graph_same": found.graph_same,
-        "made_digest": digest,
+        "made_digest": files[0].digest,
         "outcome": outcome,
         "parent_digest": loaded.digest,
         "plan_digest": None if plan is None else plan.digest(),

@@ -49,6 +49,7 @@ def replay(
         return _replay_tensors(document, tensors, output_folder, progress)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     _check_parent(document, loaded.digest)
+    _check_external(document, loaded)
     recipe = Recipe.parse(canonical(document["recipe"]))
     recorded = document["outputs"][0]
     material = _calibration(document, recipe, calibration, parent)
@@ -65,7 +66,7 @@ def replay(
         written = write_as_recorded(made.model, given.weights, apart=len(document["outputs"]) > 1)
         if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
             raise _differs(document, onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
-    return digest
+    return written[0].digest
 
 
 def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, progress: Progress) -> str:
@@ -87,6 +88,29 @@ def _check_parent(document: dict[str, JSON], digest: str) -> None:
     if digest != expected:
         hint = "Replay needs exactly the bytes that the result was made from."
         raise EngineError("replay_parent_differs", f"The parent is {digest}, recorded is {expected}.", hint)
+
+
+def _check_external(document: dict[str, JSON], loaded: onnx_io.Loaded) -> None:
+    """The files with a parent's external data are the recorded ones, where these were said (since engine 0.4.0)."""
+    recorded = document["parent"].get("external_data", [] if engine_of(document) == ENGINE_VERSION else None)
+    if recorded is None:
+        return
+    known = {entry["path"]: entry["digest"] for entry in recorded}
+    found = {file.name: file.digest for file in loaded.external}
+    for name in sorted({*known, *found}):
+        if known.get(name) != found.get(name):
+            hint = "Replay needs exactly the bytes that the result was made from."
+            message = f"Of the parent, {name} is {found.get(name, 'missing')}, recorded is {known.get(name, 'none')}."
+            raise EngineError("replay_parent_differs", message, hint)
+
+
+def _check_name(document: dict[str, JSON], name: str) -> None:
+    """A model of two files names the second, which is called after the first."""
+    recorded = document["outputs"][0]["path"]
+    if len(document["outputs"]) > 1 and name != recorded:
+        hint = "Give a folder, or a file of that name in another folder."
+        message = f"The recorded model is {recorded} with a file of data beside it; as {name} it has other bytes."
+        raise EngineError("replay_name_differs", message, hint)
 
 
 def _licence(document: dict[str, JSON]) -> str | None:

@@ -20,10 +20,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from onnx.helper import tensor_dtype_to_np_dtype
 
+from compression_engine.formats.numbers import boxes, opened
 from compression_engine.formats.onnx_io import graph_digest
+from compression_engine.formats.parked import is_parked, numbers_of
+from compression_engine.methods.report import digest_of_tensors
 
 TOLERANCE = 1e-5
+_NUMBERS_AT_ONCE = 1 << 18
+_LONG_BYTES = 8
 _FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 )
@@ -97,48 +103,73 @@ def _difference(name: str, recorded: onnx.TensorProto | None, made: onnx.TensorP
         return TensorDifference(
             name, _size(recorded), 0, None, None, False, f"recorded is {said[0]}, made again {said[1]}"
         )
-    before, after = (_values(one) for one in (recorded, made))
-    size = _size(recorded)
-    if before is None or after is None:
-        same = recorded.SerializeToString(deterministic=True) == made.SerializeToString(deterministic=True)
-        return TensorDifference(name, size, 0 if same else size, None, None, same, None if same else "other values")
-    return _compared(name, before, after, exact=recorded.data_type not in _FLOATS)
+    if _is_of_numbers(recorded) and _is_of_numbers(made):
+        return _compared(name, recorded, made)
+    size, same = _size(recorded), _same_bytes(recorded, made)
+    return TensorDifference(name, size, 0 if same else size, None, None, same, None if same else "other values")
 
 
 def _size(tensor: onnx.TensorProto | None) -> int:
     return 0 if tensor is None else int(np.prod(tensor.dims, dtype=np.int64))
 
 
-def _values(tensor: onnx.TensorProto) -> NDArray[np.float64] | None:
-    """The numbers of a tensor; None for texts and complex numbers, and for whole numbers that float64 would round."""
-    array: NDArray[Any] = numpy_helper.to_array(tensor)
-    numbers: NDArray[np.float64]
-    if array.dtype.kind in "biu" and (
-        array.itemsize < 8 or not array.size or np.abs(array.astype(object)).max() < 2**53
-    ):
-        numbers = array.astype(np.float64).reshape(-1)
-        return numbers
+def _is_of_numbers(tensor: onnx.TensorProto) -> bool:
+    """Whether float64 holds the numbers of a tensor as they are; not so texts, complex numbers, and some long whole numbers."""
     if tensor.data_type in _FLOATS:
-        numbers = array.astype(np.float64).reshape(-1)
-        return numbers
-    return None
+        return True
+    kind: np.dtype[Any] = np.dtype(tensor_dtype_to_np_dtype(tensor.data_type))
+    if is_parked(tensor):
+        return bool(kind.kind in "biu" and kind.itemsize < _LONG_BYTES)
+    array: NDArray[Any] = numpy_helper.to_array(tensor)
+    whole = array.dtype.kind in "biu"
+    return bool(
+        whole and (array.itemsize < _LONG_BYTES or not array.size or np.abs(array.astype(object)).max() < 2**53)
+    )
 
 
-def _compared(name: str, before: NDArray[np.float64], after: NDArray[np.float64], *, exact: bool) -> TensorDifference:
-    size = len(before)
-    known = np.isfinite(before) & np.isfinite(after)
-    odd = ~known & ~((before == after) | (np.isnan(before) & np.isnan(after)))
-    apart = np.abs(before[known] - after[known])
-    differing = int((apart > 0).sum()) + int(odd.sum())
-    scale = float(np.abs(before[np.isfinite(before)]).max(initial=0.0))
-    largest = float(apart.max(initial=0.0))
+def _same_bytes(recorded: onnx.TensorProto, made: onnx.TensorProto) -> bool:
+    if is_parked(recorded) or is_parked(made):
+        return digest_of_tensors([recorded]) == digest_of_tensors([made])
+    return bool(recorded.SerializeToString(deterministic=True) == made.SerializeToString(deterministic=True))
+
+
+def _compared(name: str, recorded: onnx.TensorProto, made: onnx.TensorProto) -> TensorDifference:
+    """Number by number, a block at a time."""
+    size, found = _size(recorded), _Apart()
+    flat = [numbers_of(one).reshape(-1) for one in (recorded, made)]
+    with opened(flat[0]) as before, opened(flat[1]) as after:
+        for box in boxes((size,), _NUMBERS_AT_ONCE):
+            found.add(before.part(box).astype(np.float64), after.part(box).astype(np.float64))
+    scale, largest = found.scale, found.largest
     relative = largest / scale if scale > 0 else (0.0 if largest == 0 else None)
-    if odd.any():
+    if found.odd:
         return TensorDifference(
-            name, size, differing, largest, relative, False, "a value is a number in one of them alone"
+            name, size, found.differing, largest, relative, False, "a value is a number in one of them alone"
         )
-    within = differing == 0 or (not exact and relative is not None and relative <= TOLERANCE)
-    return TensorDifference(name, size, differing, largest, relative, within)
+    exact = recorded.data_type not in _FLOATS
+    within = found.differing == 0 or (not exact and relative is not None and relative <= TOLERANCE)
+    return TensorDifference(name, size, found.differing, largest, relative, within)
+
+
+@dataclass
+class _Apart:
+    """How far two lists of numbers are apart, of which blocks are added."""
+
+    differing: int = 0
+    largest: float = 0.0
+    scale: float = 0.0
+    odd: bool = False
+    """Whether somewhere one of the two is a number and the other is none."""
+
+    def add(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> None:
+        """Both in the same order."""
+        known = np.isfinite(before) & np.isfinite(after)
+        odd = ~known & ~((before == after) | (np.isnan(before) & np.isnan(after)))
+        apart = np.abs(before[known] - after[known])
+        self.differing += int((apart > 0).sum()) + int(odd.sum())
+        self.scale = max(self.scale, float(np.abs(before[np.isfinite(before)]).max(initial=0.0)))
+        self.largest = max(self.largest, float(apart.max(initial=0.0)))
+        self.odd = self.odd or bool(odd.any())
 
 
 def _bare_digest(model: onnx.ModelProto) -> str:
