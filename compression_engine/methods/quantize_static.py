@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from compression_engine.calibration import Calibration
 from compression_engine.data import Array
 from compression_engine.errors import DataError, RecipeError
-from compression_engine.formats.onnx_graph import Edits, Names
+from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.quantize_static_bias import shifts
 from compression_engine.methods.quantize_static_effect import Chosen, Effects, choose
@@ -36,7 +36,8 @@ from compression_engine.methods.quantize_static_histogram import Histogram
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_prepare import drop_unread, prepare, products_with_bias
 from compression_engine.methods.quantize_static_ranges import Steps, steps_of
-from compression_engine.methods.quantize_static_writer import Numbers, write
+from compression_engine.methods.quantize_static_wide import narrow, widen
+from compression_engine.methods.quantize_static_writer import Numbers, check_finite, write
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import round_weight
 from compression_engine.methods.storing import store_folded, store_rows
@@ -63,11 +64,14 @@ def apply(
     if calibration is None:
         hint = "Give rows of the model's inputs; they need no labels."
         raise DataError("data_missing", "quantize_static needs calibration rows, there are none.", hint)
-    prepare(model)
+    lift_constants(model.graph, 1)
     spared = left_out(model, parameters["exclude"], report)
+    halves = widen(model)
+    prepare(model, spared)
     products_with_bias(model, Watching.of(model, calibration, progress))
     watching = Watching.of(model, calibration, progress)
     fitting = Net(model).layers(integer_of(parameters["min_elements"]), spared, report)
+    check_finite(Net(model), fitting)
     timed = _timed(watching, fitting)
     layers = timed.paying(fitting)
     _tell_slow(fitting, layers, report)
@@ -96,6 +100,7 @@ def apply(
         raise _nothing_fits(report)
     model.CopyFrom(_made(model, kept, numbers, report))
     _store_the_rest(model, spared, report, progress)
+    narrow(model, halves)
 
 
 def _timed(watching: Watching, layers: Sequence[Layer]) -> Timed:

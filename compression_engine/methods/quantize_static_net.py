@@ -29,9 +29,9 @@ PASSING = ("Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", 
 """Operators that only move or pick numbers: what they give has the steps of what they read."""
 ADDING = ("Add", "AveragePool", "Concat", "GlobalAveragePool")
 """Operators that give numbers with steps of their own."""
+RECTIFIERS = ("Relu", "Clip")
 LAYERS = ("Conv", "Gemm", "MatMul")
 _STANDARD = ("", "ai.onnx")
-_RECTIFIERS = ("Relu", "Clip")
 _CONV_RANKS = (3, 4)
 _MATRIX = 2
 
@@ -184,7 +184,7 @@ class Net:
     def _rectified(self, name: str) -> str:
         """What the Relu or Clip gives that alone reads a tensor, where a range can stand for it; else the tensor itself."""
         reader = self.only_reader(name)
-        if reader is None or reader.op_type not in _RECTIFIERS or reader.domain not in _STANDARD:
+        if reader is None or reader.op_type not in RECTIFIERS or reader.domain not in _STANDARD:
             return name
         if reader.op_type == "Clip" and (reader.input[0] != name or not self._from_zero(reader)):
             return name

@@ -1,12 +1,12 @@
 """Brings a network into the form whose layers onnxruntime computes in integers, without changing what it answers.
 
 Rules:
-- weights in Constant nodes become initializers; one that a layer reads through Identity or Transpose is read directly;
+- a weight that a layer reads through Identity or, if nobody else reads it, Transpose is read directly;
 - BatchNormalization behind a Conv becomes part of its weight and bias, since the runtime no longer does that once a weight is
   integers;
 - MatMul of a matrix with an Add of a vector becomes Gemm: the runtime does the same when it loads the model, and would then compute
   it in floats because the vector is not integers (measured: five times slower than the original).
-A weight or bias that something else reads too stays as it is beside the new one.
+Weights keep their names. One that something else reads too is not changed, nor is one that the recipe leaves out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from compression_engine.formats.onnx_graph import Edits, Names, attribute, integer, lift_constants
+from compression_engine.formats.onnx_graph import Edits, Names, attribute, integer
 from compression_engine.methods.quantize_static_net import Net
 from compression_engine.observing import Watching
 
@@ -29,11 +29,10 @@ _EPSILON = 1e-5
 Shapes = Callable[[list[str]], dict[str, tuple[int, ...]]]
 
 
-def prepare(model: onnx.ModelProto) -> None:
-    """Changes a model in place, by its structure alone."""
-    lift_constants(model.graph, 1)
-    _read_directly(model)
-    _fold_norms(model)
+def prepare(model: onnx.ModelProto, spared: frozenset[str]) -> None:
+    """Changes a model whose constants are initializers in place, by its structure alone; not the weights in `spared`."""
+    _read_directly(model, spared)
+    _fold_norms(model, spared)
     drop_unread(model)
 
 
@@ -82,9 +81,8 @@ def drop_unread(model: onnx.ModelProto) -> None:
             del graph.initializer[index]
 
 
-def _read_directly(model: onnx.ModelProto) -> None:
-    """Layers read constants themselves, not through Identity or, where nobody else reads them, Transpose."""
-    net, names = Net(model), Names(model)
+def _read_directly(model: onnx.ModelProto, spared: frozenset[str]) -> None:
+    net = Net(model)
     for node in model.graph.node:
         if node.op_type not in ("Conv", "Gemm", "MatMul") or node.domain not in _STANDARD:
             continue
@@ -94,51 +92,46 @@ def _read_directly(model: onnx.ModelProto) -> None:
                 node.input[index] = maker.input[0]
                 maker = net.makers.get(node.input[index])
             if index == 1 and maker is not None and maker.op_type == "Transpose" and maker.input[0] in net.constants:
-                _turn(model, node, maker, net, names)
+                _turn(node, maker, net, spared)
 
 
-def _turn(model: onnx.ModelProto, node: onnx.NodeProto, transpose: onnx.NodeProto, net: Net, names: Names) -> None:
-    weight = net.constants[transpose.input[0]]
-    if len(weight.dims) != _MATRIX or list(getattr(attribute(transpose, "perm"), "ints", (1, 0))) != [1, 0]:
+def _turn(node: onnx.NodeProto, transpose: onnx.NodeProto, net: Net, spared: frozenset[str]) -> None:
+    weight, order = net.constants[transpose.input[0]], attribute(transpose, "perm")
+    if len(weight.dims) != _MATRIX or (order is not None and list(order.ints) != [1, 0]):
         return
     if node.op_type == "Gemm":
-        turned = attribute(node, "transB")
-        swapped = 1 - integer(node, "transB", 0)
+        turned, swapped = attribute(node, "transB"), 1 - integer(node, "transB", 0)
         if turned is not None:
             node.attribute.remove(turned)
         node.attribute.append(helper.make_attribute("transB", swapped))
         node.input[1] = weight.name
-        return
-    if all(use.node.op_type == "Transpose" for use in net.readers[weight.name]):
-        held = {tensor.name for tensor in model.graph.initializer}
-        name = f"{weight.name}_turned"
-        if name not in held:
-            name = names.new(weight.name, "turned")
-            array = np.ascontiguousarray(numpy_helper.to_array(weight).T)
-            model.graph.initializer.append(numpy_helper.from_array(array, name))
-        node.input[1] = name
+    elif weight.name not in spared and net.only_reader(weight.name) is not None:
+        if net.only_reader(transpose.output[0]) is None:
+            return
+        array = np.ascontiguousarray(numpy_helper.to_array(weight).T)
+        weight.CopyFrom(numpy_helper.from_array(array, weight.name))
+        node.input[1] = weight.name
 
 
-def _fold_norms(model: onnx.ModelProto) -> None:
+def _fold_norms(model: onnx.ModelProto, spared: frozenset[str]) -> None:
     net, names, edits = Net(model), Names(model), Edits()
     for node in model.graph.node:
         norm = net.only_reader(node.output[0]) if node.op_type == "Conv" else None
         if norm is None or norm.op_type != "BatchNormalization" or norm.input[0] != node.output[0]:
             continue
-        read = [*node.input[1:], *norm.input[1:]]
-        if any(name not in net.constants for name in read) or len([name for name in norm.output if name]) > 1:
-            continue
-        if integer(norm, "training_mode", 0):
+        read = [name for name in (*node.input[1:], *norm.input[1:]) if name]
+        plain = len([name for name in norm.output if name]) == 1 and not integer(norm, "training_mode", 0)
+        own = node.input[1] not in spared and net.only_reader(node.input[1]) is not None
+        if not plain or not own or any(name not in net.constants for name in read):
             continue
         weight, bias = _folded(node, norm, net)
-        stored = [names.new(node.input[1], "folded"), names.new(node.input[1], "bias")]
-        kind = net.array(node.input[1]).dtype
-        for name, array in zip(stored, (weight, bias), strict=True):
-            model.graph.initializer.append(numpy_helper.from_array(array.astype(kind), name))
+        kind, stored = net.array(node.input[1]).dtype, names.new(node.input[1], "bias")
+        net.constants[node.input[1]].CopyFrom(numpy_helper.from_array(weight.astype(kind), node.input[1]))
+        model.graph.initializer.append(numpy_helper.from_array(bias.astype(kind), stored))
         changed = onnx.NodeProto()
         changed.CopyFrom(node)
-        del changed.input[1:]
-        changed.input.extend(stored)
+        del changed.input[2:]
+        changed.input.append(stored)
         changed.output[0] = norm.output[0]
         edits.replace(node, [])
         edits.replace(norm, [changed])

@@ -6,12 +6,14 @@ Rules:
 - a weight's scale grows where its bias would not fit into 30 bits otherwise;
 - a tensor that is rounded where it is made keeps its name behind the pair, so all its readers see the same numbers; one that is
   rounded for layers alone stays as it is for its other readers;
+- a Conv or Gemm that stays in floats between rounded tensors gets a Max behind it that changes nothing: without, onnxruntime rounds
+  its weight by itself when it loads the model, and computes it in integers all the same;
 - standard operators of operator set 13 only; what goes in and comes out stays float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,13 +23,14 @@ from onnx import helper, numpy_helper
 
 from compression_engine.errors import FileRefused
 from compression_engine.formats.onnx_graph import Names, replace_nodes
-from compression_engine.methods.quantize_static_net import Layer, Net, Placement
+from compression_engine.methods.quantize_static_net import RECTIFIERS, Layer, Net, Placement
 from compression_engine.methods.quantize_static_ranges import Steps
 from compression_engine.methods.report import Report, Stored
 
 PRODUCT = "int8 product of inputs rounded with fixed steps"
 _MOST = 127
 _BIAS_MOST = 2**30
+_ROUNDED_BY_THE_RUNTIME = ("Conv", "ConvTranspose", "Gemm")
 _Floats = NDArray[np.float32]
 
 
@@ -57,8 +60,17 @@ def rounded_weight(array: _Floats, axis: int, scale: _Floats) -> NDArray[np.int8
     return found
 
 
+def check_finite(net: Net, layers: Sequence[Layer]) -> None:
+    """Raises FileRefused (weights_not_finite) by the first weight or bias that holds what is no number."""
+    for layer in layers:
+        for name in (layer.weight, layer.bias):
+            if name is not None and not np.isfinite(net.array(name)).all():
+                hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
+                raise FileRefused("weights_not_finite", f"The weight {name!r} holds NaN or infinity.", hint)
+
+
 def write(model: onnx.ModelProto, placement: Placement, numbers: Numbers, report: Report) -> None:
-    """Changes a model in place; `report` gets a mark for every weight and every rounded tensor. FileRefused weights_not_finite."""
+    """Changes a model in place; `report` gets a mark for every weight and every rounded tensor."""
     _Writer(model, placement, numbers, report).write()
 
 
@@ -89,7 +101,7 @@ class _Writer:
             if changed.output and changed.output[0] in layers:
                 self._read_integers(changed, layers[changed.output[0]])
             pairs = self._given(changed)
-            nodes += [changed, *pairs]
+            nodes += [changed, *pairs, *self._barrier(changed)]
             for name in node.output:
                 nodes += self._entered(name)
         replace_nodes(self.model.graph, [*self.first, *nodes])
@@ -104,6 +116,24 @@ class _Writer:
         node.output[0] = self.names.new(final, "exact")
         root = self.placement.rounded[final]
         return self._pair(node.output[0], final, final, self.numbers.steps[root], named=root == final)
+
+    def _barrier(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """What keeps a layer in floats whose input and output are rounded."""
+        layers = {layer.output for layer in self.placement.chosen}
+        if (
+            node.op_type not in _ROUNDED_BY_THE_RUNTIME
+            or node.input[0] not in self.placement.rounded
+            or node.output[0] in layers
+        ):
+            return []
+        output, behind = node.output[0], [node.output[0]]
+        while (reader := self.net.only_reader(behind[-1])) is not None and reader.op_type in RECTIFIERS:
+            behind.append(reader.output[0])
+        if not set(behind) & set(self.placement.entering):
+            return []
+        node.output[0], lowest = self.names.new(output, "floats"), self.names.new(output, "lowest")
+        self._add(lowest, np.asarray(np.finfo(np.float32).min))
+        return [helper.make_node("Max", [node.output[0], lowest], [output], name=f"{output}_stays_floats")]
 
     def _entered(self, name: str) -> list[onnx.NodeProto]:
         if name not in self.placement.entering:
@@ -135,9 +165,6 @@ class _Writer:
     def _store_weight(self, layers: list[Layer]) -> None:
         name, axis = layers[0].weight, layers[0].axis
         array = self.net.array(name)
-        if not np.isfinite(array).all():
-            hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
-            raise FileRefused("weights_not_finite", f"The weight {name!r} holds NaN or infinity.", hint)
         scales = [weight_scale(array, axis, self._bias(layer), self._source_scale(layer)) for layer in layers]
         scale: _Floats = np.max(scales, axis=0)
         integers = rounded_weight(array, axis, scale)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from compression_engine.calibration import Calibration
 from tests.engine import nets
 
 
@@ -18,6 +21,17 @@ def mlp_folder(tmp_path: Path) -> Path:
     nets.save(nets.mlp(), folder)
     nets.save_rows(nets.rows_for("x"), folder / "rows.npz")
     return folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Callable[..., Calibration]:
+    """Makes calibration rows of arrays."""
+
+    def made(**arrays: Any) -> Calibration:
+        path = nets.save_rows(arrays, tmp_path / f"rows-{len(list(tmp_path.iterdir()))}.npz")
+        return Calibration.of_inputs(path, None, None)
+
+    return made
 
 
 @pytest.fixture(scope="session")
