@@ -14,6 +14,7 @@ from registry.access.models import Team
 from registry.access.queries import get_readable, readable, readable_team_ids
 from registry.catalog import distributions
 from registry.catalog.models import Evidence, ModelVersion, RegisteredModel
+from registry.catalog.stated import stated_in
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.results import EngineResult
 from registry.compression.subjects import evidence_spec
@@ -23,6 +24,7 @@ from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
 _REFERENCE = re.compile(r"(?P<team>[^/@]+)/(?P<slug>[^/@]+)@(?P<number>[1-9][0-9]{0,8})")
+_REPLAYS_READ = 5
 _LOG_LIMIT_BYTES = 2 * 1024 * 1024
 _RUN_ROWS = Run.objects.select_related(
     "model__team", "parent__model__team", "recipe__team", "evaluation__dataset__team", "calibration__dataset__team",
@@ -113,6 +115,36 @@ def result_of(run: Run) -> EngineResult | None:
         return None
     raw = storage.read_bytes(run.result_digest)
     return EngineResult(raw, cast(dict[str, Any], parse_canonical(raw)))
+
+
+def maker_of(version: ModelVersion) -> Run | None:
+    """The run that made the version first."""
+    runs = Run.objects.filter(child=version, kind=RunKind.COMPRESSION, state=RunState.SUCCEEDED)
+    named = runs.select_related("parent__model__team", "recipe", "calibration__dataset")
+    return named.order_by("finished_at", "pk").first()
+
+
+def licence_for(run: Run) -> str | None:
+    """The licence expression that the engine writes into what a run makes: what is stated of the parent today.
+
+    A replay of what a run of ours made writes what that run wrote; None where that was before any was written.
+    """
+    maker = None if run.rederives is None else maker_of(run.rederives)
+    recorded = None if maker is None else result_of(maker)
+    if recorded is not None:
+        return recorded.licence
+    return str(stated_in(run.parent).licence)
+
+
+def map_of(version: ModelVersion) -> list[dict[str, Any]]:
+    """How each tensor of the version is stored, as our own engine said: when it made it, or made it again the same; else empty."""
+    maker = maker_of(version)
+    again = Run.objects.filter(rederives=version, kind=RunKind.REPLAY, state=RunState.SUCCEEDED).order_by(
+        "-finished_at"
+    )
+    runs = [maker] if maker is not None else list(again[:_REPLAYS_READ])
+    results = [result_of(run) for run in runs if run.result_digest and storage.is_stored(run.result_digest)]
+    return next((found for result in results if result is not None and (found := result.quantization_map)), [])
 
 
 def evidence_of_run(run: Run) -> list[Evidence]:

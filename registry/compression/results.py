@@ -44,6 +44,7 @@ class Expected:
     data: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
     plan: str | None = None
+    licence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,18 @@ class EngineResult:
     def evidence(self) -> list[Document]:
         """Evidence documents, still without subjects."""
         return [entry["document"] for entry in self.document["evidence"]]
+
+    @property
+    def licence(self) -> str | None:
+        """The licence expression that stands in what was made; None where none does."""
+        return cast("str | None", self.document.get("licence"))
+
+    @property
+    def quantization_map(self) -> list[Document]:
+        """How each tensor of what was made is stored; of a replay only where it made the recorded model again."""
+        if self.document.get("outcome") == "differs":
+            return []
+        return list(self.document.get("quantization_map") or [])
 
     @property
     def outputs_file(self) -> Document | None:
@@ -109,6 +122,8 @@ def _check_material(document: Document, expected: Expected) -> None:
         raise _differs("The engine measured another file than the run names.")
     if expected.plan is not None and document.get("plan_digest") != expected.plan:
         raise _differs("The engine evaluated by another plan than the run names.")
+    if document.get("licence") != expected.licence:
+        raise _differs("The engine wrote another licence than the run names.")
     plan = document.get("plan")
     if plan is not None and sha256(canonical(plan)) != document.get("plan_digest"):
         raise _differs("The plan in the result is not the one that its digest names.")

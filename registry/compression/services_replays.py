@@ -20,8 +20,8 @@ from registry.access import permissions
 from registry.access.queries import get_readable
 from registry.catalog.models import Edge, EdgeRole, ModelVersion, VersionOrigin
 from registry.compression.material import check_data, check_version
-from registry.compression.models import Recipe, Run, RunKind, RunState
-from registry.compression.queries import recipe_bytes
+from registry.compression.models import Recipe, Run, RunKind
+from registry.compression.queries import maker_of, recipe_bytes
 from registry.compression.rules import misfits, needs_calibration, operations
 from registry.compression.services import queue, refuse_second_replay, store_plan
 from registry.errors import Invalid
@@ -61,13 +61,6 @@ def request_replay(
         check_data(actor, run.calibration, "calibration")
     refuse_second_replay(version)
     return queue(actor, role, run)
-
-
-def maker_of(version: ModelVersion) -> Run | None:
-    """The run that made the version first."""
-    runs = Run.objects.filter(child=version, kind=RunKind.COMPRESSION, state=RunState.SUCCEEDED)
-    named = runs.select_related("parent__model__team", "recipe", "calibration__dataset")
-    return named.order_by("finished_at", "pk").first()
 
 
 def _take_over(run: Run, made_by: Run) -> None:

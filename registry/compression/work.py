@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from registry.compression.heartbeat import Heartbeat
 from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
 from registry.compression.material import judging_file, rows_file
 from registry.compression.models import Run, RunKind
-from registry.compression.queries import data_by_role
+from registry.compression.queries import data_by_role, licence_for
 from registry.compression.replays import read_report
 from registry.compression.results import (
     EngineResult,
@@ -70,7 +71,7 @@ class Work:
         weights = weights_of(run.parent)
         original = job.parent / weights.path
         arguments: list[object] = ["compress", original, "--recipe", job.recipe, "--output", job.output]
-        arguments += ["--evaluation", job.data("evaluation")]
+        arguments += ["--evaluation", job.data("evaluation"), *self._with_licence()]
         data = {}
         if run.calibration is not None:
             data["calibration"] = rows_file(run.calibration).digest
@@ -99,7 +100,7 @@ class Work:
         assert run.rederives is not None
         arguments: list[object] = ["replay", "--parent", job.parent / weights_of(run.parent).path]
         arguments += ["--recipe", job.recipe, "--recorded", job.recorded / weights_of(run.rederives).path]
-        arguments += ["--report", target]
+        arguments += ["--report", target, *self._with_licence()]
         if run.calibration is not None:
             arguments += ["--calibration", job.data("calibration")]
         if run.plan_digest is not None:
@@ -107,6 +108,14 @@ class Work:
         self._call(arguments)
         result = read_report(target, run)
         return Outcome(result, storage.store_bytes(result.raw), None, result.evidence)
+
+    @cached_property
+    def _licence(self) -> str | None:
+        """The licence that is written into what is made, asked once: a correction in the meantime changes nothing of this run."""
+        return licence_for(self._run)
+
+    def _with_licence(self) -> list[object]:
+        return [] if self._licence is None else ["--licence", self._licence]
 
     def _judge(
         self, arguments: list[object], data: dict[str, str], target: Path, parent: str | None, judged: str | None
@@ -132,7 +141,8 @@ class Work:
         self._call(arguments)
         recipe = None if run.recipe is None else run.recipe.digest
         digests = {role: weights_of(version).digest for role, version in others.items()}
-        result = read_result(target, Expected(parent, judged, recipe, data, digests, run.plan_digest))
+        licence = self._licence if run.kind == RunKind.COMPRESSION else None
+        result = read_result(target, Expected(parent, judged, recipe, data, digests, run.plan_digest, licence))
         if result.outputs_file is not None:
             self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])
         return result
