@@ -26,6 +26,7 @@ from compression_engine import (
     map_command,
     profile_command,
     replay_command,
+    search_command,
     target_command,
 )
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
@@ -41,6 +42,16 @@ from compression_engine.told_first import words_of
 _QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_OWN_FILES: dict[str, tuple[Any, str]] = {
+    "replay": (replay_command, "Make a result again and say whether, or how nearly, it is the same."),
+    "search": (search_command, "Find the cheapest recipe that keeps a promise, or say why there is none."),
+    "expand": (expand_command, "Write a model in safetensors that was stored smaller as float32 again."),
+    "map": (map_command, "Say how a model is quantised, tensor by tensor, held against its tensors."),
+    "diff": (diff_command, "Say whether two models are the same quantisation, and where not."),
+    "profile": (profile_command, "Say what is missing, doubled, contradicted or odd in a file of rows."),
+    "target": (target_command, "Measure a model on the host that serves it, as it is served there."),
+}
+"""Commands with a file of their own: a line each, and nothing else here."""
 
 
 class _Stop(BaseException):
@@ -346,24 +357,8 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--bins", type=Path, metavar="BASELINE.json")
     watched.add_argument("--output", type=Path, required=True, metavar="OUT.json")
     watched.add_argument("--threads", type=_natural(1, 256), default=1)
-    replay_command.add_arguments(
-        command("replay", replay_command.run, "Make a result again and say whether, or how nearly, it is the same.")
-    )
-    expand_command.add_arguments(
-        command("expand", expand_command.run, "Write a model in safetensors that was stored smaller as float32 again.")
-    )
-    map_command.add_arguments(
-        command("map", map_command.run, "Say how a model is quantised, tensor by tensor, held against its tensors.")
-    )
-    diff_command.add_arguments(
-        command("diff", diff_command.run, "Say whether two models are the same quantisation, and where not.")
-    )
-    profile_command.add_arguments(
-        command("profile", profile_command.run, "Say what is missing, doubled, contradicted or odd in a file of rows.")
-    )
-    target_command.add_arguments(
-        command("target", target_command.run, "Measure a model on the host that serves it, as it is served there.")
-    )
+    for name, (module, summary) in _OWN_FILES.items():
+        module.add_arguments(command(name, module.run, summary))
     command("methods", _methods, "List the methods and their parameters.")
     command("recipes", _recipes, "List the recipes that ship.")
     return parser
