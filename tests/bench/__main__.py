@@ -1,12 +1,16 @@
-"""`python -m tests.bench NAME [--quick] [--only PART] [--json]`: runs a benchmark; exit 1 if a row does not hold its target."""
+"""`python -m tests.bench NAME [--quick] [--only PART] [--json]`: runs a benchmark; exit 1 if a row does not hold its target.
+
+`python -m tests.bench table FILE... [--write PAGE]` writes what `--json` printed as tables.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 
-from tests.bench import data_quality, evaluation, governance, ledger, quantization
+from tests.bench import data_quality, evaluation, governance, ledger, page, quantization
 from tests.bench.harness import Row, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -24,6 +28,8 @@ PARTS = {"quantization": tuple(quantization.PARTS)}
 
 def main() -> int:
     """The command line."""
+    if sys.argv[1:2] == ["table"]:
+        return page.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows; the figures say how many")

@@ -53,6 +53,11 @@ def not_measured(row_id: str, what: str, unit: str, reason: str) -> Row:
     return Row(row_id, what, None, unit, None, None, 0, None, reason)
 
 
+def described(row_id: str, what: str, value: float, unit: str, reason: str) -> Row:
+    """A fact about the run itself, such as the machine."""
+    return Row(row_id, what, value, unit, None, None, 1, None, reason)
+
+
 def failed(row_id: str, what: str, reason: str) -> Row:
     """Something that should have been measured and broke: it does not hold."""
     return Row(row_id, what, None, "-", "measured", False, 0, None, reason)

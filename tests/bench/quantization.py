@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.bench import quantization_detector, quantization_digits, quantization_encoder, quantization_language
 from tests.bench.harness import Row, failed
+from tests.bench.machine import Watch
 from tests.bench.quantization_material import Material
 
 PARTS: dict[str, Callable[[Material], list[Row]]] = {
@@ -26,12 +27,13 @@ PARTS: dict[str, Callable[[Material], list[Row]]] = {
 def run(quick: bool, only: str | None = None) -> list[Row]:
     """The rows of all parts or of one; `quick` takes fewer sentences and rounds, and the rows say how many."""
     found: list[Row] = []
+    watch = Watch(quick=quick)
     with tempfile.TemporaryDirectory(prefix="pressmark-bench-") as name:
         material = Material(Path(name), quick)
         for part, rows in PARTS.items():
             if only in (None, part):
                 found += _guarded(part, rows, material)
-    return found
+    return watch.rows() + found
 
 
 def _guarded(part: str, rows: Callable[[Material], list[Row]], material: Material) -> list[Row]:

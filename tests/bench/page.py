@@ -1,0 +1,138 @@
+"""`python -m tests.bench table FILE... [--write PAGE]`: figures of a benchmark, as `--json` prints them, as a page's tables.
+
+Rules:
+- figures are never typed by hand: a page holds them between two marks, and this alone writes what stands there;
+- a row that does not hold says so in its table and once more in the list of misses; what could not be measured says why;
+- each file begins with what it was measured on and when.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.bench.harness import Row
+
+BEGIN = "<!-- written by `python -m tests.bench table`; figures are not typed by hand -->"
+END = "<!-- end of what is written by `python -m tests.bench table` -->"
+_FACTS = ("machine", "load", "run")
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("1. MiniLM, int8 weights", ("quantize_weights",)),
+    ("2. MiniLM, dynamic int8", ("quantize_dynamic",)),
+    ("3. MiniLM, 4 bits", ("four_bits",)),
+    ("4. Voice detector (recurrent)", ("detector",)),
+    ("5. Digits (convolutional)", ("digits", "static")),
+    ("6. Budget mode", ("search",)),
+    ("7. SmolLM2-135M", ("language",)),
+    ("8. Streaming", ("streaming",)),
+    ("MiniLM, half floats", ("convert_fp16",)),
+    ("The peers' stock recipes on MiniLM", ("peer",)),
+)
+"""Headings, and how the ids of their rows begin (as far as the first `.` or `-`); rows of no section come last."""
+_OTHER = "Other figures"
+
+
+class PageError(ValueError):
+    """A file holds no rows, or a page has not both marks."""
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file; raises PageError, OSError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return [Row(**entry) for entry in document]
+    except (ValueError, TypeError) as error:
+        raise PageError(f"{path.name} does not hold rows as --json prints them: {error}.") from error
+
+
+def tables(files: Sequence[Sequence[Row]]) -> str:
+    """All files as one text; of rows with one id the last file's counts."""
+    found: dict[str, Row] = {row.id: row for rows in files for row in rows if row.id not in _FACTS}
+    lines = ["Measured on:", ""]
+    lines += [f"- {_facts(rows)}" for rows in files]
+    for heading, rows in _sections(list(found.values())):
+        lines += [
+            "",
+            f"### {heading}",
+            "",
+            "| figure | value | target | holds | n | spread |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [_line(row) for row in rows]
+    return "\n".join([*lines, *_misses(list(found.values()))]) + "\n"
+
+
+def written(page: str, text: str) -> str:
+    """The page with the text between its marks; raises PageError."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise PageError(f"The page must hold the lines {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench table", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
+    options = parser.parse_args(arguments)
+    try:
+        text = tables([read_rows(path) for path in options.files])
+        if options.write is None:
+            print(text, end="")
+        else:
+            page = written(options.write.read_text(encoding="utf-8"), text)
+            options.write.write_text(page, encoding="utf-8")
+    except (PageError, OSError) as error:
+        parser.error(str(error))
+    return 0
+
+
+def _sections(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    known = {begin: heading for heading, begins in SECTIONS for begin in begins}
+    parted: dict[str, list[Row]] = {heading: [] for heading, _ in SECTIONS} | {_OTHER: []}
+    for row in rows:
+        parted[known.get(row.id.replace("-", ".").partition(".")[0], _OTHER)].append(row)
+    return [(heading, found) for heading, found in parted.items() if found]
+
+
+def _facts(rows: Sequence[Row]) -> str:
+    facts: dict[str, Any] = {row.id: row for row in rows if row.id in _FACTS}
+    if set(facts) != set(_FACTS):
+        return "a file that does not say on what"
+    machine, load, run = (facts[name] for name in _FACTS)
+    count = sum(row.id not in _FACTS for row in rows)
+    return (
+        f"{run.reason}, {count} figures in {run.value / 60:.0f} minutes: {machine.value:.0f} cores, {machine.reason}; load "
+        f"{load.reason} and {load.value:.2f} at the end."
+    )
+
+
+def _line(row: Row) -> str:
+    holds = {True: "yes", False: "**no**", None: ""}[row.holds]
+    value = _number(row.value) if row.value is not None else f"not measured: {row.reason}"
+    return f"| {_plain(row.what)} | {_plain(value)} | {row.target or ''} | {holds} | {row.n or ''} | {_number(row.spread)} |"
+
+
+def _misses(rows: list[Row]) -> list[str]:
+    missed = [row for row in rows if row.holds is False]
+    if not missed:
+        return ["", "Every target that was measured holds."]
+    lines = ["", "Missed:", ""]
+    for row in missed:
+        found = f"not measured ({row.reason})" if row.value is None else _number(row.value)
+        lines.append(f"- {row.what}: {found}, wanted {row.target}.")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _plain(text: str) -> str:
+    """No text of a row may end a cell of the table."""
+    return " ".join(text.replace("|", "/").split())
