@@ -45,6 +45,8 @@ class Expected:
     others: Mapping[str, str] = field(default_factory=dict)
     plan: str | None = None
     licence: str | None = None
+    external: frozenset[str] = frozenset()
+    """Of a compression, the files with the parent's external data."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class EngineResult:
     def output(self) -> Document:
         """digest, path and size of the weights that were made or measured."""
         return cast(Document, self.document["outputs"][0])
+
+    @property
+    def made(self) -> list[Document]:
+        """digest, path, role and size of every file of the model: the weights first."""
+        return list(self.document["outputs"])
 
     @property
     def evidence(self) -> list[Document]:
@@ -116,6 +123,8 @@ def _check_material(document: Document, expected: Expected) -> None:
     parent = document["parent"] and document["parent"]["digest"]
     if found != dict(expected.data) or parent != expected.parent or document["recipe_digest"] != expected.recipe:
         raise _differs("The engine worked on other bytes than the run names.")
+    if {row["digest"] for row in (document["parent"] or {}).get("external_data", [])} != expected.external:
+        raise _differs("The engine read other external data than the run names.")
     if others != dict(expected.others):
         raise _differs("The engine compared with other versions than the run names.")
     if expected.outputs is not None and document["outputs"][0]["digest"] != expected.outputs:

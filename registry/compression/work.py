@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from registry import storage
 from registry.catalog.manifest import FileSpec, Manifest, check_manifest
@@ -79,8 +80,9 @@ class Work:
         result = self._judge(arguments, data, job.output / "RESULT.json", weights.digest, None)
         child = job.output / result.output["path"]
         observed = self._observe(child, original)
-        self._store_file(child, result.output["digest"])
-        manifest = check_manifest(_files(run.parent, weights, result.output["digest"]))
+        for file in result.made:
+            self._store_file(job.output / file["path"], file["digest"])
+        manifest = check_manifest(_files(run.parent, weights, result.made))
         return self._outcome(result, manifest, observed)
 
     def _evaluate(self) -> Outcome:
@@ -142,7 +144,9 @@ class Work:
         recipe = None if run.recipe is None else run.recipe.digest
         digests = {role: weights_of(version).digest for role, version in others.items()}
         licence = self._licence if run.kind == RunKind.COMPRESSION else None
-        result = read_result(target, Expected(parent, judged, recipe, data, digests, run.plan_digest, licence))
+        external = frozenset(artifact.digest for artifact in _external(run.parent)) if judged is None else frozenset()
+        expected = Expected(parent, judged, recipe, data, digests, run.plan_digest, licence, external)
+        result = read_result(target, expected)
         if result.outputs_file is not None:
             self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])
         return result
@@ -174,10 +178,15 @@ class Work:
         return any(data is not None and data.dataset.team_id != self._run.model.team_id for data in used)
 
 
-def _files(parent: ModelVersion, weights: Artifact, digest: str) -> list[FileSpec]:
-    """The files of a child: its own weights, and every other file of the parent as it is."""
+def _external(version: ModelVersion) -> QuerySet[Artifact]:
+    return version.artifacts.filter(role=EXTERNAL_DATA)
+
+
+def _files(parent: ModelVersion, weights: Artifact, made: Sequence[dict[str, Any]]) -> list[FileSpec]:
+    """The files of a child: its own, in the folder of the parent's weights, and every other file of the parent as it is."""
     carried = parent.artifacts.exclude(role__in=(WEIGHTS, EXTERNAL_DATA))
+    folder = PurePosixPath(weights.path).parent
     return [
-        FileSpec(weights.path, WEIGHTS, digest),
+        *(FileSpec(str(folder / file["path"]), file["role"], file["digest"]) for file in made),
         *(FileSpec(artifact.path, artifact.role, artifact.digest) for artifact in carried),
     ]
