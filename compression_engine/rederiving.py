@@ -28,6 +28,7 @@ from compression_engine.made_again import write_as_recorded
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
+from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Measurement
 from compression_engine.tensor_differences import TOLERANCE, Differences, TensorDifference, differences
@@ -75,10 +76,10 @@ def rederive(
     said = {one.key: one.value for one in known.model.metadata_props}
     written_by, licence = _written_by(said), _licence(said, licence)
     with scratch("pressmark-replay-") as folder, spooling(folder):
-        made = make(loaded, recipe, progress, material, licence=licence, written_by=written_by).model
-        files = write_as_recorded(made, folder / known.path.name, apart=bool(known.external))
+        made = make(loaded, recipe, progress, material, licence=licence, written_by=written_by)
+        files = write_as_recorded(made.model, folder / known.path.name, apart=bool(known.external))
         progress("check", 0, 1, "comparing tensor by tensor")
-        found = differences(known.model, made)
+        found = differences(known.model, made.model)
     same = [file.digest for file in files] == [known.digest, *(file.digest for file in known.external)]
     outcome = BIT_EXACT if same else WITHIN if found.within else DIFFERS
     progress("check", 1, 1, outcome)
@@ -95,6 +96,7 @@ def rederive(
         "outcome": outcome,
         "parent_digest": loaded.digest,
         "plan_digest": None if plan is None else plan.digest(),
+        "quantization_map": [entry(mark) for mark in made.marks],
         "recipe_digest": recipe.digest(),
         "recorded_digest": known.digest,
         "tensor_count": len(found.tensors),
