@@ -24,6 +24,7 @@ from compression_engine.canonical import JSON
 from compression_engine.data import Encoder
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
+from compression_engine.formats.spool import spooling
 from compression_engine.limits import limits, scratch
 from compression_engine.measure.sampling import subset
 from compression_engine.outputs import VERSION, Outputs
@@ -93,6 +94,11 @@ class Trial:
             "recipe_digest": self.digest,
             "size_bytes": self.size_bytes,
         }
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a child with its external data, which lies in a folder of its own."""
+    return sum(entry.stat().st_size for entry in path.parent.iterdir())
 
 
 @dataclass
@@ -169,7 +175,7 @@ class Workshop:
         changed: list[list[str]] = []
         try:
             path, changed = self._make(recipe)
-            size_bytes = path.stat().st_size
+            size_bytes = size_of(path)
             if size_bytes >= self.loaded.size_bytes:
                 self._forget(path)
                 return Trial(recipe, size_bytes, (), changed, "the file is not smaller than the original's")
@@ -189,13 +195,17 @@ class Workshop:
         """Writes the child into a folder of its own."""
         needed = any(step.needs_calibration for step in recipe.steps)
         material = self.material if needed else None
-        made = make(self.loaded, recipe, silent, material, licence=self.licence)
         self._made += 1
         folder = self.folder / f"child-{self._made}"
         folder.mkdir()
         path = folder / self.loaded.path.name
-        limits().count(path, made.model.ByteSize())
-        onnx_io.save(made.model, path)
+        try:
+            with spooling(folder):
+                made = make(self.loaded, recipe, silent, material, licence=self.licence)
+                onnx_io.write(made.model, path, apart=bool(self.loaded.inspection.external_files))
+        except BaseException:
+            self._forget(path)
+            raise
         return path, [[str(entry["name"]) for entry in step["changed"]] for step in made.steps]
 
     def _figures(self, path: Path, use: str, risk: float) -> list[Figure]:
@@ -217,7 +227,7 @@ class Workshop:
     def _keep(self, digest: str, path: Path) -> None:
         self.files[digest] = path
         room = _KEPT_ORIGINALS * self.loaded.size_bytes
-        while len(self.files) > 1 and sum(kept.stat().st_size for kept in self.files.values()) > room:
+        while len(self.files) > 1 and sum(map(size_of, self.files.values())) > room:
             oldest = next(iter(self.files))
             self._forget(self.files.pop(oldest))
 
