@@ -160,7 +160,7 @@ def test_one_number_far_away_among_a_million_does_not_decide_the_range(ranges: s
     values = np.random.default_rng(0).uniform(-1, 1, size=1_000_000).astype(np.float32)
     values[7] = 6
     histogram = counted(values)
-    assert steps_of(histogram, ranges, 99_990).scale < 0.6 * steps_of(histogram, "minmax").scale
+    assert steps_of(histogram, ranges, 99_990).scale < 0.75 * steps_of(histogram, "minmax").scale
 
 
 def test_numbers_that_are_none_are_noted_and_not_counted() -> None:
