@@ -34,6 +34,8 @@ class MadeElsewhere:
             self.recipe = Recipe.parse(document["recipe"])
             self.parent_digest = str(document["parent"]["digest"])
             self.output_digest = str(document["outputs"][0]["digest"])
+            self.plan = document.get("plan")
+            self.licence = document.get("licence")
             self.calibration = [str(row["digest"]) for row in document["data"] if row["role"] == "calibration"]
         except (KeyError, IndexError, TypeError) as error:
             raise Invalid(
@@ -43,8 +45,8 @@ class MadeElsewhere:
         except RecipeError as error:
             raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 
-    def check(self, client: Client, files: list[Path], bases: list[str], data: list[str]) -> None:
-        """Invalid where the result speaks of other bytes than those that are named."""
+    def check(self, client: Client, files: list[Path], bases: list[str], data: list[str]) -> str:
+        """The licence that is stated of the parent; Invalid where the result speaks of other bytes than those that are named."""
         if self.output_digest not in {digest_of(path) for path in files}:
             raise Invalid(
                 f"{self._path} is about other bytes: none of the files is {self.output_digest}.",
@@ -64,6 +66,24 @@ class MadeElsewhere:
                 f"A step looked at rows ({self.calibration[0]}).",
                 hint="Register them as a dataset version, and name it with --data: what shaped it stands in its lineage.",
             )
+        return str(parent["licence"])
+
+    def command(self, version: str, recipe: str, data: list[str]) -> str:
+        """How to have it made again: with the rows that its steps looked at, and how they are read."""
+        words = f"pressmark replay-version {version} --recipe {recipe}"
+        if not needs_calibration(self.recipe):
+            return words
+        rows = data[0] if len(data) == 1 else "TEAM/DATASET@N"
+        return f"{words} --calibration {rows}" + (" --plan PLAN.json" if self.plan is not None else "")
+
+    def doubt(self, stated: str) -> str | None:
+        """What a reader should know before it is replayed; None where nothing is amiss."""
+        if self.licence in (None, stated):
+            return None
+        return (
+            f"The file says that its parent is under {self.licence}; stated here is {stated}. "
+            "A replay writes what is stated here, so that it will not be the same to the byte."
+        )
 
     def publish(self, client: Client, team: str) -> str:
         """The recipe as it is published in the team; the one that is there when it has the same digest."""

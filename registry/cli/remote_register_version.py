@@ -37,18 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Upload and register; says the reference and the digest."""
     team, model = split_model(options.model)
-    client, body, recipe = client_of(options), options_body(options), None
+    client, body = client_of(options), options_body(options)
+    made, recipe, doubt = None, "", None
     if options.result is not None:
         made = MadeElsewhere(options.result)
-        made.check(client, files_of(options.folder), options.base, options.data)
+        doubt = made.doubt(made.check(client, files_of(options.folder), options.base, options.data))
         recipe = made.publish(client, team)
         body["edges"] = [edge for edge in body["edges"] if edge["role"] != "base"] + [made.edge(options.base[0])]
     version = register(client, team, model, options.folder, body, _chosen(options.role))
     print(f"{version['ref']}  {version['digest']}")
-    if recipe is not None:
-        print(
-            f"Where it came from is declared; `pressmark replay-version {version['ref']} --recipe {recipe}` shows it."
-        )
+    if made is not None:
+        again = made.command(version["ref"], recipe, options.data)
+        print(f"Where it came from is declared; `{again}` shows it.")
+    if doubt is not None:
+        print(doubt)
     return 0
 
 

@@ -82,8 +82,8 @@ class EngineResult:
 
     @property
     def quantization_map(self) -> list[Document]:
-        """How each tensor of what was made is stored; of a replay only where it made the recorded model again."""
-        if self.document.get("outcome") == "differs":
+        """How each tensor of what was made is stored; of a replay only where it made the same bytes."""
+        if self.document.get("outcome", "bit-exact") != "bit-exact":
             return []
         return list(self.document.get("quantization_map") or [])
 

@@ -15,12 +15,13 @@ import pytest
 from django.db import connections
 
 from compression_engine.formats import onnx_io
-from compression_engine.pipeline import make
+from compression_engine.pipeline import compress, make
 from compression_engine.progress import silent
 from compression_engine.recipe import shipped_recipes
 from registry import storage
 from registry.catalog.models import ModelVersion
 from registry.compression import execution, profiling
+from registry.compression import queries as compression
 from registry.compression.models import Run
 from registry.provenance.models import DataProfile
 from tests.cli.conftest import Pressmark
@@ -139,6 +140,72 @@ def test_what_a_shell_made_is_registered_with_its_recipe_and_a_replay_ends_with_
     result.write_text("{}")
     assert pressmark("ada", *words, "--base", str(parent)) == 1
     assert "does not say" in capsys.readouterr().err
+
+
+def test_rows_licence_and_map_of_what_a_shell_made_hold_when_it_is_made_again(
+    pressmark: Pressmark, served: World, capsys: Said, tmp_path: Path
+) -> None:
+    parent, model, rows = served.version(), served.model("elsewhere"), served.arrays_dataset(uses=("calibration",))
+    (tmp_path / "parent.onnx").write_bytes(storage.read_bytes(parent.artifacts.get(role="weights").digest))
+    (tmp_path / "rows.npz").write_bytes(storage.read_bytes(rows.digest))
+    licence = str(parent.licence)
+    compress(
+        tmp_path / "parent.onnx", shipped_recipes()["smallest-4-bit"].recipe, output_folder=tmp_path / "made",
+        calibration=tmp_path / "rows.npz", licence=licence,
+    )  # fmt: skip
+    made, result = tmp_path / "made" / "parent.onnx", tmp_path / "made" / "RESULT.json"
+    words = [
+        "register-version",
+        str(model),
+        str(made),
+        "--licence",
+        "MIT",
+        "--result",
+        str(result),
+        "--base",
+        str(parent),
+    ]
+    assert pressmark("ada", *words) == 1
+    assert "A step looked at rows" in capsys.readouterr().err
+    named = f"{rows.dataset.team.slug}/{rows}"
+    assert pressmark("ada", *words, "--data", named) == 0
+    said = capsys.readouterr().out
+    (command,) = re.findall(r"pressmark (replay-version [^`]*)", said)
+    assert command.endswith(f" --calibration {named}")
+    assert "The file says that its parent is under" not in said
+    child = ModelVersion.objects.get(model=model)
+    assert compression.map_of(child) == []  # nobody but its maker has said anything yet
+    worker = replayer()
+    assert pressmark("ada", *command.split(), "--wait") == 0
+    worker.join()
+    assert f"{child}: bit-exact." in capsys.readouterr().out
+    told = json.loads(result.read_text("utf-8"))
+    assert compression.map_of(child) == told["quantization_map"] != []
+    assert {one["dtype"] for one in told["quantization_map"]} == {"int4"}
+    assert told["licence"] == licence
+
+
+def test_a_licence_in_the_file_that_is_not_the_one_stated_here_is_told_at_once(
+    pressmark: Pressmark, served: World, capsys: Said, tmp_path: Path
+) -> None:
+    parent, model = served.version(), served.model("elsewhere")
+    (tmp_path / "parent.onnx").write_bytes(storage.read_bytes(parent.artifacts.get(role="weights").digest))
+    recipe = shipped_recipes()["smaller-same-speed"].recipe
+    compress(tmp_path / "parent.onnx", recipe, output_folder=tmp_path / "made", licence="LicenseRef-other")
+    made, result = tmp_path / "made" / "parent.onnx", tmp_path / "made" / "RESULT.json"
+    words = [
+        "register-version",
+        str(model),
+        str(made),
+        "--licence",
+        "MIT",
+        "--result",
+        str(result),
+        "--base",
+        str(parent),
+    ]
+    assert pressmark("ada", *words) == 0
+    assert "The file says that its parent is under LicenseRef-other" in capsys.readouterr().out
 
 
 def test_what_no_run_made_is_refused(pressmark: Pressmark, served: World, capsys: Said) -> None:
