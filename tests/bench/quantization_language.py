@@ -1,7 +1,7 @@
 """A causal language model whose weights are stored small: how much more a token of real text surprises it than its parent.
 
-The parent, SmolLM2-135M, is itself expanded from 4-bit blocks of 32 with a minimum each; blocks that lie as those do are shown and
-count for nothing. Perplexity is the engine's own, over passages of topics that no calibration row is from.
+The parent, SmolLM2-135M, is itself expanded from 4-bit blocks of 32 with a minimum each; blocks that lie as those do, with zero
+points, are shown and count for nothing. Perplexity is the engine's own, over passages of topics that no calibration row is from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FOUR = {"bits": 4, "granularity": "block", "exclude": [_EMBEDDING]}
 _STEPS: dict[str, list[dict[str, Any]]] = {
     _INT8: [{}],
     _INT4: [_FOUR | {"block_size": 32, "rounding": "gptq"}, {}],
-    _ALIGNED: [_FOUR | {"block_size": 32, "symmetric": False}, {}],
+    _ALIGNED: [_FOUR | {"block_size": 32, "symmetric": False, "rounding": "gptq"}, {}],
 }
 _LIMITS = {_INT8: 1.005, _INT4: 1.08}
 
