@@ -88,7 +88,7 @@ class Opened:
             return
         assert isinstance(self.numbers, InFile)
         assert self._descriptor is not None
-        left, position = target.data.cast("B"), self.numbers.offset + start * self.numbers.dtype.itemsize
+        left, position = target.view(np.uint8).data, self.numbers.offset + start * self.numbers.dtype.itemsize
         while left:
             count = os.preadv(self._descriptor, [left], position)
             if count == 0:

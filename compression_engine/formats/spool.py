@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.limits import limits
@@ -40,7 +41,7 @@ class Spool:
 
     def write(self, values: NDArray[Any], offset: int) -> None:
         """Writes contiguous numbers at a byte of the file."""
-        left = values.data.cast("B") if values.size else memoryview(b"")
+        left = values.view(np.uint8).data
         while left:
             count = os.pwrite(self._descriptor, left, offset)
             left, offset = left[count:], offset + count
