@@ -18,8 +18,11 @@ def check_smaller(recipe: Recipe, size_bytes: int, parent_size_bytes: int) -> No
         raise OutputRefused("output_not_smaller", message, hint)
 
 
-def nothing_to_do(number: int, step: Step, report: Report) -> RecipeError:
-    """The error for the step of this number, which changed nothing (nothing_to_compress); it names what was left alone."""
+def nothing_to_do(number: int, step: Step, report: Report, already: str | None = None) -> RecipeError:
+    """The error for the step of this number, which changed nothing (nothing_to_compress); it names what was left alone.
+
+    `already` says how the model is quantised already, where it is.
+    """
     reasons = sorted({str(entry["reason"]) for entry in report.left})
     if not step.spec.shrinks:
         message = f"Step {number}: {step.method} found nothing to change: {'; '.join(reasons)}."
@@ -27,5 +30,10 @@ def nothing_to_do(number: int, step: Step, report: Report) -> RecipeError:
     named = "; ".join(f"{shown(entry['name'])} because {entry['reason']}" for entry in report.left[:_NAMED_MOST])
     more = f"; and {len(report.left) - _NAMED_MOST} more" if len(report.left) > _NAMED_MOST else ""
     why = f" Left alone: {named}{more}." if reasons else " It has no large float weights."
+    if already is not None:
+        hint = "It is not done twice: start from the model that it was made from."
+        return RecipeError(
+            "nothing_to_compress", f"{already} Step {number}: {step.method} found nothing more.{why}", hint
+        )
     hint = "The model may be compressed already; use another method, or a smaller min_elements."
     return RecipeError("nothing_to_compress", f"Step {number}: {step.method} found nothing to change.{why}", hint)

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -28,9 +28,11 @@ from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
 from compression_engine.facts import Facts, check_licence
 from compression_engine.formats import onnx_io
+from compression_engine.formats.onnx_external import FileRecord
 from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.formats.spool import spooling
 from compression_engine.map_making import map_of_child
+from compression_engine.methods.already import quantised_by
 from compression_engine.methods.report import Report, Stored
 from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
@@ -102,29 +104,43 @@ def compress(
         seen = [*beside.seen, *([calibration] if material is not None and calibration is not None else [])]
         known = replace(beside, seen=seen, run_cpu_seconds=time.process_time())
         found = _judge(files, rows, extra, plan, known, settings, progress)
-        result = Result(
-            command="compress",
-            seed=settings.seed,
-            environment=environment(settings.threads, provider=settings.provider),
-            outputs=[file.document() | {"role": file.role} for file in written],
-            parent=_parent_record(loaded),
+        result = replace(
+            _described(loaded, recipe, made, written, settings, licence),
             others=other_records(files),
-            recipe=recipe,
             data=found.data,
             evidence=found.evidence,
             plan=plan,
             outputs_file=found.outputs_file,
-            steps=made.steps,
-            tensors=onnx_io.tensor_digests(made.model),
-            quantization_map=[entry(mark) for mark in made.marks],
-            licence=licence,
-            graph_digest=onnx_io.graph_digest(made.model),
             folder=output_folder,
         )
         progress("write", 0, 1, "writing the result")
         given.result.write_bytes(result.canonical())
     progress("write", 1, 1, "done")
     return result
+
+
+def _described(
+    loaded: onnx_io.Loaded,
+    recipe: Recipe,
+    made: Made,
+    written: Sequence[FileRecord],
+    settings: Settings,
+    licence: str | None,
+) -> Result:
+    """What a result says of the child before anything is measured."""
+    return Result(
+        command="compress",
+        seed=settings.seed,
+        environment=environment(settings.threads, provider=settings.provider),
+        outputs=[file.document() | {"role": file.role} for file in written],
+        parent=_parent_record(loaded),
+        recipe=recipe,
+        steps=made.steps,
+        tensors=onnx_io.tensor_digests(made.model),
+        quantization_map=[entry(mark) for mark in made.marks],
+        licence=licence,
+        graph_digest=onnx_io.graph_digest(made.model),
+    )
 
 
 @dataclass(frozen=True)
@@ -225,7 +241,7 @@ def make(
             bring_in(model, f"Step {number}: {step.method}")
         method.apply(model, dict(step.parameters), report, progress, *looked_at)
         if not report.changed:
-            raise nothing_to_do(number, step, report)
+            raise nothing_to_do(number, step, report, quantised_by(model))
         steps.append({"changed": report.changed, "left": report.left, "method": step.method})
         marks += report.marks
     marks = map_of_child(model, marks)

@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 _SMALL = 16
+_BASE_MOST = 200  # characters; a name stands in a file many times
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,17 @@ def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def lift_constants(graph: onnx.GraphProto, min_elements: int) -> int:
-    """Turns large Constant nodes into initializers of their own graph, so that methods see them; returns how many."""
+    """Turns large Constant nodes, lists of floats too, into initializers of their own graph, so that methods see them; how many."""
     lifted = 0
     for inner in graphs_of(graph):
         kept: list[onnx.NodeProto] = []
         for node in inner.node:
-            value = attribute(node, "value") if node.op_type == "Constant" else None
-            if value is None or _elements(value.t) < min_elements:
+            value = _held_by(node)
+            if value is None or _elements(value) < min_elements:
                 kept.append(node)
                 continue
             tensor = inner.initializer.add()
-            tensor.CopyFrom(value.t)
+            tensor.CopyFrom(value)
             tensor.name = node.output[0]
             lifted += 1
         if len(kept) != len(inner.node):
@@ -53,7 +56,8 @@ def lift_constants(graph: onnx.GraphProto, min_elements: int) -> int:
 
 
 def uses(graph: onnx.GraphProto) -> dict[str, list[Use]]:
-    """Every place where a name is read, nested graphs included. ONNX forbids shadowing, so names are enough."""
+    """Every place where a name is read, nested graphs included. Graphs beside each other may use one name for different tensors
+    (`read_in` tells them apart); ONNX forbids to use it again inside."""
     found: dict[str, list[Use]] = defaultdict(list)
     for inner in graphs_of(graph):
         for node in inner.node:
@@ -61,6 +65,13 @@ def uses(graph: onnx.GraphProto) -> dict[str, list[Use]]:
                 if name:
                     found[name].append(Use(node, index, inner))
     return found
+
+
+def read_in(used: dict[str, list[Use]], graph: onnx.GraphProto, name: str) -> list[Use]:
+    """Where a tensor of this graph is read: in it and in graphs inside it. `used` is what `uses` gave."""
+    found = used.get(name, [])
+    inside = {id(inner) for inner in graphs_of(graph)} if found else set()
+    return [use for use in found if id(use.graph) in inside]
 
 
 def small_integers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -141,7 +152,8 @@ class Names:
                 self._taken.update(node.output)
 
     def new(self, base: str, suffix: str) -> str:
-        """`base_suffix`, or with a number behind it where that is taken."""
+        """`base_suffix`, or with a number behind it where that is taken; of a very long base only the beginning."""
+        base = base[:_BASE_MOST]
         name = f"{base}_{suffix}"
         number = 1
         while name in self._taken:
@@ -149,6 +161,18 @@ class Names:
             name = f"{base}_{suffix}_{number}"
         self._taken.add(name)
         return name
+
+
+def _held_by(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """The tensor of a Constant; None for other nodes, and for Constants of other kinds."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        return None
+    value, floats = attribute(node, "value"), attribute(node, "value_floats")
+    if value is not None:
+        return value.t
+    if floats is None:
+        return None
+    return numpy_helper.from_array(np.array(floats.floats, dtype=np.float32))
 
 
 def _elements(tensor: onnx.TensorProto) -> int:

@@ -22,6 +22,7 @@ from compression_engine.canonical import JSON, digest_of, digest_of_stream
 from compression_engine.errors import EngineError, FileRefused
 from compression_engine.facts import Facts
 from compression_engine.formats.onnx_external import WEIGHTS, FileRecord, light_copy, park_external, write_apart
+from compression_engine.formats.onnx_functions import inline_functions
 from compression_engine.formats.onnx_opset import OLDEST_OPSET as OLDEST_OPSET
 from compression_engine.formats.onnx_opset import default_opset as default_opset
 from compression_engine.formats.onnx_opset import modernise
@@ -85,6 +86,7 @@ def load(path: Path) -> Loaded:
 
 def prepare(model: onnx.ModelProto) -> None:
     """Brings a model to the oldest operator set that the methods write, in place."""
+    inline_functions(model)
     modernise(model)
     if model.ir_version < _IR_WITH_FREE_INITIALIZERS:
         # such files list every weight as an input; from IR version 4 on, a listed weight could be replaced by the caller

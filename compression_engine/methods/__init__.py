@@ -155,7 +155,7 @@ METHODS: dict[str, MethodSpec] = {
     for spec in (
         MethodSpec(
             name="quantize_weights",
-            version="2",
+            version="3",
             summary="Stores weights as 8-bit integers with one scale per output channel; the answers hardly change and "
             "the speed stays that of the original, because the runtime expands the weights once, when it loads. "
             "With 4 bits the file is little more than half as large as with 8.",
@@ -166,7 +166,7 @@ METHODS: dict[str, MethodSpec] = {
         ),
         MethodSpec(
             name="quantize_dynamic",
-            version="2",
+            version="3",
             summary="Computes matrix products in 8-bit integers: weights with one scale per output channel, inputs "
             "with scale and offset per token that are found at run time, so that a row's answer never depends on its batch.",
             formats=("onnx",),

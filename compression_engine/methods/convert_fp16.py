@@ -21,7 +21,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from compression_engine.formats.numbers import Array, InFile, Target, block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, uses
+from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, read_in, uses
 from compression_engine.formats.parked import numbers_of, tensor_of
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report, Stored
@@ -64,7 +64,7 @@ def apply(model: onnx.ModelProto, parameters: dict[str, Value], report: Report, 
 def _large(model: onnx.ModelProto, min_elements: int) -> list[Weight]:
     read = uses(model.graph)
     return [
-        Weight(graph, tensor, tuple(read.get(tensor.name, [])), frozenset())
+        Weight(graph, tensor, tuple(read_in(read, graph, tensor.name)), frozenset())
         for graph in graphs_of(model.graph)
         for tensor in graph.initializer
         if tensor.data_type in _FLOATS and int(np.prod(tensor.dims, dtype=np.int64)) >= min_elements

@@ -1,34 +1,32 @@
 """Finds the weights of an ONNX model that can be stored as integers, and which of their axes are output channels.
 
 Rules:
-- the channels come from the operator that uses the weight, through nodes that only move its numbers (Transpose, Slice, Concat,
-  Unsqueeze ...), also into the graphs of If, Loop and Scan;
-- of recurrent cells every row of every gate is a channel, in input and recurrent weights alike;
+- the channels come from the operator that uses the weight (see `channels`), also into the graphs of If, Loop and Scan;
+- a name counts in the graph where it stands and those inside it: branches beside each other may use it for something else;
 - a weight is stored once, however many nodes use it; what is left alone is listed with the reason.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from compression_engine.formats.onnx_graph import Use, attribute, graphs_of, integer, small_integers, uses
+from compression_engine.formats.onnx_graph import Use, graphs_of, integer, uses
 from compression_engine.formats.parked import size_bytes
 from compression_engine.formats.windows import Source, Window
+from compression_engine.methods.channels import STANDARD, Readers
 from compression_engine.methods.report import Report
 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+_OTHER_FLOATS = {
+    kind
+    for name, kind in onnx.TensorProto.DataType.items()
+    if name.startswith(("BFLOAT", "FLOAT")) and kind not in _FLOATS
+}
 _PRODUCT_RANK = 2
-_RECURRENT_RANK = 3  # of the weights of cells: directions, gates, inputs
-_STANDARD = ("", "ai.onnx")
-_PASSED_MOST = 6
-_KEEPING_AXES = ("Identity", "Cast", "Slice", "Concat", "Split", "Pad")
-"""Operators behind which a tensor's axes are what they were, though parts of it may be gone or stand elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,11 @@ class Weight:
     def is_embedding(self) -> bool:
         """Whether rows are looked up and nothing else is done with it, so that it can stay small at run time."""
         return all(
-            use.node.op_type == "Gather" and use.index == 0 and integer(use.node, "axis", 0) == 0 for use in self.uses
+            use.node.op_type == "Gather"
+            and use.node.domain in STANDARD
+            and use.index == 0
+            and integer(use.node, "axis", 0) == 0
+            for use in self.uses
         )
 
 
@@ -82,7 +84,7 @@ def _read_by_product(
 ) -> list[tuple[Source, int]]:
     """Input and inner axis of the products behind a use; empty where one of its readers is none."""
     node = use.node
-    if use.graph is not main or node.domain not in _STANDARD:
+    if use.graph is not main or node.domain not in STANDARD:
         return []
     if node.op_type == "Identity" or (node.op_type == "Transpose" and not turned and len(shape) == _PRODUCT_RANK):
         # layers that share a weight read it through Identity in exports of torch
@@ -110,86 +112,21 @@ def find_weights(
 ) -> list[Weight]:
     """The weights worth storing as integers but those `spared`, in the order of the file; the others are noted in the report."""
     found: list[Weight] = []
-    readers = _Readers(model.graph)
+    readers = Readers(model.graph)
     for graph in graphs_of(model.graph):
         replaceable = {value.name for value in graph.input}
         for tensor in graph.initializer:
             elements = int(np.prod(tensor.dims, dtype=np.int64))
-            if tensor.data_type not in _FLOATS or elements < min_elements or tensor.name in spared:
+            if elements < min_elements or tensor.name in spared:
                 continue
-            reason, axes = readers.channels(tensor, replaceable)
+            if tensor.data_type in _OTHER_FLOATS:
+                report.leave(tensor.name, f"it is {onnx.TensorProto.DataType.Name(tensor.data_type).lower()}")
+            if tensor.data_type not in _FLOATS:
+                continue
+            reading = readers.of(graph, tensor.name)
+            reason, axes = readers.channels(tensor, replaceable, reading)
             if axes is None:
                 report.leave(tensor.name, reason)
             else:
-                found.append(Weight(graph, tensor, tuple(readers.used[tensor.name]), axes))
+                found.append(Weight(graph, tensor, tuple(reading), axes))
     return found
-
-
-class _Readers:
-    """Who reads what in a graph and the graphs inside it, and which axes of a tensor are channels to its readers."""
-
-    def __init__(self, main: onnx.GraphProto) -> None:
-        self.used = uses(main)
-        self._outputs = {value.name for graph in graphs_of(main) for value in graph.output}
-        self._axes = {
-            tensor.name: numpy_helper.to_array(tensor).reshape(-1).tolist() for tensor in small_integers(main)
-        }
-
-    def channels(self, tensor: onnx.TensorProto, replaceable: set[str]) -> tuple[str, frozenset[int] | None]:
-        """The channel axes of a weight, or why it has none."""
-        if len(tensor.dims) < 2:
-            return "it has one dimension", None
-        if tensor.name in replaceable:
-            return "the caller may replace it", None
-        if tensor.name in self._outputs:
-            return "it is an output of the model", None
-        for use in self.used.get(tensor.name, []):
-            axes = self._channel_axes(use, len(tensor.dims), 0)
-            if axes is None:
-                continue
-            if math.prod(size for axis, size in enumerate(tensor.dims) if axis not in axes) == 1:
-                return "each of its numbers would need a scale of its own", None
-            return "", axes
-        readers = sorted({use.node.op_type for use in self.used.get(tensor.name, [])})
-        return f"it is read by {', '.join(readers) or 'nothing'} only", None
-
-    def _channel_axes(self, use: Use, rank: int, depth: int) -> frozenset[int] | None:
-        node, index = use.node, use.index
-        if node.domain not in _STANDARD:
-            return None
-        everything = frozenset(range(rank))
-        if node.op_type == "MatMul":
-            return everything - {rank - 2 if index == 1 else rank - 1}
-        if node.op_type == "Gemm" and index in (0, 1):
-            transposed = integer(node, "transB" if index == 1 else "transA", 0)
-            return frozenset({1 - transposed if index == 1 else transposed})
-        if node.op_type in ("Conv", "ConvTranspose") and index == 1:
-            return frozenset({0 if node.op_type == "Conv" else 1})
-        if node.op_type == "Gather" and index == 0:
-            return frozenset({integer(node, "axis", 0) % rank})
-        if node.op_type in ("LSTM", "GRU", "RNN") and index in (1, 2) and rank == _RECURRENT_RANK:
-            return frozenset({0, 1})
-        order = self._order(use, rank) if depth < _PASSED_MOST else None
-        return None if order is None else self._through(node, order, depth)
-
-    def _order(self, use: Use, rank: int) -> list[int | None] | None:
-        """For each axis behind a node that only moves numbers, the axis it was before; None for a new one. None for other nodes."""
-        node = use.node
-        if node.op_type == "Transpose":
-            given = attribute(node, "perm")
-            return [*(given.ints if given is not None else range(rank)[::-1])]
-        if node.op_type == "Unsqueeze" and use.index == 0 and len(node.input) > 1 and node.input[1] in self._axes:
-            axes = self._axes[node.input[1]]
-            added = {axis % (rank + len(axes)) for axis in axes}
-            before = iter(range(rank))
-            return [None if axis in added else next(before) for axis in range(rank + len(axes))]
-        if node.op_type in _KEEPING_AXES and (use.index == 0 or node.op_type == "Concat"):
-            return list(range(rank))
-        return None
-
-    def _through(self, node: onnx.NodeProto, order: list[int | None], depth: int) -> frozenset[int] | None:
-        for use in (use for output in node.output for use in self.used.get(output, [])):
-            axes = self._channel_axes(use, len(order), depth + 1)
-            if axes is not None:
-                return frozenset(before for axis in axes if (before := order[axis]) is not None)
-        return None

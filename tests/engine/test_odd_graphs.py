@@ -201,7 +201,7 @@ def test_weights_behind_an_operator_of_another_domain_are_left_and_named() -> No
     tensors = {"fused": nets.weights(64, 64), "w": nets.weights(64, 48)}
     net = nets.model(nodes, tensors, {"x": (FLOAT, ["n", 64])}, {"y": (FLOAT, ["n", 48])}, domains=["com.microsoft"])
     changed, report = nets.applied(net, METHOD)
-    assert report.left == [{"name": "fused", "reason": "it is read by FusedMatMul only"}]
+    assert report.left == [{"name": "fused", "reason": "it is read by com.microsoft::FusedMatMul only"}]
     assert closeness(net, changed, nets.rows_for("x")) > 0.999
 
 
