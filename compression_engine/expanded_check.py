@@ -2,7 +2,7 @@
 
 Rules:
 - the child is read from its files, and what it stores from the quantisation map in it; nothing of how it was made is used;
-- what the map does not name has the parent's bytes, or the check fails (output_differs);
+- what the map names has the digests that it says, all else the parent's bytes, or the check fails (output_differs);
 - 16-bit floats are the parent's numbers to the nearest; integers times scale are within half a step, and a little where arithmetic
   has 16 bits; a step and a little where zero points or 4 bits cut the range; more only where ranges were searched;
 - NaN or infinity is refused (output_not_finite); a form that cannot be read back here is counted, and told;
@@ -98,6 +98,7 @@ def _same(name: str, before: onnx.TensorProto, after: onnx.TensorProto | None) -
 
 
 def _compare(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.TensorProto], tally: _Tally) -> None:
+    _check_digests(mark, held)
     if mark.scheme == "float":
         _short(mark, before, held, tally)
         return
@@ -118,6 +119,16 @@ def _compare(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.Ten
     tally.rounded += math.prod(before.dims)
     tally.worst_steps = max(tally.worst_steps, worst)
     tally.add(mark.tensor, apart, whole, math.prod(before.dims))
+
+
+def _check_digests(mark: Stored, held: Mapping[str, onnx.TensorProto]) -> None:
+    """What lies in the files is what the map was written for."""
+    parts = mark.parts
+    for names, digest in (((parts.values,), mark.values_digest), ((parts.scale, parts.zero), mark.scale_digest)):
+        tensors = [held.get(name) for name in names if name is not None]
+        known = [tensor for tensor in tensors if tensor is not None]
+        if digest is not None and (len(known) < len(tensors) or digest_of_tensors(known) != digest):
+            raise _differs(mark.tensor, "is not stored as the quantisation map says")
 
 
 def _limit(mark: Stored, bits: int) -> float:

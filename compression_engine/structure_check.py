@@ -4,14 +4,14 @@ Rules:
 - both run on generated inputs (see `generated_inputs`), at the first sizes that the parent takes, and at two others where it takes
   them; a recurrent model hands its state on to itself;
 - a model whose parent takes no inputs that we can think of is refused: rows are needed then (data_missing);
-- a model that does not fit into the memory at hand is not run: the evidence then says `structure-checked`, and no more;
+- a huge model is run in a second process (`second_process`), which the limit of this one does not bind;
+- a model that does not fit into the memory at hand is not run: every tensor is expanded and laid beside the parent's instead
+  (`expanded_check`), and the evidence says `structure-checked`;
 - the evidence is of the kind `structure`, with metrics of its own names: nobody can mistake it for fidelity on real rows.
 """
 
 from __future__ import annotations
 
-import os
-import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import onnx
 
+from compression_engine import expanded_check
 from compression_engine.canonical import JSON
 from compression_engine.data import Feed
 from compression_engine.environment import environment
@@ -29,18 +30,20 @@ from compression_engine.formats.onnx_inputs import bounds
 from compression_engine.generated_agreement import Agreement, differing, held
 from compression_engine.generated_inputs import Inputs, Proposal, is_state, proposals
 from compression_engine.measure import size
+from compression_engine.memory_at_hand import memory_at_hand_bytes
 from compression_engine.opening import ModelFile, check_signatures
 from compression_engine.outputs import PARENT, VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model
+from compression_engine.second_process import figures_apart
 
 RAN, NOT_RUN = "run-on-generated-inputs", "structure-checked"
 """What the environment of the evidence says under `checked`."""
 _FEEDS, _OTHER_SIZES = 4, 2
 _STEPS = 4
-_MEMORY = Path("/proc/meminfo")
-_GROUP_LIMIT, _GROUP_USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_HUGE_BYTES = 1024**3
+"""A parent with more is run in a second process."""
 _COPIES = 2.5
 """How many times a model's weights a runtime may hold while it opens it: the file, the weights, and their packed form."""
 
@@ -52,16 +55,23 @@ def check_structure(files: Mapping[str, ModelFile], settings: Settings, progress
     """
     progress("check", 0, 1, "opening the models")
     child, parent = files[VERSION], files[PARENT]
-    if _fits(parent):
-        checked, found = RAN, _run(child.path, parent.path, settings, progress)
+    apart = parent.size_bytes > _HUGE_BYTES
+    if parent.size_bytes * _COPIES * 2 > memory_at_hand_bytes(of_a_new_process=apart):
+        checked, method, found = NOT_RUN, expanded_check.METHOD, _look(child.path, parent.path, progress)
     else:
-        checked, found = NOT_RUN, _look(child.path, parent.path)
+        checked, method = RAN, "generated_inputs"
+        found = (
+            figures_apart(child.path, parent.path, settings)
+            if apart
+            else run_beside(child.path, parent.path, settings, progress)
+        )
     progress("check", 1, 1, "the model may count" if checked == RAN else "the model is too large to be run here")
     return [_evidence("size", size.METHOD, size.measure_size(child.size_bytes, parent.size_bytes), settings),
-            _evidence("structure", "generated_inputs", found, settings, checked)]  # fmt: skip
+            _evidence("structure", method, found, settings, checked)]  # fmt: skip
 
 
-def _run(child: Path, parent: Path, settings: Settings, progress: Progress) -> list[Measurement]:
+def run_beside(child: Path, parent: Path, settings: Settings, progress: Progress) -> list[Measurement]:
+    """The figures of the evidence `structure` of a child that runs; raises EngineError."""
     original = Model(parent, settings.threads, what="The original", provider=settings.provider)
     version = Model(child, settings.threads, what="The compressed model", provider=settings.provider)
     check_signatures({VERSION: version, PARENT: original})
@@ -183,8 +193,8 @@ def _states(model: Model, feed: Feed, answered: list[Any]) -> dict[str, int]:
     return found if len(found) == len(wanted) else {}
 
 
-def _look(child: Path, parent: Path) -> list[Measurement]:
-    """Without running: the child can be read, is a valid graph, and has the parent's inputs and outputs."""
+def _look(child: Path, parent: Path, progress: Progress) -> list[Measurement]:
+    """Without running: the child can be read, is a valid graph, has the parent's inputs and outputs, and all of its weights."""
     ours, theirs = onnx_io.inspect_model(child), onnx_io.inspect_model(parent)
     if (ours.inputs, ours.outputs) != (theirs.inputs, theirs.outputs):
         hint = "This is a fault of the method: report it with the recipe."
@@ -196,9 +206,7 @@ def _look(child: Path, parent: Path) -> list[Measurement]:
         raise OutputRefused(
             "output_does_not_load", f"The compressed model is no valid graph: {first}.", "Report it."
         ) from error
-    reason = "the model does not fit into the memory at hand"
-    plain = f"It was NOT run, because {reason}: only its structure was checked."
-    return [Measurement("generated_runs", None, "count", 0, plain, reason=reason)]
+    return expanded_check.compare_tensors(child, parent, progress)
 
 
 def _evidence(
@@ -208,29 +216,3 @@ def _evidence(
     if checked is not None:
         facts = sorted([*facts, {"name": "checked", "value": checked}], key=lambda fact: str(fact["name"]))
     return Evidence(kind, method, settings.seed if checked is not None else None, facts, found)
-
-
-def _fits(file: ModelFile) -> bool:
-    return file.size_bytes * _COPIES * 2 <= _memory_at_hand_bytes()
-
-
-def _memory_at_hand_bytes() -> float:
-    """What this process may still take: of the machine, of its group, of its own limit."""
-    found: list[float] = [float("inf")]
-    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if soft != resource.RLIM_INFINITY:
-        found.append(soft - _pages_bytes())
-    if _MEMORY.is_file():
-        lines = dict(line.split(":", 1) for line in _MEMORY.read_text(encoding="ascii").splitlines() if ":" in line)
-        found.append(int(lines["MemAvailable"].split()[0]) * 1024)
-    if _GROUP_LIMIT.is_file() and _GROUP_USED.is_file():
-        limit = _GROUP_LIMIT.read_text(encoding="ascii").strip()
-        if limit.isdigit():
-            found.append(int(limit) - int(_GROUP_USED.read_text(encoding="ascii")))
-    return min(found)
-
-
-def _pages_bytes() -> int:
-    """Address space that is in use."""
-    pages = Path("/proc/self/statm")
-    return int(pages.read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") if pages.is_file() else 0

@@ -138,7 +138,7 @@ def test_a_recurrent_model_hands_its_own_state_on(tmp_path: Path) -> None:
 def test_a_child_that_does_not_fit_into_memory_is_not_run_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(structure_check, "_memory_at_hand_bytes", lambda: 1000.0)
+    monkeypatch.setattr(structure_check, "memory_at_hand_bytes", lambda **_: 1000.0)
     result = made(nets.mlp(), tmp_path)
     found = structure(result)
     assert found["checked"] == structure_check.NOT_RUN
