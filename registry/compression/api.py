@@ -223,12 +223,15 @@ class RequestRun(Command, Query):
 
 @extend_schema_view(get=extend_schema(operation_id="show_run", responses={200: dict}))
 class ShowRun(Query):
-    """One run: state, progress, attempt, and the evidence that it brought."""
+    """One run: state, progress, attempt, the evidence that it brought, and how the tensors of what it made are stored."""
 
     def answer(self, caller: Caller, query: Mapping[str, str], **kwargs: Any) -> Any:
         row = queries.get_run(caller, kwargs["run"])
         reader = catalog.EvidenceReader(caller)
-        return run_body(row, caller) | {"evidence": [evidence_body(e, reader) for e in queries.evidence_of_run(row)]}
+        return run_body(row, caller) | {
+            "evidence": [evidence_body(e, reader) for e in queries.evidence_of_run(row)],
+            "quantization_map": queries.map_in([row]),
+        }
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_run_log", responses={200: dict}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from django.db.models import Q, QuerySet
@@ -142,8 +142,13 @@ def map_of(version: ModelVersion) -> list[dict[str, Any]]:
     again = Run.objects.filter(rederives=version, kind=RunKind.REPLAY, state=RunState.SUCCEEDED).order_by(
         "-finished_at"
     )
-    runs = [maker] if maker is not None else list(again[:_REPLAYS_READ])
-    results = [result_of(run) for run in runs if run.result_digest and storage.is_stored(run.result_digest)]
+    return map_in([*filter(None, [maker]), *again[:_REPLAYS_READ]])
+
+
+def map_in(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """The map of the first of these runs that has one; empty where none has, or its result is not stored any more."""
+    ended = (run for run in runs if run.state == RunState.SUCCEEDED and run.result_digest)
+    results = (result_of(run) for run in ended if storage.is_stored(str(run.result_digest)))
     return next((found for result in results if result is not None and (found := result.quantization_map)), [])
 
 

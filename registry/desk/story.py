@@ -20,6 +20,7 @@ from registry.desk.evaluations import Said, said_first
 from registry.desk.measured import Evidences, measured_of
 from registry.desk.origins import Origins, origins_of
 from registry.desk.sealed import Proof, proof_of
+from registry.desk.stored_tensors import StoredTensors, stored_tensors
 from registry.events import Caller
 from registry.monitoring import queries as monitoring
 from registry.monitoring.models import Incident, Monitor
@@ -48,6 +49,8 @@ class Steps:
     """Runs that only measured it, newest first."""
     replays: Sequence[Replayed] = ()
     """How often it was made again, newest first."""
+    stored: StoredTensors | None = None
+    """How its tensors are stored, as our engine said; None where it has said nothing."""
     made_elsewhere: bool = False
     """Whether its lineage names one version here as its base: then it can be made again by the recipe that somebody states."""
 
@@ -135,13 +138,14 @@ def story_of(caller: Caller, version: ModelVersion) -> Story:
 def _steps(caller: Caller, version: ModelVersion) -> Steps:
     runs = list(queries.runs(caller).filter(model=version.model_id, state="succeeded"))
     made = next((run for run in runs if run.child_id == version.pk), None)
-    again = replays.replays_of(caller, version)[:_REPLAYS_SHOWN]
+    again = list(replays.replays_of(caller, version)[:_REPLAYS_SHOWN])
     return Steps(
         run=made,
         recipe=_recipe(made),
         files=list(version.artifacts.order_by("path")),
         measured_by=[run for run in runs if run.parent_id == version.pk and run.kind == "evaluation"],
         replays=[Replayed(run, replays.outcome_of(run), replays.said_of(run)) for run in again],
+        stored=stored_tensors(compression.map_in([*filter(None, [made]), *again])),
         made_elsewhere=base_for_replay(version) is not None,
     )
 

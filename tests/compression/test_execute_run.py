@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from registry.access.queries import system_actor
 from registry.catalog import distributions
 from registry.catalog import queries as catalog
 from registry.catalog.models import Edge, ModelVersion
-from registry.compression import execution, queries, services
+from registry.catalog.services_corrections import correct_version
+from registry.compression import execution, queries, replays, services, services_replays
 from registry.compression.models import Run
 from registry.digests import parse_canonical
+from registry.provenance.services_licences import register_licence
 from tests.compression.situations import events, events_of
+from tests.compression.test_api import client
 from tests.world import World
 from tests.worlds.compression import QUICK
 
@@ -108,6 +112,34 @@ def test_log_and_result_are_kept_with_the_run(world: World) -> None:
     log = queries.run_log(run)
     assert "network: closed by a namespace" in log or "refuses sockets by itself" in log
     assert '"stage": "fidelity"' in log
+
+
+def test_the_child_says_its_licence_and_how_it_is_stored_and_so_does_the_run(world: World) -> None:
+    run = world.executed(world.run())
+    assert run.child is not None
+    model = load_from_string(storage.read_bytes(run.child.artifacts.get(role="weights").digest))
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert said["pressmark.licence"] == str(run.parent.licence)
+    assert said["pressmark.parent_digest"] == run.parent.artifacts.get(role="weights").digest
+    told = client(world, "otto").get(f"/api/v1/runs/{run.pk}").json()["quantization_map"]
+    assert {(one["dtype"], one["scheme"], one["granularity"]) for one in told} == {("int8", "symmetric", "channel")}
+    assert [one["tensor"] for one in told] == [
+        row[1] for row in json.loads(said["pressmark.quantization_map"])["tensors"]
+    ]
+
+
+def test_the_licence_that_was_corrected_is_the_one_that_is_written(world: World) -> None:
+    parent = world.version()
+    other = register_licence(actor=world.cast.ada, team=parent.model.team, expression="BSD-3-Clause")
+    correct_version(actor=world.cast.carla, version=parent, licence=other, reason="It was read wrongly.")
+    run = world.executed(world.run(parent))
+    result = queries.result_of(run)
+    assert result is not None
+    assert result.licence == "BSD-3-Clause"
+    assert run.child is not None
+    again = services_replays.request_replay(actor=world.cast.ada, version=run.child)
+    correct_version(actor=world.cast.carla, version=parent, licence=parent.licence, reason="It was right at first.")
+    assert replays.outcome_of(world.executed(again)) == "bit-exact"
 
 
 def test_the_distribution_is_evidence_and_can_be_read_back(world: World) -> None:

@@ -33,6 +33,8 @@ def test_a_version_is_made_again_from_its_page_and_the_outcome_stands_there(
     said = visit("otto").reads(page)
     assert "Made again: bit-exact Made again, the model is the same to the byte" in said
     assert "re-derived" in said
+    assert "How it is stored: 2 tensors in int8 Tensor Type Scheme" in said
+    assert "w1 int8 symmetric channel nearest sha256" in said
 
 
 def test_of_what_was_made_elsewhere_the_page_asks_by_which_recipe(visit: Visit, world: World) -> None:
