@@ -138,7 +138,8 @@ def test_the_licence_that_was_corrected_is_the_one_that_is_written(world: World)
     assert result.licence == "BSD-3-Clause"
     assert run.child is not None
     again = services_replays.request_replay(actor=world.cast.ada, version=run.child)
-    correct_version(actor=world.cast.carla, version=parent, licence=parent.licence, reason="It was right at first.")
+    stricter = register_licence(actor=world.cast.ada, team=parent.model.team, expression="CC-BY-NC-4.0")
+    correct_version(actor=world.cast.ada, version=parent, licence=stricter, reason="It was read wrongly again.")
     assert replays.outcome_of(world.executed(again)) == "bit-exact"
 
 
