@@ -120,6 +120,22 @@ class Form:
             return file.rows(flat, start, stop)
         return unpacked(file.rows(file.entries[self.values], start, stop), self.width)
 
+    def integers_at(self, file: TensorFile, row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
+        """Single stored integers, by row and column."""
+        if self.bits == 8:
+            return file.numbers(file.entries[self.name], row * self.width + column).astype(np.int16)
+        words = file.numbers(file.entries[self.values], row * -(-self.width // WORD) + column // WORD)
+        return _nibble(words, column % WORD)
+
+    def zeros_at(self, file: TensorFile, row: NDArray[np.int64], group: NDArray[np.int64]) -> Array:
+        """Single zero points, by row and group."""
+        if self.symmetric:
+            return np.zeros(row.shape, dtype=np.int16)
+        entry = file.entries[self.name + ZERO]
+        if self.bits == 8:
+            return file.numbers(entry, row * self.groups + group).astype(np.int16)
+        return _nibble(file.numbers(entry, row // WORD * self.groups + group), row % WORD)
+
     def _zeros(self, file: TensorFile, start: int, stop: int) -> NDArray[np.int8]:
         entry = file.entries[self.name + ZERO]
         if self.bits == 8:
@@ -144,6 +160,10 @@ def unpacked(words: Array, width: int) -> NDArray[np.int8]:
     found[:, 1::2] = halves >> 4
     found -= MIDDLE
     return found[:, :width]
+
+
+def _nibble(words: Array, place: NDArray[np.int64]) -> Array:
+    return ((words.astype(np.int64) >> (4 * place)) & 15).astype(np.int16) - MIDDLE
 
 
 def forms_of(file: TensorFile) -> dict[str, Form]:

@@ -76,6 +76,13 @@ class TensorFile:
         """The same as floats; BF16 as float32, all others of `FLOATS` as they are."""
         return as_floats(self.rows(entry, start, stop), entry.dtype)
 
+    def numbers(self, entry: Entry, places: NDArray[np.int64]) -> Array:
+        """Single numbers of a tensor, by their flat positions, as they lie in the file."""
+        kind = NUMBERS[entry.dtype]
+        distinct, inverse = np.unique(places, return_inverse=True)
+        found = b"".join(self._read(entry.start + int(place) * kind.itemsize, kind.itemsize) for place in distinct)
+        return np.frombuffer(found, dtype=kind)[inverse.reshape(-1)]
+
     def pieces(self, entry: Entry) -> Iterator[bytes]:
         """All bytes of a tensor, at most `PIECE_BYTES` at once."""
         for offset in range(0, entry.size_bytes, PIECE_BYTES):
