@@ -68,39 +68,58 @@ def apply(
     spared = left_out(model, parameters["exclude"], report)
     halves = widen(model)
     prepare(model, spared)
-    products_with_bias(model, Watching.of(model, calibration, progress))
     watching = Watching.of(model, calibration, progress)
-    fitting = Net(model).layers(integer_of(parameters["min_elements"]), spared, report)
-    check_finite(Net(model), fitting)
-    timed = _timed(watching, fitting)
-    layers = timed.paying(fitting)
-    _tell_slow(fitting, layers, report)
-    if not layers:
-        raise _nothing_fits(report)
-    ranging = Ranging(str(parameters["ranges"]), integer_of(parameters["percentile"]))
-    if parameters["equalization"]:
-        equalize(model, watching, layers, ranging)
-        again = {layer.output: layer for layer in Net(model).layers(1, spared, Report())}
-        layers = [again[layer.output] for layer in layers]
-        timed = _timed(watching, layers)
-    steps = _steps(watching, layers, ranging)
-    numbers, effects = Numbers(steps), Effects(watching)
-    if parameters["bias_correction"]:
-        numbers = _corrected(model, layers, numbers, shifts(watching, layers, steps), effects)
+    products_with_bias(model, watching)
+    layers = _layers(watching, integer_of(parameters["min_elements"]), spared, report)
+    numbers, layers = _numbers(watching, layers, parameters)
 
     def made(some: Sequence[Layer]) -> onnx.ModelProto:
         return _made(model, some, numbers, Report())
 
     limit = integer_of(parameters["most_change_per_mille"])
-    chosen = choose(effects, layers, made, limit)
+    chosen = choose(Effects(watching), layers, made, limit)
     _tell(chosen, limit, report)
-    kept = timed.paying(chosen.layers)
-    _tell_slow(chosen.layers, kept, report)
-    if not kept:
-        raise _nothing_fits(report)
+    kept = _paying(watching, chosen.layers, report)
     model.CopyFrom(_made(model, kept, numbers, report))
     _store_the_rest(model, spared, report, progress)
     narrow(model, halves)
+
+
+def _layers(watching: Watching, min_elements: int, spared: frozenset[str], report: Report) -> Sequence[Layer]:
+    """The layers that fit and pay; FileRefused weights_not_finite, RecipeError recipe_does_not_fit."""
+    net = Net(watching.model)
+    fitting = net.layers(min_elements, spared, report)
+    check_finite(net, fitting)
+    return _paying(watching, fitting, report)
+
+
+def _numbers(
+    watching: Watching, layers: Sequence[Layer], parameters: dict[str, Value]
+) -> tuple[Numbers, Sequence[Layer]]:
+    """What calibration rows say, and the layers with the inputs that they have after equalisation."""
+    ranging = Ranging(str(parameters["ranges"]), integer_of(parameters["percentile"]))
+    alphas: dict[str, float] = {}
+    if parameters["equalization"]:
+        divided = equalize(watching.model, watching, layers, ranging)
+        alphas = {layer.weight: one.alpha for one in divided for layer in one.layers}
+        sources = {node.output[0]: node.input[0] for node in watching.model.graph.node if node.output and node.input}
+        layers = [replace(layer, source=sources[layer.output]) for layer in layers]
+    steps = _steps(watching, layers, ranging)
+    numbers = Numbers(steps, alphas=alphas)
+    if parameters["bias_correction"]:
+        numbers = _corrected(watching, layers, numbers, shifts(watching, layers, steps))
+    return numbers, layers
+
+
+def _paying(watching: Watching, layers: Sequence[Layer], report: Report) -> list[Layer]:
+    """The layers that pay; the others are told. RecipeError recipe_does_not_fit where there is none."""
+    kept = _timed(watching, layers).paying(layers)
+    for layer in layers:
+        if layer not in kept:
+            report.leave(layer.output, f"{layer.operator} is computed in floats: {SLOWER}")
+    if not kept:
+        raise _nothing_fits(report)
+    return kept
 
 
 def _timed(watching: Watching, layers: Sequence[Layer]) -> Timed:
@@ -112,15 +131,11 @@ def _timed(watching: Watching, layers: Sequence[Layer]) -> Timed:
 
 
 def _corrected(
-    model: onnx.ModelProto,
-    layers: Sequence[Layer],
-    plain: Numbers,
-    corrections: Mapping[str, NDArray[np.float64]],
-    effects: Effects,
+    watching: Watching, layers: Sequence[Layer], plain: Numbers, corrections: Mapping[str, NDArray[np.float64]]
 ) -> Numbers:
     """With corrections of biases where these bring the answers nearer to the original's, else without."""
-    corrected = replace(plain, corrections=corrections)
-    without, along = (effects.of(_made(model, layers, numbers, Report())) for numbers in (plain, corrected))
+    corrected, effects = replace(plain, corrections=corrections), Effects(watching)
+    without, along = (effects.of(_made(watching.model, layers, numbers, Report())) for numbers in (plain, corrected))
     return corrected if along < without else plain
 
 
@@ -160,12 +175,6 @@ def _tell(chosen: Chosen, limit: int, report: Report) -> None:
         )
         hint = "Use quantize_weights or quantize_dynamic, other ranges, or a larger most_change_per_mille."
         raise RecipeError("recipe_does_not_fit", message, hint)
-
-
-def _tell_slow(before: Sequence[Layer], kept: Sequence[Layer], report: Report) -> None:
-    for layer in before:
-        if layer not in kept:
-            report.leave(layer.output, f"{layer.operator} is computed in floats: {SLOWER}")
 
 
 def _store_the_rest(model: onnx.ModelProto, spared: frozenset[str], report: Report, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """Which layers of a network can be computed in 8-bit integers, and between which of them tensors stay integers.
 
 Rules:
-- layers are Conv (with one or two spatial axes), Gemm and MatMul of the main graph whose weight is constant; each weight has one
+- layers are Conv, Gemm and MatMul of the main graph whose weight is constant; each weight has one
   scale for each output channel;
 - Relu and Clip behind a layer or an Add become part of the range to which its answer is rounded, and go;
 - Add, Concat, AveragePool and GlobalAveragePool are computed in integers where all they read are integers already and what they
@@ -32,7 +32,6 @@ ADDING = ("Add", "AveragePool", "Concat", "GlobalAveragePool")
 RECTIFIERS = ("Relu", "Clip")
 LAYERS = ("Conv", "Gemm", "MatMul")
 _STANDARD = ("", "ai.onnx")
-_CONV_RANKS = (3, 4)
 _MATRIX = 2
 
 Array = NDArray[Any]
@@ -141,12 +140,7 @@ class Net:
             return "its bias is not constant"
         if math.prod(weight.dims) < min_elements:
             return f"its weight has fewer than {min_elements} numbers"
-        return self._unfit_conv(node, rank) if node.op_type == "Conv" else self._unfit_product(node, rank, bias)
-
-    def _unfit_conv(self, node: onnx.NodeProto, rank: int) -> str:
-        if rank not in _CONV_RANKS:
-            return f"it has {rank - 2} spatial axes, and the runtime's integer form with these is slower than floats"
-        return ""
+        return "" if node.op_type == "Conv" else self._unfit_product(node, rank, bias)
 
     def _unfit_product(self, node: onnx.NodeProto, rank: int, bias: str) -> str:
         if rank != _MATRIX:

@@ -40,6 +40,8 @@ class Numbers:
 
     steps: Mapping[str, Steps]
     corrections: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    alphas: Mapping[str, float] = field(default_factory=dict)
+    """Of weights whose rows were multiplied with what their input's channels were divided by: how far, see `equalize`."""
 
 
 def weight_scale(array: _Floats, axis: int, bias: NDArray[np.float64] | None, source_scale: float) -> _Floats:
@@ -183,7 +185,15 @@ class _Writer:
         mark = Stored.of(
             name, dtype="int8", scheme="symmetric", granularity="channel", values=held[stored], scale=held[scale_name]
         )
-        self.report.change(name, PRODUCT, mark)
+        self.report.change(name, PRODUCT + self._told(layers), mark)
+
+    def _told(self, layers: Sequence[Layer]) -> str:
+        said = []
+        if any(layer.output in self.numbers.corrections for layer in layers):
+            said.append("bias corrected")
+        if layers[0].weight in self.numbers.alphas:
+            said.append(f"input equalised, alpha {self.numbers.alphas[layers[0].weight]:g}")
+        return f" ({', '.join(said)})" if said else ""
 
     def _read_integers(self, node: onnx.NodeProto, layer: Layer) -> None:
         expanded, scale = self.weights[layer.weight]
