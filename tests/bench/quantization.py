@@ -11,7 +11,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import quantization_detector, quantization_digits, quantization_encoder, quantization_language
+from tests.bench import (
+    quantization_detector,
+    quantization_digits,
+    quantization_encoder,
+    quantization_language,
+    quantization_static,
+)
 from tests.bench.harness import Row, failed
 from tests.bench.machine import Watch
 from tests.bench.quantization_material import Material
@@ -20,6 +26,7 @@ PARTS: dict[str, Callable[[Material], list[Row]]] = {
     "encoder": quantization_encoder.rows,  # targets 1 to 3
     "detector": quantization_detector.rows,  # target 4
     "digits": quantization_digits.rows,  # target 5
+    "static": quantization_static.rows,  # target 5
     "language": quantization_language.rows,  # target 7
 }
 
