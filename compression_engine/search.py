@@ -1,7 +1,7 @@
 """The cheapest recipe that keeps a promise: "at least 0.99 of the answers kept, overall and per slice, then the smallest file".
 
 How: methods on the whole model first; then recipes that spare the weights that suffer most (`searching.mixing`); every recipe is
-measured in full on the rows of the choice. What passes there is judged, best first, on rows that nothing was chosen on
+measured in full on the rows of the choice. What passes there is judged on rows that nothing was chosen on
 (`searching.verifying`), by a lower confidence bound. What is found is written as `compress` would write it, with SEARCH.json.
 
 Rules:
@@ -36,13 +36,13 @@ from compression_engine.searching.bounds import Figure, figures, rows_needed
 from compression_engine.searching.budget import FASTEST, QUALITY, Budget
 from compression_engine.searching.candidates import families, whole_model
 from compression_engine.searching.kept import beside, kept, measures_for
-from compression_engine.searching.mixing import Allowance, Ladder, costs, mix
+from compression_engine.searching.mixing import Allowance, Cost, Ladder, costs, mix
 from compression_engine.searching.pace import paces
 from compression_engine.searching.record import RECIPE_NAME, SEARCH_NAME, Found
 from compression_engine.searching.rows import CHOICE, HELD_BACK, Files, parts_of
 from compression_engine.searching.trials import THREADS, Trial, Workshop
 from compression_engine.searching.verifying import PromiseNotKept as PromiseNotKept
-from compression_engine.searching.verifying import refusal, verified
+from compression_engine.searching.verifying import refusal, sequence_of, verified
 
 NAME = "searched"
 TRIALS = 60
@@ -99,7 +99,7 @@ def search_recipe(
         _check_rows(found)
         _try_recipes(found, name, Allowance(extent.trials, None if extent.minutes is None else 60 * extent.minutes))
         wanted = _wanted(found, extent)
-        found.chosen, found.looks = verified(found.shop, wanted)
+        found.chosen, found.looks = verified(found.shop, sequence_of(wanted))
         if found.chosen is None:
             order = found.orders[0][1] if found.orders else ()
             raise refusal(found.shop, found.looks, order, found.document())
@@ -169,28 +169,37 @@ def _try_recipes(found: Found, name: str, allowance: Allowance) -> None:
         pairs.append((step, shop.attempt(shop.recipe(name, [step]))))
     ladder = Ladder()
     for family in families(then):
-        own = [pair for pair in pairs if family.holds(pair[0])]
-        passing = [pair for pair in own if pair[1].passes]
-        if passing:
-            best = min(passing, key=lambda pair: pair[1].size_bytes or 0)
-            own = [pair for pair in own if _smaller(pair[1], best[1])]
-            ladder = Ladder(((best[0], frozenset()),)) if family.is_rung else ladder
-        mended = _mended(found, name, ladder, own, allowance)
-        ladder = mended if mended is not None and family.is_rung else ladder
+        own = [pair for pair in pairs if family.holds(pair[0]) and pair[1].figures]
+        found_here = _family(found, name, ladder, own, allowance, mixed=family.is_wanted)
+        ladder = found_here if found_here is not None and family.is_rung else ladder
     found.stopped_by = allowance.stopped_by
 
 
-def _mended(
-    found: Found, name: str, gentle: Ladder, pairs: Sequence[tuple[Step, Trial]], allowance: Allowance
+def _family(
+    found: Found, name: str, gentle: Ladder, pairs: Sequence[tuple[Step, Trial]], allowance: Allowance, *, mixed: bool
 ) -> Ladder | None:
-    """The nearest of what fails, with the weights spared that cost most; None where that does not help either."""
-    failing = [pair for pair in pairs if not pair[1].passes and pair[1].figures]
-    if not failing or not allowance.left(found.shop):
-        return None
-    step, trial = max(failing, key=lambda pair: pair[1].margin)
-    order = costs(found.shop, name, trial, allowance)
-    found.orders.append((trial.digest, order))
-    return mix(found.shop, name, step, gentle, order, allowance)
+    """Mends what fails of a family and is smaller than what passes; returns the best rung for the next one, if there is any."""
+    passing = [pair for pair in pairs if pair[1].passes]
+    best = min(passing, key=lambda pair: pair[1].size_bytes or 0, default=None)
+    failing = [pair for pair in pairs if not pair[1].passes and (best is None or _smaller(pair[1], best[1]))]
+    nearest = max(failing, key=lambda pair: pair[1].margin, default=None)
+    looked_at = best if best is not None and (mixed or nearest is not None) else nearest
+    if looked_at is None or not allowance.left(found.shop):
+        return None if best is None else Ladder(((best[0], frozenset()),))
+    order = costs(found.shop, name, looked_at[1], allowance)
+    found.orders.append((looked_at[1].digest, order))
+    if best is not None and mixed and gentle.rungs:
+        _between(found, name, gentle, best[0], order, allowance)
+    mended = None if nearest is None else mix(found.shop, name, nearest[0], gentle, order, allowance)
+    return mended if best is None else Ladder(((best[0], frozenset()),))
+
+
+def _between(found: Found, name: str, gentle: Ladder, step: Step, order: Sequence[Cost], allowance: Allowance) -> None:
+    """Mixtures of a step that passes with the gentler ones: what is chosen where the held-back rows say no to it alone."""
+    for spared in sorted({1, len(order) // 4, len(order) // 2} - {0, len(order)}):
+        if allowance.left(found.shop):
+            names = frozenset(entry.name for entry in order[:spared])
+            found.shop.attempt(found.shop.recipe(name, gentle.above(step, names).steps()))
 
 
 def _smaller(one: Trial, other: Trial) -> bool:
@@ -199,8 +208,7 @@ def _smaller(one: Trial, other: Trial) -> bool:
 
 def _wanted(found: Found, extent: Extent) -> list[Trial]:
     """What passes on the rows of the choice, in the order in which it is wanted."""
-    passing = [trial for trial in found.shop.tried.values() if trial.passes]
-    passing.sort(key=lambda trial: (trial.size_bytes or 0, -trial.margin, trial.digest))
+    passing = found.shop.passing()
     if found.shop.budget.then != FASTEST:
         return passing
     found.paces = paces(found.shop, passing[:_TIMED_MOST], extent.rounds)

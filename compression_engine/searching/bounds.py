@@ -1,20 +1,18 @@
 """Whether a promise is kept on some rows: by a lower confidence bound overall, and in every declared slice.
 
 Rules:
-- overall the bound keeps the promise, not the mean alone; `low` is the end below which the truth lies with the probability `risk`;
+- overall the bound keeps the promise, not the mean alone; `low` is the end below which the truth lies with a risk of 2.5 %;
 - so does that of a slice that is large enough to show it: whose rows, all kept, would. A smaller one (of 30 rows or more) has to
   keep it in the mean, and is named with the loss that could hide in it; of fewer than 30 rows nothing is said but their number;
-- every figure must hold at once, so that asking for many makes no false promise likelier; asking again of other recipes does, see
-  `verification`;
-- the bounds of shares are Wilson's; of whole sequences, tokens of texts, and numbers those of `bootstrap`, which are made for
-  2.5 % and here widened in proportion for smaller risks; errors allow for heavy tails.
+- every figure must hold at once, so that asking for many makes no false promise likelier; of several recipes see `verifying`;
+- the bounds of shares are Wilson's; of whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy
+  tails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,7 @@ from compression_engine.searching.budget import QUALITY, Budget
 from compression_engine.searching.kept import Kept
 
 RISK = 0.025
+"""The chance that the truth lies below a bound: the lower end of an interval of 95 %."""
 _DIGITS = 9
 
 
@@ -80,17 +79,15 @@ class Figure:
         }
 
 
-def figures(
-    found: Sequence[Kept], slices: Mapping[str, Column], budget: Budget, seed: int, risk: float = RISK
-) -> list[Figure]:
+def figures(found: Sequence[Kept], slices: Mapping[str, Column], budget: Budget, seed: int) -> list[Figure]:
     """One figure for all rows and for each slice that has enough of them, of every measure."""
     made = []
     for entry in found:
         everything = np.ones(len(entry.values), dtype=bool)
-        made.append(_figure(entry, everything, None, budget, seed, risk))
+        made.append(_figure(entry, everything, None, budget, seed))
         for name, value, member in _members(slices):
             if int((member & (entry.weights > 0)).sum()) >= ROWS_MIN:
-                made.append(_figure(entry, member, (name, value), budget, seed, risk))
+                made.append(_figure(entry, member, (name, value), budget, seed))
     return made
 
 
@@ -100,10 +97,9 @@ def too_small(slices: Mapping[str, Column]) -> list[tuple[str, str, int]]:
     return [entry for entry in sized if 0 < entry[2] < ROWS_MIN]
 
 
-def rows_needed(least: float, risk: float = RISK) -> int:
+def rows_needed(least: float) -> int:
     """The fewest rows that show a share, when every one of them is kept."""
-    z = _z(risk)
-    return int(np.ceil(z * z * least / (1 - least) - 1e-9))
+    return int(np.ceil(Z95 * Z95 * least / (1 - least) - 1e-9))
 
 
 def _members(slices: Mapping[str, Column]) -> list[tuple[str, str, NDArray[np.bool_]]]:
@@ -116,9 +112,7 @@ def _members(slices: Mapping[str, Column]) -> list[tuple[str, str, NDArray[np.bo
     return found
 
 
-def _figure(
-    entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | None, budget: Budget, seed: int, risk: float
-) -> Figure:
+def _figure(entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | None, budget: Budget, seed: int) -> Figure:
     chosen = member & (entry.weights > 0)
     values, weights = entry.values[chosen], entry.weights[chosen]
     sequences = None if entry.sequences is None else entry.sequences[chosen]
@@ -127,7 +121,7 @@ def _figure(
     least = budget.least(entry.measure)
     if not rows:
         return Figure(entry.measure, where, 0, 0, 0.0, None, least, by_bound=True)
-    low = _low(entry, values, weights, sequences, seed, risk)
+    low = _low(entry, values, weights, sequences, seed)
     return Figure(
         measure=entry.measure,
         where=where,
@@ -136,36 +130,26 @@ def _figure(
         value=float(values.sum() / weights.sum()),
         low=low,
         least=least,
-        by_bound=where is None or _could_show(entry, units, least, risk),
+        by_bound=where is None or _could_show(entry, units, least),
     )
 
 
-def _could_show(entry: Kept, units: int, least: float, risk: float) -> bool:
+def _could_show(entry: Kept, units: int, least: float) -> bool:
     """Whether so many rows, or sequences, would keep the promise by their bound if all were kept."""
-    z = _z(risk)
     if entry.measure == QUALITY:
-        return paired_share_interval(0, 0, units, z)[0] >= least
-    return not entry.counted or share_interval(units, units, z)[0] >= least
+        return paired_share_interval(0, 0, units)[0] >= least
+    return not entry.counted or share_interval(units, units)[0] >= least
 
 
-def _low(
-    entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int64] | None, seed: int, risk: float
-) -> float | None:
-    value, z = float(values.sum() / weights.sum()), _z(risk)
+def _low(entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int64] | None, seed: int) -> float | None:
     single = bool((weights == 1).all()) and sequences is None
     if single and entry.counted:
-        return share_interval(float(values.sum()), len(values), z)[0]
+        return share_interval(float(values.sum()), len(values))[0]
     if entry.measure == QUALITY and single and bool(np.isin(values, (-1, 0, 1)).all()):
-        return paired_share_interval(int((values == -1).sum()), int((values == 1).sum()), len(values), z)[0]
+        return paired_share_interval(int((values == -1).sum()), int((values == 1).sum()), len(values))[0]
     if entry.measure == QUALITY:
-        low = bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))[0]
-    elif entry.counted:
-        low = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
-    else:
-        high = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0][1]
-        low = None if high is None else 1 - high
-    return None if low is None else value - (value - low) * z / Z95
-
-
-def _z(risk: float) -> float:
-    return Z95 if risk == RISK else NormalDist().inv_cdf(1 - risk)
+        return bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))[0]
+    if entry.counted:
+        return bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
+    high = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0][1]
+    return None if high is None else 1 - high

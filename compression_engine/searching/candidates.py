@@ -23,6 +23,8 @@ class Family:
     method: str
     bits: int | None = None
     is_rung: bool = True
+    is_wanted: bool = False
+    """Whether it is what is hoped for: then mixtures with gentler rungs are tried even where it passes."""
 
     def holds(self, step: Step) -> bool:
         """Whether a step is one of them."""
@@ -33,8 +35,9 @@ def families(then: str) -> list[Family]:
     """What is mended, the gentlest first."""
     found = [Family("convert_fp16"), Family("quantize_weights", 8)]
     if then == FASTEST:
-        return [*found, Family("quantize_dynamic", is_rung=False), Family(_STATIC, is_rung=False)]
-    return [*found, Family("quantize_weights", 4)]
+        products = (Family(method, is_rung=False, is_wanted=True) for method in ("quantize_dynamic", _STATIC))
+        return [*found, *products]
+    return [*found, Family("quantize_weights", 4, is_wanted=True)]
 
 
 def whole_model(then: str, *, calibrated: bool) -> list[Step]:

@@ -3,7 +3,7 @@
 Rules:
 - the same inputs, seed and libraries give the same document, but for `timing`; where the fastest was wanted, that decided, and the
   document says so;
-- the front holds the measured recipes of which none other is smaller and keeps more; `figure` is the one that is kept least;
+- the front holds the measured recipes that no other beats in size and in how far it moves answers; `figure` is the one kept least;
 - facts only: no time, no path, no name of a machine beyond what evidence says of its environment.
 """
 
@@ -51,12 +51,12 @@ class Found:
     stopped_by: str | None = None
 
     def front(self) -> list[Trial]:
-        """The measured recipes that no other beats in size and in what is kept, the smallest first."""
+        """The measured recipes that no other beats in size and in how far answers move, the smallest first."""
         sized = [trial for trial in self.shop.tried.values() if trial.size_bytes is not None and trial.figures]
-        ordered = sorted(sized, key=lambda trial: (trial.size_bytes or 0, -trial.margin, trial.digest))
+        ordered = sorted(sized, key=lambda trial: (trial.size_bytes or 0, trial.distortion, trial.digest))
         kept: list[Trial] = []
         for trial in ordered:
-            if not kept or trial.margin > kept[-1].margin:
+            if not kept or trial.distortion < kept[-1].distortion:
                 kept.append(trial)
         return kept
 
@@ -115,6 +115,7 @@ class Found:
     def _point(self, trial: Trial) -> dict[str, JSON]:
         worst = trial.worst
         return {
+            "distortion": trial.document()["distortion"],
             "figure": None if worst is None else worst.document(),
             "passes": trial.passes,
             "recipe_digest": trial.digest,
@@ -122,12 +123,14 @@ class Found:
         }
 
     def _chosen(self, trial: Trial) -> dict[str, JSON]:
-        return {"look": len(self.looks), "recipe_digest": trial.digest, "size_bytes": trial.size_bytes}
+        look = next(look.number for look in self.looks if look.trial is trial)
+        return {"look": look, "recipe_digest": trial.digest, "size_bytes": trial.size_bytes}
 
     def words(self) -> list[str]:
         """What a person reads of a search that found something."""
         assert self.chosen is not None
-        held, count = self.looks[-1], len(self.shop.answers[next(iter(self.shop.answers))].answer(VERSION))
+        held = next(look for look in self.looks if look.trial is self.chosen)
+        count = len(self.shop.answers[next(iter(self.shop.answers))].answer(VERSION))
         times = self.shop.loaded.size_bytes / (self.chosen.size_bytes or 1)
         methods = " then ".join(step.method for step in self.chosen.recipe.steps)
         said = [
@@ -135,8 +138,10 @@ class Found:
         ]
         said += [f"On held-back rows {figure.plain}." for figure in held.figures]
         said.append(
-            f"It was look {held.number} at rows that nothing was chosen on; all looks together err in 5 % at most."
+            f"Looks at rows that nothing was chosen on: {len(self.looks)}, which err in 2.5 % of searches at most."
         )
+        if not self.looks[-1].holds:
+            said.append(f"What was wanted more fell there: {self.looks[-1].worst.plain}.")
         said += [
             f"Too few rows to say anything where {name} is {value}: {rows}."
             for name, value, rows in sorted(

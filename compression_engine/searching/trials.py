@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from compression_engine.answering import answer
 from compression_engine.calibration import Calibration
-from compression_engine.canonical import JSON
+from compression_engine.canonical import JSON, decimal_text
 from compression_engine.data import Encoder
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
@@ -33,13 +33,14 @@ from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.runtime import Model, batch_at, judged_output
-from compression_engine.searching.bounds import RISK, Figure, figures
+from compression_engine.searching.bounds import Figure, figures
 from compression_engine.searching.budget import Budget
 from compression_engine.searching.kept import beside, distortion, kept
 from compression_engine.searching.rows import CHOICE
 
 THREADS = 1
 _KEPT_ORIGINALS = 4
+_DIGITS = 9
 _NOT_A_REASON = {
     "cancelled",
     "disk_full",
@@ -60,6 +61,8 @@ class Trial:
     figures: Sequence[Figure]
     changed: Sequence[Sequence[str]] = ()
     reason: str | None = None
+    distortion: float = float("inf")
+    """How far the answers to the rows of the choice moved, in their size: finer than what is kept of them."""
 
     @property
     def digest(self) -> str:
@@ -87,6 +90,7 @@ class Trial:
         if fell is None and not self.passes and self.worst is not None:
             fell = self.worst.plain
         return {
+            "distortion": None if np.isinf(self.distortion) else decimal_text(round(self.distortion, _DIGITS)),
             "fell_because": fell,
             "figures": [figure.document() for figure in self.figures],
             "passes": self.passes,
@@ -141,9 +145,14 @@ class Workshop:
             self.tried[digest] = self._attempt(recipe)
         return self.tried[digest]
 
-    def judged(self, trial: Trial, use: str, risk: float = RISK) -> list[Figure]:
+    def passing(self) -> list[Trial]:
+        """The recipes that keep the promise on the rows of the choice, the smallest first."""
+        found = [trial for trial in self.tried.values() if trial.passes]
+        return sorted(found, key=lambda trial: (trial.size_bytes or 0, trial.distortion, trial.digest))
+
+    def judged(self, trial: Trial, use: str) -> list[Figure]:
         """What a recipe that was tried keeps of other rows."""
-        return self._figures(self.file_of(trial.recipe), use, risk)
+        return self._judged(self.file_of(trial.recipe), use)[0]
 
     def file_of(self, recipe: Recipe) -> Path:
         """The child, made again where it is no longer kept."""
@@ -179,12 +188,12 @@ class Workshop:
             if size_bytes >= self.loaded.size_bytes:
                 self._forget(path)
                 return Trial(recipe, size_bytes, (), changed, "the file is not smaller than the original's")
-            found = self._figures(path, CHOICE, RISK)
+            found, moved = self._judged(path, CHOICE)
         except EngineError as error:
             if error.code in _NOT_A_REASON:
                 raise
             return Trial(recipe, size_bytes, (), changed, f"{error.code}: {error.message}")
-        trial = Trial(recipe, size_bytes, found, changed)
+        trial = Trial(recipe, size_bytes, found, changed, distortion=moved)
         if trial.passes:
             self._keep(recipe.digest(), path)
         else:
@@ -208,10 +217,12 @@ class Workshop:
             raise
         return path, [[str(entry["name"]) for entry in step["changed"]] for step in made.steps]
 
-    def _figures(self, path: Path, use: str, risk: float) -> list[Figure]:
-        both = beside(self._answers(path, self.rows[use]), self.answers[use])
+    def _judged(self, path: Path, use: str) -> tuple[list[Figure], float]:
+        child = self._answers(path, self.rows[use])
+        both = beside(child, self.answers[use])
         found = [kept(measure, both, self.plan) for measure in self.measures]
-        return figures(found, both.slices, self.budget, self.seed, risk)
+        moved = distortion(child, self.answers[use], self.plan)
+        return figures(found, both.slices, self.budget, self.seed), moved
 
     def _answers(self, path: Path, encoder: Encoder) -> Outputs:
         child = Model(path, THREADS, what="The compressed model")

@@ -99,7 +99,8 @@ def test_one_poisonous_layer_is_spared_and_the_others_are_stored_small(tmp_path:
     assert fell, "on the whole model the same method breaks the promise"
     assert all("promised 0.99" in trial["fell_because"] for trial in fell if trial["figures"])
     assert {entry["costs"][0]["name"] for entry in searched.record["weights"]} == {"third"}
-    assert all(figure["holds"] for figure in searched.record["looks"][-1]["figures"])
+    look = next(look for look in searched.record["looks"] if look["look"] == searched.record["chosen"]["look"])
+    assert all(figure["holds"] for figure in look["figures"])
 
 
 def test_a_promise_that_nothing_keeps_is_refused_with_what_came_nearest_and_what_costs_most(tmp_path: Path) -> None:
@@ -156,13 +157,17 @@ def test_what_held_where_it_was_chosen_and_not_on_held_back_rows_is_not_chosen(t
     files = Files(two_kinds(at, "easy.npz", 3, 400, 0.0), held_back=two_kinds(at, "hard.npz", 4, 400, 0.5))
     searched = found(at, with_small_weights(), "0.9", "top1_agreement", files=files)
     looks = searched.record["looks"]
-    assert [look["holds"] for look in looks] == [False] * (len(looks) - 1) + [True]
-    assert len(looks) > 1, "the first choice was judged on other rows, and fell"
+    assert [look["holds"] for look in looks] == [True] * (len(looks) - 1) + [False], (
+        "looks end at the first that says no"
+    )
+    assert len(looks) > 1, "what was wanted more was judged on other rows, and fell"
     assert methods(searched.record)[0][0] == "convert_fp16"
-    confidences = [float(look["confidence"]) for look in looks]
-    assert confidences == sorted(confidences)
-    assert confidences[0] == 0.975
-    assert len(set(confidences)) == len(looks), "every further look asks for more confidence"
+    assert searched.record["chosen"]["look"] == len(looks) - 1
+    trials = {trial["recipe_digest"]: trial for trial in searched.record["trials"]}
+    moved = [float(trials[look["recipe_digest"]]["distortion"]) for look in looks]
+    sizes = [trials[look["recipe_digest"]]["size_bytes"] for look in looks]
+    assert moved == sorted(moved), "the gentlest first: the order is fixed by the rows of the choice"
+    assert sizes == sorted(sizes, reverse=True)
     assert searched.result.data[0]["digest"] == read_rows(files.held_back or files.evaluation).digest
 
 
