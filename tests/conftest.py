@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from django.conf import settings
@@ -27,8 +27,12 @@ from registry.access.models import Team
 from tests.services.fixtures import postgres_url, valkey_url
 from tests.world import Cast, World
 from tests.worlds.audit import restore_keys_note
+from tests.worlds.once import FOLDERS, Beginning
 
 __all__ = ["postgres_url", "valkey_url"]
+
+T = TypeVar("T")
+BEGUN = pytest.StashKey[Beginning]()
 
 INSTANCE = uuid.UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 
@@ -58,7 +62,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The everyday suite leaves out what takes minutes; `--long` runs just that.
 
-    Files with a share of a battery go first: one that is begun last is waited for while other processes idle.
+    Files with a share of a battery go first: one that is begun last is waited for while other processes idle. Within a file, tests
+    with a beginning in common go last.
     """
     wanted = bool(config.getoption("--long"))
     kept, left_out = [], []
@@ -67,7 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
     shares = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in shares)
+    place = {path: number for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (item.path not in shares, place[item.path], "once" in item.fixturenames))  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +83,36 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         write_first_entry()
 
 
+@pytest.fixture(scope="module")
+def once(
+    request: pytest.FixtureRequest,
+    django_db_setup: None,
+    django_db_blocker: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Callable[[World], T]], T]]:
+    """`once(build)` makes what all tests of the module begin with; see `tests.worlds.once`."""
+    beginning = Beginning(tmp_path_factory.mktemp("once"), django_db_blocker.unblock)
+    with beginning.open():
+        request.node.stash[BEGUN] = beginning
+        yield beginning.tell
+        del request.node.stash[BEGUN]
+
+
+def begun(request: pytest.FixtureRequest) -> Beginning | None:
+    """The beginning of the test's module, if it has one by now."""
+    module = request.node.getparent(pytest.Module)
+    return None if module is None else module.stash.get(BEGUN, None)
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, settings: Any) -> None:
+def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, settings: Any) -> None:
     """Each test has keys, a store (with the keys note of entry 0), checkpoints, runs and a cache of its own."""
+    cache.clear()
+    if beginning := begun(request):
+        beginning.hand_over(tmp_path)
+        for setting, name in FOLDERS.items():
+            setattr(settings, setting, tmp_path / name)
+        return
     settings.PRESSMARK_STORE = tmp_path / "store"
     settings.PRESSMARK_CHECKPOINTS = tmp_path / "checkpoints"
     settings.PRESSMARK_RUNS = tmp_path / "runs"
@@ -88,7 +121,6 @@ def _own_folders(tmp_path: Path, settings: Any) -> None:
         settings.PRESSMARK_KEYS = tmp_path / "keys"
         shutil.copytree(shared, settings.PRESSMARK_KEYS)
         restore_keys_note()
-    cache.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -117,9 +149,10 @@ def committed_db(transactional_db: None) -> None:
 
 
 @pytest.fixture
-def cast(db: None) -> Cast:
+def cast(db: None, request: pytest.FixtureRequest) -> Cast:
     """The people, with their roles in the team `search`."""
-    return Cast.assemble()
+    beginning = begun(request)
+    return Cast.assemble() if beginning is None else beginning.cast
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ from registry.cli.remote_as_of import model_lines, team_lines
 from registry.digests import time_text
 from registry.release import services
 from tests.world import World, as_caller
+from tests.worlds.audit import Story
 from tests.worlds.http import api
 
 API = "/api/v1/teams"
 
 
 @pytest.fixture
-def model(world: World) -> RegisteredModel:
-    parent, _ = world.story()
-    return parent.model
+def model(story: Story) -> RegisteredModel:
+    return story[0].model
 
 
 def address(model: RegisteredModel, query: str = "") -> str:

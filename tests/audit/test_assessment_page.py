@@ -9,11 +9,12 @@ from audit import checkpoints
 from audit.models import Assessment, Bundle, Entry, Report
 from registry.catalog.models import RegisteredModel
 from tests.world import World
+from tests.worlds.audit import Story
 
 
 @pytest.fixture
-def model(world: World) -> RegisteredModel:
-    return world.story()[0].model
+def model(story: Story) -> RegisteredModel:
+    return story[0].model
 
 
 def client(world: World, name: str) -> Client:

@@ -34,11 +34,6 @@ WHY = "Asked for by the person, ticket 71."
 Story = tuple[ModelVersion, ModelVersion]
 
 
-@pytest.fixture
-def story(world: World) -> Story:
-    return world.story()
-
-
 def erase_omars(world: World, reason: str = WHY) -> services_erasing.Erased:
     texts = erasure.typed_by(world.cast.root, world.cast.people["omar"])
     return erasure.erase(actor=world.cast.root, texts=texts, reason=reason)

@@ -29,11 +29,6 @@ from tests.world import World
 from tests.worlds.audit import restore_keys_note, tamper
 
 
-@pytest.fixture
-def story(world: World) -> tuple[ModelVersion, ModelVersion]:
-    return world.story()
-
-
 def test_a_stranger_gets_four_times_yes(world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path) -> None:
     parent, _ = story
     early = world.checkpoint().note.encode()

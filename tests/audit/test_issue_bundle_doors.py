@@ -24,11 +24,6 @@ from tests.world import PASSWORD, Cast, World
 API = "/api/v1"
 
 
-@pytest.fixture
-def story(world: World) -> tuple[ModelVersion, ModelVersion]:
-    return world.story()
-
-
 def post(client: APIClient, where: str, body: dict[str, Any] | None = None) -> Any:
     return client.post(API + where, body or {}, format="json")
 

@@ -23,11 +23,6 @@ from tests.world import World, as_caller
 from tests.worlds.audit import tamper
 
 
-@pytest.fixture
-def story(world: World) -> tuple[ModelVersion, ModelVersion]:
-    return world.story()
-
-
 def everything(world: World, **options: bytes) -> Bundle:
     return sealed(world.officer(), None, **options)
 

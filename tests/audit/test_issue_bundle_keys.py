@@ -24,11 +24,12 @@ from tests.audit.handed_over import (
     verifier,
 )  # fmt: skip
 from tests.world import World
+from tests.worlds.audit import Story
 
 
 @pytest.fixture
-def version(world: World) -> ModelVersion:
-    return world.story()[0]
+def version(story: Story) -> ModelVersion:
+    return story[0]
 
 
 def judged(bundle: Bundle, folder: Path, key_line: str | None = None) -> tuple[int, list[str]]:

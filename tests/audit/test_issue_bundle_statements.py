@@ -23,11 +23,6 @@ Statements = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
-def story(world: World) -> tuple[ModelVersion, ModelVersion]:
-    return world.story()
-
-
-@pytest.fixture
 def statements(world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path) -> Statements:
     """Every statement of a bundle by file name, its signature checked."""
     files = files_of(issued(world, story[0]), tmp_path)

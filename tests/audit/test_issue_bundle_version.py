@@ -21,11 +21,6 @@ from tests.audit.handed_over import YES, built, entries_of, files_of, newest, op
 from tests.world import World
 
 
-@pytest.fixture
-def story(world: World) -> tuple[ModelVersion, ModelVersion]:
-    return world.story()
-
-
 def about(world: World, version: ModelVersion, **options: Any) -> Bundle:
     return sealed(world.cast.carla, version.model, version=version, **options)
 
@@ -87,11 +82,10 @@ _TOLD: list[Told] = []
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest, tmp_path: Path) -> Told:
-    """Bundles about both versions of one story, built once: who only looks into them needs no database."""
+def told(world: World, story: tuple[ModelVersion, ModelVersion], tmp_path: Path) -> Told:
+    """Bundles about both versions of one story, built once."""
     if not _TOLD:
-        world: World = request.getfixturevalue("world")
-        parent, child = world.story()
+        parent, child = story
         run, stream = child.made_by_runs.get(), f"model:{parent.model_id}"
         _TOLD.append(
             Told(

@@ -28,14 +28,13 @@ from registry.errors import Conflict, Forbidden, Unavailable
 from registry.events import UnitError, unit
 from registry.oversight import services as oversight
 from tests.world import World
-from tests.worlds.audit import restore_keys_note
+from tests.worlds.audit import Story, restore_keys_note
 from tests.worlds.release import DAY
 
 
 @pytest.fixture
-def assessment(world: World) -> Assessment:
-    parent, _ = world.story()
-    return services.issue_assessment(actor=world.cast.carla, model=parent.model)
+def assessment(world: World, story: Story) -> Assessment:
+    return services.issue_assessment(actor=world.cast.carla, model=story[0].model)
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ _TOLD: list[Told] = []
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Told:
-    """The report of one story, made and printed once: who only looks at it needs no database."""
+def told(request: pytest.FixtureRequest, story: Story) -> Told:
+    """The report of one story, made and printed once."""
     if not _TOLD:
         data = services.report_of(request.getfixturevalue("assessment"))
         _TOLD.append(Told(data, pdf.render(data)))

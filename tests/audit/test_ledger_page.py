@@ -21,16 +21,15 @@ from registry.digests import time_text
 from registry.errors import Invalid, NotFound
 from registry.events import Caller
 from tests.world import World
-from tests.worlds.audit import tamper
+from tests.worlds.audit import Story, tamper
 from tests.worlds.http import api
 
 pytestmark = pytest.mark.db_guarantee
 
 
 @pytest.fixture
-def model(world: World) -> RegisteredModel:
-    parent, _ = world.story()
-    return parent.model
+def model(story: Story) -> RegisteredModel:
+    return story[0].model
 
 
 def visitor(world: World, name: str) -> Client:

@@ -18,14 +18,14 @@ from registry.catalog.models import RegisteredModel
 from registry.digests import sha256
 from tests.access.test_api import log_in
 from tests.world import World
-from tests.worlds.audit import rewrite_entry
+from tests.worlds.audit import Story, rewrite_entry
 
 API = "/api/v1"
 
 
 @pytest.fixture
-def model(world: World) -> RegisteredModel:
-    return world.story()[0].model
+def model(story: Story) -> RegisteredModel:
+    return story[0].model
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from audit import bundles, keys, offline_verify, receipt_proofs, services
 from registry.catalog.models import ModelVersion
 from registry.events import last_unit
@@ -16,11 +14,6 @@ from tests.audit.handed_over import built, newest, sealed
 from tests.world import World
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def story(world: World) -> tuple[ModelVersion, ModelVersion]:
-    return world.story()
 
 
 def exit_of(path: Path, *, key: str | None = None, checkpoint: bytes | None = None) -> int:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 else:
     Below = BaseWorld  # `World` joins the rooms side by side
 
+Story = tuple[ModelVersion, ModelVersion]
+"""The parent and the child of `AuditWorld.story`."""
+
 
 def restore_keys_note() -> str:
     """Each test has a store of its own, entry 0 is of the session: write its keys note again (same keys, same bytes)."""
