@@ -116,6 +116,8 @@ class _Constants:
         special = _packed(node, inputs)
         if special is not None:
             self.weights[special.source] = special
+            if node.op_type == "MatMulNBits":
+                self._read(node.input[0], node, 0, inputs)  # rows of a table go in as they were looked up
             return
         made = derived(node, inputs)
         if made is not None and node.output:
