@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from compression_engine.formats.onnx_graph import attribute, graphs_of, integer
+from compression_engine.formats.parked import pieces, size_bytes
 from compression_engine.methods.report import Stored
 
 _UNKNOWN = "unknown"
@@ -127,10 +127,10 @@ def _is_shifted(node: onnx.NodeProto, dtype: str, zero: TensorProto | None) -> b
     """
     if zero is None:
         return dtype.startswith("u") and node.op_type not in _BLOCKS
-    middle = {"int8": 0, "int4": 0, "uint8": 128, "uint4": 8}[dtype]
-    numbers = numpy_helper.to_array(zero).astype(np.int64)
-    packed = dtype == "uint4" and zero.data_type == TensorProto.UINT8
-    return bool((numbers != (middle * 17 if packed else middle)).any())
+    middle = {"int8": b"\x00", "int4": b"\x00", "uint8": b"\x80", "uint4": b"\x88"}[dtype]
+    stored = b"".join(pieces(zero))
+    # of an odd number of 4-bit integers the last one stands alone in its byte
+    return bool(stored.strip(middle)) and not (dtype == "uint4" and stored.strip(middle) == b"\x08")
 
 
 def _granularity(node: onnx.NodeProto, scale: TensorProto | None) -> str:
@@ -144,8 +144,14 @@ def _granularity(node: onnx.NodeProto, scale: TensorProto | None) -> str:
 
 def is_constant(tensor: TensorProto) -> bool:
     """Whether all numbers of a tensor are the same: such a one helps to compute, and is no weight."""
-    array = numpy_helper.to_array(tensor).reshape(-1)
-    return bool((array == array[:1]).all())
+    size = max(1, size_bytes(tensor) // max(1, math.prod(tensor.dims)))
+    found: set[bytes] = set()
+    for piece in pieces(tensor):
+        found |= {piece[:size]}
+        # pieces are of whole numbers, and the first one settles it for every weight
+        if len(found) > 1 or piece != piece[:size] * (len(piece) // size):
+            return False
+    return True
 
 
 def _elements(tensor: TensorProto) -> int:

@@ -24,10 +24,12 @@ from compression_engine.canonical import shown
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import Use, graphs_of, uses
+from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.map_from_graph import is_constant, marks_of
+from compression_engine.map_of_safetensors import map_of_tensors
 from compression_engine.methods.report import Stored, digest_of_tensors
 from compression_engine.quantization_map import QuantizationMap, from_entries, from_file, in_order
-from compression_engine.result import RESULT_NAME, read_result
+from compression_engine.result import read_result
 
 _TYPES = {
     "int8": {TensorProto.INT8},
@@ -44,11 +46,14 @@ _HINT = "The map and the tensors are not of one making: take the file from where
 
 
 def read_map(path: Path) -> QuantizationMap:
-    """The map of a model file, its folder, or a RESULT.json.
+    """The map of a model file (or an index of safetensors), its folder, or a RESULT.json.
 
     Raises EngineError: map_missing, map_invalid, map_differs (names the tensor), and what reading a model or a result raises.
     """
-    if path.name == RESULT_NAME or path.suffix == ".json":
+    tensors = safetensors_path(path)
+    if tensors is not None:
+        return map_of_tensors(tensors)
+    if path.suffix == ".json":
         return _of_result(path)
     return map_of_model(onnx_io.load(onnx_io.weights_file(path)).model, path.name)
 

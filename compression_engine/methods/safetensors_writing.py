@@ -54,7 +54,7 @@ def write_file(
             told(entry.name)
             _write(parent, entry, choices.get(entry.name), made)
         with TensorFile(target) as again:
-            digests = {name: _digest(again, [name]) for name in again.entries}
+            digests = {name: digest_in(again, [name]) for name in again.entries}
             marks = [
                 _marked(again, entry, choice, digests)
                 for entry in parent.entries.values()
@@ -157,14 +157,14 @@ def _mark(entry: Entry, choice: Choice, digest: str) -> Stored:
 def _marked(file: TensorFile, entry: Entry, choice: Choice, digests: Mapping[str, str]) -> Stored:
     bare = _mark(entry, choice, "")
     scales = [name for name in (bare.parts.scale, bare.parts.zero) if name is not None]
-    more: dict[str, Any] = {"scale_digest": _digest(file, scales) if scales else None}
+    more: dict[str, Any] = {"scale_digest": digest_in(file, scales) if scales else None}
     return Stored(
         bare.tensor, bare.dtype, bare.scheme, bare.granularity, bare.rounding,
         values_digest=digests[str(bare.parts.values)], parts=bare.parts, **more,
     )  # fmt: skip
 
 
-def _digest(file: TensorFile, names: list[str]) -> str:
+def digest_in(file: TensorFile, names: list[str]) -> str:
     """The digest of tensors as they lie in a file, one behind the other."""
     running = TensorDigest()
     for name in names:
