@@ -1,6 +1,6 @@
 """`python -m tests.engine.replayed FOLDER`: makes children of the nets there by every recipe that ships, prints their digests.
 
-Each folder below FOLDER holds model.onnx and rows.npz. Run in processes with other settings: bytes must not depend on them.
+Each folder below FOLDER holds model.onnx and rows.npz (or rows.jsonl). Run in processes with other settings: bytes must not depend on them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def digests(folder: Path) -> dict[str, str]:
             for name, shipped in shipped_recipes().items():
                 key = f"{parent.name}/{name}"
                 looks = any(step.needs_calibration for step in shipped.recipe.steps)
-                rows = parent / "rows.npz" if looks else None
+                rows = next(parent.glob("rows.*")) if looks else None
                 try:
                     file = made.child(parent, shipped.recipe, Path(temporary) / key, calibration=rows)
                 except RecipeError as error:
