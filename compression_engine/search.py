@@ -125,9 +125,8 @@ def _prepared(
     parts = parts_of(files, file, model, tokenizer, asked, seed, progress)
     material = None if files.calibration is None else Calibration.of_inputs(files.calibration, plan, beside_it)
     rows = {CHOICE: parts.choice, HELD_BACK: parts.held_back}
-    shop = Workshop(
-        loaded, model, rows, asked, budget, work, seed, material=material, licence=licence, progress=progress
-    )
+    shop = Workshop(loaded, rows, asked, budget, work, seed, material=material, licence=licence, progress=progress)
+    shop.open(model)
     shop.measures = [*(budget.measures or measures_for(shop.answers[CHOICE], shop.plan))]
     if budget.loses_at_most is not None:
         shop.measures = [*shop.measures, QUALITY]

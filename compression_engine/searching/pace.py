@@ -40,10 +40,11 @@ class Pace:
 def paces(shop: Workshop, trials: Sequence[Trial], rounds: int) -> dict[str, Pace]:
     """By the recipe's digest. Raises EngineError where a child that ran does not any more."""
     found: dict[str, Pace] = {}
+    original = Model(shop.loaded.path, THREADS, what="The original")
     for done, trial in enumerate(trials):
         shop.progress("timing", done, len(trials), "children measured in turns with the original")
         child = Model(shop.file_of(trial.recipe), THREADS, what="The compressed model")
-        figures = measure_latency(child, shop.model, shop.rows[CHOICE], rounds, THREADS, shop.progress)
+        figures = measure_latency(child, original, shop.rows[CHOICE], rounds, THREADS, shop.progress)
         entry = next(figure for figure in figures if figure.metric == _METRIC)
         if entry.value is not None:
             found[trial.digest] = Pace(trial.digest, entry.value, entry.low, entry.high, entry.n)

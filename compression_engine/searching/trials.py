@@ -27,6 +27,7 @@ from compression_engine.formats import onnx_io
 from compression_engine.formats.spool import spooling
 from compression_engine.limits import limits, scratch
 from compression_engine.measure.sampling import subset
+from compression_engine.opening import Signature
 from compression_engine.outputs import VERSION, Outputs
 from compression_engine.pipeline import make
 from compression_engine.plan import Plan
@@ -110,7 +111,6 @@ class Workshop:
     """The original, its answers, the rows, and a folder; makes children and judges them."""
 
     loaded: onnx_io.Loaded
-    model: Model
     rows: Mapping[str, Encoder]
     plan: Plan
     budget: Budget
@@ -123,16 +123,17 @@ class Workshop:
     answers: dict[str, Outputs] = field(default_factory=dict)
     tried: dict[str, Trial] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    signature: Signature = field(default_factory=list)
     _made: int = 0
 
-    def __post_init__(self) -> None:
-        """Has the original answer all rows, and fixes which of its outputs is judged."""
+    def open(self, original: Model) -> None:
+        """Has the original answer all rows, and fixes which of its outputs is judged; it need not stay open."""
         encoder = self.rows[CHOICE]
-        name = self.model.output_names[judged_output(self.model, batch_at(encoder, [0]), self.plan.output)]
-        self.plan = replace(self.plan, output=name)
+        name = original.output_names[judged_output(original, batch_at(encoder, [0]), self.plan.output)]
+        self.plan, self.signature = replace(self.plan, output=name), original.signature
         for use, rows in self.rows.items():
             place = self.folder / f"original-{use}"
-            self.answers[use] = answer({VERSION: self.model}, rows, self.plan, folder=place, progress=self.progress)
+            self.answers[use] = answer({VERSION: original}, rows, self.plan, folder=place, progress=self.progress)
 
     def recipe(self, name: str, steps: Sequence[Step]) -> Recipe:
         """The recipe of these steps with the search's seed."""
@@ -226,10 +227,10 @@ class Workshop:
 
     def _answers(self, path: Path, encoder: Encoder) -> Outputs:
         child = Model(path, THREADS, what="The compressed model")
-        if child.signature != self.model.signature:
+        if child.signature != self.signature:
             raise EngineError("output_does_not_run", "Inputs or outputs differ from the original's.", "Try another.")
         with scratch("pressmark-answers-") as folder:
-            found = answer({VERSION: child}, encoder, self.plan, folder=folder / "answers", progress=self.progress)
+            found = answer({VERSION: child}, encoder, self.plan, folder=folder / "answers")
             held = {
                 name: replace(entry, values=np.array(entry.values)) for name, entry in found.models[VERSION].items()
             }

@@ -128,7 +128,7 @@ def _ours(case: Case) -> list[Row]:
     value, n = _kept(case, target / "model.onnx")
     record = last["search"]
     ratio = record["parent"]["size_bytes"] / record["chosen"]["size_bytes"]
-    judged = record["looks"][-1]["figures"][0]
+    judged = next(look for look in record["looks"] if look["look"] == record["chosen"]["look"])["figures"][0]
     return [
         at_least(f"search.{case.name}.promise", promise, value, PROMISE, case.measure, n),
         reported(
