@@ -17,6 +17,7 @@ from tests.bench import (
     quantization_encoder,
     quantization_language,
     quantization_static,
+    quantization_streaming,
 )
 from tests.bench.harness import Row, failed
 from tests.bench.machine import Watch
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[Material], list[Row]]] = {
     "digits": quantization_digits.rows,  # target 5
     "static": quantization_static.rows,  # target 5
     "language": quantization_language.rows,  # target 7
+    "streaming": quantization_streaming.rows,  # target 8
 }
 
 
