@@ -12,9 +12,10 @@ import numpy as np
 import onnx
 
 from tests.bench.harness import Row, at_least, reported
-from tests.bench.quantization_beside import Beside, beside
+from tests.bench.quantization_beside import Beside, beside, peer_rows
 from tests.bench.quantization_material import Material
 
+_PEERS = ("ort_default", "ort_static", "nncf_static", "nncf_weights")
 _RECIPE = "smaller-same-speed"
 
 
@@ -29,6 +30,7 @@ def rows(material: Material) -> list[Row]:
         reported(f"{name}.largest", f"{what}: quantize_weights, largest difference", found.largest, "output", found.rows),
         reported(f"{name}.default.size_ratio", "voice detector, default file: times smaller", whole.size_ratio, "ratio", 1),
         reported(f"{name}.default.decisions", "voice detector, default file: decisions equal", whole.equal, "share", whole.rows),
+        *peer_rows(material, folder, name, what, _PEERS),
     ]  # fmt: skip
 
 

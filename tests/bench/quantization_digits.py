@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.bench.harness import Row, at_least, not_measured, reported
-from tests.bench.quantization_beside import beside
+from tests.bench.quantization_beside import beside, peer_rows
 from tests.bench.quantization_material import Material
+
+_PEERS = ("ort_default", "ort_static", "nncf_static", "nncf_weights")
 
 
 def rows(material: Material) -> list[Row]:
@@ -14,8 +16,10 @@ def rows(material: Material) -> list[Row]:
         return [
             not_measured("digits.decisions", f"{what}, first class kept", "share", "--quick does not train a network")
         ]
-    found = beside(material, material.sample("mnist"), "smaller-same-speed")
+    folder = material.sample("mnist")
+    found = beside(material, folder, "smaller-same-speed")
     return [
         at_least("digits.decisions", f"{what}, first class kept", found.equal, 1, "share", found.rows),
         reported("digits.size_ratio", f"{what}, times smaller", found.size_ratio, "ratio", 1),
+        *peer_rows(material, folder, "digits", "digits", _PEERS),
     ]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compression_engine.data import Encoder
+from compression_engine.data import Array, Encoder, Feed
+from compression_engine.runtime import Model
 from tests.bench import peer_models
 from tests.bench.harness import Row, not_measured
 
@@ -73,13 +74,23 @@ def missing_row(row_id: str, what: str, reason: str) -> Row:
     return not_measured(row_id, what, "-", reason)
 
 
-def write_feeds(path: Path, encoder: Encoder, most: int) -> Path:
-    """Writes what a model is fed for the first `most` rows, one row a feed, for peers that calibrate."""
-    arrays = {
-        f"{row:04d}/{name}": array
-        for row in range(min(most, len(encoder.rows)))
-        for name, array in encoder.batch([row]).items()
-    }
+def write_feeds(path: Path, encoder: Encoder, most: int, carrying: Model | None = None) -> Path:
+    """Writes what a model is fed for the first `most` rows, one row a feed, for peers that calibrate.
+
+    `carrying`: a recurrent model, whose state goes from row to row of a sequence as it does in use; else each row begins anew.
+    """
+    arrays: dict[str, Array] = {}
+    sequences, states, last = encoder.rows.columns.get(encoder.plan.sequence or ""), encoder.plan.states, None
+    state: Feed = {}
+    for row in range(min(most, len(encoder.rows))):
+        feed = encoder.batch([row])
+        if carrying is not None and states:
+            if sequences is None or sequences[row] == last:
+                feed |= state
+            answered = dict(zip(carrying.output_names, carrying.run(feed), strict=True))
+            state = {entry.input: answered[entry.output] for entry in states}
+            last = None if sequences is None else sequences[row]
+        arrays |= {f"{row:04d}/{name}": array for name, array in feed.items()}
     np.savez(path, allow_pickle=False, **arrays)
     return path
 
