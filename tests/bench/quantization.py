@@ -16,6 +16,7 @@ from tests.bench import (
     quantization_digits,
     quantization_encoder,
     quantization_language,
+    quantization_search,
     quantization_static,
     quantization_streaming,
 )
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[Material], list[Row]]] = {
     "detector": quantization_detector.rows,  # target 4
     "digits": quantization_digits.rows,  # target 5
     "static": quantization_static.rows,  # target 5
+    "budget": quantization_search.rows,  # target 6
     "language": quantization_language.rows,  # target 7
     "streaming": quantization_streaming.rows,  # target 8
 }
