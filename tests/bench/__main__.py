@@ -10,13 +10,14 @@ import json
 import sys
 from collections.abc import Callable
 
-from tests.bench import data_quality, evaluation, governance, ledger, page, quantization
+from tests.bench import data_quality, evaluation, governance, identity, ledger, page, quantization
 from tests.bench.harness import Row, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "data-quality": data_quality.run,
     "evaluation": evaluation.run,
     "governance": governance.run,
+    "identify": identity.run,
     "ledger": ledger.run,
     "quantization": quantization.run,
 }
