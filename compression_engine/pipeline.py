@@ -45,7 +45,7 @@ from compression_engine.quantization_map import entry, in_file
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
 from compression_engine.safetensors_pipeline import compress_tensors, refuse_rows
-from compression_engine.structure_check import check_structure
+from compression_engine.structure_check import check_room, check_structure
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,7 @@ def _judge(
     if rows is None:
         data = [] if calibration is None else [calibration.record("calibration")]
         return _Found(check_structure(files, settings, progress), data)
+    check_room(files[PARENT])
     judged = judge(files, rows, plan, beside, settings, progress)
     return _Found(judged.evidence, judged.data(calibration), judged.outputs_file)
 

@@ -56,7 +56,7 @@ def check_structure(files: Mapping[str, ModelFile], settings: Settings, progress
     progress("check", 0, 1, "opening the models")
     child, parent = files[VERSION], files[PARENT]
     apart = parent.size_bytes > _HUGE_BYTES
-    if parent.size_bytes * _COPIES * 2 > memory_at_hand_bytes(of_a_new_process=apart):
+    if not fits(parent, apart=apart):
         checked, method, found = NOT_RUN, expanded_check.METHOD, _look(child.path, parent.path, progress)
     else:
         checked, method = RAN, "generated_inputs"
@@ -68,6 +68,20 @@ def check_structure(files: Mapping[str, ModelFile], settings: Settings, progress
     progress("check", 1, 1, "the model may count" if checked == RAN else "the model is too large to be run here")
     return [_evidence("size", size.METHOD, size.measure_size(child.size_bytes, parent.size_bytes), settings),
             _evidence("structure", method, found, settings, checked)]  # fmt: skip
+
+
+def fits(parent: ModelFile, *, apart: bool = False) -> bool:
+    """Whether a child can be run beside this parent, here or in a process of its own."""
+    return parent.size_bytes * _COPIES * 2 <= memory_at_hand_bytes(of_a_new_process=apart)
+
+
+def check_room(parent: ModelFile) -> None:
+    """Refuses to run two huge models on rows where that would end this process; raises EngineError (model_does_not_fit)."""
+    if parent.size_bytes > _HUGE_BYTES and not fits(parent):
+        needed = f"{parent.size_bytes * _COPIES * 2 / 1024**2:,.0f} MiB"
+        message = f"The rows cannot be answered: to run the model beside its parent {needed} of memory must be free."
+        hint = "Leave out the evaluation rows: the output is then compared with its parent, and says so. Or give more memory."
+        raise EngineError("model_does_not_fit", message, hint)
 
 
 def run_beside(child: Path, parent: Path, settings: Settings, progress: Progress) -> list[Measurement]:

@@ -137,15 +137,19 @@ class Target:
 
 def runs(shape: Sequence[int], box: Box) -> Iterator[tuple[int, int]]:
     """Where the numbers of a box lie next to each other: first number and how many, in the order of the box."""
-    cut = [axis for axis, part in enumerate(box) if part.stop - part.start != shape[axis]]
-    last = cut[-1] if cut else 0
-    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     if not shape:
         yield 0, 1
         return
+    cut = [axis for axis, part in enumerate(box) if part.stop - part.start != shape[axis]]
+    last = cut[-1] if cut else 0
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     count = (box[last].stop - box[last].start) * strides[last]
     first = sum(part.start * stride for part, stride in zip(box, strides, strict=True))
-    for index in np.ndindex(*(part.stop - part.start for part in box[:last])):
+    outer = [part.stop - part.start for part in box[:last]]
+    if math.prod(outer) == 1:  # the usual case: np.ndindex is slow to begin
+        yield first, count
+        return
+    for index in np.ndindex(*outer):
         yield first + sum(at * stride for at, stride in zip(index, strides, strict=False)), count
 
 

@@ -1,6 +1,6 @@
 """Models of several files: reads where their tensors lie, and writes a model with its large tensors in a second file.
 
-Rules of `<name>.data`, by which the same model always gives the same two files (decision 23):
+Rules of `<name>.data`, by which the same model always gives the same two files (decision 26):
 - tensors of at least 1024 bytes are in it, and every one that was parked; in the order in which the model lists them: main graph
   first, then the graphs inside it; texts stay in the model;
 - each begins at a multiple of 64 bytes, those of 64 KiB or more at a multiple of 4096; between them are zeros;

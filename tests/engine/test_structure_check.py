@@ -147,6 +147,18 @@ def test_a_child_that_does_not_fit_into_memory_is_not_run_and_says_so(
     assert "NOT run" in entry["plain"][0]
 
 
+def test_rows_for_a_model_that_does_not_fit_are_refused_before_anything_is_opened(
+    mlp_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(structure_check, "memory_at_hand_bytes", lambda **_: 1000.0)
+    monkeypatch.setattr(structure_check, "_HUGE_BYTES", 1000)
+    recipe = Recipe("r", (Step("quantize_weights"),))
+    with pytest.raises(EngineError, match="Leave out the evaluation rows") as refused:
+        compress(mlp_folder, recipe, evaluation=mlp_folder / "rows.npz", output_folder=tmp_path / "out")
+    assert refused.value.code == "model_does_not_fit"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_child_that_answers_with_what_is_no_number_is_refused() -> None:
     agreement = Agreement()
     with pytest.raises(OutputRefused, match="output 'y'") as refused:
