@@ -17,6 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from compression_engine.errors import FileRefused
+from compression_engine.formats.onnx_external import without_parked
 from compression_engine.formats.onnx_graph import attribute, graphs_of, integer
 
 OLDEST_OPSET = 13
@@ -51,7 +52,7 @@ def _check(model: onnx.ModelProto) -> None:
     for value in (*model.graph.input, *model.graph.output):
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()
-    onnx.checker.check_model(model)
+    onnx.checker.check_model(without_parked(model))
 
 
 def _refuse_what_would_change(model: onnx.ModelProto, opset: int) -> None:
