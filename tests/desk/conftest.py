@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from html import unescape
 
 import pytest
@@ -45,10 +46,18 @@ def visit(cast: Cast) -> Callable[[str], Visitor]:
     return lambda name: Visitor(cast, name)
 
 
+@pytest.fixture(scope="module")
+def begun_story(once: Callable[[Callable[[World], scenes.Scene]], scenes.Scene]) -> scenes.Scene:
+    """The story, told once for all tests of a module that ask for it."""
+    return once(scenes.told)
+
+
 @pytest.fixture
-def story(world: World) -> scenes.Scene:
+def story(begun_story: scenes.Scene, world: World) -> scenes.Scene:
     """Parent live, child measured but not yet released."""
-    return scenes.told(world)
+    found = deepcopy(begun_story)
+    found.world = world
+    return found
 
 
 @pytest.fixture
