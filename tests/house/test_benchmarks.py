@@ -6,12 +6,18 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from compression_engine.data import Encoder, read_rows
+from compression_engine.plan import Plan
+from compression_engine.runtime import Model
 from tests.bench import page, quantization
 from tests.bench.__main__ import main
 from tests.bench.harness import Row, at_least, at_most, described, not_measured, of_a_peer
-from tests.bench.quantization_peers import PEERS, make
+from tests.bench.quantization_peers import PEERS, make, write_feeds
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +77,23 @@ def test_a_peer_that_is_not_installed_or_fails_is_told_with_its_reason(
     assert reason is not None
     assert reason.startswith("it makes no model: ")
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_recurrent_peer_calibrates_on_states_as_they_are_in_use(tmp_path: Path) -> None:
+    ports = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in ("x", "s", "y", "t")}
+    nodes = [helper.make_node("Add", ["x", "s"], ["t"]), helper.make_node("Neg", ["t"], ["y"])]
+    graph = helper.make_graph(nodes, "sum", [ports["x"], ports["s"]], [ports["y"], ports["t"]])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    np.savez(tmp_path / "rows.npz", x=np.array([[1], [2], [4], [8]], dtype=np.float32), order=np.array([0, 0, 1, 1]))
+    states = [{"input": "s", "output": "t"}]
+    plan = Plan.parse({"type": "pressmark/evaluation_plan/1", "sequence": "order", "states": states, "output": "y"})
+    model = Model(tmp_path / "m.onnx", 1)
+    encoder = Encoder(read_rows(tmp_path / "rows.npz", plan), model.inputs(), None, plan)
+    carried = np.load(write_feeds(tmp_path / "carried.npz", encoder, 4, model))
+    assert [float(carried[f"{row:04d}/s"].item()) for row in range(4)] == [0, 1, 0, 4]
+    anew = np.load(write_feeds(tmp_path / "anew.npz", encoder, 3))
+    assert [float(anew[f"{row:04d}/s"].item()) for row in range(3)] == [0, 0, 0]
+    assert "0003/s" not in anew.files
 
 
 def _rows() -> list[Row]:
