@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo test test-long test-all check format lock bench battery-ledger battery-evaluation battery-governance clean
+.PHONY: help setup peers demo test test-long test-all check format lock bench battery-engine battery-ledger battery-evaluation battery-governance clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ bench: setup ## benchmarks beside the peers: make bench NAME=quantization
 
 battery-ledger: setup ## attack and kill the ledger at full size on both databases; takes a while
 	$(BIN)/python -m tests.battery ledger
+
+battery-engine: setup ## broken and twisted model files through the whole command line; takes a while
+	$(BIN)/python -m tests.battery engine
 
 battery-evaluation: setup ## evaluate real models beside their parents, twice, and again from stored outputs
 	$(BIN)/python -m tests.battery evaluation

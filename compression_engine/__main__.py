@@ -5,7 +5,9 @@ The network is closed and threads are pinned before anything else is imported (s
 
 from __future__ import annotations
 
-from compression_engine import guard
+import sys
+
+from compression_engine import guard, supervisor
 
 guard.pin_threads()
 guard.close_network()
@@ -13,4 +15,4 @@ guard.close_network()
 from compression_engine.command_line import main  # noqa: E402  threads must be pinned before numpy is imported
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(supervisor.supervised(main, sys.argv[1:]))

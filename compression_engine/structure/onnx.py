@@ -33,6 +33,8 @@ _DTYPES = {
     23: ("float4e2m1", 4), 24: ("float8e8m0", 8), 25: ("uint2", 2), 26: ("int2", 2),
 }  # fmt: skip
 _STRING = 8
+_TYPED_FIELDS = (4, 5, 6, 7, 10, 11)
+"""float, int32, string, int64, double and uint64 data."""
 _EXTERNAL = 1
 
 
@@ -194,6 +196,7 @@ class _Tensor:
     shape: list[int] = field(default_factory=list)
     raw_bytes: int | None = None
     typed_values: int | None = None
+    typed_fields: set[int] = field(default_factory=set)
     external: dict[str, str] = field(default_factory=dict)
     location: int = 0
 
@@ -220,6 +223,8 @@ def _tensor(walk: _Walk, message: Field, depth: int) -> str:
     elif tensor.raw_bytes is not None:
         if tensor.dtype == _STRING or tensor.raw_bytes != size_bytes:
             raise invalid(f"The tensor {tensor.name!r} has {tensor.raw_bytes} bytes, its shape needs {size_bytes}.")
+    elif tensor.typed_fields - {_field_of(tensor.dtype)}:
+        raise invalid(f"The tensor {tensor.name!r} holds values of another type than it says.")
     elif not _fits(tensor, elements, bits):
         raise invalid(f"The tensor {tensor.name!r} has {tensor.typed_values or 0} values, its shape needs {elements}.")
     walk.tally.add(name, elements, size_bytes)
@@ -242,13 +247,9 @@ def _tensor_field(reader: Reader, tensor: _Tensor, item: Field, depth: int) -> N
         if tensor.raw_bytes is not None:
             raise invalid(f"The tensor {tensor.name!r} holds its bytes twice.")
         tensor.raw_bytes = reader.message(item).end - item.start
-    elif item.number in (4, 10):  # float_data, double_data
-        width = 4 if item.number == 4 else 8
-        tensor.typed_values = (tensor.typed_values or 0) + (item.end - item.start) // width
-    elif item.number in (5, 7, 11):  # int32_data, int64_data, uint64_data
-        tensor.typed_values = (tensor.typed_values or 0) + reader.count_varints(item)
-    elif item.number == 6:
-        tensor.typed_values = (tensor.typed_values or 0) + 1
+    elif item.number in _TYPED_FIELDS:
+        tensor.typed_fields.add(item.number)
+        _count_values(reader, tensor, item)
     elif item.number == 13:
         key, text = _text_pair(reader, item, depth + 1)
         if key in tensor.external:
@@ -258,6 +259,16 @@ def _tensor_field(reader: Reader, tensor: _Tensor, item: Field, depth: int) -> N
         tensor.location = item.value
 
 
+def _count_values(reader: Reader, tensor: _Tensor, item: Field) -> None:
+    if item.number in (4, 10):  # float_data, double_data
+        width = 4 if item.number == 4 else 8
+        tensor.typed_values = (tensor.typed_values or 0) + (item.end - item.start) // width
+    elif item.number in (5, 7, 11):  # int32_data, int64_data, uint64_data
+        tensor.typed_values = (tensor.typed_values or 0) + reader.count_varints(item)
+    else:  # string_data
+        tensor.typed_values = (tensor.typed_values or 0) + 1
+
+
 def _fits(tensor: _Tensor, elements: int, bits: int) -> bool:
     held = tensor.typed_values or 0
     if bits in (2, 4):  # packed: several values in one int32 entry
@@ -265,6 +276,12 @@ def _fits(tensor: _Tensor, elements: int, bits: int) -> bool:
     if tensor.dtype in (14, 15):  # complex numbers take two entries
         return held == 2 * elements
     return held == elements
+
+
+def _field_of(dtype: int) -> int:
+    """The field of a TensorProto in which numbers of this type are listed."""
+    own = {1: 4, 14: 4, 7: 7, 8: 6, 11: 10, 15: 10, 12: 11, 13: 11}
+    return own.get(dtype, 5)
 
 
 def _port(reader: Reader, message: Field, depth: int) -> Port:

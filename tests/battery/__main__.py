@@ -13,6 +13,7 @@ import json
 from tests.bench.harness import Row, table
 
 BATTERIES: dict[str, list[str]] = {
+    "engine": ["fuzzing"],
     "evaluation": ["evaluations"],
     "governance": ["governance"],
     "ledger": ["as_of", "mutants", "witnesses", "tampering", "writers", "kills"],

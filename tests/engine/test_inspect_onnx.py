@@ -311,3 +311,15 @@ def _length(data: bytes) -> bytes:
 
 def _field(number: int, length: int) -> bytes:
     return _varint(number << 3 | 2) + _varint(length)
+
+
+def test_values_of_another_type_than_the_tensor_says_are_refused(tmp_path: Path) -> None:
+    """Readers look for a type's own field only: what lies in another is not there for them."""
+    net = nets.mlp()
+    tensor = net.graph.initializer.add()
+    tensor.name, tensor.data_type = "labels", TensorProto.INT64
+    tensor.dims.append(2)
+    tensor.string_data.extend([b"yes", b"no"])
+    path = nets.save(net, tmp_path / "odd")
+    with pytest.raises(FileRefused, match="'labels' holds values of another type"):
+        inspect_file(path, name=path.name)
