@@ -6,7 +6,7 @@ Rules:
   keep it in the mean, and is named with the loss that could hide in it; of fewer than 30 rows nothing is said but their number;
 - every figure must hold at once, so that asking for many makes no false promise likelier; of several recipes see `verifying`;
 - the bounds of shares are Wilson's; of whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy
-  tails.
+  tails. Where too few sequences or texts differ to resample them, each counts as one answer (Wilson), which is the widest.
 """
 
 from __future__ import annotations
@@ -150,6 +150,8 @@ def _low(entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int
     if entry.measure == QUALITY:
         return bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))[0]
     if entry.counted:
-        return bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
+        low = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
+        units = len(values) if sequences is None else len(np.unique(sequences))
+        return share_interval(units * float(values.sum() / weights.sum()), units)[0] if low is None else low
     high = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0][1]
     return None if high is None else 1 - high

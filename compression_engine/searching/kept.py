@@ -77,6 +77,8 @@ def kept(measure: str, both: Outputs, plan: Plan) -> Kept:
     """What is kept of each row. Raises OutputRefused (output_not_finite), EngineError (budget_invalid), DataError."""
     if plan.task == "language-model" and measure != QUALITY:
         return _tokens(measure, both)
+    if not agreement.same_form(both, PARENT):
+        raise OutputRefused("output_does_not_run", "Its answers have another form than the original's.", "Use another.")
     usable = _finite(both)
     values, counted = _values(measure, both, plan)
     return Kept(measure, np.where(usable, values, 0.0), usable.astype(np.float64), counted, both.sequences)
@@ -109,9 +111,16 @@ def _values(measure: str, both: Outputs, plan: Plan) -> tuple[Floats, bool]:
     if measure == "decoded_agreement":
         read = [[decoding.collapsed(row, plan.blank) for row in decoding.best_symbols(f, plan)] for f in (ours, theirs)]
         return np.array([float(a == b) for a, b in zip(*read, strict=True)]), True
-    a, b = (scores.matrix(field, "numbers").astype(np.float64) for field in (ours, theirs))
-    spread = np.maximum(np.nan_to_num(b).var(axis=0), np.finfo(np.float64).tiny)
-    return np.asarray(1 - (np.square(a - b) / spread).mean(axis=1)), False
+    return _of_numbers(*(scores.matrix(field, "numbers").astype(np.float64) for field in (ours, theirs))), False
+
+
+def _of_numbers(ours: Floats, theirs: Floats) -> Floats:
+    """1 less the squared difference in variances; of what is always the same number, in squares of that number."""
+    known = theirs[np.isfinite(theirs).all(axis=1)]
+    spread, size = known.var(axis=0), np.square(known).mean(axis=0)
+    unit = np.where(spread > 0, spread, np.where(size > 0, size, 1.0))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(1 - (np.square(ours - theirs) / unit).mean(axis=1))
 
 
 def _neighbours(ours: Field, theirs: Field) -> Floats:

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 from compression_engine import Plan, command_line
 from compression_engine.data import Encoder, read_rows
-from compression_engine.errors import DataError, EngineError
-from compression_engine.outputs import Column
+from compression_engine.errors import DataError, EngineError, OutputRefused
+from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.pipeline import compress
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe
@@ -25,7 +25,7 @@ from compression_engine.runtime import Model
 from compression_engine.search import Extent, PromiseNotKept, Searched, search_recipe
 from compression_engine.searching.bounds import figures, rows_needed, too_small
 from compression_engine.searching.budget import Budget, share_of
-from compression_engine.searching.kept import Kept
+from compression_engine.searching.kept import Kept, kept, measures_for
 from compression_engine.searching.record import schema_of_search
 from compression_engine.searching.rows import Files, split
 from tests.engine import nets
@@ -245,10 +245,10 @@ def test_rows_that_could_not_show_the_promise_are_refused_before_anything_is_tri
 
 
 def test_so_many_rows_are_needed_and_no_fewer() -> None:
-    kept = [Kept("top1_agreement", np.ones(n), np.ones(n), True, None) for n in (380, 381)]
+    pair = [Kept("top1_agreement", np.ones(n), np.ones(n), True, None) for n in (380, 381)]
     budget = Budget(Decimal("0.99"))
     assert rows_needed(0.99) == 381
-    assert [figures([entry], {}, budget, 0)[0].holds for entry in kept] == [False, True]
+    assert [figures([entry], {}, budget, 0)[0].holds for entry in pair] == [False, True]
 
 
 def test_small_slices_are_named_and_judged_by_the_mean_or_not_at_all() -> None:
@@ -277,6 +277,80 @@ def test_what_labels_say_may_be_promised_too(tmp_path: Path) -> None:
     )
     figure = next(entry for entry in searched.record["looks"][-1]["figures"] if entry["measure"] == "quality_kept")
     assert -0.1 <= float(figure["low"]) <= float(figure["value"]) <= 0
+
+
+def test_a_language_model_is_promised_by_its_next_tokens(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    tensors = {"words": nets.weights(96, 64, seed=1), "head": nets.weights(64, 96, seed=2)}
+    nodes = [
+        helper.make_node("Gather", ["words", "input_ids"], ["e"]),
+        helper.make_node("MatMul", ["e", "head"], ["logits"]),
+    ]
+    ports = (
+        {"input_ids": (TensorProto.INT64, ["n", "t"])}, {"logits": (TensorProto.FLOAT, ["n", "t", 96])},
+    )  # fmt: skip
+    path = saved(nets.model(nodes, tensors, *ports), at)
+    ids = np.random.default_rng(3).integers(0, 96, size=(120, 12))
+    np.savez(at / "texts.npz", allow_pickle=False, input_ids=ids)
+    plan = Plan(task="language-model", output="logits", measures=("size", "fidelity"))
+    searched = search_recipe(
+        path, Budget(Decimal("0.9")), Files(at / "texts.npz"), output_folder=at / "out", plan=plan, extent=QUICK
+    )
+    figure = searched.record["looks"][0]["figures"][0]
+    assert (figure["measure"], figure["units"]) == ("top1_agreement", 60)
+    assert float(figure["value"]) > 0.9
+    assert {trial["passes"] for trial in searched.record["trials"]} == {True, False}, "rough recipes change next tokens"
+
+
+def test_rows_of_one_sequence_are_not_independent(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    values = np.random.default_rng(5).normal(size=(2000, WIDTH)).astype(np.float32)
+    np.savez(at / "evaluation.npz", allow_pickle=False, x=values, run=np.arange(2000) // 100)
+    plan = Plan(task="classification", sequence="run", measures=("size",))
+    with pytest.raises(DataError, match=r"10 sequences .* cannot show") as refused:
+        found(at, chain(poisoned=False), "0.9", "top1_agreement", files=Files(at / "evaluation.npz"), plan=plan)
+    assert refused.value.code == "rows_too_few"
+    searched = found(at, chain(poisoned=False), "0.7", "top1_agreement", files=Files(at / "evaluation.npz"), plan=plan)
+    assert {(row["rows"], row["sequences"]) for row in searched.record["rows"]} == {(1000, 10)}
+
+
+def test_numbers_are_kept_in_their_own_spread_and_the_same_number_in_its_own_size() -> None:
+    theirs = np.stack([np.linspace(-3, 3, 50), np.full(50, 7.0)], axis=1)
+    ours = theirs + np.array([0.3, 0.07])
+    outputs = Outputs({"version": {"answer": Field(ours)}, "parent": {"answer": Field(theirs)}})
+    entry = kept("variance_kept", outputs, Plan(task="regression"))
+    expected = 1 - (0.09 / theirs[:, 0].var() + 0.0001) / 2
+    assert entry.values == pytest.approx(np.full(50, expected))
+    broken = Outputs({"version": {"answer": Field(ours * np.nan)}, "parent": {"answer": Field(theirs)}})
+    with pytest.raises(OutputRefused, match="50 rows with NaN"):
+        kept("variance_kept", broken, Plan(task="regression"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "plan", "expected"),
+    [
+        (np.eye(40)[:30], Plan(), ("cosine_mean",)),
+        (np.full((30, 4), 0.25), Plan(), ("top1_agreement",)),
+        (np.linspace(-2, 9, 30).reshape(30, 1), Plan(), ("variance_kept",)),
+        (np.linspace(-2, 9, 120).reshape(30, 4), Plan(), ("cosine_mean", "top1_agreement")),
+        (np.linspace(-2, 9, 120).reshape(30, 4), Plan(task="embedding"), ("cosine_mean",)),
+        (np.linspace(-2, 9, 120).reshape(30, 4), Plan(task="classification"), ("top1_agreement",)),
+        (np.linspace(-2, 9, 240).reshape(30, 4, 2), Plan(task="sequence"), ("decoded_agreement",)),
+        (np.linspace(-2, 9, 240).reshape(30, 4, 2), Plan(), ("cosine_mean",)),
+    ],
+)
+def test_what_is_to_be_kept_follows_from_what_the_model_does(
+    answers: Any, plan: Plan, expected: tuple[str, ...]
+) -> None:
+    assert measures_for(Outputs({"version": {"answer": Field(answers)}}), plan) == expected
+
+
+def test_a_model_without_weights_to_store_is_refused_with_the_reason(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    ports = ({"x": (TensorProto.FLOAT, ["n", WIDTH])}, {"y": (TensorProto.FLOAT, ["n", WIDTH])})
+    with pytest.raises(PromiseNotKept, match="None could be made: nothing_to_compress"):
+        found(at, nets.model(nodes, {}, *ports), "0.9")
 
 
 def test_a_limit_of_trials_ends_the_search_and_is_told(tmp_path: Path) -> None:
