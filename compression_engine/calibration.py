@@ -15,6 +15,8 @@ import onnx
 
 from compression_engine.answering import usable
 from compression_engine.data import Encoder, Rows, read_rows
+from compression_engine.data.labels import sequence_numbers
+from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
@@ -43,12 +45,16 @@ class Calibration:
     rows: Rows
     plan: Plan
     tokenizer: Path | None = None
+    sequences: Indices | None = None
+    """For recurrent models: the number of the sequence that each row belongs to; None where the rows do not say."""
 
     @classmethod
     def of_inputs(cls, path: Path, plan: Plan | None, tokenizer: Path | None) -> Calibration:
         """Reads a file of rows whose labels do not matter. Raises DataError (data_missing, no_usable_row, data_does_not_fit)."""
-        plan = replace(plan or Plan(), label=None, slices=(), protected=(), sequence=None)
-        return cls(read_rows(path, plan), plan, tokenizer)
+        named = replace(plan or Plan(), label=None, slices=(), protected=())
+        bare = replace(named, sequence=None)
+        rows = read_rows(path, bare)
+        return cls(rows, bare, tokenizer, _sequences(path, named, rows))
 
     @classmethod
     def of(cls, path: Path, plan: Plan | None, tokenizer: Path | None) -> Calibration:
@@ -72,3 +78,14 @@ class Calibration:
             outputs = answered(models, encoder, self.plan)
             output = judged_output(opened, next(batches(encoder, 1)), self.plan.output)
         return Answered(outputs, opened.output_names[output], self.plan)
+
+
+def _sequences(path: Path, plan: Plan, rows: Rows) -> Indices | None:
+    """Which rows follow each other, where the plan has states and the rows say so; calibration rows need not."""
+    if plan.sequence is None or not plan.states:
+        return None
+    try:
+        numbers = sequence_numbers(read_rows(path, plan), plan)
+    except DataError:
+        return None
+    return numbers if numbers is not None and len(numbers) == len(rows) else None

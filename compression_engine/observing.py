@@ -4,7 +4,9 @@ Rules:
 - nothing is kept here: whoever looks keeps sums or counts that do not grow with the rows;
 - the answers of a batch are held for as many tensors at a time as fit into a bounded memory, else the model is run again for the
   next; a batch has fewer rows where the tensors of a single one are large, however long the rows of other batches are;
-- one thread; positions that are padding do not count; a recurrent model's rows each begin with an empty state.
+- one thread; positions that are padding do not count;
+- a recurrent model's state goes from row to row within a sequence, where the rows say which that is; else each begins with an
+  empty one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from onnx import helper
 
 from compression_engine.activations import real, watched
 from compression_engine.calibration import Calibration
-from compression_engine.data import Array, Encoder
+from compression_engine.data import Array, Encoder, Feed
+from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
 from compression_engine.formats.onnx_graph import Names
 from compression_engine.limits import scratch
@@ -56,9 +59,37 @@ class Watching:
 
     def batches(self, encoder: Encoder, at_once: int = BATCH_ROWS) -> Iterator[Batch]:
         """The rows in their order, so many at a time, or as many as the model's fixed first dimension wants."""
-        size = encoder.fixed_rows or at_once
-        for start in range(0, len(self.rows), size):
-            yield batch_at(encoder, self.rows[start : start + size])
+        size, rows = encoder.fixed_rows or at_once, self._usable(encoder)
+        for start in range(0, len(rows), size):
+            yield batch_at(encoder, rows[start : start + size])
+
+    def answers(self, opened: Model, at_once: int = BATCH_ROWS) -> Iterator[tuple[Batch, Feed]]:
+        """The batches, each with what the model gives, by name."""
+        encoder = self.encoder(opened)
+        numbers = self.sequences(encoder)
+        if numbers is None:
+            for batch in self.batches(encoder, at_once):
+                yield batch, dict(zip(opened.output_names, opened.run(batch.feed), strict=True))
+            return
+        carried, before = {state.input: state.output for state in self.calibration.plan.states}, -1
+        given: Feed = {}
+        for row in self._usable(encoder):
+            goes_on = row > 0 and before == row - 1 and numbers[row] == numbers[before]
+            feed = encoder.batch([row], begins=not goes_on)
+            if goes_on:
+                feed |= {name: given[output] for name, output in carried.items()}
+            given, before = dict(zip(opened.output_names, opened.run(feed), strict=True)), row
+            yield Batch(feed, 1), given
+
+    def sequences(self, encoder: Encoder) -> Indices | None:
+        """The numbers of the rows' sequences, where states go from row to row, one row at a time."""
+        numbers = self.calibration.sequences
+        fits = numbers is not None and len(numbers) == len(encoder.rows) and encoder.fixed_rows in (None, 1)
+        return numbers if fits else None
+
+    def _usable(self, encoder: Encoder) -> list[int]:
+        """Rows that do not fit the model's inputs are not among those of its encoder."""
+        return [row for row in self.rows if row < len(encoder.rows)]
 
     def rows_in_first_batch(self) -> int:
         """How many rows `shapes` speaks of."""
@@ -85,14 +116,20 @@ class Watching:
         for some in _together(bytes_by_name):
             at_once = _rows_at_once(sum(bytes_by_name[name] for name in some), min(BATCH_ROWS, len(self.rows)))
             with scratch("pressmark-model-") as folder:
-                opened = watched(self.model, some, folder / "model.onnx")
+                opened = watched(self.model, sorted({*some, *self._states()}), folder / "model.onnx")
                 done = 0
-                for batch in self.batches(self.encoder(opened), at_once):
+                for batch, answers in self.answers(opened, at_once):
                     self.progress("calibrate", done, len(self.rows), f"calibration rows looked at: {what}")
                     done += batch.count
-                    given = batch.feed | dict(zip(opened.output_names, opened.run(batch.feed), strict=True))
+                    given = batch.feed | answers
                     for name in some:
-                        see(name, _finite(name, real(given.pop(name), batch)))
+                        see(name, _finite(name, real(given[name], batch)))
+
+    def _states(self) -> list[str]:
+        """The outputs that are inputs of the next row."""
+        return (
+            [state.output for state in self.calibration.plan.states] if self.calibration.sequences is not None else []
+        )
 
 
 def _together(bytes_by_name: dict[str, int]) -> Iterator[list[str]]:

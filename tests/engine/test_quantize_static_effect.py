@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from compression_engine.methods.quantize_static_equalize import Ranging, equaliz
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import Steps
 from compression_engine.observing import Watching
+from compression_engine.plan import Plan, State
 from compression_engine.progress import silent
 from tests.engine import nets
 from tests.engine.static_nets import conv, fused, images, residual, static, wide
@@ -223,6 +225,53 @@ def test_padding_decides_no_range(rows: Any) -> None:
     changed, _ = static(net, rows(attention_mask=mask), ranges="minmax", equalization=False)
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in changed.graph.initializer}
     assert held["h_scale"] == np.float32(1 / 255)
+
+
+def counting() -> onnx.ModelProto:
+    """A recurrent net: the state is doubled and grows by the row's numbers; y are products of what it has become."""
+    nodes = [
+        helper.make_node("Add", ["state", "state"], ["twice"]),
+        helper.make_node("Add", ["twice", "x"], ["next"]),
+        helper.make_node("Gemm", ["next", "w"], ["y"]),
+    ]
+    ports: Any = (
+        {"x": (F, [1, 256]), "state": (F, [1, 256])},
+        {"y": (F, [1, 256]), "next": (F, [1, 256])},
+    )
+    return nets.model(nodes, {"w": nets.weights(256, 256)}, *ports)
+
+
+def test_a_state_goes_from_row_to_row_within_a_sequence_and_not_beyond(tmp_path: Path) -> None:
+    x = np.ones((7, 256), dtype=np.float32)
+    path = nets.save_rows({"x": x, "who": np.array([0, 0, 0, 1, 1, 2, 2])}, tmp_path / "rows.npz")
+    plan = Plan(sequence="who", states=(State("state", "next"),), output="y")
+    seen = {}
+    for name, column in (("carried", "who"), ("alone", "nobody")):
+        looked_at = Calibration.of_inputs(path, replace(plan, sequence=column), None)
+        largest: list[float] = []
+
+        def see(_: str, array: Any, to: list[float] = largest) -> None:
+            to.append(float(array.max()))
+
+        watching(counting(), looked_at).look(["next"], see, "")
+        seen[name] = largest
+    assert seen == {"carried": [1, 3, 7, 1, 3, 1, 3], "alone": [1] * 7}
+
+
+def test_errors_that_add_up_in_a_state_are_measured_as_they_add_up(tmp_path: Path) -> None:
+    """Each model goes on from its own state: an error of one part in a hundred a row is seen as what it has become."""
+    x = images(12, 0, 256)
+    path = nets.save_rows({"x": x, "who": np.zeros(12)}, tmp_path / "rows.npz")
+    plan = Plan(sequence="who", states=(State("state", "next"),), output="y")
+    other = counting()
+    other.graph.node.insert(2, helper.make_node("Mul", ["exact", "more"], ["next"]))
+    other.graph.node[1].output[0] = "exact"
+    other.graph.initializer.append(numpy_helper.from_array(np.array(1.01, dtype=np.float32), "more"))
+    changes = {}
+    for name in ("who", "nobody"):
+        looked_at = Calibration.of_inputs(path, replace(plan, sequence=name), None)
+        changes[name] = Effects(watching(counting(), looked_at)).of(other)
+    assert changes["who"] > 20 * changes["nobody"]
 
 
 def test_the_bytes_are_the_same_whatever_fits_into_memory_together(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
