@@ -87,7 +87,7 @@ def methods(record: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def test_one_poisonous_layer_is_spared_and_the_others_are_stored_small(tmp_path: Path) -> None:
-    searched = found(folder(tmp_path), chain(poisoned=True), "0.99", plan=None)
+    searched = found(folder(tmp_path), chain(poisoned=True), "0.99")
     steps = methods(searched.record)
     assert steps[0][0] == "quantize_weights"
     assert "third" in steps[0][1], "the poisoned weight is left out of the aggressive step"
@@ -219,9 +219,7 @@ def test_the_same_call_gives_the_same_bytes_and_the_recipe_makes_the_same_child(
     recipe = Recipe.parse((at / "one" / "RECIPE.json").read_bytes())
     assert recipe.digest() == one.record["chosen"]["recipe_digest"]
     calibration = files.calibration if any(step.needs_calibration for step in recipe.steps) else None
-    compress(
-        at / "model.onnx", recipe, evaluation=files.evaluation, calibration=calibration, output_folder=at / "again"
-    )
+    compress(at / "model.onnx", recipe, calibration=calibration, output_folder=at / "again")
     assert (at / "again" / "model.onnx").read_bytes() == (at / "one" / "model.onnx").read_bytes()
     replay(at / "one" / "RESULT.json", parent=at / "model.onnx", output_folder=at / "re", calibration=calibration)
     assert (at / "re" / "model.onnx").read_bytes() == (at / "one" / "model.onnx").read_bytes()
@@ -358,6 +356,7 @@ def test_a_limit_of_trials_ends_the_search_and_is_told(tmp_path: Path) -> None:
     searched = search_recipe(
         saved(chain(poisoned=True), at), Budget(Decimal("0.99"), measures=("cosine_mean",)),
         Files(rows(at, "evaluation.npz", 5)), output_folder=at / "out", extent=Extent(trials=3, quick=True),
+        plan=Plan(measures=("size",)),
     )  # fmt: skip
     assert searched.record["stopped_by"] == "trials"
     assert len(searched.record["trials"]) == 3
