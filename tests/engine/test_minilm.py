@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from compression_engine.pipeline import Settings, compress
 from compression_engine.recipe import shipped_recipes
 from compression_engine.replay import replay
 from compression_engine.result import Result
+from tests.engine.test_replay_elsewhere import elsewhere
 
 SETTINGS = Settings(rounds=24, memory_repeats=1)  # so few are never extended
 
@@ -54,6 +56,23 @@ def test_faster_int8_keeps_its_promise_and_replays(samples: Path, tmp_path: Path
     assert digest == result.outputs[0]["digest"]
     preprocessing = result.evidence[1].document()["environment"]
     assert any(entry["name"] == "preprocessing" and "sha256:" in entry["value"] for entry in preprocessing)
+
+
+@pytest.mark.long
+def test_every_recipe_that_ships_makes_the_same_bytes_with_one_thread_and_with_two(
+    samples: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(samples / "minilm", tmp_path / "nets" / "minilm")
+    lines = (samples / "data" / "calibration.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "nets" / "minilm" / "rows.jsonl").write_text("".join(lines[:48]), encoding="utf-8")
+    one, two = (
+        elsewhere(
+            tmp_path / "nets", tmp_path, 0o022, OMP_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count, PYTHONHASHSEED=count
+        )
+        for count in ("1", "2")
+    )
+    assert one == two
+    assert all(digest.startswith("sha256:") for digest in one.values())
 
 
 def test_the_sentences_are_disjoint_english_and_many(samples: Path) -> None:

@@ -26,7 +26,7 @@ from compression_engine.pipeline import Settings, compress
 from compression_engine.quantization_map import entry, from_entries, from_file, in_file
 from compression_engine.recipe import Recipe, Step, shipped_recipes
 from tests.engine import made, nets
-from tests.engine.test_quantize_static import images, residual
+from tests.engine.static_nets import images, residual
 
 
 @pytest.fixture

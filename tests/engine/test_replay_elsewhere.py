@@ -20,7 +20,7 @@ from compression_engine.recipe import Recipe, Step, shipped_recipes
 from compression_engine.rederiving import rederive
 from compression_engine.replay import replay
 from tests.engine import made, nets, replayed
-from tests.engine.test_quantize_static import images, residual
+from tests.engine.static_nets import images, residual
 
 ROOT = Path(__file__).parents[2]
 PARENT_OF_0_3_0 = "sha256:e4fcad234f819c1a1fb775b6d5f7b1941296b21b879706401478009b6911957b"
