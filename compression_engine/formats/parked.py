@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compression_engine.errors import FileRefused
 from compression_engine.formats.numbers import InFile, Numbers
 
-_PIECE_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _HALF_BYTES = frozenset({TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1})
 _QUARTER_BYTES = frozenset(
     found for found in (getattr(TensorProto, name, None) for name in ("INT2", "UINT2")) if found is not None
@@ -85,7 +85,7 @@ def tensor_of(numbers: Numbers, name: str, data_type: int | None = None) -> onnx
 
 
 def pieces(tensor: onnx.TensorProto) -> Iterator[bytes]:
-    """The bytes of a tensor as ONNX stores them raw, at most 1 MiB at a time where they lie in a file."""
+    """The bytes of a tensor as ONNX stores them raw, at most 64 KiB at a time where they lie in a file."""
     if not is_parked(tensor):
         array = None if tensor.HasField("raw_data") else numpy_helper.to_array(tensor)
         yield tensor.raw_data if array is None else array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

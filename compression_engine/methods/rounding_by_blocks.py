@@ -125,10 +125,13 @@ def _ranges_first(blocks: _Blocks) -> Rounded:
             found = largest[blocks.scale_box(box)]
             np.maximum(found, _largest(blocks, given.part(box)), out=found)
         scale = plain_scale(largest)
-        room = np.empty(most, dtype=kind)
+        floats, integers = np.empty(most, dtype=kind), np.empty(most, dtype=np.int8)
         for box in boxes(view.shape, most):
             numbers = given.part(box)
-            values.put(box, _plain_integers(numbers, scale[blocks.scale_box(box)], room))
+            found = _plain_integers(numbers, scale[blocks.scale_box(box)], floats)
+            short = integers[: numbers.size].reshape(numbers.shape)
+            np.copyto(short, found, casting="unsafe")
+            values.put(box, short)
             blocks.told(numbers.nbytes)
     scales.put(tuple(slice(0, size) for size in scale.shape), scale)
     return Rounded(values.numbers, scales.numbers, None, view)
