@@ -98,7 +98,7 @@ def _weight(
 def _activation(node: onnx.NodeProto, held: dict[str, TensorProto]) -> Stored | None:
     if node.op_type not in ("QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul"):
         return None
-    if node.input[0] in held:
+    if not node.input or node.input[0] in held:
         return None
     scale, zero = (_input(node, held, place) if node.op_type == "QuantizeLinear" else None for place in (1, 2))
     dtype = "uint8" if zero is None else _BITS.get(zero.data_type)

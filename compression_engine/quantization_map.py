@@ -64,7 +64,7 @@ def from_entries(entries: JSON) -> list[Stored]:
     try:
         return [_from_entry(one) for one in entries]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _invalid(str(error)) from error
+        raise _invalid(error) from error
 
 
 def in_file(marks: Sequence[Stored]) -> bytes:
@@ -96,7 +96,7 @@ def from_file(text: str) -> list[Stored]:
         ways = [[_text(word) for word in way] for way in document["ways"]]
         return [_from_row(row, ways) for row in document["tensors"]]
     except (AttributeError, CanonicalError, IndexError, KeyError, TypeError, UnicodeEncodeError, ValueError) as error:
-        raise _invalid(str(error)) from error
+        raise _invalid(error) from error
 
 
 def differences(first: QuantizationMap, second: QuantizationMap) -> list[dict[str, JSON]]:
@@ -184,5 +184,6 @@ def _text(value: JSON) -> str:
     return value
 
 
-def _invalid(why: str) -> EngineError:
-    return EngineError("map_invalid", f"The quantisation map cannot be read: {why[:200]}.", _HINT)
+def _invalid(error: Exception) -> EngineError:
+    why = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
+    return EngineError("map_invalid", f"The quantisation map cannot be read: {why}.", _HINT)
