@@ -2,8 +2,9 @@
 
 Rules:
 - a weight that a layer reads through Identity or, if nobody else reads it, Transpose is read directly;
-- BatchNormalization behind a Conv becomes part of its weight and bias, since the runtime no longer does that once a weight is
-  integers;
+- BatchNormalization behind a Conv, and Mul or Add of one number for each channel, become part of its weight and bias, since the
+  runtime no longer does that once a weight is integers;
+- Sum of two tensors is Add;
 - MatMul of a matrix with an Add of a vector becomes Gemm: the runtime does the same when it loads the model, and would then compute
   it in floats because the vector is not integers (measured: five times slower than the original).
 Weights keep their names. One that something else reads too is not changed, nor is one that the recipe leaves out.
@@ -32,7 +33,11 @@ Shapes = Callable[[list[str]], dict[str, tuple[int, ...]]]
 def prepare(model: onnx.ModelProto, spared: frozenset[str]) -> None:
     """Changes a model whose constants are initializers in place, by its structure alone; not the weights in `spared`."""
     _read_directly(model, spared)
-    _fold_norms(model, spared)
+    for node in model.graph.node:
+        if node.op_type == "Sum" and len(node.input) == 2 and node.domain in _STANDARD:
+            node.op_type = "Add"
+    while _fold_behind(model, spared):
+        pass
     drop_unread(model)
 
 
@@ -113,18 +118,18 @@ def _turn(node: onnx.NodeProto, transpose: onnx.NodeProto, net: Net, spared: fro
         node.input[1] = weight.name
 
 
-def _fold_norms(model: onnx.ModelProto, spared: frozenset[str]) -> None:
-    net, names, edits = Net(model), Names(model), Edits()
+def _fold_behind(model: onnx.ModelProto, spared: frozenset[str]) -> bool:
+    """Takes one node behind each Conv into it where that can be done; says whether any was."""
+    net, names, edits, found = Net(model), Names(model), Edits(), False
     for node in model.graph.node:
-        norm = net.only_reader(node.output[0]) if node.op_type == "Conv" else None
-        if norm is None or norm.op_type != "BatchNormalization" or norm.input[0] != node.output[0]:
+        behind = net.only_reader(node.output[0]) if node.op_type == "Conv" and node.domain in _STANDARD else None
+        own = node.input[1] in net.constants and node.input[1] not in spared if behind is not None else False
+        if behind is None or not own or net.only_reader(node.input[1]) is None:
             continue
-        read = [name for name in (*node.input[1:], *norm.input[1:]) if name]
-        plain = len([name for name in norm.output if name]) == 1 and not integer(norm, "training_mode", 0)
-        own = node.input[1] not in spared and net.only_reader(node.input[1]) is not None
-        if not plain or not own or any(name not in net.constants for name in read):
+        line = _line(node, behind, net)
+        if line is None or (len(node.input) > 2 and node.input[2] and node.input[2] not in net.constants):
             continue
-        weight, bias = _folded(node, norm, net)
+        weight, bias = _folded(node, *line, net)
         kind, stored = net.array(node.input[1]).dtype, names.new(node.input[1], "bias")
         net.constants[node.input[1]].CopyFrom(numpy_helper.from_array(weight.astype(kind), node.input[1]))
         model.graph.initializer.append(numpy_helper.from_array(bias.astype(kind), stored))
@@ -132,17 +137,46 @@ def _fold_norms(model: onnx.ModelProto, spared: frozenset[str]) -> None:
         changed.CopyFrom(node)
         del changed.input[2:]
         changed.input.append(stored)
-        changed.output[0] = norm.output[0]
+        changed.output[0] = behind.output[0]
         edits.replace(node, [])
-        edits.replace(norm, [changed])
+        edits.replace(behind, [changed])
+        found = True
     edits.make(model)
+    return found
 
 
-def _folded(conv: onnx.NodeProto, norm: onnx.NodeProto, net: Net) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weight and bias of a Conv that does what Conv and BatchNormalization did, in float64."""
-    factor, shift, mean, variance = (net.array(name).astype(np.float64) for name in norm.input[1:5])
-    found = attribute(norm, "epsilon")
-    factor = factor / np.sqrt(variance + (found.f if found is not None else _EPSILON))
+def _line(conv: onnx.NodeProto, behind: onnx.NodeProto, net: Net) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Factor and shift of each channel, [channels], that a node behind a Conv is; None where it is none."""
+    channels, rank = net.constants[conv.input[1]].dims[0], len(net.constants[conv.input[1]].dims)
+    if behind.domain not in _STANDARD:
+        return None
+    if behind.op_type == "BatchNormalization":
+        plain = len([name for name in behind.output if name]) == 1 and not integer(behind, "training_mode", 0)
+        if (
+            not plain
+            or behind.input[0] != conv.output[0]
+            or any(name not in net.constants for name in behind.input[1:])
+        ):
+            return None
+        factor, shift, mean, variance = (net.array(name).astype(np.float64) for name in behind.input[1:5])
+        found = attribute(behind, "epsilon")
+        factor = factor / np.sqrt(variance + (found.f if found is not None else _EPSILON))
+        return factor, shift - mean * factor
+    other = next((name for name in behind.input if name != conv.output[0]), "")
+    if behind.op_type not in ("Mul", "Add") or other not in net.constants:
+        return None
+    array = net.array(other).astype(np.float64)
+    shape = (1,) * (rank - array.ndim) + array.shape
+    if array.ndim > rank or shape not in ((1, channels, *(1,) * (rank - 2)), (1,) * rank):
+        return None
+    each = np.broadcast_to(array.reshape(-1), (channels,))
+    return (each, np.zeros(channels)) if behind.op_type == "Mul" else (np.ones(channels), each)
+
+
+def _folded(
+    conv: onnx.NodeProto, factor: NDArray[Any], shift: NDArray[Any], net: Net
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weight and bias of a Conv whose answer is multiplied and shifted, in float64."""
     weight = net.array(conv.input[1]).astype(np.float64)
     bias = net.array(conv.input[2]).astype(np.float64) if len(conv.input) > 2 and conv.input[2] else 0.0
-    return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), (bias - mean) * factor + shift
+    return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), bias * factor + shift

@@ -46,6 +46,7 @@ IN_INTEGERS: dict[str, tuple[onnx.ModelProto, str]] = {
     "AveragePool": (between(node("AveragePool", "h", kernel_shape=[2, 2], strides=[2, 2])), "QLinearAveragePool"),
     "Add": (between(node("Add", "h", "h")), "QLinearAdd"),
     "Add and Relu": (between(node("Add", "h", "h", output="a"), node("Relu", "a")), "QLinearAdd"),
+    "Sum": (between(node("Sum", "h", "h")), "QLinearAdd"),
     "Concat": (between(node("Concat", "h", "h", axis=1), channels=64), "QLinearConcat"),
     "Transpose": (between(node("Transpose", "h", perm=[0, 1, 3, 2])), ""),
     "Reshape": (between(node("Reshape", "h", "shape"), shape=np.array([0, 32, 7, 28])), "Reshape"),
@@ -74,7 +75,7 @@ def test_what_stands_between_layers_is_computed_in_integers(name: str, rows: Any
     ],
 )
 def test_what_has_no_integer_form_between_layers_stays_in_floats(nodes: Any, rows: Any, tmp_path: Path) -> None:
-    net = between(*nodes, low=np.float32(-0.5), six=np.float32(6), one=np.ones((1, 32, 1, 1), dtype=np.float32))
+    net = between(*nodes, low=np.float32(-0.5), six=np.float32(6), one=np.ones((1, 32, 14, 14), dtype=np.float32))
     changed, _ = static(net, rows(x=images(24, 0, 16, 14, 14)))
     feed = {"x": images(24, 1, 16, 14, 14)}
     assert fused(changed, tmp_path)["QLinearConv"] == 2
@@ -139,6 +140,22 @@ def test_a_normalisation_behind_a_convolution_becomes_part_of_it(rows: Any, tmp_
     assert not set(fused(changed, tmp_path)) & {"BatchNormalization", "Conv"}
     assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.995
     assert {entry["name"] for entry in report.changed} == {"first", "last"}
+
+
+def test_numbers_for_each_channel_behind_a_convolution_become_part_of_it(rows: Any, tmp_path: Path) -> None:
+    """As exporters of older frameworks write scaling layers; behind a normalisation too."""
+    nodes = [
+        node("BatchNormalization", "h", "scale", "shift", "mean", "variance", output="n"),
+        node("Mul", "times", "n", output="t"),
+        node("Add", "t", "plus"),
+    ]
+    parts: dict[str, Any] = {name: nets.weights(32, seed=at) for at, name in enumerate(("scale", "shift", "mean"))}
+    parts |= {"times": nets.weights(32, 1, 1, seed=5), "plus": nets.weights(1, 32, 1, 1, seed=6)}
+    net = between(*nodes, **parts, variance=np.abs(nets.weights(32, seed=9)) + np.float32(0.1))
+    changed, _ = static(net, rows(x=images(24, 0, 16, 14, 14)))
+    feed = {"x": images(24, 1, 16, 14, 14)}
+    assert not set(fused(changed, tmp_path)) & {"BatchNormalization", "Mul", "Add", "Conv"}
+    assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.995
 
 
 @pytest.mark.parametrize("opset", [11, 13, 15, 18, 20, 21])
