@@ -11,7 +11,8 @@ Rules:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -166,21 +167,24 @@ class Workshop:
     def distortion(self, recipe: Recipe, indices: NDArray[np.intp], original: Outputs) -> float:
         """How far a recipe moves the answers to some rows of the choice; infinite where it cannot be made."""
         encoder = self.rows[CHOICE].only(indices.astype(np.int64))
+        path: Path | None = None
         try:
             path, _ = self._make(recipe)
-            found = distortion(self._answers(path, encoder), original, self.plan)
+            with self._answers(path, encoder) as child:
+                return distortion(child, original, self.plan)
         except EngineError as error:
             if error.code in _NOT_A_REASON:
                 raise
             return float("inf")
-        self._forget(path)
-        return found
+        finally:
+            self._forget(path)
 
     def original(self, indices: NDArray[np.intp]) -> Outputs:
         """The original's answers to some rows of the choice."""
         return subset(self.answers[CHOICE], indices)
 
     def _attempt(self, recipe: Recipe) -> Trial:
+        path: Path | None = None
         size_bytes: int | None = None
         changed: list[list[str]] = []
         try:
@@ -193,6 +197,7 @@ class Workshop:
         except EngineError as error:
             if error.code in _NOT_A_REASON:
                 raise
+            self._forget(path)
             return Trial(recipe, size_bytes, (), changed, f"{error.code}: {error.message}")
         trial = Trial(recipe, size_bytes, found, changed, distortion=moved)
         if trial.passes:
@@ -219,22 +224,20 @@ class Workshop:
         return path, [[str(entry["name"]) for entry in step["changed"]] for step in made.steps]
 
     def _judged(self, path: Path, use: str) -> tuple[list[Figure], float]:
-        child = self._answers(path, self.rows[use])
-        both = beside(child, self.answers[use])
-        found = [kept(measure, both, self.plan) for measure in self.measures]
-        moved = distortion(child, self.answers[use], self.plan)
+        with self._answers(path, self.rows[use]) as child:
+            both = beside(child, self.answers[use])
+            found = [kept(measure, both, self.plan) for measure in self.measures]
+            moved = distortion(child, self.answers[use], self.plan)
         return figures(found, both.slices, self.budget, self.seed), moved
 
-    def _answers(self, path: Path, encoder: Encoder) -> Outputs:
+    @contextmanager
+    def _answers(self, path: Path, encoder: Encoder) -> Iterator[Outputs]:
+        """What a child answers, in files that go with the block."""
         child = Model(path, THREADS, what="The compressed model")
         if child.signature != self.signature:
             raise EngineError("output_does_not_run", "Inputs or outputs differ from the original's.", "Try another.")
         with scratch("pressmark-answers-") as folder:
-            found = answer({VERSION: child}, encoder, self.plan, folder=folder / "answers")
-            held = {
-                name: replace(entry, values=np.array(entry.values)) for name, entry in found.models[VERSION].items()
-            }
-        return replace(found, models={VERSION: held})
+            yield answer({VERSION: child}, encoder, self.plan, folder=folder / "answers")
 
     def _keep(self, digest: str, path: Path) -> None:
         self.files[digest] = path
@@ -243,6 +246,8 @@ class Workshop:
             oldest = next(iter(self.files))
             self._forget(self.files.pop(oldest))
 
-    def _forget(self, path: Path) -> None:
+    def _forget(self, path: Path | None) -> None:
+        if path is None:
+            return
         shutil.rmtree(path.parent, ignore_errors=True)
         limits().forget_folder(path.parent)
