@@ -114,7 +114,9 @@ def _facts(rows: Sequence[Row]) -> str:
 
 def _line(row: Row) -> str:
     holds = {True: "yes", False: "**no**", None: ""}[row.holds]
-    value = _number(row.value) if row.value is not None else f"not measured: {row.reason}"
+    # what holds without a number is an answer in words, such as a refusal
+    missing = f"{row.reason}" if row.holds else f"not measured: {row.reason}"
+    value = missing if row.value is None else _number(row.value)
     return f"| {_plain(row.what)} | {_plain(value)} | {row.target or ''} | {holds} | {row.n or ''} | {_number(row.spread)} |"
 
 

@@ -104,6 +104,7 @@ def _rows() -> list[Row]:
         at_least("four_bits.size", "four | bits: times smaller", 6.97, 5.9, "ratio", 1),
         at_most("quantize_weights.latency", "weights: time", 1.2345, 1.05, "ratio", 200, 0.012),
         not_measured("peer.nncf", "NNCF", "-", "it is not installed here"),
+        Row("search.a.promise", "kept or refused", None, "share", "kept", True, 0, None, "no recipe keeps it"),
         of_a_peer("peer.ort.size", "ORT: times smaller", 3.95, "ratio", 1),
         at_least("stranger.a", "something new", 2, 1, "x", 1),
     ]
@@ -111,11 +112,12 @@ def _rows() -> list[Row]:
 
 def test_tables_show_each_row_in_its_section_and_name_what_was_missed() -> None:
     text = page.tables([_rows()])
-    assert "- 2026-01-02 03:04 UTC, in full, 5 figures in 2 minutes: 2 cores, x86; load 1.00 at the beginning" in text
+    assert "- 2026-01-02 03:04 UTC, in full, 6 figures in 2 minutes: 2 cores, x86; load 1.00 at the beginning" in text
     weights, rest = text.split("### 1. MiniLM, int8 weights")[1].split("### 3.")
     assert "| weights: time | 1.234 | <= 1.05 | **no** | 200 | 0.012 |" in weights
     assert "| four / bits: times smaller | 6.97 | >= 5.9 | yes | 1 |  |" in rest
     assert "| NNCF | not measured: it is not installed here |  |  |  |  |" in rest
+    assert "| kept or refused | no recipe keeps it | kept | yes |  |  |" in rest
     assert "something new" in rest.split("### Other figures")[1]
     assert "Missed:\n\n- weights: time: 1.234, wanted <= 1.05." in text
     better = page.tables([_rows(), [at_most("quantize_weights.latency", "weights: time", 1.0, 1.05, "ratio", 200)]])
