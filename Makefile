@@ -38,8 +38,9 @@ test: setup ## run every test on SQLite, and the promises of the database and th
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 	$(BIN)/python -m tests.services.postgres -- $(BIN)/python -m pytest $(PYTEST_ARGS) -m db_guarantee
 
-test-long: setup ## run the tests that take minutes each: whole models, processes that are killed, homes that are restored
+test-long: setup ## run the tests that take minutes each: whole models, killed processes, restored homes, the walks of the docs
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --long
+	$(BIN)/python -m tests.services.postgres -- $(BIN)/python -m pytest $(PYTEST_ARGS) --long -m db_guarantee
 
 test-all: test-long ## run every test on SQLite, then on PostgreSQL
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -53,6 +53,7 @@ def test_a_rotation_killed_before_its_commit_leaves_an_installation_that_signs_w
     is_in_order(home)
 
 
+@pytest.mark.long
 def test_a_rotation_killed_before_its_commit_can_be_done_again_at_the_same_position(home: Home) -> None:
     home.acts("die-before-commit", "rotate")
     left = set(key_files(home))
@@ -82,7 +83,7 @@ def test_a_revocation_killed_after_its_commit_is_finished_by_the_keeper(home: Ho
     assert home.pressmark("check", "--before-start").returncode == 0
 
 
-@pytest.mark.parametrize("how", ["--restored", "--copied"])
+@pytest.mark.parametrize("how", ["--restored", pytest.param("--copied", marks=pytest.mark.long)])
 def test_a_reopening_killed_after_its_commit_is_finished_by_the_same_verb_and_done_once(home: Home, how: str) -> None:
     home.acts("act", "sign")
     old = seat_of(home)["origin"]
@@ -103,7 +104,7 @@ def test_a_reopening_killed_after_its_commit_is_finished_by_the_same_verb_and_do
     is_in_order(home)
 
 
-@pytest.mark.parametrize("how", ["reopen", "copied"])
+@pytest.mark.parametrize("how", ["reopen", pytest.param("copied", marks=pytest.mark.long)])
 def test_a_reopening_killed_after_its_commit_is_finished_by_the_keeper(home: Home, how: str) -> None:
     home.acts("act", "sign")
     home.acts("die-after-commit", how)
@@ -146,6 +147,7 @@ def test_a_process_that_has_signed_before_signs_its_next_receipt_with_the_new_ke
         assert home.heard(other)["era"] > first["era"]
 
 
+@pytest.mark.long
 def test_a_process_that_saw_the_new_files_before_their_commit_signs_with_them_after_it(home: Home) -> None:
     with home.talk("trusting", "act", "wait", "look", "wait", "act") as other:
         home.heard(other)
@@ -183,6 +185,7 @@ def test_an_old_backup_is_not_signed_and_the_newest_one_puts_it_right(home: Home
     assert home.acts("act", "sign")[1]["size"]
 
 
+@pytest.mark.long
 def test_an_old_backup_that_grew_again_is_not_signed(home: Home) -> None:
     home.acts("act", "sign")
     old = home.back_up()
@@ -208,6 +211,7 @@ def test_an_old_backup_goes_on_under_a_new_epoch(home: Home) -> None:
     is_in_order(home)
 
 
+@pytest.mark.long
 def test_an_old_backup_of_before_a_rotation_goes_on_too(home: Home) -> None:
     home.acts("act", "sign")
     old = home.back_up()
@@ -242,6 +246,7 @@ def test_a_home_that_was_copied_is_not_signed_there_and_goes_on_here(home: Home,
     is_in_order(home)
 
 
+@pytest.mark.long
 def test_a_copy_that_is_reopened_and_its_original_both_go_on(home: Home, tmp_path: Path) -> None:
     origin = home.acts("act", "sign")[1]["origin"]
     copy = home.copy_to(tmp_path / "copy")

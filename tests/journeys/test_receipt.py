@@ -15,7 +15,7 @@ from registry.cli.demonstration.stage import Stage
 PASSWORD = "a long sentence for this test"
 
 
-@pytest.mark.slow
+@pytest.mark.long  # every day: tests/cli/test_receipt.py and tests/audit/test_offline_receipt.py, without processes
 def test_an_act_is_proved_after_server_and_database_are_gone(tmp_path: Path) -> None:
     stage = Stage(tmp_path / "stage", {"XDG_CONFIG_HOME": str(tmp_path / "mine")})
     stage.set()

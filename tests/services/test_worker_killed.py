@@ -36,6 +36,7 @@ def finished_once_as_attempt_two(home: Installation) -> None:
     home.wait_for(lambda: list((home.home / "runs").iterdir()) == [], seconds=10)
 
 
+@pytest.mark.long  # every day: tests/compression/test_claim_run.py and test_reap_runs.py, without processes
 def test_a_run_whose_worker_was_killed_finishes_once_as_attempt_two(tmp_path: Path) -> None:
     with Installation(tmp_path / "home") as home:
         run_id = home.set_up(hidden=HIDDEN, rows=ROWS)["run"]

@@ -12,7 +12,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from copy import deepcopy
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,7 +45,8 @@ class Beginning:
     def cast(self) -> Cast:
         """The people, as one test may change them in memory."""
         assert self._cast is not None
-        return deepcopy(self._cast)
+        people = {name: copy(person) for name, person in self._cast.people.items()}
+        return replace(self._cast, people=people, team=copy(self._cast.team))
 
     @contextmanager
     def open(self) -> Iterator[None]:
