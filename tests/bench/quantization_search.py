@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,10 @@ def _encoder_case(material: Material) -> Case:
 
 def _classifier(name: str, folder: Path, arrays: dict[str, Any]) -> Case:
     """Parts the rows as the search itself would, so that equal rows are on one side; `arrays` are those of the evaluation."""
-    plan = Plan.parse((folder / "plan.json").read_bytes())
+    # the search alone is asked here, not every question that an evaluation has
+    plan = replace(Plan.parse((folder / "plan.json").read_bytes()), measures=("size", "fidelity"))
+    (folder / "plan.json").unlink()
+    (folder / "plan.json").write_bytes(plan.canonical())
     np.savez(folder / "whole.npz", allow_pickle=False, **arrays)
     encoder = Encoder(read_rows(folder / "whole.npz", plan), Model(folder / "model.onnx", 1).inputs(), None, plan)
     for use, indices in zip(("choice", "held"), split(encoder, plan, 0, silent), strict=True):
