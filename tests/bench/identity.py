@@ -70,8 +70,8 @@ def run(quick: bool) -> list[Row]:
         twins = [found for parent in parents for found in [_twin(parent, among)]]
     spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
     what = f"seconds to compare a file with {len(parents)} models"
-    took = reported("identity.seconds", what, float(np.median(seconds)), "second", len(seconds), spread)
-    return [*_rows(right, wrong, apart, twins, shares, margins), took]
+    lasted = reported("identity.seconds", what, float(np.median(seconds)), "second", len(seconds), spread)
+    return [*_rows(right, wrong, apart, twins, shares, margins), lasted]
 
 
 def _rows(

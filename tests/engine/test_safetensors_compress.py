@@ -327,12 +327,10 @@ def test_a_name_that_the_scales_would_take_is_left_to_its_owner(tmp_path: Path) 
 def test_a_child_whose_bytes_are_not_near_the_parents_does_not_count(
     parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from compression_engine import safetensors_pipeline
-
-    write = safetensors_pipeline.write_file
+    from compression_engine.methods.safetensors_writing import write_file
 
     def spoil(*given: Any) -> Any:
-        written = write(*given)
+        written = write_file(*given)
         with TensorFile(given[1]) as file:
             place = file.entries["lin.weight"].start
         with given[1].open("r+b") as file:
@@ -340,7 +338,7 @@ def test_a_child_whose_bytes_are_not_near_the_parents_does_not_count(
             file.write(b"\x7f\x81")
         return written
 
-    monkeypatch.setattr(safetensors_pipeline, "write_file", spoil)
+    monkeypatch.setattr("compression_engine.safetensors_pipeline.write_file", spoil)
     with pytest.raises(OutputRefused, match=r"'lin\.weight' is .* steps away") as refused:
         made(parent, {})
     assert refused.value.code == "output_differs"
