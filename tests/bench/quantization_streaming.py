@@ -68,7 +68,6 @@ def _costs(model: Path, *, quick: bool) -> list[Row]:
     found = [
         at_most("streaming.extra_rss", f"{what}: extra memory", max(one["extra_mib"] for one in ours), 64, "MiB", _REPEATS),
         share if not quick else replace(share, target=None, holds=None, reason="--quick: too little is copied to tell"),
-                 0.4, "share", _REPEATS, statistics.stdev(ratios)),
         reported("streaming.memcpy_share", f"{what}: speed as a share of a copy over memory in use", statistics.median(shares),
                  "share", _REPEATS, statistics.stdev(shares)),
         reported("streaming.cpu_seconds", f"{what}: processor time of making", made, "s", _REPEATS, statistics.stdev(seconds)),
