@@ -2,7 +2,8 @@
 
 Rules:
 - figures are never typed by hand: a page holds them between two marks, and this alone writes what stands there;
-- a row that does not hold says so in its table and once more in the list of misses; what could not be measured says why;
+- a row that does not hold says so in its table and once more in the list of misses; what could not be measured says why, and
+  what no file speaks of is named;
 - each file begins with what it was measured on and when.
 """
 
@@ -62,7 +63,7 @@ def tables(files: Sequence[Sequence[Row]]) -> str:
             "|---|---|---|---|---|---|",
         ]
         lines += [_line(row) for row in rows]
-    return "\n".join([*lines, *_misses(list(found.values()))]) + "\n"
+    return "\n".join([*lines, *_misses(list(found.values())), *_absent(list(found.values()))]) + "\n"
 
 
 def written(page: str, text: str) -> str:
@@ -129,6 +130,13 @@ def _misses(rows: list[Row]) -> list[str]:
         found = f"not measured ({row.reason})" if row.value is None else _number(row.value)
         lines.append(f"- {row.what}: {found}, wanted {row.target}.")
     return lines
+
+
+def _absent(rows: list[Row]) -> list[str]:
+    """Sections of which no file holds a row, so that nobody takes a part for the whole."""
+    there = {heading for heading, _ in _sections(rows)}
+    missing = [heading for heading, _ in SECTIONS if heading not in there]
+    return ["", f"Not in these files: {'; '.join(missing)}."] if missing else []
 
 
 def _number(value: float | None) -> str:

@@ -120,6 +120,8 @@ def test_tables_show_each_row_in_its_section_and_name_what_was_missed() -> None:
     assert "| kept or refused | no recipe keeps it | kept | yes |  |  |" in rest
     assert "something new" in rest.split("### Other figures")[1]
     assert "Missed:\n\n- weights: time: 1.234, wanted <= 1.05." in text
+    assert "Not in these files: 2. MiniLM, dynamic int8; 4. Voice detector (recurrent); 5." in text
+    assert "; MiniLM, half floats.\n" in text
     better = page.tables([_rows(), [at_most("quantize_weights.latency", "weights: time", 1.0, 1.05, "ratio", 200)]])
     assert "Every target that was measured holds." in better
 
