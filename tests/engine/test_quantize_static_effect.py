@@ -17,7 +17,7 @@ from compression_engine import observing
 from compression_engine.calibration import Calibration
 from compression_engine.errors import RecipeError
 from compression_engine.formats import onnx_io
-from compression_engine.methods import quantize_static_effect, quantize_static_gain
+from compression_engine.methods import quantize_static, quantize_static_effect, quantize_static_gain
 from compression_engine.methods.quantize_static_bias import shifts
 from compression_engine.methods.quantize_static_effect import Effects, choose
 from compression_engine.methods.quantize_static_equalize import Ranging, equalize, factors_of
@@ -151,6 +151,15 @@ def test_biases_are_corrected_only_where_that_brings_answers_nearer(rows: Any) -
         assert errors[0] <= errors[1] * 1.0001
         if ranges == "percentile":
             assert errors[0] < 0.9 * errors[1], "where ranges cut much off, means move, and are taken back"
+
+
+def test_a_correction_that_makes_answers_worse_is_not_kept(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, looked_at = residual(), rows(x=images(32, 0, 3, 16, 16))
+    plain, _ = static(net, looked_at, bias_correction=False)
+    monkeypatch.setattr(quantize_static, "shifts", lambda *_: {"a": np.full(32, 5.0)})
+    kept, report = static(net, looked_at)
+    assert kept == plain
+    assert not any("bias corrected" in str(entry["how"]) for entry in report.changed)
 
 
 def outlying() -> tuple[onnx.ModelProto, Any]:
