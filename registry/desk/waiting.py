@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.urls import reverse
 from django.utils import timezone
 
-from registry.access.models import Role
 from registry.access.permissions import PERMISSIONS
 from registry.access.queries import readable, readable_team_ids
 from registry.compression.models import RunState
@@ -110,12 +109,7 @@ def _may(holding: queries.Holding, act: str) -> bool:
 
 def _undecided(caller: Caller) -> QuerySet[Approval]:
     """Without those whose grants are complete, which would fill the list before what waits is reached."""
-    granted = Q(decisions__kind=DecisionKind.GRANTED)
-    rows = release.without_final_decision(release.approvals(caller)).annotate(
-        of_officers=Count("decisions", filter=granted & Q(decisions__role=Role.COMPLIANCE_OFFICER)),
-        of_approvers=Count("decisions", filter=granted & Q(decisions__role=Role.APPROVER)),
-    )
-    return rows.filter(Q(of_officers__lt=F("officers")) | Q(of_approvers__lt=F("required") - F("officers")))
+    return release.lacking_grants(release.without_final_decision(release.approvals(caller)))
 
 
 def _returned() -> QuerySet[Approval]:

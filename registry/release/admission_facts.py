@@ -89,7 +89,9 @@ def _target(version: ModelVersion, name: str) -> Target | None:
 
 
 def _standings(version: ModelVersion, at: datetime.datetime) -> Iterable[Standing]:
-    rows = list(queries.approvals_of(version))
+    rows = list(queries.approvals_to_judge(version))
+    for row in rows:
+        row.version = version  # with its model and use case, which judging asks for again and again
     worth = {row.pk: _approved(row, at) for row in rows}
     served = AliasAssignment.objects.filter(version=version).values_list("alias__slug", flat=True)
     for alias in sorted({*(row.alias for row in rows), *served}):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Count, F, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from registry import storage
@@ -111,12 +111,20 @@ def without_final_decision(rows: QuerySet[Approval]) -> QuerySet[Approval]:
     return rows.exclude(pk__in=ended).filter(expires_at__gt=timezone.now())
 
 
+def lacking_grants(rows: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Those whose grants are not complete: what was granted lives on for months, and is not judged to find what waits."""
+    granted = Q(decisions__kind=rules.GRANTED)
+    both = (rules.OFFICER, rules.APPROVER)
+    given = {f"by_{role}": Count("decisions", filter=granted & Q(decisions__role=role)) for role in both}
+    lacking = Q(by_compliance_officer__lt=F("officers")) | Q(by_approver__lt=F("required") - F("officers"))
+    return rows.annotate(**given).filter(lacking)
+
+
 def undecided_approvals(caller: Caller) -> list[tuple[Approval, rules.Status]]:
     """What has not all its grants: requested, returned with a question, and stale requests, oldest first."""
-    rows = without_final_decision(readable(_approvals(), caller, team="model__team")).order_by("pk")
-    found = [(row, status_of(row)) for row in rows]
-    over = (rules.GRANTED, rules.EXPIRED)
-    return [(row, now) for row, now in found if now.word not in over and now.grants < now.required]
+    rows = lacking_grants(without_final_decision(readable(_approvals(), caller, team="model__team"))).order_by("pk")
+    found = ((row, status_of(row)) for row in rows)
+    return [(row, now) for row, now in found if now.word != rules.EXPIRED and now.grants < now.required]
 
 
 def open_approvals(caller: Caller) -> list[tuple[Approval, rules.Status]]:

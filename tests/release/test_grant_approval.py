@@ -6,6 +6,8 @@ import datetime
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Entry
@@ -177,6 +179,18 @@ def test_who_may_not_read_the_model_finds_no_approval(world: World) -> None:
         queries.get_approval(world.cast.eve, approval.pk)
     assert queries.open_approvals(world.cast.eve) == []
     assert [row.pk for row, _ in queries.open_approvals(world.cast.omar)] == [approval.pk]
+
+
+def test_the_inbox_judges_what_waits_and_nothing_that_was_granted(world: World) -> None:
+    version = world.parent_version()
+    waiting = world.approval(version, alias="canary")
+    with CaptureQueriesContext(connection) as before:
+        assert [row.pk for row, _ in queries.open_approvals(world.cast.omar)] == [waiting.pk]
+    for alias in ("production", "staging", "shadow"):
+        world.granted(version, alias=alias)
+    with CaptureQueriesContext(connection) as after:
+        assert [row.pk for row, _ in queries.open_approvals(world.cast.omar)] == [waiting.pk]
+    assert len(after) == len(before)
 
 
 def test_over_http_an_approval_is_requested_found_in_the_inbox_and_granted(world: World, cast: Cast) -> None:
