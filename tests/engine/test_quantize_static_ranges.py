@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compression_engine.methods.quantize_static_histogram import HALF, Histogram
-from compression_engine.methods.quantize_static_ranges import RANGES, Steps, steps_of
+from compression_engine.methods.quantize_static_ranges import RANGES, Steps, _divergence, steps_of
 
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 FLOATS = arrays.arrays(
@@ -138,6 +138,17 @@ def test_entropy_loses_as_little_as_the_best_of_the_ranges_between_a_sixteenth_a
     shares = 2.0 ** (-np.arange(0, 64, 4) / 16)
     best = min(divergence(values, histogram.width, Steps.over(low * share, high * share)) for share in shares)
     assert divergence(values, histogram.width, steps_of(histogram, "entropy")) <= best * 1.0001
+
+
+@pytest.mark.parametrize("name", ["outliers", "skewed"])
+@pytest.mark.parametrize("share", [1, 0.5, 0.1])
+def test_what_entropy_measures_is_the_divergence_by_its_definition(name: str, share: float) -> None:
+    values = samples()[name][:1200].astype(np.float64)
+    histogram = counted(values)
+    steps = Steps.over(min(values.min(), 0) * share, max(values.max(), 0) * share)
+    assert _divergence(*histogram.filled(), steps) == pytest.approx(
+        divergence(values, histogram.width, steps), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("ranges", RANGES)
