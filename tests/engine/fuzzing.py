@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import helper
 
 from compression_engine.formats.onnx_graph import graphs_of
