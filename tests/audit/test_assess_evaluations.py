@@ -8,7 +8,7 @@ import pytest
 
 from audit.facts.base import MISSING, PARTIAL, PASSES, STALE
 from audit.frameworks import packs
-from tests.audit.test_assess_facts import OLD, ONE, TWO, Story, evidence, figure, good
+from tests.audit.assess_story import OLD, ONE, TWO, Story, evidence, figure, good
 
 RACE = [{"name": "race", "value": "2"}]
 KINDS = ("comparison-parent", "comparison-incumbent", "comparison-first")

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.db.models import Max
 
 from audit import checkpoints, erasure, keys, merkle, notes
 from audit.ledger import entry_bytes
-from audit.models import Bundle, Checkpoint, Entry
+from audit.models import Checkpoint, Entry
 from audit.signing import Signer
 from audit.verification import raw_entries, verify_ledger
 from audit.verification.claims import Claims
@@ -269,29 +268,6 @@ def test_a_changed_key_row_is_found(house: AuditWorld) -> None:
     assert codes() == {"keys"}
 
 
-def seal_scope(house: AuditWorld, scope: dict, subject: str = "") -> None:
-    stored = storage.store_bytes(canonical(scope))
-    with unit(house.cast.root, role="administrator") as opened:
-        bundle = Bundle.objects.create(
-            scope_digest=stored.digest, scope_size_bytes=stored.size_bytes, subject=subject or f"model:{uuid.uuid4()}",
-            issued_by_id=house.cast.root.actor_id, issued_at=opened.now,
-        )  # fmt: skip
-        emit("bundle.issued", bundle, team=None, refs=[Ref("scope", stored.digest, stored.size_bytes)])
-
-
-def test_a_scope_that_hides_the_end_of_a_stream_is_found(house: AuditWorld) -> None:
-    house.teams(1)
-    stream = Entry.objects.get(position=last()).stream
-    size = checkpoints.ledger_size()
-    good = {"ends": [{"last_seq": 1, "stream": stream}], "size": size, "type": "pressmark/scope/1"}
-    seal_scope(house, good)
-    assert verify_ledger.verify().ok
-    instance = Entry.objects.filter(stream="instance", position__lt=size).count()
-    hidden = {"ends": [{"last_seq": instance - 1, "stream": "instance"}], "size": size, "type": "pressmark/scope/1"}
-    seal_scope(house, hidden)
-    assert codes() == {"scope"}
-
-
 def test_verification_reads_a_ledger_of_several_batches(house: AuditWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     house.teams(3)
     monkeypatch.setattr(raw_entries, "BATCH", 2)
@@ -323,37 +299,6 @@ def test_texts_are_not_needed_to_verify(house: AuditWorld) -> None:
     house.checkpoint()
     assert verify_ledger.verify().ok
     assert Checkpoint.objects.count() == 1
-
-
-@pytest.mark.parametrize(
-    "scope",
-    [
-        {}, [], {"ends": [], "size": 1, "type": "pressmark/scope/2"}, {"ends": {}, "size": 1, "type": "pressmark/scope/1"},
-        {"ends": [], "size": "1", "type": "pressmark/scope/1"}, {"ends": [7], "size": 1, "type": "pressmark/scope/1"},
-        {"ends": [{"last_seq": "1", "stream": "instance"}], "size": 1, "type": "pressmark/scope/1"},
-        {"ends": [{"last_seq": 1, "stream": "instance"}] * 2, "size": 1, "type": "pressmark/scope/1"},
-    ],
-)  # fmt: skip
-def test_a_scope_that_is_none_is_found(house: AuditWorld, scope: object) -> None:
-    seal_scope(house, scope)  # type: ignore[arg-type]
-    assert codes() == {"scope"}
-
-
-def test_a_scope_over_entries_that_were_not_there_yet_is_found(house: AuditWorld) -> None:
-    seal_scope(house, {"ends": [], "size": checkpoints.ledger_size() + 1, "type": "pressmark/scope/1"})
-    assert codes() == {"scope"}
-
-
-def test_a_scope_of_the_instance_that_leaves_out_a_stream_is_found(house: AuditWorld) -> None:
-    house.teams(2)
-    size = checkpoints.ledger_size()
-    numbers = Entry.objects.values_list("stream").annotate(last=Max("stream_seq")).order_by("stream")
-    ends = [{"last_seq": last, "stream": stream} for stream, last in numbers]
-    scope = {"ends": ends, "size": size, "type": "pressmark/scope/1"}
-    seal_scope(house, scope, subject="instance")
-    assert verify_ledger.verify().ok
-    seal_scope(house, {**scope, "ends": ends[1:]}, subject="instance")
-    assert codes() == {"scope"}
 
 
 def test_an_entry_before_the_first_is_found(house: AuditWorld) -> None:

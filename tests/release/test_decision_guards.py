@@ -12,26 +12,14 @@ from django.utils import timezone
 from registry.access import services as access
 from registry.access.models import Actor, Role
 from registry.errors import Forbidden
-from registry.events import Caller
 from registry.release import queries, services
 from registry.release.models import Approval, Decision, Waiver
+from tests.release.attacks import caller, raw
 from tests.world import World
 from tests.worlds.catalog import figure
 from tests.worlds.release import DAY
 
 pytestmark = pytest.mark.db_guarantee
-
-
-def caller(person: Actor) -> Caller:
-    return Caller(actor_id=person.pk, via="cli")
-
-
-def raw(approval: Approval, person: Actor, kind: str = "granted", **changes: Any) -> Decision:
-    given = {
-        "model_id": approval.model_id, "approval": approval, "kind": kind, "role": "approver",
-        "reason_id": approval.reason_id, "decided_by": person, "decided_at": timezone.now(),
-    }  # fmt: skip
-    return Decision(**{**given, **changes})
 
 
 def refused(row: models.Model, words: str) -> None:

@@ -16,7 +16,7 @@ from registry.events import Caller
 from registry.release import queries, services
 from registry.release import status as rules
 from registry.release.models import AliasAssignment, Approval, Decision
-from tests.release.test_approval_attacks import copied, raw
+from tests.release.attacks import copied, raw
 from tests.world import World
 
 pytestmark = pytest.mark.db_guarantee
