@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import errno
 import json
-import os
 import signal
 import sys
 import traceback
@@ -30,6 +29,7 @@ from compression_engine import (
     search_command,
     target_command,
 )
+from compression_engine.arguments import content_of, integer_from, write_whole
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
@@ -176,7 +176,7 @@ def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         settings=_settings(options, 0),
         progress=speaker.progress,
     )
-    _write(options.output, result.canonical())
+    write_whole(options.output, result.canonical())
     return _measured(result, options.output)
 
 
@@ -185,7 +185,7 @@ def _figures(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
 
     _refuse_existing(options.output)
     result = recompute(options.outputs, measures=options.measure, progress=speaker.progress)
-    _write(options.output, result.canonical())
+    write_whole(options.output, result.canonical())
     return _measured(result, options.output)
 
 
@@ -203,7 +203,7 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
     assert paths[0] is not None
     model, parent, encoder = open_pair(paths[0], paths[1], read_rows(options.data), options.threads)
     found = measure_distribution(model, parent, encoder, bins, speaker.progress)
-    _write(options.output, canonical(found))
+    write_whole(options.output, canonical(found))
     words = f"{found['n']} rows counted in {len(found['features'])} features: {options.output}"
     return {"distribution": found, "result_path": str(options.output)}, words
 
@@ -243,7 +243,7 @@ def _recipe(source: str) -> Recipe:
 
 
 def _plan(path: Path | None) -> Plan | None:
-    return None if path is None else Plan.parse(_bytes(path))
+    return None if path is None else Plan.parse(content_of(path))
 
 
 def _beside(options: argparse.Namespace) -> Any:
@@ -254,7 +254,7 @@ def _beside(options: argparse.Namespace) -> Any:
         out_of_distribution=options.out_of_distribution,
         outputs=options.outputs,
         work=options.work,
-        price_sheet=None if options.price_sheet is None else PriceSheet.parse(_bytes(options.price_sheet)),
+        price_sheet=None if options.price_sheet is None else PriceSheet.parse(content_of(options.price_sheet)),
         seen=options.seen,
         allow_seen=options.allow_seen,
     )
@@ -276,16 +276,9 @@ def _measured(result: Any, path: Path) -> tuple[Answer, str]:
 
 def _json_file(path: Path, code: str) -> JSON:
     try:
-        return parse_json(_bytes(path))
+        return parse_json(content_of(path))
     except CanonicalError as error:
         raise EngineError(code, f"{path.name}: {error}.", "Give a JSON file.") from error
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error
 
 
 def _refuse_existing(path: Path) -> None:
@@ -298,26 +291,6 @@ def _refuse_within(outputs: Path, target: Path) -> None:
     if target.resolve() in (outputs.resolve(), *outputs.resolve().parents):
         message = f"--outputs {outputs} is, or lies within, what --output writes."
         raise EngineError("output_exists", message, "Give it a name of its own beside it.")
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
-    try:
-        partial.write_bytes(data)
-        partial.rename(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _natural(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {low} to {high}")
-        return int(text)
-
-    return parse
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -358,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--data", type=Path, required=True, metavar="FILE")
     watched.add_argument("--bins", type=Path, metavar="BASELINE.json")
     watched.add_argument("--output", type=Path, required=True, metavar="OUT.json")
-    watched.add_argument("--threads", type=_natural(1, 256), default=1)
+    watched.add_argument("--threads", type=integer_from(1, 256), default=1)
     for name, (module, summary) in _OWN_FILES.items():
         module.add_arguments(command(name, module.run, summary))
     command("methods", _methods, "List the methods and their parameters.")
@@ -369,9 +342,9 @@ def _parser() -> argparse.ArgumentParser:
 def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--incumbent", type=Path, help="what is served now")
     parser.add_argument("--first", type=Path, help="the first approved version of the line")
-    parser.add_argument("--seed", type=_natural(0, 2**32 - 1))
-    parser.add_argument("--threads", type=_natural(1, 256), default=1)
-    parser.add_argument("--rounds", type=_natural(3, 10_000), default=60, help="rounds of latency (60)")
+    parser.add_argument("--seed", type=integer_from(0, 2**32 - 1))
+    parser.add_argument("--threads", type=integer_from(1, 256), default=1)
+    parser.add_argument("--rounds", type=integer_from(3, 10_000), default=60, help="rounds of latency (60)")
     parser.add_argument(
         "--provider", default="CPUExecutionProvider", help="onnxruntime's execution provider (the CPU's)"
     )
@@ -385,5 +358,9 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--allow-seen", action="store_true", help="evaluate on such rows all the same, and say so")
     parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")
-    parser.add_argument("--disk-limit", type=_natural(1, 2**60), metavar="BYTES", help="the most that may be written")
-    parser.add_argument("--seconds-per-batch", type=_natural(1, 604_800), metavar="S", help="the longest batch (1800)")
+    parser.add_argument(
+        "--disk-limit", type=integer_from(1, 2**60), metavar="BYTES", help="the most that may be written"
+    )
+    parser.add_argument(
+        "--seconds-per-batch", type=integer_from(1, 604_800), metavar="S", help="the longest batch (1800)"
+    )

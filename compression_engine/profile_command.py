@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compression_engine.arguments import integer_from, write_whole
 from compression_engine.canonical import JSON
 from compression_engine.errors import EngineError
 
@@ -32,14 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows not to be found here",
     )
     parser.add_argument("--previous", type=Path, metavar="EARLIER", help="an earlier version of the same data")
-    parser.add_argument("--seed", type=_seed, default=0)
+    parser.add_argument("--seed", type=integer_from(0, _SEED_LIMIT - 1), default=0)
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
-
-
-def _seed(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) >= _SEED_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 to {_SEED_LIMIT - 1}")
-    return int(text)
 
 
 def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:
@@ -56,13 +50,6 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         seed=options.seed,
         progress=speaker.progress,
     )
-    partial = options.output.parent / f".{options.output.name}.partial-{os.getpid()}"
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        partial.write_bytes(found.canonical())
-        partial.rename(options.output)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(options.output, found.canonical())
     words = "\n".join([*found.document["plain"], f"Written: {options.output}"])
     return {"profile": found.document, "result_path": str(options.output)}, words

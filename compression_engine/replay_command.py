@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compression_engine.arguments import content_of, write_whole
 from compression_engine.canonical import JSON
 from compression_engine.environment import ENGINE_VERSION
 from compression_engine.errors import EngineError
@@ -73,14 +73,7 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
         licence=licence,
         progress=speaker.progress,
     )
-    partial = target.parent / f".{target.name}.partial-{os.getpid()}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        partial.write_bytes(found.canonical())
-        partial.rename(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(target, found.canonical())
     return {"report": found.document, "result_path": str(target)}, f"{found.plain}\nWritten: {target}"
 
 
@@ -94,17 +87,10 @@ def _how(options: argparse.Namespace) -> tuple[Recipe, Plan | None, str | None]:
     if (options.result is None) == (options.recipe is None):
         raise EngineError("recipe_invalid", "One thing says what to do again.", "Give RESULT.json, or --recipe.")
     if options.result is None:
-        plan = None if options.plan is None else Plan.parse(_bytes(options.plan))
-        return Recipe.parse(_bytes(options.recipe)), plan, options.licence
+        plan = None if options.plan is None else Plan.parse(content_of(options.plan))
+        return Recipe.parse(content_of(options.recipe)), plan, options.licence
     document = read_result(options.result)
     if document["recipe"] is None:
         raise EngineError("result_invalid", f"{options.result.name} records no compression.", "Give one that does.")
     plan = None if document.get("plan") is None else Plan.parse(document["plan"])
     return Recipe.parse(canonical(document["recipe"])), plan, document.get("licence") or options.licence
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error

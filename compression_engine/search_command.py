@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compression_engine.arguments import content_of, integer_from
 from compression_engine.canonical import JSON
-from compression_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from compression_engine.speaker import Speaker
@@ -38,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="task, columns and measures")
     parser.add_argument("--name", default="searched", metavar="SLUG", help="the name of the recipe")
     parser.add_argument("--licence", metavar="EXPRESSION", help="of the parent, as SPDX writes it")
-    parser.add_argument("--seed", type=_natural(0, _SEED_LIMIT - 1), default=0)
+    parser.add_argument("--seed", type=integer_from(0, _SEED_LIMIT - 1), default=0)
     parser.add_argument(
-        "--at-most-trials", type=_natural(1, _TRIALS_MOST), default=60, metavar="N", help="recipes (60)"
+        "--at-most-trials", type=integer_from(1, _TRIALS_MOST), default=60, metavar="N", help="recipes (60)"
     )
-    parser.add_argument("--at-most-minutes", type=_natural(1, _MINUTES_MOST), metavar="N")
+    parser.add_argument("--at-most-minutes", type=integer_from(1, _MINUTES_MOST), metavar="N")
     parser.add_argument("--quick", action="store_true", help="few rounds of latency; the record says how many")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
 
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         Budget(share_of(options.at_least), options.then, tuple(dict.fromkeys(options.measure)), loss),
         Files(options.evaluation, options.calibration, options.held_back),
         output_folder=options.output,
-        plan=None if options.plan is None else Plan.parse(_bytes(options.plan)),
+        plan=None if options.plan is None else Plan.parse(content_of(options.plan)),
         slices=options.slice,
         name=options.name,
         seed=options.seed,
@@ -79,19 +78,3 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         "search_path": str(options.output / SEARCH_NAME),
     }
     return answer, "\n".join([*found.plain, f"Written: {options.output}"])
-
-
-def _natural(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error

@@ -6,10 +6,10 @@ It is what `pressmark measure` starts, so that the process whose memory and thre
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compression_engine.arguments import content_of, integer_from, write_whole
 from compression_engine.canonical import JSON, canonical
 from compression_engine.errors import EngineError
 
@@ -31,15 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser, *, all_required: bool = True)
         "--output", type=Path, required=all_required, metavar="FILE", help="where the document is written"
     )
     parser.add_argument(
-        "--threads", type=_from(1, 256), default=1, help="threads of one prediction, as it is served (1)"
+        "--threads", type=integer_from(1, 256), default=1, help="threads of one prediction, as it is served (1)"
     )
     parser.add_argument("--graph-optimisation", choices=_OPTIMISATIONS, default="all", help="as it is served (all)")
     parser.add_argument("--provider", default="CPUExecutionProvider", help="execution provider, as it is served")
     parser.add_argument(
         "--setting", action="append", default=[], metavar="NAME=VALUE", help="what else is set where it is served"
     )
-    parser.add_argument("--rounds", type=_from(3, 10_000), default=60, help="rounds of latency (60)")
-    parser.add_argument("--seed", type=_from(0, 2**32 - 1), default=0)
+    parser.add_argument("--rounds", type=integer_from(3, 10_000), default=60, help="rounds of latency (60)")
+    parser.add_argument("--seed", type=integer_from(0, 2**32 - 1), default=0)
     parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")
 
 
@@ -65,14 +65,14 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         options.model,
         data=options.data,
         parent=options.parent,
-        plan=None if options.plan is None else Plan.parse(_bytes(options.plan)),
+        plan=None if options.plan is None else Plan.parse(content_of(options.plan)),
         serving=Serving(options.threads, options.graph_optimisation, options.provider, named),
         rounds=QUICK_ROUNDS if options.quick else options.rounds,
         memory_repeats=1 if options.quick else 3,
         seed=options.seed,
         progress=speaker.progress,
     )
-    _write(options.output, canonical(document))
+    write_whole(options.output, canonical(document))
     words = "\n".join([*document["evidence"][0]["plain"], f"Written: {options.output}"])
     return {"measurement": document, "result_path": str(options.output)}, words
 
@@ -87,29 +87,3 @@ def settings_of(pairs: list[str]) -> dict[str, str]:
             raise EngineError("setting_invalid", f"--setting {pair} {what}.", "Write for example --setting replicas=2.")
         found[name] = value
     return found
-
-
-def _from(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not an integer from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
