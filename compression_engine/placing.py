@@ -63,7 +63,35 @@ def place(target: Path, weights_name: str, *, with_result: bool = True) -> Itera
         hint = "Give the RESULT.json that compress wrote, unchanged."
         raise EngineError("result_invalid", f"{weights_name!r} is no name of a file beside its result.", hint)
     names = (target.name, result_path(target).name) if is_file(target) else (weights_name, RESULT_NAME)
-    _check_free(target, with_result=with_result)
+    if not is_file(target):
+        with whole_folder(target) as folder:
+            yield Place(folder, *names)
+        return
+    wanted = (target, result_path(target)) if with_result else (target,)
+    taken = [path for path in wanted if path.exists() or path.is_symlink()]
+    if taken:
+        raise _exists(taken[0], "Give a new name.")
+    with _hidden_beside(target) as folder:
+        yield Place(folder, *names)
+        _give_files(folder, target)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to write in that becomes `target` at the end, whatever it is called, or vanishes when anything goes wrong.
+
+    Raises EngineError (output_exists, not_found).
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise _exists(target, "Give a new folder, or an empty one.")
+    with _hidden_beside(target) as folder:
+        yield folder
+        folder.rename(target)
+
+
+@contextmanager
+def _hidden_beside(target: Path) -> Iterator[Path]:
+    """An empty hidden folder that is gone afterwards, unless it was given another name."""
     folder = target.parent / f".{target.name}.partial-{os.getpid()}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,23 +100,9 @@ def place(target: Path, weights_name: str, *, with_result: bool = True) -> Itera
         hint = "Name another place for the output."
         raise EngineError("not_found", f"{target.parent} is no folder to write in: {error.strerror}.", hint) from error
     try:
-        yield Place(folder, *names)
-        if is_file(target):
-            _give_files(folder, target)
-        else:
-            folder.rename(target)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check_free(target: Path, *, with_result: bool) -> None:
-    if is_file(target):
-        wanted = (target, result_path(target)) if with_result else (target,)
-        taken = [path for path in wanted if path.exists() or path.is_symlink()]
-        if taken:
-            raise _exists(taken[0], "Give a new name.")
-    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise _exists(target, "Give a new folder, or an empty one.")
 
 
 def _give_files(folder: Path, target: Path) -> None:

@@ -12,10 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +24,7 @@ from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.opening import TOKENIZER_NAME, model_file
 from compression_engine.pipeline import compress
+from compression_engine.placing import whole_folder
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Step
@@ -94,7 +92,7 @@ def search_recipe(
     Raises PromiseNotKept (promise_not_kept), DataError (rows_too_few, evaluation_seen, ...), EngineError; then there is no folder.
     """
     extent, given = extent or Extent(), _with_slices(plan, slices)
-    with _whole(output_folder) as folder, scratch("pressmark-search-") as work:
+    with whole_folder(output_folder) as folder, scratch("pressmark-search-") as work:
         found = _prepared(parent, budget, files, given, seed, licence, work, progress)
         _check_rows(found)
         _try_recipes(found, name, Allowance(extent.trials, None if extent.minutes is None else 60 * extent.minutes))
@@ -265,19 +263,3 @@ def _digest(path: Path) -> str:
     """Of one of the files of a child."""
     with path.open("rb") as file:
         return digest_of_stream(file)
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A folder to write in that becomes `target` at the end, or vanishes. Raises EngineError (output_exists)."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise EngineError("output_exists", f"{target} exists already.", "Give a new folder, or an empty one.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.parent / f".{target.name}.partial-{os.getpid()}"
-    folder.mkdir()
-    try:
-        yield folder
-        folder.rename(target)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

@@ -1,7 +1,7 @@
 """The recipes that are tried on a whole model, before any weight is treated apart: methods by widths.
 
 Rules:
-- one that looks at data is tried only where calibration rows are given; of blocks the ones that `decision 22` found to pay;
+- one that looks at data is tried only where calibration rows are given; of blocks the sizes that pay (docs/decisions/0022);
 - what fails is mended family by family, from gentle to aggressive; a rung is what a more aggressive family is mended with.
 """
 
@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compression_engine.methods import METHODS
 from compression_engine.recipe import Step, Value
 from compression_engine.searching.budget import FASTEST
-
-_STATIC = "quantize_static"
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ def families(then: str) -> list[Family]:
     """What is mended, the gentlest first."""
     found = [Family("convert_fp16"), Family("quantize_weights", 8)]
     if then == FASTEST:
-        products = (Family(method, is_rung=False, is_wanted=True) for method in ("quantize_dynamic", _STATIC))
+        products = (Family(method, is_rung=False, is_wanted=True) for method in ("quantize_dynamic", "quantize_static"))
         return [*found, *products]
     return [*found, Family("quantize_weights", 4, is_wanted=True)]
 
@@ -43,8 +40,8 @@ def families(then: str) -> list[Family]:
 def whole_model(then: str, *, calibrated: bool) -> list[Step]:
     """Steps that each make a recipe by themselves, the gentlest first."""
     steps = [Step("convert_fp16"), Step("quantize_weights"), Step("quantize_dynamic")]
-    if calibrated and _STATIC in METHODS:
-        steps.append(Step(_STATIC))
+    if calibrated:
+        steps.append(Step("quantize_static"))
     if then == FASTEST:
         return steps
     steps += [_four_bits("mse"), _four_bits("mse", symmetric=False)]

@@ -3,7 +3,8 @@
 Rules:
 - the same inputs, seed and libraries give the same document, but for `timing`; where the fastest was wanted, that decided, and the
   document says so;
-- the front holds the measured recipes that no other beats in size and in how far it moves answers; `figure` is the one kept least;
+- the front (Pareto) holds the measured recipes that no other beats in size and in how far it moves answers; `figure` is the one
+  kept least;
 - facts only: no time, no path, no name of a machine beyond what evidence says of its environment.
 """
 
@@ -15,13 +16,12 @@ from importlib import resources
 
 from compression_engine.canonical import JSON, parse_json
 from compression_engine.environment import ENGINE_VERSION, environment
-from compression_engine.outputs import VERSION
 from compression_engine.plan import Plan
 from compression_engine.searching.bounds import too_small
 from compression_engine.searching.budget import FASTEST, SMALLEST
 from compression_engine.searching.mixing import Cost
 from compression_engine.searching.pace import Pace
-from compression_engine.searching.rows import Parts
+from compression_engine.searching.rows import HELD_BACK, Parts
 from compression_engine.searching.trials import THREADS, Trial, Workshop
 from compression_engine.searching.verifying import Look
 
@@ -130,7 +130,7 @@ class Found:
         """What a person reads of a search that found something."""
         assert self.chosen is not None
         held = next(look for look in self.looks if look.trial is self.chosen)
-        count = len(self.shop.answers[next(iter(self.shop.answers))].answer(VERSION))
+        count = len(self.parts.choice.rows)
         times = self.shop.loaded.size_bytes / (self.chosen.size_bytes or 1)
         methods = " then ".join(step.method for step in self.chosen.recipe.steps)
         said = [
@@ -144,13 +144,7 @@ class Found:
             said.append(f"What was wanted more fell there: {self.looks[-1].worst.plain}.")
         said += [
             f"Too few rows to say anything where {name} is {value}: {rows}."
-            for name, value, rows in sorted(
-                {
-                    (entry["name"], entry["value"], entry["rows"])
-                    for entry in self._too_small()
-                    if entry["use"] != "choice"
-                }
-            )
+            for name, value, rows in sorted(too_small(self.shop.answers[HELD_BACK].slices))
         ]
         pace = self.paces.get(self.chosen.digest)
         if pace is not None:
