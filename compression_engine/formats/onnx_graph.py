@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+STANDARD = ("", "ai.onnx")
+"""How a node says that its operator is one of the standard: by an empty domain or its full name."""
 _SMALL = 16
 _BASE_MOST = 200  # characters; a name stands in a file many times
 
@@ -165,7 +167,7 @@ class Names:
 
 def _held_by(node: onnx.NodeProto) -> onnx.TensorProto | None:
     """The tensor of a Constant; None for other nodes, and for Constants of other kinds."""
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+    if node.op_type != "Constant" or node.domain not in STANDARD:
         return None
     value, floats = attribute(node, "value"), attribute(node, "value_floats")
     if value is not None:

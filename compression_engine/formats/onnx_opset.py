@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 from compression_engine.errors import FileRefused
 from compression_engine.formats.onnx_external import without_parked
-from compression_engine.formats.onnx_graph import attribute, graphs_of, integer
+from compression_engine.formats.onnx_graph import STANDARD, attribute, graphs_of, integer
 
 OLDEST_OPSET = 13
 _RESIZE_BY_PIXELS_SINCE, _HARDMAX_BY_AXIS_SINCE = 11, 13
@@ -26,7 +26,7 @@ _RESIZE_BY_PIXELS_SINCE, _HARDMAX_BY_AXIS_SINCE = 11, 13
 
 def default_opset(model: onnx.ModelProto) -> int:
     """The version of the standard operator set that a model imports."""
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    return max((entry.version for entry in model.opset_import if entry.domain in STANDARD), default=0)
 
 
 def modernise(model: onnx.ModelProto) -> None:

@@ -16,9 +16,17 @@ from collections.abc import Sequence
 import onnx
 from onnx import numpy_helper
 
-from compression_engine.formats.onnx_graph import Use, attribute, graphs_of, integer, read_in, small_integers, uses
+from compression_engine.formats.onnx_graph import (
+    STANDARD,
+    Use,
+    attribute,
+    graphs_of,
+    integer,
+    read_in,
+    small_integers,
+    uses,
+)
 
-STANDARD = ("", "ai.onnx")
 RECURRENT = ("LSTM", "GRU", "RNN")
 _RECURRENT_RANK = 3  # of the weights of cells: directions, gates, inputs
 _PASSED_MOST = 8

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine.formats.onnx_graph import Edits, Names, Use, attribute, integer, lift_constants
+from compression_engine.formats.onnx_graph import STANDARD, Edits, Names, Use, attribute, integer, lift_constants
 from compression_engine.formats.onnx_io import default_opset
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report, Stored
@@ -111,7 +111,7 @@ def _products(weight: Weight, main: onnx.GraphProto) -> list[Use]:
 
 def _is_product(use: Use) -> bool:
     node = use.node
-    if use.index != 1 or node.domain not in ("", "ai.onnx"):
+    if use.index != 1 or node.domain not in STANDARD:
         return False
     if node.op_type == "MatMul":
         return True

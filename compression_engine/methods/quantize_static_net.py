@@ -22,7 +22,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from compression_engine.formats.onnx_graph import Use, attribute, integer, uses
+from compression_engine.formats.onnx_graph import STANDARD, Use, attribute, integer, uses
 from compression_engine.methods.report import Report
 
 PASSING = ("Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
@@ -31,7 +31,6 @@ ADDING = ("Add", "AveragePool", "Concat", "GlobalAveragePool")
 """Operators that give numbers with steps of their own."""
 RECTIFIERS = ("Relu", "Clip")
 LAYERS = ("Conv", "Gemm", "MatMul")
-_STANDARD = ("", "ai.onnx")
 _MATRIX = 2
 
 Array = NDArray[Any]
@@ -96,7 +95,7 @@ class Net:
         """The layers that fit, in the order of the graph; others of the same operators are noted with the reason."""
         found = []
         for node in self.graph.node:
-            if node.op_type not in (*LAYERS, "ConvTranspose") or node.domain not in _STANDARD:
+            if node.op_type not in (*LAYERS, "ConvTranspose") or node.domain not in STANDARD:
                 continue
             reason = self._unfit(node, min_elements)
             if reason:
@@ -160,7 +159,7 @@ class Net:
         carried: dict[str, str] = {}
         dropped: dict[str, str] = {}
         for node in self.graph.node:
-            if node.domain not in _STANDARD or not node.output:
+            if node.domain not in STANDARD or not node.output:
                 continue
             output = node.output[0]
             if output in heads or (node.op_type in ADDING and self._all_carried(node, carried)):
@@ -178,7 +177,7 @@ class Net:
     def _rectified(self, name: str) -> str:
         """What the Relu or Clip gives that alone reads a tensor, where a range can stand for it; else the tensor itself."""
         reader = self.only_reader(name)
-        if reader is None or reader.op_type not in RECTIFIERS or reader.domain not in _STANDARD:
+        if reader is None or reader.op_type not in RECTIFIERS or reader.domain not in STANDARD:
             return name
         if reader.op_type == "Clip" and (reader.input[0] != name or not self._from_zero(reader)):
             return name

@@ -12,7 +12,6 @@ Weights keep their names. One that something else reads too is not changed, nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,21 +19,19 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from compression_engine.formats.onnx_graph import Edits, Names, attribute, integer
+from compression_engine.formats.onnx_graph import STANDARD, Edits, Names, attribute, integer, replace_nodes
 from compression_engine.methods.quantize_static_net import Net
 from compression_engine.observing import Watching
 
 _MATRIX = 2
-_STANDARD = ("", "ai.onnx")
 _EPSILON = 1e-5
-Shapes = Callable[[list[str]], dict[str, tuple[int, ...]]]
 
 
 def prepare(model: onnx.ModelProto, spared: frozenset[str]) -> None:
     """Changes a model whose constants are initializers in place, by its structure alone; not the weights in `spared`."""
     _read_directly(model, spared)
     for node in model.graph.node:
-        if node.op_type == "Sum" and len(node.input) == 2 and node.domain in _STANDARD:
+        if node.op_type == "Sum" and len(node.input) == 2 and node.domain in STANDARD:
             node.op_type = "Add"
     while _fold_behind(model, spared):
         pass
@@ -46,7 +43,7 @@ def products_with_bias(model: onnx.ModelProto, watching: Watching) -> None:
     net, names, edits = Net(model), Names(model), Edits()
     found: dict[str, tuple[onnx.NodeProto, onnx.NodeProto, str]] = {}
     for node in model.graph.node:
-        after = net.only_reader(node.output[0]) if node.op_type == "MatMul" and node.domain in _STANDARD else None
+        after = net.only_reader(node.output[0]) if node.op_type == "MatMul" and node.domain in STANDARD else None
         weight = net.constants.get(node.input[1]) if after is not None else None
         if after is None or after.op_type != "Add" or weight is None or len(weight.dims) != _MATRIX:
             continue
@@ -74,11 +71,7 @@ def drop_unread(model: onnx.ModelProto) -> None:
         kept = [node for node in graph.node if not node.output or any(name in read for name in node.output)]
         if len(kept) == len(graph.node):
             break
-        copies = [onnx.NodeProto() for _ in kept]
-        for copy, node in zip(copies, kept, strict=True):
-            copy.CopyFrom(node)
-        del graph.node[:]
-        graph.node.extend(copies)
+        replace_nodes(graph, kept)
     inputs = {value.name for value in graph.input}
     for index in reversed(range(len(graph.initializer))):
         name = graph.initializer[index].name
@@ -89,7 +82,7 @@ def drop_unread(model: onnx.ModelProto) -> None:
 def _read_directly(model: onnx.ModelProto, spared: frozenset[str]) -> None:
     net = Net(model)
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.domain not in _STANDARD:
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.domain not in STANDARD:
             continue
         for index in range(1, len(node.input)):
             maker = net.makers.get(node.input[index])
@@ -122,7 +115,7 @@ def _fold_behind(model: onnx.ModelProto, spared: frozenset[str]) -> bool:
     """Takes one node behind each Conv into it where that can be done; says whether any was."""
     net, names, edits, found = Net(model), Names(model), Edits(), False
     for node in model.graph.node:
-        behind = net.only_reader(node.output[0]) if node.op_type == "Conv" and node.domain in _STANDARD else None
+        behind = net.only_reader(node.output[0]) if node.op_type == "Conv" and node.domain in STANDARD else None
         own = node.input[1] in net.constants and node.input[1] not in spared if behind is not None else False
         if behind is None or not own or net.only_reader(node.input[1]) is None:
             continue
@@ -148,7 +141,7 @@ def _fold_behind(model: onnx.ModelProto, spared: frozenset[str]) -> bool:
 def _line(conv: onnx.NodeProto, behind: onnx.NodeProto, net: Net) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Factor and shift of each channel, [channels], that a node behind a Conv is; None where it is none."""
     channels, rank = net.constants[conv.input[1]].dims[0], len(net.constants[conv.input[1]].dims)
-    if behind.domain not in _STANDARD:
+    if behind.domain not in STANDARD:
         return None
     if behind.op_type == "BatchNormalization":
         plain = len([name for name in behind.output if name]) == 1 and not integer(behind, "training_mode", 0)

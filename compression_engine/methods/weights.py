@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from compression_engine.formats.onnx_graph import Use, graphs_of, integer, uses
+from compression_engine.formats.onnx_graph import STANDARD, Use, graphs_of, integer, uses
 from compression_engine.formats.parked import size_bytes
 from compression_engine.formats.windows import Source, Window
-from compression_engine.methods.channels import STANDARD, Readers
+from compression_engine.methods.channels import Readers
 from compression_engine.methods.report import Report
 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
