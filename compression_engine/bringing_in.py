@@ -23,7 +23,9 @@ def bring_in(model: onnx.ModelProto, what: str) -> None:
     parked = list(parked_in(model))
     needed, free = _TIMES_FREE * sum(map(size_bytes, parked)), memory_at_hand_bytes()
     if needed > free:
-        message = f"{what} works on the whole model, for which {_told(needed)} of memory are wanted; {_told(free)} are free."
+        message = (
+            f"{what} works on the whole model, for which {_told(needed)} of memory are wanted; {_told(free)} are free."
+        )
         hint = (
             "Use quantize_weights with the rounding nearest or mse, or convert_fp16: these read a model block by block. "
             "Or give the run more memory."
