@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from compression_engine.facts import PREFIX
 from compression_engine.formats.onnx_graph import graphs_of
 from compression_engine.methods.channels import told
 
@@ -12,7 +13,7 @@ _QUANTISED = frozenset(
     | {"GatherBlockQuantized", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulIntegerToFloat", "QGemm", "QMoE"}
     | {"QEmbedLayerNormalization", "QLinearAdd", "QLinearMul", "MatMulBnb4", "QOrderedMatMul"}
 )  # fmt: skip
-_FACT = "pressmark.recipe_digest"
+_FACT = f"{PREFIX}recipe_digest"
 
 
 def quantised_by(model: onnx.ModelProto) -> str | None:

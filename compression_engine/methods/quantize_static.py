@@ -100,8 +100,7 @@ def _numbers(
     ranging = Ranging(str(parameters["ranges"]), integer_of(parameters["percentile"]))
     alphas: dict[str, float] = {}
     if parameters["equalization"]:
-        divided = equalize(watching.model, watching, layers, ranging)
-        alphas = {layer.weight: one.alpha for one in divided for layer in one.layers}
+        alphas = equalize(watching.model, watching, layers, ranging)
         sources = {node.output[0]: node.input[0] for node in watching.model.graph.node if node.output and node.input}
         layers = [replace(layer, source=sources[layer.output]) for layer in layers]
     steps = _steps(watching, layers, ranging)

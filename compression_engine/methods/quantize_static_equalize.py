@@ -47,15 +47,6 @@ class Ranging:
     percentile: int
 
 
-@dataclass(frozen=True)
-class Equalized:
-    """An input whose channels were divided, the layers that read it, and the alpha that did best."""
-
-    source: str
-    layers: tuple[Layer, ...]
-    alpha: float
-
-
 class _Sample:
     """Evenly spaced rows [n, size] of a tensor, at most so many however many there are, and each channel's largest magnitude."""
 
@@ -80,12 +71,12 @@ class _Sample:
         return np.array(self._kept, dtype=np.float64)
 
 
-def equalize(model: onnx.ModelProto, watching: Watching, layers: Sequence[Layer], ranging: Ranging) -> list[Equalized]:
-    """Changes a model in place, where that lessens an error; says what was changed."""
+def equalize(model: onnx.ModelProto, watching: Watching, layers: Sequence[Layer], ranging: Ranging) -> dict[str, float]:
+    """Changes a model in place, where that lessens an error; the alpha of every weight that was changed, by its name."""
     net = Net(model)
     groups = _groups(net, layers)
     if not groups:
-        return []
+        return {}
     sizes = {source: net.constants[some[0].weight].dims[1 - some[0].axis] for source, some in groups.items()}
     most = _SAMPLE_BYTES // (_FLOAT_BYTES * sum(sizes.values()))
     samples = {source: _Sample(max(_ROWS_LEAST, min(_ROWS_MOST, most))) for source in groups}
@@ -94,7 +85,7 @@ def equalize(model: onnx.ModelProto, watching: Watching, layers: Sequence[Layer]
         samples[name].add(array)
 
     watching.look(list(groups), see, "inputs of products")
-    done: list[Equalized] = []
+    alphas: dict[str, float] = {}
     names, edits = Names(model), Edits()
     for number, (source, some) in enumerate(groups.items()):
         watching.progress("calibrate", number, len(groups), f"trying to equalise {source}")
@@ -103,9 +94,9 @@ def equalize(model: onnx.ModelProto, watching: Watching, layers: Sequence[Layer]
             alpha, factors = _best(samples[source], weights, ranging)
         if alpha is not None:
             _divide(model, net, source, some, factors, names, edits)
-            done.append(Equalized(source, some, alpha))
+            alphas |= dict.fromkeys((layer.weight for layer in some), alpha)
     edits.make(model)
-    return done
+    return alphas
 
 
 def factors_of(largest: _Floats, weights: Sequence[_Floats], alpha: float) -> _Floats:

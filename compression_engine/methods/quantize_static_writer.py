@@ -21,11 +21,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from compression_engine.errors import FileRefused
 from compression_engine.formats.onnx_graph import Names, replace_nodes
 from compression_engine.methods.quantize_static_net import RECTIFIERS, Layer, Net, Placement
 from compression_engine.methods.quantize_static_ranges import Steps
 from compression_engine.methods.report import Report, Stored
+from compression_engine.methods.rounding import not_finite
 
 PRODUCT = "int8 product of inputs rounded with fixed steps"
 _MOST = 127
@@ -67,8 +67,7 @@ def check_finite(net: Net, layers: Sequence[Layer]) -> None:
     for layer in layers:
         for name in (layer.weight, layer.bias):
             if name is not None and not np.isfinite(net.array(name)).all():
-                hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
-                raise FileRefused("weights_not_finite", f"The weight {name!r} holds NaN or infinity.", hint)
+                raise not_finite(name)
 
 
 def write(model: onnx.ModelProto, placement: Placement, numbers: Numbers, report: Report) -> None:

@@ -23,6 +23,7 @@ from compression_engine.methods.quantize_static_effect import Effects, choose
 from compression_engine.methods.quantize_static_equalize import Ranging, equalize, factors_of
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import Steps
+from compression_engine.methods.report import Report
 from compression_engine.observing import Watching
 from compression_engine.plan import Plan, State
 from compression_engine.progress import silent
@@ -71,7 +72,7 @@ def test_the_layer_that_hurts_is_left_out_and_told_with_its_price(rows: Any, tmp
 def test_what_is_kept_together_was_measured_together(rows: Any) -> None:
     """Each of two layers alone keeps the limit, both do not: one of them goes."""
     net = watching(residual(), rows(x=images(32, 0, 3, 16, 16)))
-    layers = Net(net.model).layers(1, (), nets_report())[:2]
+    layers = Net(net.model).layers(1, (), Report())[:2]
     costs = {(): 0.0, layers[:1][0].output: 6.0, layers[1:][0].output: 7.0}
 
     class Counted(Effects):
@@ -87,12 +88,6 @@ def test_what_is_kept_together_was_measured_together(rows: Any) -> None:
     assert found.layers == (layers[0],)
     assert found.together == 6.0
     assert [(left.layers, left.alone) for left in found.left] == [((layers[1],), 7.0)]
-
-
-def nets_report() -> Any:
-    from compression_engine.methods.report import Report
-
-    return Report()
 
 
 def test_where_every_layer_hurts_the_recipe_does_not_fit(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,8 +194,8 @@ def test_inputs_that_are_easy_to_round_stay_as_they_are(rows: Any) -> None:
     before = onnx.ModelProto()
     before.CopyFrom(net)
     looked_at = watching(net, rows(x=x))
-    first = Net(net).layers(1, (), nets_report())[:1]
-    assert equalize(net, looked_at, first, Ranging("minmax", 100_000)) == []
+    first = Net(net).layers(1, (), Report())[:1]
+    assert equalize(net, looked_at, first, Ranging("minmax", 100_000)) == {}
     assert net.graph == before.graph
 
 
