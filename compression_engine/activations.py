@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,13 +19,12 @@ from threadpoolctl import threadpool_limits
 from compression_engine.calibration import Calibration
 from compression_engine.data import Array, Encoder
 from compression_engine.errors import DataError
-from compression_engine.formats import onnx_io
 from compression_engine.formats.windows import Source
 from compression_engine.limits import scratch
+from compression_engine.observing import real, together, watched
 from compression_engine.progress import Progress
-from compression_engine.runtime import Batch, Model, batches
+from compression_engine.runtime import Batch, batches
 
-_THREADS = 1
 _BYTES_TOGETHER = 256 * 1024**2
 """Most bytes of sums that are held at a time; a single larger one is made alone."""
 _DOUBLE = 8
@@ -49,7 +47,7 @@ def grams(
     The tensors are of the main graph. Raises DataError (data_does_not_fit) where rows hold what is no number there,
     EngineError where model and rows do not fit.
     """
-    for some in _together(wanted):
+    for some in together([(one, _DOUBLE * one.size**2) for one in wanted], _BYTES_TOGETHER):
         sums = {one: np.zeros((one.size, one.size)) for one in some}
         with scratch("pressmark-model-") as folder, threadpool_limits(limits=1, user_api="blas"):
             opened = watched(
@@ -74,50 +72,12 @@ def grams(
             yield one, found
 
 
-def _together(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
-    some: list[Wanted] = []
-    for one in wanted:
-        if some and sum(other.size**2 for other in some) + one.size**2 > _BYTES_TOGETHER // _DOUBLE:
-            yield some
-            some = []
-        some.append(one)
-    if some:
-        yield some
-
-
-def watched(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Model:
-    """The model with these tensors as its only outputs, but for those that are inputs; on one thread."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    inputs = {entry.name for entry in copy.graph.input}
-    made = [name for name in names if name not in inputs]
-    if made:
-        del copy.graph.output[:]
-        copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
-    onnx_io.save(copy, path)
-    return Model(path, _THREADS, what="The model")
-
-
 def _rows(array: Array, source: Source, batch: Batch) -> Iterable[Array]:
     """The rows of a tensor, all together or entry by entry, so that windows never take much more room than the tensor."""
-    return [_real(array, batch)] if source.window is None else source.window.rows(array[: batch.count])
+    return [_positions(array, batch)] if source.window is None else source.window.rows(array[: batch.count])
 
 
-def real(array: Array, batch: Batch) -> Array:
-    """A tensor without padding and without what fills up a fixed batch: [positions, size] where the rows have a mask."""
-    feed = batch.feed
-    mask = feed.get("attention_mask")
-    if mask is not None and array.ndim >= 3 and array.shape[:2] == mask.shape:
-        return np.asarray(array[: batch.count][mask[: batch.count] != 0])
-    if mask is not None and array.ndim == 2 and len(array) == mask.size:
-        # rows and positions side by side, as exporters write them before a Gemm
-        return np.asarray(array.reshape(*mask.shape, -1)[: batch.count][mask[: batch.count] != 0])
-    if array.ndim > 1 and array.shape[0] == max(len(given) for given in feed.values() if given.ndim):
-        return array[: batch.count]
-    return array
-
-
-def _real(array: Array, batch: Batch) -> Array:
+def _positions(array: Array, batch: Batch) -> Array:
     """The rows [n, size] of a tensor, without padding."""
     array = real(array, batch)
     return np.asarray(array.reshape(-1, array.shape[-1]), dtype=np.float64)

@@ -11,18 +11,20 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from compression_engine.activations import real, watched
 from compression_engine.calibration import Calibration
 from compression_engine.data import Array, Encoder, Feed
 from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
+from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import Names
 from compression_engine.limits import scratch
 from compression_engine.progress import Progress
@@ -33,6 +35,7 @@ _BYTES_TOGETHER = 128 * 1024**2
 _THREADS = 1
 
 See = Callable[[str, Array], None]
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,9 @@ class Watching:
     progress: Progress
 
     @classmethod
-    def of(
-        cls, model: onnx.ModelProto, calibration: Calibration, progress: Progress, most: int | None = None
-    ) -> Watching:
-        """All rows, or at most so many, evenly spaced."""
-        total = len(calibration.rows)
-        count = total if most is None else min(most, total)
-        return cls(model, calibration, [index * total // count for index in range(count)], progress)
+    def of(cls, model: onnx.ModelProto, calibration: Calibration, progress: Progress) -> Watching:
+        """With all calibration rows."""
+        return cls(model, calibration, range(len(calibration.rows)), progress)
 
     def encoder(self, opened: Model) -> Encoder:
         """The rows as this model takes them."""
@@ -113,7 +112,7 @@ class Watching:
     def look(self, names: Sequence[str], see: See, what: str) -> None:
         """Calls `see(name, array)` for every tensor and batch, without padding. DataError where there is NaN or infinity."""
         bytes_by_name = {name: 4 * int(np.prod(shape)) for name, shape in self.shapes(names).items()}
-        for some in _together(bytes_by_name):
+        for some in together(bytes_by_name.items(), _BYTES_TOGETHER):
             at_once = _rows_at_once(sum(bytes_by_name[name] for name in some), min(BATCH_ROWS, len(self.rows)))
             with scratch("pressmark-model-") as folder:
                 opened = watched(self.model, sorted({*some, *self._states()}), folder / "model.onnx")
@@ -132,13 +131,43 @@ class Watching:
         )
 
 
-def _together(bytes_by_name: dict[str, int]) -> Iterator[list[str]]:
-    some: list[str] = []
-    for name, size in bytes_by_name.items():
-        if some and sum(bytes_by_name[other] for other in some) + size > _BYTES_TOGETHER:
+def watched(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Model:
+    """The model with these tensors as its only outputs, but for those that are inputs; on one thread."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    inputs = {entry.name for entry in copy.graph.input}
+    made = [name for name in names if name not in inputs]
+    if made:
+        del copy.graph.output[:]
+        copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    onnx_io.save(copy, path)
+    return Model(path, _THREADS, what="The model")
+
+
+def real(array: Array, batch: Batch) -> Array:
+    """A tensor without padding and without what fills up a fixed batch: [positions, size] where the rows have a mask."""
+    feed = batch.feed
+    mask = feed.get("attention_mask")
+    if mask is not None and array.ndim >= 3 and array.shape[:2] == mask.shape:
+        return np.asarray(array[: batch.count][mask[: batch.count] != 0])
+    if mask is not None and array.ndim == 2 and len(array) == mask.size:
+        # rows and positions side by side, as exporters write them before a Gemm
+        return np.asarray(array.reshape(*mask.shape, -1)[: batch.count][mask[: batch.count] != 0])
+    if array.ndim > 1 and array.shape[0] == max(len(given) for given in feed.values() if given.ndim):
+        return array[: batch.count]
+    return array
+
+
+def together(sizes: Iterable[tuple[_Any, int]], bytes_most: int) -> Iterator[list[_Any]]:
+    """Things with their bytes in runs, in their order, as many at a time as fit; one that is larger stands alone."""
+    some: list[_Any] = []
+    taken = 0
+    for one, size in sizes:
+        if some and taken + size > bytes_most:
             yield some
-            some = []
-        some.append(name)
+            some, taken = [], 0
+        some.append(one)
+        taken += size
     if some:
         yield some
 

@@ -15,18 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from compression_engine.activations import real
 from compression_engine.data import Array
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.methods.quantize_static_net import Layer
-from compression_engine.observing import Watching
+from compression_engine.observing import Watching, real
 from compression_engine.runtime import Model
 
 ROWS_MOST, FRAMES_MOST = 128, 1024
@@ -94,23 +92,30 @@ class Effects:
         watching = self._watching
         watching.progress("calibrate", self.measurements, self.measurements + 1, "what rounding changes")
         with scratch("pressmark-model-") as folder:
-            parent, child = (
-                _opened(one, folder / f"{name}.onnx") for name, one in (("parent", watching.model), ("child", model))
-            )
-            sums = [_Sums() for _ in parent.output_names]
-            kept: list[list[Array]] | None = []
-            others: Iterator[Any] = watching.answers(parent) if self._kept is None else iter(self._kept)
-            for (batch, found_ours), other in zip(watching.answers(child), others, strict=True):
-                theirs = other if self._kept else [real(out, batch) for out in other[1].values()]
-                ours = [real(out, batch) for out in found_ours.values()]
-                for found, one, other in zip(sums, theirs, ours, strict=True):
-                    found.add(one, other)
-                if kept is not None:
-                    kept.append(theirs)
-                    if sum(array.nbytes for arrays in kept for array in arrays) > _KEPT_BYTES_MOST:
-                        kept = None
-            self._kept = self._kept or kept
+            child = _opened(model, folder / "child.onnx")
+            sums = [_Sums() for _ in child.output_names]
+            for (batch, given), theirs in zip(watching.answers(child), self._originals(folder), strict=True):
+                for found, one, other in zip(sums, theirs, given.values(), strict=True):
+                    found.add(one, real(other, batch))
         return max((found.share() for found in sums), default=0.0) * _WHOLE
+
+    def _originals(self, folder: Path) -> Iterator[list[Array]]:
+        """The original's answers, batch by batch: computed again each time, unless they are few enough to be kept."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[list[Array]] = []
+        kept_bytes = 0
+        for batch, given in self._watching.answers(_opened(self._watching.model, folder / "parent.onnx")):
+            theirs = [real(array, batch) for array in given.values()]
+            kept_bytes += sum(array.nbytes for array in theirs)
+            if kept_bytes <= _KEPT_BYTES_MOST:
+                kept.append(theirs)
+            else:
+                kept.clear()
+            yield theirs
+        if kept_bytes <= _KEPT_BYTES_MOST:
+            self._kept = kept
 
 
 class _Sums:
