@@ -24,7 +24,6 @@ from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
 _REFERENCE = re.compile(r"(?P<team>[^/@]+)/(?P<slug>[^/@]+)@(?P<number>[1-9][0-9]{0,8})")
-_REPLAYS_READ = 5
 _LOG_LIMIT_BYTES = 2 * 1024 * 1024
 _RUN_ROWS = Run.objects.select_related(
     "model__team", "parent__model__team", "recipe__team", "evaluation__dataset__team", "calibration__dataset__team",
@@ -136,17 +135,11 @@ def licence_for(run: Run) -> str | None:
     return str(stated_in(run.parent).licence)
 
 
-def map_of(version: ModelVersion) -> list[dict[str, Any]]:
-    """How each tensor of the version is stored, as our own engine said: when it made it, or made it again the same; else empty."""
-    maker = maker_of(version)
-    again = Run.objects.filter(rederives=version, kind=RunKind.REPLAY, state=RunState.SUCCEEDED).order_by(
-        "-finished_at"
-    )
-    return map_in([*filter(None, [maker]), *again[:_REPLAYS_READ]])
-
-
 def map_in(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """The map of the first of these runs that has one; empty where none has, or its result is not stored any more."""
+    """How each tensor of a version is stored, as our engine said in the first of these runs that tells it.
+
+    `runs`: what made the version, or made it again; empty where none of their results has a map and is still stored.
+    """
     ended = (run for run in runs if run.state == RunState.SUCCEEDED and run.result_digest)
     results = (result_of(run) for run in ended if storage.is_stored(str(run.result_digest)))
     return next((found for result in results if result is not None and (found := result.quantization_map)), [])

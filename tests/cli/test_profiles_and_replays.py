@@ -174,13 +174,14 @@ def test_rows_licence_and_map_of_what_a_shell_made_hold_when_it_is_made_again(
     assert command.endswith(f" --calibration {named}")
     assert "The file says that its parent is under" not in said
     child = ModelVersion.objects.get(model=model)
-    assert compression.map_of(child) == []  # nobody but its maker has said anything yet
+    again = Run.objects.filter(rederives=child)
+    assert compression.map_in(again) == []  # nobody but its maker has said anything yet
     worker = replayer()
     assert pressmark("ada", *command.split(), "--wait") == 0
     worker.join()
     assert f"{child}: bit-exact." in capsys.readouterr().out
     told = json.loads(result.read_text("utf-8"))
-    assert compression.map_of(child) == told["quantization_map"] != []
+    assert compression.map_in(again.all()) == told["quantization_map"] != []
     assert {one["dtype"] for one in told["quantization_map"]} == {"int4"}
     assert told["licence"] == licence
 
