@@ -31,17 +31,15 @@ class Histogram:
         self.exponent = _NARROWEST
         self.least, self.most = math.inf, -math.inf
         self.zeros = 0
-        self.is_finite = True
 
     def add(self, values: NDArray[Any]) -> None:
-        """Counts floats of any shape; NaN or infinity is noted in `is_finite` and not counted."""
+        """Counts finite floats of any shape; `Watching.look` shows no others. ValueError for NaN or infinity."""
         flat = values.reshape(-1)
         for start in range(0, flat.size, _AT_ONCE):
             part = flat[start : start + _AT_ONCE].astype(np.float64)
             least, most = float(part.min()), float(part.max())
             if not (math.isfinite(least) and math.isfinite(most)):
-                self.is_finite = False
-                continue
+                raise ValueError("NaN or infinity has no bin.")
             self.least, self.most = min(self.least, least), max(self.most, most)
             self._widen(max(-least, most))
             self.zeros += part.size - int(np.count_nonzero(part))

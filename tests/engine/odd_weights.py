@@ -162,8 +162,8 @@ def numbers_kept_one_by_one() -> onnx.ModelProto:
 
 
 @odd(left={"flat": "it has one dimension"})
-def constants_of_several_kinds() -> onnx.ModelProto:
-    """A weight in a Constant's list of floats, reshaped, and others in Constants of branches."""
+def a_constant_list_of_floats() -> onnx.ModelProto:
+    """A weight in a Constant's list of floats, reshaped before its product."""
     flat = node("Constant", [], ["flat"], value_floats=w(64 * 48).reshape(-1).tolist())
     nodes = [flat, node("Reshape", ["flat", "shape"], ["w"]), node("MatMul", ["x", "w"], ["y"])]
     return nets.model(nodes, {"shape": np.array([64, 48])}, rows(), answers("n", 48))
@@ -214,7 +214,7 @@ def scaled_by_another_constant() -> onnx.ModelProto:
 
 @odd()
 def looked_up_along_another_axis() -> onnx.ModelProto:
-    """An embedding whose words are columns; another one is read by GatherElements."""
+    """An embedding whose words are columns."""
     nodes = [node("Gather", ["w", "ids"], ["g"], axis=1), node("Transpose", ["g"], ["y"], perm=[1, 0])]
     return nets.model(nodes, {"w": w(48, 64)}, {"ids": (INT64, ["n"])}, answers("n", 48))
 

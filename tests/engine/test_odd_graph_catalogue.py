@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from compression_engine.errors import EngineError
+from compression_engine.formats.onnx_graph import graphs_of
 from compression_engine.formats.onnx_inputs import bounds
 from compression_engine.generated_agreement import Agreement, differing
 from compression_engine.generated_inputs import Inputs, Proposal, proposals
@@ -29,8 +31,6 @@ WAYS: dict[str, tuple[str, dict[str, Any], float]] = {
 
 def agreement(net: onnx.ModelProto, changed: onnx.ModelProto) -> Agreement:
     """Both run on the first generated inputs that the parent takes."""
-    import onnxruntime
-
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
     one, other = (
@@ -80,7 +80,17 @@ def test_odd_graphs_have_what_makes_them_odd() -> None:
     for name, entry in CATALOGUE.items():
         assert entry.build.__doc__, name
         net = entry.build()
+        assert largest(net) > 1000, name
         assert agreement(net, net).runs == 2, name
+
+
+def largest(net: onnx.ModelProto) -> int:
+    """How many numbers the largest tensor has, in initializers and in Constants of graphs and functions."""
+    inner = list(graphs_of(net.graph))
+    nodes = [*(node for graph in inner for node in graph.node), *(node for own in net.functions for node in own.node)]
+    given = [found for node in nodes for found in node.attribute if found.name in ("value", "value_floats")]
+    sizes = [int(np.prod(tensor.dims)) for graph in inner for tensor in graph.initializer]
+    return max(sizes + [max(int(np.prod(found.t.dims)), len(found.floats)) for found in given])
 
 
 def test_an_error_of_a_method_is_typed_and_names_the_tensor() -> None:

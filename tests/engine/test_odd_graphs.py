@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import FileRefused
 from compression_engine.formats import onnx_io
+from compression_engine.formats.onnx_graph import graphs_of
 from tests.engine import nets
 
 METHOD = "quantize_weights"
@@ -279,8 +280,6 @@ def test_any_chain_of_odd_steps_runs_as_before_and_nothing_is_skipped_unnamed(
 
 
 def _large_floats(net: onnx.ModelProto) -> int:
-    from compression_engine.formats.onnx_graph import graphs_of
-
     count = 0
     for graph in graphs_of(net.graph):
         constants = [a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute if a.name == "value"]

@@ -174,7 +174,9 @@ def test_one_number_far_away_among_a_million_does_not_decide_the_range(ranges: s
     assert steps_of(histogram, ranges, 99_990).scale < 0.75 * steps_of(histogram, "minmax").scale
 
 
-def test_numbers_that_are_none_are_noted_and_not_counted() -> None:
-    found = counted(np.array([1.0, np.inf, np.nan]))
-    assert not found.is_finite
+@pytest.mark.parametrize("none", [np.inf, -np.inf, np.nan])
+def test_numbers_that_are_none_are_refused_and_not_counted(none: float) -> None:
+    found = Histogram()
+    with pytest.raises(ValueError, match="has no bin"):
+        found.add(np.array([1.0, none]))
     assert found.total == 0
