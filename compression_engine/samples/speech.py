@@ -18,6 +18,7 @@ _SEED = 4
 _SECONDS = 12
 _SEQUENCES = {"calibration": 4, "evaluation": 16}
 _NOISE = {"quiet": 0.001, "noisy": 0.02}
+NOISES = tuple(_NOISE)
 
 
 def write_silero(folder: Path) -> dict[str, Any]:
@@ -27,10 +28,10 @@ def write_silero(folder: Path) -> dict[str, Any]:
     the probability of a voice, float32 [rows, 1]. Columns: sequence, label (0 or 1), and how noisy the sequence is.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_model(folder / "model.onnx")
+    write_detector(folder / "model.onnx")
     chance, counts = np.random.default_rng(_SEED), {}
     for name, sequences in _SEQUENCES.items():
-        found = [_sequence(chance, list(_NOISE)[number % 2]) for number in range(sequences)]
+        found = [recording(chance, NOISES[number % 2]) for number in range(sequences)]
         frames = len(found[0]["label"])
         numbers = np.repeat(np.arange(sequences, dtype=np.int64), frames)
         columns = {key: np.concatenate([one[key] for one in found]) for key in found[0]}
@@ -45,20 +46,23 @@ def write_silero(folder: Path) -> dict[str, Any]:
     return {"model": str(folder / "model.onnx"), "rows": counts}
 
 
-def _write_model(path: Path) -> None:
-    """The detector with its sampling rate fixed: it is an input without rows, which no row of data can give."""
+def write_detector(path: Path, source: str = "silero_vad_16k_op15.onnx") -> None:
+    """A detector's file of the wheel with its sampling rate fixed: it is an input without rows, which no row of data can give."""
     import onnx
     import silero_vad
 
-    model = onnx.load(str(Path(silero_vad.__file__).parent / "data" / "silero_vad_16k_op15.onnx"))
+    model = onnx.load(str(Path(silero_vad.__file__).parent / "data" / source))
     rate = next(entry for entry in model.graph.input if entry.name == "sr")
     model.graph.input.remove(rate)
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(RATE, dtype=np.int64), "sr"))
     onnx.save(model, str(path))
 
 
-def _sequence(chance: np.random.Generator, noise: str) -> dict[str, Any]:
-    """One recording, cut into frames with the context that the detector wants."""
+def recording(chance: np.random.Generator, noise: str) -> dict[str, Any]:
+    """One recording of 12 seconds with a noise of NOISES, cut into frames with the context that the detector wants.
+
+    `input`, float32 [frames, 576]; `label`, int64 [frames], 1 where a voice is heard; `noise`, text [frames].
+    """
     sound, voiced = _speech(chance)
     sound = (sound + chance.normal(0, _NOISE[noise], len(sound))).astype(np.float32)
     padded = np.concatenate([np.zeros(CONTEXT, dtype=np.float32), sound])

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import onnx
-
+from compression_engine.samples.speech import write_detector
 from tests.bench.harness import Row, at_least, reported
 from tests.bench.quantization_beside import Beside, beside, peer_rows
 from tests.bench.quantization_material import Material
@@ -35,16 +33,10 @@ def rows(material: Material) -> list[Row]:
 
 
 def _default_file(material: Material, folder: Path) -> Beside:
-    """The file with both sampling rates in the branches of an If; the rate is fixed, since no row of data can give it."""
-    import silero_vad
-
-    model = onnx.load(str(Path(silero_vad.__file__).parent / "data" / "silero_vad.onnx"))
-    rate = next(entry for entry in model.graph.input if entry.name == "sr")
-    model.graph.input.remove(rate)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(16_000, dtype=np.int64), "sr"))
+    """The file with both sampling rates in the branches of an If."""
     target = material.folder / "silero-default"
     target.mkdir()
     for name in ("plan.json", "calibration.npz", "evaluation.npz"):
         (target / name).symlink_to(folder / name)
-    onnx.save(model, str(target / "model.onnx"))
+    write_detector(target / "model.onnx", "silero_vad.onnx")
     return beside(material, target, _RECIPE)

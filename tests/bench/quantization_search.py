@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from compression_engine.answering import usable
 from compression_engine.data import Encoder, read_rows
@@ -26,7 +25,7 @@ from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import PLAN_TYPE, Plan
 from compression_engine.progress import silent
 from compression_engine.runtime import Model
-from compression_engine.samples.speech import _sequence, write_silero
+from compression_engine.samples.speech import NOISES, recording, write_detector, write_silero
 from compression_engine.samples.training import export, fit_classifier, parted
 from compression_engine.searching.kept import kept
 from compression_engine.searching.rows import split
@@ -243,15 +242,9 @@ def _detector(file: str, name: str) -> Callable[[Material], Case]:
     """The voice detector on 800 recordings of two seconds: whole recordings are what is independent, so many are needed."""
 
     def build(material: Material) -> Case:
-        import silero_vad
-
         folder = material.folder / f"search-{name}"
         write_silero(folder)
-        model = onnx.load(str(Path(silero_vad.__file__).parent / "data" / file))
-        rate = next(entry for entry in model.graph.input if entry.name == "sr")
-        model.graph.input.remove(rate)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(16_000, dtype=np.int64), "sr"))
-        onnx.save(model, str(folder / "model.onnx"))
+        write_detector(folder / "model.onnx", file)
         shared = material.folder / "search-recordings.npz"
         if not shared.is_file():
             np.savez(shared, allow_pickle=False, **_recordings())
@@ -263,7 +256,7 @@ def _detector(file: str, name: str) -> Callable[[Material], Case]:
 
 def _recordings() -> dict[str, Any]:
     chance = np.random.default_rng(11)
-    found = [_sequence(chance, ("quiet", "noisy")[number % 2]) for number in range(_SEQUENCES)]
+    found = [recording(chance, NOISES[number % 2]) for number in range(_SEQUENCES)]
     columns = {key: np.concatenate([one[key][:_FRAMES] for one in found]) for key in found[0]}
     return columns | {"sequence": np.repeat(np.arange(_SEQUENCES, dtype=np.int64), _FRAMES)}
 
