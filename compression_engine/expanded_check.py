@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 from compression_engine import facts
-from compression_engine.canonical import shown
-from compression_engine.errors import OutputRefused
 from compression_engine.formats import onnx_io
-from compression_engine.formats.numbers import Array, block_numbers, boxes, opened
+from compression_engine.formats.numbers import block_numbers, boxes, opened
 from compression_engine.formats.onnx_graph import graphs_of
 from compression_engine.formats.parked import numbers_of
 from compression_engine.methods.report import Stored, digest_of_tensors
@@ -31,31 +28,20 @@ from compression_engine.progress import Progress
 from compression_engine.quantization_map import from_file
 from compression_engine.result import Measurement
 from compression_engine.stored_form import form_of
+from compression_engine.weight_errors import (
+    CUT_STEPS,
+    SEARCHED_STEPS,
+    Tally,
+    check_finite,
+    differs,
+    sum_of_squares,
+    worst_in_steps,
+)
 
-METHOD = "expanded_and_compared"
 REASON = "the model does not fit into the memory at hand"
-_REPORT = "This is a fault of the engine: report it with the recipe."
-_NEAREST_STEPS, _CUT_STEPS = 0.6, 1.1
-_SEARCHED_STEPS = {8: 34.0, 4: 17.0}
+_NEAREST_STEPS = 0.6
 _HALF_OF_LAST_BIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 _LEAST = {"float16": 2.0**-25, "bfloat16": 2.0**-133}
-
-
-@dataclass
-class _Tally:
-    tensors: int = 0
-    changed: int = 0
-    unread: int = 0
-    rounded: int = 0
-    worst_steps: float = 0.0
-    apart: float = 0.0
-    whole: float = 0.0
-    numbers: int = 0
-    worst: tuple[float, str] = (0.0, "")
-
-    def add(self, name: str, apart: float, whole: float, numbers: int) -> None:
-        self.apart, self.whole, self.numbers = self.apart + apart, self.whole + whole, self.numbers + numbers
-        self.worst = max(self.worst, (math.sqrt(apart / whole) if whole else 0.0, name))
 
 
 def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measurement]:
@@ -66,7 +52,7 @@ def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measu
     before, after = _named(original), _named(made)
     text = facts.map_text({entry.key: entry.value for entry in made.metadata_props})
     marks = {} if text is None else {mark.tensor: mark for mark in from_file(text) if mark.tensor in before}
-    tally = _Tally()
+    tally = Tally()
     for done, (name, tensor) in enumerate(before.items()):
         progress("check", done, len(before), name)
         tally.tensors += 1
@@ -76,7 +62,7 @@ def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measu
         else:
             tally.changed += 1
             _compare(mark, tensor, after, tally)
-    return _figures(tally)
+    return tally.figures(REASON)
 
 
 def _named(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
@@ -94,10 +80,10 @@ def _named(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
 
 def _same(name: str, before: onnx.TensorProto, after: onnx.TensorProto | None) -> None:
     if after is None or digest_of_tensors([before]) != digest_of_tensors([after]):
-        raise _differs(name, "is no more what it was, and the quantisation map does not name it")
+        raise differs(name, "is no more what it was, and the quantisation map does not name it")
 
 
-def _compare(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.TensorProto], tally: _Tally) -> None:
+def _compare(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.TensorProto], tally: Tally) -> None:
     _check_digests(mark, held)
     if mark.scheme == "float":
         _short(mark, before, held, tally)
@@ -108,16 +94,11 @@ def _compare(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.Ten
         return
     apart = whole = worst = 0.0
     for theirs, ours, steps in form.blocks(before):
-        _finite(mark.tensor, ours)
+        check_finite(mark.tensor, ours)
         errors = np.abs(ours - theirs)
-        apart, whole = apart + _square(errors), whole + _square(theirs)
-        if errors.size:
-            worst = max(worst, float((errors / np.abs(steps)).max()))
-    limit = _limit(mark, form.bits)
-    if worst > limit:
-        raise _differs(mark.tensor, f"is {worst:.2f} steps away at worst, at most {limit} are possible")
-    tally.rounded += math.prod(before.dims)
-    tally.worst_steps = max(tally.worst_steps, worst)
+        apart, whole = apart + sum_of_squares(errors), whole + sum_of_squares(theirs)
+        worst = max(worst, worst_in_steps(errors, steps))
+    tally.add_rounded(mark.tensor, worst, _limit(mark, form.bits), math.prod(before.dims))
     tally.add(mark.tensor, apart, whole, math.prod(before.dims))
 
 
@@ -128,63 +109,27 @@ def _check_digests(mark: Stored, held: Mapping[str, onnx.TensorProto]) -> None:
         tensors = [held.get(name) for name in names if name is not None]
         known = [tensor for tensor in tensors if tensor is not None]
         if digest is not None and (len(known) < len(tensors) or digest_of_tensors(known) != digest):
-            raise _differs(mark.tensor, "is not stored as the quantisation map says")
+            raise differs(mark.tensor, "is not stored as the quantisation map says")
 
 
 def _limit(mark: Stored, bits: int) -> float:
     if mark.rounding != "nearest":
-        return _SEARCHED_STEPS[bits]
-    return _NEAREST_STEPS if mark.scheme == "symmetric" and bits == 8 else _CUT_STEPS
+        return SEARCHED_STEPS[bits]
+    return _NEAREST_STEPS if mark.scheme == "symmetric" and bits == 8 else CUT_STEPS
 
 
-def _short(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.TensorProto], tally: _Tally) -> None:
+def _short(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.TensorProto], tally: Tally) -> None:
     stored = held.get(mark.parts.values or "")
     if stored is None or list(stored.dims) != list(before.dims):
-        raise _differs(mark.tensor, "is missing, or of another shape")
+        raise differs(mark.tensor, "is missing, or of another shape")
     apart = whole = 0.0
     numbers = numbers_of(before)
     with opened(numbers) as theirs, opened(numbers_of(stored)) as ours:
         for box in boxes(numbers.shape, block_numbers(numbers.dtype)):
             wide, short = theirs.part(box).astype(np.float64), ours.part(box).astype(np.float64)
-            _finite(mark.tensor, short)
+            check_finite(mark.tensor, short)
             errors = np.abs(short - wide)
             if (errors > _HALF_OF_LAST_BIT[mark.dtype] * np.abs(wide) + _LEAST[mark.dtype]).any():
-                raise _differs(mark.tensor, "is not the parent's numbers to the nearest")
-            apart, whole = apart + _square(errors), whole + _square(wide)
+                raise differs(mark.tensor, "is not the parent's numbers to the nearest")
+            apart, whole = apart + sum_of_squares(errors), whole + sum_of_squares(wide)
     tally.add(mark.tensor, apart, whole, numbers.size)
-
-
-def _finite(name: str, array: Array) -> None:
-    if not np.isfinite(array).all():
-        raise OutputRefused("output_not_finite", f"The tensor {shown(name)} expands to NaN or infinity.", _REPORT)
-
-
-def _figures(tally: _Tally) -> list[Measurement]:
-    overall = math.sqrt(tally.apart / tally.whole) if tally.whole else 0.0
-    worst, name = tally.worst
-    what = f"It was NOT run, because {REASON}: all {tally.tensors:,} tensors were laid beside the original's."
-    changed = f"{tally.changed:,} tensors are stored otherwise, all others have the same bytes."
-    if tally.unread:
-        changed += f" {tally.unread:,} of these are stored in a form that was not read back."
-    ratio = "weight_error_relative"
-    found = [
-        Measurement("generated_runs", None, "count", 0, what, reason=REASON),
-        Measurement("compared_tensors", tally.tensors - tally.unread, "count", tally.tensors, changed),
-    ]
-    if tally.numbers:
-        size = f"Over all changed numbers the error is {overall:.3%} of their size (root mean square)."
-        furthest = f"The tensor with the largest error is {shown(name)}: {worst:.3%} of its size."
-        found.append(Measurement(ratio, overall, "ratio", tally.numbers, size))
-        found.append(Measurement(f"{ratio}_worst", worst, "ratio", tally.changed, furthest))
-    if tally.rounded:
-        plain = f"No number is more than {tally.worst_steps:.3f} steps of its scale away from the original."
-        found.append(Measurement("weight_error_steps_worst", tally.worst_steps, "step", tally.rounded, plain))
-    return found
-
-
-def _square(array: Array) -> float:
-    return float((array * array).sum())  # not a product of vectors, whose sum depends on the threads
-
-
-def _differs(name: str, what: str) -> OutputRefused:
-    return OutputRefused("output_differs", f"The tensor {shown(name)} {what}.", _REPORT)

@@ -37,9 +37,10 @@ from compression_engine.progress import Progress
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model
 from compression_engine.second_process import figures_apart
+from compression_engine.weight_errors import METHOD, NOT_RUN
 
-RAN, NOT_RUN = "run-on-generated-inputs", "structure-checked"
-"""What the environment of the evidence says under `checked`."""
+RAN = "run-on-generated-inputs"
+"""What the environment of the evidence says under `checked`, unless it is `NOT_RUN`."""
 _FEEDS, _OTHER_SIZES = 4, 2
 _STEPS = 4
 _HUGE_BYTES = 1024**3
@@ -57,7 +58,7 @@ def check_structure(files: Mapping[str, ModelFile], settings: Settings, progress
     child, parent = files[VERSION], files[PARENT]
     apart = parent.size_bytes > _HUGE_BYTES
     if not fits(parent, apart=apart):
-        checked, method, found = NOT_RUN, expanded_check.METHOD, _look(child.path, parent.path, progress)
+        checked, method, found = NOT_RUN, METHOD, _look(child.path, parent.path, progress)
     else:
         checked, method = RAN, "generated_inputs"
         found = (

@@ -17,6 +17,7 @@ from compression_engine.generated_agreement import Agreement, differing
 from compression_engine.generated_inputs import Inputs, Proposal
 from compression_engine.result import Result
 from compression_engine.runtime import Declared
+from compression_engine.weight_errors import NOT_RUN, worst_in_steps
 from tests.engine import nets
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -141,7 +142,7 @@ def test_a_child_that_does_not_fit_into_memory_is_not_run_and_says_so(
     monkeypatch.setattr(structure_check, "memory_at_hand_bytes", lambda **_: 1000.0)
     result = made(nets.mlp(), tmp_path)
     found = structure(result)
-    assert found["checked"] == structure_check.NOT_RUN
+    assert found["checked"] == NOT_RUN
     assert found["generated_runs"] is None
     entry = next(entry for entry in result.document()["evidence"] if entry["document"]["kind"] == "structure")
     assert "NOT run" in entry["plain"][0]
@@ -191,3 +192,10 @@ def test_a_model_that_takes_a_sequence_is_refused_by_the_input(tmp_path: Path) -
     with pytest.raises(EngineError, match=r"The input 'parts' is a seq\(tensor\(float\)\)") as refused:
         made(net, tmp_path)
     assert refused.value.code == "data_missing"
+
+
+def test_a_scale_of_zero_hides_no_other_error() -> None:
+    errors, scale = np.array([0.0, 3.0, 0.0]), np.array([0.0, -2.0, 1.0])
+    assert worst_in_steps(errors, scale) == 1.5
+    assert worst_in_steps(np.array([1.0]), np.array([0.0])) == np.inf
+    assert worst_in_steps(np.array([]), np.array([])) == 0
