@@ -1,7 +1,8 @@
 """`python -m tests.engine.fuzz_runner`: runs the engine's command line on one file after the other, each in a process of its own.
 
 Reads JSON lines `{"folder", "recipe"}`; a folder holds `in/model.onnx` and whatever lies beside it. Answers one JSON line each:
-exit code or signal, what was said last, a trace on standard error, and what is left in the folder. Libraries are imported once;
+exit code or signal, what was said last, a trace on standard error, and what is left in the folder, with what was changed or added
+beside the model. Libraries are imported once;
 each case is forked, with limits of memory and processor time.
 """
 
@@ -35,7 +36,7 @@ def main() -> int:
 def _case(folder: Path, recipe: str) -> dict[str, Any]:
     for name in ("out", "tmp", "said"):
         (folder / name).mkdir(exist_ok=True)
-    started = time.monotonic()
+    given, started = _files(folder / "in"), time.monotonic()
     child = os.fork()
     if child == 0:
         _run(folder, recipe)
@@ -64,8 +65,14 @@ def _case(folder: Path, recipe: str) -> dict[str, Any]:
             path.relative_to(folder).as_posix()
             for path in folder.rglob("*")
             if path.is_file() and path.parts[len(folder.parts)] not in ("in", "said")
-        ),
+        )
+        + sorted({f"in/{name}" for name, _ in given ^ _files(folder / "in")}),
     }
+
+
+def _files(folder: Path) -> set[tuple[str, bytes]]:
+    """What lies beside the model, byte for byte."""
+    return {(path.relative_to(folder).as_posix(), path.read_bytes()) for path in folder.rglob("*") if not path.is_dir()}
 
 
 def _waited(child: int) -> int:

@@ -3,8 +3,9 @@ nothing is left behind or written elsewhere."""
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import onnx
 import pytest
 
-from tests.engine import fuzzing, nets
+from tests.engine import fuzz_runner, fuzzing, nets
 from tests.engine.odd_graphs import CATALOGUE
 
 FILES = 24
@@ -62,7 +63,7 @@ def test_what_must_never_happen_is_seen() -> None:
         assert fuzzing.problem(wrong) is not None, wrong
 
 
-def test_the_runner_sees_a_crash_and_what_is_written_elsewhere(runner: fuzzing.Runner, tmp_path: Path) -> None:
+def test_the_runner_tells_a_right_output_from_a_refusal(runner: fuzzing.Runner, tmp_path: Path) -> None:
     fine = runner.run(CATALOGUE["nodes_without_names"].build().SerializeToString(), tmp_path / "fine", "half-size")
     assert fuzzing.problem(fine) is None
     assert fine["exit"] == 0
@@ -70,6 +71,45 @@ def test_the_runner_sees_a_crash_and_what_is_written_elsewhere(runner: fuzzing.R
     none = runner.run(b"", tmp_path / "none", "half-size")
     assert (none["exit"], none["code"], fuzzing.problem(none)) == (1, none["code"], None)
     assert none["code"] != "internal"
+
+
+def _crash(folder: Path, recipe: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _writes_beside_the_model(folder: Path, recipe: str) -> None:
+    (folder / "in" / "more").write_bytes(b"more")
+    (folder / "in" / "model.onnx").write_bytes(b"other")
+    os._exit(0)
+
+
+def _raises(folder: Path, recipe: str) -> None:
+    (folder / "said" / "err").write_text("Traceback (most recent call last):\n")
+    os._exit(70)
+
+
+@pytest.mark.parametrize(
+    ("engine", "what", "seen"),
+    [
+        (_crash, "signal", signal.SIGKILL),
+        (_writes_beside_the_model, "left", ["in/model.onnx", "in/more"]),
+        (_raises, "trace", "Traceback (most recent call last):\n"),
+    ],
+)
+def test_the_runner_sees_a_crash_a_trace_and_what_is_written_elsewhere(
+    engine: Callable[[Path, str], None], what: str, seen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is another one here, that does what must never happen; what watches it is what watches the real one."""
+    folder = tmp_path / "case"
+    (folder / "in").mkdir(parents=True)
+    (folder / "in" / "model.onnx").write_bytes(b"model")
+    (folder / "said").mkdir()
+    for name in ("out", "err"):
+        (folder / "said" / name).touch()
+    monkeypatch.setattr(fuzz_runner, "_run", engine)
+    outcome = fuzz_runner._case(folder, "half-size")
+    assert outcome[what] == seen
+    assert fuzzing.problem(outcome) is not None
 
 
 def test_a_model_of_external_data_is_never_read_from_outside_of_its_folder(
