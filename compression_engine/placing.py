@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from compression_engine.canonical import shown
 from compression_engine.errors import EngineError
 from compression_engine.result import RESULT_NAME
 
@@ -62,6 +63,8 @@ def place(target: Path, weights_name: str, *, with_result: bool = True) -> Itera
     if Path(weights_name).name != weights_name or weights_name in ("", ".", ".."):
         hint = "Give the RESULT.json that compress wrote, unchanged."
         raise EngineError("result_invalid", f"{weights_name!r} is no name of a file beside its result.", hint)
+    for path in (target, target.parent / weights_name):
+        _check_name(path)
     names = (target.name, result_path(target).name) if is_file(target) else (weights_name, RESULT_NAME)
     if not is_file(target):
         with whole_folder(target) as folder:
@@ -82,11 +85,15 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
     Raises EngineError (output_exists, not_found).
     """
+    _check_name(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise _exists(target, "Give a new folder, or an empty one.")
     with _hidden_beside(target) as folder:
         yield folder
-        folder.rename(target)
+        try:
+            folder.rename(target)
+        except OSError as error:
+            raise _no_place(target, error) from error
 
 
 @contextmanager
@@ -96,9 +103,8 @@ def _hidden_beside(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        hint = "Name another place for the output."
-        raise EngineError("not_found", f"{target.parent} is no folder to write in: {error.strerror}.", hint) from error
+    except OSError as error:
+        raise _no_place(target, error) from error
     try:
         yield folder
     finally:
@@ -131,6 +137,21 @@ def _give_name(path: Path, final: Path) -> None:
         except FileExistsError as error:
             raise _exists(final, "Give a new name.") from error
         path.replace(final)
+
+
+def _check_name(path: Path) -> None:
+    """Whether there can be a file of this name, and room for what is put before and behind it; raises EngineError (not_found)."""
+    try:
+        for name in (f".{path.name}.partial-{os.getpid()}", f"{path.name}.{RESULT_NAME}"):
+            (path.parent / name).exists()
+    except (OSError, ValueError) as error:
+        message = f"{shown(str(path))} cannot be the name of an output: {getattr(error, 'strerror', None) or error}."
+        raise EngineError("not_found", message, "Name another place for the output.") from error
+
+
+def _no_place(target: Path, error: OSError) -> EngineError:
+    message = f"{target} cannot be written: {error.strerror or error}."
+    return EngineError("not_found", message, "Name another place for the output.")
 
 
 def _exists(path: Path, hint: str) -> EngineError:

@@ -140,14 +140,16 @@ def _check_rows(found: Found) -> None:
         measured = [kept(measure, both, shop.plan) for measure in shop.measures]
         for figure in figures(measured, both.slices, shop.budget, shop.seed):
             if not figure.holds:
-                raise _too_few(figure, use)
+                raise _too_few(figure, use, "rows" if shop.plan.sequence is None else "sequences")
 
 
-def _too_few(figure: Figure, use: str) -> DataError:
+def _too_few(figure: Figure, use: str, of: str) -> DataError:
     where = "held back" if use == HELD_BACK else "for the choice"
-    what = "sequences" if figure.units < figure.rows else "rows"
+    what = f"{of} that differ" if figure.units < figure.rows else of
     needed = (
-        "" if figure.measure == QUALITY else f"; {rows_needed(figure.least):,} would be enough if every answer is kept"
+        ""
+        if figure.measure == QUALITY
+        else f"; {rows_needed(figure.least, counted=figure.counted):,} would be enough if every answer is kept"
     )
     message = f"{figure.units:,} {what} {where} cannot show that {figure.least:g} is kept ({figure.measure}){needed}."
     hint = "Give more rows, or promise less. Without --held-back half of the evaluation rows are held back."

@@ -4,7 +4,9 @@ Rules:
 - overall the bound keeps the promise, not the mean alone; `low` is the end below which the truth lies with a risk of 2.5 %;
 - so does that of a slice that is large enough to show it: whose rows, all kept, would. A smaller one (of 30 rows or more) has to
   keep it in the mean, and is named with the loss that could hide in it; of fewer than 30 rows nothing is said but their number;
+- what is said twice counts once: equal rows, and rows of one sequence or of equal ones, are one unit;
 - every figure must hold at once, so that asking for many makes no false promise likelier; of several recipes see `verifying`;
+- a mean of numbers (cosines, squared differences) of fewer than 30 units has no bound, not even where all are the same;
 - the bounds of shares are Wilson's; of whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy
   tails. Where too few sequences or texts differ to resample them, each counts as one answer (Wilson), which is the widest.
 """
@@ -42,6 +44,7 @@ class Figure:
     low: float | None
     least: float
     by_bound: bool
+    counted: bool = True
 
     @property
     def margin(self) -> float:
@@ -97,9 +100,9 @@ def too_small(slices: Mapping[str, Column]) -> list[tuple[str, str, int]]:
     return [entry for entry in sized if 0 < entry[2] < ROWS_MIN]
 
 
-def rows_needed(least: float) -> int:
-    """The fewest rows that show a share, when every one of them is kept."""
-    return int(np.ceil(Z95 * Z95 * least / (1 - least) - 1e-9))
+def rows_needed(least: float, *, counted: bool = True) -> int:
+    """The fewest rows that show a share, when every one of them is kept; of a mean of numbers the fewest that have a bound."""
+    return ROWS_MIN if not counted else int(np.ceil(Z95 * Z95 * least / (1 - least) - 1e-9))
 
 
 def _members(slices: Mapping[str, Column]) -> list[tuple[str, str, NDArray[np.bool_]]]:
@@ -131,6 +134,7 @@ def _figure(entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | Non
         low=low,
         least=least,
         by_bound=where is None or _could_show(entry, units, least),
+        counted=entry.counted,
     )
 
 
@@ -138,7 +142,7 @@ def _could_show(entry: Kept, units: int, least: float) -> bool:
     """Whether so many rows, or sequences, would keep the promise by their bound if all were kept."""
     if entry.measure == QUALITY:
         return paired_share_interval(0, 0, units)[0] >= least
-    return not entry.counted or share_interval(units, units)[0] >= least
+    return share_interval(units, units)[0] >= least if entry.counted else units >= ROWS_MIN
 
 
 def _low(entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int64] | None, seed: int) -> float | None:
@@ -153,5 +157,7 @@ def _low(entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int
         low = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
         units = len(values) if sequences is None else len(np.unique(sequences))
         return share_interval(units * float(values.sum() / weights.sum()), units)[0] if low is None else low
+    if len(values if sequences is None else np.unique(sequences)) < ROWS_MIN:
+        return None  # so few errors say nothing of what is rare, however small they are
     high = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0][1]
     return None if high is None else 1 - high

@@ -151,7 +151,7 @@ def _tokens(measure: str, both: Outputs) -> Kept:
     broken = ~np.isfinite(both.models[VERSION][scores.TOKEN_NLL].values.astype(np.float64))
     if bool(broken.any()):
         raise _not_finite(int(broken.sum()), "tokens")
-    return Kept(measure, sums, counts.astype(np.float64), True, None)
+    return Kept(measure, sums, counts.astype(np.float64), True, both.sequences)
 
 
 def _finite(both: Outputs) -> NDArray[np.bool_]:

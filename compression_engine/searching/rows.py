@@ -76,14 +76,7 @@ def parts_of(
 
 def split(encoder: Encoder, plan: Plan, seed: int, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The indices of both halves, ascending. Raises DataError (no_usable_row) where there is nothing to part."""
-    digests = [bytes(entry) for entry in seen.comparable(seen.row_digests(encoder, progress))]
-    numbers = sequence_numbers(encoder.rows, plan)
-    if numbers is not None:
-        joined: dict[int, list[bytes]] = {}
-        for number, digest in zip(numbers.tolist(), digests, strict=True):
-            joined.setdefault(number, []).append(digest)
-        whole = {number: hashlib.sha256(b"".join(parts)).digest() for number, parts in joined.items()}
-        digests = [whole[number] for number in numbers.tolist()]
+    digests = _digests(encoder, plan, progress)
     salt, strata = str(seed).encode(), _strata(encoder, plan, digests)
     order = sorted(strata, key=lambda digest: (strata[digest], hashlib.sha256(salt + b" " + digest).digest()))
     if len(order) < 2:
@@ -92,6 +85,29 @@ def split(encoder: Encoder, plan: Plan, seed: int, progress: Progress) -> tuple[
     chosen = set(order[1::2])
     mask = np.array([digest in chosen for digest in digests])
     return np.flatnonzero(mask).astype(np.int64), np.flatnonzero(~mask).astype(np.int64)
+
+
+def together(encoder: Encoder, plan: Plan, progress: Progress) -> NDArray[np.int64] | None:
+    """Equal numbers for rows that say the same thing once more: equal rows, and those of one sequence or of equal ones, [rows].
+
+    None where every row stands alone.
+    """
+    digests = _digests(encoder, plan, progress)
+    kinds, numbers = np.unique([digest + b"|" for digest in digests], return_inverse=True)
+    return None if len(kinds) == len(digests) else numbers.astype(np.int64)
+
+
+def _digests(encoder: Encoder, plan: Plan, progress: Progress) -> list[bytes]:
+    """What tells each row apart, or the sequence that it belongs to."""
+    digests = [bytes(entry) for entry in seen.comparable(seen.row_digests(encoder, progress))]
+    numbers = sequence_numbers(encoder.rows, plan)
+    if numbers is None:
+        return digests
+    joined: dict[int, list[bytes]] = {}
+    for number, digest in zip(numbers.tolist(), digests, strict=True):
+        joined.setdefault(number, []).append(digest)
+    whole = {number: hashlib.sha256(b"".join(parts)).digest() for number, parts in joined.items()}
+    return [whole[number] for number in numbers.tolist()]
 
 
 def _strata(encoder: Encoder, plan: Plan, digests: Sequence[bytes]) -> dict[bytes, tuple[int, ...]]:

@@ -38,7 +38,7 @@ from compression_engine.runtime import Model, batch_at, judged_output
 from compression_engine.searching.bounds import Figure, figures
 from compression_engine.searching.budget import Budget
 from compression_engine.searching.kept import beside, distortion, kept
-from compression_engine.searching.rows import CHOICE
+from compression_engine.searching.rows import CHOICE, together
 
 THREADS = 1
 _KEPT_ORIGINALS = 4
@@ -134,7 +134,8 @@ class Workshop:
         self.plan, self.signature = replace(self.plan, output=name), original.signature
         for use, rows in self.rows.items():
             place = self.folder / f"original-{use}"
-            self.answers[use] = answer({VERSION: original}, rows, self.plan, folder=place, progress=self.progress)
+            found = answer({VERSION: original}, rows, self.plan, folder=place, progress=self.progress)
+            self.answers[use] = replace(found, sequences=together(rows, self.plan, self.progress))
 
     def recipe(self, name: str, steps: Sequence[Step]) -> Recipe:
         """The recipe of these steps with the search's seed."""

@@ -71,9 +71,13 @@ def test_weights_cannot_be_named_out_of_their_folder(tmp_path: Path, name: str) 
 
 def test_a_place_where_nothing_can_be_written_is_told(mlp_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(EngineError) as refused:
-        compress(mlp_folder, WEIGHTS, output_folder=tmp_path / "file" / "small.onnx")
-    assert refused.value.code == "not_found"
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    places = ["file/small.onnx", "link", "a" * 250 + ".onnx", "a" * 250, "a" * 300, "d/" * 3000 + "x", "new.onnx/.."]
+    for place_in_vain in [tmp_path / name for name in places] + [Path("/proc/nowhere/small.onnx")]:
+        with pytest.raises(EngineError) as refused:
+            compress(mlp_folder, WEIGHTS, output_folder=place_in_vain)
+        assert refused.value.code in ("not_found", "output_exists"), place_in_vain
+    assert not list(tmp_path.rglob("*partial*"))
 
 
 def test_a_stranger_compresses_with_one_line(tmp_path: Path) -> None:
