@@ -20,7 +20,7 @@ from compression_engine.formats.safetensors_io import NewFile, Planned, TensorFi
 from compression_engine.formats.safetensors_model import open_model, record, safetensors_path, write_index
 from compression_engine.methods.safetensors_weights import flat, rows_at_once, spans
 from compression_engine.placing import is_file, place
-from compression_engine.progress import Progress, silent
+from compression_engine.progress import Progress, by_name, silent
 from compression_engine.structure.safetensors import Entry
 
 _FROM = f"{PREFIX}expanded_from"
@@ -45,7 +45,7 @@ def expand(given: Path, output: Path, progress: Progress = silent) -> list[dict[
             hint = "It is as large as it was made; give a file that holds integers with scales, or 16-bit floats."
             raise EngineError("nothing_to_expand", f"{path.name} holds nothing that is stored smaller.", hint)
         with place(output, path.name, with_result=False) as target:
-            told = _teller(progress, sum(len(file.entries) for file in model.files))
+            told = by_name(progress, "expand", sum(len(file.entries) for file in model.files))
             written = []
             for file, found in zip(model.files, forms, strict=True):
                 written.append(target.folder / (file.path.name if model.index is not None else target.weights_name))
@@ -96,14 +96,3 @@ def _expand(file: TensorFile, form: Form, made: NewFile) -> None:
         data = form.expanded(file, start, min(form.rows, start + step)).tobytes()
         made.write(form.name, place_bytes, data)
         place_bytes += len(data)
-
-
-def _teller(progress: Progress, total: int) -> Callable[[str], None]:
-    done = 0
-
-    def told(name: str) -> None:
-        nonlocal done
-        progress("expand", min(done, total), total, name)
-        done += 1
-
-    return told

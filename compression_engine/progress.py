@@ -16,6 +16,18 @@ def silent(stage: str, done: int, total: int, message: str) -> None:
     """Tells nobody."""
 
 
+def by_name(progress: Progress, stage: str, total: int) -> Callable[[str], None]:
+    """A listener for the name of each thing as it is begun: tells how many of `total` were begun before, never more than all."""
+    done = 0
+
+    def told(name: str) -> None:
+        nonlocal done
+        progress(stage, min(done, total), total, name)
+        done += 1
+
+    return told
+
+
 Told = Callable[[int], None]
 """Told about so many bytes more that were worked on."""
 _STEPS = 100

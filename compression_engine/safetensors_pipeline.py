@@ -27,7 +27,7 @@ from compression_engine.methods.safetensors_weights import Choice, choose, step_
 from compression_engine.methods.safetensors_writing import write_file
 from compression_engine.outcome import check_smaller, nothing_to_do
 from compression_engine.placing import is_file, place
-from compression_engine.progress import Progress
+from compression_engine.progress import Progress, by_name
 from compression_engine.quantization_map import entry, in_file, in_order
 from compression_engine.recipe import Recipe
 from compression_engine.result import Result
@@ -60,7 +60,7 @@ def compress_tensors(path: Path, recipe: Recipe, output: Path, licence: str | No
             made = make_tensors(parent, recipe, given.folder, given.weights_name, facts, progress)
             with open_model(given.weights) as child:
                 check_smaller(recipe, child.size_bytes, parent.size_bytes)
-                evidence = check_tensors(parent, child, made.choices, _teller(progress, "check", parent))
+                evidence = check_tensors(parent, child, made.choices, by_name(progress, "check", _count(parent)))
             result = Result(
                 command="compress",
                 seed=recipe.seed,
@@ -98,13 +98,13 @@ def make_tensors(
 
     Raises RecipeError (recipe_does_not_fit, nothing_to_compress), FileRefused (weights_not_finite, structure_invalid).
     """
-    choices, reports = choose(parent, recipe, _teller(progress, "compress", parent))
+    choices, reports = choose(parent, recipe, by_name(progress, "compress", _count(parent)))
     for changed, found in choices.items():
         reports[found.step].change(changed, found.how)
     for number, (step, report) in enumerate(zip(recipe.steps, reports, strict=True), start=1):
         if not report.changed:
             raise nothing_to_do(number, step, report)
-    told = _teller(progress, "compress", parent)
+    told = by_name(progress, "compress", _count(parent))
     marks: list[Stored] = []
     tensors: list[dict[str, JSON]] = []
     names = {file.path.name: file.path.name if parent.index is not None else name for file in parent.files}
@@ -146,13 +146,5 @@ def _check_place(parent: TensorModel, output: Path) -> None:
         raise EngineError("output_exists", f"{output.name} is one file, the parent has {len(parent.files)}.", hint)
 
 
-def _teller(progress: Progress, stage: str, parent: TensorModel) -> Callable[[str], None]:
-    """Counts tensors as they come; the total is that of the parent."""
-    total, done = sum(len(file.entries) for file in parent.files), 0
-
-    def told(name: str) -> None:
-        nonlocal done
-        progress(stage, min(done, total), total, name)
-        done += 1
-
-    return told
+def _count(model: TensorModel) -> int:
+    return sum(len(file.entries) for file in model.files)
