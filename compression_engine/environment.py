@@ -17,7 +17,10 @@ _LIBRARIES = ("numpy", "onnx", "onnxruntime", "protobuf", "rapidfuzz", "scikit-l
 
 
 def environment(threads: int, preprocessing: str | None = None, provider: str | None = None) -> list[dict[str, JSON]]:
-    """Names and values, sorted by name: libraries, processor with its flags, threads, preprocessing, execution provider."""
+    """Names and values, sorted by name: libraries, processor with its flags, threads, preprocessing, execution provider.
+
+    `blas_kernel` says for which processors the kernels are written that BLAS chose; not said before a BLAS is loaded.
+    """
     model, flags = _processor()
     facts = {
         "cpu_flags": " ".join(flag for flag in _FLAGS_OF_INTEREST if flag in flags),
@@ -33,6 +36,9 @@ def environment(threads: int, preprocessing: str | None = None, provider: str | 
         facts["preprocessing"] = preprocessing
     if provider is not None:
         facts["execution_provider"] = provider
+    kernel = _blas_kernel()
+    if kernel:
+        facts["blas_kernel"] = kernel
     return [{"name": name, "value": facts[name]} for name in sorted(facts)]
 
 
@@ -45,6 +51,15 @@ def _processor() -> tuple[str, frozenset[str]]:
         fields.setdefault(name.strip(), value.strip())
     flags = fields.get("flags", fields.get("Features", ""))
     return fields.get("model name", platform.processor() or "unknown"), frozenset(flags.split())
+
+
+def _blas_kernel() -> str:
+    try:
+        from threadpoolctl import threadpool_info  # not there where nothing but a target is measured
+    except ImportError:
+        return ""
+    found = [one for one in threadpool_info() if one["user_api"] == "blas"]
+    return ", ".join(sorted({f"{one['internal_api']} {one.get('architecture') or 'unknown'}" for one in found}))
 
 
 def _version(name: str) -> str | None:

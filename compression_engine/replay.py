@@ -18,7 +18,9 @@ from compression_engine.facts import check_licence, check_version
 from compression_engine.formats import onnx_io
 from compression_engine.formats.safetensors_model import open_model, safetensors_path
 from compression_engine.formats.spool import spooling
+from compression_engine.kernels import only_by_kernels, other_kernels
 from compression_engine.made_again import write_as_recorded
+from compression_engine.methods.report import Stored
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.placing import place
 from compression_engine.plan import Plan
@@ -39,8 +41,8 @@ def replay(
     """Writes the model into `output_folder` (or as it, where it ends in .onnx); returns its digest if all is as recorded.
 
     `calibration` are the rows that the recipe's steps looked at, where some did. Raises EngineError: replay_parent_differs,
-    replay_data_differs, or, with the tensor that differs, replay_differs or (the result is of another version of the engine)
-    replay_engine_differs; then nothing is written.
+    replay_data_differs, or, with the tensor that differs, replay_differs, (the result is of another version of the engine)
+    replay_engine_differs or (other kernels may be why) replay_processor_differs; then nothing is written.
     """
     document = read_result(result)
     _check_records_compression(document, result.name)
@@ -65,7 +67,8 @@ def replay(
         )
         written = write_as_recorded(made.model, given.weights, apart=len(document["outputs"]) > 1)
         if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
-            raise _differs(document, onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
+            said = (onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
+            raise _differs(document, *said, recipe, made.marks)
     return written[0].digest
 
 
@@ -79,7 +82,7 @@ def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, 
         with place(output_folder, document["outputs"][0]["path"], with_result=False) as given:
             made = make_tensors(parent, recipe, given.folder, given.weights_name, facts, progress)
             if [one["digest"] for one in made.records] != [one["digest"] for one in document["outputs"]]:
-                raise _differs(document, made.tensors, made.texts_digest)
+                raise _differs(document, made.tensors, made.texts_digest, recipe, made.marks)
     return str(made.records[0]["digest"])
 
 
@@ -144,6 +147,15 @@ def engine_of(document: dict[str, JSON]) -> str:
         raise EngineError("result_invalid", "The result does not say which engine made it.", hint) from error
 
 
+def environment_of(document: dict[str, JSON]) -> dict[str, str]:
+    """The environment that a result names, by name; EngineError (result_invalid) where it names none."""
+    try:
+        return {str(entry["name"]): str(entry["value"]) for entry in document["environment"]}
+    except (KeyError, TypeError) as error:
+        hint = "Give the RESULT.json that compress wrote, unchanged."
+        raise EngineError("result_invalid", "The result does not say where it was made.", hint) from error
+
+
 def _calibration(document: dict[str, JSON], recipe: Recipe, path: Path | None, parent: Path) -> Calibration | None:
     """The recorded calibration rows, read as they were."""
     plan = None if document.get("plan") is None else Plan.parse(document["plan"])
@@ -156,7 +168,9 @@ def _calibration(document: dict[str, JSON], recipe: Recipe, path: Path | None, p
     return found
 
 
-def _differs(document: dict[str, JSON], tensors: list[dict[str, JSON]], graph: str) -> EngineError:
+def _differs(
+    document: dict[str, JSON], tensors: list[dict[str, JSON]], graph: str, recipe: Recipe, marks: list[Stored]
+) -> EngineError:
     recorded = {entry["name"]: entry["digest"] for entry in document["tensors"]}
     ours = {entry["name"]: entry["digest"] for entry in tensors}
     names = [name for name in ours if recorded.get(name) != ours[name]] + [
@@ -175,11 +189,16 @@ def _differs(document: dict[str, JSON], tensors: list[dict[str, JSON]], graph: s
         )
         hint = f"Replay it with engine {recorded_by}: whether the result is what it says cannot be told by another."
         return EngineError("replay_engine_differs", message, hint)
+    other = other_kernels(environment_of(document))
+    if names and other and only_by_kernels(recipe, marks, names):
+        message = f"Whether the result is what it says cannot be told on this processor ({other}): {what}."
+        hint = "A step looked at data, and sums depend on the processor. Replay it on the recorded kind of processor."
+        return EngineError("replay_processor_differs", message, hint)
     return EngineError("replay_differs", f"The output is not the recorded one: {what}.", _hint(document))
 
 
 def _hint(document: dict[str, JSON]) -> str:
-    before = {entry["name"]: entry["value"] for entry in document["environment"]}
+    before = environment_of(document)
     here = {entry["name"]: entry["value"] for entry in environment(int(before.get("threads", "1")))}
     changed = [f"{name} {before.get(name, 'none')} -> {here[name]}" for name in here if before.get(name) != here[name]]
     if not changed:

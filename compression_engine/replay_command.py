@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="with --recorded, where there is no RESULT.json")
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="with --recipe: how calibration rows are read")
     parser.add_argument("--licence", metavar="SPDX", help="with --recipe: what is stated of the parent")
+    parser.add_argument(
+        "--recorded-on",
+        type=Path,
+        metavar="RESULT.json",
+        help="with --recipe: a result that says on which processor it was made",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="with --recorded: where the comparison is written")
 
 
@@ -57,6 +63,8 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
 
 def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:
     from compression_engine.rederiving import rederive
+    from compression_engine.replay import environment_of
+    from compression_engine.result import read_result
 
     target: Path | None = options.report
     if target is None:
@@ -64,6 +72,7 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
     if target.exists():
         raise EngineError("output_exists", f"{target} exists already.", "Give a new name.")
     recipe, plan, licence = _how(options)
+    made_by = options.result or options.recorded_on
     found = rederive(
         options.recorded,
         parent=options.parent,
@@ -71,6 +80,7 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
         calibration=options.calibration,
         plan=plan,
         licence=licence,
+        recorded_on=None if made_by is None else environment_of(read_result(made_by)),
         progress=speaker.progress,
     )
     write_whole(target, found.canonical())

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +81,14 @@ def differences(recorded: onnx.ModelProto, made: onnx.ModelProto) -> Differences
     twice = _standing_twice(recorded) | _standing_twice(made)
     found = [_difference(name, theirs.get(name), ours.get(name)) for name in sorted({*theirs, *ours} - twice)]
     found += [TensorDifference(name, 0, 0, None, None, False, "the name stands twice") for name in sorted(twice)]
-    found.sort(key=lambda one: (one.within, one.reason is None, -_far(one), -one.differing, -one.elements, one.name))
-    return Differences(found, _bare_digest(recorded) == _bare_digest(made))
+    return Differences(worst_first(found), _bare_digest(recorded) == _bare_digest(made))
+
+
+def worst_first(found: Iterable[TensorDifference]) -> list[TensorDifference]:
+    """Those that lie outside before the others; of these what cannot be compared, then by the share that numbers are apart."""
+    return sorted(
+        found, key=lambda one: (one.within, one.reason is None, -_far(one), -one.differing, -one.elements, one.name)
+    )
 
 
 def _standing_twice(model: onnx.ModelProto) -> set[str]:
@@ -135,24 +142,16 @@ def _same_bytes(recorded: onnx.TensorProto, made: onnx.TensorProto) -> bool:
 
 def _compared(name: str, recorded: onnx.TensorProto, made: onnx.TensorProto) -> TensorDifference:
     """Number by number, a block at a time."""
-    size, found = _size(recorded), _Apart()
+    size, found = _size(recorded), Apart()
     flat = [numbers_of(one).reshape(-1) for one in (recorded, made)]
     with opened(flat[0]) as before, opened(flat[1]) as after:
         for box in boxes((size,), _NUMBERS_AT_ONCE):
             found.add(before.part(box).astype(np.float64), after.part(box).astype(np.float64))
-    scale, largest = found.scale, found.largest
-    relative = largest / scale if scale > 0 else (0.0 if largest == 0 else None)
-    if found.odd:
-        return TensorDifference(
-            name, size, found.differing, largest, relative, False, "a value is a number in one of them alone"
-        )
-    exact = recorded.data_type not in _FLOATS
-    within = found.differing == 0 or (not exact and relative is not None and relative <= TOLERANCE)
-    return TensorDifference(name, size, found.differing, largest, relative, within)
+    return found.told(name, size, exact=recorded.data_type not in _FLOATS)
 
 
 @dataclass
-class _Apart:
+class Apart:
     """How far two lists of numbers are apart, of which blocks are added."""
 
     differing: int = 0
@@ -170,6 +169,15 @@ class _Apart:
         self.scale = max(self.scale, float(np.abs(before[np.isfinite(before)]).max(initial=0.0)))
         self.largest = max(self.largest, float(apart.max(initial=0.0)))
         self.odd = self.odd or bool(odd.any())
+
+    def told(self, name: str, size: int, *, exact: bool) -> TensorDifference:
+        """What was found, of a tensor of `size` numbers; `exact`: whole numbers, which may not differ at all."""
+        relative = self.largest / self.scale if self.scale > 0 else (0.0 if self.largest == 0 else None)
+        if self.odd:
+            why = "a value is a number in one of them alone"
+            return TensorDifference(name, size, self.differing, self.largest, relative, False, why)
+        within = self.differing == 0 or (not exact and relative is not None and relative <= TOLERANCE)
+        return TensorDifference(name, size, self.differing, self.largest, relative, within)
 
 
 def _bare_digest(model: onnx.ModelProto) -> str:

@@ -179,8 +179,13 @@ def _succeed(run: Run, token: uuid.UUID, outcome: Outcome, log: Stored) -> None:
 
 
 def _judge_replay(opened: Unit, run: Run, version: ModelVersion, made: EngineResult) -> None:
-    """The grade of what the version came from rises, or somebody is told that it could not be made again."""
+    """The grade of what the version came from rises, or somebody is told that it could not be made again.
+
+    What cannot be told on this worker's processor is no word about the version: nothing rises and nobody is told.
+    """
     document = made.document
+    if document["outcome"] == replays.UNTOLD:
+        return
     if document["outcome"] == replays.DIFFERS:
         run_when_replay_differs(opened, run, str(document["evidence"][0]["plain"][0]))
         return

@@ -3,6 +3,7 @@
     parent/ ...            the files of the version under their manifest paths
     base/ incumbent/ first/  the files of the versions that it is compared with, where there are any
     recorded/ ...          of a replay: the files of the version that is made again
+    recorded_on.json       of a replay of what a run of ours made: its result, which says on what processor
     data/evaluation        the rows; data/calibration, baseline and out-of-distribution where they were given
     seen/ ...              rows that the version was made with, so that the engine finds them among those it is judged on
     recipe.json plan.json price_sheet.json  the recipe, the plan of the evaluation, and what computing costs
@@ -34,7 +35,7 @@ from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.material import rows_file, rows_seen
 from registry.compression.models import Run
-from registry.compression.queries import recipe_bytes
+from registry.compression.queries import maker_of, recipe_bytes
 from registry.compression.results import WorkFailed
 from registry.compression.rules import Failure
 from registry.errors import BytesDiffer
@@ -69,6 +70,7 @@ class Job:
         self.parent = self.folder / "parent"
         self.output = self.folder / "output"
         self.recorded = self.folder / "recorded"
+        self.recorded_on = self.folder / "recorded_on.json"
         self.recipe = self.folder / "recipe.json"
         self.plan = self.folder / "plan.json"
         self.price_sheet = self.folder / "price_sheet.json"
@@ -106,6 +108,9 @@ class Job:
         """Beside the parent: the version that is made again, and the rows that its steps looked at."""
         self.recorded.mkdir()
         catalog.materialise(version, self.recorded)
+        maker = maker_of(version)
+        if maker is not None and maker.result_digest is not None and storage.is_stored(maker.result_digest):
+            self.recorded_on.write_bytes(storage.read_bytes(maker.result_digest))
         if run.calibration is not None:
             place_rows(str(run.calibration), rows_file(run.calibration).digest, self.data("calibration"))
 

@@ -3,7 +3,8 @@
 Rules:
 - the report is about the bytes that the run gave: parent, recorded version, recipe, calibration rows, plan; its outcome agrees with
   its own digests and tensors;
-- the evidence names version, parent, recipe and the calibration rows; bit-exact and within tolerance are told apart in it.
+- the evidence names version, parent, recipe and the calibration rows; bit-exact and within tolerance are told apart in it;
+- that it cannot be told on this processor is an answer only where a step looked at data: all else is the same everywhere.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from django.db.models import QuerySet
 from jsonschema import Draft202012Validator
 
+from compression_engine.recipe import Recipe as RecipeDocument
 from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression import queries
@@ -24,12 +26,12 @@ from registry.compression.job import weights_of
 from registry.compression.material import rows_file
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.results import EngineResult, WorkFailed, read_document
-from registry.compression.rules import Failure
+from registry.compression.rules import Failure, needs_calibration
 from registry.compression.subjects import replay_spec
 from registry.events import Caller
 
 KIND = "replay"
-BIT_EXACT, WITHIN, DIFFERS = "bit-exact", "within-tolerance", "differs"
+BIT_EXACT, WITHIN, DIFFERS, UNTOLD = "bit-exact", "within-tolerance", "differs", "cannot-be-told"
 _HINT = "Check that registry and engine are of one version; nothing was kept."
 
 
@@ -65,14 +67,16 @@ def _given(run: Run, document: dict[str, Any]) -> tuple[Any, ...]:
     assert run.recipe is not None
     within = document["graph_same"] and all(tensor["within"] for tensor in document["tensors"])
     exact = document["made_digest"] == document["recorded_digest"]
-    outcome = BIT_EXACT if exact else WITHIN if within else DIFFERS
+    parsed = RecipeDocument.parse(queries.recipe_bytes(run.recipe))
+    untold = document["outcome"] == UNTOLD and needs_calibration(parsed)
+    outcome = BIT_EXACT if exact else WITHIN if within else UNTOLD if untold else DIFFERS
     used = None if document["calibration"] is None or run.calibration is None else rows_file(run.calibration).digest
     parent, recorded = (weights_of(version).digest for version in (run.parent, run.rederives))
     return parent, recorded, run.recipe.digest, outcome, used
 
 
 def outcome_of(run: Run) -> str | None:
-    """bit-exact, within-tolerance or differs; None while nothing is known."""
+    """bit-exact, within-tolerance, differs or cannot-be-told; None while nothing is known."""
     result = queries.result_of(run) if run.state == RunState.SUCCEEDED else None
     return None if result is None else str(result.document["outcome"])
 

@@ -107,6 +107,8 @@ class Work:
             arguments += ["--calibration", job.data("calibration")]
         if run.plan_digest is not None:
             arguments += ["--plan", job.plan]
+        if job.recorded_on.exists():
+            arguments += ["--recorded-on", job.recorded_on]
         self._call(arguments)
         result = read_report(target, run)
         return Outcome(result, storage.store_bytes(result.raw), None, result.evidence)
