@@ -28,7 +28,7 @@ FORMATS: dict[str, str] = {".onnx": "onnx", ".pt2": "pt2", ".safetensors": "safe
 """Suffix -> format of the files that hold weights."""
 
 _HEAD_BYTES = 64 * 1024
-_HINT = "Upload .onnx, .safetensors or .pt2 (torch.export.save)."
+_HINT = "Give a file .onnx, .safetensors or .pt2 (torch.export.save)."
 _OTHERS = {
     b"GGUF": "a GGUF file",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
@@ -98,7 +98,7 @@ def _inspect(file: BinaryIO, name: str, siblings: Siblings) -> Inspection:
 def _agree(name: str, declared: str | None, content: str) -> None:
     if declared != content:
         says = f"its name says {declared}" if declared else "its name says no format that is accepted"
-        hint = f"If it is meant to be {content}, give it the right suffix; else upload the right file."
+        hint = f"If it is meant to be {content}, give it the right suffix; else give the right file."
         raise FileRefused("format_mismatch", f"{name} holds {content}, {says}.", hint)
 
 

@@ -202,8 +202,8 @@ def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, paren
         return None
     labelled = any(step.spec.needs_labels for step in recipe.steps)
     if path is None:
-        hint = "Give calibration rows: inputs of the model" + (
-            ", with the right class in the column 'label'." * labelled or "."
+        hint = "Give calibration rows (in a shell --calibration FILE): inputs of the model" + (
+            ", with the right class in the column 'label'." * labelled or "; they need no labels."
         )
         method = recipe.steps[needing[0] - 1].method
         raise DataError("data_missing", f"Step {needing[0]}: {method} needs calibration rows, there are none.", hint)

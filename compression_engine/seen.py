@@ -127,7 +127,7 @@ def refusal(encoder: Encoder, seen: Seen, files: Sequence[Path]) -> DataError:
         f"{int(seen.same.sum())} of {len(seen.same)} rows were seen in training or calibration "
         f"({named}{f' and {more} more' if more > 0 else ''}; in {', '.join(path.name for path in files)})."
     )
-    hint = "Leave them out, or allow them: the evidence then says how many there were."
+    hint = "Leave them out, or allow them (in a shell --allow-seen): the evidence then says how many there were."
     return DataError("evaluation_seen", message, hint)
 
 

@@ -72,7 +72,7 @@ def _members(archive: zipfile.ZipFile, size_bytes: int) -> dict[str, zipfile.Zip
 def _not_an_export(members: dict[str, zipfile.ZipInfo], name: str) -> FileRefused:
     if any(member.rsplit("/", 1)[-1] in {"data.pkl", "constants.pkl"} for member in members):
         return refused(name, "is a PyTorch archive that holds a pickle")
-    hint = "Upload .onnx, .safetensors or .pt2 (torch.export.save)."
+    hint = "Give a file .onnx, .safetensors or .pt2 (torch.export.save)."
     return FileRefused("format_unknown", f"{name} is a zip archive, but not an exported program.", hint)
 
 
