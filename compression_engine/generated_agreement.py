@@ -41,12 +41,11 @@ class Agreement:
         for name, our, their in zip(names, ours, theirs, strict=True):
             if name in self.random:
                 continue
-            pairs = list(zip(_arrays(our), _arrays(their), strict=False))
-            whole = len(pairs) == len(list(_arrays(our))) == len(list(_arrays(their)))
-            if not whole or any(a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
+            arrays, others = list(_arrays(our)), list(_arrays(their))
+            if [(a.shape, a.dtype) for a in arrays] != [(b.shape, b.dtype) for b in others]:
                 self.other_form += 1
                 continue
-            for a, b in pairs:
+            for a, b in zip(arrays, others, strict=True):
                 self._compare(name, a, b)
 
     def figures(self) -> list[Measurement]:

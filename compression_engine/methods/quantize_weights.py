@@ -96,7 +96,7 @@ def _for_inputs(weight: Weight, inner_axis: int, inputs: Inputs, grid: Grid) -> 
     array = finite(weight)
     # of a convolution's kernels all axes but the first are summed over
     view = view_of(array.shape, frozenset({1 - inner_axis}), grid.block_size)
-    kind = scale_type(view.groups(array), grid, weight.tensor.data_type)
+    kind = scale_type(array, view, grid)
     values, scale, zero = round_rows(array.reshape(len(array), -1) if inner_axis else array.T, inputs, grid, kind)
     size = values.shape[2]
     if inner_axis == 0 and view.run is not None:

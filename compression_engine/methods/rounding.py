@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -203,12 +202,8 @@ def not_finite(name: str) -> FileRefused:
 def round_weight(weight: Weight, grid: Grid | None = None) -> Rounded:
     """Rounds a weight; without a grid to 8 bits, symmetric, one scale a channel in the weight's own float type."""
     array, grid = finite(weight), grid or Grid()
-    kind = np.dtype(np.float64 if weight.tensor.data_type == onnx.TensorProto.DOUBLE else np.float32)
-    if grid.block_size is not None:
-        groups = view_of(array.shape, weight.channel_axes, grid.block_size).groups(array)
-        kind = scale_kind(*extremes(groups), grid, kind)
-        del groups  # a copy of the weight
-    return round_array(array, weight.channel_axes, grid, kind)
+    view = view_of(array.shape, weight.channel_axes, grid.block_size)
+    return round_array(array, weight.channel_axes, grid, scale_type(array, view, grid))
 
 
 def round_array(array: Floats, channel_axes: frozenset[int], grid: Grid, kind: np.dtype[Any]) -> Rounded:
@@ -236,10 +231,15 @@ def assembled(values: Integers, scale: Floats, zero: Floats, view: View, grid: G
     return Rounded(view.whole(values), view.whole(scale), zeros, view, grid.bits, grid.block_size, rounding)
 
 
-def scale_type(groups: Floats, grid: Grid, data_type: int) -> np.dtype[Any]:
-    """Float16 for blocks, whose scales take room, where it holds all of them to one percent; else float32, or the weight's own."""
-    own = np.dtype(np.float64 if data_type == onnx.TensorProto.DOUBLE else np.float32)
-    return own if grid.block_size is None else scale_kind(*extremes(groups), grid, own)
+def scale_type(array: Floats, view: View, grid: Grid) -> np.dtype[Any]:
+    """Float16 for blocks, whose scales take room, where it holds all of them to one percent; else `wide_scale_type`."""
+    own = wide_scale_type(array.dtype)
+    return own if grid.block_size is None else scale_kind(*extremes(view.groups(array)), grid, own)
+
+
+def wide_scale_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of a weight's scales where nothing shortens them: float64 for numbers of float64, else float32."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def extremes(groups: Floats) -> tuple[float, float]:

@@ -42,6 +42,7 @@ from compression_engine.methods.rounding import (
     round_weight,
     scale_kind,
     view_of,
+    wide_scale_type,
 )
 from compression_engine.methods.weights import Weight
 from compression_engine.progress import Told
@@ -163,7 +164,7 @@ def _by_groups(blocks: _Blocks, grid: Grid) -> Rounded:
         many = f"{_line(view):,} numbers: too many for a model that is read in blocks"
         message = f"A channel of the weight {blocks.name!r} has {many}."
         raise RecipeError("recipe_does_not_fit", message, hint)
-    own = np.dtype(np.float64 if source.dtype == np.float64 else np.float32)
+    own = wide_scale_type(source.dtype)
     with opened(blocks.flat) as given:
         kind = _kind(blocks, given, grid, own, most)
         values, scales, zeros = blocks.targets(grid, kind)

@@ -16,7 +16,7 @@ from compression_engine.formats.onnx_inputs import bounds
 from compression_engine.generated_agreement import Agreement, differing
 from compression_engine.generated_inputs import Inputs, Proposal
 from compression_engine.result import Result
-from compression_engine.runtime import Declared
+from compression_engine.runtime import Declared, Model
 from compression_engine.weight_errors import NOT_RUN, worst_in_steps
 from tests.engine import nets
 
@@ -134,6 +134,24 @@ def test_a_recurrent_model_hands_its_own_state_on(tmp_path: Path) -> None:
     inputs = {"x": (FLOAT, [1, 64]), "state": (FLOAT, [1, 64])}
     net = nets.model(nodes, tensors, inputs, {"y": (FLOAT, []), "state_out": (FLOAT, [1, 64])})
     assert int(structure(made(net, tmp_path))["generated_runs"]) == 16  # four steps for each of four inputs
+
+
+def test_each_model_goes_on_from_its_own_state(tmp_path: Path) -> None:
+    """The one adds ones to its state, the other to twice its state: after four steps 4 and 15, with the other's state 7."""
+    models = {}
+    for name, factor in (("version", 2), ("original", 1)):
+        nodes = [helper.make_node("Mul", ["state", "f"], ["a"]), helper.make_node("Add", ["a", "x"], ["state_out"])]
+        ports: Any = ({"x": (FLOAT, [1, 4]), "state": (FLOAT, [1, 4])}, {"state_out": (FLOAT, [1, 4])})
+        net = nets.model(nodes, {"f": np.array(factor, dtype=np.float32)}, *ports)
+        models[name] = Model(nets.save(net, tmp_path / name), 1)
+    feed = {"x": np.ones((1, 4), dtype=np.float32), "state": np.zeros((1, 4), dtype=np.float32)}
+    steps = list(structure_check._along(models["version"], models["original"], feed))
+    assert [(float(ours[0][0, 0]), float(theirs[0][0, 0])) for ours, theirs in steps] == [
+        (1, 1),
+        (3, 2),
+        (7, 3),
+        (15, 4),
+    ]
 
 
 def test_a_child_that_does_not_fit_into_memory_is_not_run_and_says_so(
