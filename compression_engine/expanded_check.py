@@ -21,7 +21,7 @@ import onnx
 from compression_engine import facts
 from compression_engine.formats import onnx_io
 from compression_engine.formats.numbers import block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import graphs_of
+from compression_engine.formats.onnx_graph import constants_of, graphs_of
 from compression_engine.formats.parked import numbers_of
 from compression_engine.methods.report import Stored, digest_of_tensors
 from compression_engine.progress import Progress
@@ -69,12 +69,8 @@ def _named(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     """Every tensor that a graph names, in the order of the model; those in Constant nodes under the name that these give."""
     found: dict[str, onnx.TensorProto] = {}
     for graph in graphs_of(model.graph):
-        for tensor in graph.initializer:
-            found[tensor.name] = tensor
-        for node in graph.node:
-            for attribute in node.attribute:
-                if node.op_type == "Constant" and attribute.name == "value":
-                    found[node.output[0]] = attribute.t
+        found |= {tensor.name: tensor for tensor in graph.initializer}
+        found |= constants_of(graph)
     return found
 
 

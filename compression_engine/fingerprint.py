@@ -50,11 +50,6 @@ class Print:
     weight: Weight
     signs: Signs
 
-    @property
-    def key(self) -> Key:
-        """The two sizes, the smaller one first."""
-        return key_of(self.weight)
-
 
 @dataclass(frozen=True)
 class Likeness:
@@ -65,7 +60,7 @@ class Likeness:
 
 
 def key_of(weight: Weight) -> Key:
-    """Under which weights are compared with each other."""
+    """Under which weights are compared with each other: the two sizes, the smaller one first."""
     return min(weight.rows, weight.width), max(weight.rows, weight.width)
 
 

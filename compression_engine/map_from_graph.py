@@ -16,7 +16,7 @@ import math
 import onnx
 from onnx import TensorProto
 
-from compression_engine.formats.onnx_graph import attribute, graphs_of, integer
+from compression_engine.formats.onnx_graph import constants_of, elements, graphs_of, integer
 from compression_engine.formats.parked import pieces, size_bytes
 from compression_engine.methods.report import Stored
 
@@ -64,13 +64,10 @@ def marks_of(model: onnx.ModelProto) -> list[Stored]:
 
 def _constants(graph: onnx.GraphProto) -> dict[str, TensorProto]:
     found = {}
-    for node in graph.node:
-        value = attribute(node, "value") if node.op_type == "Constant" else None
-        if value is not None:
-            tensor = TensorProto()
-            tensor.CopyFrom(value.t)
-            tensor.name = node.output[0]
-            found[tensor.name] = tensor
+    for name, value in constants_of(graph):
+        found[name] = TensorProto()
+        found[name].CopyFrom(value)
+        found[name].name = name
     return found
 
 
@@ -109,7 +106,7 @@ def _activation(node: onnx.NodeProto, held: dict[str, TensorProto]) -> Stored | 
         node.input[0],
         dtype=dtype,
         scheme="symmetric" if symmetric else "asymmetric",
-        granularity="tensor" if scale is None or _elements(scale) == 1 else "channel",
+        granularity="tensor" if scale is None or elements(scale) == 1 else "channel",
         rounding=_UNKNOWN,
         scale=scale,
         zero=zero,
@@ -139,7 +136,7 @@ def _granularity(node: onnx.NodeProto, scale: TensorProto | None) -> str:
         return f"block-{size}"
     if scale is None:
         return _UNKNOWN
-    return "tensor" if _elements(scale) == 1 else "channel"
+    return "tensor" if elements(scale) == 1 else "channel"
 
 
 def is_constant(tensor: TensorProto) -> bool:
@@ -152,7 +149,3 @@ def is_constant(tensor: TensorProto) -> bool:
         if len(found) > 1 or piece != piece[:size] * (len(piece) // size):
             return False
     return True
-
-
-def _elements(tensor: TensorProto) -> int:
-    return math.prod(tensor.dims)

@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from compression_engine import facts
 from compression_engine.canonical import shown
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
-from compression_engine.formats.onnx_graph import Use, graphs_of, uses
+from compression_engine.formats.onnx_graph import Use, elements, graphs_of, uses
 from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.map_from_graph import is_constant, marks_of
 from compression_engine.map_of_safetensors import map_of_tensors
@@ -120,7 +119,7 @@ class _Held:
             return f"it is {TensorProto.DataType.Name(tensors[0].data_type).lower()}, not {mark.dtype}"
         if (mark.scheme == "float") != (not scales) or (mark.scheme == "asymmetric") != (mark.parts.zero is not None):
             return f"scales and zero points are not those of the scheme {mark.scheme}"
-        if scales and mark.granularity == "tensor" and _elements(scales[0]) != 1:
+        if scales and mark.granularity == "tensor" and elements(scales[0]) != 1:
             return f"the number of scales is not that of the granularity {mark.granularity}"
         if digest_of_tensors(tensors[:1]) != mark.values_digest:
             return "the stored numbers have another digest"
@@ -161,7 +160,7 @@ class _Held:
         found = []
         for name in sorted(set(self._tensors) - named):
             for tensor in self._tensors[name]:
-                if tensor.data_type in _SHORT and _elements(tensor) >= _SMALL and not is_constant(tensor):
+                if tensor.data_type in _SHORT and elements(tensor) >= _SMALL and not is_constant(tensor):
                     kind = TensorProto.DataType.Name(tensor.data_type).lower()
                     found.append((name, kind, digest_of_tensors([tensor])))
         return found
@@ -179,7 +178,3 @@ def _rounds(use: Use, scales: Sequence[str]) -> bool:
 
 def _reads(node: onnx.NodeProto, operator: str, scales: Sequence[str]) -> bool:
     return node.op_type == operator and list(node.input[1 : 1 + len(scales)]) == list(scales)
-
-
-def _elements(tensor: TensorProto) -> int:
-    return math.prod(tensor.dims)

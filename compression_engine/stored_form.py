@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from compression_engine.formats.numbers import Array, Box, InFile, Opened, boxes, opened
+from compression_engine.formats.numbers import Array, Box, Opened, boxes, opened
 from compression_engine.formats.parked import numbers_of
 from compression_engine.methods.report import Stored
 
@@ -54,10 +54,12 @@ class Form:
         flat = numbers if self.inner is None else numbers.reshape(self.view[0], self.inner, self.view[3])
         with ExitStack() as stack:
             before = stack.enter_context(opened(flat))
-            values = stack.enter_context(opened(_plain(self.values).reshape(-1)))
-            scale = stack.enter_context(opened(_plain(self.scale).reshape(*self.of_groups)))
+            values = stack.enter_context(opened(numbers_of(self.values).reshape(-1)))
+            scale = stack.enter_context(opened(numbers_of(self.scale).reshape(*self.of_groups)))
             zero = (
-                None if self.zero is None else stack.enter_context(opened(_plain(self.zero).reshape(*self.of_groups)))
+                None
+                if self.zero is None
+                else stack.enter_context(opened(numbers_of(self.zero).reshape(*self.of_groups)))
             )
             for box in boxes(self.view, _AT_ONCE):
                 of_group = tuple(
@@ -143,10 +145,6 @@ def _is_sound(form: Form) -> bool:
         and math.prod(form.values.dims) == stored
         and all(math.prod(part.dims) == math.prod(form.of_groups) for part in parts)
     )
-
-
-def _plain(tensor: onnx.TensorProto) -> InFile | Array:
-    return numbers_of(tensor)
 
 
 def _first(shape: Sequence[int], box: Box) -> int:

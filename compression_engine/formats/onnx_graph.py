@@ -3,6 +3,7 @@ tensor, making new names."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def lift_constants(graph: onnx.GraphProto, min_elements: int) -> int:
         kept: list[onnx.NodeProto] = []
         for node in inner.node:
             value = _held_by(node)
-            if value is None or _elements(value) < min_elements:
+            if value is None or elements(value) < min_elements:
                 kept.append(node)
                 continue
             tensor = inner.initializer.add()
@@ -76,18 +77,30 @@ def read_in(used: dict[str, list[Use]], graph: onnx.GraphProto, name: str) -> li
     return [use for use in found if id(use.graph) in inside]
 
 
+def constants_of(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """The tensors in Constant nodes of one graph, each with the name that its node gives it; they are not copied."""
+    for node in graph.node:
+        value = attribute(node, "value") if node.op_type == "Constant" else None
+        if value is not None:
+            yield node.output[0], value.t
+
+
+def elements(tensor: onnx.TensorProto) -> int:
+    """How many numbers a tensor has, by its shape."""
+    return math.prod(tensor.dims)
+
+
 def small_integers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """The short lists of integers (axes, shapes, bounds) of a graph and those inside it, under the names they are read by."""
     for inner in graphs_of(graph):
         for tensor in inner.initializer:
-            if tensor.data_type == onnx.TensorProto.INT64 and _elements(tensor) <= _SMALL:
+            if tensor.data_type == onnx.TensorProto.INT64 and elements(tensor) <= _SMALL:
                 yield tensor
-        for node in inner.node:
-            value = attribute(node, "value") if node.op_type == "Constant" else None
-            if value is not None and value.t.data_type == onnx.TensorProto.INT64 and _elements(value.t) <= _SMALL:
+        for name, value in constants_of(inner):
+            if value.data_type == onnx.TensorProto.INT64 and elements(value) <= _SMALL:
                 tensor = onnx.TensorProto()
-                tensor.CopyFrom(value.t)
-                tensor.name = node.output[0]
+                tensor.CopyFrom(value)
+                tensor.name = name
                 yield tensor
 
 
@@ -175,10 +188,3 @@ def _held_by(node: onnx.NodeProto) -> onnx.TensorProto | None:
     if floats is None:
         return None
     return numpy_helper.from_array(np.array(floats.floats, dtype=np.float32))
-
-
-def _elements(tensor: onnx.TensorProto) -> int:
-    total = 1
-    for size in tensor.dims:
-        total *= size
-    return total
