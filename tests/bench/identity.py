@@ -67,7 +67,8 @@ def run(quick: bool) -> list[Row]:
                 else:
                     wrong.append(f"{parent.name} {kind} -> {named and named.parent.name}")
         apart = [_asked(stranger.model, among)[0] for stranger in strangers]
-        twins = [found for parent in parents for found in [_twin(parent, among)]]
+        # each lies there itself, and is no candidate of its own
+        twins = [identify(parent.model, among) for parent in parents]
     spread = float(np.subtract(*np.percentile(seconds, [75, 25])))
     what = f"seconds to compare a file with {len(parents)} models"
     lasted = reported("identity.seconds", what, float(np.median(seconds)), "second", len(seconds), spread)
@@ -110,11 +111,6 @@ def _asked(file: Path, among: Path) -> tuple[Identity, float]:
     return found, time.perf_counter() - start
 
 
-def _twin(parent: Trained, among: Path) -> Identity:
-    """What a parent is named after when it is not among the models itself: it lies there, and is no candidate of its own."""
-    return identify(parent.model, among)
-
-
 def _children(parent: Trained, folder: Path) -> Iterator[tuple[str, Path]]:
     """Every kind of child that can be made of a parent, one at a time."""
     for kind, write in _kinds(parent).items():
@@ -131,7 +127,7 @@ def _kinds(parent: Trained) -> dict[str, Callable[[Path], Any]]:
     found: dict[str, Callable[[Path], Any]] = {
         kind: partial(_ours, parent, step)
         for kind, step in OURS.items()
-        if parent.rows is not None or not (step.needs_calibration or step.spec.needs_calibration)
+        if parent.rows is not None or not step.needs_calibration
     }
     found |= {
         "ort_dynamic": lambda target: _ort_dynamic(parent, target),

@@ -80,50 +80,19 @@ def rows(material: Material) -> list[Row]:
 
 def _ours(case: Case) -> list[Row]:
     target, what = case.folder / "searched", f"budget mode, {case.name}"
-    command = [
-        sys.executable,
-        "-m",
-        "compression_engine",
-        "search",
-        str(case.folder / "model.onnx"),
-        "--quick",
-        "--json",
-    ]
-    command += [
-        "--at-least",
-        str(PROMISE),
-        "--evaluation",
-        str(case.rows("choice")),
-        "--held-back",
-        str(case.rows("held")),
-    ]
-    command += [
-        "--calibration",
-        str(case.rows("calibration")),
-        "--at-most-minutes",
-        str(_MINUTES),
-        "--output",
-        str(target),
-    ]
+    command = [sys.executable, "-m", "compression_engine", "search", str(case.folder / "model.onnx")]
+    command += ["--quick", "--json"]
+    command += ["--at-least", str(PROMISE), "--at-most-minutes", str(_MINUTES), "--output", str(target)]
+    command += ["--evaluation", str(case.rows("choice")), "--held-back", str(case.rows("held"))]
+    command += ["--calibration", str(case.rows("calibration"))]
     command += [] if case.plan is None else ["--plan", str(case.folder / "plan.json")]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     promise = f"{what}: kept on held-back rows, or refused"
     if last["type"] == "error":
         refused = last["code"] == "promise_not_kept"
-        return [
-            Row(
-                f"search.{case.name}.promise",
-                promise,
-                None,
-                "share",
-                "kept or refused",
-                refused,
-                0,
-                None,
-                last["message"],
-            )
-        ]
+        row_id = f"search.{case.name}.promise"
+        return [Row(row_id, promise, None, "share", "kept or refused", refused, 0, None, last["message"])]
     value, n = _kept(case, target / "model.onnx")
     record = last["search"]
     ratio = record["parent"]["size_bytes"] / record["chosen"]["size_bytes"]

@@ -79,39 +79,33 @@ def _costs(model: Path, *, quick: bool) -> list[Row]:
         reported("streaming.memcpy_gb_per_second", "a copy into memory that is there", size / copied / 1e9, "GB/s", _REPEATS),
     ]  # fmt: skip
     for method in ("int4_blocks", "convert_fp16"):
-        one = _run(method, model)
-        found.append(
-            at_most(
-                f"streaming.{method}.extra_rss", f"{method} by blocks: extra memory", one["extra_mib"], 64, "MiB", 1
-            )
-        )
-        found.append(
-            reported(
-                f"streaming.{method}.cpu_seconds",
-                f"{method} by blocks: processor time",
-                one["making_cpu_seconds"],
-                "s",
-                1,
-            )
-        )
-    if quick:
-        return [
-            *found,
-            not_measured(
-                "streaming.ort_cpu_ratio", "onnxruntime dynamic: times our processor time", "ratio", "--quick"
-            ),
+        one, what = _run(method, model), f"{method} by blocks"
+        extra, seconds_taken = one["extra_mib"], one["making_cpu_seconds"]
+        found += [
+            at_most(f"streaming.{method}.extra_rss", f"{what}: extra memory", extra, 64, "MiB", 1),
+            reported(f"streaming.{method}.cpu_seconds", f"{what}: processor time", seconds_taken, "s", 1),
         ]
+    if quick:
+        what = "onnxruntime dynamic: times our processor time"
+        return [*found, not_measured("streaming.ort_cpu_ratio", what, "ratio", "--quick")]
+    return found + _of_onnxruntime(model, ours)
+
+
+def _of_onnxruntime(model: Path, ours: list[dict[str, Any]]) -> list[Row]:
+    """Its dynamic quantiser over the same model, once, beside the medians of ours."""
     theirs = _run("ort", model)
+    making, digests, everything = (
+        statistics.median([one[name] for one in ours])
+        for name in ("making_cpu_seconds", "digests_cpu_seconds", "cpu_seconds")
+    )
+    taken, what = theirs["cpu_seconds"], "onnxruntime dynamic: times"
     return [
-        *found,
         of_a_peer("streaming.ort.extra_rss", "onnxruntime dynamic: extra memory", theirs["extra_mib"], "MiB", 1),
-        of_a_peer("streaming.ort.cpu_seconds", "onnxruntime dynamic: processor time", theirs["cpu_seconds"], "s", 1),
-        at_least("streaming.ort_cpu_ratio", "onnxruntime dynamic: times our processor time of making", theirs["cpu_seconds"] / made,
-                 8, "ratio", 1),
-        reported("streaming.ort_bare_cpu_ratio", "onnxruntime dynamic: times that without the digests of our output",
-                 theirs["cpu_seconds"] / (made - statistics.median([one["digests_cpu_seconds"] for one in ours])), "ratio", 1),
-        reported("streaming.ort_all_cpu_ratio", "onnxruntime dynamic: times our processor time with all digests",
-                 theirs["cpu_seconds"] / statistics.median([one["cpu_seconds"] for one in ours]), "ratio", 1),
+        of_a_peer("streaming.ort.cpu_seconds", "onnxruntime dynamic: processor time", taken, "s", 1),
+        at_least("streaming.ort_cpu_ratio", f"{what} our processor time of making", taken / making, 8, "ratio", 1),
+        reported("streaming.ort_bare_cpu_ratio", f"{what} that without the digests of our output", taken / (making - digests),
+                 "ratio", 1),
+        reported("streaming.ort_all_cpu_ratio", f"{what} our processor time with all digests", taken / everything, "ratio", 1),
     ]  # fmt: skip
 
 
