@@ -21,12 +21,11 @@ from compression_engine.formats.safetensors_io import TensorFile
 from compression_engine.formats.safetensors_model import open_model
 from compression_engine.methods.report import Parts, Stored
 from compression_engine.methods.safetensors_writing import digest_in
-from compression_engine.quantization_map import QuantizationMap, from_file, in_order
+from compression_engine.quantization_map import QuantizationMap, from_file, in_order, untrue, wrong_digest, wrong_scheme
 
 _TYPES = {"int8": "I8", "int4": "I32", "float16": "F16", "bfloat16": "BF16"}
 _SHORT = frozenset({"I8", "U8", "F16", "BF16"})
 _SMALL = 16
-_HINT = "The map and the tensors are not of one making: take the file from where it was made."
 
 
 def map_of_tensors(path: Path) -> QuantizationMap:
@@ -51,8 +50,7 @@ def _checked(file: TensorFile, marks: Sequence[Stored]) -> Sequence[Stored]:
     for mark in marks:
         why = _wrong(file, mark)
         if why is not None:
-            message = f"The quantisation map of {file.path.name} says of {shown(mark.tensor)} what is not so: {why}."
-            raise EngineError("map_differs", message, _HINT)
+            raise untrue(file.path.name, mark, why)
     return marks
 
 
@@ -69,13 +67,9 @@ def _wrong(file: TensorFile, mark: Stored) -> str | None:
     dtype = file.entries[mark.parts.values].dtype
     if dtype != _TYPES.get(mark.dtype):
         return f"it is {dtype}, not {mark.dtype}"
-    if (mark.scheme == "float") != (not scales) or (mark.scheme == "asymmetric") != (mark.parts.zero is not None):
-        return f"scales and zero points are not those of the scheme {mark.scheme}"
-    if digest_in(file, [mark.parts.values]) != mark.values_digest:
-        return "the stored numbers have another digest"
-    if (digest_in(file, scales) if scales else None) != mark.scale_digest:
-        return "the scales have another digest"
-    return None
+    if (why := wrong_scheme(mark)) is not None:
+        return why
+    return wrong_digest(mark, digest_in(file, [mark.parts.values]), digest_in(file, scales) if scales else None)
 
 
 def _of_layout(file: TensorFile) -> list[Stored]:

@@ -27,7 +27,15 @@ from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.map_from_graph import is_constant, marks_of
 from compression_engine.map_of_safetensors import map_of_tensors
 from compression_engine.methods.report import Stored, digest_of_tensors
-from compression_engine.quantization_map import QuantizationMap, from_entries, from_file, in_order
+from compression_engine.quantization_map import (
+    QuantizationMap,
+    from_entries,
+    from_file,
+    in_order,
+    untrue,
+    wrong_digest,
+    wrong_scheme,
+)
 from compression_engine.result import read_result
 
 _TYPES = {
@@ -41,7 +49,6 @@ _TYPES = {
 _SHORT = {number for numbers in _TYPES.values() for number in numbers}
 _SMALL = 16
 _STEPS_TO_ROUNDING = 10
-_HINT = "The map and the tensors are not of one making: take the file from where it was made."
 
 
 def read_map(path: Path) -> QuantizationMap:
@@ -64,8 +71,7 @@ def map_of_model(model: onnx.ModelProto, name: str) -> QuantizationMap:
     marks, source = (marks_of(model), "graph") if text is None else (from_file(text), "map")
     for mark in marks:
         if source == "map" and (why := held.wrong(mark)) is not None:
-            message = f"The quantisation map of {name} says of {shown(mark.tensor)} what is not so: {why}."
-            raise EngineError("map_differs", message, _HINT)
+            raise untrue(name, mark, why)
     unmapped = held.unmapped(marks)
     if not marks and not unmapped:
         hint = "Nothing to compare: quantise it first, or ask for a file that is."
@@ -117,15 +123,11 @@ class _Held:
         scales = tensors[1:]
         if tensors[0].data_type not in _TYPES[mark.dtype]:
             return f"it is {TensorProto.DataType.Name(tensors[0].data_type).lower()}, not {mark.dtype}"
-        if (mark.scheme == "float") != (not scales) or (mark.scheme == "asymmetric") != (mark.parts.zero is not None):
-            return f"scales and zero points are not those of the scheme {mark.scheme}"
+        if (why := wrong_scheme(mark)) is not None:
+            return why
         if scales and mark.granularity == "tensor" and elements(scales[0]) != 1:
             return f"the number of scales is not that of the granularity {mark.granularity}"
-        if digest_of_tensors(tensors[:1]) != mark.values_digest:
-            return "the stored numbers have another digest"
-        if (digest_of_tensors(scales) if scales else None) != mark.scale_digest:
-            return "the scales have another digest"
-        return None
+        return wrong_digest(mark, digest_of_tensors(tensors[:1]), digest_of_tensors(scales) if scales else None)
 
     def _wrong_activation(self, mark: Stored) -> str | None:
         named = [name for name in (mark.parts.scale, mark.parts.zero) if name is not None]

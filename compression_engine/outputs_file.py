@@ -25,6 +25,7 @@ from compression_engine.canonical import JSON, canonical, parse_canonical
 from compression_engine.data.labels import CUT_LIMIT
 from compression_engine.data.mapped import blocks
 from compression_engine.errors import EngineError
+from compression_engine.formats.safetensors_io import NUMBERS
 from compression_engine.limits import limits
 from compression_engine.outputs import ANSWER, ROLES, Array, Column, Field, Outputs
 from compression_engine.plan import Plan
@@ -32,11 +33,8 @@ from compression_engine.plan import Plan
 OUTPUTS_TYPE = "pressmark/outputs/1"
 _HEADER_BYTES_MAX = 64 * 1024**2
 _ALIGNMENT = 8
-_CODES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
-}  # fmt: skip
-_NAMES = {np.dtype(code).str: name for name, code in _CODES.items()}
+_KINDS = {name: kind for name, kind in NUMBERS.items() if name != "BF16"}  # of which numpy knows nothing
+_NAMES = {kind.str: name for name, kind in _KINDS.items()}
 _MISFITS = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 """What reading raises at a file that somebody else made, or meant harm with; a canonical error is a ValueError."""
 _HINT = "Give the outputs file that evaluate wrote, unchanged."
@@ -193,7 +191,7 @@ def _opened(path: Path) -> tuple[dict[str, Array], str]:
     start = 8 + length
     found: dict[str, Array] = {}
     for name, entry in entries.items():
-        dtype, shape = np.dtype(_CODES[entry["dtype"]]), tuple(int(size) for size in entry["shape"])
+        dtype, shape = _KINDS[entry["dtype"]], tuple(int(size) for size in entry["shape"])
         begin, end = (int(place) for place in entry["data_offsets"])
         wanted = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         if not 0 <= begin <= end <= size_bytes - start or end - begin != wanted or min(shape, default=0) < 0:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from compression_engine.canonical import JSON, CanonicalError, canonical, parse_canonical
+from compression_engine.canonical import JSON, CanonicalError, canonical, parse_canonical, shown
 from compression_engine.errors import EngineError
 from compression_engine.methods.report import Parts, Stored
 
@@ -22,6 +22,7 @@ MAP_TYPE = "pressmark/quantization_map/1"
 _ALGORITHM = "sha256:"
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 _HINT = "The file was changed after it was made, or another program wrote it; take it from where it was made."
+_NOT_OF_ONE_MAKING = "The map and the tensors are not of one making: take the file from where it was made."
 _COLUMNS = 7
 _DIGESTS = ("scale_digest", "values_digest")
 _SAME = ("dtype", "scheme", "granularity")
@@ -120,6 +121,27 @@ def differences(first: QuantizationMap, second: QuantizationMap) -> list[dict[st
         elif rest[0][bare] != rest[1][bare]:
             found.append({"in": ["values"], "only": None, "tensor": bare})
     return found
+
+
+def wrong_scheme(mark: Stored) -> str | None:
+    """Why the parts that a mark names are not those of its scheme; None where they are."""
+    has_scales = mark.parts.scale is not None or mark.parts.zero is not None
+    if (mark.scheme == "float") == has_scales or (mark.scheme == "asymmetric") != (mark.parts.zero is not None):
+        return f"scales and zero points are not those of the scheme {mark.scheme}"
+    return None
+
+
+def wrong_digest(mark: Stored, values: str | None, scales: str | None) -> str | None:
+    """Which digest of a mark is not that of the tensors in the file; None where both are."""
+    if values != mark.values_digest:
+        return "the stored numbers have another digest"
+    return "the scales have another digest" if scales != mark.scale_digest else None
+
+
+def untrue(name: str, mark: Stored, why: str) -> EngineError:
+    """The error (map_differs) for a mark in the map of the file `name` that is not so."""
+    message = f"The quantisation map of {name} says of {shown(mark.tensor)} what is not so: {why}."
+    return EngineError("map_differs", message, _NOT_OF_ONE_MAKING)
 
 
 def _by_name(entries: Sequence[Stored]) -> dict[tuple[str, int], Stored]:
