@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from compression_engine.measure.statistics.resampling import bootstrap_counts, s
 from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from tests.bench.harness import Row, at_least, at_most, not_measured
+from tests.own_memory import peak_bytes
 
 REPEATS, REPEATS_QUICK = 2000, 400
 SIMULATIONS, SIMULATIONS_QUICK = 200, 20
@@ -284,13 +284,7 @@ def _measure_speed(kind: str) -> dict[str, float]:
     if flips:
         bootstrap_counts(np.array([(f.lost, f.won, f.n - f.lost - f.won) for f in flips]), 0)
     seconds = time.process_time() - started
-    return {"mb": _peak_bytes() / 1e6, "seconds": seconds}
-
-
-def _peak_bytes() -> int:
-    """The peak of this process alone: `getrusage` hands down what its parent took before the program began."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    return {"mb": peak_bytes() / 1e6, "seconds": seconds}
 
 
 if __name__ == "__main__":

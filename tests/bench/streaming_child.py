@@ -11,7 +11,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import json  # noqa: E402  threads must be pinned before numpy is imported
-import resource  # noqa: E402
 import shutil  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
@@ -27,6 +26,7 @@ from compression_engine.formats.spool import spooling  # noqa: E402
 from compression_engine.pipeline import make  # noqa: E402
 from compression_engine.progress import silent  # noqa: E402
 from compression_engine.recipe import Recipe, Step  # noqa: E402
+from tests.own_memory import held_bytes, peak_bytes  # noqa: E402
 
 OURS = {
     "quantize_weights": Step("quantize_weights"),
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _made(step: Step, model: Path, output: Path) -> Figures:
-    before, start = _highest_mib(), time.process_time()
+    before, start = held_bytes(), time.process_time()
     with spooling(output):
         loaded = onnx_io.load(model / "model.onnx")
         made = make(loaded, Recipe("bench", (step,)), silent)
@@ -63,7 +63,7 @@ def _made(step: Step, model: Path, output: Path) -> Figures:
         onnx_io.graph_digest(made.model)
         assert loaded.external
     return {
-        "making_cpu_seconds": making, "cpu_seconds": time.process_time() - start, "extra_mib": _highest_mib() - before,
+        "making_cpu_seconds": making, "cpu_seconds": time.process_time() - start, "extra_mib": (peak_bytes() - before) / 2**20,
         "digests_cpu_seconds": digests,
     }  # fmt: skip
 
@@ -120,13 +120,9 @@ def _blocks(model: Path, output: Path) -> Figures:
 
 
 def _of_a_peer(done: Callable[[], None]) -> Figures:
-    before, start = _highest_mib(), time.process_time()
+    before, start = held_bytes(), time.process_time()
     done()
-    return {"cpu_seconds": time.process_time() - start, "extra_mib": _highest_mib() - before}
-
-
-def _highest_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"cpu_seconds": time.process_time() - start, "extra_mib": (peak_bytes() - before) / 2**20}
 
 
 if __name__ == "__main__":
