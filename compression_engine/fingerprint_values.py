@@ -26,6 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import attribute, integer
 from compression_engine.formats.parked import is_parked, place_of
+from compression_engine.formats.short_floats import widened
 
 Positions = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -63,7 +64,7 @@ def stored(tensor: onnx.TensorProto, name: str) -> Value | None:
     if kind in _HALF_BYTES:
         return Value(shape, lambda places: _halves(_read(tensor, np.dtype("u1"), places >> 1), places, kind), name)
     if kind == TensorProto.BFLOAT16:
-        return Value(shape, lambda places: _wide(_read(tensor, np.dtype("<u2"), places)), name)
+        return Value(shape, lambda places: widened(_read(tensor, np.dtype("<u2"), places)).astype(np.float64), name)
     number = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
     return Value(shape, lambda places: _read(tensor, number, places).astype(np.float64), name)
 
@@ -90,10 +91,6 @@ def _read(tensor: onnx.TensorProto, kind: np.dtype[Any], places: Positions) -> N
 def _halves(data: NDArray[Any], places: Positions, kind: int) -> Numbers:
     nibble = (data.astype(np.int64) >> (4 * (places & 1))) & 15
     return np.where((kind == TensorProto.INT4) & (nibble > 7), nibble - 16, nibble).astype(np.float64)
-
-
-def _wide(bits: NDArray[Any]) -> Numbers:
-    return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
 def derived(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> Value | None:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.errors import EngineError, FileRefused, OutputRefused
+from compression_engine.formats.short_floats import widened
 from compression_engine.limits import limits
 from compression_engine.structure.safetensors import HEADER_BYTES_MAX, LENGTH_BYTES, METADATA, Entry, read_header
 
@@ -179,10 +180,7 @@ class NewFile:
 
 def as_floats(array: Array, dtype: str) -> Array:
     """Numbers as they lie in a file, as floats: BF16 becomes float32, which holds all of them."""
-    if dtype != "BF16":
-        return array
-    widened: Array = (array.astype(np.uint32) << 16).view(np.float32)
-    return widened
+    return widened(array) if dtype == "BF16" else array
 
 
 def _width(shape: tuple[int, ...]) -> int:

@@ -20,9 +20,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from compression_engine.formats.numbers import Array, InFile, Target, block_numbers, boxes, opened
+from compression_engine.formats.numbers import InFile, Target, block_numbers, boxes, opened
 from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, read_in, uses
 from compression_engine.formats.parked import numbers_of, tensor_of
+from compression_engine.formats.short_floats import HALF_MOST, bfloat16_bits
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import not_finite
@@ -30,7 +31,6 @@ from compression_engine.methods.weights import Weight, bytes_of
 from compression_engine.progress import ByBytes, Progress, Told
 from compression_engine.recipe import Value, integer_of
 
-_HALF_MOST = 65504.0
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 BY_BLOCKS = True
@@ -80,7 +80,7 @@ def _reason(weight: Weight, kind: str, replaceable: set[str], given: set[str]) -
         return "the caller may replace it"
     if tensor.name in given:
         return "it is an output of the model"
-    if kind == "float16" and _largest(tensor) > _HALF_MOST:
+    if kind == "float16" and _largest(tensor) > HALF_MOST:
         return "it holds a number that float16 cannot; bfloat16 can"
     return None
 
@@ -129,14 +129,6 @@ def _shortened(tensor: TensorProto, kind: str, name: str, told: Told) -> TensorP
             block = given.part(box)
             if not half and not np.isfinite(block).all():
                 raise not_finite(tensor.name)
-            target.put(box, block.astype(np.float16) if half else _bfloat16(block))
+            target.put(box, block.astype(np.float16) if half else bfloat16_bits(block))
             told(block.nbytes)
     return tensor_of(target.numbers, name, TensorProto.FLOAT16 if half else TensorProto.BFLOAT16)
-
-
-def _bfloat16(block: Array) -> Array:
-    """The upper 16 bits of floats, rounded; little-endian."""
-    bits = np.ascontiguousarray(block, dtype="<f4").view("<u4").astype(np.uint64)
-    # half of the last kept bit is added, less one where that bit is even: ties go to even
-    short: Array = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
-    return short

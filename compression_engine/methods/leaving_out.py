@@ -6,6 +6,8 @@ since a recipe that is misspelt would otherwise compress what it was to spare.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import onnx
 
 from compression_engine.canonical import shown
@@ -19,23 +21,23 @@ _NAMED_MOST = 3
 
 
 def left_out(model: onnx.ModelProto, exclude: Value, report: Report) -> frozenset[str]:
-    """The names in `exclude`, each noted in the report as left alone; call it once large constants are initializers.
-
-    Raises RecipeError (recipe_does_not_fit) with the names that no initializer has.
-    """
-    names = names_of(exclude)
-    if not names:
-        return names
+    """As `left_out_of` for the initializers of a graph and those inside it; call it once large constants are initializers."""
     known = {tensor.name for graph in graphs_of(model.graph) for tensor in graph.initializer}
+    hint = (
+        "Use the names under which the report of a step lists weights; one that an earlier step stored has gone, "
+        "and a constant with fewer numbers than min_elements is none."
+    )
+    return left_out_of(known, exclude, report, hint)
+
+
+def left_out_of(known: Set[str], exclude: Value, report: Report, hint: str) -> frozenset[str]:
+    """The names in `exclude`, each noted in the report as left alone. RecipeError (recipe_does_not_fit) by those not `known`."""
+    names = names_of(exclude)
     unknown = sorted(names - known)
     if unknown:
         named = ", ".join(map(shown, unknown[:_NAMED_MOST]))
         more = f" and {len(unknown) - _NAMED_MOST} more" if len(unknown) > _NAMED_MOST else ""
         message = f"The model has no weight {named}{more}, which the recipe leaves out."
-        hint = (
-            "Use the names under which the report of a step lists weights; one that an earlier step stored has gone, "
-            "and a constant with fewer numbers than min_elements is none."
-        )
         raise RecipeError("recipe_does_not_fit", message, hint)
     for name in sorted(names):
         report.leave(name, REASON)

@@ -20,23 +20,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from compression_engine.canonical import JSON, shown
-from compression_engine.errors import FileRefused, RecipeError
+from compression_engine.errors import RecipeError
 from compression_engine.formats.safetensors_forms import WORD, Form, forms_of, matrix, names_of, scale_name
 from compression_engine.formats.safetensors_io import FLOATS, Array, TensorFile
 from compression_engine.formats.safetensors_model import TensorModel
+from compression_engine.formats.short_floats import HALF_MOST
+from compression_engine.methods.leaving_out import left_out_of
 from compression_engine.methods.quantize_weights import grid_of
 from compression_engine.methods.report import Report
-from compression_engine.methods.rounding import Grid, extremes, scale_kind, view_of
+from compression_engine.methods.rounding import Grid, extremes, not_finite, scale_kind, view_of
 from compression_engine.recipe import Recipe, Step, integer_of
-from compression_engine.recipe import names_of as names_in
 from compression_engine.structure.safetensors import Entry
 
 FORMAT = "safetensors"
 _NUMBERS_AT_ONCE = 1 << 19
 _ROW_MOST = 1 << 17
-_HALF_MOST = 65504.0
-_LEFT_OUT = "the recipe leaves it out"
-_NAMED_MOST = 3
 _NORM = re.compile(
     r"(?:^|[._])(?:(?:layer|batch|group|rms|instance)?_?norm\w*|ln\w{0,3}|bn\d*)(?:[._]|$)", re.IGNORECASE
 )
@@ -104,16 +102,8 @@ def _check_step(number: int, step: Step) -> None:
 
 
 def _spared(model: TensorModel, step: Step, report: Report) -> frozenset[str]:
-    names = names_in(step.parameters["exclude"])
-    unknown = sorted(names - {entry.name for _, entry in model.tensors()})
-    if unknown:
-        named = ", ".join(map(shown, unknown[:_NAMED_MOST]))
-        more = f" and {len(unknown) - _NAMED_MOST} more" if len(unknown) > _NAMED_MOST else ""
-        message = f"The model has no weight {named}{more}, which the recipe leaves out."
-        raise RecipeError("recipe_does_not_fit", message, "Use the names of tensors as `inspect` counts them.")
-    for name in sorted(names):
-        report.leave(name, _LEFT_OUT)
-    return names
+    known = {entry.name for _, entry in model.tensors()}
+    return left_out_of(known, step.parameters["exclude"], report, "Use the names of tensors as `inspect` counts them.")
 
 
 def _is_looked_at(entry: Entry, step: Step) -> bool:
@@ -169,7 +159,7 @@ def _form(file: TensorFile, entry: Entry, grid: Grid) -> Form:
 def _short(file: TensorFile, entry: Entry, storage: str, number: int) -> Choice | str:
     if entry.dtype != "F32":
         return f"it is {entry.dtype.lower()}, not float32"
-    if storage == "float16" and any(float(np.abs(rows).max(initial=0)) > _HALF_MOST for rows in pieces(file, entry)):
+    if storage == "float16" and any(float(np.abs(rows).max(initial=0)) > HALF_MOST for rows in pieces(file, entry)):
         return "it holds a number that float16 cannot; bfloat16 can"
     return Choice(number, short="F16" if storage == "float16" else "BF16")
 
@@ -205,8 +195,7 @@ def pieces(file: TensorFile, entry: Entry) -> Iterator[Array]:
     for start, stop in spans(entry):
         found = file.floats(seen, start, stop)
         if not math.isfinite(float(found.sum(dtype=np.float64))) and not np.isfinite(found).all():
-            hint = "Train or export the model again; such a weight cannot be rounded and was broken before."
-            raise FileRefused("weights_not_finite", f"The weight {entry.name!r} holds NaN or infinity.", hint)
+            raise not_finite(entry.name)
         yield found
 
 

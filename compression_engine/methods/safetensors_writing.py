@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from compression_engine.canonical import JSON
 from compression_engine.formats.safetensors_forms import SCALE, SHAPE, WORD, ZERO, Form, packed
 from compression_engine.formats.safetensors_io import NUMBERS, Array, NewFile, Planned, TensorFile
+from compression_engine.formats.short_floats import bfloat16_bits
 from compression_engine.methods.report import Parts, Stored
 from compression_engine.methods.rounding import Grid, Rounded, round_array
 from compression_engine.methods.safetensors_weights import Choice, pieces, spans
@@ -133,12 +134,7 @@ def _signed(values: Array) -> NDArray[np.int8]:
 
 def shortened(rows: Array, dtype: str) -> Array:
     """Numbers of float32 as float16, or as the 16 bits of bfloat16; to the nearest, ties to even."""
-    if dtype == "F16":
-        return rows.astype("<f2")
-    bits = np.ascontiguousarray(rows, dtype="<f4").view("<u4").astype(np.uint64)
-    # half of the last kept bit is added, less one where that bit is even: ties go to even
-    short: Array = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
-    return short
+    return rows.astype("<f2") if dtype == "F16" else bfloat16_bits(rows)
 
 
 def _mark(entry: Entry, choice: Choice, digest: str) -> Stored:
