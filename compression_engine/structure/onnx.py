@@ -2,7 +2,8 @@
 anything that it points to.
 
 Rules:
-- one graph, at least one operator set, an IR version; at most a million nodes and a million tensors;
+- one graph, at least one operator set, an IR version; at most a million nodes, also with functions in the place of their calls
+  (`calls`), and a million tensors;
 - graphs inside nodes, functions, training information and tensors inside attributes are walked too;
 - the bytes of a tensor fit its shape; a name is given once among the initializers of a graph, its inputs, its outputs;
 - external data, also of sparse tensors and attributes, only where and how `external` allows it;
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from compression_engine.structure.calls import Calls, name_of
 from compression_engine.structure.external import Ranges, Siblings, check_location
 from compression_engine.structure.findings import Inspection, Port, Tally
 from compression_engine.structure.protobuf import BYTES, Field, Reader, invalid, over_limit, truncated
@@ -46,6 +48,7 @@ class _Walk:
     tally: Tally = field(default_factory=Tally)
     nodes: int = 0
     operators: Counter[str] = field(default_factory=Counter)
+    calls: Calls = field(default_factory=Calls)
     external_files: set[str] = field(default_factory=set)
 
 
@@ -67,6 +70,7 @@ def inspect_onnx(file: BinaryIO, size_bytes: int, siblings: Siblings) -> Inspect
     for item in walk.reader.fields(0, size_bytes, 0):
         _model_field(walk, model, item)
     walk.ranges.check()
+    walk.calls.check(_COUNT_MAX)
     if model.graphs == 0 or not model.opsets or model.ir_version is None:
         missing = "graph" if model.graphs == 0 else "operator set" if not model.opsets else "IR version"
         raise truncated(f"The file has no {missing}: it is cut off, or it is not an ONNX model.")
@@ -108,7 +112,17 @@ def _model_field(walk: _Walk, model: _Model, item: Field) -> None:
     elif item.number == 20:
         _each(walk, item, 1, {1: _graph, 2: _graph})
     elif item.number == 25:
-        _each(walk, item, 1, {7: _node, 11: _attribute})
+        _function(walk, item)
+
+
+def _function(walk: _Walk, message: Field) -> None:
+    walk.calls.begin_function()
+    _each(walk, message, 1, {7: _node, 11: _attribute})
+    said = {1: "", 10: "", 13: ""}
+    for item in walk.reader.fields(message.start, message.end, 1):
+        if item.number in said:
+            said[item.number] = walk.reader.text(item)
+    walk.calls.end_function(name_of(said[10], said[1], said[13]))
 
 
 def _each(walk: _Walk, message: Field, depth: int, walkers: dict[int, Callable[[_Walk, Field, int], None]]) -> None:
@@ -146,16 +160,19 @@ def _node(walk: _Walk, message: Field, depth: int) -> None:
     walk.nodes += 1
     if walk.nodes > _COUNT_MAX:
         raise over_limit(f"The file has more than {_COUNT_MAX} nodes.")
-    operator, domain = "", ""
+    operator, domain, overload = "", "", ""
     for item in walk.reader.fields(message.start, message.end, depth):
         if item.number == 4:
             operator = walk.reader.text(item)
         elif item.number == 7:
             domain = walk.reader.text(item)
+        elif item.number == 8:
+            overload = walk.reader.text(item)
         elif item.number == 5:
             _attribute(walk, item, depth + 1)
     if not operator:
         raise invalid(f"The node at byte {message.start} has no operator.")
+    walk.calls.note(name_of(domain, operator, overload))
     walk.operators[f"{domain}::{operator}" if domain not in ("", "ai.onnx") else operator] += 1
 
 

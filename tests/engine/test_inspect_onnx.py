@@ -220,6 +220,47 @@ def test_external_data_is_found_wherever_it_hides(hide: Callable[[onnx.ModelProt
     assert refusal(net).code == "external_data_refused"
 
 
+def with_functions(*bodies: list[tuple[str, str]]) -> onnx.ModelProto:
+    """x [n, 4] -> F0; function number i applies the operators (domain, name) of bodies[i], one behind the other."""
+    net = nets.model(
+        [helper.make_node("Relu", ["x"], ["y"])], {}, {"x": (1, ["n", 4])}, {"y": (1, ["n", 4])}, domains=["own"]
+    )
+    net.graph.node[0].op_type, net.graph.node[0].domain = "F0", "own"
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    for number, body in enumerate(bodies):
+        nodes = [helper.make_node(op, [f"v{i}"], [f"v{i + 1}"], domain=at) for i, (at, op) in enumerate(body)]
+        net.functions.append(helper.make_function("own", f"F{number}", ["v0"], [f"v{len(body)}"], nodes, opsets))
+    return net
+
+
+def test_functions_count_as_often_as_they_are_called() -> None:
+    twice = [[("own", f"F{number + 1}")] * 2 for number in range(18)]
+    assert look(with_functions(*twice, [("", "Relu")] * 2)).node_count == 39, "2 ** 19 nodes are few enough"
+    found = refusal(with_functions(*twice, [("", "Relu")] * 4))
+    assert (found.code, "functions" in found.message) == ("limit_exceeded", True)
+
+
+def test_a_deep_chain_of_functions_is_walked_without_recursion() -> None:
+    assert (
+        look(with_functions(*[[("own", f"F{number + 1}")] for number in range(3000)], [("", "Relu")])).node_count
+        == 3002
+    )
+
+
+@pytest.mark.parametrize(
+    "bodies", [[[("own", "F0")]], [[("own", "F1"), ("own", "F2")], [("", "Relu")], [("own", "F0")]]]
+)
+def test_a_function_that_calls_itself_is_refused(bodies: list[list[tuple[str, str]]]) -> None:
+    found = refusal(with_functions(*bodies))
+    assert (found.code, "calls itself" in found.message) == ("structure_invalid", True)
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    net = with_functions([("", "Relu")])
+    net.functions.append(net.functions[0])
+    assert refusal(net).code == "structure_invalid"
+
+
 def test_endless_nesting_is_refused_without_recursion_error() -> None:
     node = b"\x22\x01a"
     for _ in range(2000):
