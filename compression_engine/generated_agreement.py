@@ -16,6 +16,7 @@ import numpy as np
 
 from compression_engine.data import Array
 from compression_engine.errors import OutputRefused
+from compression_engine.generated_apart import Apart
 from compression_engine.result import Measurement
 
 _UNIT = "output_unit"
@@ -34,6 +35,7 @@ class Agreement:
     cosines: list[float] = field(default_factory=list)
     equal: int = 0
     entries: int = 0
+    apart: Apart = field(default_factory=Apart)
 
     def add(self, names: list[str], ours: list[Any], theirs: list[Any]) -> None:
         """One call of both models; raises OutputRefused."""
@@ -51,7 +53,8 @@ class Agreement:
     def figures(self) -> list[Measurement]:
         """What was found, in figures whose names say what they were found on."""
         said = f"It loads and runs {_ON}: {self.runs} calls beside the original, with the same inputs and outputs."
-        found = [Measurement("generated_runs", self.runs, "count", self.runs, said)]
+        least = min(self.cosines, default=None)
+        found = [Measurement("generated_runs", self.runs, "count", self.runs, said), self.apart.figure(least)]
         if self.cosines:
             found += self._of_floats()
         if self.entries:
@@ -91,8 +94,9 @@ class Agreement:
 
     def _compare(self, name: str, ours: Array, theirs: Array) -> None:
         if ours.dtype.kind != "f":
-            self.equal += int(np.count_nonzero(ours == theirs))
-            self.entries += ours.size
+            equal = int(np.count_nonzero(ours == theirs))
+            self.apart.add_entries(equal, ours.size)
+            self.equal, self.entries = self.equal + equal, self.entries + ours.size
             return
         a, b = ours.astype(np.float64).reshape(-1), theirs.astype(np.float64).reshape(-1)
         usable = np.isfinite(b)
@@ -107,6 +111,7 @@ class Agreement:
         a, b = a[usable], b[usable]
         self.largest = max(self.largest, float(np.abs(a - b).max()))
         self.cosines.append(_cosine(a, b))
+        self.apart.add_floats(a, b, theirs.shape, self.cosines[-1])
 
 
 def differing(names: list[str], one: list[Any], other: list[Any]) -> frozenset[str]:

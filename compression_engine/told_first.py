@@ -2,6 +2,7 @@
 
 Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
+- first of all stands that a child without rows does not answer as its parent does on generated inputs, or was not run at all;
 - above that stands what makes every figure worth less: rows that could not be used, repeated rows, scores that are likely misnamed,
   a model that answers otherwise when asked again;
 - a label that is a name and none of the plan's classes has a line of its own, however few its rows are;
@@ -21,13 +22,21 @@ _MORE = re.compile(r"and ([0-9]+) more")
 """The last entry where more rows are broken than are named (`Rows.record`)."""
 _ON_TOP = ("_difference", "smallest_detectable_loss")
 _WORST, _GAP, _REPEAT = "worst_slice_difference", "_gap_change", "repeat_difference_max"
+_RUNS, _APART = "generated_runs", "generated_apart"
 
 
 def words_of(document: Document) -> list[str]:
     """Lines for a person, from the content of a RESULT.json."""
     entries = [(entry["document"], entry["plain"]) for entry in document["evidence"]]
     compared = [line for kind, lines in entries for line in _on_top(kind, lines)]
-    top = [*_left_out(document), *_unlisted(document), *_doubts(document), *compared, *_not_known(document)]
+    top = [
+        *_without_rows(document),
+        *_left_out(document),
+        *_unlisted(document),
+        *_doubts(document),
+        *compared,
+        *_not_known(document),
+    ]
     rest = [line for kind, lines in entries for line in _section(kind, lines)]
     if not top:
         return rest
@@ -46,6 +55,18 @@ def _is_for_the_top(kind: str, metric: str, *, is_whole: bool) -> bool:
     if kind == "fairness":
         return metric.endswith(_GAP)
     return kind in _COMPARED and (metric == _WORST or (is_whole and metric.endswith(_ON_TOP)))
+
+
+def _without_rows(document: Document) -> Iterator[str]:
+    """What a child that no rows were given for is not, or is not known to be."""
+    for entry in document["evidence"]:
+        if entry["document"]["kind"] != "structure":
+            continue
+        for figure, line in zip(entry["document"]["figures"], entry["plain"], strict=True):
+            if figure["metric"] == _APART and figure["value"] != "0":
+                yield line
+            if figure["metric"] == _RUNS and figure["value"] is None:
+                yield f"{line} Nobody knows what it answers."
 
 
 def _left_out(document: Document) -> Iterator[str]:
