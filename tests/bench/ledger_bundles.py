@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.harness import Row, at_most
+from tests.own_memory import peak_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 ITEMS, ITEMS_LIMIT_SECONDS = 500, 1.0
@@ -159,7 +159,7 @@ def _build(key: str, rounds: int) -> dict[str, Any]:
         started = time.perf_counter()
         bundles.build(bundle, target.resolve())
         seconds.append(time.perf_counter() - started)
-    mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    mebibytes = peak_bytes() / 2**20
     with zipfile.ZipFile(target) as archive:
         names = archive.namelist()
         entries = archive.read("log/entries.jsonl").count(b"\n")

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import importlib
 import json
-import resource
 import sys
 
 import django
+
+from tests.own_memory import peak_bytes
 
 
 def main(words: list[str]) -> None:
     django.setup()
     module, function, *numbers = words
     said = getattr(importlib.import_module(module), function)(*map(int, numbers))
-    print(json.dumps(said | {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps(said | {"peak_mb": peak_bytes() / 2**20}))
 
 
 if __name__ == "__main__":
