@@ -10,8 +10,9 @@ import pytest
 
 from registry import storage
 from registry.catalog import queries as catalog
+from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import Edge, ModelVersion
-from registry.compression import queries, services_replays
+from registry.compression import queries, replays, services_replays
 from tests.world import World
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -79,3 +80,20 @@ def test_a_child_of_two_files_is_read_as_a_parent_again_and_has_nothing_left_to_
     run = world.executed(world.run(child, recipe=world.recipe("half-size")))
     assert run.state == "failed"
     assert run.failure_code == "nothing_to_compress"
+
+
+def test_one_altered_number_in_the_second_file_alone_is_found_although_the_first_is_the_same(
+    world: World, tmp_path: Path
+) -> None:
+    parent, recipe = in_two_files(world, tmp_path), world.recipe()
+    child = world.executed(world.run(parent, recipe=recipe)).child
+    assert child is not None
+    files = {(file.path, file.role): storage.path_of(file.digest).read_bytes() for file in child.artifacts.all()}
+    numbers = bytearray(files["net/model.onnx.data", "external_data"])
+    numbers[100] ^= 0x40
+    files["net/model.onnx.data", "external_data"] = bytes(numbers)
+    altered = world.version(files=files, edges=[EdgeSpec("base", ["quantized"], parent=parent)])
+    run = world.executed(services_replays.request_replay(actor=world.cast.ada, version=altered, recipe=recipe))
+    assert run.state == "succeeded", queries.run_log(run)
+    assert replays.outcome_of(run) == "differs"
+    assert set(Edge.objects.filter(child=altered).values_list("grade", flat=True)) == {"declared"}
