@@ -10,7 +10,7 @@ import pytest
 from compression_engine import Plan
 from compression_engine.errors import DataError
 from compression_engine.searching.rows import Files
-from tests.engine.test_search import WIDTH, chain, folder, found
+from tests.engine.searched import WIDTH, chain, folder, found
 
 
 def repeated(at: Path, name: str, seed: int, different: int, times: int, **columns: object) -> Path:
