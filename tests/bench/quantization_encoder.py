@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compression_engine.data import Encoder, read_rows
+from compression_engine.data import read_rows
 from compression_engine.errors import EngineError
 from compression_engine.measure.fidelity import batch_difference, cosine_rows
 from compression_engine.measure.statistics.intervals import Floats, quartile_range
@@ -20,8 +20,8 @@ from compression_engine.progress import silent
 from compression_engine.runtime import Model, answers
 from tests.bench.harness import Row, at_least, at_most, not_measured, of_a_peer, reported
 from tests.bench.quantization_material import Material, digest
-from tests.bench.quantization_peers import PEERS, make, missing_row, write_feeds
-from tests.bench.quantization_turns import Turns, in_turns
+from tests.bench.quantization_peers import PEERS, make_all, missing_row, write_feeds
+from tests.bench.quantization_turns import Turns, in_turns, typical
 
 OURS = {
     "quantize_weights": "smaller-same-speed",
@@ -59,7 +59,11 @@ def rows(material: Material) -> list[Row]:
     made, reasons = _peers(material, parent)
     found, turns, broken = _measured(material, parent / "model.onnx", paths | made)
     reasons |= broken
-    told = _weights_rows(found, turns, reasons) + _dynamic_rows(found, turns) + _four_bit_rows(found, turns, reasons)
+    told = (
+        _weights_rows(found, turns, reasons)
+        + _dynamic_rows(found, turns, reasons)
+        + _four_bit_rows(found, turns, reasons)
+    )
     told += _half_rows(found, turns)
     told += [at_least(f"{name}.same_bytes", f"{name}: same SHA-256 in two processes", value, 1, "share", 2)
              for name, value in same.items()]  # fmt: skip
@@ -89,7 +93,7 @@ def _weights_rows(found: dict[str, Found], turns: Turns, reasons: dict[str, str]
     ]
 
 
-def _dynamic_rows(found: dict[str, Found], turns: Turns) -> list[Row]:
+def _dynamic_rows(found: dict[str, Found], turns: Turns, reasons: dict[str, str]) -> list[Row]:
     name, own = "quantize_dynamic", found["quantize_dynamic"]
     speedups = 1 / turns.ratios(name)
     told = [
@@ -104,8 +108,11 @@ def _dynamic_rows(found: dict[str, Found], turns: Turns) -> list[Row]:
     ]  # fmt: skip
     for peer, limit in (("ort_per_channel", 2.5), ("ort_default", 14.0)):
         what = f"{name}: error below that of {PEERS[peer].what}"
-        theirs = found[peer]
-        told.append(at_least(f"{name}.{peer}", what, theirs.error / own.error, limit, "ratio", len(own.cosines)))
+        told.append(
+            missing_row(f"{name}.{peer}", what, reasons[peer])
+            if peer in reasons
+            else at_least(f"{name}.{peer}", what, found[peer].error / own.error, limit, "ratio", len(own.cosines))
+        )
     return told
 
 
@@ -211,35 +218,18 @@ def _measured(
         models[name] = model
         found[name] = Found(parent_path.stat().st_size / path.stat().st_size, cosines, batch)
     ours = {name: models[name] for name in OURS}
-    return found, in_turns(parent, models, ours, _typical(encoder), material.rounds), broken
-
-
-def _typical(encoder: Encoder) -> dict[str, np.ndarray]:
-    """The sentence of median length, alone."""
-    counts = encoder.token_counts()
-    assert counts is not None
-    return dict(encoder.batch([int(np.argsort(counts)[len(counts) // 2])]))
+    return found, in_turns(parent, models, ours, typical(encoder), material.rounds), broken
 
 
 def _peers(material: Material, parent: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """The peers' models, and why others are missing."""
-    made: dict[str, Path] = {}
-    reasons: dict[str, str] = {}
     calibration = read_rows(material.rows("calibration"))
     _, opened, encoder = open_pair(parent / "model.onnx", parent / "model.onnx", calibration, 1)
     assert opened is not None
     feeds = write_feeds(material.folder / "minilm-feeds.npz", encoder, _FEEDS_MOST)
-    for name in _THEIRS:
-        if material.quick and name in _TOO_LONG:
-            reasons[name] = "it takes minutes; not with --quick"
-            continue
-        target = material.folder / f"peer-{name}.onnx"
-        reason = make(PEERS[name], parent / "model.onnx", target, feeds)
-        if reason is None:
-            made[name] = target
-        else:
-            reasons[name] = reason
-    return made, reasons
+    wanted = [name for name in _THEIRS if not (material.quick and name in _TOO_LONG)]
+    made, reasons = make_all(wanted, parent / "model.onnx", material.folder / "peer", feeds)
+    return made, reasons | {name: "it takes minutes; not with --quick" for name in _THEIRS if name not in wanted}
 
 
 def _child(material: Material, parent: Path, recipe: str, number: int) -> Path:

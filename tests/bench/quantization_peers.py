@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from compression_engine.data import Array, Encoder, Feed
 from compression_engine.data.labels import sequence_numbers
+from compression_engine.errors import EngineError
 from compression_engine.runtime import Model
 from tests.bench import peer_models
 from tests.bench.harness import Row, not_measured
@@ -68,6 +70,24 @@ def make(peer: Peer, parent: Path, target: Path, feeds: Path | None = None) -> s
         return None
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or [f"it ended with {done.returncode}"]
     return f"it makes no model: {lines[-1][:_TOLD_MOST]}"
+
+
+def make_all(names: Sequence[str], parent: Path, start: Path, feeds: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """The files of the peers that make one which opens, called `start` and the peer's name, and why there is none of the others."""
+    paths, reasons = {}, {}
+    for name in names:
+        target = start.with_name(f"{start.name}-{name}.onnx")
+        reason = make(PEERS[name], parent, target, feeds)
+        if reason is None:
+            try:
+                Model(target, 1, what=name)
+            except EngineError as error:
+                reason = f"its file does not run: {error.message}"
+        if reason is None:
+            paths[name] = target
+        else:
+            reasons[name] = reason
+    return paths, reasons
 
 
 def missing_row(row_id: str, what: str, reason: str) -> Row:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from compression_engine.data import Encoder, read_rows
-from compression_engine.errors import EngineError
 from compression_engine.measure.fidelity import batch_difference, cosine_rows
 from compression_engine.measure.statistics.intervals import Floats, quartile_range
 from compression_engine.plan import Plan
@@ -24,8 +23,8 @@ from compression_engine.samples.training import export, fit_classifier
 from tests.bench.harness import Row, at_least, at_most, not_measured, of_a_peer, reported
 from tests.bench.quantization_beside import Beside, compared
 from tests.bench.quantization_material import Material, digest
-from tests.bench.quantization_peers import PEERS, make, missing_row, write_feeds
-from tests.bench.quantization_turns import Turns, in_turns
+from tests.bench.quantization_peers import PEERS, make_all, missing_row, write_feeds
+from tests.bench.quantization_turns import Turns, in_turns, typical
 
 RECIPE = "fastest-int8"
 _OURS, _WHAT = "static", "digits: quantize_static"
@@ -39,7 +38,6 @@ _EPOCHS, _SEED, _RATE = 4, 4, 1e-3
 class Child:
     """Ours or a peer's, beside the original."""
 
-    what: str
     found: Beside
     alone: float
     """The largest change of an answer by what else is in its batch."""
@@ -65,7 +63,7 @@ def _digits(material: Material) -> list[Row]:
     ]
     encoder = _encoder_of(folder / "calibration.npz", plan, parent)
     feeds = write_feeds(folder / "feeds.npz", encoder, _FEEDS_MOST)
-    paths, reasons = _peers(material, "digits", _DIGITS_PEERS, parent, feeds)
+    paths, reasons = make_all(_DIGITS_PEERS, parent, material.folder / "static-digits", feeds)
     paths = {_OURS: made[0]} | paths
     judged = _encoder_of(folder / "evaluation.npz", plan, parent)
     children = {name: _child(name, parent, path, folder, judged) for name, path in paths.items()}
@@ -114,7 +112,7 @@ def _speed(child: Child, turns: Turns, threads: int, limit: float | None) -> Row
 
 def _child(name: str, parent: Path, path: Path, folder: Path, encoder: Encoder) -> Child:
     model = Model(path, 1, what=name)
-    return Child(name, compared(parent, path, folder), batch_difference(model, encoder, 0, "batch", name).value or 0.0)
+    return Child(compared(parent, path, folder), batch_difference(model, encoder, 0, "batch", name).value or 0.0)
 
 
 def _encoder(material: Material) -> list[Row]:
@@ -127,10 +125,10 @@ def _encoder(material: Material) -> list[Row]:
         read_rows(material.rows("calibration")), Model(parent, 1).inputs(), folder / "tokenizer.json", None
     )
     feeds = write_feeds(material.folder / "sentences.npz", looked_at, _SENTENCES_MOST)
-    paths, reasons = _peers(material, "encoder", ("ort_static",), parent, feeds)
+    paths, reasons = make_all(("ort_static",), parent, material.folder / "static-encoder", feeds)
     models = {name: Model(path, 1, what=name) for name, path in ({_OURS: made / "model.onnx"} | paths).items()}
     theirs = answers(Model(parent, 1), judged, 0, silent, "fidelity")
-    turns = in_turns(Model(parent, 1), models, {}, judged.batch([_middle(judged)]), material.rounds // 2)
+    turns = in_turns(Model(parent, 1), models, {}, typical(judged), material.rounds // 2)
     told: list[Row] = []
     for name, model in models.items():
         tell: Any = reported if name == _OURS else of_a_peer
@@ -174,35 +172,9 @@ def _detector(material: Material) -> list[Row]:
     ]  # fmt: skip
 
 
-def _peers(
-    material: Material, part: str, names: tuple[str, ...], parent: Path, feeds: Path
-) -> tuple[dict[str, Path], dict[str, str]]:
-    """The peers' files that open, and why there is none of the others."""
-    paths, reasons = {}, {}
-    for name in names:
-        target = material.folder / f"static-{part}-{name}.onnx"
-        reason = make(PEERS[name], parent, target, feeds)
-        if reason is None:
-            try:
-                Model(target, 1, what=name)
-            except EngineError as error:
-                reason = error.message
-        if reason is None:
-            paths[name] = target
-        else:
-            reasons[name] = reason
-    return paths, reasons
-
-
 def _encoder_of(path: Path, plan: Path, parent: Path) -> Encoder:
     read = Plan.parse(plan.read_bytes())
     return Encoder(read_rows(path, read), Model(parent, 1).inputs(), None, read)
-
-
-def _middle(encoder: Encoder) -> int:
-    counts = encoder.token_counts()
-    assert counts is not None
-    return int(np.argsort(counts)[len(counts) // 2])
 
 
 def _trained(material: Material) -> Path:

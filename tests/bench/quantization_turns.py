@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression_engine.data import Feed
+from compression_engine.data import Encoder, Feed
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.runtime import Model
 
@@ -46,3 +46,10 @@ def timed(parent: Model, models: dict[str, Model], feed: Feed, rounds: int) -> d
             if number >= 0:
                 times[name][number] = time.perf_counter() - start
     return times
+
+
+def typical(encoder: Encoder) -> Feed:
+    """Of texts, the row of median length, alone."""
+    counts = encoder.token_counts()
+    assert counts is not None
+    return encoder.batch([int(np.argsort(counts)[len(counts) // 2])])
