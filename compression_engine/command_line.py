@@ -13,7 +13,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +22,7 @@ from compression_engine import (
     diff_command,
     expand_command,
     identify_command,
+    listing_commands,
     map_command,
     profile_command,
     replay_command,
@@ -34,7 +34,6 @@ from compression_engine.canonical import JSON, CanonicalError, canonical, parse_
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
 from compression_engine.limits import RAISE_DISK, Limits, disk_by_file_limit, within
-from compression_engine.methods import METHODS
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, shipped_recipes
 from compression_engine.speaker import Speaker
@@ -208,29 +207,6 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
     return {"distribution": found, "result_path": str(options.output)}, words
 
 
-def _methods(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
-    found = []
-    for spec in METHODS.values():
-        entry = asdict(spec)
-        del entry["module"]
-        found.append(entry)
-    return {"methods": found}, "\n".join(f"{spec.name}: {spec.summary}" for spec in METHODS.values())
-
-
-def _recipes(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
-    shipped = shipped_recipes()
-    found = [
-        {
-            "name": name,
-            "description": entry.description,
-            "digest": entry.recipe.digest(),
-            "recipe": entry.recipe.document(),
-        }
-        for name, entry in shipped.items()
-    ]
-    return {"recipes": found}, "\n".join(f"{name}: {entry.description}" for name, entry in shipped.items())
-
-
 def _recipe(source: str) -> Recipe:
     path = Path(source)
     if not path.is_file():
@@ -271,7 +247,15 @@ def _settings(options: argparse.Namespace, seed: int) -> Any:
 
 def _measured(result: Any, path: Path) -> tuple[Answer, str]:
     document = result.document()
-    return {"result": document, "result_path": str(path)}, "\n".join([*words_of(document), f"Written: {path}"])
+    return {"result": document, "result_path": str(path)}, "\n".join([*words_of(document), _where(document, path)])
+
+
+def _where(document: Answer, path: Path) -> str:
+    """What was written: the result, and the files of the model that it is about where they were made now."""
+    made = document["outputs"] if document["command"] == "compress" else []
+    assert isinstance(made, list)
+    names = [str(path.parent / str(entry["path"])) for entry in made if isinstance(entry, dict)]
+    return f"Written: {', '.join([*names, str(path)])}"
 
 
 def _json_file(path: Path, code: str) -> JSON:
@@ -308,12 +292,21 @@ def _parser() -> argparse.ArgumentParser:
     looked.add_argument("--as", dest="declared", metavar="NAME", help="the name under which the file is declared")
     looked.add_argument("--sibling", action="append", default=[], metavar="NAME", help="a file that came with it")
     made = command("compress", _compress, "Make a smaller model by a recipe, and measure it against its parent.")
-    made.add_argument("parent", type=Path, metavar="PARENT")
+    made.add_argument("parent", type=Path, metavar="PARENT", help="a model (.onnx, .safetensors), or its folder")
     made.add_argument("--recipe", required=True, help="a recipe file, or the name of a recipe that ships")
-    made.add_argument("--output", type=Path, required=True, metavar="FOLDER|OUT.onnx")
-    made.add_argument("--calibration", type=Path, metavar="FILE")
+    made.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER|OUT.onnx", help="new; OUT.RESULT.json lies beside a file"
+    )
+    made.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="rows of inputs for steps that look at data (.npz, .jsonl ...)"
+    )
     made.add_argument("--licence", metavar="SPDX", help="the parent's licence expression, written into the output")
-    made.add_argument("--evaluation", type=Path, metavar="FILE")
+    made.add_argument(
+        "--evaluation",
+        type=Path,
+        metavar="FILE",
+        help="rows to measure on; without them generated inputs show that it runs",
+    )
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
     judged.add_argument("child", type=Path, metavar="CHILD")
@@ -334,16 +327,18 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--threads", type=integer_from(1, 256), default=1)
     for name, (module, summary) in _OWN_FILES.items():
         module.add_arguments(command(name, module.run, summary))
-    command("methods", _methods, "List the methods and their parameters.")
-    command("recipes", _recipes, "List the recipes that ship.")
+    command("methods", listing_commands.methods, "List the methods and their parameters.")
+    command("recipes", listing_commands.recipes, "List the recipes that ship.")
     return parser
 
 
 def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--incumbent", type=Path, help="what is served now")
     parser.add_argument("--first", type=Path, help="the first approved version of the line")
-    parser.add_argument("--seed", type=integer_from(0, 2**32 - 1))
-    parser.add_argument("--threads", type=integer_from(1, 256), default=1)
+    parser.add_argument(
+        "--seed", type=integer_from(0, 2**32 - 1), help="of what is drawn while measuring (the recipe's, or 0)"
+    )
+    parser.add_argument("--threads", type=integer_from(1, 256), default=1, help="of the runtime while measuring (1)")
     parser.add_argument("--rounds", type=integer_from(3, 10_000), default=60, help="rounds of latency (60)")
     parser.add_argument(
         "--provider", default="CPUExecutionProvider", help="onnxruntime's execution provider (the CPU's)"
@@ -352,7 +347,7 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out-of-distribution", type=Path, metavar="FILE", help="rows of another kind")
     parser.add_argument("--outputs", type=Path, metavar="OUTPUTS.safetensors", help="keep every answer in this file")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="go on here after the work was killed")
-    parser.add_argument("--price-sheet", type=Path, metavar="SHEET.json")
+    parser.add_argument("--price-sheet", type=Path, metavar="SHEET.json", help="adds energy and cost")
     parser.add_argument(
         "--seen", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="rows of training"
     )

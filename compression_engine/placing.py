@@ -58,7 +58,7 @@ def place(target: Path, weights_name: str, *, with_result: bool = True) -> Itera
     """A place to write in that becomes `target` at the end, or vanishes when anything goes wrong.
 
     `weights_name` is what the weights are called in a folder; `with_result` says whether a result is to stand beside them.
-    Raises EngineError (output_exists, not_found, result_invalid).
+    Raises EngineError (output_exists, not_found, result_invalid, format_mismatch).
     """
     if Path(weights_name).name != weights_name or weights_name in ("", ".", ".."):
         hint = "Give the RESULT.json that compress wrote, unchanged."
@@ -70,6 +70,10 @@ def place(target: Path, weights_name: str, *, with_result: bool = True) -> Itera
         with whole_folder(target) as folder:
             yield Place(folder, *names)
         return
+    suffix = Path(weights_name).suffix.lower()
+    if suffix in _SUFFIXES and suffix != target.suffix.lower():
+        message = f"The parent is {weights_name}, and a model stays of its format; {target.name} would be of another."
+        raise EngineError("format_mismatch", message, f"Give a name that ends in {suffix}, or a folder.")
     wanted = (target, result_path(target)) if with_result else (target,)
     taken = [path for path in wanted if path.exists() or path.is_symlink()]
     if taken:

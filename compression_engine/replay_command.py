@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments; no library of the engine is needed to parse them."""
     parser.add_argument("result", type=Path, metavar="RESULT.json", nargs="?", help="what compress wrote")
-    parser.add_argument("--parent", type=Path, required=True)
+    parser.add_argument("--parent", type=Path, required=True, help="the model that it was made from")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep what was made, if it is the same")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER|OUT.onnx", help="a new place for what is made, kept if it is the same"
+    )
     parser.add_argument("--recorded", type=Path, metavar="FILE", help="compare with this model, tensor by tensor")
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="with --recorded, where there is no RESULT.json")
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="with --recipe: how calibration rows are read")
@@ -44,9 +46,11 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
     from compression_engine.result import read_result
 
     if options.result is None or options.output is None:
-        raise EngineError(
-            "result_invalid", "There is nothing to make again.", "Give RESULT.json and --output, or --recorded."
+        what = "There is no RESULT.json" if options.result is None else "There is no place for what is made again"
+        hint = (
+            "Give RESULT.json and --output FOLDER; or --recorded FILE and --report FILE, to compare tensor by tensor."
         )
+        raise EngineError("result_invalid", f"{what}.", hint)
     digest = replay(
         options.result,
         parent=options.parent,

@@ -86,7 +86,10 @@ def refuse_rows(given: Mapping[str, object]) -> None:
     """Refuses what only a model that runs can be measured with, by the names of the options; DataError (data_does_not_fit)."""
     named = [name for name, value in given.items() if value]
     if named:
-        hint = "Leave it out: the tensors themselves are compared. To measure answers, export the model to ONNX."
+        hint = (
+            "Leave it out, and use a recipe that looks at no rows (smaller-same-speed, half-size): tensors are compared. "
+            "To measure answers, or for other recipes, export the model to ONNX."
+        )
         message = f"{named[0]} needs a model that runs, and safetensors holds tensors without a graph."
         raise DataError("data_does_not_fit", message, hint)
 

@@ -74,7 +74,7 @@ def load(path: Path) -> Loaded:
     """Reads an ONNX model; its external data stay where they lie. Raises FileRefused for what must not be read."""
     inspection = inspect_model(path)
     if inspection.format != "onnx":
-        hint = "This version compresses ONNX; export the model to ONNX first."
+        hint = "This needs a model that runs: export it to ONNX first. `compress` takes tensors in safetensors too."
         raise FileRefused("format_unknown", f"{path.name} is {inspection.format}, not ONNX.", hint)
     with path.open("rb") as file:
         digest = digest_of_stream(file)

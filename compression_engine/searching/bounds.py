@@ -61,7 +61,7 @@ class Figure:
     def plain(self) -> str:
         """One sentence."""
         where = "" if self.where is None else f" where {self.where[0]} is {self.where[1]}"
-        low = "no bound" if self.low is None else f"surely {self.low:.4f}"
+        low = "no bound" if self.low is None else f"at least {self.low:.4f} by its bound"
         how = "" if self.by_bound else ", judged by the mean: too few rows for a bound"
         return f"{self.measure}{where}: {self.value:.4f} on {self.rows} rows ({low}{how}); promised {self.least:g}"
 

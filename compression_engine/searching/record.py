@@ -17,6 +17,7 @@ from importlib import resources
 from compression_engine.canonical import JSON, parse_json
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.plan import Plan
+from compression_engine.recipe import Step
 from compression_engine.searching.bounds import too_small
 from compression_engine.searching.budget import FASTEST, SMALLEST
 from compression_engine.searching.mixing import Cost
@@ -132,13 +133,14 @@ class Found:
         held = next(look for look in self.looks if look.trial is self.chosen)
         count = len(self.parts.choice.rows)
         times = self.shop.loaded.size_bytes / (self.chosen.size_bytes or 1)
-        methods = " then ".join(step.method for step in self.chosen.recipe.steps)
+        methods = ", then ".join(_step_words(step) for step in self.chosen.recipe.steps)
         said = [
             f"{len(self.shop.tried)} recipes were tried on {count} rows; chosen: {methods}, {times:.2f} times smaller."
         ]
         said += [f"On held-back rows {figure.plain}." for figure in held.figures]
         said.append(
-            f"Looks at rows that nothing was chosen on: {len(self.looks)}, which err in 2.5 % of searches at most."
+            f"Held against rows on which nothing was chosen, the gentlest first: {len(self.looks)} of them; so a promise that is "
+            "not kept passes in 2.5 % of searches at most."
         )
         if not self.looks[-1].holds:
             said.append(f"What was wanted more fell there: {self.looks[-1].worst.plain}.")
@@ -152,3 +154,16 @@ class Found:
         if self.stopped_by is not None:
             said.append(f"The search was ended by its limit of {self.stopped_by}; more might be found.")
         return said
+
+
+def _step_words(step: Step) -> str:
+    """A step as a person reads it: its method and what is not as it would be anyway."""
+    changed = {
+        one.name: step.parameters[one.name] for one in step.spec.parameters if step.parameters[one.name] != one.default
+    }
+    spared = changed.pop("exclude", ())
+    words = [f"{name} {str(value).lower()}" for name, value in changed.items()]
+    assert isinstance(spared, tuple)
+    if spared:
+        words.append(f"but for {spared[0] if len(spared) == 1 else f'{len(spared)} weights'}")
+    return f"{step.method} ({', '.join(words)})" if words else step.method

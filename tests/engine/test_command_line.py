@@ -101,6 +101,10 @@ def test_a_person_reads_words() -> None:
     code, _, said = run("recipes")
     assert code == 0
     assert "smaller-same-speed: About four times smaller" in said
+    _, _, said = run("methods")
+    assert '\n  rounding = "nearest" (nearest, mse, gptq): ' in said
+    assert "\n  block_size = 32 (32, 64, 128; only with granularity block): " in said
+    assert "\n  percentile = 99999 (50000 to 100000; only with ranges percentile): " in said
     code, _, said = run("inspect", "nowhere.onnx")
     assert code == 1
     assert "not_found: There is no file nowhere.onnx." in said

@@ -80,6 +80,16 @@ def test_a_place_where_nothing_can_be_written_is_told(mlp_folder: Path, tmp_path
     assert not list(tmp_path.rglob("*partial*"))
 
 
+def test_a_model_keeps_its_format_and_that_is_said_before_anything_is_made(mlp_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        EngineError, match=r"a model stays of its format; small\.safetensors would be of another"
+    ) as refused:
+        compress(mlp_folder, WEIGHTS, output_folder=tmp_path / "small.safetensors")
+    assert refused.value.code == "format_mismatch"
+    assert refused.value.hint == "Give a name that ends in .onnx, or a folder."
+    assert not (tmp_path / "small.RESULT.json").exists()
+
+
 def test_a_stranger_compresses_with_one_line(tmp_path: Path) -> None:
     model = nets.save(nets.convolution(), tmp_path, "found.onnx")
     command = [sys.executable, "-m", "compression_engine", "compress", str(model)]
