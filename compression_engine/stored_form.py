@@ -71,7 +71,9 @@ class Form:
                 elif self.bits == 4:
                     integers -= _MIDDLE
                 steps = np.broadcast_to(scale.part(of_group).astype(np.float64), integers.shape)
-                yield self._laid_beside(before, box, integers * steps, steps)
+                with np.errstate(invalid="ignore", over="ignore"):  # whoever asks looks for what is no number
+                    expanded = integers * steps
+                yield self._laid_beside(before, box, expanded, steps)
 
     def _laid_beside(self, before: Opened, box: Box, expanded: Array, steps: Array) -> tuple[Array, Array, Array]:
         if self.inner is None:

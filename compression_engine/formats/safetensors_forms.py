@@ -95,7 +95,8 @@ class Form:
         found: Array = self.centred(file, start, stop).astype(scale.dtype)
         for group in range(self.groups):
             part = slice(group * self.size, (group + 1) * self.size)
-            found[:, part] *= scale[:, group : group + 1]
+            with np.errstate(invalid="ignore", over="ignore"):  # scales of a file may hold what is no number
+                found[:, part] *= scale[:, group : group + 1]
         return found
 
     def scales(self, file: TensorFile, start: int, stop: int) -> Array:
