@@ -3,11 +3,15 @@
 Rules:
 - everything that decides bytes is taken from the result: recipe, plan, licence, and the version of the engine that wrote it;
 - another version of the engine writes the facts as the recorded one did (see `facts`): where its methods give the same, the bytes
-  are the same; where they do not, that is said (replay_engine_differs) and is no word about the result.
+  are the same; where they do not, that is said (replay_engine_differs) and is no word about the result;
+- what a result says of the bytes beside their digest (tensors, graph, map, digest of the recipe) has to follow from them too. What
+  it says of how well they answer, and on what they were made, is not told by a replay.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compression_engine.calibration import Calibration
@@ -25,6 +29,7 @@ from compression_engine.pipeline import calibration_rows, make
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
+from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import read_result
 from compression_engine.safetensors_pipeline import facts_of, make_tensors
@@ -66,9 +71,10 @@ def replay(
             written_by=engine_of(document),
         )
         written = write_as_recorded(made.model, given.weights, apart=len(document["outputs"]) > 1)
+        said = (onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
         if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
-            said = (onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
             raise _differs(document, *said, recipe, made.marks)
+        _check_said(document, *said, recipe, made.marks)
     return written[0].digest
 
 
@@ -83,6 +89,7 @@ def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, 
             made = make_tensors(parent, recipe, given.folder, given.weights_name, facts, progress)
             if [one["digest"] for one in made.records] != [one["digest"] for one in document["outputs"]]:
                 raise _differs(document, made.tensors, made.texts_digest, recipe, made.marks)
+            _check_said(document, made.tensors, made.texts_digest, recipe, made.marks)
     return str(made.records[0]["digest"])
 
 
@@ -197,9 +204,33 @@ def _differs(
     return EngineError("replay_differs", f"The output is not the recorded one: {what}.", _hint(document))
 
 
+def _check_said(
+    document: dict[str, JSON], tensors: Sequence[JSON], graph: str, recipe: Recipe, marks: Iterable[Stored]
+) -> None:
+    """What a result says of the bytes that were made again is what follows from these; raises EngineError (result_invalid).
+
+    Other versions of the engine may say it in another form, so that nothing is told of theirs.
+    """
+    if engine_of(document) != ENGINE_VERSION:
+        return
+    follows: dict[str, JSON] = {
+        "graph_digest": graph,
+        "quantization_map": [entry(mark) for mark in marks],
+        "recipe_digest": recipe.digest(),
+        "tensors": list(tensors),
+    }
+    wrong = [name for name, value in follows.items() if canonical(document.get(name)) != canonical(value)]
+    if wrong:
+        message = f"The bytes are the same, but what the result says of them is not so: {', '.join(wrong)}."
+        raise EngineError("result_invalid", message, "Give the RESULT.json that compress wrote, unchanged.")
+
+
 def _hint(document: dict[str, JSON]) -> str:
     before = environment_of(document)
-    here = {entry["name"]: entry["value"] for entry in environment(int(before.get("threads", "1")))}
+    # what nobody can have written there is named as what has changed
+    threads = before.get("threads", "1")
+    count = int(threads) if re.fullmatch("[1-9][0-9]{0,3}", threads) else 1
+    here = {one["name"]: one["value"] for one in environment(count)}
     changed = [f"{name} {before.get(name, 'none')} -> {here[name]}" for name in here if before.get(name) != here[name]]
     if not changed:
         return "The environment is the recorded one: the result or the recipe was changed."

@@ -95,6 +95,32 @@ def test_a_changed_recipe_is_caught(result: Path, mlp_folder: Path, tmp_path: Pa
     assert refused.value.code == "replay_differs"
 
 
+@pytest.mark.parametrize("member", ["quantization_map", "tensors", "graph_digest", "recipe_digest"])
+def test_a_result_that_says_of_the_same_bytes_what_is_not_so_is_refused(
+    result: Path, mlp_folder: Path, tmp_path: Path, member: str
+) -> None:
+    said = parse_canonical(result.read_bytes())[member]
+    lie = "sha256:" + "0" * 64 if isinstance(said, str) else said[1:]
+    with pytest.raises(EngineError, match=member) as refused:
+        replay(change(result, **{member: lie}), parent=mlp_folder, output_folder=tmp_path / "again")
+    assert refused.value.code == "result_invalid"
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("threads", ["many", "-3", "9" * 40, ""])
+def test_a_number_of_threads_that_is_none_is_said_in_the_hint(
+    result: Path, mlp_folder: Path, tmp_path: Path, threads: str
+) -> None:
+    document = parse_canonical(result.read_bytes())
+    told = [entry for entry in document["environment"] if entry["name"] != "threads"]
+    outputs = [document["outputs"][0] | {"digest": "sha256:" + "1" * 64}]
+    changed = change(result, environment=[*told, {"name": "threads", "value": threads}], outputs=outputs)
+    with pytest.raises(EngineError) as refused:
+        replay(changed, parent=mlp_folder, output_folder=tmp_path / "again")
+    assert refused.value.code in ("replay_differs", "replay_processor_differs")
+    assert f"threads {threads} -> 1" in refused.value.hint
+
+
 def test_a_changed_version_of_a_library_is_said_in_the_hint(result: Path, mlp_folder: Path, tmp_path: Path) -> None:
     document = parse_canonical(result.read_bytes())
     environment = [entry | {"value": "1.0"} if entry["name"] == "numpy" else entry for entry in document["environment"]]
