@@ -62,6 +62,7 @@ GROUPS: dict[str, list[Verb]] = {
         _remote("profile-dataset", "have the rows of a dataset version looked at"),
         _remote("register-licence", "register an expression, or a text of your own"),
         _remote("attach-document", "keep a file as proof beside a record"),
+        _here("recipes", "the recipes that ship: which wish each serves, and what it needs"),
         _remote("compress", "request a run on a server and watch it"),
         _remote("evaluate", "measure a version on a server, beside others"),
         _remote("replay-version", "have a version made again from its parent, and compared"),
