@@ -324,24 +324,34 @@ def test_a_name_that_the_scales_would_take_is_left_to_its_owner(tmp_path: Path) 
     assert (load_file(tmp_path / "out" / "m.safetensors")["w"] == held["w"]).all()
 
 
+@pytest.mark.parametrize(
+    ("method", "tensor", "written_over", "message"),
+    [
+        ("quantize_weights", "lin.weight", b"\x7f\x81", r"'lin\.weight' is .* steps away"),
+        ("quantize_weights", "lin.weight_scale", b"\0\0\x80\x7f", r"'lin\.weight' expands to NaN or infinity"),
+        ("quantize_weights", "lin.bias", b"\x7f\x01", r"'lin\.bias' was to stay as it is"),
+        ("convert_fp16", "lin.weight", b"\x7f\x01", r"'lin\.weight' is not the parent's numbers to the nearest"),
+    ],
+)
 def test_a_child_whose_bytes_are_not_near_the_parents_does_not_count(
-    parent: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, tensor: str, written_over: bytes, message: str, parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from compression_engine.methods.safetensors_writing import write_file
 
     def spoil(*given: Any) -> Any:
         written = write_file(*given)
         with TensorFile(given[1]) as file:
-            place = file.entries["lin.weight"].start
+            place = file.entries[tensor].start
         with given[1].open("r+b") as file:
             file.seek(place)
-            file.write(b"\x7f\x81")
+            file.write(written_over)
         return written
 
     monkeypatch.setattr("compression_engine.safetensors_pipeline.write_file", spoil)
-    with pytest.raises(OutputRefused, match=r"'lin\.weight' is .* steps away") as refused:
-        made(parent, {})
-    assert refused.value.code == "output_differs"
+    options = {"min_elements": 7000 if method == "convert_fp16" or tensor == "lin.bias" else 1024}
+    with pytest.raises(OutputRefused, match=message) as refused:
+        made(parent, options, method)
+    assert refused.value.code == ("output_not_finite" if "NaN" in message else "output_differs")
     assert not (parent.parent / "out").exists()
 
 
