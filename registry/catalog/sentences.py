@@ -61,7 +61,7 @@ _PLACES = {
     "incumbent_answer": "the incumbent's answer", "incumbent_confidence": "the incumbent's confidence:",
     "first_answer": "the first version's answer", "first_confidence": "the first version's confidence:", "batch": "batches of",
     "against": "against", "cache": "the cache:", "sequence_position": "places in a sequence", "threads": "threads:",
-    "to": "rows to",
+    "to": "rows to", "file": "the file", "dtype": "the type",
 }  # fmt: skip
 """How parts are said that the engine makes itself; a declared column keeps its name."""
 

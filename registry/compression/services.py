@@ -121,7 +121,11 @@ def request_run(
     check_measurable(parent.format)
     _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}, evaluation_file)
     if calibration is None and needs_calibration(parsed):
-        raise Invalid("A step of this recipe needs calibration data.", hint="Give 'calibration'.", code="data-missing")
+        raise Invalid(
+            "A step of this recipe needs calibration data.",
+            hint="Give 'calibration': a dataset version for it, TEAM/DATASET@N.",
+            code="data-missing",
+        )
     run = Run(model=model, parent=parent, kind=RunKind.COMPRESSION, recipe=recipe, seed=seed, allow_seen=allow_seen)
     run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
     run.evaluation_file = evaluation_file
