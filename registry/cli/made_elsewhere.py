@@ -17,6 +17,7 @@ from compression_engine.recipe import Recipe
 from registry.cli.remote import split_version
 from registry.client import Client, digest_of
 from registry.compression.rules import needs_calibration, operations
+from registry.compression.shards import digest_of_shards, index_beside
 from registry.errors import Invalid
 
 _RESULT_BYTES_MAX = 64 * 1024 * 1024
@@ -56,7 +57,7 @@ class MadeElsewhere:
             raise Invalid("--result needs the one version that it was made from.", hint="Name it: --base TEAM/MODEL@N.")
         team, model, number = split_version(bases[0])
         parent = client.get(f"teams/{team}/models/{model}/versions/{number}")
-        if self.parent_digest not in {file["digest"] for file in parent["files"]}:
+        if self.parent_digest not in _digests(parent["files"]):
             raise Invalid(
                 f"{self._path} is about another parent: no file of {bases[0]} is {self.parent_digest}.",
                 hint="Register the parent that the engine was given, and name it with --base.",
@@ -96,6 +97,14 @@ class MadeElsewhere:
     def edge(self, base: str) -> dict[str, Any]:
         """The declared edge to the parent."""
         return {"role": "base", "parent": base, "operations": operations(self.recipe)}
+
+
+def _digests(files: list[dict[str, Any]]) -> set[str]:
+    """Of every file, and of the shards of safetensors with their index, where these lie there."""
+    weights = [file["path"] for file in files if file["role"] == "weights"]
+    index = index_beside(weights, [file["path"] for file in files if file["role"] != "weights"])
+    shards = {file["path"]: file["digest"] for file in files if file["path"] in {*weights, index}}
+    return {file["digest"] for file in files} | (set() if index is None else {digest_of_shards(shards)})
 
 
 def _read(path: Path) -> dict[str, Any]:

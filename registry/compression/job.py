@@ -26,6 +26,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -38,6 +39,8 @@ from registry.compression.models import Run
 from registry.compression.queries import maker_of, recipe_bytes
 from registry.compression.results import WorkFailed
 from registry.compression.rules import Failure
+from registry.compression.shards import FORMAT as SAFETENSORS
+from registry.compression.shards import digest_of_shards, index_beside
 from registry.errors import BytesDiffer
 from registry.provenance.dataset_files import files_of
 from registry.provenance.models import DatasetVersion
@@ -56,6 +59,24 @@ def weights_of(version: ModelVersion) -> Artifact:
         message = f"The version has {len(found)} files of weights; the engine takes models of one file."
         raise WorkFailed(Failure("weights_not_single", message, "Register the model with its weights in one file."))
     return found[0]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The file of a version that the engine is given: the weights, or the index of shards; the digest stands for the model."""
+
+    path: str
+    digest: str
+
+
+def model_file(version: ModelVersion) -> ModelFile:
+    """The one file of weights, or the index of its shards; WorkFailed where there is neither."""
+    weights = dict(version.artifacts.filter(role=WEIGHTS).values_list("path", "digest"))
+    index = index_beside([*weights], [*version.artifacts.exclude(role=WEIGHTS).values_list("path", flat=True)])
+    if version.format != SAFETENSORS or len(weights) < 2 or index is None:
+        found = weights_of(version)
+        return ModelFile(found.path, found.digest)
+    return ModelFile(index, digest_of_shards(weights | {index: version.artifacts.get(path=index).digest}))
 
 
 class Job:

@@ -17,6 +17,8 @@ from registry.catalog import queries as catalog
 from registry.catalog.models import Edge, EdgeRole, Grade, ModelVersion, RegisteredModel
 from registry.compression import standing
 from registry.compression.models import Run
+from registry.compression.shards import FORMAT as SAFETENSORS
+from registry.compression.shards import index_beside
 from registry.errors import BytesDiffer, Conflict, Invalid
 from registry.events import Caller
 from registry.provenance.dataset_files import DataFile, all_here, file_digests, files_of, get_file
@@ -27,8 +29,8 @@ _NAME_CHARACTERS = 31  # sha256- and 24 digits
 _GRADES = (Grade.REDERIVED, Grade.EXECUTED, Grade.DECLARED)
 
 
-def check_version(caller: Caller, version: ModelVersion) -> None:
-    """The caller may read it, and all its bytes are here."""
+def check_version(caller: Caller, version: ModelVersion, *, shards: bool = False) -> None:
+    """The caller may read it, all its bytes are here, and its weights are one file, or `shards` of safetensors with their index."""
     get_readable(ModelVersion.objects.all(), caller, team="model__team", pk=version.pk)
     missing = _missing(version)
     if missing is not None:
@@ -36,10 +38,17 @@ def check_version(caller: Caller, version: ModelVersion) -> None:
             f"The bytes of {missing} are not stored here any more.",
             hint="They were purged or lost; restore them, or choose another version.",
         )
-    weights = version.artifacts.filter(role="weights").count()
-    if weights != 1:
+    weights = list(version.artifacts.filter(role="weights").values_list("path", flat=True))
+    if shards and version.format == SAFETENSORS and len(weights) > 1:
+        if index_beside(weights, [*version.artifacts.exclude(role="weights").values_list("path", flat=True)]) is None:
+            raise Invalid(
+                f"The version has {len(weights)} files of weights, and no index that says which tensor is in which.",
+                hint="Register it again with its one *.safetensors.index.json beside them.",
+                code="weights-not-single",
+            )
+    elif len(weights) != 1:
         raise Invalid(
-            f"The version has {weights} files of weights; the engine takes models of one file.",
+            f"The version has {len(weights)} files of weights; the engine takes models of one file.",
             hint="Register the model with its weights in one file.",
             code="weights-not-single",
         )

@@ -22,7 +22,7 @@ from compression_engine.recipe import Recipe as RecipeDocument
 from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression import queries
-from registry.compression.job import weights_of
+from registry.compression.job import model_file
 from registry.compression.material import rows_file
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.results import EngineResult, WorkFailed, read_document
@@ -75,7 +75,7 @@ def _given(run: Run, document: dict[str, Any]) -> tuple[Any, ...]:
     untold = document["outcome"] == UNTOLD and needs_calibration(parsed)
     outcome = BIT_EXACT if exact else WITHIN if within else UNTOLD if untold else DIFFERS
     used = None if document["calibration"] is None or run.calibration is None else rows_file(run.calibration).digest
-    parent, recorded = (weights_of(version).digest for version in (run.parent, run.rederives))
+    parent, recorded = (model_file(version).digest for version in (run.parent, run.rederives))
     return parent, recorded, run.recipe.digest, outcome, used
 
 

@@ -55,8 +55,8 @@ def request_replay(
                 code="replay-chosen",
             )
         _take_over(run, made_by)
-    check_version(actor, version)
-    check_version(actor, run.parent)
+    check_version(actor, version, shards=True)
+    check_version(actor, run.parent, shards=True)
     if run.calibration is not None:
         check_data(actor, run.calibration, "calibration")
     refuse_second_replay(version)

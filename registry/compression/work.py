@@ -22,7 +22,7 @@ from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.calling import Engine
 from registry.compression.child import Limits
 from registry.compression.heartbeat import Heartbeat
-from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, weights_of
+from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, model_file, weights_of
 from registry.compression.material import judging_file, rows_file
 from registry.compression.models import Run, RunKind
 from registry.compression.queries import data_by_role, licence_for
@@ -100,8 +100,8 @@ class Work:
     def _replay(self) -> Outcome:
         run, job, target = self._run, self._job, self._job.folder / "replay.json"
         assert run.rederives is not None
-        arguments: list[object] = ["replay", "--parent", job.parent / weights_of(run.parent).path]
-        arguments += ["--recipe", job.recipe, "--recorded", job.recorded / weights_of(run.rederives).path]
+        arguments: list[object] = ["replay", "--parent", job.parent / model_file(run.parent).path]
+        arguments += ["--recipe", job.recipe, "--recorded", job.recorded / model_file(run.rederives).path]
         arguments += ["--report", target, *self._with_licence()]
         if run.calibration is not None:
             arguments += ["--calibration", job.data("calibration")]
