@@ -14,10 +14,11 @@ from onnx import TensorProto, helper
 from compression_engine.data import Encoder, read_rows
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
-from tests.bench import page, quantization
+from tests.bench import page, quantization, quantization_peers
 from tests.bench.__main__ import main
 from tests.bench.harness import Row, at_least, at_most, described, not_measured, of_a_peer
-from tests.bench.quantization_peers import PEERS, make, write_feeds
+from tests.bench.quantization_peers import PEERS, Peer, make, write_feeds
+from tests.engine import nets
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +78,27 @@ def test_a_peer_that_is_not_installed_or_fails_is_told_with_its_reason(
     assert reason is not None
     assert reason.startswith("it makes no model: ")
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_of_several_peers_those_whose_file_opens_are_kept_and_the_others_have_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {"ort_default": nets.mlp().SerializeToString(), "ort_static": b"no model"}
+
+    def make_one(peer: Peer, parent: Path, target: Path, feeds: Path | None) -> str | None:
+        if peer.name not in written:
+            return "it is not installed here"
+        target.write_bytes(written[peer.name])
+        return None
+
+    monkeypatch.setattr(quantization_peers, "make", make_one)
+    names = ("ort_default", "ort_static", "nncf_weights")
+    paths, reasons = quantization_peers.make_all(
+        names, tmp_path / "parent.onnx", tmp_path / "of", tmp_path / "feeds.npz"
+    )
+    assert paths == {"ort_default": tmp_path / "of-ort_default.onnx"}
+    assert reasons["ort_static"].startswith("its file does not run: ")
+    assert reasons["nncf_weights"] == "it is not installed here"
 
 
 def test_a_recurrent_peer_calibrates_on_states_as_they_are_in_use(tmp_path: Path) -> None:
