@@ -314,3 +314,35 @@ def test_a_bias_far_larger_than_its_weights_still_fits(rows: Any) -> None:
     changed, report = static(net, rows(x=x))
     assert not report.left
     assert nets.least_cosine(nets.answer(net, {"x": x})[0], nets.answer(changed, {"x": x})[0]) > 0.99
+
+
+def test_a_weight_that_is_read_both_ways_has_the_scales_of_its_first_layer_alone(rows: Any) -> None:
+    nodes = [
+        node("MatMul", "x", "w", output="a"),
+        node("Tanh", "a", output="b"),
+        node("Gemm", "b", "w", transB=1, output="y"),
+    ]
+    net = nets.model(nodes, {"w": nets.weights(64, 64)}, {"x": (F, ["n", 64])}, {"y": (F, ["n", 64])})
+    changed, report = static(net, rows(x=images(24, 0, 64)))
+    assert {"name": "y", "reason": "Gemm is computed in floats: its weight is read the other way too"} in report.left
+    feed = {"x": images(24, 1, 64)}
+    assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.98
+
+
+def test_a_product_of_more_than_a_matrix_stays_a_product_beside_its_bias(rows: Any) -> None:
+    """Gemm takes matrices alone."""
+    nodes = [node("MatMul", "x", "w", output="a"), node("Add", "a", "b", output="y")]
+    tensors = {"w": nets.weights(64, 64), "b": nets.weights(64)}
+    net = nets.model(nodes, tensors, {"x": (F, ["n", 5, 64])}, {"y": (F, ["n", 5, 64])})
+    changed, _ = static(net, rows(x=images(24, 0, 5, 64)))
+    assert "Gemm" not in {made.op_type for made in changed.graph.node}
+    feed = {"x": images(24, 1, 5, 64)}
+    assert nets.least_cosine(nets.answer(net, feed)[0], nets.answer(changed, feed)[0]) > 0.99
+
+
+def test_layers_with_fewer_numbers_than_asked_stay_in_floats_and_are_told(rows: Any, tmp_path: Path) -> None:
+    changed, report = static(residual(), rows(x=images(24, 0, 3, 16, 16)), min_elements=1000)
+    told = {entry["name"]: entry["reason"] for entry in report.left}
+    assert told["a"] == "Conv is computed in floats: its weight has fewer than 1000 numbers"
+    assert told["y"] == "Gemm is computed in floats: its weight has fewer than 1000 numbers"
+    assert fused(changed, tmp_path)["QLinearConv"] == 3
