@@ -12,24 +12,29 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.harness import Row, at_least, at_most
-from tests.engine.fuzzing import Found, Runner, attack
+from tests.engine.fuzzing import Found, Runner, attack, attack_readers, sound_children
 
 FILES, FILES_SMALL = 5000, 30
 AT_ONCE = 250
-KINDS = {"broken": "broken bytes", "twisted": "impossible statements"}
+KINDS = {"broken": "broken bytes", "twisted": "impossible statements", "readers": "broken bytes for map and diff"}
 
 
 def run(small: bool) -> list[Row]:
-    """Rows for both kinds of files."""
+    """Rows for each kind of files."""
     return [row for kind in KINDS for row in _rows(kind, FILES_SMALL if small else FILES, small)]
 
 
 def _rows(kind: str, files: int, small: bool) -> list[Row]:
     found = Found()
     with tempfile.TemporaryDirectory(prefix="pressmark-fuzz-") as folder:
+        children = sound_children(Path(folder) / "sound") if kind == "readers" else {}
         for first in range(0, files, AT_ONCE):
             with Runner() as runner:
-                part = attack(runner, Path(folder), range(first, min(files, first + AT_ONCE)), kind=kind)
+                numbers = range(first, min(files, first + AT_ONCE))
+                if kind == "readers":
+                    part = attack_readers(runner, Path(folder), numbers, children)
+                else:
+                    part = attack(runner, Path(folder), numbers, kind=kind)
             found.outcomes += part.outcomes
             found.problems += part.problems
             for problem in part.problems:
@@ -38,5 +43,12 @@ def _rows(kind: str, files: int, small: bool) -> list[Row]:
     told = ", ".join(f"{code} {count}" for code, count in found.outcomes.most_common())
     return [
         at_most(f"{kind}-failures", f"{what}: signals, traces, leftovers", len(found.problems), 0, "files", files),
-        at_least(f"{kind}-outcomes", f"{what}: different outcomes ({told})", codes, 3 if small else 8, "codes", files),
+        at_least(
+            f"{kind}-outcomes",
+            f"{what}: different outcomes ({told})",
+            codes,
+            3 if small or kind == "readers" else 8,
+            "codes",
+            files,
+        ),
     ]

@@ -1,6 +1,7 @@
 """`python -m tests.engine.fuzz_runner`: runs the engine's command line on one file after the other, each in a process of its own.
 
-Reads JSON lines `{"folder", "recipe"}`; a folder holds `in/model.onnx` and whatever lies beside it. Answers one JSON line each:
+Reads JSON lines `{"folder", "recipe"}` to compress, or `{"folder", "call"}` with a call of another verb; a folder holds
+`in/model.onnx` and whatever lies beside it. Answers one JSON line each:
 exit code or signal, what was said last, a trace on standard error, and what is left in the folder, with what was changed or added
 beside the model. Libraries are imported once;
 each case is forked, with limits of memory and processor time.
@@ -29,17 +30,17 @@ def main() -> int:
 
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(_case(Path(asked["folder"]), asked["recipe"])), flush=True)
+        print(json.dumps(_case(Path(asked["folder"]), asked.get("recipe", ""), asked.get("call"))), flush=True)
     return 0
 
 
-def _case(folder: Path, recipe: str) -> dict[str, Any]:
+def _case(folder: Path, recipe: str, whole: list[str] | None) -> dict[str, Any]:
     for name in ("out", "tmp", "said"):
         (folder / name).mkdir(exist_ok=True)
     given, started = _files(folder / "in"), time.monotonic()
     child = os.fork()
     if child == 0:
-        _run(folder, recipe)
+        _run(folder, recipe, whole)
     status = _waited(child)
     said = (folder / "said" / "out").read_text(errors="replace").splitlines()
     try:
@@ -87,7 +88,7 @@ def _waited(child: int) -> int:
         time.sleep(0.005)
 
 
-def _run(folder: Path, recipe: str) -> None:
+def _run(folder: Path, recipe: str, whole: list[str] | None) -> None:
     code = _ENDED
     try:
         for number, name in ((1, "out"), (2, "err")):
@@ -104,6 +105,7 @@ def _run(folder: Path, recipe: str) -> None:
 
         call = ["compress", str(folder / "in" / "model.onnx"), "--recipe", recipe]
         call += ["--output", str(folder / "out" / "OUT.onnx"), "--json", "--seconds-per-batch", "20"]
+        call = call if whole is None else [*whole, "--json"]
         code = supervised(lambda: engine(call), call)
     except SystemExit as stop:
         code = int(stop.code or 0)

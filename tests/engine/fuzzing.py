@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,12 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import helper
+from safetensors.numpy import save_file
 
 from compression_engine.formats.onnx_graph import graphs_of
+from compression_engine.pipeline import compress
+from compression_engine.recipe import Recipe, Step
+from tests.engine import nets
 from tests.engine.odd_graphs import every_model
 
 Outcome = dict[str, Any]
@@ -62,14 +66,25 @@ class Runner:
         self._process.stdout.close()
 
     def run(self, data: bytes, folder: Path, recipe: str) -> Outcome:
-        """What the engine does with these bytes; `folder` must be new."""
+        """What `compress` does with these bytes; `folder` must be new."""
+        return self._asked(data, folder, {"recipe": recipe})
+
+    def read(self, data: bytes, folder: Path, verb: str, name: str, other: bytes) -> Outcome:
+        """What `map` or `diff` (with a sound file beside) says of these bytes under this name; `folder` must be new."""
+        (folder / "in").mkdir(parents=True)
+        (folder / "in" / name).write_bytes(data)
+        (folder / "in" / f"other-{name}").write_bytes(other)
+        call = [verb, str(folder / "in" / name)] + ([str(folder / "in" / f"other-{name}")] if verb == "diff" else [])
+        return self._asked(data, folder, {"call": call})
+
+    def _asked(self, data: bytes, folder: Path, what: dict[str, Any]) -> Outcome:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        (folder / "in").mkdir(parents=True)
+        (folder / "in").mkdir(parents=True, exist_ok=True)
         (folder / "in" / "model.onnx").write_bytes(data)
         (folder / "in" / "secret").write_bytes(b"\x01" * 100_000)
         (folder / "in" / "link").symlink_to("secret")
-        self._process.stdin.write(json.dumps({"folder": str(folder), "recipe": recipe}) + "\n")
+        self._process.stdin.write(json.dumps({"folder": str(folder), **what}) + "\n")
         self._process.stdin.flush()
         outcome: Outcome = json.loads(self._process.stdout.readline())
         return outcome
@@ -89,6 +104,14 @@ def problem(outcome: Outcome) -> str | None:
     if not outcome["message"] or not outcome["hint"]:
         return f"the error {outcome['code']} says not what is wrong, or not what to do"
     return f"left behind: {outcome['left']}" if outcome["left"] else None
+
+
+def problem_of_reading(outcome: Outcome) -> str | None:
+    """The same for verbs that write nothing: a right answer leaves nothing either."""
+    if outcome["exit"] == 0 and outcome["signal"] is None and not outcome["trace"]:
+        whole = outcome["type"] == "result" and not outcome["left"]
+        return None if whole else f"an answer of the type {outcome['type']} that left {outcome['left']}"
+    return problem(outcome)
 
 
 def broken_bytes(data: bytes, other: bytes, draw: Random) -> bytes:
@@ -336,3 +359,34 @@ def attack(runner: Runner, folder: Path, numbers: Iterable[int], *, kind: str) -
             found.problems.append(f"{kind} {number} ({name}): {wrong}")
         shutil.rmtree(case)
     return found
+
+
+def attack_readers(runner: Runner, folder: Path, numbers: Iterable[int], children: Mapping[str, bytes]) -> Found:
+    """The same for `map` and `diff`, out of sound children by the names of their files (.onnx, .safetensors, RESULT.json)."""
+    found = Found()
+    for number in numbers:
+        draw = Random(f"readers-{number}")
+        name = draw.choice(sorted(children))
+        verb = draw.choice(("map", "diff"))
+        case = folder / f"readers-{number}"
+        broken = broken_bytes(children[name], children[draw.choice(sorted(children))], draw)
+        outcome = runner.read(broken, case, verb, name, children[name])
+        found.outcomes[outcome["code"] or "done"] += 1
+        wrong = problem_of_reading(outcome)
+        if wrong is not None:
+            found.problems.append(f"readers {number} ({verb} {name}): {wrong}")
+        shutil.rmtree(case)
+    return found
+
+
+def sound_children(folder: Path) -> dict[str, bytes]:
+    """What the engine makes of a net and of bare tensors, by the names of the files; written into `folder`, which must be new."""
+    save_file(
+        {"w": nets.weights(64, 48), "b": nets.weights(48)},
+        nets.save(nets.mlp(), folder / "net").parent / "t.safetensors",
+    )
+    recipe = Recipe("eight", (Step("quantize_weights"),))
+    for source in ("model.onnx", "t.safetensors"):
+        compress(folder / "net" / source, recipe, output_folder=folder / source.partition(".")[2])
+    files = ("onnx/model.onnx", "safetensors/t.safetensors", "safetensors/RESULT.json")
+    return {Path(name).name: (folder / name).read_bytes() for name in files}

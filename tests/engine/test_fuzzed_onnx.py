@@ -35,6 +35,18 @@ def test_a_file_that_is_no_model_gets_a_typed_error_or_a_right_output(
     assert len(found.outcomes) >= 3  # not all are stopped by the same rule
 
 
+def test_map_and_diff_of_broken_files_get_a_typed_error_or_an_answer(runner: fuzzing.Runner, tmp_path: Path) -> None:
+    children = fuzzing.sound_children(tmp_path / "sound")
+    for name, content in children.items():
+        for verb in ("map", "diff"):
+            told = runner.read(content, tmp_path / f"{verb}-{name}", verb, name, content)
+            assert (told["exit"], fuzzing.problem_of_reading(told)) == (0, None), told
+    found = fuzzing.attack_readers(runner, tmp_path / "cases", range(FILES), children)
+    assert found.problems == []
+    assert sum(found.outcomes.values()) == FILES
+    assert len(found.outcomes) >= 3
+
+
 def test_what_must_never_happen_is_seen() -> None:
     """The judge itself: a signal, a trace, a fault of the engine, a half success and a leftover are all told."""
     right: dict[str, Any] = {
@@ -61,6 +73,10 @@ def test_what_must_never_happen_is_seen() -> None:
         refused | {"exit": 2},
     ):
         assert fuzzing.problem(wrong) is not None, wrong
+    read = right | {"left": []}
+    assert fuzzing.problem_of_reading(read) is None
+    for wrong in (right, read | {"trace": "Traceback"}, read | {"type": None}, read | {"signal": int(signal.SIGSEGV)}):
+        assert fuzzing.problem_of_reading(wrong) is not None, wrong
 
 
 def test_the_runner_tells_a_right_output_from_a_refusal(runner: fuzzing.Runner, tmp_path: Path) -> None:
