@@ -34,7 +34,7 @@ def main() -> int:
     return 0
 
 
-def _case(folder: Path, recipe: str, whole: list[str] | None) -> dict[str, Any]:
+def _case(folder: Path, recipe: str, whole: list[str] | None = None) -> dict[str, Any]:
     for name in ("out", "tmp", "said"):
         (folder / name).mkdir(exist_ok=True)
     given, started = _files(folder / "in"), time.monotonic()

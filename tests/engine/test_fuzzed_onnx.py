@@ -89,17 +89,17 @@ def test_the_runner_tells_a_right_output_from_a_refusal(runner: fuzzing.Runner, 
     assert none["code"] != "internal"
 
 
-def _crash(folder: Path, recipe: str) -> None:
+def _crash(folder: Path, recipe: str, whole: list[str] | None) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _writes_beside_the_model(folder: Path, recipe: str) -> None:
+def _writes_beside_the_model(folder: Path, recipe: str, whole: list[str] | None) -> None:
     (folder / "in" / "more").write_bytes(b"more")
     (folder / "in" / "model.onnx").write_bytes(b"other")
     os._exit(0)
 
 
-def _raises(folder: Path, recipe: str) -> None:
+def _raises(folder: Path, recipe: str, whole: list[str] | None) -> None:
     (folder / "said" / "err").write_text("Traceback (most recent call last):\n")
     os._exit(70)
 
@@ -113,7 +113,11 @@ def _raises(folder: Path, recipe: str) -> None:
     ],
 )
 def test_the_runner_sees_a_crash_a_trace_and_what_is_written_elsewhere(
-    engine: Callable[[Path, str], None], what: str, seen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Callable[[Path, str, list[str] | None], None],
+    what: str,
+    seen: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The engine is another one here, that does what must never happen; what watches it is what watches the real one."""
     folder = tmp_path / "case"
