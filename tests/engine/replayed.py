@@ -1,6 +1,7 @@
 """`python -m tests.engine.replayed FOLDER`: makes children of the nets there by every recipe that ships, prints their digests.
 
-Each folder below FOLDER holds model.onnx and rows.npz (or rows.jsonl). Run in processes with other settings: bytes must not depend on them.
+Each folder below FOLDER holds model.onnx and rows.npz (or rows.jsonl). Run in processes with other settings: bytes must not depend
+on them.
 """
 
 from __future__ import annotations
