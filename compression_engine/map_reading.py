@@ -22,7 +22,7 @@ from compression_engine import facts
 from compression_engine.canonical import shown
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
-from compression_engine.formats.onnx_graph import Use, elements, graphs_of, uses
+from compression_engine.formats.onnx_graph import Use, base_of, elements, graphs_of, uses
 from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.map_from_graph import is_constant, marks_of
 from compression_engine.map_of_safetensors import map_of_tensors
@@ -33,6 +33,7 @@ from compression_engine.quantization_map import (
     from_file,
     in_order,
     untrue,
+    wrong_count,
     wrong_digest,
     wrong_scheme,
 )
@@ -117,7 +118,7 @@ class _Held:
         for name in named:
             if len(self._tensors.get(name, ())) != 1:
                 return f"there is no tensor {shown(name)}"
-            if not name.startswith(f"{mark.tensor}_"):
+            if not name.startswith(f"{base_of(mark.tensor)}_"):
                 return f"{shown(name)} is none of its tensors"
         tensors = [self._tensors[name][0] for name in named]
         scales = tensors[1:]
@@ -125,8 +126,11 @@ class _Held:
             return f"it is {TensorProto.DataType.Name(tensors[0].data_type).lower()}, not {mark.dtype}"
         if (why := wrong_scheme(mark)) is not None:
             return why
-        if scales and mark.granularity == "tensor" and elements(scales[0]) != 1:
-            return f"the number of scales is not that of the granularity {mark.granularity}"
+        if (
+            scales
+            and (why := wrong_count(mark, _numbers(mark, tensors[0]), tensors[0].dims, scales[0].dims)) is not None
+        ):
+            return why
         return wrong_digest(mark, digest_of_tensors(tensors[:1]), digest_of_tensors(scales) if scales else None)
 
     def _wrong_activation(self, mark: Stored) -> str | None:
@@ -166,6 +170,12 @@ class _Held:
                     kind = TensorProto.DataType.Name(tensor.data_type).lower()
                     found.append((name, kind, digest_of_tensors([tensor])))
         return found
+
+
+def _numbers(mark: Stored, values: onnx.TensorProto) -> int:
+    """How many numbers a tensor holds: two a byte where four bits are packed into a type of eight."""
+    packed = mark.dtype in ("int4", "uint4") and values.data_type == TensorProto.UINT8
+    return elements(values) * (2 if packed else 1)
 
 
 def _rounds(use: Use, scales: Sequence[str]) -> bool:

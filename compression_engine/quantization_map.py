@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,24 @@ def wrong_scheme(mark: Stored) -> str | None:
     if (mark.scheme == "float") == has_scales or (mark.scheme == "asymmetric") != (mark.parts.zero is not None):
         return f"scales and zero points are not those of the scheme {mark.scheme}"
     return None
+
+
+def wrong_count(mark: Stored, numbers: int, values: Sequence[int], scales: Sequence[int]) -> str | None:
+    """Why scales of the shape `scales` are not those of a mark's granularity; None where they may be.
+
+    `numbers` is how many numbers the values, of the shape `values`, hold at most; packed ones may be filled up.
+    """
+    count, words = math.prod(scales), mark.granularity.split("-")
+    if mark.granularity == "tensor":
+        fits = count == 1
+    elif words[0] == "block":
+        # packed rows may be filled up; a last block may be shorter, so there is no least number
+        fits = numbers < count * (int(words[1]) + 1)
+    elif len(scales) == len(values):
+        fits = all(size in (1, whole) for size, whole in zip(scales, values, strict=True))
+    else:
+        fits = count <= numbers
+    return None if fits else f"the number of scales is not that of the granularity {mark.granularity}"
 
 
 def wrong_digest(mark: Stored, values: str | None, scales: str | None) -> str | None:

@@ -168,7 +168,7 @@ class Names:
 
     def new(self, base: str, suffix: str) -> str:
         """`base_suffix`, or with a number behind it where that is taken; of a very long base only the beginning."""
-        base = base[:_BASE_MOST]
+        base = base_of(base)
         name = f"{base}_{suffix}"
         number = 1
         while name in self._taken:
@@ -176,6 +176,11 @@ class Names:
             name = f"{base}_{suffix}_{number}"
         self._taken.add(name)
         return name
+
+
+def base_of(name: str) -> str:
+    """What of a tensor's name begins the names of those that are stored instead."""
+    return name[:_BASE_MOST]
 
 
 def _held_by(node: onnx.NodeProto) -> onnx.TensorProto | None:

@@ -1,4 +1,4 @@
-"""The quantisation map of models in safetensors, and of models whose numbers lie in a second file."""
+"""The quantisation map of models in safetensors, of models whose numbers lie in a second file, and of odd graphs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from compression_engine.pipeline import compress
 from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe, Step
 from tests.engine import made, nets
+from tests.engine.odd_graphs import CATALOGUE
 
 FOUR: dict[str, Any] = {"bits": 4, "granularity": "block", "symmetric": False}
 
@@ -132,3 +133,17 @@ def test_integers_of_another_program_in_a_second_file_are_read(tmp_path: Path) -
 def made_parent(folder: Path) -> Path:
     nets.save(nets.mlp(), folder / "parent")
     return folder / "parent"
+
+
+@pytest.mark.parametrize("way", [recipe(), recipe(**FOUR)])
+def test_the_map_of_odd_graphs_is_borne_out_by_their_tensors(way: Recipe, tmp_path: Path) -> None:
+    held = 0
+    for name, odd in CATALOGUE.items():
+        nets.save(odd.build(), tmp_path / name)
+        try:
+            file = made.child(tmp_path / name, way, tmp_path / f"{name}_child")
+        except EngineError as error:
+            assert error.code == "nothing_to_compress"
+            continue
+        held += len(read_map(file).entries)
+    assert held >= len(CATALOGUE)

@@ -156,6 +156,38 @@ def test_a_map_that_lies_is_an_error_that_names_the_tensor(
     assert refused.value.code == "map_differs"
 
 
+def test_a_name_of_any_length_is_found_again(tmp_path: Path) -> None:
+    name = "weight" * 200
+    kind = onnx.TensorProto.FLOAT
+    nodes = [onnx.helper.make_node("MatMul", ["x", name], ["y"])]
+    net = nets.model(nodes, {name: nets.weights(64, 64)}, {"x": (kind, ["batch", 64])}, {"y": (kind, ["batch", 64])})
+    nets.save(net, tmp_path / "parent")
+    assert [
+        one.tensor for one in read_map(made.child(tmp_path / "parent", made.WEIGHTS, tmp_path / "out")).entries
+    ] == [name]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "granularity"),
+    [(made.WEIGHTS, "block-4"), (made.WEIGHTS, "tensor"), (made.FOUR, "block-16"), (made.FOUR, "tensor")],
+)
+def test_another_granularity_than_the_scales_have_is_a_lie(
+    recipe: Recipe, granularity: str, mlp_folder: Path, tmp_path: Path
+) -> None:
+    file = made.child(mlp_folder, recipe, tmp_path / "out")
+
+    def otherwise(model: onnx.ModelProto) -> None:
+        document = parse_canonical({one.key: one.value for one in model.metadata_props}[facts.MAP].encode())
+        for way in document["ways"]:
+            way[2] = granularity
+        made.set_metadata(model, quantization_map=canonical(document).decode())
+
+    assert read_map(file).entries
+    with pytest.raises(EngineError, match=f"number of scales is not that of the granularity {granularity}") as refused:
+        read_map(made.changed(file, tmp_path / "lying", otherwise))
+    assert refused.value.code == "map_differs"
+
+
 def test_another_type_or_scheme_than_the_tensors_have_is_a_lie(weights: Path, tmp_path: Path) -> None:
     for way in (["float16", "symmetric"], ["uint8", "asymmetric"], ["int8", "float"]):
         document = written(weights) | {"ways": [[*way, "channel", "nearest"]]}
