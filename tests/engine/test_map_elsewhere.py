@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from compression_engine.command_line import main
-from compression_engine.errors import EngineError
+from compression_engine.errors import EngineError, RecipeError
 from compression_engine.map_reading import read_map
 from compression_engine.pipeline import compress
 from compression_engine.quantization_map import entry
@@ -142,8 +142,7 @@ def test_the_map_of_odd_graphs_is_borne_out_by_their_tensors(way: Recipe, tmp_pa
         nets.save(odd.build(), tmp_path / name)
         try:
             file = made.child(tmp_path / name, way, tmp_path / f"{name}_child")
-        except EngineError as error:
-            assert error.code == "nothing_to_compress"
-            continue
+        except RecipeError:
+            continue  # nothing to do; what else there is to make is counted
         held += len(read_map(file).entries)
     assert held >= len(CATALOGUE)
