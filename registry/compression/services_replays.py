@@ -5,6 +5,7 @@ Rules:
 - what a run of ours made: nothing is chosen anew; parent, recipe, rows and plan are those of the run that made it first;
 - what was made elsewhere: its lineage names one version here as its base and nothing else that weights came from; who asks states
   the recipe, and the rows that its steps look at, which stand in the lineage too; the operations are those that the lineage says;
+- once a replay has shown by which recipe that was, no other is taken: it would differ, and say nothing about the version;
 - how far tensors are apart tells something of the parent's weights: to compare what was brought with them needs the right to
   download the parent;
 - bytes that are gone are said at once; one replay of a version is under way at a time (`queue` looks again under its lock).
@@ -18,15 +19,18 @@ from typing import Any
 from compression_engine.recipe import Recipe as RecipeDocument
 from registry.access import permissions
 from registry.access.queries import get_readable
-from registry.catalog.models import Edge, EdgeRole, ModelVersion, VersionOrigin
+from registry.catalog.models import Edge, EdgeRole, Grade, ModelVersion, VersionOrigin
 from registry.compression.material import check_data, check_version
-from registry.compression.models import Recipe, Run, RunKind
-from registry.compression.queries import maker_of, recipe_bytes
+from registry.compression.models import Recipe, Run, RunKind, RunState
+from registry.compression.queries import maker_of, recipe_bytes, result_of
 from registry.compression.rules import misfits, needs_calibration, operations
 from registry.compression.services import queue, refuse_second_replay, store_plan
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
+
+MADE_AGAIN = ("bit-exact", "within-tolerance")
+"""Outcomes of replays that show by what a version was made."""
 
 
 def request_replay(
@@ -92,6 +96,7 @@ def _state(
     permissions.require(actor, "version.download", base.parent.model.team_id)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
     parsed = RecipeDocument.parse(recipe_bytes(recipe))
+    _check_shown(version, base, recipe)
     _check_recipe(parsed, base)
     _check_rows(parsed, version, calibration)
     run.parent, run.recipe, run.calibration = base.parent, recipe, calibration
@@ -104,6 +109,23 @@ def base_for_replay(version: ModelVersion) -> Edge | None:
     edges = list(version.parent_edges.exclude(role=EdgeRole.DATA).select_related("parent__model__team")[:2])
     alone = len(edges) == 1 and edges[0].role == EdgeRole.BASE and edges[0].parent is not None
     return edges[0] if alone else None
+
+
+def _check_shown(version: ModelVersion, base: Edge, recipe: Recipe) -> None:
+    """Invalid where another recipe has been shown to make the version."""
+    if base.grade != Grade.REDERIVED:
+        return
+    for run in version.replays.filter(state=RunState.SUCCEEDED).select_related("recipe").order_by("pk"):
+        result = result_of(run)
+        if run.recipe is None or result is None or result.document["outcome"] not in MADE_AGAIN:
+            continue
+        if run.recipe.digest != recipe.digest:
+            raise Invalid(
+                f"A replay has shown that the recipe {run.recipe} makes {version}; {recipe} is another one.",
+                hint=f"Ask with {run.recipe}, or register a version that {recipe} made.",
+                code="recipe-on-record",
+            )
+        return
 
 
 def _check_recipe(parsed: RecipeDocument, base: Edge) -> None:

@@ -87,6 +87,8 @@ def test_nothing_is_chosen_anew_and_one_replay_is_under_way_at_a_time(world: Wor
 
 # --- what was made elsewhere: asking ---
 
+HALF = {"steps": [{"method": "convert_fp16", "parameters": []}]}
+
 
 def brought(world: World, parent: ModelVersion, content: bytes, **given: Any) -> ModelVersion:
     """A version with declared lineage: somebody else's machine made it from the parent, they say."""
@@ -222,6 +224,10 @@ def test_a_declared_origin_rises_to_rederived_and_a_wrong_one_is_named(world: Wo
     run = world.executed(Run.objects.get(pk=answer.json()["id"]))
     assert (run.state, replays.outcome_of(run)) == ("succeeded", "bit-exact"), queries.run_log(run)
     assert grades(child) == {Grade.REDERIVED}
+    with pytest.raises(Invalid, match=r"has shown that the recipe .* is another one"):
+        ask(world, child, recipe=world.recipe("another", {**HALF, "seed": 0}))
+    assert not Finding.objects.exists()
+    assert ask(world, child, recipe=world.recipe()).rederives == child
     liar = brought(world, parent, bent(content, 0.5))
     found = world.executed(ask(world, liar, recipe=world.recipe()))
     assert replays.outcome_of(found) == "differs"
