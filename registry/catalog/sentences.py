@@ -51,7 +51,8 @@ _TEXTS: dict[str, str] = {
     "tensors_same_share": "{percent} of the tensors came out the same, bit for bit",
     "tensors_within_share": "{percent} of the tensors came out within the tolerance",
     "weight_difference_max": "No weight that stands in both is further than {value} from the one that was made again",
-    "weight_difference_max_relative": "No weight that stands in both is further from the one made again than {value} of its tensor's largest",
+    "weight_difference_max_relative": "No weight that stands in both is further from the one made again than {value} of its "
+    "tensor's largest",
 }
 
 _PLACES = {
