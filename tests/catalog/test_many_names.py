@@ -30,10 +30,10 @@ def test_weights_under_many_names_are_looked_into_once(world: World, monkeypatch
 
 
 def test_the_files_beside_one_are_those_below_its_folder_and_not_itself() -> None:
-    paths = ["a/m.onnx", "a/w.bin", "a/b/x.bin", "top.bin", "ab/y.bin"]
+    paths = {"a/m.onnx": 1, "a/w.bin": 2, "a/b/x.bin": 3, "top.bin": 4, "ab/y.bin": 5}
     assert set(manifest._Beside("a/m.onnx", paths)) == {"w.bin", "b/x.bin"}
     assert set(manifest._Beside("top.bin", paths)) == {"a/m.onnx", "a/w.bin", "a/b/x.bin", "ab/y.bin"}
-    for name in ("m.onnx", "../top.bin", "./w.bin", "top.bin", "", 3):
+    for name in ("m.onnx", "../top.bin", "./w.bin", "top.bin", ""):
         assert name not in manifest._Beside("a/m.onnx", paths)
     assert len(manifest._Beside("a/m.onnx", paths)) == 2
 

@@ -232,10 +232,13 @@ def test_a_compression_takes_a_plan_and_compares_with_the_incumbent_of_the_model
         evaluation=world.arrays_dataset(), plan=PLAN,
     )  # fmt: skip
     assert (run.original, run.incumbent, run.first) == (parent, parent, parent)
-    plain = world.run(parent)
+    asked: dict[str, Any] = {
+        "actor": world.cast.ada, "model": parent.model, "recipe": world.recipe(), "evaluation": world.arrays_dataset(),
+    }  # fmt: skip
+    plain = services.request_run(parent=parent, **asked)
     assert (plain.incumbent, plain.first) == (None, None)
-    other = world.child_version(parent, seed=3)
-    assert (world.run(other).incumbent, world.run(other).first) == (parent, None)
+    found = services.request_run(parent=world.child_version(parent, seed=3), **asked)
+    assert (found.incumbent, found.first) == (parent, None)
 
 
 def test_data_of_another_team_are_not_found(world: World, outsider_team: Team) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -228,14 +229,21 @@ def test_evaluating_against_another_kind_of_model_is_refused(mlp_folder: Path, t
         evaluate(tmp_path / "other", parent=mlp_folder, data=mlp_folder / "rows.npz", settings=QUICK)
 
 
-def test_every_shipped_recipe_works_on_a_small_net(mlp_folder: Path, tmp_path: Path) -> None:
+def test_every_shipped_recipe_works_on_a_small_net_or_says_why_it_does_not_pay(
+    mlp_folder: Path, tmp_path: Path
+) -> None:
     least = {"faster-int8": 3, "half-size": 1.8, "smaller-same-speed": 3, "smallest-4-bit": 4}
     for name, shipped in shipped_recipes().items():
         looked_at = nets.save_rows(nets.rows_for("x", seed=9), tmp_path / "calibration.npz")
-        result = compress(
-            mlp_folder, shipped.recipe, evaluation=mlp_folder / "rows.npz", calibration=looked_at,
+        asked = partial(
+            compress, mlp_folder, shipped.recipe, evaluation=mlp_folder / "rows.npz", calibration=looked_at,
             output_folder=tmp_path / name, settings=QUICK,
         )  # fmt: skip
+        if name not in least:
+            with pytest.raises(RecipeError, match="would take longer than they save"):
+                asked()
+            continue
+        result = asked()
         ratio = result.value("size_ratio")
         assert ratio is not None
         assert ratio > least[name]

@@ -170,6 +170,7 @@ def with_weights_beside_it(folder: Path, size_bytes: int) -> Path:
     net = classifier()
     weights = next(tensor for tensor in net.graph.initializer if tensor.name == "means")
     weights.ClearField("raw_data")
+    weights.dims[:] = [size_bytes // 4]
     weights.data_location = TensorProto.EXTERNAL
     for key, value in (("location", "means.bin"), ("length", str(size_bytes))):
         weights.external_data.add(key=key, value=value)
