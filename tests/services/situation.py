@@ -25,7 +25,7 @@ def main(hidden: int, rows: int) -> None:
     audit.create_ledger(instance=instance, log=log, issuer=issuer)
     world = World(Cast.assemble())
     parent = world.version(files={("model.onnx", "weights"): world.tiny_onnx(hidden=hidden)})
-    run = world.run(parent, evaluation=world.arrays_dataset(rows=rows))
+    run = world.run(parent, evaluation=world.arrays_dataset(rows=rows), plan=None)
     print(json.dumps({"run": str(run.pk), "model": str(run.model_id)}))
 
 
