@@ -6,6 +6,7 @@ for each input of each calibration row, called `<row>/<input>`. What goes wrong 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -117,9 +118,10 @@ PEERS: dict[str, Callable[[Path, Path, Path | None], None]] = {
 
 def main(arguments: list[str]) -> int:
     """The command line."""
-    peer, parent, target = arguments[0], Path(arguments[1]), Path(arguments[2])
+    peer, (parent, target, *feeds) = arguments[0], (Path(name).resolve() for name in arguments[1:])
     try:
-        PEERS[peer](parent, target, Path(arguments[3]) if len(arguments) > 3 else None)
+        os.chdir(target.parent)  # some write what they need meanwhile where they were called
+        PEERS[peer](parent, target, feeds[0] if feeds else None)
     except Exception as error:
         line = " ".join(str(error).split()) or "without a word"
         sys.stderr.write(f"\n{type(error).__name__}: {line}\n")
