@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from compression_engine.data import Array, Feed
-from compression_engine.runtime import Declared
+from compression_engine.runtime import DTYPES, Declared
 
 _SIZES = (16, 64, 32, 128, 8, 224, 256, 320, 512, 640, 48, 1, 2, 1024, 4096, 16_000)
 _FEW_SIZES = _SIZES[:5]
@@ -178,17 +178,5 @@ def _free(name: str, entry: Declared, axis: int, proposal: Proposal) -> int:
 
 _FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
 _TYPES: Mapping[str, Any] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(int16)": np.int16,
-    "tensor(int8)": np.int8,
-    "tensor(uint64)": np.uint64,
-    "tensor(uint32)": np.uint32,
-    "tensor(uint16)": np.uint16,
-    "tensor(uint8)": np.uint8,
-    "tensor(bool)": np.bool_,
-    "tensor(string)": np.object_,
-}
+    **DTYPES, "tensor(uint64)": np.uint64, "tensor(uint32)": np.uint32, "tensor(uint16)": np.uint16, "tensor(string)": np.object_,
+}  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from compression_engine.limits import limits
 from compression_engine.progress import Progress
 
 BATCH_ROWS = 16
-_DTYPES = {
+DTYPES: Mapping[str, Any] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
@@ -29,6 +29,7 @@ _DTYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
+"""What rows can be made into, by the runtime's word for the type of an input."""
 _NOTHING_BUT_FATAL = 4  # what goes wrong is said by us, with what to do
 CPU = "CPUExecutionProvider"
 OPTIMISATIONS = {
@@ -97,7 +98,7 @@ class Model:
         """What the model takes; raises DataError for types that rows cannot be made of."""
         found = []
         for entry in self._session.get_inputs():
-            if entry.type not in _DTYPES:
+            if entry.type not in DTYPES:
                 hint = "The engine measures models that take plain numeric tensors."
                 raise DataError("data_does_not_fit", f"The input {entry.name!r} is a {entry.type}.", hint)
             if any(sign in entry.name for sign in "\0\n\r"):
@@ -108,7 +109,7 @@ class Model:
             first = entry.shape[0] if entry.shape else None
             fixed = first if isinstance(first, int) and first > 0 else None
             shape = None if entry.shape is None else tuple(entry.shape)
-            found.append(ModelInput(entry.name, np.dtype(_DTYPES[entry.type]), fixed, shape))
+            found.append(ModelInput(entry.name, np.dtype(DTYPES[entry.type]), fixed, shape))
         return found
 
     def run(self, feed: Feed) -> list[Array]:

@@ -61,6 +61,21 @@ def replayer() -> WorkerBeside:
     return WorkerBeside(lambda: Run.objects.filter(state="queued", kind="replay").first(), execution.execute)
 
 
+def registering(model: object, made: Path, result: Path, parent: ModelVersion) -> list[str]:
+    """The call that registers what a shell made of `parent`, with its result."""
+    return [
+        "register-version",
+        str(model),
+        str(made),
+        "--licence",
+        "MIT",
+        "--result",
+        str(result),
+        "--base",
+        str(parent),
+    ]
+
+
 def test_a_profile_is_asked_for_and_waits(pressmark: Pressmark, served: World, capsys: Said) -> None:
     version = served.dataset_version(ROWS)
     assert pressmark("ada", "profile-dataset", served.reference(version), "--label", "label") == 0
@@ -154,17 +169,7 @@ def test_rows_licence_and_map_of_what_a_shell_made_hold_when_it_is_made_again(
         calibration=tmp_path / "rows.npz", licence=licence,
     )  # fmt: skip
     made, result = tmp_path / "made" / "parent.onnx", tmp_path / "made" / "RESULT.json"
-    words = [
-        "register-version",
-        str(model),
-        str(made),
-        "--licence",
-        "MIT",
-        "--result",
-        str(result),
-        "--base",
-        str(parent),
-    ]
+    words = registering(model, made, result, parent)
     assert pressmark("ada", *words) == 1
     assert "A step looked at rows" in capsys.readouterr().err
     named = f"{rows.dataset.team.slug}/{rows}"
@@ -194,17 +199,7 @@ def test_a_licence_in_the_file_that_is_not_the_one_stated_here_is_told_at_once(
     recipe = shipped_recipes()["smaller-same-speed"].recipe
     compress(tmp_path / "parent.onnx", recipe, output_folder=tmp_path / "made", licence="LicenseRef-other")
     made, result = tmp_path / "made" / "parent.onnx", tmp_path / "made" / "RESULT.json"
-    words = [
-        "register-version",
-        str(model),
-        str(made),
-        "--licence",
-        "MIT",
-        "--result",
-        str(result),
-        "--base",
-        str(parent),
-    ]
+    words = registering(model, made, result, parent)
     assert pressmark("ada", *words) == 0
     assert "The file says that its parent is under LicenseRef-other" in capsys.readouterr().out
 

@@ -187,40 +187,37 @@ def an_optional_input_that_is_left_out() -> onnx.ModelProto:
     return nets.model(nodes, tensors, {"x": (FLOAT, [4, 64])}, answers(4, 96))
 
 
-@odd()
-def the_same_names_in_both_branches() -> onnx.ModelProto:
-    """Both branches of an If have a weight of the same name."""
+def branching(operator: str, weight: str, *, on: str) -> list[onnx.NodeProto]:
+    """An If on the largest of `on`, whose branches each read a table of their own under one name, [64, 48]."""
 
     def branch(name: str, seed: int) -> onnx.GraphProto:
+        read = [on, weight] if operator == "MatMul" else [weight, on]
         return helper.make_graph(
-            [node("MatMul", ["x", "w"], [f"{name}_y"])], name, [], [value_info(f"{name}_y", FLOAT, ["n", 48])],
-            [numpy_helper.from_array(w(64, 48, seed=seed), "w")],
+            [node(operator, read, [f"{name}_y"])], name, [], [value_info(f"{name}_y", FLOAT, ["n", 48])],
+            [numpy_helper.from_array(w(64, 48, seed=seed), weight)],
         )  # fmt: skip
 
-    nodes = [
-        node("ReduceMax", ["x"], ["top"], keepdims=0),
+    return [
+        node("ReduceMax", [on], ["top"], keepdims=0),
         node("Greater", ["top", "limit"], ["yes"]),
         node("If", ["yes"], ["y"], then_branch=branch("then", 1), else_branch=branch("else", 2)),
     ]
-    return nets.model(nodes, {"limit": np.array(0.5, dtype=np.float32)}, rows(), answers("n", 48))
+
+
+@odd()
+def the_same_names_in_both_branches() -> onnx.ModelProto:
+    """Both branches of an If have a weight of the same name."""
+    return nets.model(
+        branching("MatMul", "w", on="x"), {"limit": np.array(0.5, dtype=np.float32)}, rows(), answers("n", 48)
+    )
 
 
 @odd()
 def words_in_both_branches() -> onnx.ModelProto:
     """Both branches of an If look words up in tables of the same name."""
-
-    def branch(name: str, seed: int) -> onnx.GraphProto:
-        return helper.make_graph(
-            [node("Gather", ["table", "ids"], [f"{name}_y"])], name, [], [value_info(f"{name}_y", FLOAT, ["n", 48])],
-            [numpy_helper.from_array(w(64, 48, seed=seed), "table")],
-        )  # fmt: skip
-
-    nodes = [
-        node("ReduceMax", ["ids"], ["top"], keepdims=0),
-        node("Greater", ["top", "limit"], ["yes"]),
-        node("If", ["yes"], ["y"], then_branch=branch("then", 1), else_branch=branch("else", 2)),
-    ]
-    return nets.model(nodes, {"limit": np.array(50)}, {"ids": (INT64, ["n"])}, answers("n", 48))
+    return nets.model(
+        branching("Gather", "table", on="ids"), {"limit": np.array(50)}, {"ids": (INT64, ["n"])}, answers("n", 48)
+    )
 
 
 @odd()
