@@ -23,6 +23,7 @@ from types import MappingProxyType
 from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_json, shown
 from compression_engine.errors import RecipeError
 from compression_engine.methods import METHODS, MethodSpec, Parameter
+from compression_engine.methods.spec import Above
 
 RECIPE_TYPE = "pressmark/recipe/1"
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?\Z")
@@ -61,6 +62,14 @@ class Step:
         """Whether this step looks at data to make the child: its method always does, or does so with these parameters."""
         return self.spec.needs_calibration or any(
             self.parameters[name] == value for name, value in self.spec.calibrated_by
+        )
+
+    @property
+    def needs_training(self) -> bool:
+        """Whether this step trains on rows to make the child: its method always does, or does so with these parameters."""
+        return self.spec.needs_training or any(
+            wanted.holds(self.parameters[name]) if isinstance(wanted, Above) else self.parameters[name] == wanted
+            for name, wanted in self.spec.trained_by
         )
 
     def document(self) -> dict[str, JSON]:

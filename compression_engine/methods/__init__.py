@@ -5,50 +5,7 @@ Standard library only: web processes read this table to check a recipe; the code
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One setting of a method. `kind` is integer (bounds inclusive, or one of `choices`), boolean, text (one of `choices`)
-    or names (a sorted tuple of names of weights; the document holds a list).
-
-    `added_later`: recipes were sealed before it came. A recipe holds it only where it is not its default, which never changes,
-    so that what was sealed keeps its digest and its meaning.
-    `only_with` names another parameter and the value that it must have for this one to be anything but its default.
-    """
-
-    name: str
-    kind: str
-    default: int | bool | str | tuple[str, ...]
-    summary: str
-    minimum: int | None = None
-    maximum: int | None = None
-    choices: tuple[int | str, ...] = ()
-    added_later: bool = False
-    only_with: tuple[str, int | bool | str] | None = None
-
-
-@dataclass(frozen=True)
-class MethodSpec:
-    """What is known about a method without importing it. `module` holds `apply(model, parameters, report, progress)`.
-
-    `needs_calibration` says whether it always looks at data to make the child, `calibrated_by` with which values of parameters
-    it does (ask `Step.needs_calibration`); its `apply` then takes them behind the others. `needs_labels`: these rows need labels.
-    `shrinks` says whether it is there to save bytes: an output of steps that are not may be as large as its parent.
-    """
-
-    name: str
-    version: str
-    summary: str
-    formats: tuple[str, ...]
-    parameters: tuple[Parameter, ...]
-    module: str
-    needs_calibration: bool = False
-    calibrated_by: tuple[tuple[str, int | bool | str], ...] = ()
-    needs_labels: bool = False
-    shrinks: bool = True
-
+from compression_engine.methods.spec import MethodSpec, Parameter
 
 _MIN_ELEMENTS = Parameter(
     name="min_elements",
