@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from tests.bench import data_quality, evaluation, governance, identity, ledger, page, quantization
+from tests.bench import data_quality, evaluation, governance, identity, ledger, page, quantization, training
 from tests.bench.harness import Row, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -20,11 +20,12 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "identify": identity.run,
     "ledger": ledger.run,
     "quantization": quantization.run,
+    "training": training.run,
 }
 
-PARTED: dict[str, Callable[[bool, str], list[Row]]] = {"quantization": quantization.run}
+PARTED: dict[str, Callable[[bool, str], list[Row]]] = {"quantization": quantization.run, "training": training.run}
 """Benchmarks of which one part can be run alone."""
-PARTS = {"quantization": tuple(quantization.PARTS)}
+PARTS = {"quantization": tuple(quantization.PARTS), "training": tuple(training.PARTS)}
 
 
 def main() -> int:
