@@ -94,10 +94,10 @@ def figures(found: Sequence[Kept], slices: Mapping[str, Column], budget: Budget,
     return made
 
 
-def too_small(slices: Mapping[str, Column]) -> list[tuple[str, str, int]]:
-    """The slices of which nothing is said, with their rows."""
-    sized = [(name, value, int(member.sum())) for name, value, member in _members(slices)]
-    return [entry for entry in sized if 0 < entry[2] < ROWS_MIN]
+def too_small(slices: Mapping[str, Column], usable: NDArray[np.bool_]) -> list[tuple[str, str, int]]:
+    """The slices of which nothing is said, with their usable rows; `usable`: which rows count for a figure, [rows]."""
+    sized = [(name, value, int((member & usable).sum())) for name, value, member in _members(slices)]
+    return [entry for entry in sized if entry[2] < ROWS_MIN]
 
 
 def rows_needed(least: float, *, counted: bool = True) -> int:

@@ -84,6 +84,14 @@ def kept(measure: str, both: Outputs, plan: Plan) -> Kept:
     return Kept(measure, np.where(usable, values, 0.0), usable.astype(np.float64), counted, both.sequences)
 
 
+def usable_rows(parent: Outputs, plan: Plan) -> NDArray[np.bool_]:
+    """Which of the original's answers (as `version`) are a yardstick, so that their rows count: finite ones, texts with tokens."""
+    if plan.task == "language-model":
+        offsets = parent.models[VERSION][scores.TOKEN_NLL].offsets
+        return np.ones(len(parent), dtype=bool) if offsets is None else np.asarray(np.diff(offsets) > 0)
+    return _rows_finite(parent.answer(VERSION))
+
+
 def distortion(child: Outputs, parent: Outputs, plan: Plan) -> float:
     """How far answers moved, as a share of their size: fine enough to order weights by on few rows. Infinite where one is NaN."""
     name = scores.TOKEN_NLL if plan.task == "language-model" else None

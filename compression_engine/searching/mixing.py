@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 
 from compression_engine.canonical import JSON, decimal_text
 from compression_engine.formats.onnx_graph import attribute, graphs_of
@@ -26,7 +27,6 @@ from compression_engine.searching.trials import Trial, Workshop
 
 _PROBED_MOST = 128
 _TAKEN_BACK_MOST = 6
-_BYTES = 4
 _DIGITS = 9
 
 
@@ -144,9 +144,14 @@ def _sizes(shop: Workshop) -> dict[str, int]:
     found: dict[str, int] = {}
     for graph in graphs_of(shop.loaded.model.graph):
         for tensor in graph.initializer:
-            found[tensor.name] = _BYTES * int(np.prod(tensor.dims, dtype=np.int64))
+            found[tensor.name] = _bytes(tensor)
         for node in graph.node:
             value = attribute(node, "value") if node.op_type == "Constant" else None
             if value is not None:
-                found[node.output[0]] = _BYTES * int(np.prod(value.t.dims, dtype=np.int64))
+                found[node.output[0]] = _bytes(value.t)
     return found
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    itemsize: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return itemsize * int(np.prod(tensor.dims, dtype=np.int64))

@@ -20,6 +20,7 @@ from compression_engine.plan import Plan
 from compression_engine.recipe import Step
 from compression_engine.searching.bounds import too_small
 from compression_engine.searching.budget import FASTEST, SMALLEST
+from compression_engine.searching.kept import usable_rows
 from compression_engine.searching.mixing import Cost
 from compression_engine.searching.pace import Pace
 from compression_engine.searching.rows import HELD_BACK, Parts
@@ -71,6 +72,7 @@ class Found:
             rows.append(
                 {
                     "digest": shop.material.rows.digest,
+                    "near_rows": None,
                     "rows": len(shop.material.rows),
                     "sequences": None,
                     "use": "calibration",
@@ -109,9 +111,13 @@ class Found:
     def _too_small(self) -> list[dict[str, JSON]]:
         return [
             {"name": name, "rows": rows, "use": use, "value": value}
-            for use, outputs in self.shop.answers.items()
-            for name, value, rows in too_small(outputs.slices)
+            for use in self.shop.answers
+            for name, value, rows in self._slices_too_small(use)
         ]
+
+    def _slices_too_small(self, use: str) -> list[tuple[str, str, int]]:
+        outputs = self.shop.answers[use]
+        return too_small(outputs.slices, usable_rows(outputs, self.shop.plan))
 
     def _point(self, trial: Trial) -> dict[str, JSON]:
         worst = trial.worst
@@ -146,8 +152,13 @@ class Found:
             said.append(f"What was wanted more fell there: {self.looks[-1].worst.plain}.")
         said += [
             f"Too few rows to say anything where {name} is {value}: {rows}."
-            for name, value, rows in sorted(too_small(self.shop.answers[HELD_BACK].slices))
+            for name, value, rows in sorted(self._slices_too_small(HELD_BACK))
         ]
+        if self.parts.near:
+            said.append(
+                f"{self.parts.near} of {len(self.parts.held_back.rows)} held-back rows are nearly the same as a row of the choice: "
+                "where they are copies of it, the promise is judged on rows that recipes were chosen on."
+            )
         pace = self.paces.get(self.chosen.digest)
         if pace is not None:
             said.append(f"It takes {pace.ratio:.2f} of the original's time for a row ({pace.rounds} rounds in turns).")

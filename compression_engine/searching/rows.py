@@ -5,7 +5,8 @@ Rules:
   the seed decides, so that neither their order in the file nor repeated rows matter: equal rows are on one side;
 - of each slice, and of what slices have in common, every other row goes to either side; sequences are never parted;
 - rows that are given as held back and stand in the evaluation or the calibration are refused (evaluation_seen), and so are rows
-  of the evaluation that stand in the calibration.
+  of the evaluation that stand in the calibration;
+- held-back rows that are nearly the same as one of the choice (`data.alike`) are counted and told, however the rows were parted.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ class Parts:
     choice: Encoder
     held_back: Encoder
     parted: bool
+    near: int
+    """How many held-back rows are nearly the same as one of the choice."""
 
     def records(self, plan: Plan) -> list[dict[str, JSON]]:
         """How a record names them."""
-        return [_record(CHOICE, self.choice, plan), _record(HELD_BACK, self.held_back, plan)]
+        return [_record(CHOICE, self.choice, plan, None), _record(HELD_BACK, self.held_back, plan, self.near)]
 
 
 def parts_of(
@@ -66,12 +69,12 @@ def parts_of(
     strangers = [] if files.calibration is None else [files.calibration]
     if files.held_back is None:
         _refuse_seen(opened, evaluation, strangers, progress)
-        choice, held_back = split(evaluation, plan, seed, progress)
-        return Parts(evaluation.only(choice), evaluation.only(held_back), parted=True)
+        chosen, others = (evaluation.only(indices) for indices in split(evaluation, plan, seed, progress))
+        return Parts(chosen, others, parted=True, near=_near(others, chosen, progress))
     held = _read(files.held_back, models, tokenizer, plan)
     _refuse_seen(opened, evaluation, strangers, progress)
     _refuse_seen(opened, held, [*strangers, files.evaluation], progress)
-    return Parts(evaluation, held, parted=False)
+    return Parts(evaluation, held, parted=False, near=_near(held, evaluation, progress))
 
 
 def split(encoder: Encoder, plan: Plan, seed: int, progress: Progress) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -144,11 +147,15 @@ def _refuse_seen(opened: Opened, encoder: Encoder, files: Sequence[Path], progre
             raise seen.refusal(encoder, found, files)
 
 
+def _near(held_back: Encoder, choice: Encoder, progress: Progress) -> int:
+    return int(seen.seen_rows(held_back, [choice], progress).near.sum())
+
+
 def _bare(plan: Plan) -> Plan:
     return Plan(inputs=plan.inputs, text=plan.text, max_tokens=plan.max_tokens, states=plan.states, sequence=None)
 
 
-def _record(use: str, encoder: Encoder, plan: Plan) -> dict[str, JSON]:
+def _record(use: str, encoder: Encoder, plan: Plan, near: int | None) -> dict[str, JSON]:
     numbers = sequence_numbers(encoder.rows, plan)
     count = None if numbers is None else len(np.unique(numbers))
-    return {"digest": encoder.rows.digest, "rows": len(encoder.rows), "sequences": count, "use": use}
+    return {"digest": encoder.rows.digest, "near_rows": near, "rows": len(encoder.rows), "sequences": count, "use": use}

@@ -138,6 +138,21 @@ def test_rows_that_were_chosen_on_cannot_be_held_back(tmp_path: Path) -> None:
         assert refused.value.code == "evaluation_seen"
 
 
+def test_held_back_rows_that_nearly_repeat_those_of_the_choice_are_counted_and_told(tmp_path: Path) -> None:
+    at = folder(tmp_path)
+    evaluation, other = rows(at, "evaluation.npz", 5), rows(at, "other.npz", 6)
+    with np.load(evaluation) as seen, np.load(other) as fresh:
+        nearly = seen["x"][:50].copy()
+        nearly[:, 0] = np.nextafter(nearly[:, 0], np.float32(9))
+        mixed = np.concatenate([nearly, fresh["x"]])
+    np.savez(at / "mixed.npz", allow_pickle=False, x=mixed)
+    searched = found(at, chain(poisoned=False), "0.9", files=Files(evaluation, held_back=at / "mixed.npz"))
+    near = {entry["use"]: entry["near_rows"] for entry in searched.record["rows"]}
+    assert near["choice"] is None
+    assert near["held-back"] > 40
+    assert any(f"{near['held-back']} of 290 held-back rows are nearly the same" in said for said in searched.plain)
+
+
 def test_equal_rows_are_on_one_side_and_sequences_are_whole(tmp_path: Path) -> None:
     at = folder(tmp_path)
     values = np.random.default_rng(1).normal(size=(50, WIDTH)).astype(np.float32)

@@ -32,7 +32,12 @@ def test_small_slices_are_named_and_judged_by_the_mean_or_not_at_all() -> None:
     )
     told = {entry.where[1] if entry.where else "": (entry.by_bound, entry.holds) for entry in made}
     assert told == {"": (True, True), "small": (False, False), "large": (True, True), "rest": (True, True)}
-    assert too_small({"kind": column}) == [("kind", "tiny", 20)]
+    everything = np.ones(1000, dtype=bool)
+    assert too_small({"kind": column}, everything) == [("kind", "tiny", 20)]
+    broken = everything & (np.arange(1000) >= 31)
+    assert too_small({"kind": column}, broken) == [("kind", "tiny", 0), ("kind", "small", 29)], (
+        "rows that count, not all"
+    )
     assert made[0].document()["could_hide"] is not None
 
 
