@@ -67,9 +67,24 @@ class Step:
     @property
     def needs_training(self) -> bool:
         """Whether this step trains on rows to make the child: its method always does, or does so with these parameters."""
-        return self.spec.needs_training or any(
-            wanted.holds(self.parameters[name]) if isinstance(wanted, Above) else self.parameters[name] == wanted
-            for name, wanted in self.spec.trained_by
+        return self.spec.needs_training or self._has_any(self.spec.trained_by)
+
+    @property
+    def takes_teacher(self) -> bool:
+        """Whether a model that is handed in as the teacher is asked anything."""
+        return self.needs_training and (self.spec.always_taught or self._has_any(self.spec.taught_by))
+
+    @property
+    def takes_student(self) -> bool:
+        """Whether a model that is handed in is what the child begins as."""
+        return self._has_any(self.spec.student_by)
+
+    def _has_any(self, wanted: Sequence[tuple[str, int | bool | str | Above]]) -> bool:
+        """Whether a parameter has one of these values; one that the method does not have has none."""
+        return any(
+            value.holds(self.parameters[name]) if isinstance(value, Above) else self.parameters[name] == value
+            for name, value in wanted
+            if name in self.parameters
         )
 
     def document(self) -> dict[str, JSON]:

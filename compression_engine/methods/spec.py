@@ -47,6 +47,8 @@ class MethodSpec:
     `needs_calibration` says whether it always looks at data to make the child, `calibrated_by` with which values of parameters
     it does (ask `Step.needs_calibration`); its `apply` then takes them behind the others. `needs_labels`: these rows need labels.
     `needs_training` and `trained_by` say the same of training rows (ask `Step.needs_training`), which come behind those.
+    `always_taught` and `taught_by`: a step that trains may learn from a teacher's answers (ask `Step.takes_teacher`); `student_by`:
+    its child begins as a model that is handed in (`Step.takes_student`).
     `shrinks` says whether it is there to save bytes: an output of steps that are not may be as large as its parent.
     """
 
@@ -61,4 +63,7 @@ class MethodSpec:
     needs_labels: bool = False
     needs_training: bool = False
     trained_by: tuple[tuple[str, int | bool | str | Above], ...] = ()
+    always_taught: bool = False
+    taught_by: tuple[tuple[str, int | bool | str | Above], ...] = (("loss", "teacher"), ("loss", "both"))
+    student_by: tuple[tuple[str, int | bool | str | Above], ...] = ()
     shrinks: bool = True
