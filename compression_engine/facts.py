@@ -31,6 +31,9 @@ _HISTORY_MAX = 8
 _PIECE_BYTES = 60_000
 _FEW_FACTS = frozenset({"0.1.0", "0.2.0", "0.3.0"})
 _LICENCE_FORM = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9.+:() -]{0,398}[A-Za-z0-9.+)])?\Z")
+_LICENCE_WORD = re.compile(r"[()]|[A-Za-z0-9.:+-]+")
+_LICENCE_NAME = re.compile(r"(DocumentRef-[A-Za-z0-9.-]+:)?[A-Za-z0-9][A-Za-z0-9.-]*\+?\Z")
+_LICENCE_OPERATORS = frozenset({"AND", "OR", "WITH"})
 _SHAPES = {
     "digest": re.compile(r"sha256:[0-9a-f]{64}\Z"),
     "version": re.compile(r"[0-9A-Za-z.+-]{1,40}\Z"),
@@ -72,10 +75,34 @@ class Facts:
 
 def check_licence(expression: JSON) -> str:
     """The licence expression that a caller states; EngineError (licence_invalid). Which licences there are the registry knows."""
-    if not isinstance(expression, str) or not _LICENCE_FORM.match(expression):
+    if not isinstance(expression, str) or not _LICENCE_FORM.match(expression) or not _is_expression(expression):
         hint = "Write an SPDX expression, such as Apache-2.0 or MIT AND LicenseRef-ours; at most 400 characters."
         raise EngineError("licence_invalid", f"{expression!r:.80} has not the form of a licence expression.", hint)
     return expression
+
+
+def _is_expression(text: str) -> bool:
+    """Whether names, operators and brackets stand in an order that SPDX 2.3 (annex D) knows."""
+    depth, name_may_come, after_with, with_may_come = 0, True, False, False
+    for word in _LICENCE_WORD.findall(text):
+        operator = word.upper() if word.upper() in _LICENCE_OPERATORS else None
+        if word == "(":
+            if not name_may_come or after_with:
+                return False
+            depth += 1
+        elif name_may_come:
+            if operator is not None or not _LICENCE_NAME.match(word):
+                return False
+            name_may_come, with_may_come, after_with = False, not after_with, False
+        elif word == ")":
+            depth, with_may_come = depth - 1, False
+            if depth < 0:
+                return False
+        elif operator is None or (operator == "WITH" and not with_may_come):
+            return False
+        else:
+            name_may_come, after_with = True, operator == "WITH"
+    return depth == 0 and not name_may_come
 
 
 def check_version(version: JSON) -> str:

@@ -40,7 +40,34 @@ def test_rows_that_no_step_looked_at_are_no_fact(mlp_folder: Path, tmp_path: Pat
     assert "pressmark.calibration_digest" not in made.metadata(file)
 
 
-@pytest.mark.parametrize("licence", ["", " MIT", "MIT\n", "M" * 401, "MIT; rm", "\N{SNOWMAN}", "MIT OR "])
+@pytest.mark.parametrize(
+    "licence",
+    [
+        *(
+            "",
+            " MIT",
+            "MIT\n",
+            "M" * 401,
+            "MIT; rm",
+            "\N{SNOWMAN}",
+            "MIT OR ",
+            "foo bar",
+            "MIT AND",
+            "OR MIT",
+            "(MIT",
+            "MIT)",
+        ),
+        *(
+            "()",
+            "MIT (BSD-3-Clause)",
+            "(MIT) WITH LLVM-exception",
+            "MIT WITH a WITH b",
+            "MIT WITH (a)",
+            "MIT AND OR MIT",
+            "a++",
+        ),
+    ],
+)
 def test_what_has_not_the_form_of_a_licence_is_refused_before_any_work(
     licence: str, mlp_folder: Path, tmp_path: Path
 ) -> None:
@@ -48,6 +75,17 @@ def test_what_has_not_the_form_of_a_licence_is_refused_before_any_work(
         compress(mlp_folder, made.WEIGHTS, output_folder=tmp_path / "out", licence=licence)
     assert refused.value.code == "licence_invalid"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        *("MIT", "GPL-2.0+", "GPL-2.0-or-later WITH Bison-exception-2.2", "(MIT OR (Apache-2.0 AND BSD-3-Clause))"),
+        *("DocumentRef-x:LicenseRef-y", "MIT or Apache-2.0", "MIT WITH a OR b WITH c"),
+    ],
+)
+def test_what_has_the_form_of_a_licence_is_taken(licence: str) -> None:
+    assert facts.check_licence(licence) == licence
 
 
 def test_the_result_records_the_licence_of_the_command_line(
