@@ -143,7 +143,8 @@ def wrong_count(mark: Stored, numbers: int, values: Sequence[int], scales: Seque
     elif words[0] == "block":
         # packed rows may be filled up; a last block may be shorter, so there is no least number
         fits = numbers < count * (int(words[1]) + 1)
-    elif len(scales) == len(values):
+    elif len(scales) == len(values) and (len(values) > 1 or numbers == values[0]):
+        # of packed numbers that lie in one row nothing says how many belong to a channel
         fits = all(size in (1, whole) for size, whole in zip(scales, values, strict=True))
     else:
         fits = count <= numbers

@@ -1,7 +1,7 @@
 """Computes convolutions and products in 8-bit integers whose steps are fixed beforehand, from what calibration rows show.
 
-How: ranges of the tensors that flow between layers come from histograms over all calibration rows; weights are int8 with a scale
-for each output channel, what flows is uint8 (see `quantize_static_writer`), and stays integers from layer to layer (see
+How: ranges of the tensors that flow between layers come from histograms over all calibration rows; weights have 8 or 4 bits and a
+scale for each output channel, what flows is uint8 (see `quantize_static_writer`), and stays integers from layer to layer (see
 `quantize_static_net`). Biases take back how far rounding moves the means of a layer's answers. Then what the rounding changes is
 measured on calibration rows, and layers that change the answers more than the recipe allows are left out. Weights that no such
 layer reads, embeddings and those of layers left out are stored as quantize_weights does it, at the speed of floats.
@@ -39,8 +39,8 @@ from compression_engine.methods.quantize_static_ranges import Steps, steps_of
 from compression_engine.methods.quantize_static_wide import narrow, widen
 from compression_engine.methods.quantize_static_writer import Numbers, check_finite, write
 from compression_engine.methods.report import Report
-from compression_engine.methods.rounding import round_weight
-from compression_engine.methods.storing import store_folded, store_rows
+from compression_engine.methods.rounding import Grid, round_weight
+from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
 from compression_engine.methods.weights import find_weights
 from compression_engine.observing import Watching
 from compression_engine.progress import Progress
@@ -81,7 +81,9 @@ def apply(
     _tell(chosen, limit, report)
     kept = _paying(watching, chosen.layers, report)
     model.CopyFrom(_made(model, kept, numbers, report))
-    _store_the_rest(model, spared, report, progress)
+    bits = numbers.weight_bits
+    grid = Grid() if bits == 8 else Grid(bits, clipped=True)
+    _store_the_rest(model, spared, grid, report, progress)
     narrow(model, halves)
 
 
@@ -97,16 +99,17 @@ def _numbers(
     watching: Watching, layers: Sequence[Layer], parameters: dict[str, Value]
 ) -> tuple[Numbers, Sequence[Layer]]:
     """What calibration rows say, and the layers with the inputs that they have after equalisation."""
-    ranging = Ranging(str(parameters["ranges"]), integer_of(parameters["percentile"]))
+    bits = integer_of(parameters["weight_bits"])
+    ranging = Ranging(str(parameters["ranges"]), integer_of(parameters["percentile"]), bits)
     alphas: dict[str, float] = {}
     if parameters["equalization"]:
         alphas = equalize(watching.model, watching, layers, ranging)
         sources = {node.output[0]: node.input[0] for node in watching.model.graph.node if node.output and node.input}
         layers = [replace(layer, source=sources[layer.output]) for layer in layers]
     steps = _steps(watching, layers, ranging)
-    numbers = Numbers(steps, alphas=alphas)
+    numbers = Numbers(steps, alphas=alphas, weight_bits=bits)
     if parameters["bias_correction"]:
-        numbers = _corrected(watching, layers, numbers, shifts(watching, layers, steps))
+        numbers = _corrected(watching, layers, numbers, shifts(watching, layers, steps, bits))
     return numbers, layers
 
 
@@ -176,13 +179,16 @@ def _tell(chosen: Chosen, limit: int, report: Report) -> None:
         raise RecipeError("recipe_does_not_fit", message, hint)
 
 
-def _store_the_rest(model: onnx.ModelProto, spared: frozenset[str], report: Report, progress: Progress) -> None:
+def _store_the_rest(
+    model: onnx.ModelProto, spared: frozenset[str], grid: Grid, report: Report, progress: Progress
+) -> None:
     names, edits = Names(model), Edits()
     weights = find_weights(model, _STORED_LEAST, report, spared)
     for done, weight in enumerate(weights):
         progress("compress", done, len(weights), weight.tensor.name)
         store = store_rows if weight.is_embedding else store_folded
-        store(weight, round_weight(weight), names, edits, report)
+        how = (ROWS if weight.is_embedding else FOLDED).replace("int8", f"int{grid.bits}", 1)
+        store(weight, round_weight(weight, grid), names, edits, report, how)
     edits.make(model)
     progress("compress", len(weights), len(weights), "all weights rounded")
 

@@ -21,16 +21,18 @@ from compression_engine.data import Array
 from compression_engine.formats.onnx_graph import Names
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import Steps
-from compression_engine.methods.quantize_static_writer import rounded_weight, weight_scale
+from compression_engine.methods.quantize_static_weights import rounded_weight, weight_scale
 from compression_engine.observing import Watching
 
 
-def shifts(watching: Watching, layers: Sequence[Layer], steps: dict[str, Steps]) -> dict[str, NDArray[np.float64]]:
-    """What is to be added to the bias of each layer that has one or can, by its output; [channels]."""
+def shifts(
+    watching: Watching, layers: Sequence[Layer], steps: dict[str, Steps], bits: int = 8
+) -> dict[str, NDArray[np.float64]]:
+    """What is to be added to the bias of each layer that has one or can, by its output; [channels]. `bits` of weights."""
     fitting = [layer for layer in layers if layer.operator != "MatMul"]
     if not fitting:
         return {}
-    model, differences = _with_twins(watching.model, fitting, steps)
+    model, differences = _with_twins(watching.model, fitting, steps, bits)
     sums: dict[str, NDArray[np.float64]] = {}
     counts: dict[str, int] = {}
 
@@ -45,7 +47,7 @@ def shifts(watching: Watching, layers: Sequence[Layer], steps: dict[str, Steps])
 
 
 def _with_twins(
-    model: onnx.ModelProto, layers: Sequence[Layer], steps: dict[str, Steps]
+    model: onnx.ModelProto, layers: Sequence[Layer], steps: dict[str, Steps], bits: int
 ) -> tuple[onnx.ModelProto, dict[str, Layer]]:
     """The model with a twin of each layer, and the names of the differences."""
     copy = onnx.ModelProto()
@@ -56,11 +58,11 @@ def _with_twins(
     for layer in layers:
         array = net.array(layer.weight)
         own, base = steps[layer.source], layer.output
-        scale = weight_scale(array, layer.axis, None, own.scale)
+        scale = weight_scale(array, layer.axis, None, own.scale, bits)
         kept = {
             "scale": np.asarray(np.float32(own.scale)),
             "zero": np.asarray(np.uint8(own.zero)),
-            "weight": rounded_weight(array, layer.axis, scale),
+            "weight": rounded_weight(array, layer.axis, scale, bits),
             "weight_scale": scale,
             "weight_zero": np.zeros(len(scale), dtype=np.int8),
         }

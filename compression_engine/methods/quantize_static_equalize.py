@@ -29,7 +29,7 @@ from compression_engine.formats.onnx_graph import Edits, Names
 from compression_engine.methods.quantize_static_histogram import Histogram
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import steps_of
-from compression_engine.methods.quantize_static_writer import rounded_weight, weight_scale
+from compression_engine.methods.quantize_static_weights import rounded_weight, weight_scale
 from compression_engine.observing import Watching
 
 ALPHAS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
@@ -41,10 +41,11 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ranging:
-    """How the ranges of rounded tensors are chosen."""
+    """How the ranges of rounded tensors are chosen, and the bits of weights."""
 
     ranges: str
     percentile: int
+    weight_bits: int = 8
 
 
 class _Sample:
@@ -130,8 +131,8 @@ def _error(rows: _Floats, weights: Sequence[_Floats], factors: _Floats, ranging:
     total = 0.0
     for weight in weights:
         raised = (weight * factors[:, None]).astype(np.float32)
-        scale = weight_scale(raised, 1, None, 1.0)
-        stored = rounded_weight(raised, 1, scale) * scale.astype(np.float64)
+        scale = weight_scale(raised, 1, None, 1.0, ranging.weight_bits)
+        stored = rounded_weight(raised, 1, scale, ranging.weight_bits) * scale.astype(np.float64)
         total += float(((rounded @ stored - rows @ weight) ** 2).sum())
     return total
 

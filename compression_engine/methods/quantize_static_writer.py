@@ -1,9 +1,8 @@
 """Writes a network in which layers are computed in 8-bit integers, as pairs of QuantizeLinear and DequantizeLinear.
 
 Rules:
-- what flows is uint8 with scale and zero point of a whole tensor; weights are int8 with a scale for each output channel; biases are
-  int32 whose scale is that of the input times that of the weight;
-- a weight's scale grows where its bias would not fit into 30 bits otherwise;
+- what flows is uint8 with scale and zero point of a whole tensor; weights are integers of 8 or 4 bits with a scale for each output
+  channel (see `quantize_static_weights`); biases are int32 whose scale is that of the input times that of the weight;
 - a tensor that is rounded where it is made keeps its name behind the pair, so all its readers see the same numbers; one that is
   rounded for layers alone stays as it is for its other readers;
 - a Conv or Gemm that stays in floats between rounded tensors gets a Max behind it that changes nothing: without, onnxruntime rounds
@@ -24,12 +23,11 @@ from onnx import helper, numpy_helper
 from compression_engine.formats.onnx_graph import Names, replace_nodes
 from compression_engine.methods.quantize_static_net import RECTIFIERS, Layer, Net, Placement
 from compression_engine.methods.quantize_static_ranges import Steps
+from compression_engine.methods.quantize_static_weights import rounded_weight, store_integers, weight_scale
 from compression_engine.methods.report import Report, Stored
 from compression_engine.methods.rounding import not_finite
 
 PRODUCT = "int8 product of inputs rounded with fixed steps"
-_MOST = 127
-_BIAS_MOST = 2**30
 _ROUNDED_BY_THE_RUNTIME = ("Conv", "ConvTranspose", "Gemm")
 _Floats = NDArray[np.float32]
 
@@ -42,24 +40,9 @@ class Numbers:
     corrections: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     alphas: Mapping[str, float] = field(default_factory=dict)
     """Of weights whose rows were multiplied with what their input's channels were divided by: how far, see `equalize`."""
-
-
-def weight_scale(array: _Floats, axis: int, bias: NDArray[np.float64] | None, source_scale: float) -> _Floats:
-    """The scale of each output channel, [channels]; one that divides where a channel is all zeros."""
-    others = tuple(other for other in range(array.ndim) if other != axis)
-    needed = np.abs(array.astype(np.float64)).max(axis=others) / _MOST
-    if bias is not None:
-        needed = np.maximum(needed, np.abs(bias) / (source_scale * _BIAS_MOST))
-    scale: _Floats = needed.astype(np.float32)
-    return np.where(scale >= np.finfo(np.float32).tiny, scale, np.float32(1)).astype(np.float32)
-
-
-def rounded_weight(array: _Floats, axis: int, scale: _Floats) -> NDArray[np.int8]:
-    """The integers of a weight."""
-    shape = [1] * array.ndim
-    shape[axis] = -1
-    found: NDArray[np.int8] = np.clip(np.rint(array / scale.reshape(shape)), -_MOST, _MOST).astype(np.int8)
-    return found
+    weight_bits: int = 8
+    weight_scales: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Of weights whose scales were found before, by training; [channels]. They are taken as they are."""
 
 
 def check_finite(net: Net, layers: Sequence[Layer]) -> None:
@@ -166,11 +149,11 @@ class _Writer:
     def _store_weight(self, layers: list[Layer]) -> None:
         name, axis = layers[0].weight, layers[0].axis
         array = self.net.array(name)
-        scales = [weight_scale(array, axis, self._bias(layer), self._source_scale(layer)) for layer in layers]
-        scale: _Floats = np.max(scales, axis=0)
-        integers = rounded_weight(array, axis, scale)
-        stored, scale_name, zero_name = (self.names.new(name, part) for part in ("int8", "scale", "zero"))
-        self._add(stored, integers)
+        bits, scale = self.numbers.weight_bits, self._scale(name, layers, array)
+        integers = rounded_weight(array, axis, scale, bits)
+        held, stored, unpacking = store_integers(self.model.graph, name, integers, bits, self.names)
+        self.first += unpacking
+        scale_name, zero_name = (self.names.new(name, part) for part in ("scale", "zero"))
         self._add(scale_name, scale)
         self._add(zero_name, np.zeros(len(scale), dtype=np.int8))
         expanded = self.names.new(name, "expanded")
@@ -180,11 +163,26 @@ class _Writer:
             )
         )
         self.weights[name] = expanded, scale
-        held = {tensor.name: tensor for tensor in self.model.graph.initializer}
+        learned = name in self.numbers.weight_scales
+        rounding = "learned" if learned else ("nearest" if bits == 8 else "mse")
         mark = Stored.of(
-            name, dtype="int8", scheme="symmetric", granularity="channel", values=held[stored], scale=held[scale_name]
+            name,
+            dtype=f"int{bits}",
+            scheme="symmetric",
+            granularity="channel",
+            rounding=rounding,
+            values=held,
+            scale=next(tensor for tensor in self.model.graph.initializer if tensor.name == scale_name),
         )
-        self.report.change(name, PRODUCT + self._told(layers), mark)
+        self.report.change(name, PRODUCT.replace("int8", f"int{bits}", 1) + self._told(layers), mark)
+
+    def _scale(self, name: str, layers: list[Layer], array: _Floats) -> _Floats:
+        if name in self.numbers.weight_scales:
+            return self.numbers.weight_scales[name]
+        bits, axis = self.numbers.weight_bits, layers[0].axis
+        scales = [weight_scale(array, axis, self._bias(layer), self._source_scale(layer), bits) for layer in layers]
+        found: _Floats = np.max(scales, axis=0)
+        return found
 
     def _told(self, layers: Sequence[Layer]) -> str:
         said = []
