@@ -225,10 +225,15 @@ def _complete(spec: MethodSpec, given: Mapping[str, Value]) -> dict[str, Value]:
     values = {name: _checked(spec, known[name], given.get(name, known[name].default)) for name in sorted(known)}
     for name, parameter in known.items():
         needed = parameter.only_with
-        if needed is not None and values[needed[0]] != needed[1] and values[name] != parameter.default:
+        if needed is not None and not _is(values[needed[0]], needed[1]) and values[name] != parameter.default:
             message = f"The parameter {name!r} of {spec.name} does nothing where {needed[0]} is {values[needed[0]]!r}."
-            raise _invalid(message, f"Leave it out, or set {needed[0]} to {needed[1]!r}.")
+            wanted = str(needed[1]) if isinstance(needed[1], Above) else repr(needed[1])
+            raise _invalid(message, f"Leave it out, or set {needed[0]} to {wanted}.")
     return values
+
+
+def _is(value: Value, wanted: Value | Above) -> bool:
+    return wanted.holds(value) if isinstance(wanted, Above) else value == wanted
 
 
 def _checked(spec: MethodSpec, parameter: Parameter, value: Value) -> Value:

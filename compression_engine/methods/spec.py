@@ -26,14 +26,17 @@ class Parameter:
     maximum: int | None = None
     choices: tuple[int | str, ...] = ()
     added_later: bool = False
-    only_with: tuple[str, int | bool | str] | None = None
+    only_with: tuple[str, int | bool | str | Above] | None = None
 
 
 @dataclass(frozen=True)
 class Above:
-    """Stands in `MethodSpec.trained_by` for any integer above this one: `("epochs", Above(0))`."""
+    """Stands in `MethodSpec.trained_by` and `Parameter.only_with` for any integer above this one: `("epochs", Above(0))`."""
 
     limit: int
+
+    def __str__(self) -> str:
+        return f"more than {self.limit}"
 
     def holds(self, value: object) -> bool:
         """Whether a parameter's value is such an integer."""
