@@ -1,0 +1,356 @@
+"""What training makes small: how far answers are from labels, from a teacher's answers, or from both.
+
+Rules:
+- a loss is one number for a batch, the mean over rows (over tokens or frames for language models and sequences); padding and rows
+  that only fill up a batch do not count;
+- of labels, by the plan's task: classification by cross-entropy, regression by squared error, embedding by contrast (Khosla et al.
+  2020: rows of one label are to be nearer than the others of the batch), sequence by connectionist temporal classification
+  (Graves et al. 2006), or frame by frame where the plan has no blank, language-model by the token that follows;
+- of a teacher: scores of classes by their softened probabilities (Hinton, Vinyals and Dean 2015), times the temperature squared so
+  that gradients keep their size; embeddings by cosine, and by the cosines between the rows of a batch (Park et al. 2019); a
+  language model's by the likeliest tokens and all others as one; other numbers by squared error, as a share of the teacher's own
+  mean square; several outputs count alike;
+- of both: `alpha` of the teacher's, the rest of the labels'.
+
+A loss says with `taps` which tensors beside the outputs it wants, and with `parameters` what is trained for it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import onnx
+
+from compression_engine.errors import EngineError
+from compression_engine.plan import Plan
+from compression_engine.training.score_forms import LOG_PROBABILITIES, LOGITS, PROBABILITIES, form_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from compression_engine.training.material import Batch
+
+LABELS, TEACHER, BOTH = "labels", "teacher", "both"
+KINDS = (LABELS, TEACHER, BOTH)
+SCORES, EMBEDDING, TOKENS, NUMBERS = "scores", "embedding", "tokens", "numbers"
+"""What an answer is: scores of classes, an embedding, scores of the next token, other numbers."""
+LIKELIEST, PLACES = "#likeliest", "#places"
+"""Behind an output's name: what a teacher's scores of tokens are kept as, log probabilities and token ids, [rows, tokens, k]."""
+RELATIONS_SHARE = 1.0
+"""How much the cosines between rows count beside those to the teacher."""
+_LEAST_PROBABILITY = 1e-12
+_CONTRAST_TEMPERATURE = 0.1
+_LEAST_SQUARE = 1e-12
+_MATRIX = 2
+
+
+class Loss(Protocol):
+    """A loss over the outputs (and tapped tensors) of a network, by their names."""
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Tensors beside the outputs that it looks at, by their ONNX names."""
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """What is trained for the loss alone, and thrown away with it."""
+
+    def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The loss of a batch, a single number."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An output that is learned: its name, what it is (SCORES, ...), and for scores whether they are logits or probabilities."""
+
+    name: str
+    kind: str
+    form: str = LOGITS
+    teacher_form: str = LOGITS
+
+
+@dataclass(frozen=True)
+class FromLabels:
+    """The loss of the labels of the output that is judged."""
+
+    plan: Plan
+    answer: Answer
+    smoothing: float = 0.0
+    taps: tuple[str, ...] = ()
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """None."""
+        return ()
+
+    def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Raises EngineError (label_missing, loss_does_not_fit)."""
+        found, task = _real_rows(outputs[self.answer.name], batch), self.plan.task
+        if task == "language-model":
+            return _next_token(as_logits(found, self.answer.form), batch)
+        if batch.labels is None:
+            hint = "Give training rows with the plan's label, or learn from a teacher."
+            raise EngineError("label_missing", "The loss asks for labels, and the training rows have none.", hint)
+        if task == "classification":
+            return _classes(as_logits(found, self.answer.form), batch.labels, self.smoothing)
+        if task == "regression":
+            return (found.reshape(len(found), -1) - batch.labels.reshape(len(found), -1)).square().mean()
+        if task == "embedding":
+            return _contrast(found.reshape(len(found), -1), batch.labels)
+        return _symbols(as_logits(found, self.answer.form), batch, self.plan)
+
+
+@dataclass(frozen=True)
+class FromTeacher:
+    """The loss of a teacher's answers, which a batch holds as `taught` under the names of the outputs."""
+
+    answers: tuple[Answer, ...]
+    temperature: float = 1.0
+    relations: float = RELATIONS_SHARE
+    taps: tuple[str, ...] = ()
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """None."""
+        return ()
+
+    def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """Raises EngineError (teacher_does_not_fit) where a batch lacks what the teacher said."""
+        import torch
+
+        losses = [self._of(answer, _real_rows(outputs[answer.name], batch), batch) for answer in self.answers]
+        return torch.stack(losses).mean()
+
+    def _of(self, answer: Answer, found: Tensor, batch: Batch) -> Tensor:
+        if answer.kind == TOKENS:
+            taught = taught_of(batch, answer.name + LIKELIEST), taught_of(batch, answer.name + PLACES)
+            return _likeliest(as_logits(found, answer.form), *taught, batch, self.temperature)
+        taught_answer = taught_of(batch, answer.name, found.shape)
+        if answer.kind == SCORES:
+            ours, theirs = as_logits(found, answer.form), as_logits(taught_answer, answer.teacher_form)
+            return _softened(ours, theirs, self.temperature, positions_of(batch, ours))
+        if answer.kind == EMBEDDING:
+            return _embeddings(found.reshape(len(found), -1), taught_answer.reshape(len(found), -1), self.relations)
+        return relative_square(found, taught_answer, positions_of(batch, found))
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Several losses, each with its share."""
+
+    parts: tuple[tuple[float, Loss], ...]
+    taps: tuple[str, ...] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        """Collects what the parts look at."""
+        object.__setattr__(self, "taps", tuple(dict.fromkeys(name for _, loss in self.parts for name in loss.taps)))
+
+    def parameters(self) -> Sequence[torch.nn.Parameter]:
+        """Those of all parts."""
+        return [parameter for _, loss in self.parts for parameter in loss.parameters()]
+
+    def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The sum of the shares."""
+        import torch
+
+        return torch.stack([share * loss(outputs, batch) for share, loss in self.parts]).sum()
+
+
+def answers_of(model: onnx.ModelProto, plan: Plan, judged: str, teacher: onnx.ModelProto | None = None) -> list[Answer]:
+    """What the outputs of floats are, the judged one as the plan's task says; scores by the plan or the operator that makes them.
+
+    `teacher` (None: the same model) has the same outputs and may end otherwise, in a Softmax or without.
+    """
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
+    states = {state.output for state in plan.states}
+    found = []
+    for value in model.graph.output:
+        if value.type.tensor_type.elem_type not in floats or (value.name in states and value.name != judged):
+            continue
+        form = form_of(model, value.name)
+        theirs = form if teacher is None else form_of(teacher, value.name)
+        if value.name == judged and plan.scores is not None:
+            declared = PROBABILITIES if plan.scores == "probabilities" else LOGITS
+            form, theirs = form or declared, theirs or declared
+        kind = _kind(plan, value.name == judged, form or theirs)
+        found.append(Answer(value.name, kind, form or LOGITS, theirs or LOGITS))
+    return found
+
+
+def loss_of(
+    kind: str,
+    plan: Plan,
+    answers: Sequence[Answer],
+    judged: str,
+    *,
+    temperature: float = 1.0,
+    alpha: float = 0.5,
+    smoothing: float = 0.0,
+) -> Loss:
+    """The loss of a kind (labels, teacher, both); `alpha` is the teacher's share of both. ValueError for another kind."""
+    labels = FromLabels(plan, next(answer for answer in answers if answer.name == judged), smoothing)
+    teacher = FromTeacher(tuple(answers), temperature)
+    if kind == LABELS:
+        return labels
+    if kind == TEACHER:
+        return teacher
+    if kind != BOTH:
+        raise ValueError(f"there is no loss {kind!r}")
+    return Mixed(((1.0 - alpha, labels), (alpha, teacher)))
+
+
+def as_logits(scores: Tensor, form: str) -> Tensor:
+    """Scores whose softmax (or sigmoid, for a single one) the probabilities are; [..., classes]."""
+    if form == LOGITS:
+        return scores
+    if form == LOG_PROBABILITIES:
+        if scores.shape[-1] > 1:
+            return scores
+        return scores - (-scores.exp().clamp(max=1 - _LEAST_PROBABILITY)).log1p()
+    inside = scores.clamp(_LEAST_PROBABILITY, 1.0)
+    if scores.ndim > 1 and scores.shape[-1] > 1:
+        return inside.log()
+    return inside.log() - (1.0 - scores).clamp(_LEAST_PROBABILITY, 1.0).log()
+
+
+def relative_square(found: Tensor, taught: Tensor, positions: Tensor | None = None) -> Tensor:
+    """The mean squared difference as a share of the teacher's mean square, at the positions that count."""
+    found, taught = (found, taught) if positions is None else (found[positions], taught[positions])
+    taught = taught.to(found.dtype).reshape(found.shape)
+    return (found - taught).square().mean() / taught.square().mean().clamp(min=_LEAST_SQUARE)
+
+
+def _kind(plan: Plan, judged: bool, form: str | None) -> str:
+    if not judged or plan.task in ("none", "regression"):
+        return SCORES if form in (PROBABILITIES, LOG_PROBABILITIES) and plan.task != "regression" else NUMBERS
+    return {"embedding": EMBEDDING, "language-model": TOKENS}.get(plan.task, SCORES)
+
+
+def _real_rows(output: Tensor, batch: Batch) -> Tensor:
+    """Without the rows that fill up a fixed batch."""
+    return output[: len(batch.rows)].float()
+
+
+def taught_of(batch: Batch, name: str, shape: Sequence[int] | None = None) -> Tensor:
+    """What the teacher said under a name, of this shape; raises EngineError (teacher_does_not_fit)."""
+    if name not in batch.taught:
+        known = ", ".join(sorted(batch.taught)) or "none"
+        hint = "Give a teacher whose outputs have the names of the student's."
+        message = f"The teacher said nothing of {name!r}; its answers are: {known}."
+        raise EngineError("teacher_does_not_fit", message, hint)
+    found = batch.taught[name]
+    if shape is not None and tuple(found.shape) != tuple(shape):
+        hint = "Give a teacher whose outputs have the sizes of the student's."
+        message = f"The teacher's {name!r} is {list(found.shape)} where the student's is {list(shape)}."
+        raise EngineError("teacher_does_not_fit", message, hint)
+    return found
+
+
+def positions_of(batch: Batch, output: Tensor) -> Tensor | None:
+    """Which positions of an output are no padding, [rows, tokens]; None where it has no axis of tokens."""
+    mask = batch.feed.get("attention_mask")
+    if mask is None or output.ndim <= _MATRIX or output.shape[1] != mask.shape[1]:
+        return None
+    return mask[: len(output)] != 0
+
+
+def _classes(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    import torch.nn.functional as functional
+
+    logits = logits.reshape(len(logits), -1)
+    if logits.shape[1] == 1:
+        target = labels.to(logits.dtype) * (1.0 - smoothing) + 0.5 * smoothing
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], target)
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def _contrast(rows: Tensor, labels: Tensor) -> Tensor:
+    """Rows of one label against the others of the batch; rows that stand alone are only among the others."""
+    import torch
+    import torch.nn.functional as functional
+
+    rows = functional.normalize(rows, dim=1)
+    alone = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    scores = (rows @ rows.T / _CONTRAST_TEMPERATURE).masked_fill(alone, -torch.inf)
+    logs = torch.log_softmax(scores, dim=1).masked_fill(alone, 0.0)
+    same = (labels[:, None] == labels[None, :]) & ~alone
+    counts = same.sum(1)
+    return -((logs * same).sum(1) / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
+
+
+def _symbols(logits: Tensor, batch: Batch, plan: Plan) -> Tensor:
+    """Sequences: [rows, frames, symbols] against labels one behind the other."""
+    import torch
+    import torch.nn.functional as functional
+
+    assert batch.labels is not None
+    if logits.ndim != 3 or batch.label_lengths is None:
+        hint = "Export the model so that it gives [rows, frames, symbols], or learn from a teacher."
+        raise EngineError("loss_does_not_fit", "Labels of sequences need scores of frames and symbols.", hint)
+    frames = torch.full((len(logits),), logits.shape[1], dtype=torch.long)
+    if plan.blank is not None:
+        logs = torch.log_softmax(logits, dim=-1).transpose(0, 1)
+        return functional.ctc_loss(
+            logs, batch.labels, frames, batch.label_lengths, blank=plan.blank, zero_infinity=True
+        )
+    if (batch.label_lengths != frames.to(batch.label_lengths.device)).any():
+        hint = "Give one symbol for each frame, or name the blank in the plan."
+        raise EngineError("loss_does_not_fit", "Labels of frames have other lengths than the model's answers.", hint)
+    return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), batch.labels)
+
+
+def _next_token(logits: Tensor, batch: Batch) -> Tensor:
+    """The token that follows, at every place before which and at which there is no padding."""
+    import torch
+    import torch.nn.functional as functional
+
+    ids = batch.feed["input_ids"][: len(logits)]
+    mask = batch.feed.get("attention_mask")
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[: len(ids)] != 0
+    judged = real[:, 1:] & real[:, :-1]
+    if not bool(judged.any()):
+        return logits.sum() * 0.0
+    return functional.cross_entropy(logits[:, :-1][judged], ids[:, 1:][judged])
+
+
+def _softened(ours: Tensor, theirs: Tensor, temperature: float, positions: Tensor | None) -> Tensor:
+    """Divergence (Kullback-Leibler) of softened probabilities, times the temperature squared."""
+    import torch.nn.functional as functional
+
+    if positions is not None:
+        ours, theirs = ours[positions], theirs[positions]
+    width = ours.shape[-1] if ours.ndim > 1 else 1
+    ours, theirs = ours.reshape(-1, width) / temperature, theirs.to(ours.dtype).reshape(-1, width) / temperature
+    if width == 1:
+        right = theirs.sigmoid()
+        least = functional.binary_cross_entropy_with_logits(theirs, right)
+        return (functional.binary_cross_entropy_with_logits(ours, right) - least) * temperature**2
+    logs, right_logs = ours.log_softmax(1), theirs.log_softmax(1)
+    return functional.kl_div(logs, right_logs, reduction="batchmean", log_target=True) * temperature**2
+
+
+def _embeddings(ours: Tensor, theirs: Tensor, relations: float) -> Tensor:
+    """1 - cosine to the teacher, and how far the cosines between the rows are from the teacher's, each as a mean over rows."""
+    import torch.nn.functional as functional
+
+    ours, theirs = functional.normalize(ours, dim=1), functional.normalize(theirs.to(ours.dtype), dim=1)
+    apart = (1.0 - (ours * theirs).sum(1)).mean()
+    if not relations or len(ours) < 2:
+        return apart
+    return apart + relations * (ours @ ours.T - theirs @ theirs.T).square().sum(1).mean() / 2
+
+
+def _likeliest(logits: Tensor, logs: Tensor, places: Tensor, batch: Batch, temperature: float) -> Tensor:
+    """Divergence over the teacher's likeliest tokens and all the others as one, at places that are no padding."""
+    positions = positions_of(batch, logits)
+    if positions is not None:
+        logits, logs, places = logits[positions], logs[positions], places[positions]
+    ours = (logits / temperature).log_softmax(-1).gather(-1, places.long())
+    logs = logs.to(ours.dtype)
+
+    def rest(found: Tensor) -> Tensor:
+        return (1.0 - found.exp().sum(-1)).clamp(min=_LEAST_PROBABILITY).log()
+
+    named = (logs.exp() * (logs - ours)).sum(-1)
+    others = rest(logs)
+    return (named + others.exp() * (others - rest(ours))).mean() * temperature**2
