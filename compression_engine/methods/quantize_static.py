@@ -23,21 +23,17 @@ import onnx
 from numpy.typing import NDArray
 
 from compression_engine.calibration import Calibration
-from compression_engine.data import Array
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.quantize_static_bias import shifts
 from compression_engine.methods.quantize_static_effect import Chosen, Effects, choose
 from compression_engine.methods.quantize_static_equalize import Ranging, equalize
-from compression_engine.methods.quantize_static_gain import REASON as SLOWER
-from compression_engine.methods.quantize_static_gain import Timed
-from compression_engine.methods.quantize_static_histogram import Histogram
-from compression_engine.methods.quantize_static_net import Layer, Net
-from compression_engine.methods.quantize_static_prepare import drop_unread, prepare, products_with_bias
-from compression_engine.methods.quantize_static_ranges import Steps, steps_of
+from compression_engine.methods.quantize_static_layers import fitting_layers, made_of, paying_layers, ranged_steps
+from compression_engine.methods.quantize_static_net import Layer
+from compression_engine.methods.quantize_static_prepare import prepare, products_with_bias
 from compression_engine.methods.quantize_static_wide import narrow, widen
-from compression_engine.methods.quantize_static_writer import Numbers, check_finite, write
+from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid, round_weight
 from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
@@ -70,29 +66,21 @@ def apply(
     prepare(model, spared)
     watching = Watching.of(model, calibration, progress)
     products_with_bias(model, watching)
-    layers = _layers(watching, integer_of(parameters["min_elements"]), spared, report)
+    layers = fitting_layers(watching, integer_of(parameters["min_elements"]), spared, report)
     numbers, layers = _numbers(watching, layers, parameters)
 
     def made(some: Sequence[Layer]) -> onnx.ModelProto:
-        return _made(model, some, numbers, Report())
+        return made_of(model, some, numbers, Report())
 
     limit = integer_of(parameters["most_change_per_mille"])
     chosen = choose(Effects(watching), layers, made, limit)
     _tell(chosen, limit, report)
-    kept = _paying(watching, chosen.layers, report)
-    model.CopyFrom(_made(model, kept, numbers, report))
+    kept = paying_layers(watching, chosen.layers, report)
+    model.CopyFrom(made_of(model, kept, numbers, report))
     bits = numbers.weight_bits
     grid = Grid() if bits == 8 else Grid(bits, clipped=True)
     _store_the_rest(model, spared, grid, report, progress)
     narrow(model, halves)
-
-
-def _layers(watching: Watching, min_elements: int, spared: frozenset[str], report: Report) -> Sequence[Layer]:
-    """The layers that fit and pay; FileRefused weights_not_finite, RecipeError recipe_does_not_fit."""
-    net = Net(watching.model)
-    fitting = net.layers(min_elements, spared, report)
-    check_finite(net, fitting)
-    return _paying(watching, fitting, report)
 
 
 def _numbers(
@@ -106,30 +94,11 @@ def _numbers(
         alphas = equalize(watching.model, watching, layers, ranging)
         sources = {node.output[0]: node.input[0] for node in watching.model.graph.node if node.output and node.input}
         layers = [replace(layer, source=sources[layer.output]) for layer in layers]
-    steps = _steps(watching, layers, ranging)
+    steps = ranged_steps(watching, layers, ranging)
     numbers = Numbers(steps, alphas=alphas, weight_bits=bits)
     if parameters["bias_correction"]:
         numbers = _corrected(watching, layers, numbers, shifts(watching, layers, steps, bits))
     return numbers, layers
-
-
-def _paying(watching: Watching, layers: Sequence[Layer], report: Report) -> list[Layer]:
-    """The layers that pay; the others are told. RecipeError recipe_does_not_fit where there is none."""
-    kept = _timed(watching, layers).paying(layers)
-    for layer in layers:
-        if layer not in kept:
-            report.leave(layer.output, f"{layer.operator} is computed in floats: {SLOWER}")
-    if not kept:
-        raise _nothing_fits(report)
-    return kept
-
-
-def _timed(watching: Watching, layers: Sequence[Layer]) -> Timed:
-    net = Net(watching.model)
-    placement = net.place(layers)
-    wanted = {*placement.rounded, *placement.entering, *(layer.output for layer in layers)}
-    shapes = watching.shapes(sorted(wanted - set(net.constants))) if wanted else {}
-    return Timed(net, shapes, watching.rows_in_first_batch() if wanted else 1)
 
 
 def _corrected(
@@ -137,28 +106,8 @@ def _corrected(
 ) -> Numbers:
     """With corrections of biases where these bring the answers nearer to the original's, else without."""
     corrected, effects = replace(plain, corrections=corrections), Effects(watching)
-    without, along = (effects.of(_made(watching.model, layers, numbers, Report())) for numbers in (plain, corrected))
+    without, along = (effects.of(made_of(watching.model, layers, numbers, Report())) for numbers in (plain, corrected))
     return corrected if along < without else plain
-
-
-def _steps(watching: Watching, layers: Sequence[Layer], ranging: Ranging) -> dict[str, Steps]:
-    """The steps of every tensor that may be rounded, whichever layers are left out."""
-    wanted = {*Net(watching.model).place(layers).ranged, *(layer.source for layer in layers)}
-    histograms = {name: Histogram() for name in sorted(wanted)}
-
-    def see(name: str, array: Array) -> None:
-        histograms[name].add(array)
-
-    watching.look(list(histograms), see, "ranges")
-    return {name: steps_of(histogram, ranging.ranges, ranging.percentile) for name, histogram in histograms.items()}
-
-
-def _made(model: onnx.ModelProto, layers: Sequence[Layer], numbers: Numbers, report: Report) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    write(copy, Net(copy).place(layers), numbers, report)
-    drop_unread(copy)
-    return copy
 
 
 def _tell(chosen: Chosen, limit: int, report: Report) -> None:
@@ -191,10 +140,3 @@ def _store_the_rest(
         store(weight, round_weight(weight, grid), names, edits, report, how)
     edits.make(model)
     progress("compress", len(weights), len(weights), "all weights rounded")
-
-
-def _nothing_fits(report: Report) -> RecipeError:
-    reasons = sorted({str(entry["reason"]) for entry in report.left})
-    why = f": {'; '.join(reasons[:3])}" if reasons else ": it has no Conv, Gemm or MatMul in its main graph"
-    hint = "Use quantize_weights, which stores any large weight at the same speed."
-    return RecipeError("recipe_does_not_fit", f"quantize_static finds no layer to compute in integers{why}.", hint)
