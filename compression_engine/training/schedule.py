@@ -1,0 +1,89 @@
+"""How long and how fast training goes, and how it went: numbers alone, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from compression_engine.canonical import JSON, decimal_text
+
+OPTIMISERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`epochs` at most; the rate rises over the first `warmup` share of all updates and falls along half a cosine to zero.
+
+    AdamW: Loshchilov and Hutter 2019; the cosine: the same, 2017, without restarts. `weight_decay` draws matrices and kernels
+    towards zero, never biases, scales of normalisations and other vectors.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup: float = 0.05
+    patience: int = 0
+    """Ends training after so many epochs in a row without a better validation; 0: never."""
+    optimiser: str = "adamw"
+    momentum: float = 0.9
+    """Of sgd alone."""
+    clip: float = 1.0
+    """The longest gradient, over all weights together; 0: any."""
+
+    def rate(self, update: int, updates: int) -> float:
+        """The share of the learning rate at an update, counted from 0, of so many."""
+        rising = math.ceil(self.warmup * updates)
+        if update < rising:
+            return (update + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * (update - rising) / max(1, updates - rising)))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One epoch: the mean loss while learning (None before the first) and the validation after it; lower is better."""
+
+    epoch: int
+    learning: float | None
+    validation: float
+
+    def document(self) -> dict[str, JSON]:
+        """As RESULT.json holds it; decimals are text."""
+        learning = None if self.learning is None else decimal_text(self.learning)
+        return {"epoch": self.epoch, "learning": learning, "validation": decimal_text(self.validation)}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How training went. `best` is the epoch whose weights were kept; 0: those that it began with."""
+
+    points: Sequence[Point]
+    best: int
+    learning_rows: int
+    validation_rows: int
+    updates: int
+    phase: int = 0
+    settings: dict[str, JSON] = field(default_factory=dict)
+
+    @property
+    def learned(self) -> bool:
+        """Whether any epoch ended better than training began."""
+        return self.best > 0
+
+    @property
+    def validation(self) -> float:
+        """The best validation."""
+        return self.points[self.best].validation
+
+    def document(self) -> dict[str, JSON]:
+        """As RESULT.json holds it."""
+        return {
+            "best_epoch": self.best,
+            "learning_rows": self.learning_rows,
+            "phase": self.phase,
+            "points": [point.document() for point in self.points],
+            "settings": self.settings,
+            "updates": self.updates,
+            "validation_rows": self.validation_rows,
+        }
