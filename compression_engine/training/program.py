@@ -1,0 +1,141 @@
+"""A compiled graph: steps that read and write numbered places, each place emptied after its last use.
+
+Rules:
+- attributes were read and lists of axes made before; a pass is one loop over closures;
+- one table of places serves the main graph and the graphs inside of its nodes;
+- place 0 stands for an input that is left out, place 1 takes outputs that nobody wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compression_engine.errors import EngineError
+from compression_engine.training.operators.node import Node, Operation
+
+ABSENT, UNWANTED = 0, 1
+FIRST_FREE = 2
+
+Places = list[Any]
+Change = Callable[[Tensor], Tensor]
+_Call = Callable[[Places], None]
+_FAILURES = (RuntimeError, ValueError, IndexError, TypeError)
+
+
+@dataclass
+class Step:
+    """One node: its operation, the places that it reads and writes, and the graphs inside of it."""
+
+    node: Node
+    operation: Operation
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    blocks: tuple[Block, ...] = ()
+
+    def reads(self) -> set[int]:
+        """All places that it reads, those of graphs inside of it included."""
+        return {*self.inputs}.union(*(block.reads() for block in self.blocks))
+
+
+@dataclass
+class Block:
+    """The steps of one graph; `inputs` and `outputs` are the places of its own ports."""
+
+    steps: list[Step] = field(default_factory=list)
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    _calls: list[_Call] = field(default_factory=list)
+
+    def reads(self) -> set[int]:
+        """All places that its steps and its outputs read."""
+        return {*self.outputs}.union(*(step.reads() for step in self.steps))
+
+    def plan(self, changes: Mapping[int, Change], kept: Collection[int]) -> None:
+        """Makes the calls: a tensor is changed where `changes` names its place, and stays to the end where `kept` does."""
+        last: dict[int, int] = {}
+        made = {place for step in self.steps for place in step.outputs}
+        for number, step in enumerate(self.steps):
+            for block in step.blocks:
+                block.plan(changes, kept)
+            for place in (*step.reads(), *step.outputs):
+                last[place] = number
+        staying = {*kept, *self.outputs, ABSENT}
+        freed: dict[int, list[int]] = {}
+        for place, number in last.items():
+            if place in made and place not in staying:
+                freed.setdefault(number, []).append(place)
+        self._calls = [
+            _call(step, {place: changes[place] for place in step.outputs if place in changes}, freed.get(number, []))
+            for number, step in enumerate(self.steps)
+        ]
+
+    def run(self, places: Places) -> None:
+        """One pass. Raises EngineError (cannot_be_trained) naming the node that does not take what comes."""
+        number = 0
+        try:
+            for call in self._calls:
+                call(places)
+                number += 1
+        except torch.OutOfMemoryError:
+            raise
+        except EngineError:
+            raise
+        except _FAILURES as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise self.steps[number].node.refused(
+                f"does not take what comes to it: {lines[0]:.200}", "Give rows as the model takes them."
+            ) from error
+
+
+def _call(step: Step, changes: Mapping[int, Change], freed: list[int]) -> _Call:
+    """A step as one function of the places."""
+    call = _plain(step)
+    if not changes and not freed:
+        return call
+
+    def more(places: Places) -> None:
+        call(places)
+        for place, change in changes.items():
+            places[place] = change(places[place])
+        for place in freed:
+            places[place] = None
+
+    return more
+
+
+def _plain(step: Step) -> _Call:
+    operation, inputs, outputs = step.operation, step.inputs, step.outputs
+    if step.blocks:
+        return lambda places: operation(places)
+    if len(outputs) > 1:
+
+        def several(places: Places) -> None:
+            for place, value in zip(outputs, operation(*[places[one] for one in inputs]), strict=True):
+                places[place] = value
+
+        return several
+    (out,) = outputs
+    if len(inputs) == 1:
+        (only,) = inputs
+
+        def one(places: Places) -> None:
+            places[out] = operation(places[only])
+
+        return one
+    if len(inputs) == 2:
+        first, second = inputs
+
+        def two(places: Places) -> None:
+            places[out] = operation(places[first], places[second])
+
+        return two
+
+    def every(places: Places) -> None:
+        places[out] = operation(*[places[one] for one in inputs])
+
+    return every
