@@ -7,8 +7,11 @@ diagonal. A block's scale is found when its first number is reached, from what t
 Source: Frantar, Ashkboos, Hoefler and Alistarh, "GPTQ: Accurate post-training quantization for generative pre-trained
 transformers", ICLR 2023.
 
-Rules: one BLAS thread, so that the sums, and with them the bytes, do not depend on how many there are; inputs that are always
-zero say nothing, their numbers are rounded to the nearest.
+Rules:
+- one BLAS thread, so that the sums, and with them the bytes, do not depend on how many there are;
+- inputs that are always zero say nothing, their numbers are rounded to the nearest;
+- the zeros of a pruned weight (`zeros`) stay zero: what earlier errors would have made of them is an error that later numbers make
+  good in turn (as in Frantar and Alistarh, "SparseGPT", ICML 2023).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from compression_engine.methods.rounding import Floats, Grid, Integers
+from compression_engine.methods.zeros import Mask, kept_zeros
 
 _DAMPING = 0.01
 _LAZY = 128
@@ -59,6 +63,7 @@ def round_rows(rows: Floats, inputs: Inputs, grid: Grid, kind: np.dtype[Any]) ->
     with threadpool_limits(limits=1, user_api="blas"):
         factor, importance = inputs.factor, inputs.importance
         left = np.array(rows.T, dtype=np.float32, order="C")
+        pruned = kept_zeros(left)
         for start in range(0, inner, _LAZY):
             stop = min(start + _LAZY, inner)
             errors = np.zeros((stop - start, channels), dtype=np.float32)
@@ -67,16 +72,23 @@ def round_rows(rows: Floats, inputs: Inputs, grid: Grid, kind: np.dtype[Any]) ->
                 if place % size == 0:
                     # of a channel that stays whole this is all of it, before anything was corrected
                     part = slice(place, min(place + size, inner))
-                    fitted = grid.fit(left[part].T, kind, importance[part])
+                    fitted = grid.fit(_without(left[part], pruned, part).T, kind, importance[part])
                     scales[:, block], zeros[:, block] = fitted[0][:, 0], fitted[1][:, 0]
                 scale, zero = scales[:, block], zeros[:, block]
                 values[place] = grid.rounded(left[place], scale, zero)
+                if pruned is not None:
+                    values[place][pruned[place]] = zero[pruned[place]]
                 errors[place - start] = (left[place] - (values[place] - zero) * scale) / factor[place, place]
                 left[place:stop] -= np.multiply.outer(factor[place, place:stop], errors[place - start])
             left[stop:] -= factor[start:stop, stop:].T @ errors
     values[inner:] = zeros[:, -1]
     whole = np.moveaxis(values.reshape(blocks, size, channels), 2, 0)
     return grid.stored(whole), scales, zeros
+
+
+def _without(left: Floats, pruned: Mask | None, part: slice) -> Floats:
+    """What a range is found for: the numbers that are rounded, with those that stay zero as zeros."""
+    return left if pruned is None else np.where(pruned[part], np.float32(0), left)
 
 
 def _factor(gram: Gram) -> NDArray[np.float32]:
