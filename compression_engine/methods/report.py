@@ -88,6 +88,12 @@ class Report:
     changed: list[dict[str, JSON]] = field(default_factory=list)
     left: list[dict[str, JSON]] = field(default_factory=list)
     marks: list[Stored] = field(default_factory=list)
+    training: list[dict[str, JSON]] = field(default_factory=list)
+    """How training went, one document for each time that the step trained: see `training.schedule.Curve`."""
+
+    def train(self, curve: dict[str, JSON]) -> None:
+        """Notes how training went."""
+        self.training.append(curve)
 
     def change(self, name: str, how: str, stored: Stored | None = None) -> None:
         """Notes a changed tensor and, where it is stored as something else now, as what."""
