@@ -28,6 +28,7 @@ from compression_engine import (
     replay_command,
     search_command,
     target_command,
+    training_options,
 )
 from compression_engine.arguments import content_of, integer_from, write_whole
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
@@ -152,6 +153,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         beside=_beside(options),
         settings=_settings(options, recipe.seed),
         licence=options.licence,
+        training=training_options.files_of(options),
         progress=speaker.progress,
     )
     return _measured(result, result_path(options.output))
@@ -307,6 +309,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="rows to measure on; without them generated inputs show that it runs",
     )
+    training_options.add_arguments(made)
+    training_options.add_resume(made)
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
     judged.add_argument("child", type=Path, metavar="CHILD")

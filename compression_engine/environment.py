@@ -16,9 +16,12 @@ _FLAGS_OF_INTEREST = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", 
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "protobuf", "rapidfuzz", "scikit-learn", "scipy", "tokenizers")
 
 
-def environment(threads: int, preprocessing: str | None = None, provider: str | None = None) -> list[dict[str, JSON]]:
+def environment(
+    threads: int, preprocessing: str | None = None, provider: str | None = None, device: str | None = None
+) -> list[dict[str, JSON]]:
     """Names and values, sorted by name: libraries, processor with its flags, threads, preprocessing, execution provider.
 
+    `device`: where something was trained, then with the version of torch; None where nothing was.
     `blas_kernel` says for which processors the kernels are written that BLAS chose; not said before a BLAS is loaded.
     """
     model, flags = _processor()
@@ -36,6 +39,8 @@ def environment(threads: int, preprocessing: str | None = None, provider: str | 
         facts["preprocessing"] = preprocessing
     if provider is not None:
         facts["execution_provider"] = provider
+    if device is not None:
+        facts |= {"device": device, "torch": _version("torch") or "none"}
     kernel = _blas_kernel()
     if kernel:
         facts["blas_kernel"] = kernel

@@ -1,8 +1,9 @@
 """What a made file says about itself, under names that begin with `pressmark.`: what follows from what went in, nothing else.
 
 Rules:
-- `parent_digest`, `recipe_digest`, `engine_version`; `calibration_digest` where a step looked at rows; `licence` where the caller
-  stated one; `quantization_map` (see `quantization_map`); no time, no run, no place, no person;
+- `parent_digest`, `recipe_digest`, `engine_version`; `calibration_digest` where a step looked at rows; `training_digest`,
+  `teacher_digest` and `student_digest` where a step trained, by a teacher and from a student that were named; `licence` where the
+  caller stated one; `quantization_map` (see `quantization_map`); no time, no run, no place, no person;
 - they describe the last compression alone: every `pressmark.` name that the parent's file holds is taken out first;
 - of a parent that was made by a compression itself the facts are kept in `history`, oldest first: as its file said them, the
   last eight; `dropped` says how many more there were. They are claims: the digest of the parent is what can be checked;
@@ -26,7 +27,8 @@ PREFIX = "pressmark."
 MAP = f"{PREFIX}quantization_map"
 LICENCE, WRITTEN_BY = f"{PREFIX}licence", f"{PREFIX}engine_version"
 _HISTORY = f"{PREFIX}history"
-_KEPT = ("calibration_digest", "engine_version", "licence", "parent_digest", "recipe_digest")
+_OF_TRAINING = ("student_digest", "teacher_digest", "training_digest")
+_KEPT = ("calibration_digest", "engine_version", "licence", "parent_digest", "recipe_digest", *_OF_TRAINING)
 _HISTORY_MAX = 8
 _PIECE_BYTES = 60_000
 _FEW_FACTS = frozenset({"0.1.0", "0.2.0", "0.3.0"})
@@ -51,6 +53,9 @@ class Facts:
     licence: str | None = None
     quantization_map: bytes = b""
     written_by: str = ENGINE_VERSION
+    training_digest: str | None = None
+    teacher_digest: str | None = None
+    student_digest: str | None = None
 
     def beside(self, before: Mapping[str, str]) -> dict[str, str]:
         """All metadata of the output, `before` being those of the parent: names in order, texts of at most 64 KiB of ours."""
@@ -63,6 +68,9 @@ class Facts:
             return dict(sorted((dict(before) | found).items()))
         if self.calibration_digest is not None:
             found[f"{PREFIX}calibration_digest"] = self.calibration_digest
+        for name in _OF_TRAINING:
+            if (digest := getattr(self, name)) is not None:
+                found[PREFIX + name] = digest
         if self.licence is not None:
             found[LICENCE] = self.licence
         history = _history(before)

@@ -13,49 +13,38 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 
-import onnx
-
-from compression_engine.bringing_in import bring_in
 from compression_engine.calibration import Calibration
-from compression_engine.canonical import JSON
+from compression_engine.canonical import JSON, digest_of
 from compression_engine.data import Rows, read_rows
-from compression_engine.environment import ENGINE_VERSION, environment
-from compression_engine.errors import DataError, RecipeError
+from compression_engine.environment import environment
+from compression_engine.errors import DataError
 from compression_engine.evaluation import Beside, judge
 from compression_engine.evaluation import Settings as Settings
-from compression_engine.facts import Facts, check_licence
+from compression_engine.facts import check_licence
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_external import FileRecord
 from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.formats.spool import spooling
-from compression_engine.map_making import map_of_child
-from compression_engine.methods.already import quantised_by
-from compression_engine.methods.report import Report, Stored
-from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_files, other_records
+from compression_engine.making import Made as Made
+from compression_engine.making import calibration_rows as calibration_rows
+from compression_engine.making import make as make
+from compression_engine.opening import ModelFile, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
-from compression_engine.outcome import check_smaller, nothing_to_do
+from compression_engine.outcome import check_smaller
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
-from compression_engine.quantization_map import entry, in_file
+from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
 from compression_engine.safetensors_pipeline import compress_tensors, refuse_rows
+from compression_engine.step_states import StepStates
 from compression_engine.structure_check import check_room, check_structure
-
-
-@dataclass(frozen=True)
-class Made:
-    """A model after all steps, not yet written."""
-
-    model: onnx.ModelProto
-    steps: list[dict[str, JSON]]
-    marks: list[Stored]
-    """The quantisation map: see `map_making`."""
+from compression_engine.training.device import CPU
+from compression_engine.training_files import TrainingFiles, TrainingMaterial
 
 
 def compress(
@@ -71,6 +60,7 @@ def compress(
     beside: Beside | None = None,
     settings: Settings | None = None,
     licence: str | None = None,
+    training: TrainingFiles | None = None,
     progress: Progress = silent,
 ) -> Result:
     """Makes the child of `parent` by `recipe` at `output_folder` and measures it.
@@ -78,34 +68,42 @@ def compress(
     `output_folder` gets weights and RESULT.json, or is itself a path that ends in .onnx (see `placing`). `parent` is an ONNX
     file or a folder with model.onnx; `evaluation` and `calibration` are files of rows, see `data`: without the first the child is
     run on generated inputs (`structure_check`). `incumbent` and `first` are models that the child is compared with beside its
-    parent. `licence`: of the parent, as the caller states it. Raises EngineError with a stable code; then there is no output.
+    parent. `licence`: of the parent, as the caller states it. `training`: what steps that train are handed in. Raises EngineError
+    with a stable code; then there is no output.
 
     A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`).
     """
     licence = None if licence is None else check_licence(licence)
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
+    training = training or TrainingFiles()
     asked = _asked(beside, incumbent, first)
     tensors = safetensors_path(parent)
     if tensors is not None:
-        refuse_rows({"--evaluation": evaluation, "--calibration": calibration, "--plan": plan} | asked)
+        given = {"--evaluation": evaluation, "--calibration": calibration, "--plan": plan}
+        refuse_rows(given | asked | training.named())
         return compress_tensors(tensors, recipe, output_folder, licence, progress)
     _check_rows_needed(evaluation, asked)
+    training.check(recipe)
     progress("read", 0, 1, "reading the parent")
     rows, material = _rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
+    trained = TrainingMaterial.read(recipe, training, plan, parent)
     extra = material.rows if material else _rows(calibration)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    with place(output_folder, loaded.path.name) as given, spooling(given.folder):
-        made = make(loaded, recipe, progress, material, licence=licence)
-        written = onnx_io.write(made.model, given.weights, apart=bool(loaded.inspection.external_files))
-        check_smaller(recipe, sum(file.size_bytes for file in written), loaded.size_bytes)
-        files = model_files({VERSION: given.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
+    states = _states(training, loaded, recipe, material, trained, plan)
+    with place(output_folder, loaded.path.name) as target, spooling(target.folder):
+        made = make(loaded, recipe, progress, material, training=trained, licence=licence, states=states)
+        written = onnx_io.write(made.model, target.weights, apart=bool(loaded.inspection.external_files))
+        check_smaller(made.recipe, sum(file.size_bytes for file in written), loaded.size_bytes)
+        files = model_files({VERSION: target.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
         # what a step looked at was seen, whether whoever asks says so or not
-        seen = [*beside.seen, *([calibration] if material is not None and calibration is not None else [])]
+        looked_at = [calibration if material is not None else None, training.rows]
+        seen = [*beside.seen, *(path for path in looked_at if path is not None)]
         known = replace(beside, seen=seen, run_cpu_seconds=time.process_time())
-        found = _judge(files, rows, extra, plan, known, settings, progress)
+        found = _judge(files, rows, extra, trained, plan, known, settings, progress)
         result = replace(
-            _described(loaded, recipe, made, written, settings, licence),
+            _described(loaded, made, written, settings, trained),
+            licence=licence,
             others=other_records(files),
             data=found.data,
             evidence=found.evidence,
@@ -114,33 +112,56 @@ def compress(
             folder=output_folder,
         )
         progress("write", 0, 1, "writing the result")
-        given.result.write_bytes(result.canonical())
+        target.result.write_bytes(result.canonical())
     progress("write", 1, 1, "done")
     return result
 
 
 def _described(
     loaded: onnx_io.Loaded,
-    recipe: Recipe,
     made: Made,
     written: Sequence[FileRecord],
     settings: Settings,
-    licence: str | None,
+    training: TrainingMaterial | None,
 ) -> Result:
     """What a result says of the child before anything is measured."""
+    parent, device = _parent_record(loaded), None if training is None else training.device
     return Result(
         command="compress",
         seed=settings.seed,
-        environment=environment(settings.threads, provider=settings.provider),
+        environment=environment(settings.threads, provider=settings.provider, device=device),
         outputs=[file.document() | {"role": file.role} for file in written],
-        parent=_parent_record(loaded),
-        recipe=recipe,
+        parent=parent,
+        origins=[] if training is None else training.origins(made.recipe, parent),
+        recipe=made.recipe,
         steps=made.steps,
         tensors=onnx_io.tensor_digests(made.model),
         quantization_map=[entry(mark) for mark in made.marks],
-        licence=licence,
         graph_digest=onnx_io.graph_digest(made.model),
     )
+
+
+def _states(
+    training: TrainingFiles,
+    loaded: onnx_io.Loaded,
+    recipe: Recipe,
+    calibration: Calibration | None,
+    trained: TrainingMaterial | None,
+    plan: Plan | None,
+) -> StepStates | None:
+    """Where finished steps are kept, and what they belong to; None where nobody named a folder."""
+    if training.resume is None:
+        return None
+    handed_in = {} if trained is None else {"teacher": trained.teacher, "student": trained.student}
+    belongs_to: dict[str, JSON] = {
+        "calibration": None if calibration is None else calibration.rows.digest,
+        "parent": digest_of(" ".join([loaded.digest, *(file.digest for file in loaded.external)]).encode()),
+        "plan": None if plan is None else plan.digest(),
+        "recipe": recipe.digest(),
+        "training": None if trained is None else trained.rows.rows.digest,
+    }
+    belongs_to |= {name: None if file is None else digest_of(file.content.encode()) for name, file in handed_in.items()}
+    return StepStates(training.resume, belongs_to, CPU if trained is None else trained.device)
 
 
 @dataclass(frozen=True)
@@ -156,18 +177,20 @@ def _judge(
     files: Mapping[str, ModelFile],
     rows: Rows | None,
     calibration: Rows | None,
+    training: TrainingMaterial | None,
     plan: Plan | None,
     beside: Beside,
     settings: Settings,
     progress: Progress,
 ) -> _Found:
     """Measures the child on rows; without any, runs it on generated inputs."""
+    learned = [] if training is None else [training.rows.rows.record("training")]
     if rows is None:
         data = [] if calibration is None else [calibration.record("calibration")]
-        return _Found(check_structure(files, settings, progress), data)
+        return _Found(check_structure(files, settings, progress), data + learned)
     check_room(files[PARENT])
     judged = judge(files, rows, plan, beside, settings, progress)
-    return _Found(judged.evidence, judged.data(calibration), judged.outputs_file)
+    return _Found(judged.evidence, judged.data(calibration) + learned, judged.outputs_file)
 
 
 def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:
@@ -193,64 +216,6 @@ def _check_rows_needed(evaluation: Path | None, asked: Mapping[str, object]) -> 
     if evaluation is None and given:
         message = f"{given[0]} needs evaluation rows, there are none."
         raise DataError("data_missing", message, f"Give evaluation rows, or leave out {', '.join(given)}.")
-
-
-def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, parent: Path) -> Calibration | None:
-    """What the recipe's steps look at; None where none looks at data. Raises DataError (data_missing, ...)."""
-    needing = [number for number, step in enumerate(recipe.steps, start=1) if step.needs_calibration]
-    if not needing:
-        return None
-    labelled = any(step.spec.needs_labels for step in recipe.steps)
-    if path is None:
-        hint = "Give calibration rows (in a shell --calibration FILE): inputs of the model" + (
-            ", with the right class in the column 'label'." * labelled or "; they need no labels."
-        )
-        method = recipe.steps[needing[0] - 1].method
-        raise DataError("data_missing", f"Step {needing[0]}: {method} needs calibration rows, there are none.", hint)
-    read = Calibration.of if labelled else Calibration.of_inputs
-    return read(path, plan, onnx_io.weights_file(parent).parent / TOKENIZER_NAME)
-
-
-def make(
-    loaded: onnx_io.Loaded,
-    recipe: Recipe,
-    progress: Progress,
-    calibration: Calibration | None = None,
-    *,
-    licence: str | None = None,
-    written_by: str = ENGINE_VERSION,
-) -> Made:
-    """Applies the steps of a recipe to a model, and writes into it what it is (see `facts`).
-
-    What lies in files stays there until a step needs all of it at once; what steps make of it goes to the spool, see `spooling`.
-    Raises RecipeError (recipe_does_not_fit, nothing_to_compress), EngineError (model_does_not_fit).
-    """
-    model = onnx.ModelProto()
-    model.CopyFrom(loaded.model)
-    onnx_io.prepare(model)
-    steps: list[dict[str, JSON]] = []
-    marks: list[Stored] = []
-    for number, step in enumerate(recipe.steps, start=1):
-        if loaded.inspection.format not in step.spec.formats:
-            formats = ", ".join(step.spec.formats)
-            message = f"Step {number}: {step.method} takes {formats}, the model is {loaded.inspection.format}."
-            raise RecipeError("recipe_does_not_fit", message, "Use a method for this format, or export the model.")
-        report = Report()
-        looked_at = (calibration,) if step.needs_calibration else ()
-        method = import_module(step.spec.module)
-        if step.needs_calibration or not getattr(method, "BY_BLOCKS", False):
-            bring_in(model, f"Step {number}: {step.method}")
-        method.apply(model, dict(step.parameters), report, progress, *looked_at)
-        if not report.changed:
-            raise nothing_to_do(number, step, report, quantised_by(model))
-        steps.append({"changed": report.changed, "left": report.left, "method": step.method})
-        marks += report.marks
-    marks = map_of_child(model, marks)
-    used = calibration if any(step.needs_calibration for step in recipe.steps) else None
-    calibrated = None if used is None else used.rows.digest
-    known = Facts(loaded.digest, recipe.digest(), calibrated, licence, in_file(marks), written_by)
-    onnx_io.write_facts(model, known)
-    return Made(model, steps, marks)
 
 
 def _parent_record(loaded: onnx_io.Loaded) -> dict[str, JSON]:

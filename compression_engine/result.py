@@ -103,6 +103,8 @@ class Result:
     """The licence expression that the caller stated of the parent; it stands in the output."""
     graph_digest: str | None = None
     others: Sequence[dict[str, JSON]] = ()
+    origins: Sequence[dict[str, JSON]] = ()
+    """The models beside the parent that the child came from: teacher, student-start."""
     plan: Plan | None = None
     outputs_file: dict[str, JSON] | None = None
     folder: Path | None = field(default=None, compare=False)
@@ -117,6 +119,7 @@ class Result:
             "evidence": [evidence.entry() for evidence in self.evidence],
             "graph_digest": self.graph_digest,
             "licence": self.licence,
+            "origins": list(self.origins),
             "others": list(self.others),
             "outputs": list(self.outputs),
             "outputs_file": self.outputs_file,

@@ -24,7 +24,7 @@ from compression_engine.measure.slicing import ROWS_MIN
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Z95, Floats, paired_share_interval, share_interval
 from compression_engine.outputs import Column
-from compression_engine.searching.budget import QUALITY, Budget
+from compression_engine.searching.budget import QUALITY, Promise
 from compression_engine.searching.kept import Kept
 
 RISK = 0.025
@@ -45,6 +45,8 @@ class Figure:
     least: float
     by_bound: bool
     counted: bool = True
+    high: float | None = None
+    """How much it may be in truth: the other end of the interval of 95 %."""
 
     @property
     def margin(self) -> float:
@@ -82,7 +84,7 @@ class Figure:
         }
 
 
-def figures(found: Sequence[Kept], slices: Mapping[str, Column], budget: Budget, seed: int) -> list[Figure]:
+def figures(found: Sequence[Kept], slices: Mapping[str, Column], budget: Promise, seed: int) -> list[Figure]:
     """One figure for all rows and for each slice that has enough of them, of every measure."""
     made = []
     for entry in found:
@@ -115,7 +117,9 @@ def _members(slices: Mapping[str, Column]) -> list[tuple[str, str, NDArray[np.bo
     return found
 
 
-def _figure(entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | None, budget: Budget, seed: int) -> Figure:
+def _figure(
+    entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | None, budget: Promise, seed: int
+) -> Figure:
     chosen = member & (entry.weights > 0)
     values, weights = entry.values[chosen], entry.weights[chosen]
     sequences = None if entry.sequences is None else entry.sequences[chosen]
@@ -124,7 +128,7 @@ def _figure(entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | Non
     least = budget.least(entry.measure)
     if not rows:
         return Figure(entry.measure, where, 0, 0, 0.0, None, least, by_bound=True)
-    low = _low(entry, values, weights, sequences, seed)
+    low, high = _interval(entry, values, weights, sequences, seed)
     return Figure(
         measure=entry.measure,
         where=where,
@@ -135,6 +139,7 @@ def _figure(entry: Kept, member: NDArray[np.bool_], where: tuple[str, str] | Non
         least=least,
         by_bound=where is None or _could_show(entry, units, least),
         counted=entry.counted,
+        high=high,
     )
 
 
@@ -145,19 +150,21 @@ def _could_show(entry: Kept, units: int, least: float) -> bool:
     return share_interval(units, units)[0] >= least if entry.counted else units >= ROWS_MIN
 
 
-def _low(entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int64] | None, seed: int) -> float | None:
+def _interval(
+    entry: Kept, values: Floats, weights: Floats, sequences: NDArray[np.int64] | None, seed: int
+) -> tuple[float | None, float | None]:
     single = bool((weights == 1).all()) and sequences is None
     if single and entry.counted:
-        return share_interval(float(values.sum()), len(values))[0]
+        return share_interval(float(values.sum()), len(values))
     if entry.measure == QUALITY and single and bool(np.isin(values, (-1, 0, 1)).all()):
-        return paired_share_interval(int((values == -1).sum()), int((values == 1).sum()), len(values))[0]
+        return paired_share_interval(int((values == -1).sum()), int((values == 1).sum()), len(values))
     if entry.measure == QUALITY:
-        return bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))[0]
+        return bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))
     if entry.counted:
-        low = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)[0]
+        found = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)
         units = len(values) if sequences is None else len(np.unique(sequences))
-        return share_interval(units * float(values.sum() / weights.sum()), units)[0] if low is None else low
+        return share_interval(units * float(values.sum() / weights.sum()), units) if found[0] is None else found
     if len(values if sequences is None else np.unique(sequences)) < ROWS_MIN:
-        return None  # so few errors say nothing of what is rare, however small they are
-    high = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0][1]
-    return None if high is None else 1 - high
+        return None, None  # so few errors say nothing of what is rare, however small they are
+    least, most = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0]
+    return None if most is None else 1 - most, None if least is None else 1 - least

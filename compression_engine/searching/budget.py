@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from compression_engine.canonical import JSON, decimal_text
 from compression_engine.errors import EngineError
@@ -25,6 +26,13 @@ MEASURES = (
     "variance_kept",
 )
 """What can be promised by name. `variance_kept`: 1 less the mean squared difference in variances of the original's answers."""
+
+
+class Promise(Protocol):
+    """What figures are held against."""
+
+    def least(self, measure: str) -> float:
+        """What a figure of this measure must not fall below."""
 
 
 @dataclass(frozen=True)
