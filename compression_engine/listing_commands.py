@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from compression_engine.canonical import JSON
 from compression_engine.methods import METHODS, MethodSpec, Parameter
-from compression_engine.methods.spec import Above
+from compression_engine.methods.spec import Above, OneOf, Wanted
 from compression_engine.recipe import Step, shipped_recipes
 
 if TYPE_CHECKING:
@@ -85,7 +85,9 @@ def _rows_told(spec: MethodSpec) -> str:
     return f" Needs {', '.join(found)}." if found else ""
 
 
-def _worded(value: int | bool | str | Above) -> str:
+def _worded(value: Wanted) -> str:
+    if isinstance(value, OneOf):
+        return " or ".join(value.values)
     return f"above {value.limit}" if isinstance(value, Above) else str(value)
 
 

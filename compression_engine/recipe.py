@@ -23,7 +23,7 @@ from types import MappingProxyType
 from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_json, shown
 from compression_engine.errors import RecipeError
 from compression_engine.methods import METHODS, MethodSpec, Parameter
-from compression_engine.methods.spec import Above
+from compression_engine.methods.spec import Above, OneOf, Wanted
 
 RECIPE_TYPE = "pressmark/recipe/1"
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?\Z")
@@ -79,10 +79,10 @@ class Step:
         """Whether a model that is handed in is what the child begins as."""
         return self._has_any(self.spec.student_by)
 
-    def _has_any(self, wanted: Sequence[tuple[str, int | bool | str | Above]]) -> bool:
+    def _has_any(self, wanted: Sequence[tuple[str, Wanted]]) -> bool:
         """Whether a parameter has one of these values; one that the method does not have has none."""
         return any(
-            value.holds(self.parameters[name]) if isinstance(value, Above) else self.parameters[name] == value
+            value.holds(self.parameters[name]) if isinstance(value, Above | OneOf) else self.parameters[name] == value
             for name, value in wanted
             if name in self.parameters
         )
@@ -227,13 +227,13 @@ def _complete(spec: MethodSpec, given: Mapping[str, Value]) -> dict[str, Value]:
         needed = parameter.only_with
         if needed is not None and not _is(values[needed[0]], needed[1]) and values[name] != parameter.default:
             message = f"The parameter {name!r} of {spec.name} does nothing where {needed[0]} is {values[needed[0]]!r}."
-            wanted = str(needed[1]) if isinstance(needed[1], Above) else repr(needed[1])
+            wanted = str(needed[1]) if isinstance(needed[1], Above | OneOf) else repr(needed[1])
             raise _invalid(message, f"Leave it out, or set {needed[0]} to {wanted}.")
     return values
 
 
-def _is(value: Value, wanted: Value | Above) -> bool:
-    return wanted.holds(value) if isinstance(wanted, Above) else value == wanted
+def _is(value: Value, wanted: Value | Wanted) -> bool:
+    return wanted.holds(value) if isinstance(wanted, Above | OneOf) else value == wanted
 
 
 def _checked(spec: MethodSpec, parameter: Parameter, value: Value) -> Value:

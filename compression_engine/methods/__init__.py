@@ -6,6 +6,7 @@ Standard library only: web processes read this table to check a recipe; the code
 from __future__ import annotations
 
 from compression_engine.methods.spec import MethodSpec, Parameter
+from compression_engine.methods.specs_fine_tune import FINE_TUNE
 
 _MIN_ELEMENTS = Parameter(
     name="min_elements",
@@ -205,6 +206,7 @@ METHODS: dict[str, MethodSpec] = {
             needs_labels=True,
             shrinks=False,
         ),
+        FINE_TUNE,
     )
 }
 

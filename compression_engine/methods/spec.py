@@ -9,6 +9,41 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Above:
+    """Stands in `MethodSpec.trained_by` and `Parameter.only_with` for any integer above this one: `("epochs", Above(0))`."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"more than {self.limit}"
+
+    def holds(self, value: object) -> bool:
+        """Whether a parameter's value is such an integer."""
+        return isinstance(value, int) and not isinstance(value, bool) and value > self.limit
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Stands in `Parameter.only_with` for any of several texts: `("loss", OneOf("teacher", "both"))`."""
+
+    values: tuple[str, ...]
+
+    def __init__(self, *values: str) -> None:
+        object.__setattr__(self, "values", values)
+
+    def __str__(self) -> str:
+        return " or ".join(map(repr, self.values))
+
+    def holds(self, value: object) -> bool:
+        """Whether a parameter's value is one of them."""
+        return value in self.values
+
+
+Wanted = int | bool | str | Above | OneOf
+"""A value that another parameter must have."""
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One setting of a method. `kind` is integer (bounds inclusive, or one of `choices`), boolean, text (one of `choices`)
     or names (a sorted tuple of names of weights; the document holds a list).
@@ -26,21 +61,7 @@ class Parameter:
     maximum: int | None = None
     choices: tuple[int | str, ...] = ()
     added_later: bool = False
-    only_with: tuple[str, int | bool | str | Above] | None = None
-
-
-@dataclass(frozen=True)
-class Above:
-    """Stands in `MethodSpec.trained_by` and `Parameter.only_with` for any integer above this one: `("epochs", Above(0))`."""
-
-    limit: int
-
-    def __str__(self) -> str:
-        return f"more than {self.limit}"
-
-    def holds(self, value: object) -> bool:
-        """Whether a parameter's value is such an integer."""
-        return isinstance(value, int) and not isinstance(value, bool) and value > self.limit
+    only_with: tuple[str, Wanted] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +86,8 @@ class MethodSpec:
     calibrated_by: tuple[tuple[str, int | bool | str], ...] = ()
     needs_labels: bool = False
     needs_training: bool = False
-    trained_by: tuple[tuple[str, int | bool | str | Above], ...] = ()
+    trained_by: tuple[tuple[str, Wanted], ...] = ()
     always_taught: bool = False
-    taught_by: tuple[tuple[str, int | bool | str | Above], ...] = (("loss", "teacher"), ("loss", "both"))
-    student_by: tuple[tuple[str, int | bool | str | Above], ...] = ()
+    taught_by: tuple[tuple[str, Wanted], ...] = (("loss", "teacher"), ("loss", "both"))
+    student_by: tuple[tuple[str, Wanted], ...] = ()
     shrinks: bool = True

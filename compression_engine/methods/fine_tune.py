@@ -1,0 +1,105 @@
+"""Trains the weights of a model further: on its own, or after a step that took something away from it.
+
+Rules:
+- the graph stays what it is, and so do the statistics of normalisations, which it has as exported; weights alone are trained;
+- what is best on the held-out rows is kept, the beginning among it: where no epoch was better, nothing is changed and that is said;
+- a weight of which a tenth are exactly zero was pruned: its zeros stay (`training.loop`);
+- weights that a recipe freezes stay to the bit; a name that fits none is refused.
+Works for classification, regression, embeddings, sequences and language models, by the plan's task (`training.losses`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import onnx
+
+from compression_engine.canonical import shown
+from compression_engine.errors import RecipeError
+from compression_engine.methods.report import Report
+from compression_engine.progress import Progress
+from compression_engine.recipe import Value, integer_of, names_of
+from compression_engine.training.schedule import Curve, Schedule
+
+if TYPE_CHECKING:
+    from compression_engine.training.material import Training
+    from compression_engine.training.network import Network
+
+_MILLION = 1_000_000
+_FROZEN = "the recipe freezes it"
+_ANY = "*"
+_NAMED_MOST = 5
+
+
+def apply(
+    model: onnx.ModelProto, parameters: dict[str, Value], report: Report, progress: Progress, training: Training
+) -> None:
+    """Trains a model in place; `report` names every weight and holds the curve.
+
+    Raises RecipeError (recipe_does_not_fit), DataError and EngineError as `training.lesson` and `training.loop.fit` do.
+    """
+    from compression_engine.training.lesson import lesson
+    from compression_engine.training.loop import Beside, fit
+
+    with lesson(
+        model,
+        training,
+        str(parameters["loss"]),
+        temperature=integer_of(parameters["temperature_percent"]) / 100,
+        alpha=integer_of(parameters["alpha_percent"]) / 100,
+        smoothing=integer_of(parameters["label_smoothing_per_mille"]) / 1000,
+        progress=progress,
+    ) as lesson_:
+        frozen = _frozen(list(lesson_.network.weights), names_of(parameters["frozen"]))
+        beside = Beside(frozen=frozen, taught=lesson_.taught)
+        curve = fit(
+            lesson_.network, lesson_.parts, lesson_.loss, schedule(parameters), progress=progress, beside=beside
+        )
+    report.train(curve.document())
+    _report(model, lesson_.network, frozen, curve, report)
+
+
+def schedule(parameters: dict[str, Value]) -> Schedule:
+    """How long and how fast, by the parameters of a step."""
+    return Schedule(
+        epochs=integer_of(parameters["epochs"]),
+        batch_size=integer_of(parameters["batch_size"]),
+        learning_rate=integer_of(parameters["learning_rate_per_million"]) / _MILLION,
+        weight_decay=integer_of(parameters["weight_decay_per_million"]) / _MILLION,
+        patience=integer_of(parameters["patience"]),
+        optimiser=str(parameters["optimiser"]),
+    )
+
+
+def _frozen(weights: Collection[str], names: Collection[str]) -> frozenset[str]:
+    """The weights that names mean; RecipeError (recipe_does_not_fit) by one that means none."""
+    found: set[str] = set()
+    for name in sorted(names):
+        if name in weights:
+            found.add(name)
+            continue
+        meant = [weight for weight in weights if name.endswith(_ANY) and weight.startswith(name.removesuffix(_ANY))]
+        if not meant:
+            named = ", ".join(shown(weight) for weight in sorted(weights)[:_NAMED_MOST])
+            hint = f"Use names of weights, or beginnings of them with * behind; the model's are: {named}, ..."
+            raise RecipeError("recipe_does_not_fit", f"The model has no weight {shown(name)} to freeze.", hint)
+        found.update(meant)
+    return frozenset(found)
+
+
+def _report(model: onnx.ModelProto, network: Network, frozen: Collection[str], curve: Curve, report: Report) -> None:
+    """Writes the weights back, and says of each what became of it."""
+    changed = set(network.write_back(model)) if curve.learned else set()
+    best = curve.points[0].validation, curve.validation
+    for name in network.weights:
+        if name in changed:
+            report.change(name, f"trained; the loss on held-out rows fell from {best[0]:.4g} to {best[1]:.4g}")
+        elif name in frozen:
+            report.leave(name, _FROZEN)
+        elif curve.learned:
+            report.leave(name, "no gradient reached it")
+        else:
+            report.leave(name, "no epoch answered the held-out rows better than the model did before")
+    for name, reason in network.held.items():
+        report.leave(name, reason)

@@ -1,0 +1,60 @@
+"""Everything that a step needs to train a model: its graph as a network, the rows, the loss, and a teacher where one is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import onnx
+
+from compression_engine.progress import Progress
+from compression_engine.training.graph_inputs import judged_output
+from compression_engine.training.losses import LABELS, TEACHER, Answer, Loss, answers_of, loss_of
+from compression_engine.training.material import Parts, Taught, Training
+from compression_engine.training.network import Network
+from compression_engine.training.teacher import check_fits, teacher_model, teaching
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A network with what it is to learn; `taught` goes into `loop.Beside`."""
+
+    network: Network
+    parts: Parts
+    loss: Loss
+    answers: Sequence[Answer]
+    judged: str
+    """The output that is judged, by name."""
+    taught: Taught | None
+
+
+@contextmanager
+def lesson(
+    model: onnx.ModelProto,
+    training: Training,
+    kind: str,
+    *,
+    temperature: float = 1.0,
+    alpha: float = 0.5,
+    smoothing: float = 0.0,
+    progress: Progress,
+) -> Iterator[Lesson]:
+    """A lesson on a model by a loss of a kind (`losses.KINDS`), on the device of `training`; the teacher's answers go with it.
+
+    Raises DataError and EngineError as `Training.parts`, `Network`, `check_fits` and `teaching` do, before anything is trained.
+    """
+    network = Network(model, device=training.device)
+    parts = training.parts(model, labelled=kind != TEACHER, progress=progress)
+    judged = judged_output(model, training.plan)
+    if kind == LABELS:
+        answers = answers_of(model, training.plan, judged)
+        loss = loss_of(kind, training.plan, answers, judged, smoothing=smoothing)
+        yield Lesson(network, parts, loss, answers, judged, None)
+        return
+    teacher = teacher_model(training)
+    answers = answers_of(model, training.plan, judged, teacher)
+    check_fits(model, teacher, answers)
+    loss = loss_of(kind, training.plan, answers, judged, temperature=temperature, alpha=alpha, smoothing=smoothing)
+    with teaching(parts, teacher, answers, temperature=temperature, progress=progress) as taught:
+        yield Lesson(network, parts, loss, answers, judged, taught)
