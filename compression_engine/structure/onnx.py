@@ -108,7 +108,7 @@ def _model_field(walk: _Walk, model: _Model, item: Field) -> None:
         if len({domain for domain, _ in model.opsets}) != len(model.opsets):
             raise invalid("An operator set is imported twice.")
     elif item.number == 14:
-        model.metadata.append(_text_pair(reader, item, 1))
+        model.metadata.append(_text_pair(reader, item, 1, reader.long_text))
     elif item.number == 20:
         _each(walk, item, 1, {1: _graph, 2: _graph})
     elif item.number == 25:
@@ -352,13 +352,15 @@ def _opset(reader: Reader, message: Field) -> tuple[str, int]:
     return domain or "ai.onnx", version
 
 
-def _text_pair(reader: Reader, message: Field, depth: int) -> tuple[str, str]:
+def _text_pair(
+    reader: Reader, message: Field, depth: int, read_value: Callable[[Field], str] | None = None
+) -> tuple[str, str]:
     key, value = "", ""
     for item in reader.fields(reader.message(message).start, message.end, depth):
         if item.number == 1:
             key = reader.text(item)
         elif item.number == 2:
-            value = reader.text(item)
+            value = (read_value or reader.text)(item)
     return key, value
 
 

@@ -4,12 +4,14 @@ Rules:
 - a length never reaches beyond the message it stands in (else the file is cut off);
 - wire types 0, 1, 2, 5 only; field numbers 1 to 2^29 - 1; a varint has at most ten bytes;
 - at most 10 million fields in a file and 40 messages inside each other;
-- text that is read has at most 64 KiB and is UTF-8.
+- names have at most 64 KiB and are UTF-8; other texts may be longer (models embed their vocabularies): those stand by size and digest.
 Source: the protobuf encoding specification, "Message structure".
 """
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -104,6 +106,21 @@ class Reader:
             return self._bytes(field.start, field.end).decode()
         except UnicodeDecodeError as error:
             raise invalid(f"The text at byte {field.start} is not UTF-8.") from error
+
+    def long_text(self, field: Field) -> str:
+        """A text field; of one that is longer than 64 KiB its size and SHA-256, once all of it was seen to be UTF-8."""
+        size_bytes = field.end - field.start
+        if field.wire != BYTES or size_bytes <= _TEXT_BYTES_MAX:
+            return self.text(field)
+        running, decoder = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")()
+        try:
+            for block in self._blocks(field):
+                running.update(block)
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise invalid(f"The text at byte {field.start} is not UTF-8.") from error
+        return f"({size_bytes} bytes, sha256:{running.hexdigest()})"
 
     def message(self, field: Field) -> Field:
         """The field itself, if it can be a message."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import tracemalloc
 from collections.abc import Callable
@@ -364,3 +365,13 @@ def test_values_of_another_type_than_the_tensor_says_are_refused(tmp_path: Path)
     path = nets.save(net, tmp_path / "odd")
     with pytest.raises(FileRefused, match="'labels' holds values of another type"):
         inspect_file(path, name=path.name)
+
+
+def test_a_vocabulary_in_the_metadata_stands_by_its_size_and_digest() -> None:
+    words = "größe\n" * 20_000
+    net = nets.mlp()
+    helper.set_model_props(net, {"character": words, "short": "yes"})
+    digest = hashlib.sha256(words.encode()).hexdigest()
+    assert dict(look(net).metadata) == {"character": f"({len(words.encode())} bytes, sha256:{digest})", "short": "yes"}
+    broken = net.SerializeToString().replace("größe\n".encode(), b"gr\xff\xffsse\n")
+    assert refusal(broken).code == "structure_invalid"
