@@ -90,6 +90,8 @@ class Report:
     marks: list[Stored] = field(default_factory=list)
     training: list[dict[str, JSON]] = field(default_factory=list)
     """How training went, one document for each time that the step trained: see `training.schedule.Curve`."""
+    more: dict[str, JSON] = field(default_factory=dict)
+    """What else RESULT.json says of the step, by name: `rounds` and `sparsity` of pruning."""
 
     def train(self, curve: dict[str, JSON]) -> None:
         """Notes how training went."""
