@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from compression_engine.methods.spec import MethodSpec, Parameter
 from compression_engine.methods.specs_fine_tune import FINE_TUNE
+from compression_engine.methods.specs_prune_unstructured import PRUNE_UNSTRUCTURED
 
 _MIN_ELEMENTS = Parameter(
     name="min_elements",
@@ -207,6 +208,7 @@ METHODS: dict[str, MethodSpec] = {
             shrinks=False,
         ),
         FINE_TUNE,
+        PRUNE_UNSTRUCTURED,
     )
 }
 
