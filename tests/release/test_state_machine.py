@@ -23,7 +23,7 @@ from tests.release.governance_product import CLOCKS, Clock, Ground
 from tests.release.governance_records import NEVER_REFUSED
 from tests.world import World
 
-RUNS = int(os.environ.get("PRESSMARK_TEST_MACHINE_RUNS", "200"))
+RUNS = int(os.environ.get("PRESSMARK_TEST_MACHINE_RUNS", "100"))
 STEPS = int(os.environ.get("PRESSMARK_TEST_MACHINE_STEPS", "30"))
 SHRINK = (
     [Phase.shrink] if os.environ.get("PRESSMARK_TEST_MACHINE_SHRINK") else []
@@ -32,7 +32,7 @@ SEED = int(os.environ.get("PRESSMARK_TEST_MACHINE_SEED", "0"))
 REPORT = os.environ.get("PRESSMARK_TEST_MACHINE_REPORT", "")
 EVERYDAY = "PRESSMARK_TEST_MACHINE_RUNS" not in os.environ
 OFTEN = ("request", "grant", "promote", "roll_back", "correct", "measure", "suspend", "break_glass", "waive")
-"""Acts that 200 runs always allow and refuse somewhere; the battery asks that of every act, over all of its runs."""
+"""Acts that 100 runs always allow and refuse somewhere; the battery asks that of every act, over all of its runs."""
 
 
 @pytest.fixture
