@@ -24,17 +24,20 @@ from compression_engine import (
     identify_command,
     listing_commands,
     map_command,
+    pack_command,
     profile_command,
     replay_command,
     search_command,
     target_command,
     training_options,
+    unpack_command,
 )
 from compression_engine.arguments import content_of, integer_from, write_whole
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
 from compression_engine.limits import RAISE_DISK, Limits, disk_by_file_limit, within
+from compression_engine.packed.opened import unpacked
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, shipped_recipes
 from compression_engine.speaker import Speaker
@@ -50,6 +53,8 @@ _OWN_FILES: dict[str, tuple[Any, str]] = {
     "identify": (identify_command, "Say which model of a folder a file was made from, by its weights alone."),
     "map": (map_command, "Say how a model is quantised, tensor by tensor, held against its tensors."),
     "diff": (diff_command, "Say whether two models are the same quantisation, and where not."),
+    "pack": (pack_command, "Write a model as one smaller file, for storage and transfer, that gives every byte back."),
+    "unpack": (unpack_command, "Give back what a packed file holds: the same bytes, or none."),
     "profile": (profile_command, "Say what is missing, doubled, contradicted or odd in a file of rows."),
     "target": (target_command, "Measure a model on the host that serves it, as it is served there."),
 }
@@ -68,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _stop)
     batch_watch.end_batches_on_signals()
     try:
-        with within(_limits(options)):
+        with within(_limits(options)), unpacked(options, speaker.progress):
             answer, words = options.run(options, speaker)
         speaker.result(options.command, answer, words)
         return int(getattr(options, "exit_code", 0))
@@ -154,6 +159,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         settings=_settings(options, recipe.seed),
         licence=options.licence,
         training=training_options.files_of(options),
+        pack=options.pack,
         progress=speaker.progress,
     )
     return _measured(result, result_path(options.output))
@@ -309,6 +315,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="rows to measure on; without them generated inputs show that it runs",
     )
+    made.add_argument("--pack", action="store_true", help="write it packed too, for storage and transfer")
     training_options.add_arguments(made)
     training_options.add_resume(made)
     _measuring(made)

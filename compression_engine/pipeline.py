@@ -34,6 +34,7 @@ from compression_engine.opening import ModelFile, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
 from compression_engine.outcome import check_smaller
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
+from compression_engine.packed.beside import pack_child, with_packed_size
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
@@ -61,6 +62,7 @@ def compress(
     settings: Settings | None = None,
     licence: str | None = None,
     training: TrainingFiles | None = None,
+    pack: bool = False,
     progress: Progress = silent,
 ) -> Result:
     """Makes the child of `parent` by `recipe` at `output_folder` and measures it.
@@ -68,8 +70,8 @@ def compress(
     `output_folder` gets weights and RESULT.json, or is itself a path that ends in .onnx (see `placing`). `parent` is an ONNX
     file or a folder with model.onnx; `evaluation` and `calibration` are files of rows, see `data`: without the first the child is
     run on generated inputs (`structure_check`). `incumbent` and `first` are models that the child is compared with beside its
-    parent. `licence`: of the parent, as the caller states it. `training`: what steps that train are handed in. Raises EngineError
-    with a stable code; then there is no output.
+    parent. `licence`: of the parent, as the caller states it. `training`: what steps that train are handed in. `pack`: writes the
+    child packed beside it, for storage and transfer. Raises EngineError with a stable code; then there is no output.
 
     A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`).
     """
@@ -80,7 +82,7 @@ def compress(
     tensors = safetensors_path(parent)
     if tensors is not None:
         given = {"--evaluation": evaluation, "--calibration": calibration, "--plan": plan}
-        refuse_rows(given | asked | training.named())
+        refuse_rows(given | asked | training.named() | {"--pack": pack or None})
         return compress_tensors(tensors, recipe, output_folder, licence, progress)
     _check_rows_needed(evaluation, asked)
     training.check(recipe)
@@ -101,12 +103,14 @@ def compress(
         seen = [*beside.seen, *(path for path in looked_at if path is not None)]
         known = replace(beside, seen=seen, run_cpu_seconds=time.process_time())
         found = _judge(files, rows, extra, trained, plan, known, settings, progress)
+        packed = pack_child(target.weights, progress) if pack else None
         result = replace(
             _described(loaded, made, written, settings, trained),
             licence=licence,
             others=other_records(files),
             data=found.data,
-            evidence=found.evidence,
+            evidence=with_packed_size(found.evidence, packed, sum(file.size_bytes for file in written)),
+            packed=packed,
             plan=plan,
             outputs_file=found.outputs_file,
             folder=output_folder,

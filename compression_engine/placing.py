@@ -101,6 +101,20 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A file to write that becomes `target` at the end, whatever it is called, or vanishes when anything goes wrong.
+
+    Raises EngineError (output_exists, not_found).
+    """
+    _check_name(target)
+    if target.exists() or target.is_symlink():
+        raise _exists(target, "Give a new name.")
+    with _hidden_beside(target) as folder:
+        yield folder / target.name
+        _give_name(folder / target.name, target)
+
+
+@contextmanager
 def _hidden_beside(target: Path) -> Iterator[Path]:
     """An empty hidden folder that is gone afterwards, unless it was given another name."""
     folder = target.parent / f".{target.name}.partial-{os.getpid()}"

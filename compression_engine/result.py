@@ -107,6 +107,8 @@ class Result:
     """The models beside the parent that the child came from: teacher, student-start."""
     plan: Plan | None = None
     outputs_file: dict[str, JSON] | None = None
+    packed: dict[str, JSON] | None = None
+    """The child once more, as it is stored and sent (see `packed`); None where nobody asked for it."""
     folder: Path | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, JSON]:
@@ -123,6 +125,7 @@ class Result:
             "others": list(self.others),
             "outputs": list(self.outputs),
             "outputs_file": self.outputs_file,
+            "packed": self.packed,
             "parent": self.parent,
             "plan": None if self.plan is None else self.plan.document(),
             "plan_digest": None if self.plan is None else self.plan.digest(),
