@@ -6,6 +6,7 @@ Standard library only: web processes read this table to check a recipe; the code
 from __future__ import annotations
 
 from compression_engine.methods.spec import MethodSpec, Parameter
+from compression_engine.methods.specs_distill import DISTILL
 from compression_engine.methods.specs_fine_tune import FINE_TUNE
 from compression_engine.methods.specs_prune_unstructured import PRUNE_UNSTRUCTURED
 
@@ -208,6 +209,7 @@ METHODS: dict[str, MethodSpec] = {
             shrinks=False,
         ),
         FINE_TUNE,
+        DISTILL,
         PRUNE_UNSTRUCTURED,
     )
 }

@@ -1,0 +1,124 @@
+"""What distill says about itself. Standard library only: web processes read it."""
+
+from __future__ import annotations
+
+from compression_engine.methods.spec import MethodSpec, Parameter
+
+DISTILL = MethodSpec(
+    name="distill",
+    version="1",
+    summary="Makes a smaller student learn a teacher's answers: the model without some of its layers, or another model that is "
+    "handed in. The teacher is the recipe's parent where none is named, and the rows need no labels.",
+    formats=("onnx",),
+    parameters=(
+        Parameter(
+            name="student",
+            kind="text",
+            default="derived",
+            choices=("derived", "declared"),
+            summary="What the child begins as: derived, the model without some of its layers; declared, a model that is handed in.",
+        ),
+        Parameter(
+            name="layers_kept_per_mille",
+            kind="integer",
+            default=500,
+            minimum=1,
+            maximum=1000,
+            summary="The share of the layers that stay, in thousandths, rounded up; 1000 keeps them all.",
+            only_with=("student", "derived"),
+        ),
+        Parameter(
+            name="layers_by",
+            kind="text",
+            default="answers",
+            choices=("answers", "place"),
+            summary="Which layers go: answers, one after the other those whose going changes the answers to training rows least; "
+            "place, such that those that stay are evenly spread, the first and the last among them.",
+            only_with=("student", "derived"),
+        ),
+        Parameter(
+            name="alpha_percent",
+            kind="integer",
+            default=100,
+            minimum=1,
+            maximum=100,
+            summary="The teacher's share of the loss, the rest is the labels'; with 100 the rows need none.",
+        ),
+        Parameter(
+            name="temperature_percent",
+            kind="integer",
+            default=200,
+            minimum=10,
+            maximum=10_000,
+            summary="What scores of classes or tokens are divided by, in hundredths, before they are learned: above 100 what the "
+            "teacher holds unlikely counts for more.",
+        ),
+        Parameter(
+            name="hints",
+            kind="boolean",
+            default=False,
+            summary="Whether what leaves the student's layers is to be near what leaves the teacher's, too.",
+        ),
+        Parameter(
+            name="hints_percent",
+            kind="integer",
+            default=30,
+            minimum=1,
+            maximum=10_000,
+            summary="How much the hints count beside the answers, in hundredths.",
+            only_with=("hints", True),
+        ),
+        Parameter(
+            name="train_embeddings",
+            kind="boolean",
+            default=False,
+            summary="Whether tables in which rows are looked up by number are trained too; of small models they are most of the "
+            "weights, and they come from the teacher.",
+        ),
+        Parameter(
+            name="epochs",
+            kind="integer",
+            default=3,
+            minimum=1,
+            maximum=10_000,
+            summary="How often the training rows are gone through.",
+        ),
+        Parameter(
+            name="batch_size",
+            kind="integer",
+            default=32,
+            minimum=1,
+            maximum=65_536,
+            summary="How many rows are learned from together.",
+        ),
+        Parameter(
+            name="learning_rate_per_million",
+            kind="integer",
+            default=500,
+            minimum=1,
+            maximum=1_000_000,
+            summary="The highest learning rate, in millionths; it is reached after a twentieth of the updates and falls to zero.",
+        ),
+        Parameter(
+            name="weight_decay_per_million",
+            kind="integer",
+            default=0,
+            minimum=0,
+            maximum=1_000_000,
+            summary="How much matrices and kernels are drawn towards zero, in millionths, as AdamW does it.",
+        ),
+        Parameter(
+            name="patience",
+            kind="integer",
+            default=0,
+            minimum=0,
+            maximum=10_000,
+            summary="Training ends after so many epochs in a row without a better answer to the rows that are held out; 0: never "
+            "before its time.",
+        ),
+    ),
+    module="compression_engine.methods.distill",
+    needs_training=True,
+    always_taught=True,
+    student_by=(("student", "declared"),),
+)
