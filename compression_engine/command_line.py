@@ -159,6 +159,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
         settings=_settings(options, recipe.seed),
         licence=options.licence,
         training=training_options.files_of(options),
+        budget=_budget(options),
         pack=options.pack,
         progress=speaker.progress,
     )
@@ -228,6 +229,14 @@ def _recipe(source: str) -> Recipe:
 
 def _plan(path: Path | None) -> Plan | None:
     return None if path is None else Plan.parse(content_of(path))
+
+
+def _budget(options: argparse.Namespace) -> Any:
+    from compression_engine.budget_kept import StepBudget
+    from compression_engine.searching.budget import share_of
+
+    shares = (None if text is None else share_of(text) for text in (options.at_least, options.loses_at_most))
+    return StepBudget(*shares)
 
 
 def _beside(options: argparse.Namespace) -> Any:
@@ -318,6 +327,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--pack", action="store_true", help="write it packed too, for storage and transfer")
     training_options.add_arguments(made)
     training_options.add_resume(made)
+    made.add_argument("--at-least", metavar="SHARE", help="of the answers, to be kept after every step, such as 0.99")
+    made.add_argument(
+        "--loses-at-most", metavar="SHARE", help="of quality by labels, after every step: 0.01 is one point"
+    )
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
     judged.add_argument("child", type=Path, metavar="CHILD")

@@ -170,7 +170,7 @@ def judge(
     progress("check", 0, 1, "opening the models")
     opened = open_models(files, rows, plan, settings.threads, settings.provider)
     asked = plan or Plan()
-    found, facts = _seen(opened, plan, beside, progress)
+    found, facts = refuse_seen(opened, plan, beside, progress)
     encoder = usable(opened.models, opened.encoder, asked)
     progress("check", 1, 1, "every model loads and runs")
     strange = None if beside.out_of_distribution is None else other_rows(opened, beside.out_of_distribution, plan)
@@ -275,8 +275,10 @@ def _environment(encoder: Encoder, plan: Plan | None, settings: Settings, facts:
     return named | ({} if plan is None else {"plan": plan.digest()}) | dict(facts)
 
 
-def _seen(opened: Opened, plan: Plan | None, beside: Beside, progress: Progress) -> tuple[list[Found], dict[str, str]]:
-    """Refuses rows that were seen, or says how many there are."""
+def refuse_seen(
+    opened: Opened, plan: Plan | None, beside: Beside, progress: Progress
+) -> tuple[list[Found], dict[str, str]]:
+    """Refuses rows that were seen (evaluation_seen), or says how many there are."""
     if not beside.seen:
         return [], {}
     # which sequence a row was in does not matter here, and data of training need not say it

@@ -90,7 +90,10 @@ class _Maker:
         method.apply(work.model, dict(step.parameters), report, self.progress, *looked_at)
         if not report.changed:
             raise nothing_to_do(number, step, report, quantised_by(work.model))
-        return State(work.model, {"changed": report.changed, "left": report.left, "method": step.method}, report.marks)
+        record: dict[str, JSON] = {**report.more, "changed": report.changed, "left": report.left, "method": step.method}
+        if report.training:
+            record["training"] = report.training
+        return State(work.model, record, report.marks)
 
     def finished(self, work: _Work, *, in_place: bool) -> Made:
         """The model after the steps that were done so far; `in_place` where nothing is done to it any more."""

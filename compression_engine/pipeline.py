@@ -4,6 +4,8 @@ Rules:
 - the parent is inspected before it is parsed; it is never changed;
 - an output counts only after it loads, takes and gives what the parent does, runs on real rows (where there are none, on generated
   inputs, and the evidence says so), differs and is smaller (unless no step of the recipe is there to save bytes);
+- of several steps each is judged on the same rows (`step_evidence`); one that breaks a declared budget ends the work, and the child
+  is the model before it (`budget_kept`): its recipe are the steps that were done;
 - the same parent, recipe and seed give the same bytes; what is measured is kept apart from what is made;
 - an output appears whole or not at all (`placing`).
 """
@@ -15,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compression_engine.budget_kept import StepBudget
 from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, digest_of
 from compression_engine.data import Rows, read_rows
@@ -42,6 +45,7 @@ from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
 from compression_engine.safetensors_pipeline import compress_tensors, refuse_rows
+from compression_engine.step_evidence import StepJudge, judging
 from compression_engine.step_states import StepStates
 from compression_engine.structure_check import check_room, check_structure
 from compression_engine.training.device import CPU
@@ -62,6 +66,7 @@ def compress(
     settings: Settings | None = None,
     licence: str | None = None,
     training: TrainingFiles | None = None,
+    budget: StepBudget | None = None,
     pack: bool = False,
     progress: Progress = silent,
 ) -> Result:
@@ -70,46 +75,55 @@ def compress(
     `output_folder` gets weights and RESULT.json, or is itself a path that ends in .onnx (see `placing`). `parent` is an ONNX
     file or a folder with model.onnx; `evaluation` and `calibration` are files of rows, see `data`: without the first the child is
     run on generated inputs (`structure_check`). `incumbent` and `first` are models that the child is compared with beside its
-    parent. `licence`: of the parent, as the caller states it. `training`: what steps that train are handed in. `pack`: writes the
-    child packed beside it, for storage and transfer. Raises EngineError with a stable code; then there is no output.
+    parent. `licence`: of the parent, as the caller states it. `training`: what steps that train are handed in. `budget`: what must
+    be left after every step; the child is the model after the last one that kept it. `pack`: writes the child packed beside it, for
+    storage and transfer. Raises EngineError with a stable code; then there is no output.
 
     A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`).
     """
     licence = None if licence is None else check_licence(licence)
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
-    training = training or TrainingFiles()
-    asked = _asked(beside, incumbent, first)
+    training, budget = training or TrainingFiles(), budget or StepBudget()
+    asked = _asked(beside, incumbent, first) | budget.named()
     tensors = safetensors_path(parent)
     if tensors is not None:
         given = {"--evaluation": evaluation, "--calibration": calibration, "--plan": plan}
-        refuse_rows(given | asked | training.named() | {"--pack": pack or None})
+        refuse_rows(given | asked | training.named())
         return compress_tensors(tensors, recipe, output_folder, licence, progress)
     _check_rows_needed(evaluation, asked)
     training.check(recipe)
     progress("read", 0, 1, "reading the parent")
-    rows, material = _rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
-    trained = TrainingMaterial.read(recipe, training, plan, parent)
-    extra = material.rows if material else _rows(calibration)
+    material = _material(recipe, evaluation, calibration, training, plan, parent)
+    # what a step looked at was seen, whether whoever asks says so or not
+    beside = replace(beside, seen=[*beside.seen, *material.looked_at])
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    states = _states(training, loaded, recipe, material, trained, plan)
-    with place(output_folder, loaded.path.name) as target, spooling(target.folder):
-        made = make(loaded, recipe, progress, material, training=trained, licence=licence, states=states)
+    states = _states(training.resume, loaded, recipe, material, plan)
+    with (
+        place(output_folder, loaded.path.name) as target,
+        spooling(target.folder),
+        judging(parent, material.rows, plan, recipe, budget, beside, settings.seed, progress) as judge_of_steps,
+    ):
+        after = None if judge_of_steps is None else judge_of_steps.after
+        made = make(
+            loaded, recipe, progress, material.calibration, training=material.training, licence=licence, after=after,
+            states=states,
+        )  # fmt: skip
         written = onnx_io.write(made.model, target.weights, apart=bool(loaded.inspection.external_files))
-        check_smaller(made.recipe, sum(file.size_bytes for file in written), loaded.size_bytes)
+        size_bytes = sum(file.size_bytes for file in written)
+        check_smaller(made.recipe, size_bytes, loaded.size_bytes)
         files = model_files({VERSION: target.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
-        # what a step looked at was seen, whether whoever asks says so or not
-        looked_at = [calibration if material is not None else None, training.rows]
-        seen = [*beside.seen, *(path for path in looked_at if path is not None)]
-        known = replace(beside, seen=seen, run_cpu_seconds=time.process_time())
-        found = _judge(files, rows, extra, trained, plan, known, settings, progress)
+        known = replace(beside, run_cpu_seconds=time.process_time())
+        found = _judge(files, material, plan, known, settings, progress)
         packed = pack_child(target.weights, progress) if pack else None
+        by_step = [] if judge_of_steps is None else judge_of_steps.evidence()
         result = replace(
-            _described(loaded, made, written, settings, trained),
+            _described(loaded, made, written, settings, material.training),
+            budget=_budget(budget, recipe, judge_of_steps),
             licence=licence,
             others=other_records(files),
             data=found.data,
-            evidence=with_packed_size(found.evidence, packed, sum(file.size_bytes for file in written)),
+            evidence=[*with_packed_size(found.evidence, packed, size_bytes), *by_step],
             packed=packed,
             plan=plan,
             outputs_file=found.outputs_file,
@@ -119,6 +133,47 @@ def compress(
         target.result.write_bytes(result.canonical())
     progress("write", 1, 1, "done")
     return result
+
+
+@dataclass(frozen=True)
+class _Material:
+    """The rows of a call, by what they are for."""
+
+    rows: Rows | None
+    calibration: Calibration | None
+    calibration_rows: Rows | None
+    """Those that were given, also where no step looks at them."""
+    training: TrainingMaterial | None
+    looked_at: list[Path]
+    """The files that steps look at."""
+
+    def records(self) -> list[dict[str, JSON]]:
+        """How a result names the rows that were not measured on: calibration, then training."""
+        found = [] if self.calibration_rows is None else [self.calibration_rows.record("calibration")]
+        return found if self.training is None else [*found, self.training.rows.rows.record("training")]
+
+
+def _material(
+    recipe: Recipe,
+    evaluation: Path | None,
+    calibration: Path | None,
+    training: TrainingFiles,
+    plan: Plan | None,
+    parent: Path,
+) -> _Material:
+    """Reads every file of rows. Raises DataError."""
+    rows, looked_at = _rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
+    trained = TrainingMaterial.read(recipe, training, plan, parent)
+    extra = looked_at.rows if looked_at else _rows(calibration)
+    files = [None if looked_at is None else calibration, None if trained is None else training.rows]
+    return _Material(rows, looked_at, extra, trained, [path for path in files if path is not None])
+
+
+def _budget(budget: StepBudget, asked: Recipe, judge_of_steps: StepJudge | None) -> dict[str, JSON] | None:
+    """What was promised and where it ended; None where nothing was."""
+    if judge_of_steps is None or not budget.is_given:
+        return None
+    return budget.document(asked, judge_of_steps.ended)
 
 
 def _described(
@@ -146,26 +201,22 @@ def _described(
 
 
 def _states(
-    training: TrainingFiles,
-    loaded: onnx_io.Loaded,
-    recipe: Recipe,
-    calibration: Calibration | None,
-    trained: TrainingMaterial | None,
-    plan: Plan | None,
+    folder: Path | None, loaded: onnx_io.Loaded, recipe: Recipe, material: _Material, plan: Plan | None
 ) -> StepStates | None:
     """Where finished steps are kept, and what they belong to; None where nobody named a folder."""
-    if training.resume is None:
+    if folder is None:
         return None
-    handed_in = {} if trained is None else {"teacher": trained.teacher, "student": trained.student}
+    trained = material.training
     belongs_to: dict[str, JSON] = {
-        "calibration": None if calibration is None else calibration.rows.digest,
+        "calibration": None if material.calibration is None else material.calibration.rows.digest,
         "parent": digest_of(" ".join([loaded.digest, *(file.digest for file in loaded.external)]).encode()),
         "plan": None if plan is None else plan.digest(),
         "recipe": recipe.digest(),
+        "student": None if trained is None or trained.student is None else digest_of(trained.student.content.encode()),
+        "teacher": None if trained is None or trained.teacher is None else digest_of(trained.teacher.content.encode()),
         "training": None if trained is None else trained.rows.rows.digest,
     }
-    belongs_to |= {name: None if file is None else digest_of(file.content.encode()) for name, file in handed_in.items()}
-    return StepStates(training.resume, belongs_to, CPU if trained is None else trained.device)
+    return StepStates(folder, belongs_to, CPU if trained is None else trained.device)
 
 
 @dataclass(frozen=True)
@@ -179,22 +230,18 @@ class _Found:
 
 def _judge(
     files: Mapping[str, ModelFile],
-    rows: Rows | None,
-    calibration: Rows | None,
-    training: TrainingMaterial | None,
+    material: _Material,
     plan: Plan | None,
     beside: Beside,
     settings: Settings,
     progress: Progress,
 ) -> _Found:
     """Measures the child on rows; without any, runs it on generated inputs."""
-    learned = [] if training is None else [training.rows.rows.record("training")]
-    if rows is None:
-        data = [] if calibration is None else [calibration.record("calibration")]
-        return _Found(check_structure(files, settings, progress), data + learned)
+    if material.rows is None:
+        return _Found(check_structure(files, settings, progress), material.records())
     check_room(files[PARENT])
-    judged = judge(files, rows, plan, beside, settings, progress)
-    return _Found(judged.evidence, judged.data(calibration) + learned, judged.outputs_file)
+    judged = judge(files, material.rows, plan, beside, settings, progress)
+    return _Found(judged.evidence, [*material.records(), *judged.data()], judged.outputs_file)
 
 
 def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:

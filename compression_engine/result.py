@@ -93,6 +93,9 @@ class Result:
     outputs: Sequence[dict[str, JSON]]
     parent: dict[str, JSON] | None = None
     recipe: Recipe | None = None
+    """The steps that were done: all that were asked for, unless a budget ended the work."""
+    budget: dict[str, JSON] | None = None
+    """What was to be left after every step, the recipe as it was asked for, and where the work ended (see `budget_kept`)."""
     data: Sequence[dict[str, JSON]] = ()
     evidence: Sequence[Evidence] = ()
     steps: Sequence[dict[str, JSON]] = ()
@@ -114,6 +117,7 @@ class Result:
     def document(self) -> dict[str, JSON]:
         """The content of RESULT.json."""
         return {
+            "budget": self.budget,
             "command": self.command,
             "data": list(self.data),
             "engine": {"name": "compression_engine", "version": ENGINE_VERSION},
