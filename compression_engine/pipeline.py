@@ -88,7 +88,7 @@ def compress(
     tensors = safetensors_path(parent)
     if tensors is not None:
         given = {"--evaluation": evaluation, "--calibration": calibration, "--plan": plan}
-        refuse_rows(given | asked | training.named())
+        refuse_rows(given | asked | training.named() | {"--pack": pack or None})
         return compress_tensors(tensors, recipe, output_folder, licence, progress)
     _check_rows_needed(evaluation, asked)
     training.check(recipe)
