@@ -83,7 +83,10 @@ class _Compiler:
         self.model, self.state = model, _State(types, default_opset(model))
         self.readers = uses(model.graph)
         makers = {name: node for graph in graphs_of(model.graph) for node in graph.node for name in node.output}
-        self.chooser = Chooser(self.readers, makers, statistics=statistics)
+        makers = {name: node for name, node in makers.items() if node.op_type != "Constant"}
+        initial = {tensor.name for tensor in model.graph.initializer}
+        ports = [value.name for value in model.graph.input if value.name not in initial]
+        self.chooser = Chooser(self.readers, makers, ports, statistics=statistics)
         self.stored: dict[int, list[Stored]] = {}
         for one in stored_in(model):
             self.stored.setdefault(id(one.graph), []).append(one)

@@ -21,7 +21,8 @@ from compression_engine.errors import DataError, EngineError
 from compression_engine.formats.onnx_functions import inline_functions
 from compression_engine.training.compiling import compile_model
 from compression_engine.training.operators.node import Types
-from compression_engine.training.program import Places
+from compression_engine.training.operators.table import SIZES
+from compression_engine.training.program import Places, put_on
 from compression_engine.training.stored_weights import read, stored_in, write
 
 
@@ -65,8 +66,10 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
         self.input_names, self.output_names = tuple(compiled.inputs), tuple(compiled.outputs)
         self.held, self.left_out = compiled.held, compiled.left_out
         self.overrides: dict[str, Callable[[Tensor], Tensor]] = {}
+        if self.device.type != "cpu":
+            put_on(self._block, self.device, SIZES)
         self._read = self._block.reads()
-        self._made = _made(self._block)
+        self._made = {place for step in self._block.steps for place in step.outputs}
         self._planned: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def forward(self, feed: Mapping[str, Tensor], taps: Sequence[str] = ()) -> dict[str, Tensor]:
@@ -133,11 +136,3 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
         for name in taps:
             if name not in self._main:
                 raise ValueError(f"no tensor of the model is called {name!r}")
-
-
-def _made(block: object) -> set[int]:
-    """The places that steps of the main graph write."""
-    from compression_engine.training.program import Block
-
-    assert isinstance(block, Block)
-    return {place for step in block.steps for place in step.outputs}

@@ -92,6 +92,29 @@ class Block:
             ) from error
 
 
+def put_on(block: Block, device: torch.device, sizes: Mapping[str, Collection[int]]) -> None:
+    """Lets operations move what comes from another device, where one of their numbers is on this one; `sizes` names the inputs
+    of operators that are no numbers to calculate with but lists of integers."""
+    for step in block.steps:
+        for inner in step.blocks:
+            put_on(inner, device, sizes)
+        if not step.blocks:
+            step.operation = _moving(step.operation, device, sizes.get(step.node.operator, ()))
+
+
+def _moving(operation: Operation, device: torch.device, spared: Collection[int]) -> Operation:
+    def moved(*given: Tensor | None) -> Any:
+        numbers = [one for index, one in enumerate(given) if one is not None and index not in spared]
+        away = [one for one in numbers if one.device != device]
+        if not away or len(away) == len(numbers):  # all there, or a calculation of shapes
+            return operation(*given)
+        return operation(
+            *(one if one is None or index in spared else one.to(device) for index, one in enumerate(given))
+        )
+
+    return moved
+
+
 def _call(step: Step, changes: Mapping[int, Change], freed: list[int]) -> _Call:
     """A step as one function of the places."""
     call = _plain(step)

@@ -33,7 +33,6 @@ class Stored:
     graph: onnx.GraphProto
     tensor: onnx.TensorProto | None
     floats: onnx.AttributeProto | None
-    is_constant: bool
 
     @property
     def data_type(self) -> int:
@@ -52,10 +51,10 @@ def stored_in(model: onnx.ModelProto) -> Iterator[Stored]:
     """Every initializer and Constant that holds a tensor or a list of floats, in the order of the file, outermost graphs first."""
     seen: dict[str, int] = {}
     for graph in graphs_of(model.graph):
-        for plain, tensor, floats, constant in _in_graph(graph):
+        for plain, tensor, floats in _in_graph(graph):
             seen[plain] = seen.get(plain, 0) + 1
             name = plain if seen[plain] == 1 else f"{plain}#{seen[plain]}"
-            yield Stored(name, plain, graph, tensor, floats, constant)
+            yield Stored(name, plain, graph, tensor, floats)
 
 
 def read(stored: Stored) -> Array:
@@ -81,17 +80,17 @@ def write(stored: Stored, numbers: Array) -> bool:
 
 def _in_graph(
     graph: onnx.GraphProto,
-) -> Iterator[tuple[str, onnx.TensorProto | None, onnx.AttributeProto | None, bool]]:
+) -> Iterator[tuple[str, onnx.TensorProto | None, onnx.AttributeProto | None]]:
     for tensor in graph.initializer:
-        yield tensor.name, tensor, None, False
+        yield tensor.name, tensor, None
     for node in graph.node:
         if node.op_type != "Constant" or node.domain not in STANDARD:
             continue
         value, floats = attribute(node, "value"), attribute(node, "value_floats")
         if value is not None:
-            yield node.output[0], value.t, None, True
+            yield node.output[0], value.t, None
         elif floats is not None:
-            yield node.output[0], None, floats, True
+            yield node.output[0], None, floats
 
 
 def _numbers(tensor: onnx.TensorProto) -> Array:

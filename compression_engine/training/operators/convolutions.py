@@ -74,7 +74,7 @@ def _transposed(node: Node) -> Operation:
         for axis in range(axes):
             full = steps[axis] * (x.shape[2 + axis] - 1) + more[axis] + (w.shape[2 + axis] - 1) * gaps[axis] + 1
             target = x.shape[2 + axis] * steps[axis] if wanted is None else wanted[axis - axes]
-            total = full - target
+            total = full - target if wanted is not None else max(0, full - target)
             small = total // 2
             first = small if automatic == "SAME_UPPER" else total - small
             before.append(first)

@@ -18,6 +18,7 @@ from compression_engine.training.operators.node import Builder, Node, Operation
 
 _ONE_AXIS_SINCE = 13
 _CHANNEL_SCALES_SINCE = 21
+_MASK_SINCE = 12  # before, the mask meant nothing at inference
 
 
 def _batch(node: Node) -> Operation:
@@ -141,7 +142,7 @@ def _hard(x: Tensor, axis: int) -> Tensor:
 
 def _dropout(node: Node) -> Operation:
     def kept(x: Tensor, *settings: Tensor | None) -> Any:
-        return x if node.outputs == 1 else (x, torch.ones_like(x, dtype=torch.bool))
+        return x if node.outputs == 1 else (x, torch.full_like(x, node.opset >= _MASK_SINCE, dtype=torch.bool))
 
     return kept
 

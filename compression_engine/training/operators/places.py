@@ -32,7 +32,7 @@ def _gather(node: Node) -> Operation:
         if first == 0 and x.ndim == 2 and x.is_floating_point():
             return functional.embedding(places, x)
         made = x.index_select(first, places.reshape(-1))
-        return made.reshape(*x.shape[:first], *places.shape, *x.shape[first + 1 :])
+        return made.reshape((*x.shape[:first], *places.shape, *x.shape[first + 1 :]))
 
     return taken
 
@@ -52,7 +52,7 @@ def _gather_nd(node: Node) -> Operation:
         at = places.reshape(flat.shape[0], -1, depth)
         rows = torch.arange(flat.shape[0], device=x.device).unsqueeze(1).expand(at.shape[:2])
         found = flat[(rows, *(at[..., axis] for axis in range(depth)))]
-        return found.reshape(*shape, *places.shape[batch:-1], *x.shape[batch + depth :])
+        return found.reshape((*shape, *places.shape[batch:-1], *x.shape[batch + depth :]))
 
     return taken
 

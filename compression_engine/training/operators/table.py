@@ -9,8 +9,11 @@ from compression_engine.training.operators import (
     normalizations,
     places,
     pooling,
+    recurrent,
     reductions,
+    resizing,
     shapes,
+    vendor,
 )
 from compression_engine.training.operators.branching import BRANCHING as BRANCHING
 from compression_engine.training.operators.node import Builder
@@ -24,7 +27,25 @@ STANDARD: dict[str, Builder] = {
     **shapes.OPERATORS,
     **places.OPERATORS,
     **reductions.OPERATORS,
+    **recurrent.OPERATORS,
+    **resizing.OPERATORS,
+    "SimplifiedLayerNormalization": vendor.OPERATORS["SimplifiedLayerNormalization"],
 }
+"""SimplifiedLayerNormalization stands in the standard's domain although the standard has it not: runtimes write it so."""
+
+
+_AXES = frozenset({1})
+SIZES: dict[str, frozenset[int]] = {
+    **dict.fromkeys(("Expand", "OneHot", "Reshape", "Split", "Squeeze", "Tile", "TopK", "Trilu", "Unsqueeze"), _AXES),
+    **dict.fromkeys(("CumSum", *reductions.OPERATORS), _AXES),
+    "ConstantOfShape": frozenset({0}),
+    "Pad": frozenset({1, 3}),
+    "Range": frozenset({0, 1, 2}),
+    "Resize": frozenset({1, 2, 3}),
+    "Slice": frozenset({1, 2, 3, 4}),
+    "Upsample": frozenset({1}),
+}
+"""Inputs that are read as lists of integers: they stay where shapes are calculated, whatever the device of the numbers is."""
 
 QUANTIZED = frozenset(
     {
@@ -39,4 +60,6 @@ QUANTIZED = frozenset(
 
 def builder_of(domain: str, operator: str) -> Builder | None:
     """The function for an operator; None where a network cannot be calculated through it."""
+    if domain == "com.microsoft":
+        return vendor.OPERATORS.get(operator)
     return STANDARD.get(operator) if domain in ("", "ai.onnx") else None
