@@ -32,11 +32,29 @@ def weight_scale(
     array: _Floats, axis: int, bias: NDArray[np.float64] | None, source_scale: float, bits: int = 8
 ) -> _Floats:
     """The scale of each output channel, [channels]; one that divides where a channel is all zeros."""
-    needed = _least_error(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1).astype(np.float64), bits)
+    needed = least_error_scale(np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1).astype(np.float64), bits)
     if bias is not None:
         needed = np.maximum(needed, least_for_bias(bias, source_scale))
     scale: _Floats = needed.astype(np.float32)
     return np.where(scale >= np.finfo(np.float32).tiny, scale, np.float32(1)).astype(np.float32)
+
+
+def least_error_scale(rows: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
+    """The scale of each row of numbers [channels, size]; of equals the one of the wider range."""
+    low, high = LIMITS[bits]
+    whole = np.abs(rows).max(axis=1) / high
+    if len(_SHARES[bits]) == 1:
+        return np.asarray(whole)
+    best: NDArray[np.float64] = whole
+    errors = np.full(len(rows), np.inf)
+    for share in _SHARES[bits]:
+        # as float32, which is how they will be stored
+        scale = np.maximum((whole * share).astype(np.float32), np.finfo(np.float32).tiny).astype(np.float64)
+        apart = np.clip(np.rint(rows / scale[:, None]), low, high) * scale[:, None] - rows
+        found = (apart * apart).sum(axis=1)
+        best = np.where(found < errors, whole * share, best)
+        errors = np.minimum(found, errors)
+    return best
 
 
 def least_for_bias(bias: NDArray[np.float64], source_scale: float) -> NDArray[np.float64]:
@@ -90,21 +108,3 @@ def store_integers(
     for node in nodes:
         node.name = f"{node.output[0]}_node"
     return held, nodes[-1].output[0], nodes
-
-
-def _least_error(rows: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """The scale of each row of numbers [channels, size]; of equals the one of the wider range."""
-    low, high = LIMITS[bits]
-    whole = np.abs(rows).max(axis=1) / high
-    if len(_SHARES[bits]) == 1:
-        return np.asarray(whole)
-    best: NDArray[np.float64] = whole
-    errors = np.full(len(rows), np.inf)
-    for share in _SHARES[bits]:
-        # as float32, which is how they will be stored
-        scale = np.maximum((whole * share).astype(np.float32), np.finfo(np.float32).tiny).astype(np.float64)
-        apart = np.clip(np.rint(rows / scale[:, None]), low, high) * scale[:, None] - rows
-        found = (apart * apart).sum(axis=1)
-        best = np.where(found < errors, whole * share, best)
-        errors = np.minimum(found, errors)
-    return best
