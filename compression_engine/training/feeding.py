@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from compression_engine.data.rows import Indices
@@ -22,20 +23,29 @@ class Trainable(Protocol):
     def __call__(self, feed: Mapping[str, torch.Tensor], taps: Sequence[str] = ()) -> dict[str, torch.Tensor]: ...
 
 
+@dataclass(frozen=True)
+class Portion:
+    """The rows that weights are moved by at once; `steps` are the rows of sequences side by side and how many count."""
+
+    rows: Indices
+    steps: Sequence[tuple[Indices, int]] = ()
+    begins: bool = True
+    """Whether nothing is carried into it from the portion before."""
+    ends: bool = True
+    """Whether nothing is carried from it into the next."""
+
+
 class Feeding(Protocol):
     """The rows of an epoch in the portions after each of which weights are moved."""
 
-    def updates(self, phase: int, epoch: int) -> Sequence[Indices]:
+    def updates(self, phase: int, epoch: int) -> Sequence[Portion]:
         """The learning rows of an epoch, in the order in which they are learned from."""
 
-    def held_out(self) -> Sequence[Indices]:
+    def held_out(self) -> Sequence[Portion]:
         """The validation rows."""
 
-    def answers(self, rows: Indices) -> Iterator[tuple[Outputs, Batch]]:
+    def answers(self, portion: Portion) -> Iterator[tuple[Outputs, Batch]]:
         """What the network answers to a portion, in one or several pieces; their rows together are the portion's."""
-
-    def may_rest(self) -> bool:
-        """Whether training can go on from here later: nothing is carried from the last portion to the next."""
 
 
 class RowByRow:
@@ -47,22 +57,18 @@ class RowByRow:
         self._network, self._parts, self._taught, self._taps = network, parts, taught, tuple(taps)
         self._batch_size = batch_size
 
-    def updates(self, phase: int, epoch: int) -> Sequence[Indices]:
+    def updates(self, phase: int, epoch: int) -> Sequence[Portion]:
         """Batches in an order drawn for this epoch."""
-        return self._parts.order(self._batch_size, phase, epoch)
+        return [Portion(rows) for rows in self._parts.order(self._batch_size, phase, epoch)]
 
-    def held_out(self) -> Sequence[Indices]:
+    def held_out(self) -> Sequence[Portion]:
         """Batches in a fixed order."""
-        return self._parts.held_out(self._batch_size)
+        return [Portion(rows) for rows in self._parts.held_out(self._batch_size)]
 
-    def answers(self, rows: Indices) -> Iterator[tuple[Outputs, Batch]]:
+    def answers(self, portion: Portion) -> Iterator[tuple[Outputs, Batch]]:
         """The whole batch at once, or as many rows as the model's fixed first dimension wants."""
-        for batch in self._parts.pieces(rows, self._parts.training.device, self._taught):
+        for batch in self._parts.pieces(portion.rows, self._parts.training.device, self._taught):
             yield cut(self._network(batch.feed, self._taps), len(batch.rows), self._parts.encoder.fixed_rows), batch
-
-    def may_rest(self) -> bool:
-        """Always: rows know nothing of each other."""
-        return True
 
 
 def cut(outputs: Outputs, count: int, filled: int | None) -> Outputs:

@@ -13,6 +13,7 @@ from compression_engine.training.graph_inputs import judged_output
 from compression_engine.training.losses import LABELS, TEACHER, Answer, Loss, answers_of, loss_of
 from compression_engine.training.material import Parts, Taught, Training
 from compression_engine.training.network import Network
+from compression_engine.training.recurrent_teacher import teaching_along_sequences
 from compression_engine.training.teacher import check_fits, teacher_model, teaching
 
 
@@ -54,7 +55,14 @@ def lesson(
         return
     teacher = teacher_model(training)
     answers = answers_of(model, training.plan, judged, teacher)
+    if training.plan.states:
+        answers = [answer for answer in answers if answer.name == judged]
     check_fits(model, teacher, answers)
     loss = loss_of(kind, training.plan, answers, judged, temperature=temperature, alpha=alpha, smoothing=smoothing)
-    with teaching(parts, teacher, answers, temperature=temperature, progress=progress) as taught:
+    teachings = (
+        teaching_along_sequences(parts, teacher, judged, progress)
+        if training.plan.states
+        else teaching(parts, teacher, answers, temperature=temperature, progress=progress)
+    )
+    with teachings as taught:
         yield Lesson(network, parts, loss, answers, judged, taught)

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from compression_engine.canonical import JSON, decimal_text
-from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError, EngineError
 from compression_engine.progress import Progress
+from compression_engine.training.along_sequences import AlongSequences
 from compression_engine.training.device import settled
-from compression_engine.training.feeding import Feeding, RowByRow, Trainable
+from compression_engine.training.feeding import Feeding, Portion, RowByRow, Trainable
 from compression_engine.training.keeping import Keeping
 from compression_engine.training.material import Batch, Parts, Taught
 from compression_engine.training.moving import Mover, Own
@@ -105,7 +105,8 @@ class _Run:
         self._parts, self._loss, self._schedule, self._progress = parts, loss, schedule, progress
         self._beside, self._after_update = beside, after_update
         taps = tuple(getattr(loss, "taps", ())) + tuple(getattr(beside.measure, "taps", ()))
-        self._feeding: Feeding = RowByRow(network, parts, schedule.batch_size, beside.taught, taps)
+        kind = AlongSequences if parts.training.plan.states else RowByRow
+        self._feeding: Feeding = kind(network, parts, schedule.batch_size, beside.taught, taps)
         self._mover = Mover(network, loss, schedule, beside.own, beside.frozen, keep_zeros)
         self._keeping = Keeping(parts.training, beside.phase, self._mover, beside.state, self._say)
         self._points: list[Point] = []
@@ -148,7 +149,7 @@ class _Run:
             running.add(value, rows)
             self._updates += 1
             self._tell(f"epoch {epoch} of {self._schedule.epochs}, loss {running.mean():.5g}{self._last()}")
-            if number + 1 < len(portions) and self._feeding.may_rest():
+            if number + 1 < len(portions) and portions[number].ends:
                 self._keeping.point(lambda: self._facts(epoch, number + 1, running))  # noqa: B023  called at once
         validation = self._validated(epoch)
         self._points.append(Point(epoch, running.mean(), validation))
@@ -158,9 +159,9 @@ class _Run:
         self._tell(f"epoch {epoch} of {self._schedule.epochs}, loss {running.mean():.5g}{self._last()}", always=True)
         self._keeping.point(lambda: self._facts(epoch + 1, 0, _Sum()))
 
-    def _update(self, portion: Indices, epoch: int) -> tuple[float, int]:
+    def _update(self, portion: Portion, epoch: int) -> tuple[float, int]:
         rate = self._schedule.rate(self._updates, self._total)
-        found, total = _Sum(), len(portion)
+        found, total = _Sum(), len(portion.rows)
         self._mover.begin()
         for outputs, batch in self._feeding.answers(portion):
             loss = self._value(self._loss, outputs, batch)

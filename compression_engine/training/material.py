@@ -166,10 +166,16 @@ class Parts:
         fed = rows.tolist()
         if fixed is not None:
             fed += fed[-1:] * (fixed - len(fed))
-        feed = {name: torch.tensor(_plain(array)).to(device) for name, array in self.encoder.batch(fed).items()}
+        feed = {name: torch.tensor(plain(array)).to(device) for name, array in self.encoder.batch(fed).items()}
+        return replace(self.unfed(rows, device, taught), feed=feed)
+
+    def unfed(self, rows: Indices, device: str, taught: Taught | None) -> Batch:
+        """What is right for these rows, and what a teacher said of them, without the inputs."""
+        import torch
+
         labels, lengths = self._labels(rows)
         return Batch(
-            feed,
+            {},
             rows,
             None if labels is None else torch.tensor(labels).to(device),
             None if lengths is None else torch.tensor(lengths).to(device),
@@ -241,6 +247,6 @@ def _cut(rows: Indices, size: int) -> list[Indices]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _plain(array: Array) -> Array:
+def plain(array: Array) -> Array:
     """An array that torch takes without a word: its own bytes, floats of 16 bits as the floats that they are trained in."""
     return np.array(array, dtype=np.float32 if array.dtype == np.float16 else array.dtype)

@@ -37,7 +37,8 @@ class Schedule:
         rising = math.ceil(self.warmup * updates)
         if update < rising:
             return (update + 1) / rising
-        return 0.5 * (1 + math.cos(math.pi * (update - rising) / max(1, updates - rising)))
+        # where sequences differ in length an epoch may have more updates than the first had
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (update - rising) / max(1, updates - rising))))
 
 
 @dataclass(frozen=True)
