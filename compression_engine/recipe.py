@@ -8,7 +8,8 @@ Rules of `pressmark/recipe/1`:
   later change of a default never changes what an old recipe means;
 - a parameter that came after recipes were sealed is in the document only where it is not its default, which never changes: what
   was sealed keeps its digest;
-- names of weights are a list of texts, each once; a draft may give them in any order, the document holds them sorted.
+- names of weights are a list of texts, each once; a draft may give them in any order, the document holds them sorted;
+- steps stand in an order in which each finds something to work on (`recipe_order`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from compression_engine.canonical import JSON, CanonicalError, canonical, digest
 from compression_engine.errors import RecipeError
 from compression_engine.methods import METHODS, MethodSpec, Parameter
 from compression_engine.methods.spec import Above, OneOf, Wanted
+from compression_engine.recipe_order import check_order
 
 RECIPE_TYPE = "pressmark/recipe/1"
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?\Z")
@@ -114,6 +116,7 @@ class Recipe:
             raise _invalid(f"The seed {self.seed!r} is not allowed.", "Use an integer from 0 to 4294967295.")
         if not 1 <= len(self.steps) <= _STEPS_MAX:
             raise _invalid(f"The recipe has {len(self.steps)} steps.", f"Give 1 to {_STEPS_MAX} steps.")
+        check_order(self.steps)
 
     @classmethod
     def parse(cls, source: bytes | str | Mapping[str, JSON]) -> Recipe:

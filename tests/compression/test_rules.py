@@ -25,7 +25,7 @@ def test_every_method_of_the_engine_is_an_operation_of_the_vocabulary(method: st
 
 
 def test_operations_keep_the_order_of_the_steps() -> None:
-    recipe = Recipe("r", (Step("quantize_weights"), Step("quantize_dynamic")))
+    recipe = Recipe("r", (Step("quantize_dynamic"), Step("quantize_weights")))
     assert rules.operations(recipe) == ["quantized", "quantized"]
 
 
