@@ -109,7 +109,7 @@ def test_long_sequences_are_cut_into_stretches_between_which_training_does_not_r
     from compression_engine.training.along_sequences import AlongSequences
     from compression_engine.training.network import Network
 
-    arrays = {
+    arrays: Weights = {
         "x": np.random.default_rng(0).normal(size=(700, 2)).astype(np.float32),
         "label": np.zeros(700, np.int64),
         "sequence": np.repeat(np.arange(10), 70),
