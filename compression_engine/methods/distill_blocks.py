@@ -51,10 +51,12 @@ class Segment:
     weights: list[str]
     key: str
     residual: bool
+    readers: int
+    """How many nodes read what it begins with."""
 
 
 class Flow:
-    """How floats flow through the nodes of the main graph; nodes are known by their place."""
+    """How floats flow through the main graph; a node is known by its place, an input of the model by one below that of the sink."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         graph = model.graph
@@ -62,7 +64,8 @@ class Flow:
         self.tensors = {tensor.name: tensor for tensor in graph.initializer} | dict(constants_of(graph))
         self.outputs = {value.name for value in graph.output}
         self.maker = {name: place for place, node in enumerate(self.nodes) for name in node.output if name}
-        self._given = {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
+        weights = {tensor.name for tensor in graph.initializer}
+        self._given = [value.name for value in graph.input if value.name not in weights]
         self.reads = [_read_by(node) for node in self.nodes]
         self.flows = self._flows()
         self.readers = self._readers()
@@ -106,10 +109,20 @@ class Flow:
                     waiting += [reader for name in self.nodes[place].output for reader in self.readers[name]]
         nodes = sorted(inside)
         names = dict.fromkeys(name for place in nodes for name in self.reads[place] if self._is_weight(name))
-        return Segment(begin, end, nodes, list(names), self._key(begin, end, inside), self._is_residual(begin, last))
+        return Segment(
+            begin,
+            end,
+            nodes,
+            list(names),
+            self._key(begin, end, inside),
+            self._is_residual(begin, last),
+            len(self.readers[begin]),
+        )
 
     def only_output(self, place: int) -> str:
         """The output of a node that has one which is read; "" for the others."""
+        if place < _SINK:
+            return str(self._given[_SINK - 1 - place])
         used = [name for name in self.nodes[place].output if name and (self.readers[name] or name in self.outputs)]
         return used[0] if len(used) == 1 else ""
 
@@ -145,12 +158,13 @@ class Flow:
         """For each flowing node the next one that all of its flow passes; _SINK where there is none."""
         found: dict[int, int] = {}
         order: dict[int, int] = {_SINK: 0}
-        for place in range(len(self.nodes) - 1, -1, -1):
-            node = self.nodes[place]
-            if not any(name in self.flows for name in node.output):
+        given = [(_SINK - 1 - number, [name]) for number, name in enumerate(self._given)]
+        made = [(place, list(node.output)) for place, node in enumerate(self.nodes)]
+        for place, names in [*reversed(made), *given]:
+            if not any(name in self.flows for name in names):
                 continue
-            ends = any(name in self.outputs for name in node.output)
-            nexts = [reader for name in node.output for reader in self.readers[name] if reader in found]
+            ends = any(name in self.outputs for name in names)
+            nexts = [reader for name in names for reader in self.readers[name] if reader in found]
             if not nexts and not ends:
                 continue
             common = _SINK if ends else nexts[0]
@@ -194,9 +208,11 @@ class _Run:
     layers: tuple[tuple[Segment, ...], ...]
 
     @property
-    def weights(self) -> int:
-        """How many weights they hold together."""
-        return sum(len(segment.weights) for layer in self.layers for segment in layer)
+    def worth(self) -> tuple[int, int]:
+        """What the best of several runs has most of: weights; readers of what a layer begins with, for that is where a layer is
+        cut rather than between a sum and its normalisation."""
+        weights = sum(len(segment.weights) for layer in self.layers for segment in layer)
+        return weights, self.layers[0][0].readers
 
     @property
     def nodes(self) -> set[int]:
@@ -280,7 +296,7 @@ def _best_repeated(rows: Sequence[list[Segment]], shapes: Mapping[str, Shape], t
                 layers = _layers(row, free, start, period, shapes)
                 if len(layers) > 1:
                     run = _Run(tuple(layers))
-                    if best is None or run.weights > best.weights:
+                    if best is None or run.worth > best.worth:
                         best = run
                 start += 1
     return best

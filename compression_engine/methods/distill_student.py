@@ -86,7 +86,7 @@ def shapes_of(model: onnx.ModelProto, parts: Parts) -> Shapes:
         opened = watched(model, [name for name in names if name not in inputs], folder / "model.onnx")
         batch = batch_at(parts.encoder, parts.learning[:_ROWS_SHOWN].tolist())
         feed = {name: array for name, array in batch.feed.items() if name in inputs}
-        given = dict(zip(opened.output_names, opened.run(feed), strict=True))
+        given = feed | dict(zip(opened.output_names, opened.run(feed), strict=True))
     return {name: tuple(array.shape) for name, array in given.items() if array.dtype.kind == "f"}
 
 
