@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.training.feeding import RowByRow
+from compression_engine.training.along_sequences import AlongSequences
+from compression_engine.training.feeding import Feeding, RowByRow
 from compression_engine.training.lesson import Lesson
 from compression_engine.training.losses import SCORES
 from compression_engine.training.score_forms import LOG_PROBABILITIES, PROBABILITIES
@@ -28,48 +29,45 @@ class Judge:
 
     def __init__(self, given: Lesson, batch_size: int) -> None:
         self._lesson = given
-        self._feeding = RowByRow(given.network, given.parts, batch_size, None, ())
+        kind = AlongSequences if given.parts.training.plan.states else RowByRow
+        self._feeding: Feeding = kind(given.network, given.parts, batch_size, None, ())
         answer = next(answer for answer in given.answers if answer.name == given.judged)
         self._middle = {PROBABILITIES: 0.5, LOG_PROBABILITIES: float(np.log(0.5))}.get(answer.form, 0.0)
         self._is_classifier = answer.kind == SCORES
         labels = given.parts.labels
         labelled = self._is_classifier and given.parts.training.plan.task == "classification" and labels is not None
         self.measure = RIGHT if labelled else SAME if self._is_classifier else APART
-        self._before = self._answers()
+        self._before, _ = self._answers()
         self.rows = len(given.parts.validation)
 
     def lost_per_mille(self) -> float:
         """What the network has lost by now."""
-        now = self._answers()
+        now, labels = self._answers()
         if self.measure == APART:
             return _PER_MILLE * _apart(now, self._before)
         if self.measure == SAME:
             return _PER_MILLE * float((now != self._before).mean())
-        labels = self._labels()
         return _PER_MILLE * float((self._before == labels).mean() - (now == labels).mean())
 
-    def _answers(self) -> Answers:
-        """Classes [rows] (or one a place), or answers [rows, ...], of the held-out rows in their fixed order."""
+    def _answers(self) -> tuple[Answers, Answers]:
+        """Classes [rows] (or one a place) or answers [rows, ...] of the held-out rows in their fixed order, and their labels."""
         import torch
 
         found: list[Answers] = []
+        labels: list[Answers] = []
         with torch.no_grad():
             for portion in self._feeding.held_out():
                 for outputs, batch in self._feeding.answers(portion):
                     values = outputs[self._lesson.judged][: len(batch.rows)].cpu().numpy()
                     found += list(self._classes(values) if self._is_classifier else values)
-        return _together(found)
+                    if self.measure == RIGHT and batch.labels is not None:
+                        labels += list(batch.labels[: len(batch.rows)].cpu().numpy())
+        return _together(found), np.asarray(labels)
 
     def _classes(self, scores: Answers) -> Answers:
         if scores.ndim > 1 and scores.shape[-1] > 1:
             return np.asarray(scores.argmax(axis=-1))
         return np.asarray(scores.reshape(len(scores)) > self._middle).astype(np.int64)
-
-    def _labels(self) -> Answers:
-        labels = self._lesson.parts.labels
-        assert labels is not None
-        order = np.concatenate(list(self._feeding.held_out()))
-        return np.asarray(labels.values[order])
 
 
 def _apart(now: Answers, before: Answers) -> float:
