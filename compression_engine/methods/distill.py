@@ -153,10 +153,11 @@ def _weights(model: onnx.ModelProto) -> list[str]:
 
 
 def _made_of(is_declared: bool, layers: Layers, pairs: Sequence[Pair]) -> dict[str, JSON]:
-    """What the student is, for the result: layers by the name of what leaves them in the model that it was derived from."""
+    """What the student is, for the result: layers by the names of what enters and leaves them in the model it was derived from."""
     return {
         "begun_as": "declared" if is_declared else "derived",
         "hints": [{"student": pair.student, "teacher": pair.teacher} for pair in pairs],
+        "layers_begin": [block.begin for block in layers.found],
         "layers_found": [block.end for block in layers.found],
         "layers_kept": [layers.found[place].end for place in layers.kept],
     }
