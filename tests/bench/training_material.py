@@ -114,24 +114,28 @@ def write_net(folder: Path) -> None:
     export(network, images[:2], folder / "model.onnx", input_name="image")
 
 
-def residual(nn: Any) -> Any:
-    """The network in torch, not yet trained; image [rows, 1, 28, 28] to logits [rows, 10]."""
+def residual(nn: Any, *, folded: bool = False) -> Any:
+    """The network in torch, not yet trained; image [rows, 1, 28, 28] to logits [rows, 10].
+
+    `folded`: as it is exported, convolutions with biases in the place of those with normalisations behind them.
+    """
+    convolution = _plain if folded else _normalised
 
     class Block(nn.Module):  # type: ignore[misc]
         """Two convolutions beside a shortcut."""
 
         def __init__(self, taken: int, given: int, stride: int) -> None:
             super().__init__()
-            self.first = _normalised(nn, taken, given, 3, stride)
-            self.second = _normalised(nn, given, given, 3, 1)
+            self.first = convolution(nn, taken, given, 3, stride)
+            self.second = convolution(nn, given, given, 3, 1)
             alike = taken == given and stride == 1
-            self.shortcut = nn.Identity() if alike else _normalised(nn, taken, given, 1, stride)
+            self.shortcut = nn.Identity() if alike else convolution(nn, taken, given, 1, stride)
 
         def forward(self, x: Any) -> Any:
             inner = self.second(nn.functional.relu(self.first(x)))
             return nn.functional.relu(inner + self.shortcut(x))
 
-    layers = [_normalised(nn, 1, _WIDTHS[0], 3, 2), nn.ReLU()]
+    layers = [convolution(nn, 1, _WIDTHS[0], 3, 2), nn.ReLU()]
     taken = _WIDTHS[0]
     for stage, (width, blocks) in enumerate(zip(_WIDTHS, _BLOCKS, strict=True)):
         for block in range(blocks):
@@ -144,3 +148,25 @@ def _normalised(nn: Any, taken: int, given: int, size: int, stride: int) -> Any:
     return nn.Sequential(
         nn.Conv2d(taken, given, size, stride=stride, padding=size // 2, bias=False), nn.BatchNorm2d(given)
     )
+
+
+def _plain(nn: Any, taken: int, given: int, size: int, stride: int) -> Any:
+    return nn.Conv2d(taken, given, size, stride=stride, padding=size // 2)
+
+
+def in_torch(model: Path) -> Any:
+    """The trained network as a module of torch without our engine, for peers: the layers of an exported file, in its order."""
+    import onnx
+    import torch
+    from onnx import numpy_helper
+
+    graph = onnx.load(model).graph
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    network = residual(torch.nn, folded=True)
+    modules = [one for one in network.modules() if isinstance(one, torch.nn.Conv2d | torch.nn.Linear)]
+    with torch.no_grad():
+        for module, node in zip(modules, layers, strict=True):
+            module.weight.copy_(torch.from_numpy(tensors[node.input[1]].copy()))
+            module.bias.copy_(torch.from_numpy(tensors[node.input[2]].copy()))
+    return network.eval()
