@@ -5,6 +5,7 @@ Rules:
   bytes on every processor (decision 0025);
 - what decides is the kind of BLAS kernels, the instruction sets, and the machine; where a result is older than the first of these,
   the name of the processor stands for it; where nobody says on what a model was made, it may have been anything;
+- steps that train sum gradients in torch: its version and the device count there too;
 - rounding for inputs (gptq) gives other integers and scales and changes nothing else: a difference anywhere else in such a child
   does not come from the processor.
 """
@@ -20,15 +21,19 @@ from compression_engine.recipe import Recipe
 _BLAS = "blas_kernel"
 _DECIDES = (_BLAS, "cpu_flags", "machine")
 _OLDER = ("cpu_flags", "cpu_model", "machine")
+_OF_TRAINING = ("device", "torch")
 _BY_INPUTS = "gptq"
 
 
-def other_kernels(recorded: Mapping[str, str] | None) -> str:
-    """What of the recorded environment (values by name; None: not known) sums in another order here, in words; "" for nothing."""
+def other_kernels(recorded: Mapping[str, str] | None, device: str | None = None) -> str:
+    """What of the recorded environment (values by name; None: not known) sums in another order here, in words; "" for nothing.
+
+    `device`: where steps train here; None where none does.
+    """
     if recorded is None:
         return "on which processor it was made is not on record"
-    here = {str(fact["name"]): str(fact["value"]) for fact in environment(1)}
-    names = _DECIDES if _BLAS in recorded else _OLDER
+    here = {str(fact["name"]): str(fact["value"]) for fact in environment(1, device=device)}
+    names = (*(_DECIDES if _BLAS in recorded else _OLDER), *(() if device is None else _OF_TRAINING))
     changed = [
         f"{name} {recorded[name]} -> {here.get(name, 'none')}"
         for name in names
@@ -45,6 +50,8 @@ def only_by_kernels(
     `form_same`: the graph, and names, types and shapes of all tensors, are the same.
     """
     looking = [step for step in recipe.steps if step.needs_calibration]
+    if any(step.needs_training for step in recipe.steps):
+        return True  # every number that was learned may be another
     if any(step.parameters.get("rounding") != _BY_INPUTS for step in looking):
         return True  # ranges, layers that stay in floats, one temperature: anything may follow from what was seen
     by_inputs = [mark.parts for mark in marks if mark.rounding == _BY_INPUTS]

@@ -20,7 +20,7 @@ from compression_engine.formats.safetensors_model import digest_of_records, open
 from compression_engine.formats.spool import spooling
 from compression_engine.limits import scratch
 from compression_engine.made_again import write_as_recorded
-from compression_engine.pipeline import calibration_rows, make
+from compression_engine.making import calibration_rows, make
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe
@@ -28,6 +28,7 @@ from compression_engine.replay_report import Asked, Laid, Rederived, licence_of,
 from compression_engine.safetensors_differences import differences_of_files
 from compression_engine.safetensors_pipeline import facts_of, make_tensors, refuse_rows
 from compression_engine.tensor_differences import Differences, differences
+from compression_engine.training_files import TrainingFiles, TrainingMaterial
 
 
 def rederive(
@@ -36,34 +37,37 @@ def rederive(
     parent: Path,
     recipe: Recipe,
     calibration: Path | None = None,
+    training: TrainingFiles | None = None,
     plan: Plan | None = None,
     licence: str | None = None,
     recorded_on: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Rederived:
-    """Compares `recorded` with what `recipe` makes of `parent` now. `plan` says how calibration rows are read.
+    """Compares `recorded` with what `recipe` makes of `parent` now; `plan` says how rows are read, `training` is for steps that train.
 
     `licence` is what is stated of the parent: a file that says another is not bit-exact. `recorded_on`: the environment that the
     recorded model's result names, where there is one. Raises EngineError with the codes of `compress` before anything is measured.
     """
-    tensors = safetensors_path(parent)
+    tensors, training = safetensors_path(parent), training or TrainingFiles()
     if tensors is not None:
-        refuse_rows({"--calibration": calibration, "--plan": plan})
+        refuse_rows({"--calibration": calibration, "--plan": plan} | training.named())
         return _tensors(recorded, tensors, Asked(recipe, None, None, licence, recorded_on), progress)
+    training.check(recipe)
     progress("read", 0, 1, "reading parent and recorded model")
     loaded, known = (onnx_io.load(onnx_io.weights_file(path)) for path in (parent, recorded))
     material = calibration_rows(recipe, calibration, plan, parent)
+    trained = TrainingMaterial.read(recipe, training, plan, parent)
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     said = {one.key: one.value for one in known.model.metadata_props}
     stated, written_by = licence_of(said, licence), written_by_of(said)
     with scratch("pressmark-replay-") as folder, spooling(folder):
-        made = make(loaded, recipe, progress, material, licence=stated, written_by=written_by)
+        made = make(loaded, recipe, progress, material, training=trained, licence=stated, written_by=written_by)
         files = write_as_recorded(made.model, folder / known.path.name, apart=bool(known.external))
         found = _compared(progress, lambda: differences(known.model, made.model))
     same = [file.digest for file in files] == [known.digest, *(file.digest for file in known.external)]
     rows = None if material is None else material.rows
     laid = Laid(loaded.digest, known.digest, files[0].digest, same, found, made.marks, said)
-    return report(laid, Asked(recipe, rows, plan, licence, recorded_on))
+    return report(laid, Asked(recipe, rows, plan, licence, recorded_on, trained))
 
 
 def _tensors(recorded: Path, parent: Path, asked: Asked, progress: Progress) -> Rederived:

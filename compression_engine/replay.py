@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, canonical
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
@@ -24,15 +23,17 @@ from compression_engine.formats.safetensors_model import open_model, safetensors
 from compression_engine.formats.spool import spooling
 from compression_engine.kernels import only_by_kernels, other_kernels
 from compression_engine.made_again import write_as_recorded
+from compression_engine.making import make
 from compression_engine.methods.report import Stored
-from compression_engine.pipeline import calibration_rows, make
 from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
+from compression_engine.replay_material import recorded_calibration, recorded_training
 from compression_engine.result import read_result
-from compression_engine.safetensors_pipeline import facts_of, make_tensors
+from compression_engine.safetensors_pipeline import facts_of, make_tensors, refuse_rows
+from compression_engine.training_files import TrainingFiles
 
 
 def replay(
@@ -41,25 +42,30 @@ def replay(
     parent: Path,
     output_folder: Path,
     calibration: Path | None = None,
+    training: TrainingFiles | None = None,
     progress: Progress = silent,
 ) -> str:
     """Writes the model into `output_folder` (or as it, where it ends in .onnx); returns its digest if all is as recorded.
 
-    `calibration` are the rows that the recipe's steps looked at, where some did. Raises EngineError: replay_parent_differs,
-    replay_data_differs, or, with the tensor that differs, replay_differs, (the result is of another version of the engine)
-    replay_engine_differs or (other kernels may be why) replay_processor_differs; then nothing is written.
+    `calibration` are the rows that the recipe's steps looked at, `training` what they trained with, where some did. Raises
+    DataError (data_missing), EngineError: replay_parent_differs, replay_data_differs, or, with the tensor that differs,
+    replay_differs, (the result is of another version of the engine) replay_engine_differs or (other kernels may be why)
+    replay_processor_differs; then nothing is written.
     """
     document = read_result(result)
     _check_records_compression(document, result.name)
-    tensors = safetensors_path(parent)
+    tensors, training = safetensors_path(parent), training or TrainingFiles()
     if tensors is not None:
+        refuse_rows(training.named())
         return _replay_tensors(document, tensors, output_folder, progress)
     loaded = onnx_io.load(onnx_io.weights_file(parent))
     _check_parent(document, loaded.digest)
     _check_external(document, loaded)
     recipe = Recipe.parse(canonical(document["recipe"]))
     recorded = document["outputs"][0]
-    material = _calibration(document, recipe, calibration, parent)
+    plan = None if document.get("plan") is None else Plan.parse(document["plan"])
+    material = recorded_calibration(document, recipe, calibration, plan, parent)
+    trained = recorded_training(document, recipe, training, plan, parent, environment_of(document))
     with place(output_folder, recorded["path"], with_result=False) as given, spooling(given.folder):
         _check_name(document, given.weights_name)
         made = make(
@@ -67,13 +73,14 @@ def replay(
             recipe,
             progress,
             material,
+            training=trained,
             licence=_licence(document),
             written_by=engine_of(document),
         )
         written = write_as_recorded(made.model, given.weights, apart=len(document["outputs"]) > 1)
         said = (onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
         if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
-            raise _differs(document, *said, recipe, made.marks)
+            raise _differs(document, *said, recipe, made.marks, None if trained is None else trained.device)
         _check_said(document, *said, recipe, made.marks)
     return written[0].digest
 
@@ -163,20 +170,13 @@ def environment_of(document: dict[str, JSON]) -> dict[str, str]:
         raise EngineError("result_invalid", "The result does not say where it was made.", hint) from error
 
 
-def _calibration(document: dict[str, JSON], recipe: Recipe, path: Path | None, parent: Path) -> Calibration | None:
-    """The recorded calibration rows, read as they were."""
-    plan = None if document.get("plan") is None else Plan.parse(document["plan"])
-    found = calibration_rows(recipe, path, plan, parent)
-    recorded = [entry["digest"] for entry in document["data"] if entry["role"] == "calibration"]
-    if found is not None and found.rows.digest not in recorded:
-        hint = "Replay needs exactly the calibration rows that the result was made with."
-        message = f"The calibration rows are {found.rows.digest}, recorded is {', '.join(recorded) or 'none'}."
-        raise EngineError("replay_data_differs", message, hint)
-    return found
-
-
 def _differs(
-    document: dict[str, JSON], tensors: list[dict[str, JSON]], graph: str, recipe: Recipe, marks: list[Stored]
+    document: dict[str, JSON],
+    tensors: list[dict[str, JSON]],
+    graph: str,
+    recipe: Recipe,
+    marks: list[Stored],
+    device: str | None = None,
 ) -> EngineError:
     recorded = {entry["name"]: entry["digest"] for entry in document["tensors"]}
     ours = {entry["name"]: entry["digest"] for entry in tensors}
@@ -196,7 +196,7 @@ def _differs(
         )
         hint = f"Replay it with engine {recorded_by}: whether the result is what it says cannot be told by another."
         return EngineError("replay_engine_differs", message, hint)
-    other = other_kernels(environment_of(document))
+    other = other_kernels(environment_of(document), device)
     if names and other and only_by_kernels(recipe, marks, names):
         message = f"Whether the result is what it says cannot be told on this processor ({other}): {what}."
         hint = "A step looked at data, and sums depend on the processor. Replay it on the recorded kind of processor."

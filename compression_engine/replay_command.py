@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compression_engine import training_options
 from compression_engine.arguments import content_of, write_whole
 from compression_engine.canonical import JSON
 from compression_engine.environment import ENGINE_VERSION
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", type=Path, metavar="RESULT.json", nargs="?", help="what compress wrote")
     parser.add_argument("--parent", type=Path, required=True, help="the model that it was made from")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
+    training_options.add_arguments(parser)
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER|OUT.onnx", help="a new place for what is made, kept if it is the same"
     )
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         parent=options.parent,
         output_folder=options.output,
         calibration=options.calibration,
+        training=training_options.files_of(options),
         progress=speaker.progress,
     )
     recorded_by = engine_of(read_result(options.result))
@@ -82,6 +85,7 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
         parent=options.parent,
         recipe=recipe,
         calibration=options.calibration,
+        training=training_options.files_of(options),
         plan=plan,
         licence=licence,
         recorded_on=None if made_by is None else environment_of(read_result(made_by)),

@@ -24,6 +24,7 @@ from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Measurement
 from compression_engine.tensor_differences import TOLERANCE, Differences, TensorDifference
+from compression_engine.training_files import TrainingMaterial
 
 REPLAY_TYPE = "pressmark/replay/1"
 KIND = "replay"
@@ -44,6 +45,7 @@ class Asked:
     licence: str | None
     recorded_on: Mapping[str, str] | None
     """The environment in which the recorded model was made, by name; None where that is not known."""
+    training: TrainingMaterial | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def report(laid: Laid, asked: Asked) -> Rederived:
         "tolerance": decimal_text(TOLERANCE),
         "type": REPLAY_TYPE,
     }
+    if asked.training is not None:
+        document["training"] = asked.training.rows.rows.record("training")
     return Rederived(document, plain)
 
 
@@ -107,7 +111,7 @@ def _outcome(laid: Laid, asked: Asked) -> tuple[str, str]:
         return BIT_EXACT, ""
     if laid.found.within:
         return WITHIN, ""
-    other = other_kernels(asked.recorded_on)
+    other = other_kernels(asked.recorded_on, None if asked.training is None else asked.training.device)
     differing = [one for one in laid.found.tensors if not one.same]
     form_same = laid.found.graph_same and all(one.reason is None for one in differing)
     names = [one.name for one in differing]
