@@ -1,0 +1,131 @@
+"""How important each class is: a share of what its layers do, so that classes of one layer and of another can be compared.
+
+- magnitude: of each weight that has the class, the share of the sum of squares; the mean over weights (no rows are looked at);
+- activation: for each product that reads the class, how much of the variation of its answers comes through it: variance of the
+  input over calibration rows times the sum of squares of the weight's numbers there; means are no loss, since a bias can take them;
+- taylor: the squared change of the loss, to first order, if the class were zero, over batches of training rows: (sum of weight
+  times gradient) squared, at the weights that read the class.
+Sources: Li et al., "Pruning Filters for Efficient ConvNets", 2017 (magnitude); An et al., "Fluctuation-based Adaptive Structured
+Pruning", 2024 (variance times weight); Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019 (Taylor).
+A class that no reader shows is judged by magnitude, as a share too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from compression_engine.calibration import Calibration
+from compression_engine.data import Array
+from compression_engine.methods.prune_structured_axes import FLOATS, Classes, Trace
+from compression_engine.methods.prune_structured_choice import Scores
+from compression_engine.methods.prune_structured_readers import Reader
+from compression_engine.observing import Watching
+from compression_engine.progress import Progress
+
+if TYPE_CHECKING:
+    from compression_engine.training.material import Training
+
+_LABELS = "labels"
+_TAYLOR_ROWS, _TAYLOR_BATCHES = 32, 64
+_LEAST_RANK = 2
+
+
+def magnitude(model: onnx.ModelProto, found: Trace, classes: Classes) -> Scores:
+    """[classes]; vectors (biases, scales) do not count."""
+    sums, counts = np.zeros(classes.count), np.zeros(classes.count)
+    for tensor in model.graph.initializer:
+        if tensor.data_type not in FLOATS or len(tensor.dims) < _LEAST_RANK:
+            continue
+        squares: NDArray[np.float64] | None = None
+        for axis, atoms in enumerate(found.of(tensor.name)):
+            if not classes.number[atoms].any():
+                continue
+            if squares is None:
+                squares = numpy_helper.to_array(tensor).astype(np.float64) ** 2
+            along = squares.sum(axis=tuple(place for place in range(squares.ndim) if place != axis))
+            _add_share(sums, counts, classes.number[atoms], along)
+    return _mean(sums, counts)
+
+
+def activation(
+    model: onnx.ModelProto,
+    classes: Classes,
+    readers: Sequence[Reader],
+    calibration: Calibration,
+    progress: Progress,
+) -> Scores:
+    """[classes]; NaN where no reader shows the class. Raises DataError (data_does_not_fit)."""
+    axes = {reader.source: reader.axis() for reader in readers}
+    moments: dict[str, list[NDArray[np.float64]]] = {}
+
+    def see(name: str, array: Array) -> None:
+        rows = np.moveaxis(array, axes[name], -1).reshape(-1, array.shape[axes[name]]).astype(np.float64)
+        found = [np.full(1, float(len(rows))), rows.sum(axis=0), (rows**2).sum(axis=0)]
+        before = moments.get(name)
+        moments[name] = found if before is None else [old + new for old, new in zip(before, found, strict=True)]
+
+    Watching.of(model, calibration, progress).look(sorted(axes), see, "activations")
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    sums, counts = np.zeros(classes.count), np.zeros(classes.count)
+    for reader in readers:
+        n, total, squares = moments[reader.source]
+        variance = np.maximum(squares / n - (total / n) ** 2, 0)
+        weight = reader.matrix(numpy_helper.to_array(constants[reader.weight]))
+        by_input = (weight**2).sum(axis=1).reshape(len(variance), -1).sum(axis=1)
+        _add_share(sums, counts, classes.number[reader.atoms], variance * by_input)
+    return _mean(sums, counts)
+
+
+def taylor(
+    model: onnx.ModelProto, classes: Classes, readers: Sequence[Reader], training: Training, progress: Progress
+) -> Scores:
+    """[classes]; NaN where no reader shows the class. Raises DataError and EngineError as `training.lesson` does."""
+    from compression_engine.training.device import settled
+    from compression_engine.training.lesson import lesson
+
+    squares, seen = np.zeros(classes.count), np.zeros(classes.count, dtype=bool)
+    with settled(training.device), lesson(model, training, _LABELS, progress=progress) as made:
+        network, portions = made.network, made.parts.order(_TAYLOR_ROWS, 0, 0)[:_TAYLOR_BATCHES]
+        trained = [reader for reader in readers if reader.weight in network.weights]
+        for done, portion in enumerate(portions):
+            progress("rank", done, len(portions), "batches whose loss was differentiated")
+            network.zero_grad()
+            for batch in made.parts.pieces(portion, training.device):
+                made.loss(network(batch.feed), batch).backward()
+            change = np.zeros(classes.count)
+            for reader in trained:
+                weight = network.weights[reader.weight]
+                if weight.grad is None:
+                    continue
+                both = (weight.detach() * weight.grad).cpu().numpy()
+                by_input = reader.matrix(both).sum(axis=1).reshape(len(reader.atoms), -1).sum(axis=1)
+                np.add.at(change, classes.number[reader.atoms], by_input)
+                seen[classes.number[reader.atoms]] = True
+            squares += change**2
+    return np.where(seen, squares, np.nan)
+
+
+def completed(scores: Scores, others: Scores) -> Scores:
+    """Scores with others in the place of those that are not known, each made a share of all that is known."""
+    known = ~np.isnan(scores)
+    here, there = np.nansum(scores), np.nansum(np.where(known, others, np.nan))
+    scale = here / there if there > 0 and here > 0 else 1.0
+    return np.where(known, scores, np.nan_to_num(others) * scale)
+
+
+def _add_share(sums: Scores, counts: Scores, numbers: NDArray[np.int64], along: NDArray[np.float64]) -> None:
+    total = along.sum()
+    if total > 0:
+        np.add.at(sums, numbers, along / total)
+        counts[np.unique(numbers)] += 1
+
+
+def _mean(sums: Scores, counts: Scores) -> Scores:
+    found: Scores = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return found
