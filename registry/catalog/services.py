@@ -170,15 +170,19 @@ def add_derived_version(
     operations: Sequence[str],
     data: Sequence[DatasetVersion] = (),
     manifest: Manifest | None = None,
+    origins: Sequence[EdgeSpec] = (),
 ) -> ModelVersion:
     """Inside the worker's unit: the child that a run made. `data` is what shaped the weights, so not evaluation data.
+
+    `origins`: the other versions that it came from, a teacher and what it began as.
 
     Licence and knowledge of training data are those stated for the parent. `manifest` may be made before by `check_manifest`.
     """
     manifest = manifest or check_manifest(files)
     base = EdgeSpec("base", tuple(operations), Grade.EXECUTED.value, parent=parent)
     fed = [EdgeSpec("data", (), Grade.EXECUTED.value, dataset_version=row) for row in data]
-    check_edges([base, *fed], from_outside=False)
+    edges = [base, *origins, *fed]
+    check_edges(edges, from_outside=False)
     storage.store_bytes(manifest.document)
     known = queries.stated([parent.pk])[parent.pk]
     version = ModelVersion(
@@ -187,7 +191,7 @@ def add_derived_version(
         training_data=known.training_data,
         created_by=requested_by,
     )
-    return _write_version(opened, _lock(model), version, manifest, [base, *fed], "")
+    return _write_version(opened, _lock(model), version, manifest, edges, "")
 
 
 def _lock(model: RegisteredModel) -> RegisteredModel:

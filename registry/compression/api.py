@@ -13,10 +13,11 @@ from compression_engine.recipe import shipped_recipes
 from registry.access.http import Command, Query, keyset_page
 from registry.access.queries import get_team
 from registry.catalog import queries as catalog
-from registry.catalog.models import Evidence
+from registry.catalog.models import Evidence, ModelVersion
 from registry.compression import queries, services
 from registry.compression.at_stake import makes_stale
 from registry.compression.models import Recipe, Run, RunState
+from registry.compression.training import TrainingAsked
 from registry.digests import time_text
 from registry.events import Caller
 from registry.provenance import queries as provenance
@@ -48,6 +49,11 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
         "evaluation": names.reference(row.evaluation),
         "evaluation_file": names.evaluation_file(row),
         "calibration": names.reference(row.calibration),
+        "training": names.reference(row.training),
+        "teacher": names.reference(row.teacher),
+        "student": names.reference(row.student),
+        "at_least": row.at_least,
+        "loses_at_most": row.loses_at_most,
         "baseline": names.reference(row.baseline),
         "out_of_distribution": names.reference(row.out_of_distribution),
         "base": names.reference(row.base),
@@ -89,6 +95,10 @@ def evidence_body(row: Evidence, reader: catalog.EvidenceReader) -> dict[str, An
 
 def dataset_of(caller: Caller, ref: str | None) -> DatasetVersion | None:
     return provenance.get_dataset_version(caller, ref) if ref else None
+
+
+def version_of(caller: Caller, ref: str | None) -> ModelVersion | None:
+    return catalog.get_version(caller, ref) if ref else None
 
 
 class PublishRecipeInput(serializers.Serializer[Any]):
@@ -190,6 +200,32 @@ class RequestRunInput(EvaluationMembers):
         default=None,
         help_text="Rows that monitors compare with; the evaluation's if left out.",
     )
+    training = serializers.CharField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="team/dataset@3, registered for training: rows for steps that train.",
+    )
+    teacher = serializers.CharField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The version whose answers are learned; the parent, if left out.",
+    )
+    student = serializers.CharField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The version that the child begins as, where a step asks for it.",
+    )
+    at_least = serializers.CharField(
+        required=False, allow_null=True, default=None, max_length=20,
+        help_text="Share of the parent's answers that every step must keep: 0.99. One that does not ends the run before it.",
+    )  # fmt: skip
+    loses_at_most = serializers.CharField(
+        required=False, allow_null=True, default=None, max_length=20,
+        help_text="Share of quality by labels that every step may lose: 0.01 is one point.",
+    )  # fmt: skip
     seed = serializers.IntegerField(required=False, default=0, min_value=0)
 
 
@@ -216,6 +252,13 @@ class RequestRun(Command, Query):
             calibration=dataset_of(caller, data["calibration"]),
             baseline=dataset_of(caller, data["baseline"]),
             out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
+            training=TrainingAsked(
+                training=dataset_of(caller, data["training"]),
+                teacher=version_of(caller, data["teacher"]),
+                student=version_of(caller, data["student"]),
+                at_least=data["at_least"],
+                loses_at_most=data["loses_at_most"],
+            ),
             **{name: data[name] for name in ASKED},
         )
         return requested_body(queries.get_run(caller, run.pk), caller)

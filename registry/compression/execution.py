@@ -38,6 +38,7 @@ from registry.compression.replay_hooks import run_when_replay_differs
 from registry.compression.results import EngineResult
 from registry.compression.rules import Failure, needs_calibration, operations, worker_lost
 from registry.compression.subjects import evidence_spec
+from registry.compression.training import edges_of, trains
 from registry.compression.work import Outcome, Work
 from registry.events import Caller, Ref, Unit, Via, emit, unit
 from registry.storage import Stored
@@ -45,7 +46,8 @@ from registry.storage import Stored
 logger = logging.getLogger(__name__)
 _RELATED = (
     "model", "parent", "recipe", "evaluation__dataset", "calibration__dataset", "baseline__dataset",
-    "out_of_distribution__dataset", "base", "incumbent", "first", "rederives__model", "requested_by",
+    "out_of_distribution__dataset", "training__dataset", "teacher__model", "student__model",
+    "base", "incumbent", "first", "rederives__model", "requested_by",
 )  # fmt: skip
 
 
@@ -206,11 +208,12 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
     ).first()  # fmt: skip
     if made_before is not None:
         return made_before
-    recipe = Recipe.parse(recipe_bytes(run.recipe))
-    used = [run.calibration] if run.calibration is not None and needs_calibration(recipe) else []
+    done = Recipe.parse(outcome.result.done or recipe_bytes(run.recipe))
+    used = [run.calibration] if run.calibration is not None and needs_calibration(done) else []
+    used += [run.training] if run.training is not None and run.training not in used and trains(done) else []
     return catalog.add_derived_version(
         opened, model=run.model, parent=run.parent, files=(), manifest=outcome.manifest,
-        requested_by=run.requested_by, operations=operations(recipe), data=used,
+        requested_by=run.requested_by, operations=operations(done), data=used, origins=edges_of(run, done),
     )  # fmt: skip
 
 

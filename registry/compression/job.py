@@ -2,9 +2,10 @@
 
     parent/ ...            the files of the version under their manifest paths
     base/ incumbent/ first/  the files of the versions that it is compared with, where there are any
+    teacher/ student/      the files of the versions that it learns from and begins as, where these were named
     recorded/ ...          of a replay: the files of the version that is made again
     recorded_on.json       of a replay of what a run of ours made: its result, which says on what processor
-    data/evaluation        the rows; data/calibration, baseline and out-of-distribution where they were given
+    data/evaluation        the rows; data/calibration, training, baseline and out-of-distribution where they were given
     seen/ ...              rows that the version was made with, so that the engine finds them among those it is judged on
     recipe.json plan.json price_sheet.json  the recipe, the plan of the evaluation, and what computing costs
     output/ result files   what the engine writes
@@ -13,8 +14,8 @@
 
 Rules:
 - a folder belongs to one attempt of one run; what an earlier, lost attempt left is read for the log and removed;
-- rows that were answered once outlast an attempt: they lie in `work-<run>` beside the folders until the run has ended; one worker
-  at a time writes there;
+- rows that were answered once outlast an attempt, and so do finished steps and resume points of training: they lie in `work-<run>`
+  and `resume-<run>` beside the folders until the run has ended; one worker at a time writes there;
 - the log has a bound: of a talkative engine the beginning and the end are kept.
 """
 
@@ -49,7 +50,7 @@ WEIGHTS = "weights"
 EXTERNAL_DATA = "external_data"
 LOG_LIMIT_BYTES = 1024 * 1024
 _TAIL_BYTES = 64 * 1024
-_WORK = "work-"
+_WORK, _RESUME = "work-", "resume-"
 
 
 def weights_of(version: ModelVersion) -> Artifact:
@@ -97,6 +98,7 @@ class Job:
         self.price_sheet = self.folder / "price_sheet.json"
         self.outputs = self.folder / "outputs.safetensors"
         self.work = root / f"{_WORK}{run.pk}"
+        self.resume = root / f"{_RESUME}{run.pk}"
         self.seen: list[Path] = []
         self._held: int | None = None
         self.said = self.folder / "said.txt"
@@ -117,7 +119,7 @@ class Job:
             return
         given = {
             "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,
-            "out-of-distribution": run.out_of_distribution,
+            "out-of-distribution": run.out_of_distribution, "training": run.training,
         }  # fmt: skip
         for use, dataset in given.items():
             if dataset is not None:
@@ -137,7 +139,7 @@ class Job:
 
     def _prepare_judging(self, run: Run) -> None:
         """Beside the version: those that it is compared with, and the rows that it saw."""
-        for role, version in compared_with(run).items():
+        for role, version in (compared_with(run) | learned_from(run)).items():
             if version.pk != run.parent_id:
                 (self.folder / role).mkdir()
                 catalog.materialise(version, self.folder / role)
@@ -154,8 +156,9 @@ class Job:
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.work = self.folder / "work"
+            self.work, self.resume = self.folder / "work", self.folder / "resume"
             self.work.mkdir()
+        self.resume.mkdir(exist_ok=True, mode=0o700)
 
     def weights_beside(self, run: Run, role: str, version: ModelVersion) -> Path:
         """The weights of a version that is compared with: in the folder of the parent where it is the parent."""
@@ -187,11 +190,20 @@ def compared_with(run: Run) -> dict[str, ModelVersion]:
     return {role: version for role, version in found.items() if version is not None}
 
 
+def learned_from(run: Run) -> dict[str, ModelVersion]:
+    """The versions that steps which train are handed, by name of their folder and of the engine's option."""
+    found = {"teacher": run.teacher, "student": run.student}
+    return {role: version for role, version in found.items() if version is not None}
+
+
 def sweep_work(ended: Callable[[list[uuid.UUID]], set[uuid.UUID]]) -> None:
-    """Remove the answered rows of runs that have ended, wherever and however they did."""
-    folders = {folder.name.removeprefix(_WORK): folder for folder in Path(settings.PRESSMARK_RUNS).glob(f"{_WORK}*")}
-    for run_id in ended([uuid.UUID(name) for name in folders]):
-        shutil.rmtree(folders[str(run_id)], ignore_errors=True)
+    """Remove the answered rows and the resume points of runs that have ended, wherever and however they did."""
+    for prefix in (_WORK, _RESUME):
+        folders = {
+            folder.name.removeprefix(prefix): folder for folder in Path(settings.PRESSMARK_RUNS).glob(f"{prefix}*")
+        }
+        for run_id in ended([uuid.UUID(name) for name in folders]):
+            shutil.rmtree(folders[str(run_id)], ignore_errors=True)
 
 
 def place_data(dataset: DatasetVersion, target: Path) -> None:

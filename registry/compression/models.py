@@ -60,7 +60,8 @@ class Run(GovernedModel):
     the run is requested: `base` (what the measured one was derived from), `incumbent` (what an alias serves) and `first` (the
     first approved version of the line). `rederives` is the version that a replay makes again from `parent`, by the recipe that made
     it or is said to have made it; a replay judges nothing, so it names no rows to judge on. `evaluation_file` names the file of
-    `evaluation` whose rows are read, where it has several.
+    `evaluation` whose rows are read, where it has several. `training`, `teacher` and `student` (what the child begins as) are for
+    steps that train; `at_least` and `loses_at_most` are shares that every step must keep, as decimal texts.
     """
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
@@ -76,6 +77,11 @@ class Run(GovernedModel):
     calibration = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     evaluation = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     evaluation_file = LineField(max_length=400, null=True, blank=True)
+    training = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    teacher = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    student = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
+    at_least = LineField(max_length=20, null=True, blank=True)
+    loses_at_most = LineField(max_length=20, null=True, blank=True)
     baseline = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     out_of_distribution = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, null=True, related_name="+")
     plan_digest = DigestField(null=True, blank=True)

@@ -27,7 +27,8 @@ _REFERENCE = re.compile(r"(?P<team>[^/@]+)/(?P<slug>[^/@]+)@(?P<number>[1-9][0-9
 _LOG_LIMIT_BYTES = 2 * 1024 * 1024
 _RUN_ROWS = Run.objects.select_related(
     "model__team", "parent__model__team", "recipe__team", "evaluation__dataset__team", "calibration__dataset__team",
-    "baseline__dataset__team", "out_of_distribution__dataset__team",
+    "baseline__dataset__team", "out_of_distribution__dataset__team", "training__dataset__team", "teacher__model__team",
+    "student__model__team",
     "base__model__team", "incumbent__model__team", "first__model__team", "rederives__model__team",
     "requested_by", "child__model__team", "failure",
 )  # fmt: skip
@@ -77,7 +78,7 @@ def data_by_role(run: Run) -> dict[str, DatasetVersion | None]:
     """The data of the run by the engine's word for what they are there for."""
     return {
         "evaluation": run.evaluation, "calibration": run.calibration, "baseline": run.baseline,
-        "out-of-distribution": run.out_of_distribution,
+        "out-of-distribution": run.out_of_distribution, "training": run.training,
     }  # fmt: skip
 
 

@@ -47,6 +47,8 @@ class Expected:
     licence: str | None = None
     external: frozenset[str] = frozenset()
     """Of a compression, the files with the parent's external data."""
+    learned: Mapping[str, str] = field(default_factory=dict)
+    """Of a compression, the weights of the teacher and of the student that it was handed."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class EngineResult:
     def made(self) -> list[Document]:
         """digest, path, role and size of every file of the model: the weights first."""
         return list(self.document["outputs"])
+
+    @property
+    def done(self) -> Document | None:
+        """The recipe of the steps that were done: fewer than were asked for where one broke the budget. None: nothing was made."""
+        return cast("Document | None", self.document["recipe"])
 
     @property
     def evidence(self) -> list[Document]:
@@ -121,8 +128,9 @@ def _check_material(document: Document, expected: Expected) -> None:
     found = {row["role"]: row["digest"] for row in document["data"]}
     others = {row["role"]: row["digest"] for row in document.get("others", [])}
     parent = document["parent"] and document["parent"]["digest"]
-    if found != dict(expected.data) or parent != expected.parent or document["recipe_digest"] != expected.recipe:
+    if found != dict(expected.data) or parent != expected.parent or _asked(document) != expected.recipe:
         raise _differs("The engine worked on other bytes than the run names.")
+    _check_origins(document, expected)
     if {row["digest"] for row in (document["parent"] or {}).get("external_data", [])} != expected.external:
         raise _differs("The engine read other external data than the run names.")
     if others != dict(expected.others):
@@ -136,6 +144,30 @@ def _check_material(document: Document, expected: Expected) -> None:
     plan = document.get("plan")
     if plan is not None and sha256(canonical(plan)) != document.get("plan_digest"):
         raise _differs("The plan in the result is not the one that its digest names.")
+
+
+def _asked(document: Document) -> str | None:
+    """The digest of the recipe as it was asked for: where a budget ended the work, what was done is the beginning of it."""
+    budget, done = document.get("budget"), document["recipe_digest"]
+    if budget is None:
+        return cast("str | None", done)
+    asked, steps = budget["asked"], document["recipe"]["steps"]
+    if sha256(canonical(asked)) != budget["asked_digest"] or sha256(canonical(document["recipe"])) != done:
+        raise _differs("A recipe in the result is not the one that its digest names.")
+    if document["recipe"] != {**asked, "steps": asked["steps"][: len(steps)]}:
+        raise _differs("The engine did other steps than the run names.")
+    if budget["ended"] is None and len(steps) != len(asked["steps"]):
+        raise _differs("The engine left steps out without saying why.")
+    return str(budget["asked_digest"])
+
+
+def _check_origins(document: Document, expected: Expected) -> None:
+    """The models that the engine says it learned from are those that it was handed; without a teacher the parent taught."""
+    taught = expected.learned.get("teacher", expected.parent)
+    allowed = {"teacher": taught, "student-start": expected.learned.get("student")}
+    for origin in document.get("origins", []):
+        if origin["digest"] != allowed[origin["role"]]:
+            raise _differs("The engine learned from another model than the run names.")
 
 
 def read_distribution(path: Path) -> Document:

@@ -25,9 +25,9 @@ from registry.errors import Invalid
 _OPERATIONS = {
     "calibrate": "converted",
     "convert": "converted",
-    "distil": "distilled",
+    "distill": "distilled",
     "factorise": "factorised",
-    "finetune": "fine-tuned",
+    "fine": "fine-tuned",
     "merge": "merged",
     "prune": "pruned",
     "quantize": "quantized",

@@ -39,6 +39,7 @@ from registry.compression.material import (
 )
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.rules import check_measurable, misfits, needs_calibration
+from registry.compression.training import TrainingAsked, set_training
 from registry.digests import canonical
 from registry.errors import Conflict, Invalid
 from registry.events import Caller, Ref, emit, unit
@@ -102,12 +103,13 @@ def request_run(
     out_of_distribution: DatasetVersion | None = None,
     allow_seen: bool = False,
     price_sheet: Mapping[str, Any] | None = None,
+    training: TrainingAsked | None = None,
 ) -> Run:
     """Ask for a child of `parent` by `recipe`; it becomes the next version of `model` when the run succeeds.
 
     `baseline` is the data whose distribution monitors will compare live traffic with; the evaluation data where it is left out.
-    The child is evaluated as `request_evaluation` says: by the `plan`, beside its parent, what `model` serves and the first
-    version of it that was approved.
+    `training` says what steps that train are handed, and what every step must keep (see `training`). The child is evaluated as
+    `request_evaluation` says: by the `plan`, beside its parent, what `model` serves and the first version of it that was approved.
     """
     role = permissions.require(actor, "run.request", model.team_id)
     check_version(actor, parent)
@@ -130,6 +132,7 @@ def request_run(
     run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
     run.evaluation_file = evaluation_file
     run.out_of_distribution = out_of_distribution
+    set_training(actor, run, parsed, training or TrainingAsked())
     _check_unseen(actor, run)
     run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
     _set_beside(actor, run, plan, incumbent)

@@ -69,6 +69,12 @@ def request_replay(
 
 def _take_over(run: Run, made_by: Run) -> None:
     assert made_by.recipe is not None
+    if made_by.training is not None:
+        raise Invalid(
+            f"{made_by.child} was trained, and a registry does not train again to compare.",
+            hint="Make it again in a shell: `python -m compression_engine replay RESULT.json`, with the same rows and models.",
+            code="replay-trained",
+        )
     run.parent, run.recipe = made_by.parent, made_by.recipe
     run.seed, run.plan_digest = made_by.seed, made_by.plan_digest
     parsed = RecipeDocument.parse(recipe_bytes(made_by.recipe))

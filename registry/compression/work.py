@@ -22,7 +22,7 @@ from registry.catalog.models import Artifact, ModelVersion
 from registry.compression.calling import Engine
 from registry.compression.child import Limits
 from registry.compression.heartbeat import Heartbeat
-from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, model_file, weights_of
+from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, learned_from, model_file, weights_of
 from registry.compression.material import judging_file, rows_file
 from registry.compression.models import Run, RunKind
 from registry.compression.queries import data_by_role, licence_for
@@ -77,6 +77,9 @@ class Work:
         if run.calibration is not None:
             data["calibration"] = rows_file(run.calibration).digest
             arguments += ["--calibration", job.data("calibration")]
+        if run.training is not None:
+            data["training"] = rows_file(run.training).digest
+        arguments += self._with_training()
         result = self._judge(arguments, data, job.output / "RESULT.json", weights.digest, None)
         child = job.output / result.output["path"]
         observed = self._observe(child, original)
@@ -84,6 +87,18 @@ class Work:
             self._store_file(job.output / file["path"], file["digest"])
         manifest = check_manifest(_files(run.parent, weights, result.made))
         return self._outcome(result, manifest, observed)
+
+    def _with_training(self) -> list[object]:
+        """What steps that train are handed, the folder that outlasts an attempt, and what every step must keep."""
+        run, job = self._run, self._job
+        given: list[object] = (
+            [] if run.training is None else ["--resume", job.resume, "--training", job.data("training")]
+        )
+        for role, version in learned_from(run).items():
+            given += [f"--{role}", job.weights_beside(run, role, version)]
+        for option, share in (("--at-least", run.at_least), ("--loses-at-most", run.loses_at_most)):
+            given += [] if share is None else [option, share]
+        return given
 
     def _evaluate(self) -> Outcome:
         run, job = self._run, self._job
@@ -147,7 +162,8 @@ class Work:
         digests = {role: weights_of(version).digest for role, version in others.items()}
         licence = self._licence if run.kind == RunKind.COMPRESSION else None
         external = frozenset(artifact.digest for artifact in _external(run.parent)) if judged is None else frozenset()
-        expected = Expected(parent, judged, recipe, data, digests, run.plan_digest, licence, external)
+        learned = {role: weights_of(version).digest for role, version in learned_from(run).items()}
+        expected = Expected(parent, judged, recipe, data, digests, run.plan_digest, licence, external, learned)
         result = read_result(target, expected)
         if result.outputs_file is not None:
             self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])

@@ -556,6 +556,8 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=registry.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('compression', 'Compression'), ('evaluation', 'Evaluation'), ('replay', 'Replay')], max_length=16)),
                 ('evaluation_file', registry.fields.LineField(blank=True, max_length=400, null=True)),
+                ('at_least', registry.fields.LineField(blank=True, max_length=20, null=True)),
+                ('loses_at_most', registry.fields.LineField(blank=True, max_length=20, null=True)),
                 ('plan_digest', registry.fields.DigestField(blank=True, max_length=71, null=True)),
                 ('price_sheet_digest', registry.fields.DigestField(blank=True, max_length=71, null=True)),
                 ('allow_seen', models.BooleanField(default=False)),
@@ -589,6 +591,9 @@ class Migration(migrations.Migration):
                 ('recipe', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='registry.recipe')),
                 ('rederives', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='replays', to='registry.modelversion')),
                 ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('student', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.modelversion')),
+                ('teacher', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.modelversion')),
+                ('training', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.datasetversion')),
                 ('failure', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.text')),
             ],
             options={

@@ -10,6 +10,7 @@ from registry.access.models import Team
 from registry.catalog.models import ModelVersion, RegisteredModel
 from registry.compression import execution, services
 from registry.compression.models import Recipe, Run
+from registry.compression.training import TrainingAsked
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 from tests.worlds.catalog import CatalogWorld
@@ -54,6 +55,7 @@ class CompressionWorld(CatalogWorld):
         seed: int = 0,
         evaluation_file: str | None = None,
         plan: Mapping[str, Any] | None = QUICK,
+        training: TrainingAsked | None = None,
     ) -> Run:
         """A queued run; nothing has worked on it yet. Without a `plan` everything is measured, which takes four times as long."""
         version = parent or self.version()
@@ -69,6 +71,7 @@ class CompressionWorld(CatalogWorld):
             seed=seed,
             evaluation_file=evaluation_file,
             plan=plan,
+            training=training,
         )
 
     def executed(self, run: Run) -> Run:

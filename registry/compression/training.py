@@ -1,0 +1,160 @@
+"""What a run that trains is handed beside its parent: rows, a teacher, what the child begins as, and what every step must keep.
+
+Rules:
+- rows are data registered for training, and not those that the child is judged on;
+- a teacher or a beginning is an ONNX version that the caller may read, whose bytes are here; of another team only where the caller
+  may download it, for a child carries some of it off;
+- a teacher whose terms forbid what its outputs would be used for is refused before anything is learned;
+- what no step of the recipe asks for is refused, and what a step needs is asked for: nothing is ignored in silence;
+- a budget is a share between 0 and 1, as a decimal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from compression_engine.recipe import Recipe, Step
+from registry.access import permissions
+from registry.access.queries import readable_team_ids
+from registry.catalog.edges import EdgeSpec
+from registry.catalog.models import EdgeRole, Grade, ModelVersion
+from registry.catalog.terms_along import terms_along
+from registry.compression.material import check_data, check_version, rows_file
+from registry.compression.models import Run
+from registry.compression.rules import operations
+from registry.digests import is_decimal
+from registry.errors import Invalid
+from registry.events import Caller
+from registry.provenance.models import DatasetVersion
+
+OUTPUT_USE = "output_use"
+_FORMAT = "onnx"
+
+
+@dataclass(frozen=True)
+class TrainingAsked:
+    """What a request says of training; all None where nothing trains."""
+
+    training: DatasetVersion | None = None
+    teacher: ModelVersion | None = None
+    student: ModelVersion | None = None
+    at_least: str | None = None
+    loses_at_most: str | None = None
+
+
+def set_training(caller: Caller, run: Run, recipe: Recipe, asked: TrainingAsked) -> None:
+    """Puts into the run what was asked, once it holds against the rules above; Invalid, NotFound, Forbidden, BytesDiffer."""
+    _check_asked(recipe, asked)
+    if asked.training is not None:
+        check_data(caller, asked.training, "training")
+        _refuse_same_rows(asked.training, run)
+    for name, version in (("teacher", asked.teacher), ("student", asked.student)):
+        if version is not None:
+            _check_model(caller, run, name, version)
+    if asked.teacher is not None:
+        _check_outputs(caller, asked.teacher)
+    for name, share in (("at_least", asked.at_least), ("loses_at_most", asked.loses_at_most)):
+        if share is not None and not (is_decimal(share) and 0 < Decimal(share) < 1):
+            raise Invalid(
+                f"{name!r} is {share[:40]!r}.",
+                hint="Give a share between 0 and 1 as a decimal, such as 0.99 of the answers kept or 0.01 of quality lost.",
+                code="budget",
+            )
+    run.training, run.teacher, run.student = asked.training, asked.teacher, asked.student
+    run.at_least, run.loses_at_most = asked.at_least, asked.loses_at_most
+
+
+def trains(recipe: Recipe) -> bool:
+    """Whether some step trains."""
+    return any(step.needs_training for step in recipe.steps)
+
+
+def origins_of(run: Run, done: Recipe) -> dict[str, ModelVersion]:
+    """The versions that a child of these steps came from beside its parent, by their roles in the lineage.
+
+    Where a step learned from a teacher and none was named, the parent taught.
+    """
+    found: dict[str, ModelVersion] = {}
+    if any(step.takes_teacher for step in done.steps):
+        found[EdgeRole.TEACHER.value] = run.teacher or run.parent
+    if run.student is not None and any(step.takes_student for step in done.steps):
+        found[EdgeRole.STUDENT_START.value] = run.student
+    return found
+
+
+def edges_of(run: Run, done: Recipe) -> list[EdgeSpec]:
+    """The edges of a child beside its base and its data. A parent that taught has its edge as base, which binds more."""
+    return [
+        EdgeSpec(
+            role,
+            tuple(operations(done)) if role == EdgeRole.STUDENT_START else ("distilled",),
+            Grade.EXECUTED.value,
+            parent=version,
+        )
+        for role, version in origins_of(run, done).items()
+        if version.pk != run.parent_id
+    ]
+
+
+def _check_asked(recipe: Recipe, asked: TrainingAsked) -> None:
+    kinds: tuple[tuple[str, object, Callable[[Step], bool], str], ...] = (
+        ("training", asked.training, lambda step: step.needs_training, "trains"),
+        ("teacher", asked.teacher, lambda step: step.takes_teacher, "asks a teacher"),
+        ("student", asked.student, lambda step: step.takes_student, "begins as another model"),
+    )
+    for name, value, asks, what in kinds:
+        wanted = any(asks(step) for step in recipe.steps)
+        if value is not None and not wanted:
+            raise Invalid(
+                f"{name!r} is given, and no step of the recipe {what}.",
+                hint=f"Leave {name!r} out, or use a recipe with such a step.",
+                code="option-unused",
+            )
+        if value is None and wanted and name != "teacher":  # without one the parent teaches
+            needed = (
+                "training data: a dataset version for it, TEAM/DATASET@N"
+                if name == "training"
+                else "a version, TEAM/MODEL@N"
+            )
+            raise Invalid(
+                f"A step of this recipe {what}, and {name!r} is not given.",
+                hint=f"Give {name!r}: {needed}.",
+                code="data-missing",
+            )
+
+
+def _refuse_same_rows(training: DatasetVersion, run: Run) -> None:
+    for judged, named in ((run.evaluation, run.evaluation_file), (run.out_of_distribution, None)):
+        if judged is None:
+            continue
+        if training.digest == judged.digest or rows_file(training).digest == rows_file(judged, named).digest:
+            raise Invalid(
+                "Training and evaluation are the same data.",
+                hint="A child must be judged on rows that it was not made with; give another dataset.",
+                code="evaluation-is-training",
+            )
+
+
+def _check_model(caller: Caller, run: Run, name: str, version: ModelVersion) -> None:
+    check_version(caller, version)
+    if version.model.team_id != run.model.team_id:
+        permissions.require(caller, "version.download", version.model.team_id)
+    if version.format != _FORMAT:
+        raise Invalid(
+            f"The {name} {version} is {version.format}; models beside a run are ONNX.",
+            hint="Export it to ONNX and register that.",
+            code="recipe-does-not-fit",
+        )
+
+
+def _check_outputs(caller: Caller, teacher: ModelVersion) -> None:
+    terms = terms_along(teacher, readable_team_ids(caller.actor_id))
+    if terms.answers[OUTPUT_USE] == "forbidden":
+        because = " ".join(proof.sentence for proof in terms.because(OUTPUT_USE)[:1])
+        raise Invalid(
+            f"The terms of {teacher} forbid to use its outputs. {because}".strip(),
+            hint="Distil from another teacher, or ask its owner for leave and have the ruling recorded.",
+            code="teacher-terms",
+        )
