@@ -150,8 +150,8 @@ class Mover:
         ]
         rate = self._schedule.learning_rate
         if self._schedule.optimiser == "sgd":
-            return torch.optim.SGD(groups, lr=rate, momentum=self._schedule.momentum, foreach=False)
-        return torch.optim.AdamW(groups, lr=rate, foreach=False)
+            return torch.optim.SGD(groups, lr=rate, momentum=self._schedule.momentum, fused=True)
+        return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 
 def _of_loss(loss: object, schedule: Schedule) -> list[Own]:
