@@ -76,11 +76,14 @@ class Trace:
 
     def values(self, name: str) -> Values:
         """The numbers in a list of integers; NotUnderstood where they are not known or not the same for all inputs."""
-        if name not in self.seen.values or not all(
-            self.seen.is_fixed_value(name, place) for place in range(self.seen.values[name].size)
-        ):
+        if not self.is_fixed(name):
             raise NotUnderstood
         return self.seen.values[name]
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether a list of integers is known, and the same for all inputs."""
+        known = self.seen.values.get(name)
+        return known is not None and all(self.seen.is_fixed_value(name, place) for place in range(known.size))
 
     def of(self, name: str) -> Axes:
         """The atoms of a tensor's axes."""

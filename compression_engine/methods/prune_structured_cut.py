@@ -208,7 +208,7 @@ class _Writer:
         given = self.found.of(node.input[0])
         axis = integer(node, "axis", 0) % len(given)
         mask = self.cutting.mask(given[axis])
-        if mask.all() or node.input[1] not in self.found.seen.values:
+        if mask.all() or not self.found.is_fixed(node.input[1]):
             return
         indices = self.found.seen.values[node.input[1]]
         picked = indices.astype(np.int64) % len(mask)

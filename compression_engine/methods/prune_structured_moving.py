@@ -205,7 +205,7 @@ def _gather(node: onnx.NodeProto, found: Trace) -> Sequence[Axes]:
     axis = integer(node, "axis", 0) % len(given)
     indices = found.of(node.input[1])
     free = (given[axis] != STAYS).any()
-    constant = node.input[1] in found.seen.values and len(indices) == 1
+    constant = len(indices) == 1 and found.is_fixed(node.input[1])
     if free and constant:
         picked = found.values(node.input[1]).astype(np.int64) % len(given[axis])
         between: tuple[Atoms, ...] = (given[axis][picked],)
