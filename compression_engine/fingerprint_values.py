@@ -116,8 +116,21 @@ def _same(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> Value | None:
 
 
 def _gather(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> Value | None:
-    table = inputs[0]
-    return table if integer(node, "axis", 0) == 0 and inputs[1] is None else None
+    table, indices = inputs[0], inputs[1]
+    if integer(node, "axis", 0) != 0 or table is None:
+        return None
+    if indices is None:
+        return table
+    if not table.shape or not table.size:
+        return None
+    # integers that lie several to a byte are looked up in a table of what a byte holds
+    inner = math.prod(table.shape[1:])
+
+    def at(places: Positions) -> Numbers:
+        found = indices.at(places // inner).astype(np.int64) % table.shape[0]
+        return table.at(found * inner + places % inner)
+
+    return Value((*indices.shape, *table.shape[1:]), at, _largest([table, indices]).source)
 
 
 def _reshaped(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> Value | None:

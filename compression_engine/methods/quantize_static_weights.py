@@ -4,9 +4,9 @@ Rules:
 - a scale for each output channel, zero stays zero; 8 bits are -127..127 and their scale spans the largest magnitude; 4 bits are
   -8..7 and their scale is the one of least squared error among shares of that, since every step counts there;
 - a scale grows where the bias, in integers of 32 bits, would not fit into 30 bits otherwise;
-- two 4-bit integers share a byte, as in `storing`; nodes that read constants alone make signed bytes of them, which the runtime
-  does once, when it loads the model, and before it looks for layers to compute in integers. (DequantizeLinear of the type int4,
-  operator set 21, takes the same room and is not fused with Conv: measured with onnxruntime 1.31.1, 4 times as slow.)
+- two 4-bit integers that follow each other share a byte; nodes that read constants alone look both up in a table of signed bytes,
+  which the runtime does once, when it loads the model, and before it looks for layers to compute in integers. (DequantizeLinear of
+  the type int4, operator set 21, takes the same room and is not fused with Conv: measured in onnxruntime 1.31.1, 4 times as slow.)
 Source of the ranges: Banner et al., "Post training 4-bit quantization of convolutional networks", 2019.
 """
 
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Names
-from compression_engine.methods.storing import packed
 
 LIMITS = {8: (-127, 127), 4: (-8, 7)}
 """The least and the largest integer by bits."""
 _BIAS_MOST = 2**30
 _SHARES = {8: (1.0,), 4: tuple(float(share) for share in np.linspace(1, 0.4, 25))}
-_MIDDLE = 8
+_MIDDLE, _LOW, _HALF_A_BYTE = 8, 15, 4
+_TABLE = "int4"
 _Floats = NDArray[np.float32]
 
 
@@ -75,36 +75,48 @@ def store_integers(
     graph: onnx.GraphProto, name: str, integers: NDArray[np.int8], bits: int, names: Names
 ) -> tuple[onnx.TensorProto, str, list[onnx.NodeProto]]:
     """Adds the integers of a weight to a graph: the tensor that holds them, the tensor of signed bytes, and what makes it."""
-    held = numpy_helper.from_array(integers, names.new(name, "int8"))
     if bits == 8:
+        held = numpy_helper.from_array(integers, names.new(name, "int8"))
         graph.initializer.append(held)
         return held, held.name, []
-    stored = names.new(name, "int4")
-    held = numpy_helper.from_array(packed((integers.reshape(-1) + _MIDDLE).astype(np.uint8)), stored)
-    constants = {
-        "four": np.array(4, dtype=np.uint8),
-        "middle": np.array(_MIDDLE, dtype=np.int32),
-        "count": np.array([integers.size], dtype=np.int64),
-        "first": np.array([0], dtype=np.int64),
-        "sizes": np.array(integers.shape, dtype=np.int64),
-    }
-    named = {part: names.new(name, part) for part in constants}
+    held = numpy_helper.from_array(_paired(integers), names.new(name, "int4"))
     graph.initializer.append(held)
-    graph.initializer.extend(numpy_helper.from_array(value, named[part]) for part, value in constants.items())
-    steps = {
-        part: names.new(name, part) for part in ("high", "raised", "low", "both", "cut", "wide", "centred", "shaped")
-    }
-    nodes = [
-        helper.make_node("BitShift", [stored, named["four"]], [steps["high"]], direction="RIGHT"),
-        helper.make_node("BitShift", [stored, named["four"]], [steps["raised"]], direction="LEFT"),
-        helper.make_node("BitShift", [steps["raised"], named["four"]], [steps["low"]], direction="RIGHT"),
-        helper.make_node("Concat", [steps["low"], steps["high"]], [steps["both"]], axis=0),
-        helper.make_node("Slice", [steps["both"], named["first"], named["count"]], [steps["cut"]]),
-        helper.make_node("Cast", [steps["cut"]], [steps["wide"]], to=TensorProto.INT32),
-        helper.make_node("Sub", [steps["wide"], named["middle"]], [steps["centred"]]),
-        helper.make_node("Reshape", [steps["centred"], named["sizes"]], [steps["shaped"]]),
-        helper.make_node("Cast", [steps["shaped"]], [names.new(name, "int8")], to=TensorProto.INT8),
-    ]
-    for node in nodes:
-        node.name = f"{node.output[0]}_node"
-    return held, nodes[-1].output[0], nodes
+    nodes: list[onnx.NodeProto] = []
+
+    def node(operator: str, read: list[str], part: str, **attributes: int) -> str:
+        nodes.append(helper.make_node(operator, read, [names.new(name, part)], **attributes))
+        return str(nodes[-1].output[0])
+
+    def sizes(part: str, *numbers: int) -> str:
+        made = numpy_helper.from_array(np.array(numbers, dtype=np.int64), names.new(name, part))
+        graph.initializer.append(made)
+        return str(made.name)
+
+    places = node("Cast", [held.name], "places", to=TensorProto.INT32)
+    both = node("Gather", [_table(graph, names), places], "both", axis=0)
+    if integers.size % 2:
+        both = node("Reshape", [both, sizes("all", -1)], "row")
+        both = node("Slice", [both, sizes("first", 0), sizes("count", integers.size)], "cut")
+    return held, node("Reshape", [both, sizes("sizes", *integers.shape)], "int8"), nodes
+
+
+def _paired(integers: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Numbers from -8 to 7 as bytes [(n + 1) // 2]: of two that follow each other the first in the low four bits."""
+    bare = integers.reshape(-1).astype(np.uint8) & _LOW
+    filled = np.append(bare, np.zeros(bare.size % 2, dtype=np.uint8))
+    found: NDArray[np.uint8] = filled[::2] | (filled[1::2] << _HALF_A_BYTE)
+    return found
+
+
+def _table(graph: onnx.GraphProto, names: Names) -> str:
+    """The two numbers of every byte, int8 [256, 2]; one for all weights of a graph."""
+    known = next((tensor.name for tensor in graph.initializer if tensor.name.startswith(f"{_TABLE}_pairs")), None)
+    if known is not None:
+        return str(known)
+    each = np.arange(256)
+    pairs = np.stack([each & _LOW, each >> _HALF_A_BYTE], axis=1).astype(np.int8)
+    table = numpy_helper.from_array(
+        np.where(pairs < _MIDDLE, pairs, pairs - 2 * _MIDDLE).astype(np.int8), names.new(_TABLE, "pairs")
+    )
+    graph.initializer.append(table)
+    return str(table.name)

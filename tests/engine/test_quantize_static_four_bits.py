@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from compression_engine.identify import identify
 from compression_engine.map_making import map_of_child
 from compression_engine.map_reading import still_true
 from compression_engine.methods.quantize_static_weights import LIMITS, rounded_weight, weight_scale
@@ -78,3 +79,18 @@ def test_a_recipe_with_8_bits_keeps_the_digest_that_it_had() -> None:
     assert Recipe("r", (Step(METHOD),)) == Recipe("r", (Step(METHOD, {"weight_bits": 8}),))
     assert "weight_bits" not in str(Recipe("r", (Step(METHOD, {"weight_bits": 8}),)).document())
     assert "weight_bits" in str(Recipe("r", (Step(METHOD, {"weight_bits": 4}),)).document())
+
+
+def test_a_file_of_4_bit_layers_is_named_after_its_parent(rows: Any, tmp_path: Path) -> None:
+    """The numbers are read through the table in which a byte's two integers are looked up."""
+    parent, other = nets.save(residual(), tmp_path / "among" / "one"), residual()
+    for tensor in other.graph.initializer:
+        if len(tensor.dims) > 1:
+            fresh = np.random.default_rng(9).normal(size=list(tensor.dims)).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(fresh, tensor.name))
+    nets.save(other, tmp_path / "among" / "other")
+    changed, _ = static(residual(), rows(x=images(40, 0, 3, 16, 16)), weight_bits=4)
+    nearest = identify(nets.save(changed, tmp_path / "child"), tmp_path / "among").nearest
+    assert nearest is not None
+    assert nearest.path == parent
+    assert nearest.share > 0.9
