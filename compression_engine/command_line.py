@@ -121,9 +121,11 @@ def _unforeseen(caught: Exception) -> EngineError:
 
 
 def _kept(options: argparse.Namespace) -> Path | None:
-    """The folder of answers, where one was asked for and something lies in it."""
-    work: Path | None = getattr(options, "work", None)
-    return work if work is not None and work.is_dir() and any(work.iterdir()) else None
+    """The folder to go on from, where one was asked for and something lies in it: of answers, or of finished steps."""
+    for work in (getattr(options, "resume", None), getattr(options, "work", None)):
+        if work is not None and work.is_dir() and any(work.iterdir()):
+            return Path(work)
+    return None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -32,10 +32,10 @@ class OutputRefused(EngineError):
 
 
 class Cancelled(EngineError):
-    """Someone asked the engine to stop; nothing was left behind but the answers in `work`, where such a folder was given."""
+    """Someone asked the engine to stop; nothing was left but what lies in `work`, a folder to go on from, where one was given."""
 
     def __init__(self, work: Path | None = None) -> None:
         hint = "Nothing was kept; ask for a new run."
         if work is not None:
-            hint = f"The answers so far lie in {work}: the same call goes on from there. Nothing else was kept."
+            hint = f"What was done so far lies in {work}: the same call goes on from there. Nothing else was kept."
         super().__init__("cancelled", "The work was stopped on request.", hint)

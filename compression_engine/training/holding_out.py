@@ -33,7 +33,7 @@ def held_out(
 ) -> Indices:
     """The indices of the rows that are held out, ascending; at least one group of rows.
 
-    `strata` numbers each row's class, `sequences` its sequence, both [rows]. Raises DataError (too_few_rows).
+    `strata` numbers each row's class, `sequences` its sequence, both [rows]. Raises DataError (training_rows_too_few).
     """
     same = seen.comparable(seen.row_digests(encoder, progress))
     near = seen.comparable(seen.row_digests(encoder, progress, alike=True))
@@ -44,7 +44,7 @@ def held_out(
     count = int(groups.max()) + 1
     if count < 2:
         hint = "Give more rows that differ: some are held out to see how training goes."
-        raise DataError("too_few_rows", "All training rows say the same, so none can be held out.", hint)
+        raise DataError("training_rows_too_few", "All training rows say the same, so none can be held out.", hint)
     names, classes = _names(groups, same), np.zeros(count, dtype=np.int64)
     if strata is not None:
         classes = np.full(count, np.iinfo(np.int64).max)

@@ -95,7 +95,7 @@ class Training:
     def parts(self, model: onnx.ModelProto, *, labelled: bool, progress: Progress = silent) -> Parts:
         """The rows as this model takes them, some held out; `labelled`: the loss asks for labels.
 
-        Raises DataError (label_missing, no_usable_row, data_does_not_fit, too_few_rows, tokenizer_missing).
+        Raises DataError (label_missing, no_usable_row, data_does_not_fit, training_rows_too_few, tokenizer_missing).
         """
         if labelled and self.plan.task == "none":
             hint = "Give a plan with task and label (in a shell --plan FILE), or let the teacher's answers be learned."
@@ -120,7 +120,7 @@ class Training:
             hint = (
                 f"Give at least {LEARNING_ROWS_LEAST} rows beside about a tenth that is held out; thousands are usual."
             )
-            raise DataError("too_few_rows", f"There are {len(learning)} rows to learn from.", hint)
+            raise DataError("training_rows_too_few", f"There are {len(learning)} rows to learn from.", hint)
         return Parts(self, encoder, learning, validation, labels, sequences)
 
 

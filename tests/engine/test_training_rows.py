@@ -86,7 +86,7 @@ def test_rows_that_all_say_the_same_cannot_be_parted(tmp_path: Path) -> None:
     arrays["x"][:] = 1
     with pytest.raises(DataError) as caught:
         parts_of(tmp_path, arrays)
-    assert caught.value.code == "too_few_rows"
+    assert caught.value.code == "training_rows_too_few"
 
 
 @pytest.mark.parametrize(("count", "enough"), [(10, False), (21, False), (22, True)])
@@ -96,7 +96,7 @@ def test_fewer_than_twenty_rows_to_learn_from_are_refused(tmp_path: Path, count:
         return
     with pytest.raises(DataError) as caught:
         parts_of(tmp_path, rows(count))
-    assert caught.value.code == "too_few_rows"
+    assert caught.value.code == "training_rows_too_few"
 
 
 def test_labels_are_asked_for_only_where_the_loss_is_of_labels(tmp_path: Path) -> None:
