@@ -45,6 +45,7 @@ from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
 from compression_engine.safetensors_pipeline import compress_tensors, refuse_rows
+from compression_engine.sparsity import with_sparsity
 from compression_engine.step_evidence import StepJudge, judging
 from compression_engine.step_states import StepStates
 from compression_engine.structure_check import check_room, check_structure
@@ -116,6 +117,7 @@ def compress(
         known = replace(beside, run_cpu_seconds=time.process_time())
         found = _judge(files, material, plan, known, settings, progress)
         packed = pack_child(target.weights, progress) if pack else None
+        measured = with_sparsity(found.evidence, made.steps, target.weights, loaded.path)
         by_step = [] if judge_of_steps is None else judge_of_steps.evidence()
         result = replace(
             _described(loaded, made, written, settings, material.training),
@@ -123,7 +125,7 @@ def compress(
             licence=licence,
             others=other_records(files),
             data=found.data,
-            evidence=[*with_packed_size(found.evidence, packed, size_bytes), *by_step],
+            evidence=[*with_packed_size(measured, packed, size_bytes), *by_step],
             packed=packed,
             plan=plan,
             outputs_file=found.outputs_file,

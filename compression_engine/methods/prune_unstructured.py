@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _SPARED_PART = 20
 FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
 _FOUR = 4
+_MATRIX = 2
 
 
 @dataclass(frozen=True)
@@ -147,17 +148,17 @@ def told_sparsity(tensor: onnx.TensorProto) -> str:
 
 
 def sparsity(model: onnx.ModelProto) -> dict[str, JSON]:
-    """How many numbers of the float weights of a model are zero: of all together, and of each that was pruned."""
+    """How many numbers of float weights of two or more axes are zero: of all together, and of each that was pruned."""
     tensors: list[JSON] = []
     numbers = zeros = 0
     for graph in graphs_of(model.graph):
         for tensor in graph.initializer:
-            if tensor.data_type not in FLOATS or is_parked(tensor):
+            if tensor.data_type not in FLOATS or len(tensor.dims) < _MATRIX or is_parked(tensor):
                 continue
             array = numpy_helper.to_array(tensor)
             found = zeros_in(array)
             numbers, zeros = numbers + array.size, zeros + found
-            if array.ndim > 1 and kept_zeros(array) is not None:
+            if kept_zeros(array) is not None:
                 tensors.append({"name": tensor.name, "numbers": array.size, "zeros": found})
     return {"numbers": numbers, "tensors": tensors, "zeros": zeros}
 

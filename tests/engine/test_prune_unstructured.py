@@ -17,7 +17,9 @@ from compression_engine.formats.onnx_graph import graphs_of
 from compression_engine.methods.prune_unstructured_masks import SCOPES, cubic, masks, two_of_four
 from compression_engine.pipeline import Settings, compress
 from compression_engine.recipe import Recipe, Step
+from compression_engine.sparsity import zeros_of
 from tests.engine import nets
+from tests.engine.made import child
 
 METHOD = "prune_unstructured"
 ALL: dict[str, Any] = {"min_elements": 1, "spare_ends": False}
@@ -249,6 +251,22 @@ def test_training_is_asked_for_only_where_a_round_trains() -> None:
     assert refused.value.code == "data_missing"
 
 
+@pytest.mark.parametrize("stored", [
+    {"bits": 8}, {"bits": 4, "rounding": "mse"}, {"bits": 4, "granularity": "block", "symmetric": False},
+])  # fmt: skip
+def test_zeros_are_counted_in_integers_and_embeddings_too(stored: dict[str, Any], tmp_path: Path) -> None:
+    folder = nets.save(nets.encoder(), tmp_path / "parent").parent
+    prune = Step(METHOD, {"sparsity_per_mille": 600, "min_elements": 1})
+    made = child(folder, Recipe("both", (prune, Step("quantize_weights", stored))), tmp_path / "child")
+    sparse = child(folder, Recipe("one", (prune,)), tmp_path / "sparse")
+    found, before = zeros_of(made, folder / "model.onnx"), zeros_of(sparse, folder / "model.onnx")
+    assert found.unread == 0
+    assert found.numbers == before.numbers == 700 * 64 + 3 * 64 * 64
+    assert before.zeros == before.numbers * 600 // 1000
+    # small numbers are rounded to zero besides
+    assert found.zeros >= before.zeros
+
+
 def test_a_pruned_child_may_be_as_large_as_its_parent_and_a_second_pruning_finds_nothing(tmp_path: Path) -> None:
     parent = nets.save(nets.mlp(), tmp_path / "parent").parent
     rows = nets.save_rows(nets.rows_for("numbers", 60), tmp_path / "rows.npz")
@@ -257,15 +275,19 @@ def test_a_pruned_child_may_be_as_large_as_its_parent_and_a_second_pruning_finds
     result = compress(
         parent, Recipe("sparse", (step,)), output_folder=tmp_path / "child", evaluation=rows, settings=quick
     )
-    child = tmp_path / "child" / "model.onnx"
-    after = weights_of(onnx.load(child))
+    made = tmp_path / "child" / "model.onnx"
+    after = weights_of(onnx.load(made))
     assert zeros(after, "first", "second") == (64 * 256 + 256 * 48) * 300 // 1000
     assert result.document()["steps"][0]["sparsity"]["zeros"] == zeros(after, "first", "second")
-    assert child.stat().st_size > 0.95 * (parent / "model.onnx").stat().st_size
+    figures = {one.metric: one for entry in result.evidence for one in entry.measurements if entry.kind == "size"}
+    weights = sum(array.size for array in after.values() if array.ndim > 1)
+    assert figures["sparsity"].value == zeros(after, "first", "second") / weights
+    assert "Zeros alone make the file no smaller and the answers no faster" in figures["sparsity"].plain
+    assert made.stat().st_size > 0.95 * (parent / "model.onnx").stat().st_size
     again = tmp_path / "again"
     compress(parent, Recipe("sparse", (step,)), output_folder=again, evaluation=rows, settings=quick)
-    assert (again / "model.onnx").read_bytes() == child.read_bytes()
+    assert (again / "model.onnx").read_bytes() == made.read_bytes()
     with pytest.raises(RecipeError, match="nothing more of it is chosen"):
         compress(
-            child.parent, Recipe("sparse", (step,)), output_folder=tmp_path / "none", evaluation=rows, settings=quick
+            made.parent, Recipe("sparse", (step,)), output_folder=tmp_path / "none", evaluation=rows, settings=quick
         )
