@@ -20,6 +20,7 @@ from pathlib import Path
 from compression_engine import seen
 from compression_engine.answering import answer, identity_of, usable
 from compression_engine.canonical import JSON, canonical, digest_of
+from compression_engine.carrying.door import carried_all
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
@@ -132,15 +133,16 @@ def evaluate(
 ) -> Result:
     """Measures a model on rows, against each other model that is given; compresses nothing.
 
-    Models are ONNX files or folders with model.onnx; `data` is a file of rows, see `data.reading`. Raises EngineError with a
-    stable code; answers that were kept in `beside.work` stay there then.
+    Models are ONNX files, folders with model.onnx, or models of torch (`carrying`); `data` is a file of rows, see `data.reading`.
+    Raises EngineError with a stable code; answers that were kept in `beside.work` stay there then.
     """
     settings = settings or Settings()
     progress("read", 0, 1, "reading the rows")
     rows = read_rows(data, plan)
-    files = model_files({VERSION: child, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
-    progress("read", 1, 1, f"{len(rows)} rows")
-    judged = judge(files, rows, plan, beside or Beside(), settings, progress)
+    with carried_all({VERSION: child, PARENT: parent, INCUMBENT: incumbent, FIRST: first}) as doors:
+        files = doors.named(model_files(doors.paths))
+        progress("read", 1, 1, f"{len(rows)} rows")
+        judged = judge(files, rows, plan, beside or Beside(), settings, progress)
     return Result(
         command="evaluate",
         seed=settings.seed,

@@ -36,9 +36,13 @@ class ModelFile:
     size_bytes: int
     external: tuple[tuple[str, str], ...]
     """Names and digests of the files with external data."""
+    carried: Mapping[str, JSON] | None = None
+    """How a result names the model of torch that this is the ONNX form of (see `carrying`)."""
 
     def record(self) -> dict[str, JSON]:
         """How a result names it."""
+        if self.carried is not None:
+            return dict(self.carried)
         return {"digest": self.digest, "path": self.path.name, "size_bytes": self.size_bytes}
 
     @property

@@ -77,7 +77,8 @@ def _cut_axis(x: Tensor, start: int, end: int, axis: int, step: int) -> Tensor:
         length = max(0, last - first)
         part = x.narrow(axis, min(first, size), length)
         return part if step == 1 else part[(slice(None),) * axis + (slice(None, None, step),)]
-    return x.index_select(axis, torch.arange(first, last, step, device=x.device))
+    places = torch.arange(first, min(first, last), step, device=x.device)  # none where the bounds are the wrong way round
+    return x.index_select(axis, places)
 
 
 def _split(node: Node) -> Operation:

@@ -1,0 +1,240 @@
+"""Declared architectures: a document beside `model.safetensors` says which of the modules in this table its tensors are for.
+
+Rules:
+- `config.json` as Hugging Face writes it (`model_type` bert or distilbert), or `architecture.json` of ours
+  (`{"type": "pressmark/architecture/1", "architecture": "perceptron" | "residual", ...}`); no code is ever taken from a file;
+- sizes are whole numbers within limits; what a document leaves out has the default of that architecture; what it has too much
+  of is refused in ours, and where it would change the answers in a config;
+- every tensor of the module is in the file in its shape, and no other is: else all that are missing, unknown or otherwise shaped
+  are listed (architecture_does_not_fit). Tensors that say nothing (`position_ids`) may be there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compression_engine.carrying.bert import ACTIVATIONS as BERT_ACTIVATIONS
+from compression_engine.carrying.bert import Bert, DistilBert, Sizes
+from compression_engine.carrying.plain_nets import ACTIVATIONS, Perceptron, Residual
+from compression_engine.carrying.to_onnx import Source
+from compression_engine.errors import EngineError, FileRefused
+
+CONFIG, OWN = "config.json", "architecture.json"
+OWN_TYPE = "pressmark/architecture/1"
+WEIGHTS = "model.safetensors"
+_BYTES_MAX = 1024 * 1024
+_SIZE_MAX = 1_000_000
+_LISTED = 8
+Tensors = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a document says: the module, examples of its inputs, names of outputs, free axes, and how its tensors are called."""
+
+    source: Source
+    prefixes: tuple[str, ...] = ("",)
+    ignored: tuple[str, ...] = ()
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The JSON object of a declaring document. Raises FileRefused (architecture_invalid)."""
+    data = path.read_bytes()[: _BYTES_MAX + 1]
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"{path.name} is not JSON") from error
+    if len(data) > _BYTES_MAX or not isinstance(found, dict):
+        raise _invalid(f"{path.name} is no JSON object of at most 1 MiB")
+    return found
+
+
+def declared(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
+    """The architecture that a document names; `names` are those of the tensors. Raises FileRefused (architecture_invalid)."""
+    if document.get("type") == OWN_TYPE:
+        return _own(document)
+    kind = document.get("model_type")
+    found = _CONFIGS.get(kind) if isinstance(kind, str) else None
+    if found is None:
+        raise _invalid(
+            f"the architecture {str(kind)[:60]!r} is not known (known: {', '.join(_CONFIGS)}, or {OWN_TYPE})"
+        )
+    return found(document, names)
+
+
+def filled(told: Declared, tensors: Tensors) -> Source:
+    """The module with the tensors in it. Raises EngineError (architecture_does_not_fit)."""
+    module = told.source.module
+    wanted = module.state_dict()
+    given: dict[str, torch.Tensor] = {}
+    unknown = []
+    for name, tensor in tensors.items():
+        short = next(
+            (
+                name.removeprefix(one)
+                for one in told.prefixes
+                if name.startswith(one) and name.removeprefix(one) in wanted
+            ),
+            None,
+        )
+        if short is not None and short not in given:
+            given[short] = tensor
+        elif not name.endswith(told.ignored or ("\0",)):
+            unknown.append(name)
+    missing = [name for name in wanted if name not in given]
+    shaped = [
+        f"{name} {tuple(tensor.shape)} instead of {tuple(wanted[name].shape)}"
+        for name, tensor in given.items()
+        if tensor.shape != wanted[name].shape
+    ]
+    wrong = [
+        (what, found)
+        for what, found in (("missing", missing), ("unknown", unknown), ("of another shape", shaped))
+        if found
+    ]
+    if wrong:
+        listed = "; ".join(f"{what}: {', '.join(found[:_LISTED])}{_more(found)}" for what, found in wrong)
+        hint = "Declare the architecture that the tensors were saved from."
+        raise EngineError(
+            "architecture_does_not_fit", f"The tensors do not fit the declared architecture; {listed}.", hint
+        )
+    module.load_state_dict({name: tensor.to(torch.float32) for name, tensor in given.items()})
+    return told.source
+
+
+def _more(found: list[str]) -> str:
+    return f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+
+
+def _invalid(what: str) -> FileRefused:
+    hint = f"Give a {CONFIG} with a known model_type, or an {OWN} as docs/methods.md describes it."
+    return FileRefused("architecture_invalid", f"The declared architecture cannot be read: {what}.", hint)
+
+
+def _whole(document: Mapping[str, Any], name: str, default: int | None = None, least: int = 1) -> int:
+    value = document.get(name, default)
+    if type(value) is not int or not least <= value <= _SIZE_MAX:
+        raise _invalid(f"{name} is {value!r:.60}, not a whole number from {least} to {_SIZE_MAX:,}")
+    return value
+
+
+def _chosen(document: Mapping[str, Any], name: str, default: str, known: Mapping[str, Any]) -> str:
+    value = document.get(name, default)
+    if value not in known:
+        raise _invalid(f"{name} is {value!r:.60}, known are {', '.join(known)}")
+    return str(value)
+
+
+def _bert(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
+    if document.get("position_embedding_type", "absolute") != "absolute" or document.get("is_decoder") is True:
+        raise _invalid("only encoders with absolute positions are carried")
+    sizes = Sizes(
+        _whole(document, "vocab_size"), _whole(document, "max_position_embeddings", 512),
+        _whole(document, "type_vocab_size", 2), _whole(document, "hidden_size"), _whole(document, "intermediate_size"),
+        _whole(document, "num_hidden_layers"), _whole(document, "num_attention_heads"),
+        _chosen(document, "hidden_act", "gelu", BERT_ACTIVATIONS), _epsilon(document), _classes(document, names),
+        any(name.endswith("pooler.dense.weight") for name in names),
+    )  # fmt: skip
+    return _encoder(Bert(_divisible(sizes)), sizes, Bert.INPUTS, ("bert.", ""))
+
+
+def _distilbert(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
+    sizes = Sizes(
+        _whole(document, "vocab_size"), _whole(document, "max_position_embeddings", 512), 0, _whole(document, "dim"),
+        _whole(document, "hidden_dim"), _whole(document, "n_layers"), _whole(document, "n_heads"),
+        _chosen(document, "activation", "gelu", BERT_ACTIVATIONS), 1e-12, _classes(document, names), False,
+    )  # fmt: skip
+    return _encoder(DistilBert(_divisible(sizes)), sizes, DistilBert.INPUTS, ("distilbert.", ""))
+
+
+_CONFIGS: dict[str, Callable[[Mapping[str, Any], frozenset[str]], Declared]] = {
+    "bert": _bert,
+    "distilbert": _distilbert,
+}
+
+
+def _divisible(sizes: Sizes) -> Sizes:
+    if sizes.width % sizes.heads:
+        raise _invalid(f"{sizes.width} numbers cannot be shared among {sizes.heads} heads")
+    return sizes
+
+
+def _epsilon(document: Mapping[str, Any]) -> float:
+    value = document.get("layer_norm_eps", 1e-12)
+    if not isinstance(value, float | int) or not 0 < value < 1:
+        raise _invalid(f"layer_norm_eps is {value!r:.60}")
+    return float(value)
+
+
+def _classes(document: Mapping[str, Any], names: frozenset[str]) -> int | None:
+    """How many classes a classifier tells apart, by its labels; None where the file has none."""
+    if "classifier.weight" not in names:
+        return None
+    labels = document.get("id2label")
+    return len(labels) if isinstance(labels, dict) and labels else _whole(document, "num_labels", 2)
+
+
+def _encoder(module: torch.nn.Module, sizes: Sizes, inputs: tuple[str, ...], prefixes: tuple[str, ...]) -> Declared:
+    words = torch.tensor([[0, 1, 2 % sizes.words, 0], [1, 1, 0, 0]]) % sizes.words
+    examples = {"input_ids": words, "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])}
+    if "token_type_ids" in inputs:
+        examples["token_type_ids"] = torch.zeros_like(words)
+    free = {0: "rows", 1: "words"}
+    outputs = (
+        ["logits"] if sizes.classes is not None else ["last_hidden_state", *(["pooler_output"] if sizes.pooled else [])]
+    )
+    axes = dict.fromkeys(inputs, free) | {name: {0: "rows"} for name in outputs}
+    axes |= {"last_hidden_state": free} if sizes.classes is None else {}
+    return Declared(Source(module, examples, outputs, axes), prefixes, ("position_ids",))
+
+
+def _own(document: Mapping[str, Any]) -> Declared:
+    kind = document.get("architecture")
+    known = {
+        "perceptron": {"widths", "activation"},
+        "residual": {"channels", "height", "width", "stem", "blocks", "classes"},
+    }
+    if kind not in known:
+        raise _invalid(f"the architecture {str(kind)[:60]!r} is not known (known: {', '.join(known)})")
+    strange = sorted({*document} - known[kind] - {"type", "architecture", "input", "output"})
+    if strange:
+        raise _invalid(f"{kind} has no {strange[0]!r:.60}")
+    names = [document.get("input", "x"), document.get("output", "logits")]
+    if (
+        not all(isinstance(name, str) and name.isidentifier() and len(name) <= 100 for name in names)
+        or names[0] == names[1]
+    ):
+        raise _invalid("input and output must be two plain names")
+    module, example = _perceptron(document) if kind == "perceptron" else _residual(document)
+    axes = {name: {0: "rows"} for name in names}
+    return Declared(Source(module, {names[0]: example}, [names[1]], axes))
+
+
+def _sizes(value: Any, what: str, least: int) -> list[int]:
+    sound = isinstance(value, list) and least <= len(value) <= 256
+    if not sound or not all(type(one) is int and 1 <= one <= _SIZE_MAX for one in value):
+        raise _invalid(f"{what} is no list of at least {least} sizes")
+    return list(value)
+
+
+def _perceptron(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tensor]:
+    widths = _sizes(document.get("widths"), "widths", 2)
+    return Perceptron(widths, _chosen(document, "activation", "relu", ACTIVATIONS)), torch.zeros(2, widths[0])
+
+
+def _residual(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tensor]:
+    found = document.get("blocks")
+    if not isinstance(found, list) or not 1 <= len(found) <= 256:
+        raise _invalid("blocks is no list of pairs of width and stride")
+    blocks = [_sizes(one, "a block", 2) for one in found]
+    if any(len(one) != 2 or one[1] > 2 for one in blocks):
+        raise _invalid("a block is a pair of width and stride (1 or 2)")
+    channels, height, width = (_whole(document, name) for name in ("channels", "height", "width"))
+    module = Residual(channels, _whole(document, "stem"), blocks, _whole(document, "classes"))
+    return module, torch.zeros(2, channels, height, width)
