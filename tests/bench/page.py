@@ -1,7 +1,7 @@
-"""`python -m tests.bench table FILE... [--write PAGE]`: figures of a benchmark, as `--json` prints them, as a page's tables.
+"""`python -m tests.bench table FILE... [--of BENCHMARK] [--write PAGE]`: figures, as `--json` prints them, as a page's tables.
 
 Rules:
-- figures are never typed by hand: a page holds them between two marks, and this alone writes what stands there;
+- figures are never typed by hand: a page holds those of a benchmark between two marks, and this alone writes what stands there;
 - a row that does not hold says so in its table and once more in the list of misses; what could not be measured says why, and
   what no file speaks of is named;
 - each file begins with what it was measured on and when.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,34 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("The peers' stock recipes on MiniLM", ("peer",)),
 )
 """Headings, and how the ids of their rows begin (as far as the first `.` or `-`); rows of no section come last."""
+TRAINING_SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("1. Pruned in rounds, 4 bits, packed", ("pipeline",)),
+    ("2. Channels removed", ("structured",)),
+    ("3. Distilled MiniLM", ("distill",)),
+    ("4. Training with rounding", ("qat",)),
+    ("5. Mortgages by group", ("mortgages",)),
+    ("6. Single numbers pruned", ("unstructured",)),
+    ("Packed storage", ("storage",)),
+)
 _OTHER = "Other figures"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where a page holds the figures of one benchmark, and under which headings."""
+
+    begin: str
+    end: str
+    sections: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+QUANTIZATION = Block(BEGIN, END, SECTIONS)
+TRAINING = Block(
+    "<!-- training: written by `python -m tests.bench table --of training`; figures are not typed by hand -->",
+    "<!-- training: end of what is written by `python -m tests.bench table` -->",
+    TRAINING_SECTIONS,
+)
+BLOCKS = {"quantization": QUANTIZATION, "training": TRAINING}
 
 
 class PageError(ValueError):
@@ -49,12 +77,12 @@ def read_rows(path: Path) -> list[Row]:
         raise PageError(f"{path.name} does not hold rows as --json prints them: {error}.") from error
 
 
-def tables(files: Sequence[Sequence[Row]]) -> str:
+def tables(files: Sequence[Sequence[Row]], block: Block = QUANTIZATION) -> str:
     """All files as one text; of rows with one id the last file's counts."""
     found: dict[str, Row] = {row.id: row for rows in files for row in rows if row.id not in _FACTS}
     lines = ["Measured on:", ""]
     lines += [f"- {_facts(rows)}" for rows in files]
-    for heading, rows in _sections(list(found.values())):
+    for heading, rows in _sections(list(found.values()), block):
         lines += [
             "",
             f"### {heading}",
@@ -63,39 +91,41 @@ def tables(files: Sequence[Sequence[Row]]) -> str:
             "|---|---|---|---|---|---|",
         ]
         lines += [_line(row) for row in rows]
-    return "\n".join([*lines, *_misses(list(found.values())), *_absent(list(found.values()))]) + "\n"
+    return "\n".join([*lines, *_misses(list(found.values())), *_absent(list(found.values()), block)]) + "\n"
 
 
-def written(page: str, text: str) -> str:
+def written(page: str, text: str, block: Block = QUANTIZATION) -> str:
     """The page with the text between its marks; raises PageError."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(block.begin)
+    _, end, after = rest.partition(block.end)
     if not begin or not end:
-        raise PageError(f"The page must hold the lines {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+        raise PageError(f"The page must hold the lines {block.begin} and {block.end}.")
+    return f"{before}{block.begin}\n\n{text}\n{block.end}{after}"
 
 
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench table", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--of", choices=sorted(BLOCKS), default="quantization", help="which benchmark's tables")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables between the marks of this page")
     options = parser.parse_args(arguments)
     try:
-        text = tables([read_rows(path) for path in options.files])
+        block = BLOCKS[options.of]
+        text = tables([read_rows(path) for path in options.files], block)
         if options.write is None:
             print(text, end="")
         else:
-            page = written(options.write.read_text(encoding="utf-8"), text)
+            page = written(options.write.read_text(encoding="utf-8"), text, block)
             options.write.write_text(page, encoding="utf-8")
     except (PageError, OSError) as error:
         parser.error(str(error))
     return 0
 
 
-def _sections(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    known = {begin: heading for heading, begins in SECTIONS for begin in begins}
-    parted: dict[str, list[Row]] = {heading: [] for heading, _ in SECTIONS} | {_OTHER: []}
+def _sections(rows: list[Row], block: Block) -> list[tuple[str, list[Row]]]:
+    known = {begin: heading for heading, begins in block.sections for begin in begins}
+    parted: dict[str, list[Row]] = {heading: [] for heading in (*(one for one, _ in block.sections), _OTHER)}
     for row in rows:
         parted[known.get(row.id.replace("-", ".").partition(".")[0], _OTHER)].append(row)
     return [(heading, found) for heading, found in parted.items() if found]
@@ -132,10 +162,10 @@ def _misses(rows: list[Row]) -> list[str]:
     return lines
 
 
-def _absent(rows: list[Row]) -> list[str]:
+def _absent(rows: list[Row], block: Block) -> list[str]:
     """Sections of which no file holds a row, so that nobody takes a part for the whole."""
-    there = {heading for heading, _ in _sections(rows)}
-    missing = [heading for heading, _ in SECTIONS if heading not in there]
+    there = {heading for heading, _ in _sections(rows, block)}
+    missing = [heading for heading, _ in block.sections if heading not in there]
     return ["", f"Not in these files: {'; '.join(missing)}."] if missing else []
 
 

@@ -176,3 +176,16 @@ def test_the_page_of_benchmarks_says_what_its_figures_file_says() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert files
     assert page.written(text, page.tables(files)) == text
+
+
+def test_two_benchmarks_stand_on_one_page_and_neither_touches_the_other(tmp_path: Path) -> None:
+    figures, target = tmp_path / "figures.json", tmp_path / "page.md"
+    rows = [at_least("pipeline.smaller", "pipeline: times smaller", 40, 35, "ratio", 2)]
+    figures.write_text(json.dumps([row.document() for row in rows]))
+    other = f"{page.BEGIN}\nuntouched\n{page.END}\n"
+    target.write_text(f"{other}{page.TRAINING.begin}\nold\n{page.TRAINING.end}\n")
+    assert page.main([str(figures), "--of", "training", "--write", str(target)]) == 0
+    text = target.read_text()
+    assert text.startswith(other)
+    assert "| pipeline: times smaller | 40 | >= 35 | yes | 2 |  |" in text.split("### 1. Pruned in rounds")[1]
+    assert "\nold\n" not in text
