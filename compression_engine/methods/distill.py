@@ -11,6 +11,7 @@ Rules:
 - each of the student's layers is paired with the teacher's that stands where the student's next one begins; where the models are
   different ones, by their place in the whole;
 - tables in which rows are looked up stay as they are unless the recipe says otherwise;
+- a model that carries a state learns the answer that is judged along whole sequences, without hints;
 - what the student is made of, and how training went, is in the report.
 
 Limits: a student that is derived has its parent's widths; nothing is distilled from the attention maps.
@@ -56,6 +57,7 @@ def apply(
     from compression_engine.training.loop import Beside, fit
     from compression_engine.training.losses import BOTH, TEACHER, Mixed, answers_of, loss_of
     from compression_engine.training.network import Network
+    from compression_engine.training.recurrent_teacher import teaching_along_sequences
     from compression_engine.training.teacher import check_fits, teacher_model, teaching
 
     alpha, temperature = (
@@ -70,6 +72,9 @@ def apply(
     parts = training.parts(model, labelled=kind == BOTH, progress=progress)
     judged = judged_output(model, training.plan)
     answers = answers_of(model, training.plan, judged, teacher)
+    if training.plan.states:
+        _refuse_hints(parameters)
+        answers = [answer for answer in answers if answer.name == judged]
     check_fits(model, teacher, answers)
     before = _weights(model)
     layers = Layers((), ())
@@ -85,11 +90,22 @@ def apply(
         loss = Mixed(((1.0, loss), (integer_of(parameters["hints_percent"]) / 100, hints)))
     frozen = frozenset() if parameters["train_embeddings"] else _tables(model)
     taps = [pair.teacher for pair in pairs]
-    with teaching(parts, teacher, answers, taps=taps, temperature=temperature, progress=progress) as taught:
+    teachings = (
+        teaching_along_sequences(parts, teacher, judged, progress)
+        if training.plan.states
+        else teaching(parts, teacher, answers, taps=taps, temperature=temperature, progress=progress)
+    )
+    with teachings as taught:
         beside = Beside(frozen=frozen & network.weights.keys(), taught=taught)
         curve = fit(network, parts, loss, _schedule(parameters), progress=progress, beside=beside)
     report.train(curve.document() | {"student": _made_of(is_declared, layers, pairs)})
     _report(model, network, before, layers, curve, frozen, report)
+
+
+def _refuse_hints(parameters: dict[str, Value]) -> None:
+    if parameters["hints"]:
+        hint = "Leave out hints: the answers of a model that carries a state are learned along whole sequences."
+        raise RecipeError("recipe_does_not_fit", "Hints are not given to models that carry a state.", hint)
 
 
 def _schedule(parameters: dict[str, Value]) -> Schedule:
@@ -119,8 +135,9 @@ def _pairs(model: onnx.ModelProto, teacher: onnx.ModelProto, layers: Layers, par
 def _of_one_model(layers: Layers, theirs: Shapes) -> list[tuple[str, str]]:
     """A kept layer's end, and where the next kept one began; empty where the teacher is another model."""
     found = []
-    for place, following in zip(layers.kept, [*layers.kept[1:], None], strict=True):
+    for number, place in enumerate(layers.kept):
         block = layers.found[place]
+        following = layers.kept[number + 1] if number + 1 < len(layers.kept) else len(layers.found)
         same = [other for other in layers.found[place:following] if other.group == block.group]
         found.append((block.end, same[-1].end))
     return found if found and all(name in theirs for _, name in found) else []

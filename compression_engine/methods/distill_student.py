@@ -54,10 +54,17 @@ class Layers:
 
 
 def declared(model: onnx.ModelProto, training: Training) -> None:
-    """Puts the declared student in the place of a model. Raises EngineError (student_does_not_fit), DataError (data_missing)."""
+    """Puts the declared student in the place of a model.
+
+    Raises EngineError (student_does_not_fit), DataError (data_missing), RecipeError (recipe_does_not_fit).
+    """
     if training.student is None:
         hint = "Give the model that it begins as (in a shell --student MODEL.onnx), or have one derived."
         raise DataError("data_missing", "distill needs a student, there is none.", hint)
+    if training.step > 1:
+        hint = "Let distill be the first step; what follows is done to the student."
+        message = f"Step {training.step}: a declared student would throw away what the steps before it made."
+        raise RecipeError("recipe_does_not_fit", message, hint)
     path = onnx_io.weights_file(training.student)
     student = onnx_io.load(path).model
     onnx_io.prepare(student)
