@@ -1,7 +1,8 @@
 """Applies the steps of a recipe to a model, one after the other; a model after the first steps is one that these alone would make.
 
 Rules:
-- a step counts only where it changed something;
+- a step that changes nothing is an error; but one that trained and found nothing better, beside others that changed something, is
+  told (`changed` is empty, `left` says why);
 - what lies in files stays there until a step needs all of it at once; what steps make of it goes to the spool (`spooling`);
 - a model after k steps is finished as if the recipe had k: with the facts and the map of what was done, and of nothing else. So its
   digest is that of the child of these steps, and anybody can make it again;
@@ -88,7 +89,8 @@ class _Maker:
         if looked_at or not getattr(method, "BY_BLOCKS", False):
             bring_in(work.model, f"Step {number}: {step.method}")
         method.apply(work.model, dict(step.parameters), report, self.progress, *looked_at)
-        if not report.changed:
+        # who trained and found nothing better leaves the model as it is, and says so; the recipe is no no-op while others change it
+        if not report.changed and not (report.training and len(self.recipe.steps) > 1):
             raise nothing_to_do(number, step, report, quantised_by(work.model))
         record: dict[str, JSON] = {**report.more, "changed": report.changed, "left": report.left, "method": step.method}
         if report.training:
@@ -168,7 +170,14 @@ def make(
             assert held is not None  # who says no to the first step raises
             return held
         held = made
+    if not any(one["changed"] for one in work.steps):
+        raise nothing_to_do(len(work.steps), recipe.steps[-1], _said(work.steps[-1]))
     return maker.finished(work, in_place=True) if held is None else held
+
+
+def _said(record: dict[str, JSON]) -> Report:
+    """What a finished step said it left alone."""
+    return Report(left=list(record["left"]))
 
 
 def calibration_rows(recipe: Recipe, path: Path | None, plan: Plan | None, parent: Path) -> Calibration | None:

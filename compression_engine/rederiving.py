@@ -43,7 +43,7 @@ def rederive(
     recorded_on: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Rederived:
-    """Compares `recorded` with what `recipe` makes of `parent` now; `plan` says how rows are read, `training` is for steps that train.
+    """Compares `recorded` with what `recipe` makes of `parent` now; `plan` says how rows are read, `training` is for some steps.
 
     `licence` is what is stated of the parent: a file that says another is not bit-exact. `recorded_on`: the environment that the
     recorded model's result names, where there is one. Raises EngineError with the codes of `compress` before anything is measured.

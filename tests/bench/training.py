@@ -11,13 +11,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import training_pipeline, training_unstructured
+from tests.bench import training_mortgages, training_pipeline, training_structured, training_unstructured
 from tests.bench.harness import Row, failed
 from tests.bench.machine import Watch
 from tests.bench.training_material import TrainingMaterial
 
 PARTS: dict[str, Callable[[TrainingMaterial], list[Row]]] = {
+    "mortgages": training_mortgages.rows,  # target 5
     "pipeline": training_pipeline.rows,  # target 1
+    "structured": training_structured.rows,  # target 2
     "unstructured": training_unstructured.rows,  # target 6
 }
 

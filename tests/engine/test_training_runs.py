@@ -297,3 +297,20 @@ def test_a_run_that_is_killed_while_it_trains_goes_on_to_the_same_bytes(
     assert code == 0, second
     assert any(entry["message"] == "step 1 was finished by an earlier attempt" for entry in before)
     assert second["result"]["outputs"] == whole["result"]["outputs"]
+
+
+def test_a_step_that_trained_and_found_nothing_better_is_told_beside_others_and_alone_is_an_error(
+    parent: Path, tmp_path: Path, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing answers more like the parent than the parent: its own answers teach nothing new."""
+    code, line, _ = engine(*arguments(parent, tmp_path, TAUGHT, WEIGHTS))
+    assert code == 0, line
+    first, second = line["result"]["steps"]
+    assert first["changed"] == []
+    assert first["left"]
+    assert second["changed"]
+    assert main([*map(str, arguments(parent, tmp_path, TAUGHT, WEIGHTS, out="told"))]) == 0
+    assert "Step 1 (fine_tune) changed nothing: " in capsys.readouterr().out
+    for steps in ((TAUGHT,), (TAUGHT, TAUGHT)):
+        code, line, _ = engine(*arguments(parent, tmp_path, *steps, out="alone"))
+        assert (code, line["code"]) == (1, "nothing_to_compress")
