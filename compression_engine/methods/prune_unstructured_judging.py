@@ -2,8 +2,10 @@
 
 Rules:
 - of a classifier with labels: by how much the share of rows that are answered rightly fell (below zero where it rose);
-- of a classifier without: the share of rows whose first class is another one now;
-- of other answers: squared differences from those before, as a share of these answers' own variation.
+- of a classifier without, and of a language model: the share of rows or places whose first class is another one now;
+- of other answers: squared differences from those before, as a share of these answers' own variation;
+- padding does not count; memory holds one class for each row or place, or the answers to at most 4,096 rows;
+- one thread and deterministic algorithms, as in training: whether a round keeps its limit must not depend on the threads.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.training.along_sequences import AlongSequences
+from compression_engine.training.device import settled
 from compression_engine.training.feeding import Feeding, RowByRow
 from compression_engine.training.lesson import Lesson
-from compression_engine.training.losses import SCORES
+from compression_engine.training.losses import SCORES, TOKENS
+from compression_engine.training.material import Batch
 from compression_engine.training.score_forms import LOG_PROBABILITIES, PROBABILITIES
 
 RIGHT, SAME, APART = "rightly answered", "first class kept", "squared differences"
 _PER_MILLE = 1000
+_ANSWERS_MOST = 4096
+_HAS_PLACES = 3
 Answers = NDArray[Any]
 
 
@@ -33,12 +39,13 @@ class Judge:
         self._feeding: Feeding = kind(given.network, given.parts, batch_size, None, ())
         answer = next(answer for answer in given.answers if answer.name == given.judged)
         self._middle = {PROBABILITIES: 0.5, LOG_PROBABILITIES: float(np.log(0.5))}.get(answer.form, 0.0)
-        self._is_classifier = answer.kind == SCORES
+        self._is_classifier = answer.kind in (SCORES, TOKENS)
         labels = given.parts.labels
-        labelled = self._is_classifier and given.parts.training.plan.task == "classification" and labels is not None
+        labelled = answer.kind == SCORES and given.parts.training.plan.task == "classification" and labels is not None
         self.measure = RIGHT if labelled else SAME if self._is_classifier else APART
+        rows = len(given.parts.validation)
+        self.rows = rows if self._is_classifier else min(rows, _ANSWERS_MOST)
         self._before, _ = self._answers()
-        self.rows = len(given.parts.validation)
 
     def lost_per_mille(self) -> float:
         """What the network has lost by now."""
@@ -55,22 +62,34 @@ class Judge:
 
         found: list[Answers] = []
         labels: list[Answers] = []
-        with torch.no_grad():
+        with settled(self._lesson.parts.training.device), torch.no_grad():
             for portion in self._feeding.held_out():
+                if not self._is_classifier and len(found) >= self.rows:
+                    break
                 for outputs, batch in self._feeding.answers(portion):
-                    values = outputs[self._lesson.judged][: len(batch.rows)].cpu().numpy()
-                    found += list(self._classes(values) if self._is_classifier else values)
+                    found += self._rows(outputs[self._lesson.judged], batch)
                     if self.measure == RIGHT and batch.labels is not None:
                         labels += list(batch.labels[: len(batch.rows)].cpu().numpy())
-        return _together(found), np.asarray(labels)
+        return _together(found if self._is_classifier else found[: self.rows]), np.asarray(labels)
+
+    def _rows(self, output: Any, batch: Batch) -> list[Answers]:
+        """The answer of each row, without padding."""
+        values = output[: len(batch.rows)].float().cpu().numpy()
+        kept = self._classes(values) if self._is_classifier else values
+        mask = batch.feed.get("attention_mask")
+        if mask is None or values.ndim < _HAS_PLACES or values.shape[1] != mask.shape[1]:
+            return list(kept)
+        real = mask.cpu().numpy() != 0
+        return [kept[row][real[row]] for row in range(len(kept))]
 
     def _classes(self, scores: Answers) -> Answers:
         if scores.ndim > 1 and scores.shape[-1] > 1:
-            return np.asarray(scores.argmax(axis=-1))
-        return np.asarray(scores.reshape(len(scores)) > self._middle).astype(np.int64)
+            return np.asarray(scores.argmax(axis=-1)).astype(np.int32)
+        return np.asarray(scores.reshape(len(scores)) > self._middle).astype(np.int32)
 
 
 def _apart(now: Answers, before: Answers) -> float:
+    now, before = now.astype(np.float64), before.astype(np.float64)
     variation = float(np.square(before - before.mean(axis=0)).mean())
     return float(np.square(now - before).mean()) / (variation or 1.0)
 
@@ -78,5 +97,5 @@ def _apart(now: Answers, before: Answers) -> float:
 def _together(rows: list[Answers]) -> Answers:
     """Rows in one array; those of different lengths one behind the other."""
     if all(np.shape(row) == np.shape(rows[0]) for row in rows):
-        return np.stack(rows).astype(np.float64) if np.asarray(rows[0]).dtype.kind == "f" else np.stack(rows)
-    return np.concatenate([np.asarray(row).reshape(-1) for row in rows]).astype(np.float64)
+        return np.stack(rows)
+    return np.concatenate([np.asarray(row).reshape(-1) for row in rows])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import EngineError
 from compression_engine.methods.prune_unstructured import apply
@@ -186,3 +186,37 @@ def test_work_that_is_ended_in_a_later_round_goes_on_to_the_same_bytes(parent: o
     third = next(place for place, line in enumerate(said) if line.startswith("round 3"))
     assert not any(line.startswith("epoch 1 of") for line in said[:third])
     assert any(line.startswith("epoch 1 of") for line in said[third:])
+
+
+def test_tokens_of_a_language_model_are_counted_without_padding(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["words", "input_ids"], ["e"]),
+        helper.make_node("Cast", ["attention_mask"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["real", "last"], ["column"]),
+        helper.make_node("Mul", ["e", "column"], ["kept"]),
+        helper.make_node("MatMul", ["kept", "head"], ["logits"]),
+    ]
+    draw = np.random.default_rng(0)
+    tensors: dict[str, Any] = {
+        "words": draw.normal(size=(12, 8)).astype(np.float32),
+        "head": draw.normal(size=(8, 12)).astype(np.float32),
+        "last": np.array([2], dtype=np.int64),
+    }
+    kind, many = TensorProto.INT64, ["n", "t"]
+    ports = ({"input_ids": (kind, many), "attention_mask": (kind, many)}, {"logits": (TensorProto.FLOAT, [*many, 12])})
+    net = nets.model(nodes, tensors, *ports)
+    lengths = draw.integers(3, 7, 200)
+    mask = (np.arange(6) < lengths[:, None]).astype(np.int64)
+    # the token that follows is always the next number
+    ids = ((draw.integers(0, 12, (200, 1)) + np.arange(6)) % 12) * mask
+    training = learning.handed(
+        tmp_path, {"input_ids": ids, "attention_mask": mask}, Plan(task="language-model", output="logits")
+    )
+    child, report = pruned(net, training, sparsity_per_mille=300, **TRAINS)
+    (entry,) = report.more["rounds"]
+    assert entry["lost"]["measure"] == "first class kept"
+    held = training.parts(net, labelled=True).validation
+    feed = {"input_ids": ids[held], "attention_mask": mask[held]}
+    before, after = (nets.answer(one, feed)[0].argmax(-1)[mask[held] == 1] for one in (net, child))
+    assert float(entry["lost"]["per_mille"]) == pytest.approx(1000 * (before != after).mean(), abs=0.01)
+    assert (before != after).any()
