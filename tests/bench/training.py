@@ -11,12 +11,19 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import training_mortgages, training_pipeline, training_structured, training_unstructured
+from tests.bench import (
+    training_distill,
+    training_mortgages,
+    training_pipeline,
+    training_structured,
+    training_unstructured,
+)
 from tests.bench.harness import Row, failed
 from tests.bench.machine import Watch
 from tests.bench.training_material import TrainingMaterial
 
 PARTS: dict[str, Callable[[TrainingMaterial], list[Row]]] = {
+    "distill": training_distill.rows,  # target 3
     "mortgages": training_mortgages.rows,  # target 5
     "pipeline": training_pipeline.rows,  # target 1
     "structured": training_structured.rows,  # target 2
