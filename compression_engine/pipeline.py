@@ -20,6 +20,7 @@ from pathlib import Path
 from compression_engine.budget_kept import StepBudget
 from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, digest_of
+from compression_engine.carrying.entered import agreement, as_given, parent_record, through_the_door
 from compression_engine.data import Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import DataError
@@ -53,6 +54,7 @@ from compression_engine.training.device import CPU
 from compression_engine.training_files import TrainingFiles, TrainingMaterial
 
 
+@through_the_door
 def compress(
     parent: Path,
     recipe: Recipe,
@@ -80,7 +82,8 @@ def compress(
     be left after every step; the child is the model after the last one that kept it. `pack`: writes the child packed beside it, for
     storage and transfer. Raises EngineError with a stable code; then there is no output.
 
-    A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`).
+    A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`). A model of torch is
+    carried to ONNX first (`carrying`).
     """
     licence = None if licence is None else check_licence(licence)
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
@@ -97,8 +100,9 @@ def compress(
     material = _material(recipe, evaluation, calibration, training, plan, parent)
     # what a step looked at was seen, whether whoever asks says so or not
     beside = replace(beside, seen=[*beside.seen, *material.looked_at])
-    loaded = onnx_io.load(onnx_io.weights_file(parent))
+    loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
+    carried_as = agreement(material.rows, plan, environment(settings.threads, provider=settings.provider))
     states = _states(training.resume, loaded, recipe, material, plan)
     with (
         place(output_folder, loaded.path.name) as target,
@@ -125,7 +129,7 @@ def compress(
             licence=licence,
             others=other_records(files),
             data=found.data,
-            evidence=[*with_packed_size(measured, packed, size_bytes), *by_step],
+            evidence=[*with_packed_size(measured, packed, size_bytes), *by_step, *carried_as],
             packed=packed,
             plan=plan,
             outputs_file=found.outputs_file,
@@ -273,4 +277,5 @@ def _check_rows_needed(evaluation: Path | None, asked: Mapping[str, object]) -> 
 
 def _parent_record(loaded: onnx_io.Loaded) -> dict[str, JSON]:
     record: dict[str, JSON] = {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
-    return record | ({"external_data": [file.document() for file in loaded.external]} if loaded.external else {})
+    record |= {"external_data": [file.document() for file in loaded.external]} if loaded.external else {}
+    return parent_record(record)

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from compression_engine.canonical import JSON, canonical
+from compression_engine.carrying.door import check_carried
+from compression_engine.carrying.entered import as_given, entered, through_the_door
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
 from compression_engine.facts import check_licence, check_version
@@ -54,11 +56,24 @@ def replay(
     """
     document = read_result(result)
     _check_records_compression(document, result.name)
-    tensors, training = safetensors_path(parent), training or TrainingFiles()
+    return _replay(parent, document, output_folder, calibration, training or TrainingFiles(), progress)
+
+
+@through_the_door
+def _replay(
+    parent: Path,
+    document: dict[str, JSON],
+    output_folder: Path,
+    calibration: Path | None,
+    training: TrainingFiles,
+    progress: Progress,
+) -> str:
+    check_carried(document, entered())
+    tensors = safetensors_path(parent)
     if tensors is not None:
         refuse_rows(training.named())
         return _replay_tensors(document, tensors, output_folder, progress)
-    loaded = onnx_io.load(onnx_io.weights_file(parent))
+    loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
     _check_parent(document, loaded.digest)
     _check_external(document, loaded)
     recipe = Recipe.parse(canonical(document["recipe"]))
