@@ -55,7 +55,7 @@ PEERS = {
 
 def make(peer: Peer, parent: Path, target: Path, feeds: Path | None = None) -> str | None:
     """Writes the peer's model of `parent` to `target`; the reason why there is none, or None. `feeds`: see `write_feeds`."""
-    python = sys.executable if peer.package == "onnxruntime" else _python_with(peer.package)
+    python = sys.executable if peer.package == "onnxruntime" else python_with(peer.package)
     if python is None:
         return f"{peer.package} is not installed here; `make peers` does it"
     command = [python, "-P", peer_models.__file__, peer.name, str(parent), str(target)]
@@ -116,7 +116,7 @@ def write_feeds(path: Path, encoder: Encoder, most: int, carrying: Model | None 
     return path
 
 
-def _python_with(package: str) -> str | None:
+def python_with(package: str) -> str | None:
     """The Python that has a peer, or None: the one that is named, that of `make peers`, this one."""
     named = os.environ.get("PRESSMARK_PEERS_PYTHON")
     candidates = [named] if named else [str(_ROOT / ".venv-peers" / "bin" / "python"), sys.executable]
