@@ -19,6 +19,7 @@ from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Step
 from compression_engine.training.material import Training
 from tests.engine import learning, nets
+from tests.engine import test_along_sequences as along
 
 METHOD = "prune_unstructured"
 TRAINS: dict[str, Any] = {
@@ -220,3 +221,41 @@ def test_tokens_of_a_language_model_are_counted_without_padding(tmp_path: Path) 
     before, after = (nets.answer(one, feed)[0].argmax(-1)[mask[held] == 1] for one in (net, child))
     assert float(entry["lost"]["per_mille"]) == pytest.approx(1000 * (before != after).mean(), abs=0.01)
     assert (before != after).any()
+
+
+def test_recurrent_models_are_judged_along_their_sequences(tmp_path: Path) -> None:
+    arrays = along.remembered()
+    weights, _ = learning.learned(
+        learning.handed(tmp_path / "1", arrays, along.PLAN), along.recurrent(), along.SCHEDULE
+    )
+    net = along.recurrent()
+    for tensor in net.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    training = learning.handed(tmp_path / "2", arrays, along.PLAN)
+    how = TRAINS | {"batch_size": 32, "learning_rate_per_million": 20_000, "epochs_per_round": 6}
+    child, report = pruned(net, training, sparsity_per_mille=400, rounds=2, **how)
+    assert zeros(child) == (2 * 8 + 8 * 8 + 8 * 2) * 400 // 1000
+    held = training.parts(net, labelled=True).validation
+    assert {entry["lost"]["rows"] for entry in report.more["rounds"]} == {len(held)}
+    after = {one.name: numpy_helper.to_array(one) for one in child.graph.initializer}
+
+    def share(found: dict[str, Any]) -> float:
+        return float((along.answered(found, arrays) == arrays["label"])[held].mean())
+
+    lost = 1000 * (share(weights) - share(after))
+    assert float(report.more["rounds"][-1]["lost"]["per_mille"]) == pytest.approx(lost, abs=0.01)
+    assert share(after) > 0.9
+
+
+def test_half_floats_are_trained_and_stay_half_floats(tmp_path: Path) -> None:
+    net = learning.net()
+    for tensor in net.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    for value in (*net.graph.input, *net.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    child, _ = pruned(net, learning.handed(tmp_path), sparsity_per_mille=500, **TRAINS)
+    assert {one.data_type for one in child.graph.initializer} == {TensorProto.FLOAT16}
+    assert zeros(child) >= SIZE // 2
+    fresh = learning.rows(300, seed=2)
+    (scores,) = nets.answer(child, {"x": fresh["x"].astype(np.float16)})
+    assert (scores.argmax(1) == fresh["label"]).mean() > 0.9
