@@ -20,7 +20,11 @@ Figure = Mapping[str, Any]
 _NO_INTERVAL = ("peak_memory_bytes", "model_memory_bytes", "peak_memory_ratio")
 """Their low and high are the least and the largest run, not an interval."""
 
+_STEP = "step_"
 _TEXTS: dict[str, str] = {
+    "packed_size_bytes": "Packed, for storage and transfer, it takes {bytes}; it runs as it does unpacked",
+    "packed_ratio": "Packed, for storage and transfer, it is {value} times smaller than unpacked",
+    "quality_lost": "By the labels {value} points of quality are lost",
     "size_bytes": "The weights take {bytes} on disk",
     "parent_size_bytes": "The original's weights take {bytes} on disk",
     "cosine_mean": "The answers agree with the original's to {value} on average (1 is identical)",
@@ -72,6 +76,8 @@ _BATCHES = {"batch_difference_max": "The model", "parent_batch_difference_max": 
 def sentence(figure: Figure, kind: str) -> str:
     """What the figure says, as one sentence that ends with a full stop."""
     metric = str(figure["metric"])
+    if metric.startswith(_STEP):
+        return f"After the step: {sentence({**figure, 'metric': metric.removeprefix(_STEP)}, kind)}"
     if figure["value"] is None:
         told = f"{_words(metric).capitalize()} is not known: {figure['reason'] or 'no reason was given'}"
     else:

@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation", required=True, metavar="TEAM/DATASET@N")
     parser.add_argument("--file", metavar="PATH", help="the file of the evaluation's rows, where the data has several")
     parser.add_argument("--calibration", metavar="TEAM/DATASET@N")
+    parser.add_argument("--training", metavar="TEAM/DATASET@N", help="rows for steps that train")
+    parser.add_argument("--teacher", metavar="TEAM/MODEL@N", help="whose answers are learned; the parent, if left out")
+    parser.add_argument("--student", metavar="TEAM/MODEL@N", help="what the child begins as, where a step asks for it")
+    parser.add_argument("--at-least", metavar="SHARE", help="of the parent's answers, kept by every step: 0.99")
+    parser.add_argument("--loses-at-most", metavar="SHARE", help="of quality, lost by every step: 0.01 is one point")
     parser.add_argument(
         "--baseline", metavar="TEAM/DATASET@N", help="rows that monitors compare with; the evaluation's, if left out"
     )
@@ -47,6 +52,11 @@ def run(options: argparse.Namespace) -> int:
         "evaluation": options.evaluation,
         "evaluation_file": options.file,
         "calibration": options.calibration,
+        "training": options.training,
+        "teacher": options.teacher,
+        "student": options.student,
+        "at_least": options.at_least,
+        "loses_at_most": options.loses_at_most,
         "baseline": options.baseline,
         "seed": options.seed,
         "plan": None if options.plan is None else read_plan(options.plan),
@@ -61,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"The run {finished['state']}: {finished['failure_code'] or ''} {finished['failure'] or ''}")
         return 1
     print(f"{finished['child']}, attempt {finished['attempt']}")
+    if finished.get("ended_at_step"):
+        print(finished["ended_at_step"])
     return 0
 
 

@@ -101,6 +101,11 @@ def version_of(caller: Caller, ref: str | None) -> ModelVersion | None:
     return catalog.get_version(caller, ref) if ref else None
 
 
+def _ended_at_step(run: Run, caller: Caller) -> str | None:
+    result = queries.result_of(run)
+    return None if result is None else queries.ended_at_step(run, result, queries.Names(caller)) or None
+
+
 class PublishRecipeInput(serializers.Serializer[Any]):
     slug = serializers.CharField(max_length=63)
     document = serializers.DictField(help_text="pressmark/recipe/1; 'name' and 'type' may be left out.")
@@ -274,6 +279,7 @@ class ShowRun(Query):
         return run_body(row, caller) | {
             "evidence": [evidence_body(e, reader) for e in queries.evidence_of_run(row)],
             "quantization_map": queries.map_in([row]),
+            "ended_at_step": _ended_at_step(row, caller),
         }
 
 

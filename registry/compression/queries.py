@@ -213,3 +213,13 @@ def _team_id(row: Material) -> uuid.UUID:
     if isinstance(row, ModelVersion):
         return row.model.team_id
     return row.dataset.team_id if isinstance(row, DatasetVersion) else row.team_id
+
+
+def ended_at_step(run: Run, result: EngineResult, names: Names) -> str:
+    """Which step broke the budget of the run, and by how much, the figures only for readers of the data; empty where none did."""
+    ended = (result.document.get("budget") or {}).get("ended")
+    if ended is None:
+        return ""
+    if run.evaluation is not None and names.shows(run.evaluation):
+        return str(ended["plain"])
+    return f"Step {ended['step']} ({ended['method']}) broke the budget."

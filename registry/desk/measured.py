@@ -24,7 +24,7 @@ from registry.compression.models import Run
 from registry.desk import figures, metrics, svg
 from registry.events import Caller
 
-STRUCTURE = "structure"
+STRUCTURE, STEP = "structure", "step"
 WORST_SLICE = "worst_slice_difference"
 BRIEF_ROWS = 12
 FOLDED = ("fairness", "calibration", "robustness", "out-of-distribution", "energy")
@@ -139,6 +139,9 @@ def measured_of(caller: Caller, version: ModelVersion, limits: Limits, runs: Seq
     earlier: list[Evidence] = []
     others: list[Evidence] = []
     for row, document in evidence_documents(version, EvidenceReader(caller)):
+        if row.kind == STEP:  # each is of a state on the way; the page of the run shows them all
+            others.append(row)
+            continue
         if (row.kind, row.source) in seen:
             earlier.append(row)
             continue

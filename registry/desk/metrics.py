@@ -10,6 +10,9 @@ from __future__ import annotations
 NAMES = {
     "size_bytes": "Size of the files",
     "size_ratio": "Times smaller than the parent",
+    "packed_size_bytes": "Size packed, for storage and transfer",
+    "packed_ratio": "Times smaller packed, for storage and transfer",
+    "quality_lost": "Quality lost by the labels",
     "cosine_mean": "Cosine to the parent's output, mean",
     "cosine_min": "Cosine to the parent's output, worst row",
     "cosine_p05": "Cosine to the parent's output, 5th percentile",
@@ -130,6 +133,7 @@ HEADS = {"parent_": "Parent", "incumbent_": "Incumbent", "first_": "First approv
 WHOSE = {"parent_": "the parent's", "incumbent_": "the incumbent's", "first_": "the first approved version's"}
 PARENT = "the parent"
 _OTHERS = {"-incumbent": "the incumbent", "-first": "the first approved version"}
+_STEP = "step_"
 SUFFIXES = {
     "_difference": "difference",
     "_difference_change": "change of the difference",
@@ -168,6 +172,7 @@ KINDS = {
     "outputs": "Outputs",
     "invariance": "Same answers, however asked",
     "seen": "Rows that it was made with",
+    "step": "After each step",
     "structure": "Structure of the files",
     "distribution": "Distribution of inputs and outputs",
     "baseline": "Baseline",
@@ -205,6 +210,8 @@ def name_of(metric: str, other: str = PARENT) -> str:
 def _name_of(metric: str) -> str:
     if metric in NAMES:
         return NAMES[metric]
+    if metric.startswith(_STEP):
+        return f"{_name_of(metric.removeprefix(_STEP))}, after the step"
     for prefix, whose in WHOSE.items():
         if metric.startswith(prefix):
             own = _name_of(metric.removeprefix(prefix))

@@ -15,9 +15,11 @@ from registry.catalog.models import ModelVersion
 from registry.compression import services
 from registry.compression.at_stake import would_make_stale
 from registry.compression.models import Recipe, Run
+from registry.compression.training import TrainingAsked
 from registry.desk.addresses import reference
 from registry.desk.http import Context, FormPage
-from registry.desk.pages.run_form import DATA_FIELDS, ONLY_MEASURE, RunForm, run_form
+from registry.desk.pages.run_form import DATA_FIELDS, ONLY_MEASURE, TRAINING_FIELDS, RunForm, run_form
+from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
@@ -59,9 +61,26 @@ def _request(caller: Caller, version: ModelVersion, data: Mapping[str, Any]) -> 
         "price_sheet": data["prices"],
     }
     if data["recipe"] == ONLY_MEASURE:
+        _refuse_training(data)
         return services.request_evaluation(actor=caller, version=version, evaluation=evaluation, **how)
     recipe = get_readable(Recipe.objects.all(), caller, pk=data["recipe"])
+    teacher, student = (
+        catalog.get_version(caller, data[name]) if data[name] else None for name in ("teacher", "student")
+    )
+    budget = data["at_least"] or None, data["loses_at_most"] or None
+    how["training"] = TrainingAsked(chosen["training"], teacher, student, *budget)
     return services.request_run(
         actor=caller, model=version.model, parent=version, recipe=recipe, evaluation=evaluation,
         calibration=calibration, **how,
     )  # fmt: skip
+
+
+def _refuse_training(data: Mapping[str, Any]) -> None:
+    """What is given for steps that train would be passed over where nothing is made."""
+    given = next((name for name in TRAINING_FIELDS if data[name]), None)
+    if given is not None:
+        raise Invalid(
+            f"{RunForm.base_fields[given].label} is given, and a measurement trains nothing.",
+            hint="Choose a recipe, or clear the field.",
+            code="option-unused",
+        )

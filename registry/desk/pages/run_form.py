@@ -23,12 +23,13 @@ from registry.release.models import Alias
 
 ONLY_MEASURE = "measure"
 _FILES_SHOWN = 2000
-USES_OFFERED = ("evaluation", "calibration", "baseline")
-DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution")
+USES_OFFERED = ("evaluation", "calibration", "baseline", "training")
+DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution", "training")
 WORK_FIELDS = ("recipe", "evaluation", "evaluation_file", "calibration", "baseline", "seed")
 PLAN_FIELDS = ("task", "label", "classes", "slices", "protected")
 DOCUMENT_FIELDS = ("plan", "plan_file")
 PRICE_FIELDS = ("price_sheet", "price_sheet_file")
+TRAINING_FIELDS = ("training", "teacher", "student", "at_least", "loses_at_most")
 BESIDE_FIELDS = ("incumbent", "out_of_distribution", "allow_seen")
 
 
@@ -49,6 +50,27 @@ class RunForm(forms.Form):
     calibration = forms.ChoiceField(
         label="Calibration data", required=False, help_text="Only for recipes that look at data while they compress."
     )
+    training = forms.ChoiceField(
+        label="Training data",
+        required=False,
+        help_text="Rows for steps that train. They must not be the evaluation data.",
+    )
+    teacher = forms.CharField(
+        label="Teacher", required=False, max_length=200,
+        help_text="TEAM/MODEL@N: the version whose answers are learned. Left out, it is the parent.",
+    )  # fmt: skip
+    student = forms.CharField(
+        label="Begins as", required=False, max_length=200,
+        help_text="TEAM/MODEL@N: where a step has the child begin as another version.",
+    )  # fmt: skip
+    at_least = forms.CharField(
+        label="Answers that every step keeps", required=False, max_length=20,
+        help_text="A share such as 0.99. A step that keeps less ends the run with the state before it.",
+    )  # fmt: skip
+    loses_at_most = forms.CharField(
+        label="Quality that every step may lose", required=False, max_length=20,
+        help_text="A share such as 0.01, one point; by labels, so it needs a plan with their column.",
+    )  # fmt: skip
     baseline = forms.ChoiceField(
         label="Baseline data", required=False,
         help_text="What live traffic will be compared with. Left out, it is the evaluation data.",
@@ -144,6 +166,16 @@ class RunForm(forms.Form):
         return [(title, about, [self[name] for name in names]) for title, about, names in named]
 
     @property
+    def for_training(self) -> list[forms.BoundField]:
+        """The fields for recipes that train, and for budgets that every step must keep."""
+        return [self[name] for name in TRAINING_FIELDS]
+
+    @property
+    def trains(self) -> bool:
+        """Whether any of them was filled in or is wrong: they are then shown at once."""
+        return any(self[name].value() or self[name].errors for name in TRAINING_FIELDS)
+
+    @property
     def document(self) -> list[forms.BoundField]:
         """The fields for those who bring a plan of their own."""
         return [self[name] for name in DOCUMENT_FIELDS]
@@ -171,6 +203,7 @@ def run_form(
         "evaluation": evaluation,
         "evaluation_file": [("", "its only file"), *((named[key], paths) for key, paths in parts.items())],
         "calibration": [("", "none"), *data_for["calibration"]],
+        "training": [("", "none"), *data_for["training"]],
         "baseline": [("", "the evaluation data"), *data_for["baseline"]],
         "out_of_distribution": [("", "none"), *evaluation],
         "incumbent": _aliases(version),

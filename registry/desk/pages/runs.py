@@ -17,10 +17,12 @@ from registry.compression.models import Run, RunState
 from registry.desk import queries
 from registry.desk.downloads import download
 from registry.desk.http import Act, Context, Page
+from registry.desk.trained import trained
 from registry.events import Caller
 
 STAGES = {
-    "read": "Reading the parent", "compress": "Compressing", "check": "Checking the output", "size": "Measuring size",
+    "read": "Reading the parent", "compress": "Compressing", "train": "Training", "resume": "Going on where it ended",
+    "step": "Judging a step", "check": "Checking the output", "size": "Measuring size",
     "fidelity": "Comparing answers", "latency": "Measuring speed", "timing": "Measuring speed",
     "memory": "Measuring memory", "answer": "Asking the models", "quality": "Scoring answers",
     "comparison": "Comparing row by row", "fairness": "Comparing groups", "calibration": "Holding confidence against truth",
@@ -69,6 +71,7 @@ class RunPage(Page):
             "in_work": run.state in queries.IN_WORK,
             "progress": progress_of(run),
             "steps": recipe_steps(run),
+            "trained": trained(run, compression.Names(caller)),
             "measured": (run.child or run.parent) if run.state == RunState.SUCCEEDED and not run.rederives else None,
             "replayed": replays.said_of(run) if run.rederives else "",
             "may_cancel": permissions.may(caller.actor_id, "run.cancel", run.model.team_id),

@@ -1,0 +1,68 @@
+"""Runs that train on the pages: asked for by the form, shown step by step with their loss, and a budget that ended one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+
+from registry.compression import queries
+from registry.compression.models import Run
+from tests.desk.conftest import Visitor, words
+from tests.desk.trained_runs import step, trained_run
+from tests.world import World
+
+Visit = Callable[[str], Visitor]
+
+
+def test_a_run_that_trains_is_requested_by_the_form(visit: Visit, world: World) -> None:
+    version, data, teacher = world.version(), world.arrays_dataset(), world.version()
+    rows = world.arrays_dataset(rows=96, seed=11, uses=("training",))
+    steps = [step("fine_tune", epochs=1, loss="teacher"), step("quantize_weights")]
+    recipe = world.recipe("taught", {"steps": steps})
+    path = reverse("desk:request-run", args=["search", version.model.slug, version.number])
+    given = {
+        "evaluation": str(data.pk),
+        "seed": "0",
+        "training": str(rows.pk),
+        "teacher": str(teacher),
+        "at_least": "0.9",
+    }
+    refused = visit("ada").post(path, recipe="measure", **given)
+    assert "a measurement trains nothing" in words(refused)
+    assert "<details open>" in refused.content.decode()
+    visit("ada").post(path, recipe=str(recipe.pk), **given)
+    run = Run.objects.get()
+    assert (run.training, run.teacher, run.at_least, run.loses_at_most) == (rows, teacher, "0.9", None)
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_the_page_of_a_run_shows_every_step_and_how_training_went(visit: Visit, world: World) -> None:
+    run = trained_run(world)
+    assert run.state == "succeeded", queries.run_log(run)
+    page = visit("ada").get(reverse("desk:run", args=[run.pk]))
+    said = words(page)
+    for part in (
+        "1 prune_unstructured",
+        "2 fine_tune",
+        "3 quantize_weights",
+        "Kept of the parent’s answers",
+        "Teacher",
+    ):
+        assert part in said
+    assert 'aria-labelledby="loss-2-title' in page.content.decode()
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_run_that_a_budget_ended_says_at_which_step_and_why(visit: Visit, world: World) -> None:
+    wanted = [
+        step("convert_fp16"),
+        step("prune_unstructured", sparsity_per_mille=980, min_elements=1, scope="layer"),
+        step("fine_tune", epochs=1, loss="teacher"),
+    ]
+    run = trained_run(world, at_least="0.98", steps=wanted)
+    said = words(visit("ada").get(reverse("desk:run", args=[run.pk])))
+    assert "The run ended early" in said
+    assert "Step 2 (prune_unstructured) broke the budget" in said
+    assert "Not done any more: fine_tune." in said
