@@ -116,8 +116,9 @@ _WEIGHT_BITS = Parameter(
     name="weight_bits",
     kind="integer",
     default=8,
-    choices=(8, 4),
-    summary="Bits of a weight; 4 halve the file, are computed as fast as 8 are, and the answers change much more.",
+    choices=(8, 4, 3, 2),
+    summary="Bits of a weight; 4 halve the file, are computed as fast as 8 are, and the answers change much more. 3 and 2 lie in the "
+    "file as 4 do, and save room where it is packed.",
     added_later=True,
 )
 

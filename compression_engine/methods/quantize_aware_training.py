@@ -161,7 +161,7 @@ def _faked(network: Network, plan: _Plan) -> FakeQuantization:
     """Puts the network's numbers on their grids."""
     import torch
 
-    from compression_engine.training.fake_quantization import FakeQuantization, Flow, Kept, Summed
+    from compression_engine.training.fake_quantization import Added, FakeQuantization, Flow, Kept, Summed
 
     net = Net(plan.sketch.model)
     flows = {
@@ -178,7 +178,8 @@ def _faked(network: Network, plan: _Plan) -> FakeQuantization:
         layers.append(Summed(layer.source, layer.weight, layer.bias, layer.output, channels))
     for one in plan.storable:
         kept[one.name] = Kept(torch.from_numpy(one.scale(plan.bits)), LIMITS[plan.bits])
-    fake = FakeQuantization(flows, kept, tuple(layers), network.weights, network.device)
+    sums = tuple(Added(*names) for names in plan.sketch.sums)
+    fake = FakeQuantization(flows, kept, tuple(layers), network.weights, network.device, sums)
     fake.attach(network)
     return fake
 

@@ -29,6 +29,8 @@ class Sketch:
     """Tensors that are rounded, by their names in this graph, each with its name in the one that is written."""
     layers: tuple[Layer, ...]
     """With the names of sources and outputs in this graph; a source is one of `flows`."""
+    sums: tuple[tuple[str, str, str, str, str], ...] = ()
+    """Sums of two tensors in integers: their names, the flows that they have the steps of, and the sum's."""
 
 
 def separate(model: onnx.ModelProto, layers: Sequence[Layer], report: Report) -> list[Layer]:
@@ -83,4 +85,14 @@ def sketched(model: onnx.ModelProto, placement: Placement) -> Sketch:
         )
         for layer in placement.chosen
     )
-    return Sketch(copy, flows, layers)
+    return Sketch(copy, flows, layers, _sums(placement))
+
+
+def _sums(placement: Placement) -> tuple[tuple[str, str, str, str, str], ...]:
+    rounded = placement.rounded
+    found = []
+    for answer, node in placement.computed.items():
+        if node.op_type == "Add" and answer in rounded and all(name in rounded for name in node.input):
+            left, right = node.input
+            found.append((left, right, rounded[left], rounded[right], answer))
+    return tuple(found)

@@ -76,7 +76,7 @@ def store_trained(
         values = fake.integers(name).cpu().numpy()
         stored = values.astype(np.int8) if bits == 8 else (values + _MIDDLE).astype(np.uint8)
         scale = fake.weight_scale(name).detach().cpu().numpy()
-        rounded = Rounded(stored, scale, None, views[name], bits, rounding=LEARNED)
+        rounded = Rounded(stored, scale, None, views[name], 8 if bits == 8 else 4, rounding=LEARNED)
         how = (ROWS if weight.is_embedding else FOLDED).replace("int8", f"int{bits}", 1) + " (trained)"
         (store_rows if weight.is_embedding else store_folded)(weight, rounded, names, edits, report, how)
     edits.make(model)

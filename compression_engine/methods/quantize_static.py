@@ -1,7 +1,7 @@
 """Computes convolutions and products in 8-bit integers whose steps are fixed beforehand, from what calibration rows show.
 
-How: ranges of the tensors that flow between layers come from histograms over all calibration rows; weights have 8 or 4 bits and a
-scale for each output channel, what flows is uint8 (see `quantize_static_writer`), and stays integers from layer to layer (see
+How: ranges of the tensors that flow between layers come from histograms over all calibration rows; weights have 8 bits or fewer and
+a scale for each output channel, what flows is uint8 (see `quantize_static_writer`), and stays integers from layer to layer (see
 `quantize_static_net`). Biases take back how far rounding moves the means of a layer's answers. Then what the rounding changes is
 measured on calibration rows, and layers that change the answers more than the recipe allows are left out. Weights that no such
 layer reads, embeddings and those of layers left out are stored as quantize_weights does it, at the speed of floats.
@@ -78,7 +78,7 @@ def apply(
     kept = paying_layers(watching, chosen.layers, report)
     model.CopyFrom(made_of(model, kept, numbers, report))
     bits = numbers.weight_bits
-    grid = Grid() if bits == 8 else Grid(bits, clipped=True)
+    grid = Grid() if bits == 8 else Grid(4, clipped=True)
     _store_the_rest(model, spared, grid, report, progress)
     narrow(model, halves)
 

@@ -2,7 +2,8 @@
 
 Rules:
 - a scale for each output channel, zero stays zero; 8 bits are -127..127 and their scale spans the largest magnitude; 4 bits are
-  -8..7 and their scale is the one of least squared error among shares of that, since every step counts there;
+  -8..7, 3 are -4..3 and 2 are -2..1, their scale the one of least squared error among shares of that, since every step counts;
+- 3 and 2 bits lie in the file as 4 do: they save room where the file is packed;
 - a scale grows where the bias, in integers of 32 bits, would not fit into 30 bits otherwise;
 - two 4-bit integers that follow each other share a byte; nodes that read constants alone look both up in a table of signed bytes,
   which the runtime does once, when it loads the model, and before it looks for layers to compute in integers. (DequantizeLinear of
@@ -19,10 +20,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import Names
 
-LIMITS = {8: (-127, 127), 4: (-8, 7)}
+LIMITS = {8: (-127, 127), 4: (-8, 7), 3: (-4, 3), 2: (-2, 1)}
 """The least and the largest integer by bits."""
 _BIAS_MOST = 2**30
-_SHARES = {8: (1.0,), 4: tuple(float(share) for share in np.linspace(1, 0.4, 25))}
+_SHARES = {8: (1.0,)} | {
+    bits: tuple(map(float, np.linspace(1, low, 25))) for bits, low in ((4, 0.4), (3, 0.3), (2, 0.2))
+}
 _MIDDLE, _LOW, _HALF_A_BYTE = 8, 15, 4
 _TABLE = "int4"
 _Floats = NDArray[np.float32]

@@ -1,8 +1,8 @@
 """Writes a network in which layers are computed in 8-bit integers, as pairs of QuantizeLinear and DequantizeLinear.
 
 Rules:
-- what flows is uint8 with scale and zero point of a whole tensor; weights are integers of 8 or 4 bits with a scale for each output
-  channel (see `quantize_static_weights`); biases are int32 whose scale is that of the input times that of the weight;
+- what flows is uint8 with scale and zero point of a whole tensor; weights are integers of 8 bits or fewer with a scale for each
+  output channel (see `quantize_static_weights`); biases are int32 whose scale is that of the input times that of the weight;
 - a tensor that is rounded where it is made keeps its name behind the pair, so all its readers see the same numbers; one that is
   rounded for layers alone stays as it is for its other readers;
 - a Conv or Gemm that stays in floats between rounded tensors gets a Max behind it that changes nothing: without, onnxruntime rounds
@@ -167,7 +167,7 @@ class _Writer:
         rounding = "learned" if learned else ("nearest" if bits == 8 else "mse")
         mark = Stored.of(
             name,
-            dtype=f"int{bits}",
+            dtype="int8" if bits == 8 else "int4",
             scheme="symmetric",
             granularity="channel",
             rounding=rounding,

@@ -15,8 +15,8 @@ QUANTIZE_AWARE_TRAINING = MethodSpec(
             name="weight_bits",
             kind="integer",
             default=4,
-            choices=(4, 8),
-            summary="Bits of a weight; 8 hardly need training, 4 do.",
+            choices=(8, 4, 3, 2),
+            summary="Bits of a weight; 8 hardly need training. 3 and 2 lie in the file as 4 do, and save room where it is packed.",
         ),
         Parameter(
             name="activation_bits",
@@ -45,7 +45,7 @@ QUANTIZE_AWARE_TRAINING = MethodSpec(
         Parameter(
             name="learning_rate_per_million",
             kind="integer",
-            default=100,
+            default=50,
             minimum=1,
             maximum=1_000_000,
             summary="The highest learning rate, in millionths.",

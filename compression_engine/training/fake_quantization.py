@@ -11,6 +11,8 @@ Rules, those of the kernels (seen in onnxruntime 1.31.1, bit for bit on the laye
 - the sum of a layer is an integer, bias included, whose unit is scale of input times scale of weight, both as float32; it becomes a
   float32, is multiplied by the float32 of that unit through the scale of the answer, and rounded like the above;
 - a product whose answer stays floats gives its integer, as float32, times that unit;
+- a sum of two tensors is the first's integers times the ratio of its scale to the answer's, plus the second's likewise, plus what
+  the zero points make together, in float32 with one rounding for each product with its sum;
 - a bias is the nearest integer of that unit, found in float64.
 A sum in float32 is recovered by dividing by its unit and rounding, which is exact while its error is below half a unit.
 """
@@ -63,6 +65,17 @@ class Summed:
     axis: int
 
 
+@dataclass(frozen=True)
+class Added:
+    """A sum of two tensors in integers: their names, the flows that have their scales, and the flow that the sum is."""
+
+    left: str
+    right: str
+    left_flow: str
+    right_flow: str
+    answer: str
+
+
 class FakeQuantization:
     """The grids of a network and what is learned of them; `attach` makes a network answer as it will in integers."""
 
@@ -73,12 +86,14 @@ class FakeQuantization:
         layers: tuple[Summed, ...],
         weights: Mapping[str, Tensor],
         device: torch.device,
+        sums: tuple[Added, ...] = (),
     ) -> None:
         self.flows, self.kept, self.layers, self._weights = flows, kept, layers, weights
         self._base = {_flow_name(name): torch.tensor([flow.scale], device=device) for name, flow in flows.items()}
         self._base |= {_weight_name(name): held.scale.to(device) for name, held in kept.items()}
         self.shifts = {name: torch.nn.Parameter(torch.zeros_like(base)) for name, base in self._base.items()}
         """How far the binary logarithm of each scale has moved."""
+        self._sums, self._seen = sums, dict[str, Tensor]()
         self._by_weight: dict[str, list[Summed]] = {}
         for layer in layers:
             self._by_weight.setdefault(layer.weight, []).append(layer)
@@ -95,6 +110,10 @@ class FakeQuantization:
             network.overrides[layer.answer] = self._of_layer(layer)
             if layer.bias is not None:
                 network.overrides[layer.bias] = self._of_bias(layer)
+        for one in self._sums:
+            network.overrides[one.answer] = self._of_sum(one)
+        for name in {name for one in self._sums for name in (one.left, one.right)}:
+            network.overrides[name] = self._watched(name, network.overrides.get(name))
 
     def flow_scale(self, name: str) -> Tensor:
         """The scale of a rounded tensor, float32 [1]."""
@@ -168,6 +187,36 @@ class FakeQuantization:
             return _on_grid(value, scale, integers, bounds)
 
         return answered
+
+    def _watched(self, name: str, before: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
+        """Keeps a tensor for the sum that it goes into."""
+
+        def seen(value: Tensor) -> Tensor:
+            value = value if before is None else before(value)
+            self._seen[name] = value.detach()
+            return value
+
+        return seen
+
+    def _of_sum(self, one: Added) -> Callable[[Tensor], Tensor]:
+        flow, left, right = (self.flows[name] for name in (one.answer, one.left_flow, one.right_flow))
+
+        def summed(value: Tensor) -> Tensor:
+            scale = self.flow_scale(one.answer)
+            with torch.no_grad():
+                by_left, by_right = (self.flow_scale(name) / scale for name in (one.left_flow, one.right_flow))
+                total = (flow.zero - (by_left * left.zero + by_right * right.zero)).double()
+                for name, flow_name, ratio, zero in (
+                    (one.right, one.right_flow, by_right, right.zero),
+                    (one.left, one.left_flow, by_left, left.zero),
+                ):
+                    integers = torch.round(self._seen[name] / self.flow_scale(flow_name)) + zero
+                    # a product of 8 and 24 bits is exact in float64, so that one rounding is left, as in the kernel
+                    total = (integers.double() * ratio.double() + total).float().double()
+                integers = (torch.round(total) - flow.zero).clamp(*flow.bounds).float()
+            return _on_grid(value, scale, integers, flow.bounds)
+
+        return summed
 
 
 class _Rounding(torch.autograd.Function):  # type: ignore[misc]

@@ -47,13 +47,13 @@ def apart(net: onnx.ModelProto, child: onnx.ModelProto, feed: dict[str, Any]) ->
     return float(np.sqrt(np.mean(np.square(nets.answer(net, feed)[0] - nets.answer(child, feed)[0]))))
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
 def test_what_is_written_answers_as_it_was_trained_to(given: Given, bits: int, tmp_path: Path) -> None:
     net = residual()
-    changed, report = trained(net, given(net, x=images(120, 0, 3, 16, 16)), weight_bits=bits)
+    changed, report = trained(net, given(net, x=images(120, 0, 3, 16, 16)), weight_bits=bits, epochs=1)
     (simulated,) = report.more["simulated"]
     assert simulated["rows"] == simulated["equal_rows"] == 12
-    assert float(simulated["apart_steps"]) <= 0.01
+    assert simulated["apart_steps"] == "0"
     found = fused(changed, tmp_path)
     assert found["QLinearConv"] == 4
     assert not set(found) & {"Conv", "Gemm", "Add", "Relu", "Clip"}, "it was measured with integer kernels"

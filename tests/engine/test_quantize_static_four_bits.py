@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, numpy_helper
 
 from compression_engine.identify import identify
@@ -73,6 +74,16 @@ def test_the_range_of_4_bits_is_no_worse_than_all_of_it() -> None:
     errors = [np.square(rounded_weight(array, 0, scale, 4) * scale[:, None] - array).sum() for scale in (found, whole)]
     assert errors[0] < 0.9 * errors[1]
     assert (found <= whole).all()
+
+
+@pytest.mark.parametrize(("bits", "few"), [(4, 16), (3, 8), (2, 4)])
+def test_a_weight_has_as_many_different_numbers_as_its_bits_allow(rows: Any, bits: int, few: int) -> None:
+    changed, report = static(wide(), rows(x=images(40, 0, 256)), weight_bits=bits, equalization=False)
+    changed.graph.output.append(onnx.ValueInfoProto(name="one_int8"))
+    found = np.unique(nets.answer(changed, {"x": images(1, 1, 256)})[1])
+    assert (len(found), found.min(), found.max()) == (few, -few // 2, few // 2 - 1)
+    assert all(f"int{bits} product" in str(entry["how"]) for entry in report.changed)
+    assert still_true(changed, map_of_child(changed, report.marks)) == map_of_child(changed, report.marks)
 
 
 def test_a_recipe_with_8_bits_keeps_the_digest_that_it_had() -> None:
