@@ -10,7 +10,15 @@ from typing import Any
 
 import torch
 
-from compression_engine.carrying.exported_operators import DROPOUT, PLAIN, SKIPPED, arithmetic, by_sizes
+from compression_engine.carrying.exported_operators import (
+    DROPOUT,
+    IN_PLACE,
+    PLAIN,
+    SKIPPED,
+    VIEWING,
+    arithmetic,
+    by_sizes,
+)
 from compression_engine.carrying.exported_program import Argument, Call, Program, Stored, numbers_of
 from compression_engine.carrying.refusing import cannot_be_carried
 
@@ -32,6 +40,7 @@ class Replayed(torch.nn.Module):  # type: ignore[misc]  # torch has no types her
     def __init__(self, program: Program) -> None:
         super().__init__()
         self._program, self._special = program, by_sizes()
+        _check_changes(program)
         self._calls = [(call, self._function(call)) for call in program.calls if not _is_check(call)]
         for name, stored in program.tensors.items():
             _put(self, name, tensor_of(stored))
@@ -59,6 +68,7 @@ class Replayed(torch.nn.Module):  # type: ignore[misc]  # torch has no types her
             raise cannot_be_carried(f"its dropout ({call.node}) is on", hint)
         if base in self._special:
             return self._special[base]
+        base = base.removesuffix("_") if base in IN_PLACE else base
         if base not in PLAIN:
             raise cannot_be_carried(
                 f"{call.operator[:80]} ({call.node[:80]}) is not among the operators that are carried"
@@ -82,6 +92,34 @@ def dtype_of(number: int) -> torch.dtype:
     if found is None:
         raise cannot_be_carried(f"it takes or gives numbers of torch's type {number}")
     return found
+
+
+def _changed(call: Call) -> str | None:
+    """The name of the tensor that a call changes in place; None where it changes none."""
+    named = _OPERATOR.match(call.operator)
+    if named is None or named.group(1) not in IN_PLACE or not call.arguments:
+        return None
+    first = call.arguments[0]
+    return str(first.value["name"]) if first.kind == "as_tensor" else None
+
+
+def _check_changes(program: Program) -> None:
+    """Changes in place are carried where one name has the tensor, and it was calculated; raises EngineError (cannot_be_carried)."""
+    calculated: set[str] = set()
+    shared: set[str] = set()
+    for call in program.calls:
+        named, changed = _OPERATOR.match(call.operator), _changed(call)
+        if changed is not None and (changed not in calculated or changed in shared):
+            own = changed not in calculated
+            hint = (
+                "Export it after .eval()." if own else "Export it with modules that are not in place (inplace=False)."
+            )
+            what = "changes its own state or input" if own else "changes a tensor in place that others look at"
+            raise cannot_be_carried(f"it {what} ({call.operator[:80]}, {call.node[:80]})", hint)
+        if named is None or named.group(1) in VIEWING:
+            shared.update(call.outputs_known())
+            shared.update(str(one.value["name"]) for one in call.arguments if one.kind == "as_tensor")
+        calculated.update(call.outputs_known())
 
 
 def _is_check(call: Call) -> bool:
@@ -108,6 +146,9 @@ def _perform(call: Call, function: Any, values: dict[str, Any]) -> None:
             f"{call.operator} ({call.node}) does not take what it is given: {lines[0]:.200}"
         ) from error
     several = call.gives_list or len(call.outputs) > 1
+    changed = _changed(call)
+    if changed is not None:
+        values[changed] = made
     found = zip(call.outputs, made if several else [made], strict=False)
     values.update({name: value for name, value in found if name is not None})
 

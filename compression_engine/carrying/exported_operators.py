@@ -36,6 +36,17 @@ SKIPPED = frozenset(
 )
 """What only checks sizes."""
 DROPOUT = frozenset({"dropout", "alpha_dropout", "native_dropout", "feature_dropout"})
+VIEWING = frozenset({
+    "_unsafe_view", "alias", "chunk", "contiguous", "detach", "dropout", "expand", "expand_as", "flatten", "getitem",
+    "movedim", "narrow", "permute", "reshape", "select", "slice", "split", "split_with_sizes", "squeeze", "swapaxes", "t",
+    "to", "_to_copy", "transpose", "type_as", "unbind", "unflatten", "unsqueeze", "view",
+})  # fmt: skip
+"""What may give another look at the same numbers, so that a change in place would be seen through both."""
+IN_PLACE = frozenset({
+    "add_", "clamp_", "div_", "elu_", "hardsigmoid_", "hardswish_", "hardtanh_", "leaky_relu_", "mul_", "relu_", "selu_",
+    "sigmoid_", "silu_", "sub_", "tanh_",
+})  # fmt: skip
+"""Changes in place of a tensor that only one name has: calculated as if they were not in place."""
 _ARITHMETIC: Mapping[str, Callable[..., Any]] = {
     "operator.add": operator.add, "operator.sub": operator.sub, "operator.mul": operator.mul,
     "operator.floordiv": operator.floordiv, "operator.mod": operator.mod, "operator.neg": operator.neg,

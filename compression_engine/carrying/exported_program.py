@@ -50,6 +50,10 @@ class Call:
     outputs: tuple[str | None, ...]
     gives_list: bool
 
+    def outputs_known(self) -> list[str]:
+        """The names of what it gives, without those that nobody wants."""
+        return [name for name in self.outputs if name is not None]
+
 
 @dataclass(frozen=True)
 class Port:
