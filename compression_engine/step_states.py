@@ -3,7 +3,7 @@
     RUN.json                    what everything in the folder belongs to
     step-1/model.onnx           the model after the first step; model.onnx.data beside it where its tensors lie apart
     step-1/STEP.json            what the step told of itself, and the digests of the files; written last
-    training/                   resume points of steps that train (see `training.resume`)
+    training/                   resume points of the step that trains (see `training.resume`); gone once it is finished
 
 Rules:
 - a folder belongs to parent, recipe, rows, plan, teacher and student: another run's is refused (resume_differs), and stays;
@@ -108,6 +108,14 @@ class StepStates:
             with (folder / file.name).open("rb") as written:
                 os.fsync(written.fileno())
         _write(folder / _STEP, canonical(document))
+        self._drop_points(number)
+
+    def _drop_points(self, number: int) -> None:
+        """Nobody goes on inside of a step that is finished."""
+        refuse_link(self.training)
+        for path in self.training.glob(f"step-{number}-*"):
+            path.unlink(missing_ok=True)
+            limits().forget(path)
 
     def _before(self) -> dict[str, JSON] | None:
         """What an earlier attempt wrote of its run; None in a folder that is new."""

@@ -183,6 +183,7 @@ class _Run:
             for portion in self._feeding.held_out():
                 for outputs, batch in self._feeding.answers(portion):
                     found.add(float(self._value(measure, outputs, batch)), len(batch.rows))
+                self._tell(f"after epoch {epoch} of {self._schedule.epochs}: {found.rows} held-out rows answered")
         if not math.isfinite(found.total):
             raise self._diverged(f"the validation loss is {found.mean()} after epoch {epoch}")
         return found.mean()

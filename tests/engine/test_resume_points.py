@@ -232,6 +232,7 @@ def test_a_worker_that_is_killed_leaves_what_the_next_one_goes_on_from(tmp_path:
     call = [*compressed(tmp_path, "a.onnx", points), "--json"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "going on in epoch" in done.stdout + done.stderr
+    assert not list((points / "training").iterdir())  # nobody goes on inside of a step that is finished
     subprocess.run(compressed(tmp_path, "b.onnx", None), cwd=ROOT, capture_output=True, check=True)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
