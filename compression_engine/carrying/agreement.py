@@ -3,7 +3,7 @@
 Rules:
 - both are asked the same, at least twice, at other sizes where axes are free; torch runs on one thread, without gradients;
 - where an output is further apart than 1e-3 of its largest number, the model is refused (carried_differs): tracing froze something;
-- the figures are evidence of the kind `structure` under names of their own (`carried_...`).
+- the figures are evidence of a kind of their own, `carried`: they say nothing of a child.
 """
 
 from __future__ import annotations

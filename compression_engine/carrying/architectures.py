@@ -113,7 +113,7 @@ def _more(found: list[str]) -> str:
 
 
 def _invalid(what: str) -> FileRefused:
-    hint = f"Give a {CONFIG} with a known model_type, or an {OWN} as docs/methods.md describes it."
+    hint = f"Give a {CONFIG} with a known model_type, or an {OWN} as docs/torch-models.md describes it."
     return FileRefused("architecture_invalid", f"The declared architecture cannot be read: {what}.", hint)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from compression_engine.carrying.to_onnx import Source
 
 ARCHIVE, CONFIG, OWN, WEIGHTS = ".pt2", "config.json", "architecture.json", "model.safetensors"
-METHOD = "carried_agreement"
+KIND, METHOD = "carried", "carried_agreement"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Carried:
         found: list[Measurement] = compared(
             self.source, self.path, rows, plan, tokenizer if tokenizer.is_file() else None
         )  # fmt: skip
-        return Evidence("structure", METHOD, None, environment, found)
+        return Evidence(KIND, METHOD, None, environment, found)
 
 
 def torch_file(given: Path) -> Path | None:

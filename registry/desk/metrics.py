@@ -173,6 +173,7 @@ KINDS = {
     "invariance": "Same answers, however asked",
     "seen": "Rows that it was made with",
     "step": "After each step",
+    "carried": "The torch model and its ONNX form",
     "structure": "Structure of the files",
     "distribution": "Distribution of inputs and outputs",
     "baseline": "Baseline",
