@@ -15,6 +15,7 @@ from tests.bench import (
     training_distill,
     training_mortgages,
     training_pipeline,
+    training_qat,
     training_structured,
     training_unstructured,
 )
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[TrainingMaterial], list[Row]]] = {
     "distill": training_distill.rows,  # target 3
     "mortgages": training_mortgages.rows,  # target 5
     "pipeline": training_pipeline.rows,  # target 1
+    "qat": training_qat.rows,  # target 4
     "structured": training_structured.rows,  # target 2
     "unstructured": training_unstructured.rows,  # target 6
 }
