@@ -111,6 +111,15 @@ def test_labels_are_asked_for_only_where_the_loss_is_of_labels(tmp_path: Path) -
     assert caught.value.code == "label_missing"
 
 
+def test_a_single_array_has_no_labels(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", rows()["x"])
+    training = Training.of(tmp_path / "rows.npy", PLAN, None, seed=1, parent=tmp_path)
+    assert training.parts(net(), labelled=False).labels is None
+    with pytest.raises(DataError) as caught:
+        training.parts(net(), labelled=True)
+    assert caught.value.code == "label_missing"
+
+
 def test_without_a_plan_the_class_stands_in_the_column_label(tmp_path: Path) -> None:
     parts = parts_of(tmp_path, plan=None)
     assert parts.labels is not None
