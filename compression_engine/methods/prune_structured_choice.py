@@ -3,7 +3,8 @@
 Rules:
 - classes that live in the same axes of the same weights are a group; each keeps a least share of its classes, and at least one;
 - what is left of a group is a multiple of `round_to` channels, since kernels are fastest on such numbers; it is rounded up;
-- with the scope `global` the least important classes of the whole network go, with `layer` the same share of every group;
+- with the scope `global` those of the whole network go whose importance is least for what they save, so that a head and a
+  hidden unit can be compared; with `layer` the same share of every group;
 - how much is saved is counted on the graph for each try, by bisection: multiply-adds of products, convolutions and
   cells, or numbers.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +129,17 @@ def groups_of(model: onnx.ModelProto, found: Trace, classes: Classes) -> list[Gr
     ]
 
 
+def _prices(groups: Sequence[Group], cost: Callable[[Mask], float], whole: float, count: int) -> Scores:
+    """What a class of each group saves if it goes alone, [count], at least a millionth of the whole's mean."""
+    prices = np.full(count, whole)
+    for group in groups:
+        kept = np.ones(count, dtype=bool)
+        kept[group.classes[0]] = False
+        prices[group.classes] = whole - cost(kept)
+    found: Scores = np.maximum(prices, 1e-6 * whole / count)
+    return found
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the recipe asks for."""
@@ -140,10 +152,11 @@ class Wish:
 
 def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, count: int) -> Mask:
     """Which classes are kept, [count]. Raises RecipeError (recipe_does_not_fit) where so much cannot go."""
-    order = np.concatenate([group.classes for group in groups])
-    order = order[np.argsort(scores[order], kind="stable")]
     cost = costs.numbers if wish.of_numbers else costs.multiply_adds
     whole = cost(np.ones(count, dtype=bool))
+    prices = _prices(groups, cost, whole, count)
+    order = np.concatenate([group.classes for group in groups])
+    order = order[np.argsort((scores / prices)[order], kind="stable")]
 
     def kept_at(level: int) -> Mask:
         kept = np.ones(count, dtype=bool)

@@ -212,14 +212,15 @@ def test_channels_without_importance_go_first(importance: str, rows: Callable[..
 def test_layers_learn_from_rows_to_answer_as_before(rows: Callable[..., Calibration]) -> None:
     net = structured_nets.export("residual", structured_nets.LEGACY)
     draw = np.random.default_rng(1)
-    seen, held = (draw.normal(size=(200, 3, 8, 8)).astype(np.float32) for _ in range(2))
+    forms = draw.normal(size=(4, 3 * 8 * 8))  # as real images, these have fewer degrees of freedom than pixels
+    seen, held = ((draw.normal(size=(200, 4)) @ forms).reshape(-1, 3, 8, 8).astype(np.float32) for _ in range(2))
     wanted = run(net, {"x": held})[0]
     errors = {}
     for how in ("none", "bias", "weights"):
         looked_at = () if how == "none" else (rows(x=seen),)
         child, _ = pruned(net, *looked_at, compensation=how, share_per_mille=500)
         errors[how] = float(((run(child, {"x": held})[0] - wanted) ** 2).mean())
-    assert errors["weights"] < 0.9 * errors["bias"]
+    assert errors["weights"] < 0.7 * errors["bias"]
     assert errors["bias"] < errors["none"]
 
 
