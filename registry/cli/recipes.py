@@ -48,6 +48,7 @@ def _document(entry: ShippedRecipe) -> dict[str, object]:
         "description": entry.description,
         "digest": entry.recipe.digest(),
         "needs_calibration": _needs_calibration(entry),
+        "needs_training": _needs_training(entry),
         "recipe": entry.recipe.document(),
     }
 
@@ -55,12 +56,10 @@ def _document(entry: ShippedRecipe) -> dict[str, object]:
 def _told(entry: ShippedRecipe, *, whole: bool) -> list[str]:
     """The lines under a recipe's name."""
     steps = ", then ".join(step.method for step in entry.recipe.steps)
-    data = (
-        "calibration rows: inputs like those to come, no labels"
-        if _needs_calibration(entry)
-        else "nothing but the model"
-    )
-    lines = [*_wrapped(entry.description, "  "), f"  Steps: {steps}. Needs: {data}."]
+    needed = ["calibration rows: inputs like those to come, no labels"] if _needs_calibration(entry) else []
+    needed += ["training rows, apart from those to judge on"] if _needs_training(entry) else []
+    data = "; ".join(needed) or "nothing but the model"
+    lines = [*_wrapped(entry.description, "  "), *_wrapped(f"Steps: {steps}. Needs: {data}.", "  ")]
     if whole:
         for step in entry.recipe.steps:
             lines += ["", f"  {step.method}", *_wrapped(step.spec.summary, "    "), *_parameters(step)]
@@ -79,6 +78,10 @@ def _parameters(step: Step) -> list[str]:
 
 def _needs_calibration(entry: ShippedRecipe) -> bool:
     return any(step.needs_calibration for step in entry.recipe.steps)
+
+
+def _needs_training(entry: ShippedRecipe) -> bool:
+    return any(step.needs_training for step in entry.recipe.steps)
 
 
 def _wrapped(text: str, indent: str, *, first: str | None = None) -> list[str]:

@@ -19,6 +19,7 @@ def test_every_recipe_that_ships_is_told_with_its_steps_and_what_it_needs(capsys
         assert all(step.method in part for step in entry.recipe.steps)
         looks = any(step.needs_calibration for step in entry.recipe.steps)
         assert ("calibration rows: inputs" in part) == looks
+        assert ("training rows" in part.split("Needs:")[1]) == any(step.needs_training for step in entry.recipe.steps)
 
 
 def test_one_recipe_is_told_with_every_parameter_of_its_steps(capsys: pytest.CaptureFixture[str]) -> None:

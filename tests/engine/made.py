@@ -12,11 +12,20 @@ from compression_engine.environment import ENGINE_VERSION
 from compression_engine.formats import onnx_io
 from compression_engine.pipeline import calibration_rows, make
 from compression_engine.progress import silent
-from compression_engine.recipe import Recipe, Step
+from compression_engine.recipe import Recipe, ShippedRecipe, Step, shipped_recipes
 
 WEIGHTS = Recipe("weights", (Step("quantize_weights"),))
 DYNAMIC = Recipe("dynamic", (Step("quantize_dynamic"),))
 FOUR = Recipe("four", (Step("quantize_weights", {"bits": 4, "granularity": "block", "rounding": "mse"}),))
+
+
+def untrained() -> dict[str, ShippedRecipe]:
+    """The recipes that ship and need no training rows."""
+    return {
+        name: entry
+        for name, entry in shipped_recipes().items()
+        if not any(step.needs_training for step in entry.recipe.steps)
+    }
 
 
 def child(parent: Path, recipe: Recipe, target: Path, *, calibration: Path | None = None, **how: Any) -> Path:

