@@ -8,12 +8,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 
 from compression_engine.bringing_in import bring_in
 from compression_engine.formats import onnx_io
-from compression_engine.methods.distill_blocks import Block, Flow, find_blocks, remove_blocks
+from compression_engine.methods.distill_blocks import Block, find_blocks, remove_blocks
+from compression_engine.methods.distill_flow import Flow
 from compression_engine.observing import watched
-from tests.engine import exported, layered, nets
+from tests.engine import distilled, exported, layered, nets
 
 
 def _loaded(path: Path) -> onnx.ModelProto:
@@ -86,3 +88,16 @@ def test_an_output_of_the_model_cannot_be_taken_out() -> None:
     model = nets.mlp()
     with pytest.raises(ValueError, match="output of the model"):
         remove_blocks(model, [Block("x", "y", 0, (), ())])
+
+
+def test_a_layer_whose_inside_is_asked_for_its_shape_later_stays(tmp_path: Path) -> None:
+    model = distilled.tower()
+    feed = distilled.rows(0, 4, labelled=False)
+    assert [block.end for block in _found(model, feed, tmp_path)] == [f"layer{place}" for place in range(4)]
+    model.graph.node[-1].output[0] = "shaped"
+    model.graph.node.append(helper.make_node("Shape", ["relu1"], ["sizes"], start=0, end=1))
+    model.graph.node.append(helper.make_node("Concat", ["sizes", "classes"], ["whole"], axis=0))
+    model.graph.node.append(helper.make_node("Reshape", ["shaped", "whole"], ["y"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([10]), "classes"))
+    onnx.checker.check_model(model)
+    assert [block.end for block in _found(model, feed, tmp_path)] == ["layer0", "layer2", "layer3"]
