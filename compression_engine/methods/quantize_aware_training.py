@@ -142,7 +142,7 @@ def _planned(
         least = max(least, _STORED_LEAST)
     sketch = sketched(model, Net(model).place(layers))
     taken = spared | {layer.weight for layer in layers}
-    return _Plan(model, layers, steps, sketch, find_storable(sketch.model, least, taken), bits)
+    return _Plan(model, layers, steps, sketch, find_storable(sketch.model, least, taken, report), bits)
 
 
 def _watching(model: onnx.ModelProto, parts: Parts, progress: Progress) -> Watching:

@@ -44,16 +44,18 @@ class Storable:
         return np.ascontiguousarray(self.view.whole(usable), dtype=np.float32)
 
 
-def find_storable(model: onnx.ModelProto, least: int, taken: frozenset[str]) -> list[Storable]:
-    """The float32 weights of the main graph that can be stored as integers, but those that are `taken`.
+def find_storable(model: onnx.ModelProto, least: int, taken: frozenset[str], report: Report) -> list[Storable]:
+    """The float32 weights of the main graph that can be stored as integers, but those that are `taken`; others are told.
 
     Raises FileRefused (weights_not_finite).
     """
     found = []
-    for weight in find_weights(model, least, Report(), taken):
-        if weight.graph is model.graph and weight.tensor.data_type == onnx.TensorProto.FLOAT:
-            view = view_of(tuple(weight.tensor.dims), weight.channel_axes, None)
-            found.append(Storable(weight.tensor.name, finite(weight), view))
+    for weight in find_weights(model, least, report, taken):
+        if weight.graph is not model.graph or weight.tensor.data_type != onnx.TensorProto.FLOAT:
+            report.leave(weight.tensor.name, "only 32-bit floats of the main graph are trained")
+            continue
+        view = view_of(tuple(weight.tensor.dims), weight.channel_axes, None)
+        found.append(Storable(weight.tensor.name, finite(weight), view))
     return found
 
 

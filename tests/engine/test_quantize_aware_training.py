@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from compression_engine.map_making import map_of_child
 from compression_engine.map_reading import still_true
 from compression_engine.methods import quantize_aware_training as method
 from compression_engine.methods.quantize_static_writer import Numbers
+from compression_engine.methods.report import Report
+from compression_engine.recipe import Step
 from compression_engine.training.material import Training
+from compression_engine.training.resume import ResumePoint
 from tests.engine import nets
 from tests.engine.static_nets import fused, images, residual, static, wide
 
@@ -89,6 +93,36 @@ def test_the_same_rows_and_recipe_give_the_same_bytes_whatever_the_threads(given
     finally:
         torch.set_num_threads(before)
     assert first.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
+
+
+def test_an_attempt_that_was_killed_goes_on_to_the_same_bytes(given: Given, tmp_path: Path) -> None:
+    """The resume point holds the scales beside the weights."""
+    net = wide()
+    training = given(net, x=images(100, 0, 256))
+    whole, _ = trained(net, training, epochs=3)
+    point = ResumePoint.of(tmp_path / "points", parent="p", recipe="r", step=1, rows=training.rows.digest)
+
+    class Killed(Exception):
+        """As a worker is that loses its machine."""
+
+    def attempt(killed_at: str) -> tuple[onnx.ModelProto, list[str]]:
+        copy, said = onnx.ModelProto(), []
+        copy.CopyFrom(net)
+
+        def progress(stage: str, done: int, total: int, message: str) -> None:
+            said.append(message)
+            if message.startswith(killed_at):
+                raise Killed
+
+        parameters = dict(Step(METHOD, SHORT | {"epochs": 3}).parameters)
+        method.apply(copy, parameters, Report(), progress, replace(training, resume=point))
+        return copy, said
+
+    with pytest.raises(Killed):
+        attempt("epoch 3")
+    again, said = attempt("never")
+    assert any(message.startswith("going on in epoch 3") for message in said)
+    assert again.SerializeToString(deterministic=True) == whole.SerializeToString(deterministic=True)
 
 
 def test_every_weight_is_marked_as_what_it_is_and_the_map_holds(given: Given) -> None:
