@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from compression_engine.errors import OutputRefused
+from compression_engine.errors import EngineError, OutputRefused
 from compression_engine.formats.onnx_graph import Edits, Names, attribute, integer
 from compression_engine.methods.prune_structured_axes import Atoms, Classes, Trace
 from compression_engine.methods.prune_structured_moving import sliced_axes
@@ -79,6 +79,8 @@ def check(model: onnx.ModelProto, before: Seen, cutting: Cutting) -> None:
     except onnx.checker.ValidationError as error:
         first = str(error).strip().splitlines()[0]
         raise OutputRefused("output_does_not_run", f"The pruned graph is not valid: {first}.", hint) from error
+    except EngineError as error:
+        raise OutputRefused("output_does_not_run", f"The pruned graph does not run: {error.message}", hint) from error
     for name in before.shapes:
         if name in after.shapes and name in cutting.found.axes and after.shapes[name] != cutting.shape(name):
             message = f"The pruned graph gives {name!r} the sizes {after.shapes[name]} where {cutting.shape(name)} were foretold."
