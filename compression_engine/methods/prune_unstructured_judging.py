@@ -19,7 +19,7 @@ from compression_engine.training.along_sequences import AlongSequences
 from compression_engine.training.device import settled
 from compression_engine.training.feeding import Feeding, RowByRow
 from compression_engine.training.lesson import Lesson
-from compression_engine.training.losses import SCORES, TOKENS
+from compression_engine.training.losses import FRAMES, SCORES, TOKENS
 from compression_engine.training.material import Batch
 from compression_engine.training.score_forms import LOG_PROBABILITIES, PROBABILITIES
 
@@ -39,7 +39,7 @@ class Judge:
         self._feeding: Feeding = kind(given.network, given.parts, batch_size, None, ())
         answer = next(answer for answer in given.answers if answer.name == given.judged)
         self._middle = {PROBABILITIES: 0.5, LOG_PROBABILITIES: float(np.log(0.5))}.get(answer.form, 0.0)
-        self._is_classifier = answer.kind in (SCORES, TOKENS)
+        self._is_classifier = answer.kind in (SCORES, FRAMES, TOKENS)
         labels = given.parts.labels
         labelled = answer.kind == SCORES and given.parts.training.plan.task == "classification" and labels is not None
         self.measure = RIGHT if labelled else SAME if self._is_classifier else APART

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 LABELS, TEACHER, BOTH = "labels", "teacher", "both"
 KINDS = (LABELS, TEACHER, BOTH)
-SCORES, EMBEDDING, TOKENS, NUMBERS = "scores", "embedding", "tokens", "numbers"
-"""What an answer is: scores of classes, an embedding, scores of the next token, other numbers."""
+SCORES, FRAMES, EMBEDDING, TOKENS, NUMBERS = "scores", "frames", "embedding", "tokens", "numbers"
+"""What an answer is: scores of a row's classes (all of its axes together), scores along the last axis for each place, an embedding,
+scores of the next token, other numbers."""
 LIKELIEST, PLACES = "#likeliest", "#places"
 """Behind an output's name: what a teacher's scores of tokens are kept as, log probabilities and token ids, [rows, tokens, k]."""
 RELATIONS_SHARE = 1.0
@@ -93,7 +94,7 @@ class FromLabels:
             hint = "Give training rows with the plan's label, or learn from a teacher."
             raise EngineError("label_missing", "The loss asks for labels, and the training rows have none.", hint)
         if task == "classification":
-            return _classes(as_logits(found, self.answer.form), batch.labels, self.smoothing)
+            return _classes(as_logits(found.reshape(len(found), -1), self.answer.form), batch.labels, self.smoothing)
         if task == "regression":
             return (found.reshape(len(found), -1) - batch.labels.reshape(len(found), -1)).square().mean()
         if task == "embedding":
@@ -127,6 +128,8 @@ class FromTeacher:
             return _likeliest(as_logits(found, answer.form), *taught, batch, self.temperature)
         taught_answer = taught_of(batch, answer.name, found.shape)
         if answer.kind == SCORES:
+            found, taught_answer = found.reshape(len(found), -1), taught_answer.reshape(len(found), -1)
+        if answer.kind in (SCORES, FRAMES):
             ours, theirs = as_logits(found, answer.form), as_logits(taught_answer, answer.teacher_form)
             return _softened(ours, theirs, self.temperature, positions_of(batch, ours))
         if answer.kind == EMBEDDING:
@@ -159,13 +162,17 @@ class Mixed:
 def answers_of(model: onnx.ModelProto, plan: Plan, judged: str, teacher: onnx.ModelProto | None = None) -> list[Answer]:
     """What the outputs of floats are, the judged one as the plan's task says; scores by the plan or the operator that makes them.
 
+    Beside the judged one those count whose first axis has its name or size: rows.
     `teacher` (None: the same model) has the same outputs and may end otherwise, in a Softmax or without.
     """
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
     states = {state.output for state in plan.states}
+    rows = _first_size(model, judged)
     found = []
     for value in model.graph.output:
-        if value.type.tensor_type.elem_type not in floats or (value.name in states and value.name != judged):
+        if value.type.tensor_type.elem_type not in floats:
+            continue
+        if value.name != judged and (value.name in states or rows is None or _first_size(model, value.name) != rows):
             continue
         form = form_of(model, value.name)
         theirs = form if teacher is None else form_of(teacher, value.name)
@@ -221,9 +228,19 @@ def relative_square(found: Tensor, taught: Tensor, positions: Tensor | None = No
 
 
 def _kind(plan: Plan, judged: bool, form: str | None) -> str:
-    if not judged or plan.task in ("none", "regression"):
-        return SCORES if form in (PROBABILITIES, LOG_PROBABILITIES) and plan.task != "regression" else NUMBERS
-    return {"embedding": EMBEDDING, "language-model": TOKENS}.get(plan.task, SCORES)
+    if judged and plan.task not in ("none", "regression"):
+        of_tasks = {"embedding": EMBEDDING, "language-model": TOKENS, "sequence": FRAMES}
+        return of_tasks.get(plan.task, SCORES)
+    are_scores = form in (PROBABILITIES, LOG_PROBABILITIES) and not (judged and plan.task == "regression")
+    return FRAMES if are_scores else NUMBERS
+
+
+def _first_size(model: onnx.ModelProto, name: str) -> int | str | None:
+    """The size of the first axis of an output, a name where it is free; None where the graph does not say."""
+    shape = next(value.type.tensor_type.shape for value in model.graph.output if value.name == name)
+    if not shape.dim:
+        return None
+    return int(shape.dim[0].dim_value) if shape.dim[0].HasField("dim_value") else (shape.dim[0].dim_param or None)
 
 
 def _real_rows(output: Tensor, batch: Batch) -> Tensor:
@@ -257,7 +274,6 @@ def positions_of(batch: Batch, output: Tensor) -> Tensor | None:
 def _classes(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     import torch.nn.functional as functional
 
-    logits = logits.reshape(len(logits), -1)
     if logits.shape[1] == 1:
         target = labels.to(logits.dtype) * (1.0 - smoothing) + 0.5 * smoothing
         return functional.binary_cross_entropy_with_logits(logits[:, 0], target)

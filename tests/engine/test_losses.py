@@ -15,6 +15,7 @@ from compression_engine.plan import Plan
 from compression_engine.training.hints import Hints, pair_of
 from compression_engine.training.losses import (
     EMBEDDING,
+    FRAMES,
     LIKELIEST,
     NUMBERS,
     PLACES,
@@ -107,7 +108,7 @@ def test_positions_of_padding_do_not_count() -> None:
     mask = {"attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
     other = found.clone()
     other[1, 1:] = 99.0
-    for kind in (SCORES, NUMBERS):
+    for kind in (FRAMES, NUMBERS):
         assert learned(kind, found, told, feed=mask) == pytest.approx(learned(kind, other, told, feed=mask))
         assert learned(kind, found, told) != pytest.approx(learned(kind, other, told))
 
@@ -217,9 +218,28 @@ def test_what_answers_are_is_read_from_the_plan_and_from_what_makes_them() -> No
         Answer("y", SCORES, LOGITS, LOG_PROBABILITIES)
     ]
     assert answers_of(_ending(None), Plan(), "y") == [Answer("y", NUMBERS, LOGITS, LOGITS)]
-    assert answers_of(_ending("Softmax"), Plan(), "y")[0].kind == SCORES
+    assert answers_of(_ending("Softmax"), Plan(), "y")[0].kind == FRAMES
+    assert answers_of(_ending(None), Plan(task="sequence"), "y")[0].kind == FRAMES
     assert answers_of(_ending(None), Plan(task="embedding"), "y")[0].kind == EMBEDDING
     assert answers_of(_ending(None), Plan(task="language-model"), "y")[0].kind == TOKENS
+
+
+def test_other_outputs_count_where_their_first_axis_is_rows() -> None:
+    model = _ending(None)
+    for name, shape in (("rows_too", ["n", 2]), ("state", [1, "n", 4]), ("number", [])):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    assert [answer.name for answer in answers_of(model, Plan(), "y")] == ["y", "rows_too"]
+
+
+def test_classes_may_lie_along_any_axes() -> None:
+    spread = OURS.reshape(6, 2, 2, 1), THEIRS.reshape(6, 2, 2, 1)
+    assert learned(SCORES, *spread, 2.0) == pytest.approx(divergence(OURS, THEIRS, 2.0), rel=1e-4)
+    told = FromLabels(Plan(task="classification"), Answer("y", SCORES))
+    labels = [0, 1, 2, 3, 0, 1]
+    one, other = (float(told({"y": found}, batch(labels=labels))) for found in (OURS, OURS.reshape(6, 4, 1)))
+    assert one == pytest.approx(other)
+    frames = OURS.reshape(3, 2, 4), THEIRS.reshape(3, 2, 4)
+    assert learned(FRAMES, *frames, 2.0) == pytest.approx(divergence(OURS, THEIRS, 2.0), rel=1e-4)
 
 
 def test_hints_bridge_another_width_by_a_map_of_their_own() -> None:
