@@ -93,18 +93,17 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
     def write_back(self, model: onnx.ModelProto) -> list[str]:
         """Puts the parameters into a model that has tensors of these names; which of them changed, in the order of the file.
 
-        Raises EngineError (cannot_be_trained) where the model has no such tensor, or one of another shape.
+        Raises EngineError (cannot_be_trained) where the model has no such tensor, or one of another shape, and (training_diverged)
+        where a number grew beyond what its type holds.
         """
         places = {stored.name: stored for stored in stored_in(model)}
-        changed = []
-        for name, weight in self.weights.items():
-            stored = places.get(name)
-            if stored is None or stored.shape != tuple(weight.shape):
+        for name, weight in self.weights.items():  # all, before the first is written
+            if name not in places or places[name].shape != tuple(weight.shape):
                 hint = "Write back into the model that the network was made of."
                 raise EngineError("cannot_be_trained", f"The model has no weight {name!r} of this shape.", hint)
-            if write(stored, weight.detach().cpu().numpy()):
-                changed.append(name)
-        return changed
+        return [
+            name for name, weight in self.weights.items() if write(places[name], weight.detach().cpu().numpy())
+        ]  # fmt: skip
 
     def _changed(self, name: str, value: Tensor) -> Tensor:
         change = self.overrides.get(name)

@@ -16,10 +16,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from compression_engine.errors import EngineError
 from compression_engine.formats.numbers import Array, InFile, Target
 from compression_engine.formats.onnx_graph import STANDARD, attribute, graphs_of
 from compression_engine.formats.parked import is_parked, pieces, tensor_of
-from compression_engine.formats.short_floats import bfloat16_bits, widened
+from compression_engine.formats.short_floats import HALF_MOST, bfloat16_bits, widened
 
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 
@@ -119,6 +120,9 @@ def _write_tensor(tensor: onnx.TensorProto, numbers: Array) -> bool:
         fresh: Array = bfloat16_bits(numbers)
         before = _bits(tensor)
     else:
+        if kind == TensorProto.FLOAT16 and (np.abs(numbers) > HALF_MOST).any():
+            message = f"The weight {tensor.name!r} grew beyond {HALF_MOST:,.0f}, the most that its float16 holds."
+            raise EngineError("training_diverged", message, "Use a smaller learning rate, or a parent in float32.")
         fresh = numbers.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
         before = _numbers(tensor).astype(fresh.dtype)
     if fresh.tobytes() == np.ascontiguousarray(before).tobytes():

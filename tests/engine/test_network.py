@@ -90,6 +90,11 @@ def test_halves_are_trained_as_singles_and_written_back_as_halves() -> None:
         network.weights["first"] += 0.125
     changed = copied(net)
     assert network.write_back(changed) == ["first"]
+    with torch.no_grad():
+        network.weights["second"] += 1e5
+    with pytest.raises(EngineError, match="'second' grew beyond 65,504") as refused:
+        network.write_back(copied(net))
+    assert refused.value.code == "training_diverged"
     before, after = (numpy_helper.to_array(one.graph.initializer[0]) for one in (net, changed))
     assert after.dtype == np.float16
     np.testing.assert_array_equal(after, (before.astype(np.float32) + 0.125).astype(np.float16))

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from compression_engine.training.network import Network
 from compression_engine.training.operators.table import STANDARD
-from tests.engine import nets
+from tests.engine import nets, operator_cases_layers, operator_cases_numbers, operator_cases_shapes
 from tests.engine.carried import as_tensors, distance
 from tests.engine.operator_cases import CASES, Draw, covered
 
+FILLED_BY = (operator_cases_layers, operator_cases_numbers, operator_cases_shapes)
+"""What fills the table of cases when it is imported."""
 _NEAR = 2e-5
 _RUNTIME_HAS_NOT = {
     "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "CastLike", "GlobalLpPool", "Not",
