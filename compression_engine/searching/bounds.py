@@ -7,8 +7,8 @@ Rules:
 - what is said twice counts once: equal rows, and rows of one sequence or of equal ones, are one unit;
 - every figure must hold at once, so that asking for many makes no false promise likelier; of several recipes see `verifying`;
 - a mean of numbers (cosines, squared differences) of fewer than 30 units has no bound, not even where all are the same;
-- the bounds of shares are Wilson's; of whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy
-  tails. Where too few sequences or texts differ to resample them, each counts as one answer (Wilson), which is the widest.
+- the bounds of shares are Wilson's, of what labels say Tango's, also of rows that repeat each other, as many answers as differ; of
+  whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy tails. Where too few sequences or texts differ to resample them, each counts as one answer (Wilson), which is the widest.
 """
 
 from __future__ import annotations
@@ -156,15 +156,27 @@ def _interval(
     single = bool((weights == 1).all()) and sequences is None
     if single and entry.counted:
         return share_interval(float(values.sum()), len(values))
-    if entry.measure == QUALITY and single and bool(np.isin(values, (-1, 0, 1)).all()):
-        return paired_share_interval(int((values == -1).sum()), int((values == 1).sum()), len(values))
+    units = len(values) if sequences is None else len(np.unique(sequences))
+    alike = bool((weights == 1).all()) and (sequences is None or _all_alike(values, sequences))
+    if entry.measure == QUALITY and alike and bool(np.isin(values, (-1, 0, 1)).all()):
+        # rows that repeat others count once: as many answers as differ, in the shares in which the rows have them
+        lost, won = (units * float((values == sign).mean()) for sign in (-1, 1))
+        return paired_share_interval(lost, won, units)
+    if entry.counted and alike:
+        return share_interval(units * float(values.mean()), units)
     if entry.measure == QUALITY:
         return bootstrap.interval_of_mean(values, seed, sequences, (-1.0, 1.0))
     if entry.counted:
         found = bootstrap.interval_of_ratio(values, weights, seed, sequences, bootstrap.SHARE)
-        units = len(values) if sequences is None else len(np.unique(sequences))
         return share_interval(units * float(values.sum() / weights.sum()), units) if found[0] is None else found
     if len(values if sequences is None else np.unique(sequences)) < ROWS_MIN:
         return None, None  # so few errors say nothing of what is rare, however small they are
     least, most = bootstrap.interval_of_errors(np.maximum(0.0, 1 - values), seed, sequences)[0]
     return None if most is None else 1 - most, None if least is None else 1 - least
+
+
+def _all_alike(values: Floats, sequences: NDArray[np.int64]) -> bool:
+    """Whether rows of one unit all have one value: rows that repeat each other do, those along a recording need not."""
+    order = np.argsort(sequences, kind="stable")
+    same_unit = np.diff(sequences[order]) == 0
+    return bool((np.diff(values[order])[same_unit] == 0).all())

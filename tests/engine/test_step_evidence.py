@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compression_engine.budget_kept import StepBudget
 from compression_engine.canonical import digest_of, parse_canonical
 from compression_engine.command_line import main
 from compression_engine.formats import onnx_io
 from compression_engine.making import make
+from compression_engine.measure.statistics.intervals import paired_share_interval
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
+from compression_engine.searching.bounds import figures
+from compression_engine.searching.kept import Kept
 from tests.engine import made, pipelines
 
 WEIGHTS = Step("quantize_weights", {"min_elements": 400})
@@ -232,3 +236,17 @@ def test_a_result_with_steps_and_budget_has_the_form_that_the_registry_takes(cal
     schema = Path(__file__).parents[2] / "registry" / "compression" / "schemas" / "engine_result-1.json"
     document = parse_canonical((called.folder / "out" / "RESULT.json").read_bytes())
     jsonschema.Draft202012Validator(json.loads(schema.read_text())).validate(document)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_rows_that_repeat_each_other_count_once_and_their_bounds_stay_sensible(sign: float) -> None:
+    """Three of 117 rows are lost, two of them equal: a bootstrap of so few differences knows no bound but the whole range."""
+    values, units = np.zeros(117), np.arange(117, dtype=np.int64)
+    values[[5, 40, 41]] = sign
+    units[41] = 40
+    found = figures([Kept("quality_kept", values, np.ones(117), False, units)], {}, StepBudget(), 0)[0]
+    alone = paired_share_interval(*((3, 0) if sign < 0 else (0, 3)), 117)
+    assert found.value == pytest.approx(sign * 3 / 117)
+    assert found.low == pytest.approx(alone[0], abs=0.002)
+    assert found.high == pytest.approx(alone[1], abs=0.002)
+    assert found.units == 116

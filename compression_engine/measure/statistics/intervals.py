@@ -49,7 +49,7 @@ def share_interval(successes: float, n: int, z: float = Z95) -> tuple[float, flo
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def paired_share_interval(lost: int, won: int, n: int, z: float = Z95) -> tuple[float, float]:
+def paired_share_interval(lost: float, won: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Tango's score interval of (won - lost) / n, where both stand on the same n rows.
 
     It keeps its promise where rows rarely differ, and bounds the difference even where none differs (there a bootstrap
@@ -100,7 +100,7 @@ def _log_binomial(n: int, k: int, share: float) -> float:
     return choose + k * math.log(share) + (n - k) * math.log1p(-share)
 
 
-def _tango(lost: int, won: int, n: int, delta: float) -> float:
+def _tango(lost: float, won: float, n: int, delta: float) -> float:
     """The score statistic of a difference `delta`, falling in delta; the nuisance share is its maximum-likelihood value."""
     linear = -won - lost + (2 * n - won + lost) * delta
     constant = -lost * delta * (1 - delta)
