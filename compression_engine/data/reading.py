@@ -81,7 +81,10 @@ def _arrays(path: Path, digest: str, plan: Plan | None) -> Rows:
         raise DataError("data_does_not_fit", f"The {max(lengths):,} rows of {path.name} hold no entry.", hint)
     chosen, named = arrays, tuple[str, ...]()
     if plan is not None:
-        read = wanted(plan, list(arrays)) if set(arrays) != {_ONLY_ARRAY} else None
+        single = set(arrays) == {_ONLY_ARRAY}
+        if single:
+            _refuse_columns(path, plan)
+        read = None if single else wanted(plan, list(arrays))
         named = read.named if read else ()
         inputs = read.inputs if read and read.inputs is not None else tuple(arrays)
         if read and read.text is not None:
@@ -99,6 +102,15 @@ def _arrays(path: Path, digest: str, plan: Plan | None) -> Rows:
     reasons = {int(index): "NaN or infinity" for index in np.flatnonzero(~good)}
     columns = {name: _column(name, arrays[name]) for name in named}
     return Rows(digest, (), numeric, (), columns).without(reasons)
+
+
+def _refuse_columns(path: Path, plan: Plan) -> None:
+    """Raises DataError where a plan names columns beside the inputs of a single array, which has none."""
+    named = next((name for name in (plan.label, plan.sequence, *plan.slices) if name is not None), None)
+    if named is not None:
+        hint = "Give the arrays by their names, as .npz."
+        message = f"The data have no column {named!r}: {path.name} holds a single array."
+        raise DataError("data_does_not_fit", message, hint)
 
 
 def _column(name: str, array: Array) -> Named:

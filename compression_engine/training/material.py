@@ -210,10 +210,7 @@ def _read(path: Path, asked: Plan) -> tuple[Rows, Plan, str | None]:
     """
     bare = asked if asked.states else replace(asked, sequence=None)
     try:
-        rows = read_rows(path, asked)
-        if asked.label is not None and asked.label not in rows.columns:
-            return rows, replace(bare, label=None), "A single array has no columns."
-        return rows, asked, None
+        return read_rows(path, asked), asked, None
     except DataError as error:
         if error.code != "data_does_not_fit":
             raise

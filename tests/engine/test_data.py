@@ -16,6 +16,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from compression_engine.canonical import digest_of
 from compression_engine.data import Encoder, ModelInput, read_rows
 from compression_engine.errors import DataError
+from compression_engine.plan import Plan
 
 
 def inputs(*names: str, dtype: str = "int64", fixed: int | None = None) -> list[ModelInput]:
@@ -166,3 +167,10 @@ def test_a_packed_array_that_would_fill_the_disk_is_not_unpacked(tmp_path: Path)
         archive.getinfo("x.npy").file_size = 2**60  # what the directory of a bomb says, and would keep
     with pytest.raises(DataError, match="unpacked, an array takes 1152921504606846976 bytes"):
         read_rows(tmp_path / "rows.npz")
+
+
+@pytest.mark.parametrize("plan", [Plan(task="classification", label="z"), Plan(slices=("z",)), Plan(sequence="z")])
+def test_a_single_array_has_no_column_that_a_plan_could_name(tmp_path: Path, plan: Plan) -> None:
+    np.save(tmp_path / "rows.npy", np.ones((4, 3)))
+    with pytest.raises(DataError, match=r"no column 'z': rows\.npy holds a single array"):
+        read_rows(tmp_path / "rows.npy", plan)
