@@ -8,7 +8,8 @@ Rules:
 - every figure must hold at once, so that asking for many makes no false promise likelier; of several recipes see `verifying`;
 - a mean of numbers (cosines, squared differences) of fewer than 30 units has no bound, not even where all are the same;
 - the bounds of shares are Wilson's, of what labels say Tango's, also of rows that repeat each other, as many answers as differ; of
-  whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy tails. Where too few sequences or texts differ to resample them, each counts as one answer (Wilson), which is the widest.
+  whole sequences, tokens of texts, and numbers those of `bootstrap`; errors allow for heavy tails. Where too few sequences or texts
+  differ to resample them, each counts as one answer (Wilson), which is the widest.
 """
 
 from __future__ import annotations
