@@ -178,6 +178,13 @@ def test_the_page_of_benchmarks_says_what_its_figures_file_says() -> None:
     assert page.written(text, page.tables(files)) == text
 
 
+def test_the_page_says_what_the_files_of_the_training_benchmark_say() -> None:
+    files = [page.read_rows(path) for path in sorted((ROOT / "docs").glob("training-benchmarks*.json"))]
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert files
+    assert page.written(text, page.tables(files, page.TRAINING), page.TRAINING) == text
+
+
 def test_two_benchmarks_stand_on_one_page_and_neither_touches_the_other(tmp_path: Path) -> None:
     figures, target = tmp_path / "figures.json", tmp_path / "page.md"
     rows = [at_least("pipeline.smaller", "pipeline: times smaller", 40, 35, "ratio", 2)]
