@@ -12,10 +12,16 @@ from registry.provenance.models import DatasetVersion
 
 
 def raise_grade(
-    opened: Unit, *, version: ModelVersion, parent: ModelVersion, data: Sequence[DatasetVersion] = ()
+    opened: Unit,
+    *,
+    version: ModelVersion,
+    parent: ModelVersion,
+    data: Sequence[DatasetVersion] = (),
+    learned: Sequence[ModelVersion] = (),
 ) -> list[Edge]:
-    """Inside the worker's unit: the edges to the parent and to the rows that were used become re-derived."""
+    """Inside the worker's unit: the edges to the parent, the rows that were used, teacher and beginning become re-derived."""
     used = Q(role=EdgeRole.BASE, parent=parent) | Q(role=EdgeRole.DATA, dataset_version__in=list(data))
+    used |= Q(role__in=(EdgeRole.TEACHER, EdgeRole.STUDENT_START), parent__in=list(learned))
     edges = list(Edge.objects.select_for_update(no_key=True).filter(used, child=version).order_by("pk"))
     raised = [edge for edge in edges if edge.grade != Grade.REDERIVED]
     for edge in raised:

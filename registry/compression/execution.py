@@ -191,8 +191,10 @@ def _judge_replay(opened: Unit, run: Run, version: ModelVersion, made: EngineRes
     if document["outcome"] == replays.DIFFERS:
         run_when_replay_differs(opened, run, str(document["evidence"][0]["plain"][0]))
         return
-    used = None if document["calibration"] is None else run.calibration
-    raise_grade(opened, version=version, parent=run.parent, data=[] if used is None else [used])
+    used = [None if document["calibration"] is None else run.calibration, run.training]
+    learned = [beside for beside in (run.teacher, run.student) if beside is not None]
+    data = [rows for rows in used if rows is not None]
+    raise_grade(opened, version=version, parent=run.parent, data=data, learned=learned)
 
 
 def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:

@@ -26,7 +26,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,13 +136,20 @@ class Job:
             self.recorded_on.write_bytes(storage.read_bytes(maker.result_digest))
         if run.calibration is not None:
             place_rows(str(run.calibration), rows_file(run.calibration).digest, self.data("calibration"))
+        if run.training is not None:
+            place_rows(str(run.training), rows_file(run.training).digest, self.data("training"))
+        self._place_beside(run, learned_from(run))
 
-    def _prepare_judging(self, run: Run) -> None:
-        """Beside the version: those that it is compared with, and the rows that it saw."""
-        for role, version in (compared_with(run) | learned_from(run)).items():
+    def _place_beside(self, run: Run, versions: Mapping[str, ModelVersion]) -> None:
+        """The files of other versions, each in the folder of its role; the parent lies there already."""
+        for role, version in versions.items():
             if version.pk != run.parent_id:
                 (self.folder / role).mkdir()
                 catalog.materialise(version, self.folder / role)
+
+    def _prepare_judging(self, run: Run) -> None:
+        """Beside the version: those that it is compared with, and the rows that it saw."""
+        self._place_beside(run, compared_with(run) | learned_from(run))
         (self.folder / "seen").mkdir()
         for name, digest in rows_seen(run).items():
             self.seen.append(self.folder / "seen" / name)

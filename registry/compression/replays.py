@@ -28,6 +28,7 @@ from registry.compression.models import Run, RunKind, RunState
 from registry.compression.results import EngineResult, WorkFailed, read_document
 from registry.compression.rules import Failure, needs_calibration
 from registry.compression.subjects import replay_spec
+from registry.compression.training import trains
 from registry.events import Caller
 
 KIND = "replay"
@@ -58,7 +59,8 @@ def read_report(path: Path, run: Run) -> EngineResult:
 def _told(document: dict[str, Any]) -> tuple[Any, ...]:
     material = document["calibration"] and document["calibration"]["digest"]
     names = ("parent_digest", "recorded_digest", "recipe_digest", "outcome")
-    return (*(document[name] for name in names), material)
+    trained = document.get("training") and document["training"]["digest"]
+    return (*(document[name] for name in names), material, trained)
 
 
 def _given(run: Run, document: dict[str, Any]) -> tuple[Any, ...]:
@@ -72,11 +74,12 @@ def _given(run: Run, document: dict[str, Any]) -> tuple[Any, ...]:
         same = document["graph_same"] and not any(tensor["differing"] for tensor in document["tensors"])
         exact = exact and same and document["outcome"] == BIT_EXACT
     parsed = RecipeDocument.parse(queries.recipe_bytes(run.recipe))
-    untold = document["outcome"] == UNTOLD and needs_calibration(parsed)
+    untold = document["outcome"] == UNTOLD and (needs_calibration(parsed) or trains(parsed))
     outcome = BIT_EXACT if exact else WITHIN if within else UNTOLD if untold else DIFFERS
     used = None if document["calibration"] is None or run.calibration is None else rows_file(run.calibration).digest
     parent, recorded = (model_file(version).digest for version in (run.parent, run.rederives))
-    return parent, recorded, run.recipe.digest, outcome, used
+    learned = None if run.training is None else rows_file(run.training).digest
+    return parent, recorded, run.recipe.digest, outcome, used, learned
 
 
 def outcome_of(run: Run) -> str | None:

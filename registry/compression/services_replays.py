@@ -63,22 +63,34 @@ def request_replay(
     check_version(actor, run.parent, shards=True)
     if run.calibration is not None:
         check_data(actor, run.calibration, "calibration")
+    if run.training is not None:
+        check_data(actor, run.training, "training")
+    for version_beside in (run.teacher, run.student):
+        if version_beside is not None:
+            check_version(actor, version_beside)
     refuse_second_replay(version)
     return queue(actor, role, run)
 
 
 def _take_over(run: Run, made_by: Run) -> None:
     assert made_by.recipe is not None
-    if made_by.training is not None:
-        raise Invalid(
-            f"{made_by.child} was trained, and a registry does not train again to compare.",
-            hint="Make it again in a shell: `python -m compression_engine replay RESULT.json`, with the same rows and models.",
-            code="replay-trained",
-        )
     run.parent, run.recipe = made_by.parent, made_by.recipe
     run.seed, run.plan_digest = made_by.seed, made_by.plan_digest
     parsed = RecipeDocument.parse(recipe_bytes(made_by.recipe))
+    _refuse_cut(made_by, parsed)
     run.calibration = made_by.calibration if needs_calibration(parsed) else None
+    run.training, run.teacher, run.student = made_by.training, made_by.teacher, made_by.student
+
+
+def _refuse_cut(made_by: Run, asked: RecipeDocument) -> None:
+    """Invalid where a budget ended the run that made the version: its recipe as published makes another one."""
+    result = result_of(made_by)
+    if result is not None and len((result.done or asked.document())["steps"]) != len(asked.steps):
+        raise Invalid(
+            f"A budget ended the run that made {made_by.child} before its recipe was done; the whole recipe makes another version.",
+            hint="Make it again in a shell (`python -m compression_engine replay`), or run a recipe of the steps that were done.",
+            code="replay-cut",
+        )
 
 
 def _state(

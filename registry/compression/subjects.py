@@ -35,7 +35,7 @@ def replay_spec(run: Run, document: dict[str, Any]) -> EvidenceSpec:
     assert run.rederives is not None
     assert run.recipe is not None
     subjects = [("version", run.rederives.digest), ("parent", run.parent.digest), ("recipe", run.recipe.digest)]
-    subjects += [] if run.calibration is None else [("dataset", run.calibration.bound_digest)]
+    subjects += [("dataset", data.bound_digest) for data in (run.calibration, run.training) if data is not None]
     named = named_evidence(document, subjects)
     return EvidenceSpec(document["kind"], Source.MEASURED, named, run.parent, run.calibration)
 

@@ -91,13 +91,18 @@ class Work:
     def _with_training(self) -> list[object]:
         """What steps that train are handed, the folder that outlasts an attempt, and what every step must keep."""
         run, job = self._run, self._job
-        given: list[object] = (
-            [] if run.training is None else ["--resume", job.resume, "--training", job.data("training")]
-        )
-        for role, version in learned_from(run).items():
-            given += [f"--{role}", job.weights_beside(run, role, version)]
+        given: list[object] = [] if run.training is None else ["--resume", job.resume]
+        given += self._with_learned()
         for option, share in (("--at-least", run.at_least), ("--loses-at-most", run.loses_at_most)):
             given += [] if share is None else [option, share]
+        return given
+
+    def _with_learned(self) -> list[object]:
+        """The rows and models that steps learn from."""
+        run, job = self._run, self._job
+        given: list[object] = [] if run.training is None else ["--training", job.data("training")]
+        for role, version in learned_from(run).items():
+            given += [f"--{role}", job.weights_beside(run, role, version)]
         return given
 
     def _evaluate(self) -> Outcome:
@@ -120,6 +125,7 @@ class Work:
         arguments += ["--report", target, *self._with_licence()]
         if run.calibration is not None:
             arguments += ["--calibration", job.data("calibration")]
+        arguments += self._with_learned()
         if run.plan_digest is not None:
             arguments += ["--plan", job.plan]
         if job.recorded_on.exists():
