@@ -5,6 +5,8 @@ Rules:
   (`at_least`), and by the labels a share of rows that the parent may be right on more (`loses_at_most`; 0.01 is one point);
 - the figure itself decides, and its interval is told beside it (decision 27): rows that cannot tell do not end a run;
 - slices of fewer rows are named with their number, and nothing is held against them;
+- a step that prunes, with one that trains right behind it, is held to it together with that one: what is between them nobody would
+  serve; each leaves its evidence all the same;
 - the child is the model after the last step that kept the budget; where none did, there is none (budget_broken).
 """
 
@@ -78,6 +80,8 @@ class Ended:
     method: str
     figures: Sequence[Figure]
     """Those that are below what is asked, the worst first."""
+    undone: Sequence[str]
+    """The methods of the steps right before it that broke the budget by themselves, and were to be made good by it."""
     not_done: Sequence[str]
     """The methods of the steps behind it."""
 
@@ -86,7 +90,8 @@ class Ended:
         """What happened, in words."""
         more = f"; and {len(self.figures) - _NAMED_MOST} more" if len(self.figures) > _NAMED_MOST else ""
         told = "; ".join(told_of(figure) for figure in self.figures[:_NAMED_MOST])
-        after = f" Not done any more: {', '.join(self.not_done)}." if self.not_done else ""
+        after = f" Undone with it: {', '.join(self.undone)}." if self.undone else ""
+        after += f" Not done any more: {', '.join(self.not_done)}." if self.not_done else ""
         return f"Step {self.step} ({self.method}) broke the budget: {told}{more}.{after}"
 
     def document(self) -> dict[str, JSON]:
@@ -97,6 +102,7 @@ class Ended:
             "not_done": list(self.not_done),
             "plain": self.plain,
             "step": self.step,
+            "undone": list(self.undone),
         }
 
     def error(self) -> EngineError:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,14 @@ class Made:
     """The quantisation map: see `map_making`."""
 
 
-AfterStep = Callable[[int, Made], bool]
-"""Told of the model after a step, by the step's number; says whether it counts. Where not, the one before is what was made."""
+class Verdict(Enum):
+    """What is said of the model after a step: it may be the child; the next step tells; it may not, and no more is done."""
+
+    HOLDS, LATER, BROKEN = range(3)
+
+
+AfterStep = Callable[[int, Made], Verdict]
+"""Told of the model after a step, by the step's number. Where it is broken, the last one that held is what was made."""
 
 
 @dataclass
@@ -145,7 +152,7 @@ def make(
 ) -> Made:
     """Applies the steps of a recipe to a model, and writes into it what it is (see `facts`).
 
-    `after` is asked after each step; the first that it says no to ends the work, and so does what it raises. What was done of the
+    `after` is asked after each step; the first that it calls broken ends the work, and so does what it raises. What was done of the
     recipe stands in `Made.recipe`. `states` keeps finished steps for a next attempt. Raises RecipeError (recipe_does_not_fit,
     nothing_to_compress), EngineError (model_does_not_fit) and what methods raise.
     """
@@ -166,10 +173,11 @@ def make(
         if after is None:
             continue
         made = maker.finished(work, in_place=number == len(recipe.steps))
-        if not after(number, made):
-            assert held is not None  # who says no to the first step raises
+        verdict = after(number, made)
+        if verdict is Verdict.BROKEN:
+            assert held is not None  # who has none that held raises
             return held
-        held = made
+        held = made if verdict is Verdict.HOLDS else held
     if not any(one["changed"] for one in work.steps):
         raise nothing_to_do(len(work.steps), recipe.steps[-1], _said(work.steps[-1]))
     return maker.finished(work, in_place=True) if held is None else held

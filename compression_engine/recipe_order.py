@@ -75,6 +75,11 @@ def check_order(steps: Sequence[Ordered]) -> None:
                 raise RecipeError("recipe_order", message, _hint(before, step, steps))
 
 
+def is_made_good(step: Ordered, following: Ordered) -> bool:
+    """Whether what a step cuts away is made good by the next one, so that nobody would serve the model between them."""
+    return KINDS.get(step.method) in (_CUTS, _ZEROS) and KINDS.get(following.method) in (_TRAINS, _LEARNS)
+
+
 def _why(before: Ordered, step: Ordered) -> str | None:
     """Why a step may not stand behind another one; None where it may."""
     if step.takes_student:

@@ -25,13 +25,14 @@ from compression_engine.errors import EngineError, OutputRefused
 from compression_engine.evaluation import Beside, evidence_of, refuse_seen
 from compression_engine.formats import onnx_io
 from compression_engine.limits import limits, scratch
-from compression_engine.making import Made
+from compression_engine.making import Made, Verdict
 from compression_engine.measure.context import Found
 from compression_engine.opening import Opened, check_signatures, model_files, open_models
 from compression_engine.outputs import PARENT, VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress
 from compression_engine.recipe import Recipe
+from compression_engine.recipe_order import is_made_good
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model, batch_at, judged_output
 from compression_engine.searching.bounds import Figure, figures
@@ -129,10 +130,12 @@ class StepJudge:
         self._answers = replace(before, sequences=together(self._encoder, self._plan, progress))
         self._measures = self._measured()
         self.found: list[StepFound] = []
+        """The steps that count."""
+        self._pending: list[StepFound] = []
         self.ended: Ended | None = None
 
-    def after(self, number: int, made: Made) -> bool:
-        """Judges the model after a step; False where it breaks the budget. Raises EngineError (budget_broken, ...)."""
+    def after(self, number: int, made: Made) -> Verdict:
+        """Judges the model after a step. Raises EngineError (budget_broken, ...)."""
         method, total = made.recipe.steps[-1].method, len(self._asked.steps)
         self._progress("step", number - 1, total, f"judging the model after step {number} ({method})")
         try:
@@ -143,14 +146,18 @@ class StepJudge:
             message = f"After step {number} ({method}): {error.message}"
             raise OutputRefused(error.code, message, error.hint) from error
         self._progress("step", number, total, f"judged after step {number} ({method})")
-        broken = self._budget.broken(found.figures)
+        broken, steps = self._budget.broken(found.figures), self._asked.steps
+        self._pending.append(found)
+        if broken and number < total and is_made_good(steps[number - 1], steps[number]):
+            return Verdict.LATER
         if not broken:
-            self.found.append(found)
-            return True
-        self.ended = Ended(number, method, broken, [step.method for step in self._asked.steps[number:]])
+            self.found, self._pending = [*self.found, *self._pending], []
+            return Verdict.HOLDS
+        undone = [one.method for one in self._pending[:-1]]
+        self.ended = Ended(number, method, broken, undone, [step.method for step in steps[number:]])
         if not self.found:
             raise self.ended.error()
-        return False
+        return Verdict.BROKEN
 
     def evidence(self) -> list[Evidence]:
         """A document for each step that counts, in their order."""

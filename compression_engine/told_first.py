@@ -64,7 +64,7 @@ def _by_budget(document: Document) -> Iterator[str]:
     """That a budget ended the work: what was made is not what was asked for."""
     ended = (document.get("budget") or {}).get("ended")
     if ended is not None:
-        yield f"{ended['plain']} The child is the model after step {ended['step'] - 1}."
+        yield f"{ended['plain']} The child is the model after step {len(document['steps'])}."
 
 
 def _unchanged(document: Document) -> Iterator[str]:

@@ -250,3 +250,23 @@ def test_rows_that_repeat_each_other_count_once_and_their_bounds_stay_sensible(s
     assert found.low == pytest.approx(alone[0], abs=0.002)
     assert found.high == pytest.approx(alone[1], abs=0.002)
     assert found.units == 116
+
+
+def test_what_is_pruned_and_then_trained_is_held_to_the_budget_together(called: Called, parent: Path) -> None:
+    """Half of the numbers taken out cost more than the budget, and training makes it good; where it does not, both are undone."""
+    training = ("--training", parent / "training.npz", "--at-least", "0.9")
+    tuned = Step("fine_tune", {"epochs": 6, "learning_rate_per_million": 2000, "loss": "teacher"})
+    alone = called.compress(HARD, options=("--at-least", "0.9"), out="alone")[1]
+    assert alone["code"] == "budget_broken"
+    code, line = called.compress(HARD, tuned, options=training)
+    assert code == 0, line
+    assert line["result"]["budget"]["ended"] is None
+    assert [facts_of(document)["step_method"] for document in steps_of(line["result"])] == [HARD.method, tuned.method]
+    weak = Step("fine_tune", {"epochs": 1, "learning_rate_per_million": 1, "loss": "teacher"})
+    code, line = called.compress(SOME, MOST, weak, WEIGHTS, options=training, out="ended")
+    assert code == 0, line
+    ended = line["result"]["budget"]["ended"]
+    assert (ended["step"], ended["undone"], ended["not_done"]) == (3, [MOST.method], [WEIGHTS.method])
+    assert [step["method"] for step in line["result"]["steps"]] == [SOME.method]
+    assert len(steps_of(line["result"])) == 1
+    assert line["result"]["outputs"] == called.compress(SOME, out="first")[1]["result"]["outputs"]
