@@ -104,12 +104,15 @@ def put_on(block: Block, device: torch.device, sizes: Mapping[str, Collection[in
 
 def _moving(operation: Operation, device: torch.device, spared: Collection[int]) -> Operation:
     def moved(*given: Tensor | None) -> Any:
-        numbers = [one for index, one in enumerate(given) if one is not None and index not in spared]
+        numbers = [one for index, one in enumerate(given) if isinstance(one, Tensor) and index not in spared]
         away = [one for one in numbers if one.device != device]
         if not away or len(away) == len(numbers):  # all there, or a calculation of shapes
             return operation(*given)
         return operation(
-            *(one if one is None or index in spared else one.to(device) for index, one in enumerate(given))
+            *(
+                one if not isinstance(one, Tensor) or index in spared else one.to(device)
+                for index, one in enumerate(given)
+            )
         )
 
     return moved

@@ -158,6 +158,34 @@ def small_of_many_parts() -> onnx.ModelProto:
     return nets.model(nodes, tensors, {"x": (1, ["n", 2, 4])}, {"y": (1, ["n", 3])})
 
 
+def test_sequences_of_tensors_are_carried() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("SplitToSequence", ["h", "sizes"], ["parts"], axis=1),
+        helper.make_node("SequenceAt", ["parts", "last"], ["l"]),
+        helper.make_node("SequenceErase", ["parts", "last"], ["less"]),
+        helper.make_node("SequenceInsert", ["less", "l", "first"], ["turned"]),
+        helper.make_node("ConcatFromSequence", ["turned"], ["c"], axis=1),
+        helper.make_node("SplitToSequence", ["c"], ["rows"], axis=0, keepdims=0),
+        helper.make_node("SequenceLength", ["rows"], ["count"]),
+        helper.make_node("SequenceEmpty", [], ["none"]),
+        helper.make_node("SequenceInsert", ["none", "c"], ["one"]),
+        helper.make_node("ConcatFromSequence", ["one"], ["stacked"], axis=0, new_axis=1),
+        helper.make_node("SequenceConstruct", ["c", "h"], ["both"]),
+        helper.make_node("ConcatFromSequence", ["both"], ["y"], axis=0),
+    ]
+    tensors = {"w": nets.weights(4, 6), "sizes": np.array([1, 2, 3]), "last": np.array(-1), "first": np.array(0)}
+    outputs: dict[str, tuple[int, list[object]]] = {
+        "y": (1, [None, 6]), "stacked": (1, [1, None, 6]), "count": (7, [])
+    }  # fmt: skip
+    net = nets.model(nodes, tensors, {"x": (1, ["n", 4])}, outputs)
+    feed = {"x": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)}
+    assert apart(net, feed) < 1e-6
+    network = Network(net)
+    network(as_tensors(feed))["y"].sum().backward()
+    assert network.weights["w"].grad is not None
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     net = small_of_many_parts()
     feed = {"x": np.random.default_rng(1).normal(size=(2, 2, 4)).astype(np.float32)}

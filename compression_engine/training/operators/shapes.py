@@ -77,7 +77,9 @@ def _cut_axis(x: Tensor, start: int, end: int, axis: int, step: int) -> Tensor:
         length = max(0, last - first)
         part = x.narrow(axis, min(first, size), length)
         return part if step == 1 else part[(slice(None),) * axis + (slice(None, None, step),)]
-    places = torch.arange(first, min(first, last), step, device=x.device)  # none where the bounds are the wrong way round
+    places = torch.arange(
+        first, min(first, last), step, device=x.device
+    )  # none where the bounds are the wrong way round
     return x.index_select(axis, places)
 
 

@@ -12,6 +12,7 @@ from compression_engine.training.operators import (
     recurrent,
     reductions,
     resizing,
+    sequences,
     shapes,
     vendor,
 )
@@ -29,6 +30,7 @@ STANDARD: dict[str, Builder] = {
     **reductions.OPERATORS,
     **recurrent.OPERATORS,
     **resizing.OPERATORS,
+    **sequences.OPERATORS,
     "SimplifiedLayerNormalization": vendor.OPERATORS["SimplifiedLayerNormalization"],
 }
 """SimplifiedLayerNormalization stands in the standard's domain although the standard has it not: runtimes write it so."""
