@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-peers: setup ## install NNCF and Olive for `make bench NAME=quantization`, into an environment of their own
+peers: setup ## install NNCF, Olive and Torch-Pruning for `make bench`, into an environment of their own
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	@$(BIN)/uv pip install --quiet --python .venv-peers/bin/python $(TORCH_BACKEND) --no-deps -r requirements-peers.lock
 
