@@ -117,8 +117,8 @@ _WEIGHT_BITS = Parameter(
     kind="integer",
     default=8,
     choices=(8, 4, 3, 2),
-    summary="Bits of a weight; 4 halve the file, are computed as fast as 8 are, and the answers change much more. 3 and 2 lie in the "
-    "file as 4 do, and save room where it is packed.",
+    summary="Bits of a weight; 4 halve the file, are computed as fast as 8 are, and the answers change much more. 3 and 2 lie in "
+    "the file as 4 do, and save room where it is packed.",
     added_later=True,
 )
 
