@@ -20,7 +20,7 @@ from tests.engine.learning import Weights, handed, learned, place, same
 
 WIDTH = 8
 PLAN = Plan(task="classification", label="label", sequence="sequence", states=(State("state", "next"),), output="y")
-SCHEDULE = Schedule(epochs=12, batch_size=32, learning_rate=2e-2)
+SCHEDULE = Schedule(epochs=8, batch_size=32, learning_rate=2e-2)
 
 
 def recurrent(*, rows: int | str = "n", seed: int = 0) -> onnx.ModelProto:
@@ -132,9 +132,9 @@ def test_a_killed_training_along_sequences_goes_on_to_the_same_bytes(
 
     monkeypatch.setattr(keeping, "_SHARE_OF_TIME", float("inf"))
     schedule = replace(SCHEDULE, epochs=2, batch_size=4)
-    whole, _ = learned(handed(tmp_path, remembered(), PLAN), recurrent(), schedule)
-    training = handed(tmp_path, remembered(), PLAN, resume=place(tmp_path / "points"))
-    for update in (30, 60):
+    whole, _ = learned(handed(tmp_path, remembered(30), PLAN), recurrent(), schedule)
+    training = handed(tmp_path, remembered(30), PLAN, resume=place(tmp_path / "points"))
+    for update in (15, 30):
         with pytest.raises(Killed):
             learned(training, recurrent(), schedule, after_update=killed_at(update))
     again, _ = learned(training, recurrent(), schedule)

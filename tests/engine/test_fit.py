@@ -212,6 +212,7 @@ def test_rates_rise_and_fall() -> None:
     assert 0 < rates[99] < 0.001
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     script = (
         "import hashlib, sys; from pathlib import Path; import torch; torch.set_num_threads(int(sys.argv[2]));"
