@@ -51,12 +51,13 @@ _MATRIX = 2
 
 @dataclass(frozen=True)
 class Choice:
-    """How numbers are chosen among weights; `axes` says along which axis of each its inputs run."""
+    """How numbers are chosen among weights; `axes` says along which axis of each its inputs run, `tables` which are embeddings."""
 
     scope: str
     pattern: str
     per_mille: int
     axes: Mapping[str, int]
+    tables: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parameters: Mapping[str, Value], weights: Sequence[Weight]) -> Choice:
@@ -64,10 +65,26 @@ class Choice:
         pattern = str(parameters["pattern"])
         per_mille = integer_of(parameters["sparsity_per_mille"]) if pattern != "2:4" else TWO_OF_FOUR_PER_MILLE
         axes = {weight.tensor.name: input_axis(weight) for weight in weights}
-        return cls(str(parameters["scope"]), pattern, per_mille, axes)
+        tables = frozenset(
+            weight.tensor.name for weight in weights if weight.channel_axes == {0} and _is_looked_up(weight)
+        )
+        return cls(str(parameters["scope"]), pattern, per_mille, axes, tables)
 
     def masks(self, arrays: Mapping[str, Floats], per_mille: int) -> dict[str, Mask]:
-        """True where a number of these weights becomes zero, so that so many of a thousand do."""
+        """True where a number of these weights becomes zero, so that so many of a thousand do.
+
+        An embedding loses the share that is asked for, compared with nothing else: it is so much larger than layers, and its
+        numbers so unlike theirs, that either would go first. Its rows count as if all were equally long, since frequent
+        words have short ones.
+        """
+        tables = {name: _rows_alike(array) for name, array in arrays.items() if name in self.tables}
+        layers = {name: array for name, array in arrays.items() if name not in tables}
+        found = self._chosen(layers, per_mille) if layers else {}
+        for name, array in tables.items():
+            found |= self._chosen({name: array}, per_mille)
+        return found
+
+    def _chosen(self, arrays: Mapping[str, Floats], per_mille: int) -> dict[str, Mask]:
         if self.pattern == "2:4":
             return two_of_four(arrays, self.axes, per_mille)
         return masks(arrays, self.scope, per_mille)
@@ -130,6 +147,19 @@ def prunable(model: onnx.ModelProto, parameters: Mapping[str, Value], report: Re
 def input_axis(weight: Weight) -> int:
     """The axis of a weight along which its inputs run: the first that is no output channel."""
     return next(axis for axis in range(len(weight.tensor.dims)) if axis not in weight.channel_axes)
+
+
+def _is_looked_up(weight: Weight) -> bool:
+    """Whether rows of a weight are looked up, whatever else reads it."""
+    return any(use.node.op_type == "Gather" and use.index == 0 for use in weight.uses)
+
+
+def _rows_alike(array: Floats) -> Floats:
+    """Rows with the same length, the mean of all; rows of zeros stay."""
+    lengths = np.linalg.norm(array.astype(np.float64).reshape(len(array), -1), axis=1)
+    factors = np.divide(lengths.mean(), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    scaled: Floats = (array * factors.reshape(-1, *[1] * (array.ndim - 1))).astype(np.float32)
+    return scaled
 
 
 def write_zeros(weight: Weight, mask: Mask) -> int:

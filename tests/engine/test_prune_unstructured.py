@@ -291,3 +291,16 @@ def test_a_pruned_child_may_be_as_large_as_its_parent_and_a_second_pruning_finds
         compress(
             made.parent, Recipe("sparse", (step,)), output_folder=tmp_path / "none", evaluation=rows, settings=quick
         )
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_an_embedding_loses_the_share_asked_for_and_short_rows_no_more_than_long_ones(scope: str) -> None:
+    net = nets.encoder()
+    words = numpy_helper.to_array(net.graph.initializer[0]).copy()
+    words[:50] *= 0.01  # frequent words
+    net.graph.initializer[0].CopyFrom(numpy_helper.from_array(words, "words"))
+    after, _ = pruned(net, sparsity_per_mille=400, scope=scope, **ALL)
+    assert zeros(after, "words") == words.size * 400 // 1000
+    gone = (after["words"] == 0).mean(axis=1)
+    assert abs(float(gone[:50].mean()) - float(gone[50:].mean())) < 0.1
+    assert abs(zeros(after, "wq", "wk", "wv") - 3 * 64 * 64 * 400 // 1000) <= 3
