@@ -164,11 +164,15 @@ def _exported(path: Path) -> tuple[Source, Path, dict[str, JSON]]:
     from compression_engine.carrying.exported_module import Replayed, dtype_of
     from compression_engine.carrying.exported_program import read_program
     from compression_engine.carrying.nothing_unpickled import nothing_unpickled
+    from compression_engine.carrying.refusing import malformed
     from compression_engine.carrying.to_onnx import Source
 
     with nothing_unpickled():
         program = read_program(path)
-        module = Replayed(program)
+        try:
+            module = Replayed(program)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise malformed(f"{type(error).__name__} at {error}"[:200]) from error
     examples = {port.name: torch.ones(port.example, dtype=dtype_of(port.dtype)) for port in program.inputs}
     axes = {
         port.name: {axis: size for axis, size in enumerate(port.sizes) if isinstance(size, str)}

@@ -299,6 +299,7 @@ def test_a_program_in_training_mode_is_refused_with_what_to_do(tmp_path: Path) -
         lambda document: document["graph_module"]["signature"].update(input_specs=[{"parameter": {}}]),
         lambda document: document["schema_version"].update(major=99),
         lambda document: document["graph_module"]["graph"]["nodes"].clear(),
+        lambda document: document["graph_module"]["graph"]["nodes"][1]["outputs"][0]["as_tensor"].update(name=[[]]),
         lambda document: document["graph_module"]["graph"]["nodes"][0]["inputs"].pop(0),
     ],
 )
