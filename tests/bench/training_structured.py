@@ -78,11 +78,12 @@ def _peers(
     material: TrainingMaterial, net: Net, bare: Path, labelled: tuple[str, Any], integers: tuple[str, Any]
 ) -> tuple[dict[str, Path], list[Row]]:
     """The peer's network as it is pruned, and with the same training and integers; or a row that says why there is none."""
-    python, target = python_with(_PACKAGE), material.folder / "torch-pruning.onnx"
+    python, target = python_with(_PACKAGE), material.folder / "torch-pruning" / "model.onnx"
     if python is None:
         reason = "torch-pruning is not installed here; `make peers` does it"
         return {}, [not_measured("structured.peer", f"structured: {_PEER}", "points", reason)]
     command = [python, "-W", "ignore", "-m", "tests.bench.peer_pruning", str(net.model), str(net.rows("calibration"))]
+    target.parent.mkdir()
     share = multiply_adds(bare) / multiply_adds(net.model)
     command += [str(share), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, timeout=_SECONDS)
