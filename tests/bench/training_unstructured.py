@@ -26,6 +26,7 @@ def rows(material: TrainingMaterial) -> list[Row]:
     begun, held = accuracy(net.model, net)
     found = [reported("unstructured.parent", "unstructured: the original names the right class", begun, "share", held)]
     seeds = SEEDS[:1] if material.quick else SEEDS
+    found.append(_control(material, net, begun, held))
     for per_mille, limit in LIMITS.items():
         lost = [begun - accuracy(_child(material, net, per_mille, seed), net)[0] for seed in seeds]
         points = [_POINTS * one for one in lost]
@@ -52,6 +53,17 @@ def recipe(folder: Path, name: str, steps: list[tuple[str, dict[str, Any]]], see
         json.dumps({"type": "pressmark/recipe/1", "name": name, "seed": seed, "steps": written}), encoding="utf-8"
     )
     return path
+
+
+def _control(material: TrainingMaterial, net: Net, begun: float, held: int) -> Row:
+    """What as much training alone does to the original: it was not trained to its end, and zeros are not the only change."""
+    epochs = _epochs(material, max(LIMITS))
+    parameters = {"epochs": epochs, "batch_size": _BATCH, "learning_rate_per_million": round(_RATE * 1_000_000)}
+    file = recipe(material.folder, "control", [("fine_tune", parameters)], SEEDS[0])
+    options = ["--training", str(net.rows("training"))]
+    child = material.child(net.model, file, "control", net, options) / "model.onnx"
+    what = f"unstructured: no zeros, {epochs} epochs of training alone, points lost"
+    return reported("unstructured.control", what, _POINTS * (begun - accuracy(child, net)[0]), "points", held)
 
 
 def _rounds(material: TrainingMaterial, per_mille: int) -> int:
