@@ -39,7 +39,7 @@ from compression_engine.opening import open_pair as open_pair
 from compression_engine.outcome import check_smaller
 from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.packed.beside import pack_child, with_packed_size
-from compression_engine.placing import place
+from compression_engine.placing import Place, place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.quantization_map import entry
@@ -102,43 +102,66 @@ def compress(
     beside = replace(beside, seen=[*beside.seen, *material.looked_at])
     loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    carried_as = agreement(material.rows, plan, environment(settings.threads, provider=settings.provider))
     states = _states(training.resume, loaded, recipe, material, plan)
-    with (
-        place(output_folder, loaded.path.name) as target,
-        spooling(target.folder),
-        judging(parent, material.rows, plan, recipe, budget, beside, settings.seed, progress) as judge_of_steps,
-    ):
-        after = None if judge_of_steps is None else judge_of_steps.after
-        made = make(
-            loaded, recipe, progress, material.calibration, training=material.training, licence=licence, after=after,
-            states=states,
-        )  # fmt: skip
-        written = onnx_io.write(made.model, target.weights, apart=bool(loaded.inspection.external_files))
-        size_bytes = sum(file.size_bytes for file in written)
-        check_smaller(made.recipe, size_bytes, loaded.size_bytes)
-        files = model_files({VERSION: target.weights, PARENT: parent, INCUMBENT: incumbent, FIRST: first})
-        known = replace(beside, run_cpu_seconds=time.process_time())
-        found = _judge(files, material, plan, known, settings, progress)
-        packed = pack_child(target.weights, progress) if pack else None
-        measured = with_sparsity(found.evidence, made.steps, target.weights, loaded.path)
-        by_step = [] if judge_of_steps is None else judge_of_steps.evidence()
-        result = replace(
-            _described(loaded, made, written, settings, material.training),
-            budget=_budget(budget, recipe, judge_of_steps),
-            licence=licence,
-            others=other_records(files),
-            data=found.data,
-            evidence=[*with_packed_size(measured, packed, size_bytes), *by_step, *carried_as],
-            packed=packed,
-            plan=plan,
-            outputs_file=found.outputs_file,
-            folder=output_folder,
-        )
+    call = _Call(parent, recipe, incumbent, first, plan, beside, settings, licence, budget, pack, progress)
+    with place(output_folder, loaded.path.name) as target, spooling(target.folder):
+        result = replace(_carried_out(call, loaded, material, states, target), folder=output_folder)
         progress("write", 0, 1, "writing the result")
         target.result.write_bytes(result.canonical())
     progress("write", 1, 1, "done")
     return result
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What `compress` was asked for, checked."""
+
+    parent: Path
+    recipe: Recipe
+    incumbent: Path | None
+    first: Path | None
+    plan: Plan | None
+    beside: Beside
+    settings: Settings
+    licence: str | None
+    budget: StepBudget
+    pack: bool
+    progress: Progress
+
+
+def _carried_out(
+    call: _Call, loaded: onnx_io.Loaded, material: _Material, states: StepStates | None, target: Place
+) -> Result:
+    """Makes the child at its place and measures it; the result is not yet written."""
+    settings, plan, progress = call.settings, call.plan, call.progress
+    carried_as = agreement(material.rows, plan, environment(settings.threads, provider=settings.provider))
+    asked = (call.parent, material.rows, plan, call.recipe, call.budget, call.beside, settings.seed, progress)
+    with judging(*asked) as judge_of_steps:
+        after = None if judge_of_steps is None else judge_of_steps.after
+        made = make(
+            loaded, call.recipe, progress, material.calibration, training=material.training, licence=call.licence,
+            after=after, states=states,
+        )  # fmt: skip
+        by_step = [] if judge_of_steps is None else judge_of_steps.evidence()
+    written = onnx_io.write(made.model, target.weights, apart=bool(loaded.inspection.external_files))
+    size_bytes = sum(file.size_bytes for file in written)
+    check_smaller(made.recipe, size_bytes, loaded.size_bytes)
+    files = model_files({VERSION: target.weights, PARENT: call.parent, INCUMBENT: call.incumbent, FIRST: call.first})
+    known = replace(call.beside, run_cpu_seconds=time.process_time())
+    found = _judge(files, material, plan, known, settings, progress)
+    packed = pack_child(target.weights, progress) if call.pack else None
+    measured = with_sparsity(found.evidence, made.steps, target.weights, loaded.path)
+    return replace(
+        _described(loaded, made, written, settings, material.training),
+        budget=_budget(call.budget, call.recipe, judge_of_steps),
+        licence=call.licence,
+        others=other_records(files),
+        data=found.data,
+        evidence=[*with_packed_size(measured, packed, size_bytes), *by_step, *carried_as],
+        packed=packed,
+        plan=plan,
+        outputs_file=found.outputs_file,
+    )
 
 
 @dataclass(frozen=True)
