@@ -16,6 +16,7 @@ from tests.bench import (
     training_mortgages,
     training_pipeline,
     training_qat,
+    training_storage,
     training_structured,
     training_unstructured,
 )
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[TrainingMaterial], list[Row]]] = {
     "mortgages": training_mortgages.rows,  # target 5
     "pipeline": training_pipeline.rows,  # target 1
     "qat": training_qat.rows,  # target 4
+    "storage": training_storage.rows,  # what target 1 rests on
     "structured": training_structured.rows,  # target 2
     "unstructured": training_unstructured.rows,  # target 6
 }
