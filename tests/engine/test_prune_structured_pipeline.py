@@ -11,14 +11,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine import Recipe, Step, compress
-from compression_engine.errors import DataError, FileRefused, OutputRefused
+from compression_engine.errors import DataError, EngineError, FileRefused, OutputRefused
 from compression_engine.evaluation import Settings
 from compression_engine.formats.onnx_graph import lift_constants
 from compression_engine.methods.prune_structured_axes import Options
 from compression_engine.methods.prune_structured_cut import check, cut
 from compression_engine.plan import Plan
 from compression_engine.training.material import Training
-from tests.engine import nets, structured_nets
+from tests.engine import nets, odd_graphs, structured_nets
 from tests.engine.test_prune_structured import dims, half_of_all, numbers, pruned
 
 QUICK = Settings(rounds=5, memory_repeats=1)
@@ -148,3 +148,17 @@ def test_the_sentence_encoder_loses_heads_and_hidden_units_and_still_finds_neigh
     cosine = result.value("cosine_mean")
     assert cosine is not None
     assert cosine > 0.9
+
+
+def test_odd_graphs_are_pruned_or_refused_with_the_reason() -> None:
+    done, codes = [], set()
+    for name, net in odd_graphs.every_model():
+        try:
+            _, report = pruned(net, share_per_mille=100)
+        except EngineError as refused:
+            codes.add(refused.code)
+        else:
+            assert any("became" in str(entry["how"]) for entry in report.changed), name
+            done.append(name)
+    assert codes == {"recipe_does_not_fit"}
+    assert len(done) > 5
