@@ -120,3 +120,12 @@ def test_names_of_weights_are_published_sorted_and_read_back(world: World) -> No
     with pytest.raises(Invalid, match="'body' twice"):
         steps[0]["parameters"][0]["value"] = ["body", "body"]  # type: ignore[index]
         services.publish_recipe(actor=world.cast.ada, team=world.team, slug="mixed", document={"steps": steps})
+
+
+def test_steps_in_a_wrong_order_are_refused_with_the_reason_and_a_right_one(world: World) -> None:
+    steps = [{"method": "quantize_weights"}, {"method": "prune_unstructured"}]
+    with pytest.raises(Invalid, match="whose integers are not pruned") as refused:
+        services.publish_recipe(actor=world.cast.ada, team=world.team, slug="wrong", document={"steps": steps})
+    assert refused.value.code == "recipe-order"
+    assert "prune_unstructured, quantize_weights" in str(refused.value.hint)
+    assert not Recipe.objects.filter(slug="wrong").exists()
