@@ -11,9 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.calibration import Calibration
+from compression_engine.facts import Facts
+from compression_engine.formats import onnx_io
 from compression_engine.methods.gptq import Inputs, round_rows
 from compression_engine.methods.rounding import Grid
 from compression_engine.methods.zeros import kept_zeros
+from compression_engine.quantization_map import in_file
+from compression_engine.sparsity import zeros_of
 from tests.engine import nets, static_nets
 
 IN, OUT = 64, 96
@@ -72,10 +76,11 @@ def test_dynamic_integers_and_short_floats_keep_every_zero(method: str, more: di
 
 
 def integers(held: Any, shape: tuple[int, ...]) -> Any:
-    """A kernel's integers: bytes, or the low halves of bytes and behind them the high ones, 8 above their value."""
+    """A kernel's integers: bytes, or two signed ones to a byte, the first in its low half."""
     if held.shape == shape:
         return held.astype(np.int64)
-    return np.concatenate([held & 15, held >> 4]).astype(np.int64)[: np.prod(shape)].reshape(shape) - 8
+    both = np.stack([held & 15, held >> 4], axis=1).astype(np.int64).reshape(-1)[: np.prod(shape)].reshape(shape)
+    return np.where(both < 8, both, both - 16)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -102,6 +107,14 @@ def test_static_integers_keep_every_zero_of_kernels_and_matrices(weight_bits: in
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in child.graph.initializer}
     weights = [mark for mark in report.marks if mark.tensor in parent and mark.parts.values in held]
     assert len(weights) >= 4
+    onnx_io.write_facts(
+        child, Facts("sha256:" + "0" * 64, "sha256:" + "0" * 64, None, None, in_file(report.marks), "tests")
+    )
+    counted = zeros_of(nets.save(child, tmp_path / "child"), nets.save(net, tmp_path / "parent"))
+    wide = [array for array in parent.values() if array.ndim > 1]
+    assert counted.unread == 0
+    assert counted.numbers == sum(array.size for array in wide)
+    assert sum(int((array == 0).sum()) for array in wide) <= counted.zeros < 0.9 * counted.numbers
     for mark in weights:
         assert mark.parts.values is not None
         values, was = integers(held[mark.parts.values], parent[mark.tensor].shape), parent[mark.tensor]
