@@ -70,16 +70,17 @@ def _slice(node: Node) -> Operation:
 
 def _cut_axis(x: Tensor, start: int, end: int, axis: int, step: int) -> Tensor:
     size = x.shape[axis]
-    first, last, step = slice(start, end if step > 0 or end >= -size else None, step).indices(size)
     if step > 0:
+        first, last, step = slice(start, end, step).indices(size)
         if first == 0 and last == size and step == 1:
             return x
         length = max(0, last - first)
         part = x.narrow(axis, min(first, size), length)
         return part if step == 1 else part[(slice(None),) * axis + (slice(None, None, step),)]
-    places = torch.arange(
-        first, min(first, last), step, device=x.device
-    )  # none where the bounds are the wrong way round
+    # backwards, a start before the first number means the first; slices of Python take nothing then
+    first = min(max(start + size if start < 0 else start, 0), size - 1)
+    last = min(max(end + size if end < 0 else end, -1), size - 1)
+    places = torch.arange(first, min(first, last), step, device=x.device)
     return x.index_select(axis, places)
 
 
