@@ -172,7 +172,7 @@ def _cost(models: dict[str, Path], minutes: float, texts: Texts, parent: Path) -
     teacher_times = next(value for name, value in times.items() if name != "student")
     ratios = teacher_times / times["student"]
     size = models["teacher"].stat().st_size / models["distilled"].stat().st_size
-    trained = f"{len(texts.training):,} sentences of {texts.documents[0]:,} documents"
+    trained = f"{len(texts.training):,} sentences drawn from {texts.documents[0]:,} documents"
     return [
         at_most("distill.minutes", "distilled: processor time of the whole call", minutes, _MOST_MINUTES, "minutes", 1),
         reported("distill.sentences", f"distilled: trained on {trained}", len(texts.training), "rows", texts.documents[0]),
