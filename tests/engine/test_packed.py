@@ -213,11 +213,14 @@ def test_a_file_that_claims_more_than_there_is_room_for_is_refused_before_anythi
 
 @pytest.mark.parametrize("name", ["../up.onnx", "/etc/x.onnx", "a/../../x", "c:\\x.onnx", "", "a//b", "a\nb"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
     claimed = header.PackedFile(name, "sha256:" + hashlib.sha256(b"abc").hexdigest(), 3, (-3,))
-    (tmp_path / "p.packed").write_bytes(header.header_bytes([claimed]) + struct.pack("<BI", 0, 3) + b"abc")
+    (folder / "p.packed").write_bytes(header.header_bytes([claimed]) + struct.pack("<BI", 0, 3) + b"abc")
     with pytest.raises(FileRefused, match="plain path"):
-        unpack(tmp_path / "p.packed", tmp_path / "back")
-    assert [path.name for path in tmp_path.iterdir()] == ["p.packed"]
+        unpack(folder / "p.packed", folder / "back")
+    assert [path.name for path in folder.iterdir()] == ["p.packed"]
+    assert not (tmp_path / "up.onnx").exists()
 
 
 def test_a_block_that_would_grow_is_stopped_at_its_size() -> None:
