@@ -4,7 +4,7 @@ Rules:
 - a length never reaches beyond the message it stands in (else the file is cut off);
 - wire types 0, 1, 2, 5 only; field numbers 1 to 2^29 - 1; a varint has at most ten bytes;
 - at most 10 million fields in a file and 40 messages inside each other;
-- names have at most 64 KiB and are UTF-8; other texts may be longer (models embed their vocabularies): those stand by size and digest.
+- names have at most 64 KiB and are UTF-8; other texts may be longer, as vocabularies are: those stand by size and digest.
 Source: the protobuf encoding specification, "Message structure".
 """
 
