@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compression_engine.methods.spec import MethodSpec, Parameter
+from compression_engine.methods.training_parameters import BATCH_SIZE, EPOCHS, LEARNING_RATE, PATIENCE, WEIGHT_DECAY
 
 DISTILL = MethodSpec(
     name="distill",
@@ -75,47 +78,11 @@ DISTILL = MethodSpec(
             summary="Whether tables in which rows are looked up by number are trained too; of small models they are most of the "
             "weights, and they come from the teacher.",
         ),
-        Parameter(
-            name="epochs",
-            kind="integer",
-            default=3,
-            minimum=1,
-            maximum=10_000,
-            summary="How often the training rows are gone through.",
-        ),
-        Parameter(
-            name="batch_size",
-            kind="integer",
-            default=32,
-            minimum=1,
-            maximum=65_536,
-            summary="How many rows are learned from together.",
-        ),
-        Parameter(
-            name="learning_rate_per_million",
-            kind="integer",
-            default=500,
-            minimum=1,
-            maximum=1_000_000,
-            summary="The highest learning rate, in millionths; it is reached after a twentieth of the updates and falls to zero.",
-        ),
-        Parameter(
-            name="weight_decay_per_million",
-            kind="integer",
-            default=0,
-            minimum=0,
-            maximum=1_000_000,
-            summary="How much matrices and kernels are drawn towards zero, in millionths, as AdamW does it.",
-        ),
-        Parameter(
-            name="patience",
-            kind="integer",
-            default=0,
-            minimum=0,
-            maximum=10_000,
-            summary="Training ends after so many epochs in a row without a better answer to the rows that are held out; 0: never "
-            "before its time.",
-        ),
+        replace(EPOCHS, default=3),
+        BATCH_SIZE,
+        replace(LEARNING_RATE, default=500),
+        WEIGHT_DECAY,
+        PATIENCE,
     ),
     module="compression_engine.methods.distill",
     needs_training=True,

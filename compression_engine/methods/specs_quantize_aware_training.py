@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from compression_engine.methods.spec import MethodSpec, Parameter
+from compression_engine.methods.training_parameters import BATCH_SIZE, EPOCHS, LEARNING_RATE, LOSS, PATIENCE
 
 QUANTIZE_AWARE_TRAINING = MethodSpec(
     name="quantize_aware_training",
@@ -26,47 +29,11 @@ QUANTIZE_AWARE_TRAINING = MethodSpec(
             summary="8: what flows between layers is rounded to bytes, and layers are computed in integers where that is faster; "
             "32: it stays floats, weights are stored and expanded when the model is loaded.",
         ),
-        Parameter(
-            name="epochs",
-            kind="integer",
-            default=10,
-            minimum=1,
-            maximum=1000,
-            summary="How often the training rows are gone through at most.",
-        ),
-        Parameter(
-            name="batch_size",
-            kind="integer",
-            default=32,
-            minimum=1,
-            maximum=65_536,
-            summary="How many rows are learned from together.",
-        ),
-        Parameter(
-            name="learning_rate_per_million",
-            kind="integer",
-            default=50,
-            minimum=1,
-            maximum=1_000_000,
-            summary="The highest learning rate, in millionths.",
-        ),
-        Parameter(
-            name="patience",
-            kind="integer",
-            default=0,
-            minimum=0,
-            maximum=1000,
-            summary="Training ends after so many epochs in a row without a better answer to the rows that are held out; 0: never "
-            "before its time.",
-        ),
-        Parameter(
-            name="loss",
-            kind="text",
-            default="teacher",
-            choices=("labels", "teacher", "both"),
-            summary="What training lessens: how far answers are from the labels, from those of a teacher (the recipe's parent "
-            "where none is named, which needs no labels), or from both.",
-        ),
+        replace(EPOCHS, default=10),
+        BATCH_SIZE,
+        replace(LEARNING_RATE, default=50),
+        PATIENCE,
+        replace(LOSS, default="teacher"),
         Parameter(
             name="learn_scales",
             kind="boolean",

@@ -1,0 +1,84 @@
+"""The settings that methods which train have in common: one meaning and one set of bounds, each method with its own defaults.
+
+A method takes one as it is, or with `dataclasses.replace` another default or condition. Standard library only.
+"""
+
+from __future__ import annotations
+
+from compression_engine.methods.spec import OneOf, Parameter
+
+EPOCHS = Parameter(
+    name="epochs",
+    kind="integer",
+    default=5,
+    minimum=1,
+    maximum=10_000,
+    summary="How often the training rows are gone through.",
+)
+BATCH_SIZE = Parameter(
+    name="batch_size",
+    kind="integer",
+    default=32,
+    minimum=1,
+    maximum=65_536,
+    summary="How many rows are learned from together.",
+)
+LEARNING_RATE = Parameter(
+    name="learning_rate_per_million",
+    kind="integer",
+    default=200,
+    minimum=1,
+    maximum=1_000_000,
+    summary="The highest learning rate, in millionths; it is reached after a twentieth of the updates and falls to zero.",
+)
+WEIGHT_DECAY = Parameter(
+    name="weight_decay_per_million",
+    kind="integer",
+    default=0,
+    minimum=0,
+    maximum=1_000_000,
+    summary="How much matrices and kernels are drawn towards zero, in millionths, as AdamW does it.",
+)
+PATIENCE = Parameter(
+    name="patience",
+    kind="integer",
+    default=0,
+    minimum=0,
+    maximum=10_000,
+    summary="Training ends after so many epochs in a row without a better answer to the rows that are held out; 0: never "
+    "before its time.",
+)
+OPTIMISER = Parameter(
+    name="optimiser",
+    kind="text",
+    default="adamw",
+    choices=("adamw", "sgd"),
+    summary="How weights follow their gradients: AdamW, or plain descent with a momentum of 0.9.",
+)
+LOSS = Parameter(
+    name="loss",
+    kind="text",
+    default="labels",
+    choices=("labels", "teacher", "both"),
+    summary="What training lessens: how far answers are from the labels, from those of a teacher (the recipe's parent where none "
+    "is named, which needs no labels), or from both.",
+)
+ALPHA = Parameter(
+    name="alpha_percent",
+    kind="integer",
+    default=50,
+    minimum=1,
+    maximum=99,
+    summary="The teacher's share of the loss, the rest is the labels'.",
+    only_with=("loss", "both"),
+)
+TEMPERATURE = Parameter(
+    name="temperature_percent",
+    kind="integer",
+    default=100,
+    minimum=10,
+    maximum=10_000,
+    summary="What scores of classes or tokens are divided by, in hundredths, before a teacher's are learned: above 100 what it "
+    "holds unlikely counts for more.",
+    only_with=("loss", OneOf("teacher", "both")),
+)
