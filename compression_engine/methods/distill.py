@@ -146,7 +146,7 @@ def _of_one_model(layers: Layers, theirs: Shapes) -> list[tuple[str, str]]:
 def _by_share(ours: Sequence[Block], theirs: Sequence[Block]) -> list[tuple[str, str]]:
     """The ends of the student's layers with those of the teacher's that stand at the same share of the whole."""
     return [
-        (block.end, theirs[round((place + 1) * len(theirs) / len(ours)) - 1].end)
+        (block.end, theirs[max(1, round((place + 1) * len(theirs) / len(ours))) - 1].end)
         for place, block in enumerate(ours)
         if theirs
     ]

@@ -160,6 +160,7 @@ def _trying(
     model: onnx.ModelProto, parts: Parts, answers: Sequence[Answer]
 ) -> Iterator[Callable[[Sequence[Block]], float]]:
     """Gives how far a model's answers to a few learning rows change without some layers, as a loss."""
+    from compression_engine.training.device import CPU, settled
     from compression_engine.training.losses import FromTeacher
     from compression_engine.training.teacher import teaching
 
@@ -170,7 +171,7 @@ def _trying(
     )
     # both are the same model here, and end alike
     loss = FromTeacher(tuple(replace(answer, teacher_form=answer.form) for answer in answers))
-    with teaching(few, model, answers) as taught:
+    with teaching(few, model, answers) as taught, settled(CPU):
         yield lambda gone: _change(_without(model, gone), few, loss, taught)
 
 

@@ -4,7 +4,7 @@
 - activation: for each product that reads the class, how much of the variation of its answers comes through it: variance of the
   input over calibration rows times the sum of squares of the weight's numbers there; means are no loss, since a bias can take them;
 - taylor: the squared change of the loss, to first order, if the class were zero, over batches of training rows: (sum of weight
-  times gradient) squared, at the weights that read the class.
+  times gradient) squared, at the weights that read the class; of recurrent models along their sequences.
 Sources: Li et al., "Pruning Filters for Efficient ConvNets", 2017 (magnitude); An et al., "Fluctuation-based Adaptive Structured
 Pruning", 2024 (variance times weight); Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019 (Taylor).
 A class that no reader shows is judged by magnitude, as a share too.
@@ -86,18 +86,20 @@ def taylor(
     model: onnx.ModelProto, classes: Classes, readers: Sequence[Reader], training: Training, progress: Progress
 ) -> Scores:
     """[classes]; NaN where no reader shows the class. Raises DataError and EngineError as `training.lesson` does."""
+    from compression_engine.training.along_sequences import feeding_of
     from compression_engine.training.device import settled
     from compression_engine.training.lesson import lesson
 
     squares, seen = np.zeros(classes.count), np.zeros(classes.count, dtype=bool)
     with settled(training.device), lesson(model, training, _LABELS, progress=progress) as made:
-        network, portions = made.network, made.parts.order(_TAYLOR_ROWS, 0, 0)[:_TAYLOR_BATCHES]
+        network, feeding = made.network, feeding_of(made.network, made.parts, _TAYLOR_ROWS)
+        portions = feeding.updates(0, 0)[:_TAYLOR_BATCHES]
         trained = [reader for reader in readers if reader.weight in network.weights]
         for done, portion in enumerate(portions):
             progress("rank", done, len(portions), "batches whose loss was differentiated")
             network.zero_grad()
-            for batch in made.parts.pieces(portion, training.device):
-                made.loss(network(batch.feed), batch).backward()
+            for outputs, batch in feeding.answers(portion):
+                (made.loss(outputs, batch) * (len(batch.rows) / len(portion.rows))).backward()
             change = np.zeros(classes.count)
             for reader in trained:
                 weight = network.weights[reader.weight]

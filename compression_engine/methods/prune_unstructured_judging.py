@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.training.along_sequences import AlongSequences
+from compression_engine.training.along_sequences import feeding_of
 from compression_engine.training.device import settled
-from compression_engine.training.feeding import Feeding, RowByRow
 from compression_engine.training.lesson import Lesson
 from compression_engine.training.losses import FRAMES, SCORES, TOKENS
 from compression_engine.training.material import Batch
@@ -35,9 +34,9 @@ class Judge:
 
     def __init__(self, given: Lesson, batch_size: int) -> None:
         self._lesson = given
-        kind = AlongSequences if given.parts.training.plan.states else RowByRow
-        self._feeding: Feeding = kind(given.network, given.parts, batch_size, None, ())
+        self._feeding = feeding_of(given.network, given.parts, batch_size)
         answer = next(answer for answer in given.answers if answer.name == given.judged)
+        self._by_row = answer.kind == SCORES
         self._middle = {PROBABILITIES: 0.5, LOG_PROBABILITIES: float(np.log(0.5))}.get(answer.form, 0.0)
         self._is_classifier = answer.kind in (SCORES, FRAMES, TOKENS)
         labels = given.parts.labels
@@ -83,9 +82,11 @@ class Judge:
         return [kept[row][real[row]] for row in range(len(kept))]
 
     def _classes(self, scores: Answers) -> Answers:
-        if scores.ndim > 1 and scores.shape[-1] > 1:
+        if self._by_row or scores.ndim == 1:
+            scores = scores.reshape(len(scores), -1)  # all the other axes together are classes, as for the loss
+        if scores.shape[-1] > 1:
             return np.asarray(scores.argmax(axis=-1)).astype(np.int32)
-        return np.asarray(scores.reshape(len(scores)) > self._middle).astype(np.int32)
+        return np.asarray(scores[..., 0] > self._middle).astype(np.int32)
 
 
 def _apart(now: Answers, before: Answers) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compression_engine.methods.spec import Above, MethodSpec, Parameter
+from compression_engine.methods.spec import Above, MethodSpec, OneOf, Parameter
 
 _FREE = ("pattern", "unstructured")
 _TRAINS = ("epochs_per_round", Above(0))
@@ -157,7 +157,7 @@ PRUNE_UNSTRUCTURED = MethodSpec(
             minimum=10,
             maximum=10_000,
             summary="What scores are divided by, in hundredths, before a teacher's are learned.",
-            only_with=_TRAINS,
+            only_with=("loss", OneOf("teacher", "both")),
         ),
     ),
     module="compression_engine.methods.prune_unstructured",

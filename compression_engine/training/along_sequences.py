@@ -18,7 +18,7 @@ import numpy as np
 
 from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
-from compression_engine.training.feeding import Portion, Trainable
+from compression_engine.training.feeding import Feeding, Portion, RowByRow, Trainable
 from compression_engine.training.material import Batch, Parts, Taught, plain
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ class _Span:
 
     begin: int
     end: int
+
+
+def feeding_of(
+    network: Trainable, parts: Parts, batch_size: int, taught: Taught | None = None, taps: Sequence[str] = ()
+) -> Feeding:
+    """Along sequences where the plan's states go, else row by row. Raises as `AlongSequences` does."""
+    kind = AlongSequences if parts.training.plan.states else RowByRow
+    return kind(network, parts, batch_size, taught, taps)
 
 
 class AlongSequences:

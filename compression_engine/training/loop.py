@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from compression_engine.canonical import JSON, decimal_text
 from compression_engine.errors import DataError, EngineError
 from compression_engine.progress import Progress
-from compression_engine.training.along_sequences import AlongSequences
+from compression_engine.training.along_sequences import feeding_of
 from compression_engine.training.device import settled
-from compression_engine.training.feeding import Feeding, Portion, RowByRow, Trainable
+from compression_engine.training.feeding import Portion, Trainable
 from compression_engine.training.keeping import Keeping
 from compression_engine.training.material import Batch, Parts, Taught
 from compression_engine.training.moving import Mover, Own
@@ -105,8 +105,7 @@ class _Run:
         self._parts, self._loss, self._schedule, self._progress = parts, loss, schedule, progress
         self._beside, self._after_update = beside, after_update
         taps = tuple(getattr(loss, "taps", ())) + tuple(getattr(beside.measure, "taps", ()))
-        kind = AlongSequences if parts.training.plan.states else RowByRow
-        self._feeding: Feeding = kind(network, parts, schedule.batch_size, beside.taught, taps)
+        self._feeding = feeding_of(network, parts, schedule.batch_size, beside.taught, taps)
         self._mover = Mover(network, loss, schedule, beside.own, beside.frozen, keep_zeros)
         self._keeping = Keeping(parts.training, beside.phase, self._mover, beside.state, self._say)
         self._points: list[Point] = []

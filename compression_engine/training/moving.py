@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compression_engine.errors import EngineError
+from compression_engine.methods.zeros import kept_zeros
 from compression_engine.training.feeding import Trainable
 from compression_engine.training.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
 
-PRUNED_SHARE = 0.1
-"""From which share of exact zeros on a matrix or kernel counts as pruned."""
 _MATRIX = 2
 _LOSS = "loss"
 
@@ -163,9 +162,11 @@ def _of_loss(loss: object, schedule: Schedule) -> list[Own]:
 
 def _zeros(weights: Mapping[str, torch.nn.Parameter]) -> dict[str, tuple[torch.nn.Parameter, torch.Tensor]]:
     """The pruned weights with where their zeros are."""
+    import torch
+
     found = {}
     for name, weight in weights.items():
-        zeros = weight.detach() == 0
-        if weight.ndim >= _MATRIX and int(zeros.sum()) >= PRUNED_SHARE * weight.numel():
-            found[name] = (weight, zeros)
+        zeros = kept_zeros(weight.detach().cpu().numpy()) if weight.ndim >= _MATRIX else None
+        if zeros is not None:
+            found[name] = (weight, torch.from_numpy(zeros).to(weight.device))
     return found

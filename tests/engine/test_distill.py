@@ -11,6 +11,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from compression_engine.errors import DataError, EngineError, RecipeError
+from compression_engine.methods.distill import _by_share
+from compression_engine.methods.distill_blocks import Block
 from compression_engine.recipe import Step
 from tests.engine import distilled, nets
 from tests.engine.distilled import LAYERS, QUICK, distance, handed, rows, taught, tower
@@ -226,3 +228,10 @@ def test_hints_without_a_pair_of_layers_are_refused(tmp_path: Path) -> None:
 def test_how_many_layers_stay_means_nothing_for_a_declared_student() -> None:
     with pytest.raises(RecipeError, match="layers_kept_per_mille"):
         Step("distill", {"student": "declared", "layers_kept_per_mille": 250})
+
+
+def test_a_student_of_many_more_layers_than_its_teacher_is_paired_from_the_first_on() -> None:
+    ours, theirs = (
+        [Block("", f"{side}{place}", 0, (), ()) for place in range(count)] for side, count in (("s", 6), ("t", 2))
+    )
+    assert [other for _, other in _by_share(ours, theirs)] == ["t0", "t0", "t0", "t0", "t1", "t1"]

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine.errors import EngineError
+from compression_engine.errors import EngineError, RecipeError
 from compression_engine.methods.prune_unstructured import apply
 from compression_engine.methods.report import Report
 from compression_engine.plan import Plan
@@ -259,3 +259,25 @@ def test_half_floats_are_trained_and_stay_half_floats(tmp_path: Path) -> None:
     fresh = learning.rows(300, seed=2)
     (scores,) = nets.answer(child, {"x": fresh["x"].astype(np.float16)})
     assert (scores.argmax(1) == fresh["label"]).mean() > 0.9
+
+
+def test_scores_of_classes_behind_other_axes_are_judged_as_the_loss_reads_them(
+    parent: onnx.ModelProto, tmp_path: Path
+) -> None:
+    net = onnx.ModelProto()
+    net.CopyFrom(parent)
+    net.graph.node[-1].output[0] = "flat"
+    net.graph.node.append(helper.make_node("Unsqueeze", ["flat", "places"], ["y"]))
+    net.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "places"))
+    for _ in range(2):
+        net.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 1
+    told = [pruned(one, learning.handed(tmp_path / name), **TRAINS)[1] for name, one in (("a", parent), ("b", net))]
+    assert told[0].more["rounds"] == told[1].more["rounds"]
+
+
+def test_a_temperature_means_nothing_where_no_teacher_is_learned() -> None:
+    with pytest.raises(RecipeError, match="temperature_percent"):
+        Step(METHOD, TRAINS | {"temperature_percent": 400})
+    assert (
+        Step(METHOD, TRAINS | {"temperature_percent": 400, "loss": "teacher"}).parameters["temperature_percent"] == 400
+    )
