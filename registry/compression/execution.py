@@ -20,7 +20,6 @@ from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from compression_engine.recipe import Recipe
 from registry import storage
 from registry.access.models import SYSTEM_ROLE
 from registry.access.queries import system_actor
@@ -36,7 +35,7 @@ from registry.compression.models import Run, RunKind, RunState
 from registry.compression.queries import recipe_bytes
 from registry.compression.replay_hooks import run_when_replay_differs
 from registry.compression.results import EngineResult
-from registry.compression.rules import Failure, needs_calibration, operations, worker_lost
+from registry.compression.rules import Failure, needs_calibration, operations, parsed_recipe, worker_lost
 from registry.compression.subjects import evidence_spec
 from registry.compression.training import edges_of, trains
 from registry.compression.work import Outcome, Work
@@ -210,12 +209,14 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
     ).first()  # fmt: skip
     if made_before is not None:
         return made_before
-    done = Recipe.parse(outcome.result.done or recipe_bytes(run.recipe))
+    made = outcome.result
+    done = parsed_recipe(made.done or recipe_bytes(run.recipe))
+    did = operations(done, made.document["steps"])
     used = [run.calibration] if run.calibration is not None and needs_calibration(done) else []
     used += [run.training] if run.training is not None and run.training not in used and trains(done) else []
     return catalog.add_derived_version(
         opened, model=run.model, parent=run.parent, files=(), manifest=outcome.manifest,
-        requested_by=run.requested_by, operations=operations(done), data=used, origins=edges_of(run, done),
+        requested_by=run.requested_by, operations=did, data=used, origins=edges_of(run, done, did),
     )  # fmt: skip
 
 

@@ -222,4 +222,7 @@ def ended_at_step(run: Run, result: EngineResult, names: Names) -> str:
         return ""
     if run.evaluation is not None and names.shows(run.evaluation):
         return str(ended["plain"])
-    return f"Step {ended['step']} ({ended['method']}) broke the budget."
+    said = [f"Step {ended['step']} ({ended['method']}) broke the budget."]
+    said += [f"Undone with it: {', '.join(ended['undone'])}."] if ended["undone"] else []
+    said += [f"Not done any more: {', '.join(ended['not_done'])}."] if ended["not_done"] else []
+    return " ".join(said)

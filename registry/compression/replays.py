@@ -18,7 +18,6 @@ from typing import Any
 from django.db.models import QuerySet
 from jsonschema import Draft202012Validator
 
-from compression_engine.recipe import Recipe as RecipeDocument
 from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression import queries
@@ -26,7 +25,7 @@ from registry.compression.job import model_file
 from registry.compression.material import rows_file
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.results import EngineResult, WorkFailed, read_document
-from registry.compression.rules import Failure, needs_calibration
+from registry.compression.rules import Failure, needs_calibration, parsed_recipe
 from registry.compression.subjects import replay_spec
 from registry.compression.training import trains
 from registry.events import Caller
@@ -73,7 +72,7 @@ def _given(run: Run, document: dict[str, Any]) -> tuple[Any, ...]:
         # the digests are those of the first of two files: the numbers in the other one count as well
         same = document["graph_same"] and not any(tensor["differing"] for tensor in document["tensors"])
         exact = exact and same and document["outcome"] == BIT_EXACT
-    parsed = RecipeDocument.parse(queries.recipe_bytes(run.recipe))
+    parsed = parsed_recipe(queries.recipe_bytes(run.recipe))
     untold = document["outcome"] == UNTOLD and (needs_calibration(parsed) or trains(parsed))
     outcome = BIT_EXACT if exact else WITHIN if within else UNTOLD if untold else DIFFERS
     used = None if document["calibration"] is None or run.calibration is None else rows_file(run.calibration).digest

@@ -3,7 +3,7 @@
 Rules:
 - a recipe fits a model when every step takes the model's format;
 - a list of names is told by its first three and how many there are;
-- each method is one operation of the vocabulary, told by the first word of its name;
+- each method is one operation of the vocabulary, told by the first word of its name; a step that changed nothing is none;
 - data count as used for making only where a step needs calibration data;
 - whatever way the engine ended, the reason has a stable code, one sentence of cause and one of remedy;
 - the engine's own words may quote a row, a label or a column: over data of another team they stand in the log alone, which only
@@ -16,9 +16,11 @@ from __future__ import annotations
 import datetime
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from compression_engine.errors import RecipeError
 from compression_engine.recipe import Recipe
 from registry.errors import Invalid
 
@@ -93,9 +95,26 @@ def check_measurable(model_format: str) -> None:
         raise Invalid(message, hint=hint, code="recipe-does-not-fit")
 
 
-def operations(recipe: Recipe) -> list[str]:
-    """The operation of each step, in order, as an edge of the lineage names it. KeyError for a method without one."""
-    return [_OPERATIONS[step.method.partition("_")[0]] for step in recipe.steps]
+def parsed_recipe(source: bytes | Mapping[str, Any]) -> Recipe:
+    """A recipe as it is on record; Invalid where an engine of before took what this one refuses, such as steps in a wrong order."""
+    try:
+        return Recipe.parse(source)
+    except RecipeError as error:
+        raise Invalid(
+            f"The engine of today refuses this recipe. {error.message}",
+            hint=error.hint,
+            code=error.code.replace("_", "-"),
+        ) from None
+
+
+def operations(recipe: Recipe, told: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """The operation of each step, in order, as an edge of the lineage names it. KeyError for a method without one.
+
+    `told`: what the engine said of each step. One that trained, found nothing better and changed nothing is left out.
+    """
+    by_step = told or [{}] * len(recipe.steps)
+    did = [step for step, one in zip(recipe.steps, by_step, strict=True) if one.get("changed") != []]
+    return [_OPERATIONS[step.method.partition("_")[0]] for step in did]
 
 
 def parameter_text(value: object) -> str:

@@ -38,7 +38,7 @@ from registry.compression.material import (
     rows_file,
 )
 from registry.compression.models import Recipe, Run, RunKind, RunState
-from registry.compression.rules import check_measurable, misfits, needs_calibration
+from registry.compression.rules import check_measurable, misfits, needs_calibration, parsed_recipe
 from registry.compression.training import TrainingAsked, set_training
 from registry.digests import canonical
 from registry.errors import Conflict, Invalid
@@ -116,7 +116,7 @@ def request_run(
     if parent.model.team_id != model.team_id:  # a child is the parent's bytes but for some rounding
         permissions.require(actor, "version.download", parent.model.team_id)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
-    parsed = RecipeDocument.parse(queries.recipe_bytes(recipe))
+    parsed = parsed_recipe(queries.recipe_bytes(recipe))
     wrong = misfits(parsed, parent.format)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")

@@ -23,8 +23,9 @@ from registry.catalog.models import Edge, EdgeRole, Grade, ModelVersion, Version
 from registry.compression.material import check_data, check_version
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.queries import maker_of, recipe_bytes, result_of
-from registry.compression.rules import misfits, needs_calibration, operations
+from registry.compression.rules import misfits, needs_calibration, operations, parsed_recipe
 from registry.compression.services import queue, refuse_second_replay, store_plan
+from registry.compression.training import trains
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
@@ -76,7 +77,7 @@ def _take_over(run: Run, made_by: Run) -> None:
     assert made_by.recipe is not None
     run.parent, run.recipe = made_by.parent, made_by.recipe
     run.seed, run.plan_digest = made_by.seed, made_by.plan_digest
-    parsed = RecipeDocument.parse(recipe_bytes(made_by.recipe))
+    parsed = parsed_recipe(recipe_bytes(made_by.recipe))
     _refuse_cut(made_by, parsed)
     run.calibration = made_by.calibration if needs_calibration(parsed) else None
     run.training, run.teacher, run.student = made_by.training, made_by.teacher, made_by.student
@@ -113,7 +114,7 @@ def _state(
     assert base.parent is not None
     permissions.require(actor, "version.download", base.parent.model.team_id)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
-    parsed = RecipeDocument.parse(recipe_bytes(recipe))
+    parsed = parsed_recipe(recipe_bytes(recipe))
     _check_shown(version, base, recipe)
     _check_recipe(parsed, base)
     _check_rows(parsed, version, calibration)
@@ -148,6 +149,12 @@ def _check_shown(version: ModelVersion, base: Edge, recipe: Recipe) -> None:
 
 def _check_recipe(parsed: RecipeDocument, base: Edge) -> None:
     assert base.parent is not None
+    if trains(parsed):
+        raise Invalid(
+            "A step of this recipe trains, and what was trained elsewhere is not made again here.",
+            hint="Make it again in a shell, where its rows and its teacher can be named: python -m compression_engine replay.",
+            code="replay-trained",
+        )
     wrong = misfits(parsed, base.parent.format)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")

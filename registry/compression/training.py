@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -23,7 +23,6 @@ from registry.catalog.models import EdgeRole, Grade, ModelVersion
 from registry.catalog.terms_along import terms_along
 from registry.compression.material import check_data, check_version, rows_file
 from registry.compression.models import Run
-from registry.compression.rules import operations
 from registry.digests import is_decimal
 from registry.errors import Invalid
 from registry.events import Caller
@@ -84,12 +83,15 @@ def origins_of(run: Run, done: Recipe) -> dict[str, ModelVersion]:
     return found
 
 
-def edges_of(run: Run, done: Recipe) -> list[EdgeSpec]:
-    """The edges of a child beside its base and its data. A parent that taught has its edge as base, which binds more."""
+def edges_of(run: Run, done: Recipe, did: Sequence[str]) -> list[EdgeSpec]:
+    """The edges of a child beside its base and its data; `did` are the operations of the steps that changed something.
+
+    A parent that taught has its edge as base, which binds more.
+    """
     return [
         EdgeSpec(
             role,
-            tuple(operations(done)) if role == EdgeRole.STUDENT_START else ("distilled",),
+            tuple(did) if role == EdgeRole.STUDENT_START else ("distilled",),
             Grade.EXECUTED.value,
             parent=version,
         )

@@ -3,7 +3,8 @@
 Rules:
 - one line for each step that was done, from the evidence of the kind `step`; where a budget ended the run, it is said above;
 - what a group of rows lost is shown to readers of the data alone: a slice's name quotes what stands in a row;
-- a step that trained several times (rounds) has one drawing, its rounds one behind the other.
+- a step that trained several times (rounds) has one drawing, its rounds one behind the other, and a table of what each round left:
+  these figures are of rows held out of the training rows, of all of them together.
 """
 
 from __future__ import annotations
@@ -40,11 +41,33 @@ class StepLine:
 
 
 @dataclass(frozen=True)
+class Round:
+    """One round of a step that prunes and trains in turns: texts."""
+
+    number: int
+    zero: str
+    lost: str
+    rows: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class StepRounds:
+    """The rounds of one step, and by what they were judged."""
+
+    number: int
+    method: str
+    measure: str
+    rounds: Sequence[Round]
+
+
+@dataclass(frozen=True)
 class Trained:
-    """Lines of the table, drawings with their captions, and the sentence of a budget that ended the run."""
+    """Lines of the table, drawings with their captions, rounds, and the sentence of a budget that ended the run."""
 
     lines: Sequence[StepLine]
     drawings: Sequence[tuple[str, SafeString]]
+    rounds: Sequence[StepRounds]
     ended: str
 
 
@@ -57,9 +80,30 @@ def trained(run: Run, names: Names) -> Trained | None:
     told = [entry["document"] for entry in document.get("evidence", []) if entry["document"]["kind"] == KIND]
     shown = run.evaluation is not None and names.shows(run.evaluation)
     lines = [_line(evidence, shown=shown) for evidence in told]
-    drawings = list(_drawings(document.get("steps", [])))
+    steps = document.get("steps", [])
+    drawings, rounds = list(_drawings(steps)), list(_rounds(steps))
     said = "" if result is None else ended_at_step(run, result, names)
-    return Trained(lines, drawings, said) if lines or drawings or said else None
+    return Trained(lines, drawings, rounds, said) if lines or drawings or rounds or said else None
+
+
+def _rounds(steps: Sequence[Mapping[str, Any]]) -> Iterator[StepRounds]:
+    for number, step in enumerate(steps, start=1):
+        told = step.get("rounds") or []
+        if told:
+            yield StepRounds(
+                number, str(step["method"]), str(told[0]["lost"]["measure"]), [_round(one) for one in told]
+            )
+
+
+def _round(told: Mapping[str, Any]) -> Round:
+    lost = told["lost"]
+    return Round(
+        number=int(told["round"]),
+        zero=f"{100 * told['zeros'] / max(told['numbers'], 1):.1f} %",
+        lost=f"{float(lost['per_mille']):.1f} of 1,000",
+        rows=int(lost["rows"]),
+        kept=bool(told["kept"]),
+    )
 
 
 def _line(evidence: Mapping[str, Any], *, shown: bool) -> StepLine:

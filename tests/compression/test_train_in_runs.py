@@ -112,11 +112,35 @@ def test_a_step_that_breaks_the_budget_ends_the_run_at_the_one_before_and_the_ch
     assert run.state == "succeeded", queries.run_log(run)
     result = queries.result_of(run)
     assert result is not None
-    assert result.document["budget"]["ended"]["step"] == 2
+    ended = result.document["budget"]["ended"]
+    assert (ended["step"], ended["undone"]) == (3, ["prune_unstructured"])  # the two are held to it together
     edges = Edge.objects.filter(child=run.child)
     assert [(edge.role, list(edge.operations)) for edge in edges] == [
         ("base", ["converted"])
     ]  # nothing learned from rows
+
+
+def test_a_step_that_trained_and_changed_nothing_is_no_operation_of_the_child(world: World) -> None:
+    """Nothing answers more like the parent than the parent."""
+    run = world.executed(world.run(recipe=recipe(world), training=TrainingAsked(rows(world))))
+    assert run.state == "succeeded", queries.run_log(run)
+    result = queries.result_of(run)
+    assert result is not None
+    assert [bool(one["changed"]) for one in result.document["steps"]] == [False, True]
+    assert list(Edge.objects.get(child=run.child, role="base").operations) == ["quantized"]
+
+
+def test_a_recipe_of_before_that_the_engine_refuses_today_is_refused_with_its_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("compression_engine.recipe.check_order", lambda steps: None)
+        old = recipe(world, QUANTIZE, FINE_TUNE)
+    with pytest.raises(Invalid, match=r"refuses this recipe\. Step 2: fine_tune stands behind") as refused:
+        world.run(recipe=old, training=taught(world))
+    assert refused.value.code == "recipe-order"
+    assert "A right order: fine_tune, quantize_weights." in refused.value.hint
+    assert not Run.objects.exists()
 
 
 def test_what_a_recipe_needs_is_asked_for_and_what_it_does_not_use_is_refused(world: World) -> None:

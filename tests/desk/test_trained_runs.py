@@ -64,5 +64,20 @@ def test_a_run_that_a_budget_ended_says_at_which_step_and_why(visit: Visit, worl
     run = trained_run(world, at_least="0.98", steps=wanted)
     said = words(visit("ada").get(reverse("desk:run", args=[run.pk])))
     assert "The run ended early" in said
-    assert "Step 2 (prune_unstructured) broke the budget" in said
-    assert "Not done any more: fine_tune." in said
+    assert "Step 3 (fine_tune) broke the budget" in said
+    assert "Undone with it: prune_unstructured." in said
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_step_in_rounds_shows_what_each_round_left(visit: Visit, world: World) -> None:
+    asked = {"rounds": 2, "epochs_per_round": 1, "most_loss_per_mille": 900, "loss": "teacher"}
+    run = trained_run(world, steps=[step("prune_unstructured", sparsity_per_mille=300, min_elements=1, **asked)])
+    result = queries.result_of(run)
+    assert result is not None, queries.run_log(run)
+    told = result.document["steps"][0]["rounds"]
+    said = words(visit("ada").get(reverse("desk:run", args=[run.pk])))
+    assert "Rounds of step 1, prune_unstructured" in said
+    assert told[0]["lost"]["measure"] in said
+    for one in told:
+        share, lost = 100 * one["zeros"] / one["numbers"], float(one["lost"]["per_mille"])
+        assert f"{one['round']} {share:.1f} % {lost:.1f} of 1,000 {one['lost']['rows']} kept" in said
