@@ -77,7 +77,8 @@ NAMED_STREAMS = {  # columns that name a stream, and the kind of stream
 }
 WITHHELD_KINDS = ("document.attached", "profile.finished", "profile.failed")  # whose files another team may keep back
 DATASET_VERSION_COLUMNS = ("dataset_version_id", "calibration_id", "evaluation_id", "out_of_distribution_id")
-RUN, DATASET_VERSION_COLUMNS_OF_RUNS = "compression.run", ("baseline_id",)  # of other records it names something else
+RUN = "compression.run"
+DATASET_VERSION_COLUMNS_OF_RUNS = ("baseline_id", "training_id")  # of other records they name something else
 UNIT_LIMIT = 10_000  # entries of one unit
 PROOFS_LIMIT = 8_000  # proofs in one file of log/
 FILES_LIMIT = 65_535  # where zip64 begins

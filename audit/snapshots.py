@@ -33,7 +33,7 @@ _STREAM_OF_COLUMN = {
     "use_case_id": "use_case",
 }
 _DATASET_VERSION_COLUMNS = (
-    "dataset_version_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id",
+    "dataset_version_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id", "training_id",
 )  # fmt: skip
 
 

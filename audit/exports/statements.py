@@ -141,7 +141,7 @@ def _dependencies(case: Case, run: Record, child: Record, recipe: Record | None)
         for edge in case.edges(child)
         if edge.row["role"] != "data" and (digest := str(edge.row["parent_digest"]))
     ]
-    for use in ("calibration", "evaluation", "baseline", "out_of_distribution"):
+    for use in ("training", "calibration", "evaluation", "baseline", "out_of_distribution"):
         data = case.snapshot.get("provenance.dataset_version", run.row.get(f"{use}_id"))
         if data is not None:
             bound = str(data.row["digest"] or data.row["document_digest"])

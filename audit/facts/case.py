@@ -262,7 +262,9 @@ class Case:
     def dataset_versions_as_registered(self) -> list[Record]:
         """Those named in edges, runs and evidence: what the model was made, judged or watched with."""
         named: set[str] = set()
-        columns = ("dataset_version_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id")
+        columns = (
+            "dataset_version_id", "training_id", "calibration_id", "evaluation_id", "baseline_id", "out_of_distribution_id",
+        )  # fmt: skip
         for table in ("catalog.edge", "compression.run", "catalog.evidence"):
             for record in self.snapshot.all(table):
                 named.update(str(record.row[c]) for c in columns if record.row.get(c))

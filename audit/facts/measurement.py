@@ -119,20 +119,21 @@ def limits_met(case: Case, parameters: Mapping[str, Any]) -> Fact:
 
 
 def data_kept_apart(case: Case, parameters: Mapping[str, Any]) -> Fact:
-    """No run was evaluated on the bytes that it was calibrated on, and no evidence rests on rows that the version saw."""
+    """No run was evaluated on the bytes that it was calibrated on or trained with; no evidence rests on rows that were seen."""
     runs = [r for r in case.snapshot.all("compression.run") if r.row["state"] == "succeeded"]
     if not runs:
         return missing("No run has succeeded, so no test data were used.")
     digests = {d.id: str(d.row["digest"]) for d in case.dataset_versions}
     for run in runs:
-        calibration = digests.get(str(run.row["calibration_id"]))
-        if calibration is not None and calibration == digests.get(str(run.row["evaluation_id"])):
-            return Fact(FAILS, "A run was evaluated on its own calibration data.", "leak", inputs_of([run]))
+        judged = digests.get(str(run.row["evaluation_id"]))
+        for use in ("calibration", "training"):
+            if judged is not None and digests.get(str(run.row.get(f"{use}_id"))) == judged:
+                return Fact(FAILS, f"A run was evaluated on its own {use} data.", "leak", inputs_of([run]))
     seen = [e for v in case.judged_versions for e in _taken(case, v) if _fact(e, SEEN_ROWS) not in (None, "0")]
     if seen:
         sentence = "Evidence of a judged version was taken on rows that it was made with, and is marked so."
         return Fact(PARTIAL, sentence, "seen rows", inputs_of(e.record for e in seen))
-    sentence = f"{count_of(len(runs), 'run')}: evaluation data are never the calibration data."
+    sentence = f"{count_of(len(runs), 'run')}: evaluation data are never the calibration or training data."
     return Fact(PASSES, sentence, count_of(len(runs), "run"), inputs_of(runs))
 
 

@@ -20,7 +20,8 @@ from registry.compression.rules import parameter_text
 KINDS = ("size", "timing", "memory", "fidelity", "invariance", "quality", "outputs")
 _BARS = (("size", "size_bytes"), ("timing", "latency_p50_ms"), ("memory", "peak_memory_bytes"))
 _DATA = {
-    "calibration": "calibration", "evaluation": "evaluation", "baseline": "baseline", "out_of_distribution": "other kind",
+    "training": "training", "calibration": "calibration", "evaluation": "evaluation", "baseline": "baseline",
+    "out_of_distribution": "other kind",
 }  # fmt: skip
 """What a run names data for, and how the report says it."""
 _SAMPLE = re.compile(r" \((n = |95 % interval |least and largest )[^()]*\)\.$")
@@ -68,10 +69,20 @@ def _edge(case: Case, edge: Record) -> dict[str, Any]:
     return {
         "digest": str(edge.row["parent_digest"]),
         "grade": str(edge.row["grade"]),
+        "model": "" if parent is None else _other_model(case, parent),
         "operations": [str(item) for item in edge.row["operations"]],
         "parent": None if parent is None else version_line(case, parent),
         "role": str(edge.row["role"]),
     }
+
+
+def _other_model(case: Case, version: Record) -> str:
+    """What the model of the version is called, where it is another one than the report's; empty where it is that."""
+    if case.model is None or version.row["model_id"] == case.model.id:
+        return ""
+    model = case.snapshot.get("catalog.model", str(version.row["model_id"]))
+    own = model is not None and model.row["team_id"] == case.model.row["team_id"]
+    return str(model.row["slug"]) if model is not None and own else "a model of another team"
 
 
 def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
@@ -82,6 +93,7 @@ def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
     steps = document.get("steps", []) if isinstance(document, dict) else []
     return {
         "attempt": int(run.row["attempt"]),
+        "budget": _budget(run.row),
         "engine": str(run.row["engine_version"] or ""),
         "finished_at": run.row["finished_at"],
         "id": run.id,
@@ -94,6 +106,14 @@ def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
         },
         "seed": int(run.row["seed"]),
     }
+
+
+def _budget(row: Mapping[str, Any]) -> str:
+    """What every step had to keep, in words; empty where nothing was asked, or the run is of before steps had a budget."""
+    kept, lost = row.get("at_least"), row.get("loses_at_most")
+    asked = [] if kept is None else [f"keeps at least {wording.number(kept)} of the parent's answers"]
+    asked += [] if lost is None else [f"loses at most {wording.number(lost)} of the quality by the labels"]
+    return f"every step {' and '.join(asked)}" if asked else ""
 
 
 def _step(step: Mapping[str, Any]) -> str:

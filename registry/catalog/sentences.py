@@ -24,6 +24,10 @@ _STEP = "step_"
 _TEXTS: dict[str, str] = {
     "packed_size_bytes": "Packed, for storage and transfer, it takes {bytes}; it runs as it does unpacked",
     "packed_ratio": "Packed, for storage and transfer, it is {value} times smaller than unpacked",
+    "sparsity": "{percent} of the numbers of its weights are exactly zero; zeros alone make nothing smaller or faster",
+    "carried_calls": "The torch model and its ONNX form were both asked {count} times",
+    "carried_cosine": "The ONNX form agrees with the torch model that it was made from to {value} at least (1 is identical)",
+    "carried_difference": "Answers of the torch model and its ONNX form are at most {percent} of an output's largest apart",
     "quality_lost": "By the labels {value} points of quality are lost",
     "size_bytes": "The weights take {bytes} on disk",
     "parent_size_bytes": "The original's weights take {bytes} on disk",

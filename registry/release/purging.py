@@ -158,9 +158,9 @@ def _state(subject: Subject) -> DatasetVersion | ModelVersion:
 
 def _refuse_in_use(subject: Subject) -> None:
     if subject.kind == PurgeKind.DATASET_VERSION:
-        columns: tuple[str, ...] = ("calibration", "evaluation", "baseline", "out_of_distribution")
+        columns: tuple[str, ...] = ("calibration", "evaluation", "baseline", "out_of_distribution", "training")
     else:
-        columns = ("parent", "base", "incumbent", "first", "rederives")
+        columns = ("parent", "base", "incumbent", "first", "rederives", "teacher", "student")
     reads = Q()
     for column in columns:
         reads |= Q(**{column: subject.about})

@@ -17,7 +17,9 @@ from registry.catalog.sentences import sentence
 from registry.desk.metrics import KINDS, NAMES, SUFFIXES, WHOSE
 from tests.worlds.catalog import figure
 
-MEASURES = Path(compression_engine.__file__).parent / "measure"
+ENGINE = Path(compression_engine.__file__).parent
+BESIDE = ("sparsity.py", "packed/beside.py", "carrying/agreement.py")
+"""Sources that name metrics and do not lie with the measures."""
 PRICES = {
     "amortisation_months": 12, "currency": "EUR", "grams_co2_per_kwh": "400", "per_cpu_hour": "0.04",
     "per_gib_hour_memory": "0.005", "per_gib_month_storage": "0.02", "per_kwh": "0.3", "predictions_per_month": 1_000_000,
@@ -61,7 +63,8 @@ def literal_name(node: ast.expr) -> str | None:
 
 
 def names_in_the_sources() -> Iterator[str]:
-    trees = [ast.parse(path.read_text("utf-8")) for path in sorted(MEASURES.rglob("*.py"))]
+    paths = [ENGINE / name for name in BESIDE]
+    trees = [ast.parse(path.read_text("utf-8")) for path in [*sorted((ENGINE / "measure").rglob("*.py")), *paths]]
     calls = functions_that_name_a_metric(trees)
     for node in (n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call) and n.args):
         if isinstance(node.func, ast.Name) and node.func.id in calls and (name := literal_name(node.args[0])):
@@ -71,6 +74,7 @@ def names_in_the_sources() -> Iterator[str]:
 def test_every_metric_that_the_sources_of_the_engine_name_has_a_title_and_a_sentence() -> None:
     names = set(names_in_the_sources())
     assert {"accuracy", "cache_agreement", "flips_from_to", "decoded_difference", "one_time_cost"} <= names
+    assert {"sparsity", "packed_ratio", "packed_size_bytes", "carried_cosine"} <= names
     assert sorted(name for name in names if not has_title(name)) == []
     assert sorted(name for name in names if is_said_by_its_bare_name(name, "fidelity")) == []
 

@@ -21,6 +21,7 @@ from registry.access.models import Role
 from registry.catalog import queries as catalog
 from registry.catalog.models import ModelVersion
 from registry.compression.services_profiles import request_profile
+from registry.compression.training import TrainingAsked
 from registry.digests import parse_canonical
 from registry.errors import BytesDiffer, Conflict, Forbidden, Gone, Invalid
 from registry.events import Caller
@@ -35,6 +36,7 @@ from registry.release.services import confirm_purge, request_purge, revoke_appro
 from registry.release.services.recalls import start_recall
 from registry.release.services.rollbacks import judge_target
 from registry.release.stopping_models import Purge
+from tests.desk.trained_runs import step
 from tests.failing import keeps_nothing_without_ledger
 from tests.provenance.http import client_for, problem
 from tests.world import World
@@ -196,6 +198,17 @@ def test_what_a_profile_still_reads_stays(world: World) -> None:
 def test_what_a_run_still_reads_stays(world: World) -> None:
     run = world.run(world.version())
     for subject in (of_version(run.parent), of_dataset_version(run.evaluation)):
+        with pytest.raises(Conflict) as refused:
+            request_purge(actor=world.cast.carla, subject=subject, reason=WHY)
+        assert refused.value.code == "in-use"
+
+
+def test_what_a_run_that_trains_still_learns_from_stays(world: World) -> None:
+    recipe = world.recipe("taught", {"steps": [step("distill", student="declared")]})
+    rows = world.arrays_dataset(seed=12, uses=("training",))
+    teacher, student = (world.version(files={("model.onnx", "weights"): world.tiny_onnx(seed=n)}) for n in (5, 6))
+    world.run(world.version(), recipe=recipe, training=TrainingAsked(rows, teacher, student))
+    for subject in (of_dataset_version(rows), of_version(teacher), of_version(student)):
         with pytest.raises(Conflict) as refused:
             request_purge(actor=world.cast.carla, subject=subject, reason=WHY)
         assert refused.value.code == "in-use"

@@ -188,5 +188,5 @@ def _not_closed(scope: Scope, below: list[Entry]) -> list[str]:
         versions = [row[column] for column in _DATASET_VERSIONS if row.get(column) is not None]
         wanting |= {f"dataset version {version}" for version in versions if version not in held}
     runs = [r["row"] for e in below if e.stream in scope.ends for r in e.records("compression.run")]
-    baselines = [row["baseline_id"] for row in runs if row.get("baseline_id") is not None]
+    baselines = [row[name] for row in runs for name in ("baseline_id", "training_id") if row.get(name) is not None]
     return sorted(wanting | {f"dataset version {version}" for version in baselines if version not in held})
