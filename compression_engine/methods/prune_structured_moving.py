@@ -224,8 +224,10 @@ def _expand(node: onnx.NodeProto, found: Trace) -> Sequence[Axes]:
     for axis, size in enumerate(out):
         place = axis - (len(out) - len(given))
         own = given[place] if place >= 0 else staying(1)
+        entry = axis - (len(out) - math.prod(found.shape(shape)))
         if len(own) == size and size > 1:
-            fits = node.op_type == "Tile" or found.seen.is_fixed_value(shape, axis)
+            # a shape that is shorter than what comes out says nothing of the axes before it
+            fits = node.op_type == "Tile" or entry < 0 or found.seen.is_fixed_value(shape, entry)
             if not fits:
                 found.keep(own, f"{named(node)} computes its size from free ones")
             made.append(own)
@@ -233,7 +235,8 @@ def _expand(node: onnx.NodeProto, found: Trace) -> Sequence[Axes]:
         found.keep(own, f"{named(node)} repeats it")
         fixed = (
             node.op_type != "Tile"
-            and found.seen.is_fixed_value(shape, axis)
+            and entry >= 0
+            and found.seen.is_fixed_value(shape, entry)
             and found.seen.is_fixed(node.output[0], axis)
         )
         made.append(found.fresh(size) if fixed else staying(size))

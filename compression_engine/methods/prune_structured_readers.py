@@ -1,7 +1,9 @@
 """The products and convolutions that multiply a prunable axis with a weight: importance is judged at them, and they make good.
 
-Rules: Conv outside of groups, Gemm and MatMul whose second factor is a constant; each says which axis of its input and of its
-weight are summed over, and shows its input as rows, a window of a convolution to each.
+Rules:
+- Conv outside of groups, Gemm without factors, and MatMul, whose second factor is a constant;
+- a third input is a constant too: what is calculated and added there is no bias that could be replaced;
+- each says which axes of its input and weight are summed over, and shows its input as rows, a window of a convolution to each.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from compression_engine.formats.onnx_graph import STANDARD, integer
+from compression_engine.formats.onnx_graph import STANDARD, attribute, integer
 from compression_engine.formats.windows import Window
 from compression_engine.methods.prune_structured_axes import STAYS, Atoms, Trace
 
@@ -79,7 +81,7 @@ def readers_of(model: onnx.ModelProto, found: Trace) -> Sequence[Reader]:
         if node.input[1] not in constants or node.input[0] in constants:
             continue
         reader = _reader(node, constants[node.input[1]], found)
-        if reader is not None and (reader.atoms != STAYS).any():
+        if reader is not None and (reader.atoms != STAYS).any() and (reader.bias is None or reader.bias in constants):
             made.append(reader)
     return made
 
@@ -95,9 +97,15 @@ def _reader(node: onnx.NodeProto, dims: Sequence[int], found: Trace) -> Reader |
     elif rank != _MATRIX:
         return None
     elif node.op_type == "Gemm":
-        if integer(node, "transA", 0):
+        if integer(node, "transA", 0) or any(_factor(node, name) != 1 for name in ("alpha", "beta")):
             return None
         turned = bool(integer(node, "transB", 0))
     axis = 1 if window is not None else -1
     made = found.of(node.output[0])[axis]
     return Reader(node.op_type, node.input[0], node.input[1], bias, node.output[0], turned, window, source[axis], made)
+
+
+def _factor(node: onnx.NodeProto, name: str) -> float:
+    """What a Gemm multiplies its product or its third input with."""
+    said = attribute(node, name)
+    return 1.0 if said is None else float(said.f)

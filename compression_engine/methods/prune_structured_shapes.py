@@ -49,7 +49,9 @@ class Seen:
         return self.shapes[name][axis] == self.varying.get(name, self.shapes[name])[axis]
 
     def is_fixed_value(self, name: str, place: int) -> bool:
-        """Whether a number in a list of integers is the same whatever the inputs' free sizes are."""
+        """Whether a number in a list of integers is known, and the same whatever the inputs' free sizes are."""
+        if name not in self.values:
+            return False
         here, there = self.values[name].reshape(-1), self.varying_values.get(name, self.values[name]).reshape(-1)
         return bool(len(here) == len(there) and here[place] == there[place])
 
