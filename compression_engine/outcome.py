@@ -8,6 +8,8 @@ from compression_engine.methods.report import Report
 from compression_engine.recipe import Recipe, Step
 
 _NAMED_MOST = 3
+_WORSE = "it trained, and no epoch answered the held-out rows better than the model did before"
+_TRAINED = "Use a smaller learning rate or more training rows, or leave this step out: the model may stay as it is."
 
 
 def check_smaller(recipe: Recipe, size_bytes: int, parent_size_bytes: int) -> None:
@@ -24,6 +26,8 @@ def nothing_to_do(number: int, step: Step, report: Report, already: str | None =
     `already` says how the model is quantised already, where it is.
     """
     reasons = sorted({str(entry["reason"]) for entry in report.left})
+    if report.training:
+        return RecipeError("nothing_to_compress", f"Step {number}: {step.method} changed nothing: {_WORSE}.", _TRAINED)
     if not step.spec.shrinks:
         message = f"Step {number}: {step.method} found nothing to change: {'; '.join(reasons)}."
         return RecipeError("nothing_to_compress", message, "The model may stay as it is; leave this step out.")

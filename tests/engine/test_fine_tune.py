@@ -14,6 +14,7 @@ from compression_engine.errors import DataError, EngineError, RecipeError
 from compression_engine.evaluation import Settings
 from compression_engine.facts import PREFIX
 from compression_engine.methods import METHODS
+from compression_engine.outcome import nothing_to_do
 from compression_engine.pipeline import compress
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, Step
@@ -133,6 +134,10 @@ def test_a_training_that_made_nothing_better_changes_nothing_and_says_so(tmp_pat
         made(tmp_path, how=recipe(loss="teacher"))
     assert caught.value.code == "nothing_to_compress"
     assert "no epoch" in caught.value.message
+    assert "smaller learning rate" in caught.value.hint
+    compressed_before = nothing_to_do(1, Step("distill"), report, "The model was compressed before.")
+    assert (compressed_before.code, compressed_before.hint) == (caught.value.code, caught.value.hint)
+    assert "no epoch" in compressed_before.message
 
 
 def test_zeros_of_a_pruned_child_stay(tmp_path: Path) -> None:
