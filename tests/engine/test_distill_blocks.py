@@ -38,8 +38,7 @@ def _found(model: onnx.ModelProto, feed: dict[str, nets.Array], folder: Path) ->
     ("name", "exporter"),
     [
         *((name, "legacy") for name in sorted(layered.LAYERS)),
-        ("encoder", "dynamo"),
-        *(pytest.param(name, "dynamo", marks=pytest.mark.long) for name in ("after", "mixer", "residual")),
+        *(pytest.param(name, "dynamo", marks=pytest.mark.long) for name in ("encoder", "after", "mixer", "residual")),
     ],
 )
 def test_what_is_left_without_layers_is_the_network_that_was_built_without_them(

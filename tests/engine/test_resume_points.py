@@ -224,7 +224,7 @@ def killed(call: list[str], until: Any) -> bool:
         process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_is_killed_leaves_what_the_next_one_goes_on_from(tmp_path: Path) -> None:
     prepared(tmp_path, epochs=60)
     points = tmp_path / "points"

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from compression_engine.canonical import canonical, digest_of, parse_canonical
 from compression_engine.command_line import main
 from compression_engine.recipe import Recipe, Step
 from tests.engine import made, pipelines
+from tests.engine.killed import run_and_kill
 
 TUNED = Step("fine_tune", {"epochs": 2, "batch_size": 64})
 PRUNED = Step("prune_unstructured", {"min_elements": 400, "epochs_per_round": 1, "batch_size": 64})
@@ -279,23 +277,19 @@ def test_steps_that_other_libraries_finished_are_done_anew(parent: Path, tmp_pat
 def test_a_run_that_is_killed_while_it_trains_goes_on_to_the_same_bytes(
     parent: Path, tmp_path: Path, engine: Engine
 ) -> None:
-    long = Step("fine_tune", {"epochs": 30, "batch_size": 16})
-    _, whole, _ = engine(*arguments(parent, tmp_path, PRUNED, long, WEIGHTS, out="whole"))
-    given = [*arguments(parent, tmp_path, PRUNED, long, WEIGHTS), "--resume", tmp_path / "kept"]
-    command = [sys.executable, "-m", "compression_engine", *map(str, given), "--json"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
-    ) as child:
-        assert child.stdout is not None
-        for text in child.stdout:
-            if (tmp_path / "kept" / "step-1" / "STEP.json").exists() and '"train"' in text and "epoch 1" in text:
-                os.killpg(child.pid, signal.SIGKILL)
-                break
+    steps = (PRUNED, Step("fine_tune", {"epochs": 3, "batch_size": 64}), WEIGHTS)
+    _, whole, _ = engine(*arguments(parent, tmp_path, *steps, out="whole"))
+    points = tmp_path / "kept" / "training"
+    given = [*arguments(parent, tmp_path, *steps), "--resume", tmp_path / "kept"]
+    run_and_kill(given, step=2, points=20)  # of 13 updates an epoch
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "kept" / "step-1" / "STEP.json").exists()
+    assert list(points.glob("step-2-*.json"))
     code, second, before = engine(*given)
     assert code == 0, second
     assert any(entry["message"] == "step 1 was finished by an earlier attempt" for entry in before)
+    assert any(entry["message"].startswith("going on in epoch 2") for entry in before)
+    assert not list(points.iterdir())  # nobody goes on inside of a step that is finished
     assert second["result"]["outputs"] == whole["result"]["outputs"]
 
 
