@@ -2,8 +2,8 @@
 
 minilm     a sentence encoder as ONNX, with its tokenizer
 sentences  English sentences in disjoint files, and text of another kind
-mnist      a small convolutional network for digits, with calibration and evaluation images, labels, thickness, and a plan
-hmda       a small network for mortgage decisions, with applicants' race, and a plan
+mnist      a small convolutional network for digits, with images (training, calibration, evaluation), labels, thickness, and a plan
+hmda       a small network for mortgage decisions, with rows (training, calibration, evaluation), applicants' race, and a plan
 silero     a recurrent voice detector, with frames of made-up speech in sequences, and a plan
 smollm2    a causal language model (itself expanded from 4 bits) as ONNX, with its tokenizer, passages of text, and a plan
 """
