@@ -4,7 +4,7 @@ Rules:
 - about a tenth, drawn by the digests of what the model gets and the recipe's seed: their order in the file does not matter;
 - rows that are equal or nearly equal (`data.alike`) and rows of one sequence are on one side. In tables where nearly equal rows
   chain up to a few large lumps, only equal ones are kept together;
-- of each class about a tenth.
+- of each class about a tenth; rows without a usable label are a class of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from compression_engine import seen
 from compression_engine.data import Encoder
-from compression_engine.data.rows import Array, Indices
+from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
 from compression_engine.progress import Progress
 
@@ -28,12 +28,10 @@ _LARGEST_SHARE = 0.05
 """How much of all rows one lump of nearly equal ones may be: a lump is on one side as a whole."""
 
 
-def held_out(
-    encoder: Encoder, seed: int, strata: Array | None, sequences: Indices | None, progress: Progress
-) -> Indices:
+def held_out(encoder: Encoder, seed: int, strata: Indices, sequences: Indices | None, progress: Progress) -> Indices:
     """The indices of the rows that are held out, ascending; at least one group of rows.
 
-    `strata` numbers each row's class, `sequences` its sequence, both [rows]. Raises DataError (training_rows_too_few).
+    `strata` numbers each row's class (-1: none), `sequences` its sequence, both [rows]. Raises DataError (training_rows_too_few).
     """
     same = seen.comparable(seen.row_digests(encoder, progress))
     near = seen.comparable(seen.row_digests(encoder, progress, alike=True))
@@ -45,10 +43,8 @@ def held_out(
     if count < 2:
         hint = "Give more rows that differ: some are held out to see how training goes."
         raise DataError("training_rows_too_few", "All training rows say the same, so none can be held out.", hint)
-    names, classes = _names(groups, same), np.zeros(count, dtype=np.int64)
-    if strata is not None:
-        classes = np.full(count, np.iinfo(np.int64).max)
-        np.minimum.at(classes, groups, strata.astype(np.int64))
+    names, classes = _names(groups, same), np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(classes, groups, strata)
     salt = str(seed).encode() + b" "
     drawn = [hashlib.sha256(salt + bytes(name)).digest() for name in names]
     ranked = sorted(range(count), key=lambda group: (classes[group], drawn[group]))

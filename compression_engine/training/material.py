@@ -3,8 +3,8 @@
 Rules:
 - rows are encoded by the same `Encoder` as those of an evaluation;
 - labels are needed only where the loss asks for them: a file without the plan's label column still teaches by a teacher's answers;
-- about a tenth is held out by the recipe's seed alone, so that every step of a recipe holds out the same rows, and no step is
-  judged on what an earlier one learned; see `holding_out`;
+- about a tenth is held out by the recipe's seed alone, of all rows whether they have labels or not, so that every step of a recipe
+  holds out the same rows, and no step is judged on what an earlier one learned; see `holding_out`;
 - batches are drawn from `default_rng([seed, step, phase, epoch])` and nothing else; texts of like length run together;
 - memory is bounded by the batch: arrays are taken from their file batch by batch.
 """
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from compression_engine.data import Array, Encoder, Rows, read_rows
-from compression_engine.data.labels import labels_of, sequence_numbers
+from compression_engine.data.labels import Labels, labels_of, sequence_numbers
 from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
 from compression_engine.outputs import Field
@@ -105,22 +106,36 @@ class Training:
             why = self.unlabelled or "The plan names no label."
             raise DataError("label_missing", f"The loss is of labels, and the training rows have none. {why}", hint)
         encoder = Encoder(self.rows, inputs_of(model), self.tokenizer, self.plan)
-        if self.plan.label is not None:
-            encoder, given = _with_labels(encoder, self.plan, class_count(model, self.plan), needed=labelled)
-        else:
-            given = None
-        return self._parted(encoder, given, progress)
+        classes = None if self.plan.label is None else class_count(model, self.plan)
+        labels = labels_of(encoder.rows, self.plan, classes)
+        chosen = self._held_out(encoder, labels, progress)
+        encoder, given, kept = _with_labels(encoder, self.plan, labels, classes, needed=labelled)
+        return self._parted(encoder, given, np.flatnonzero(chosen[kept]).astype(np.int64))
 
-    def _parted(self, encoder: Encoder, labels: Field | None, progress: Progress) -> Parts:
+    def _held_out(self, encoder: Encoder, labels: Labels, progress: Progress) -> NDArray[np.bool_]:
+        """Which rows are held out, [rows], of all that the model takes: a step that needs no labels learns from those without.
+
+        Of rows with a label a tenth as well, however few they are.
+        """
+        strata = np.zeros(len(encoder.rows), dtype=np.int64)
+        if labels.given is not None and self.plan.task == "classification":
+            strata[:] = labels.given.values
+        strata[list(labels.broken)] = -1
+        found = np.zeros(len(encoder.rows), dtype=bool)
+        found[held_out(encoder, self.seed, strata, sequence_numbers(encoder.rows, self.plan), progress)] = True
+        return found
+
+    def _parted(self, encoder: Encoder, labels: Field | None, validation: Indices) -> Parts:
         sequences = sequence_numbers(encoder.rows, self.plan)
-        strata = labels.values if labels is not None and self.plan.task == "classification" else None
-        validation = held_out(encoder, self.seed, strata, sequences, progress)
         learning = np.setdiff1d(np.arange(len(encoder.rows), dtype=np.int64), validation)
         if len(learning) < LEARNING_ROWS_LEAST:
             hint = (
                 f"Give at least {LEARNING_ROWS_LEAST} rows beside about a tenth that is held out; thousands are usual."
             )
             raise DataError("training_rows_too_few", f"There are {len(learning)} rows to learn from.", hint)
+        if not len(validation):
+            hint = "Give more rows with labels: some are held out to see how training goes."
+            raise DataError("training_rows_too_few", "Of the rows that are held out none has a usable label.", hint)
         return Parts(self, encoder, learning, validation, labels, sequences)
 
 
@@ -225,22 +240,24 @@ def _read(path: Path, asked: Plan) -> tuple[Rows, Plan, str | None]:
     raise refused
 
 
-def _with_labels(encoder: Encoder, plan: Plan, classes: int | None, *, needed: bool) -> tuple[Encoder, Field | None]:
-    """The rows with their labels; those without a usable one are left out where the loss asks for labels.
+def _with_labels(
+    encoder: Encoder, plan: Plan, labels: Labels, classes: int | None, *, needed: bool
+) -> tuple[Encoder, Field | None, Indices]:
+    """The rows with their labels, and which these are; those without a usable one are left out where the loss asks for labels.
 
     Where it does not, rows without labels teach as well, and none has one if some lack it.
     """
-    labels = labels_of(encoder.rows, plan, classes)
+    every = np.arange(len(encoder.rows), dtype=np.int64)
     if not labels.broken:
-        return encoder, labels.given
+        return encoder, labels.given, every
     if not needed:
-        return encoder, None
+        return encoder, None, every
     if len(labels.broken) == len(encoder.rows):
         first = min(labels.broken)
         message = f"No training row has a usable label: {encoder.rows.name(first)}: {labels.broken[first]}."
         raise DataError("no_usable_row", message, "Check the plan's label and classes.")
     kept = encoder.with_rows(encoder.rows.without(labels.broken))
-    return kept, labels_of(kept.rows, plan, classes).given
+    return kept, labels_of(kept.rows, plan, classes).given, np.setdiff1d(every, list(labels.broken))
 
 
 def _cut(rows: Indices, size: int) -> list[Indices]:

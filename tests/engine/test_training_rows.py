@@ -223,3 +223,20 @@ def test_texts_of_like_length_run_together_and_each_stands_once(tmp_path: Path) 
     firsts = [int(counts[batch].max()) for batch in batches]
     assert firsts != sorted(firsts)  # lengths come in no order
     assert all((one == two).all() for one, two in zip(batches, parts.order(16, 0, 1), strict=True))
+
+
+@pytest.mark.parametrize("task", ["classification", "embedding"])
+def test_rows_without_labels_do_not_move_what_is_held_out(task: str, tmp_path: Path) -> None:
+    """Else a step that learns from labels would be judged on rows from which one before it learned without them."""
+    arrays, plan = rows(600), Plan(task=task, label="label")
+    arrays["label"] = np.where(np.arange(600) % 12, np.nan, arrays["label"]).astype(np.float64)
+    whole, part = (parts_of(tmp_path, arrays, plan=plan, labelled=labelled) for labelled in (False, True))
+    assert len(part.encoder.rows) == 50
+    assert len(whole.encoder.rows) == 600
+
+    def inputs(parts: Parts, chosen: Any) -> set[bytes]:
+        return {row.tobytes() for row in parts.encoder.batch(chosen.tolist())["x"]}
+
+    assert inputs(part, part.validation) <= inputs(whole, whole.validation)
+    assert inputs(part, part.learning) <= inputs(whole, whole.learning)
+    assert 3 <= len(part.validation) <= 7
