@@ -42,7 +42,7 @@ LIKELIEST, PLACES = "#likeliest", "#places"
 """Behind an output's name: what a teacher's scores of tokens are kept as, log probabilities and token ids, [rows, tokens, k]."""
 RELATIONS_SHARE = 1.0
 """How much the cosines between rows count beside those to the teacher."""
-_LEAST_PROBABILITY = 1e-12
+LEAST_PROBABILITY = 1e-12
 _CONTRAST_TEMPERATURE = 0.1
 _LEAST_SQUARE = 1e-12
 _MATRIX = 2
@@ -213,11 +213,11 @@ def as_logits(scores: Tensor, form: str) -> Tensor:
     if form == LOG_PROBABILITIES:
         if scores.shape[-1] > 1:
             return scores
-        return scores - (-scores.exp().clamp(max=1 - _LEAST_PROBABILITY)).log1p()
-    inside = scores.clamp(_LEAST_PROBABILITY, 1.0)
+        return scores - (-scores.exp().clamp(max=1 - LEAST_PROBABILITY)).log1p()
+    inside = scores.clamp(LEAST_PROBABILITY, 1.0)
     if scores.ndim > 1 and scores.shape[-1] > 1:
         return inside.log()
-    return inside.log() - (1.0 - scores).clamp(_LEAST_PROBABILITY, 1.0).log()
+    return inside.log() - (1.0 - scores).clamp(LEAST_PROBABILITY, 1.0).log()
 
 
 def relative_square(found: Tensor, taught: Tensor, positions: Tensor | None = None) -> Tensor:
@@ -365,7 +365,7 @@ def _likeliest(logits: Tensor, logs: Tensor, places: Tensor, batch: Batch, tempe
     logs = logs.to(ours.dtype)
 
     def rest(found: Tensor) -> Tensor:
-        return (1.0 - found.exp().sum(-1)).clamp(min=_LEAST_PROBABILITY).log()
+        return (1.0 - found.exp().sum(-1)).clamp(min=LEAST_PROBABILITY).log()
 
     named = (logs.exp() * (logs - ours)).sum(-1)
     others = rest(logs)

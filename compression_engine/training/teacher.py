@@ -33,7 +33,8 @@ from compression_engine.opening import TOKENIZER_NAME
 from compression_engine.outputs import Field
 from compression_engine.progress import Progress, silent
 from compression_engine.runtime import BATCH_ROWS, Batch, Model, batch_at
-from compression_engine.training.losses import LIKELIEST, PLACES, TOKENS, Answer
+from compression_engine.training.losses import LEAST_PROBABILITY, LIKELIEST, PLACES, TOKENS, Answer
+from compression_engine.training.score_forms import PROBABILITIES
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,7 @@ def teaching(
         opened = watched(model, names, folder / "teacher.onnx")
         opened.what = _WHAT
         encoder, own_tokens = _encoder(parts, opened)
-        likeliest = frozenset(answer.name for answer in answers if answer.kind == TOKENS)
+        likeliest = {answer.name: answer.teacher_form for answer in answers if answer.kind == TOKENS}
         asked = _Asked(opened, encoder, frozenset(taps), likeliest, temperature, own_tokens)
         rows = np.sort(np.concatenate([parts.learning, parts.validation]))
         if asked.bytes_of(rows) > stored_bytes_most:
@@ -117,7 +118,8 @@ class _Asked:
     model: Model
     encoder: Encoder
     taps: frozenset[str]
-    likeliest: frozenset[str]
+    likeliest: Mapping[str, str]
+    """Outputs of scores of tokens, each with whether these are logits or probabilities."""
     temperature: float
     own_tokens: bool
     tails: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -148,7 +150,10 @@ class _Asked:
         output = output.astype(np.float32, copy=False)
         if name not in self.likeliest:
             return [(name, output)]
-        scaled = output.astype(np.float64) / self.temperature
+        logits = output.astype(np.float64)
+        if self.likeliest[name] == PROBABILITIES:
+            logits = np.log(np.maximum(logits, LEAST_PROBABILITY))
+        scaled = logits / self.temperature
         scaled -= scaled.max(axis=-1, keepdims=True)
         scaled -= np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
         count = min(_LIKELIEST_TOKENS, output.shape[-1])

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from compression_engine.errors import EngineError
 from compression_engine.plan import Plan
-from compression_engine.training.losses import EMBEDDING, LIKELIEST, NUMBERS, PLACES, TOKENS, Answer
+from compression_engine.training.losses import EMBEDDING, LIKELIEST, NUMBERS, PLACES, TOKENS, Answer, answers_of
 from compression_engine.training.material import Parts, Training
 from compression_engine.training.teacher import teaching
 from tests.engine import nets
@@ -105,6 +105,21 @@ def test_of_tokens_the_likeliest_are_kept_at_the_temperature(tmp_path: Path) -> 
     logs, places = found[f"y{LIKELIEST}"], found[f"y{PLACES}"]
     assert torch.allclose(logs[0, 0], right[0, 0].gather(0, places[0, 0].long()), atol=1e-5)
     assert (logs[0, 0].diff() <= 0).all()
+
+
+@pytest.mark.parametrize("operator", ["Softmax", "LogSoftmax"])
+def test_of_tokens_probabilities_are_kept_as_their_scores_are(operator: str, tmp_path: Path) -> None:
+    plain = reader(each_token=True)
+    ended = onnx.ModelProto()
+    ended.CopyFrom(plain)
+    ended.graph.node[-1].output[0] = "scores"
+    ended.graph.node.append(helper.make_node(operator, ["scores"], ["y"], axis=-1))
+    found = []
+    for name, model in (("plain", plain), ("ended", ended)):
+        answers = answers_of(model, Plan(task="language-model", output="y"), "y")
+        with teaching(parts(tmp_path / name, model), model, answers, temperature=3.0) as taught:
+            found.append(taught(ROWS)[f"y{LIKELIEST}"])
+    assert torch.allclose(found[0], found[1], atol=1e-5)
 
 
 def test_a_teacher_reads_texts_by_its_own_tokenizer(tmp_path: Path) -> None:
