@@ -18,10 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compression_engine.budget_kept import StepBudget
-from compression_engine.calibration import Calibration
+from compression_engine.call_material import CallMaterial
 from compression_engine.canonical import JSON, digest_of
 from compression_engine.carrying.entered import agreement, as_given, parent_record, through_the_door
-from compression_engine.data import Rows, read_rows
 from compression_engine.environment import environment
 from compression_engine.errors import DataError
 from compression_engine.evaluation import Beside, judge
@@ -49,7 +48,7 @@ from compression_engine.safetensors_pipeline import compress_tensors, refuse_row
 from compression_engine.sparsity import with_sparsity
 from compression_engine.step_evidence import StepJudge, judging
 from compression_engine.step_states import StepStates
-from compression_engine.structure_check import check_room, check_structure
+from compression_engine.structure_check import check_comparable, check_room, check_structure
 from compression_engine.training.device import CPU
 from compression_engine.training_files import TrainingFiles, TrainingMaterial
 
@@ -97,10 +96,12 @@ def compress(
     _check_rows_needed(evaluation, asked)
     training.check(recipe)
     progress("read", 0, 1, "reading the parent")
-    material = _material(recipe, evaluation, calibration, training, plan, parent)
+    material = CallMaterial.read(recipe, evaluation, calibration, training, plan, parent)
     # what a step looked at was seen, whether whoever asks says so or not
     beside = replace(beside, seen=[*beside.seen, *material.looked_at])
     loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
+    if evaluation is None:
+        check_comparable(loaded.size_bytes, recipe)
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     states = _states(training.resume, loaded, recipe, material, plan)
     call = _Call(parent, recipe, incumbent, first, plan, beside, settings, licence, budget, pack, progress)
@@ -130,7 +131,7 @@ class _Call:
 
 
 def _carried_out(
-    call: _Call, loaded: onnx_io.Loaded, material: _Material, states: StepStates | None, target: Place
+    call: _Call, loaded: onnx_io.Loaded, material: CallMaterial, states: StepStates | None, target: Place
 ) -> Result:
     """Makes the child at its place and measures it; the result is not yet written."""
     settings, plan, progress = call.settings, call.plan, call.progress
@@ -148,6 +149,8 @@ def _carried_out(
     check_smaller(made.recipe, size_bytes, loaded.size_bytes)
     files = model_files({VERSION: target.weights, PARENT: call.parent, INCUMBENT: call.incumbent, FIRST: call.first})
     known = replace(call.beside, run_cpu_seconds=time.process_time())
+    if material.rows is None:  # who trained took memory too
+        check_comparable(loaded.size_bytes, made.recipe)
     found = _judge(files, material, plan, known, settings, progress)
     packed = pack_child(target.weights, progress) if call.pack else None
     measured = with_sparsity(found.evidence, made.steps, target.weights, loaded.path)
@@ -162,40 +165,6 @@ def _carried_out(
         plan=plan,
         outputs_file=found.outputs_file,
     )
-
-
-@dataclass(frozen=True)
-class _Material:
-    """The rows of a call, by what they are for."""
-
-    rows: Rows | None
-    calibration: Calibration | None
-    calibration_rows: Rows | None
-    """Those that were given, also where no step looks at them."""
-    training: TrainingMaterial | None
-    looked_at: list[Path]
-    """The files that steps look at."""
-
-    def records(self) -> list[dict[str, JSON]]:
-        """How a result names the rows that were not measured on: calibration, then training."""
-        found = [] if self.calibration_rows is None else [self.calibration_rows.record("calibration")]
-        return found if self.training is None else [*found, self.training.rows.rows.record("training")]
-
-
-def _material(
-    recipe: Recipe,
-    evaluation: Path | None,
-    calibration: Path | None,
-    training: TrainingFiles,
-    plan: Plan | None,
-    parent: Path,
-) -> _Material:
-    """Reads every file of rows. Raises DataError."""
-    rows, looked_at = _rows(evaluation, plan), calibration_rows(recipe, calibration, plan, parent)
-    trained = TrainingMaterial.read(recipe, training, plan, parent)
-    extra = looked_at.rows if looked_at else _rows(calibration)
-    files = [None if looked_at is None else calibration, None if trained is None else training.rows]
-    return _Material(rows, looked_at, extra, trained, [path for path in files if path is not None])
 
 
 def _budget(budget: StepBudget, asked: Recipe, judge_of_steps: StepJudge | None) -> dict[str, JSON] | None:
@@ -230,7 +199,7 @@ def _described(
 
 
 def _states(
-    folder: Path | None, loaded: onnx_io.Loaded, recipe: Recipe, material: _Material, plan: Plan | None
+    folder: Path | None, loaded: onnx_io.Loaded, recipe: Recipe, material: CallMaterial, plan: Plan | None
 ) -> StepStates | None:
     """Where finished steps are kept, and what they belong to; None where nobody named a folder."""
     if folder is None:
@@ -259,7 +228,7 @@ class _Found:
 
 def _judge(
     files: Mapping[str, ModelFile],
-    material: _Material,
+    material: CallMaterial,
     plan: Plan | None,
     beside: Beside,
     settings: Settings,
@@ -271,10 +240,6 @@ def _judge(
     check_room(files[PARENT])
     judged = judge(files, material.rows, plan, beside, settings, progress)
     return _Found(judged.evidence, [*material.records(), *judged.data()], judged.outputs_file)
-
-
-def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:
-    return None if path is None else read_rows(path, plan)
 
 
 def _asked(beside: Beside, incumbent: Path | None, first: Path | None) -> dict[str, object]:

@@ -80,6 +80,11 @@ def is_made_good(step: Ordered, following: Ordered) -> bool:
     return KINDS.get(step.method) in (_CUTS, _ZEROS) and KINDS.get(following.method) in (_TRAINS, _LEARNS)
 
 
+def rewrites(step: Ordered) -> bool:
+    """Whether a step gives weights other numbers than the parent's rounded: then no tensor of a child tells whether it is right."""
+    return KINDS.get(step.method) in (_CUTS, _ZEROS, _TRAINS, _LEARNS)
+
+
 def _why(before: Ordered, step: Ordered) -> str | None:
     """Why a step may not stand behind another one; None where it may."""
     if step.takes_student:

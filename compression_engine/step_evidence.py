@@ -132,6 +132,8 @@ class StepJudge:
         self.found: list[StepFound] = []
         """The steps that count."""
         self._pending: list[StepFound] = []
+        self._is_changed = False
+        """Whether the last model that held is another one than the parent."""
         self.ended: Ended | None = None
 
     def after(self, number: int, made: Made) -> Verdict:
@@ -152,10 +154,11 @@ class StepJudge:
             return Verdict.LATER
         if not broken:
             self.found, self._pending = [*self.found, *self._pending], []
+            self._is_changed = any(step["changed"] for step in made.steps)
             return Verdict.HOLDS
         undone = [one.method for one in self._pending[:-1]]
         self.ended = Ended(number, method, broken, undone, [step.method for step in steps[number:]])
-        if not self.found:
+        if not self._is_changed:  # steps that trained and found nothing better left the parent
             raise self.ended.error()
         return Verdict.BROKEN
 

@@ -6,7 +6,8 @@ Rules:
 - a model whose parent takes no inputs that we can think of is refused: rows are needed then (data_missing);
 - a huge model is run in a second process (`second_process`), which the limit of this one does not bind;
 - a model that does not fit into the memory at hand is not run: every tensor is expanded and laid beside the parent's instead
-  (`expanded_check`), and the evidence says `structure-checked`;
+  (`expanded_check`), and the evidence says `structure-checked`; where steps cut, prune or train, tensors alone tell nothing, and
+  that is refused before anything is made (model_does_not_fit);
 - the evidence is of the kind `structure`, with metrics of its own names: nobody can mistake it for fidelity on real rows.
 """
 
@@ -34,6 +35,8 @@ from compression_engine.memory_at_hand import memory_at_hand_bytes
 from compression_engine.opening import ModelFile, check_signatures
 from compression_engine.outputs import PARENT, VERSION
 from compression_engine.progress import Progress
+from compression_engine.recipe import Recipe
+from compression_engine.recipe_order import rewrites
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model
 from compression_engine.second_process import figures_apart
@@ -73,13 +76,37 @@ def check_structure(files: Mapping[str, ModelFile], settings: Settings, progress
 
 def fits(parent: ModelFile, *, apart: bool = False) -> bool:
     """Whether a child can be run beside this parent, here or in a process of its own."""
-    return parent.size_bytes * _COPIES * 2 <= memory_at_hand_bytes(of_a_new_process=apart)
+    return _fits(parent.size_bytes, apart=apart)
+
+
+def _fits(parent_size_bytes: int, *, apart: bool) -> bool:
+    return parent_size_bytes * _COPIES * 2 <= memory_at_hand_bytes(of_a_new_process=apart)
+
+
+def _needed(parent_size_bytes: int) -> str:
+    return f"{parent_size_bytes * _COPIES * 2 / 1024**2:,.0f} MiB"
+
+
+def check_comparable(parent_size_bytes: int, recipe: Recipe) -> None:
+    """Refuses a child that, without rows, could only be laid beside its parent tensor by tensor, where steps rewrite tensors.
+
+    Raises EngineError (model_does_not_fit).
+    """
+    rewriting = [(number, step.method) for number, step in enumerate(recipe.steps, start=1) if rewrites(step)]
+    if rewriting and not _fits(parent_size_bytes, apart=parent_size_bytes > _HUGE_BYTES):
+        number, method = rewriting[0]
+        message = (
+            f"Step {number}: {method} leaves other numbers than the parent's: its model has to be run to be judged, for which "
+            f"{_needed(parent_size_bytes)} of memory must be free."
+        )
+        hint = "Give more memory; or use quantize_weights or convert_fp16, whose tensors can be compared one by one."
+        raise EngineError("model_does_not_fit", message, hint)
 
 
 def check_room(parent: ModelFile) -> None:
     """Refuses to run two huge models on rows where that would end this process; raises EngineError (model_does_not_fit)."""
     if parent.size_bytes > _HUGE_BYTES and not fits(parent):
-        needed = f"{parent.size_bytes * _COPIES * 2 / 1024**2:,.0f} MiB"
+        needed = _needed(parent.size_bytes)
         message = f"The rows cannot be answered: to run the model beside its parent {needed} of memory must be free."
         hint = "Leave out the evaluation rows: the output is then compared with its parent, and says so. Or give more memory."
         raise EngineError("model_does_not_fit", message, hint)

@@ -150,6 +150,16 @@ def test_where_the_first_step_breaks_the_budget_there_is_no_output(called: Calle
     assert not (called.folder / "out").exists()
 
 
+def test_a_step_that_changed_nothing_is_no_state_to_go_back_to(called: Called, parent: Path) -> None:
+    """The parent's own answers teach it nothing: what held before the step that broke the budget is the parent itself."""
+    taught = Step("fine_tune", {"epochs": 1, "batch_size": 64, "loss": "teacher"})
+    options = ("--training", parent / "training.npz", "--at-least", "0.9")
+    code, line = called.compress(taught, MOST, options=options)
+    assert (code, line["code"]) == (1, "budget_broken"), line
+    assert "Step 2 (prune_unstructured)" in line["message"]
+    assert not (called.folder / "out").exists()
+
+
 def test_one_step_is_held_to_a_budget_too(called: Called) -> None:
     assert called.compress(MOST, options=("--at-least", "0.9"))[1]["code"] == "budget_broken"
     code, line = called.compress(WEIGHTS, options=("--at-least", "0.9"))

@@ -166,6 +166,22 @@ def test_a_child_that_does_not_fit_into_memory_is_not_run_and_says_so(
     assert "NOT run" in entry["plain"][0]
 
 
+@pytest.mark.parametrize("method", ["prune_unstructured", "prune_structured"])
+def test_a_child_whose_weights_are_cut_is_refused_at_once_where_it_could_not_be_run(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Laid beside the parent tensor by tensor it would look broken, after all the work."""
+    monkeypatch.setattr(structure_check, "memory_at_hand_bytes", lambda **_: 1000.0)
+    parent, out = nets.save(nets.mlp(), tmp_path / "parent"), tmp_path / "out"
+    recipe = Recipe("r", (Step(method, {}), Step("quantize_weights")))
+    begun: list[str] = []
+    with pytest.raises(EngineError, match=f"Step 1: {method} leaves other numbers") as refused:
+        compress(parent, recipe, output_folder=out, progress=lambda stage, *_: begun.append(stage))
+    assert refused.value.code == "model_does_not_fit"
+    assert set(begun) == {"read"}
+    assert not out.exists()
+
+
 def test_rows_for_a_model_that_does_not_fit_are_refused_before_anything_is_opened(
     mlp_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
