@@ -48,6 +48,7 @@ _ROLE = "teacher"
 _THREADS = 1
 _WHAT = "The teacher"
 _HAS_TOKENS = 3
+_MASK = "attention_mask"
 _SAID_EVERY = 50  # batches
 
 
@@ -106,7 +107,7 @@ def teaching(
         rows = np.sort(np.concatenate([parts.learning, parts.validation]))
         if asked.bytes_of(rows) > stored_bytes_most:
             progress(STAGE, 0, len(rows), "the teacher answers each batch anew: its answers would take too much room")
-            yield lambda wanted: _tensors(asked.answers(wanted))
+            yield lambda wanted: asked.tensors(asked.answers(wanted), wanted)
             return
         yield _stored(asked, rows, folder / "answers", progress)
 
@@ -137,6 +138,12 @@ class _Asked:
                     found.setdefault(held, []).extend(self._rows(held, array, batch))
         return found
 
+    def tensors(self, found: Mapping[str, Sequence[Array]], rows: Indices) -> dict[str, torch.Tensor]:
+        """Answers to rows as the student's stand: with an entry for each of its tokens, zeros at padding."""
+        given = self.encoder.rows.arrays.get(_MASK)
+        real = None if given is None else np.asarray(given[rows]) != 0
+        return {name: _together(held, real if name in self.tails else None) for name, held in found.items()}
+
     def bytes_of(self, rows: Indices) -> int:
         """About how much the answers to rows take: of some of them, spread evenly."""
         some = rows[np.linspace(0, len(rows) - 1, min(len(rows), BATCH_ROWS)).astype(np.int64)]
@@ -162,7 +169,7 @@ class _Asked:
         return [(name + LIKELIEST, logs.astype(np.float32)), (name + PLACES, places.astype(np.int32))]
 
     def _rows(self, name: str, array: Array, batch: Batch) -> list[Array]:
-        mask = batch.feed.get("attention_mask")
+        mask = batch.feed.get(_MASK)
         if mask is None or array.ndim < _HAS_TOKENS or array.shape[1] != mask.shape[1]:
             return list(array[: batch.count])
         if self.own_tokens:
@@ -219,7 +226,7 @@ def _stored(asked: _Asked, rows: Indices, folder: Path, progress: Progress) -> T
             name: [_row(values, int(row), asked.tails.get(name)) for row in place[wanted]]
             for name, values in held.items()
         }
-        return _tensors(found)
+        return asked.tensors(found, wanted)
 
     return taught
 
@@ -230,21 +237,17 @@ def _row(held: Field, index: int, tail: tuple[int, ...] | None) -> Array:
     return row if tail is None else row.reshape(-1, *tail)
 
 
-def _tensors(found: Mapping[str, Sequence[Array]]) -> dict[str, torch.Tensor]:
-    """Rows together, those with fewer tokens filled up with zeros behind."""
+def _together(rows: Sequence[Array], real: Array | None) -> torch.Tensor:
+    """Rows in one tensor. `real` says which places of each are no padding, [rows, tokens]; without it padding stands behind."""
     import torch
 
-    together: dict[str, torch.Tensor] = {}
-    for name, rows in found.items():
-        longest = max(row.shape[:1] for row in rows)
-        if all(row.shape == rows[0].shape for row in rows):
-            together[name] = torch.from_numpy(np.stack(rows))
-            continue
-        filled = np.zeros((len(rows), *longest, *rows[0].shape[1:]), dtype=rows[0].dtype)
-        for target, row in zip(filled, rows, strict=True):
-            target[: len(row)] = row
-        together[name] = torch.from_numpy(filled)
-    return together
+    if real is None and all(row.shape == rows[0].shape for row in rows):
+        return torch.from_numpy(np.stack(rows))
+    width = max(len(row) for row in rows) if real is None else real.shape[1]
+    filled = np.zeros((len(rows), width, *rows[0].shape[1:]), dtype=rows[0].dtype)
+    for place, (target, row) in enumerate(zip(filled, rows, strict=True)):
+        target[slice(len(row)) if real is None else real[place]] = row
+    return torch.from_numpy(filled)
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int | str] | None:

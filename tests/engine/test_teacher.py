@@ -18,7 +18,7 @@ from compression_engine.plan import Plan
 from compression_engine.training.losses import EMBEDDING, LIKELIEST, NUMBERS, PLACES, TOKENS, Answer, answers_of
 from compression_engine.training.material import Parts, Training
 from compression_engine.training.teacher import teaching
-from tests.engine import nets
+from tests.engine import learning, nets
 
 WORDS = ["[PAD]", "[UNK]", *(f"w{number}" for number in range(20))]
 
@@ -83,6 +83,20 @@ def test_answers_are_those_of_the_rows_that_are_asked_for(each_token: bool, most
     if each_token:
         right = right * feed["attention_mask"][..., None]
     np.testing.assert_allclose(found, right, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [0, 2**30])
+def test_answers_stand_where_the_tokens_of_arrays_stand(most: int, tmp_path: Path) -> None:
+    """Padded in front, and no row as long as the arrays are wide."""
+    lengths = np.arange(60) % 4 + 1
+    mask = (np.arange(6) >= 6 - lengths[:, None]).astype(np.int64)
+    arrays = {"input_ids": np.arange(360).reshape(60, 6) % 20 * mask, "attention_mask": mask}
+    model = reader(each_token=True)
+    given = learning.handed(tmp_path, arrays, Plan()).parts(model, labelled=False)
+    with teaching(given, model, [Answer("y", NUMBERS)], stored_bytes_most=most) as taught:
+        found = taught(ROWS)["y"].numpy()
+    wanted = nets.answer(model, {name: array[ROWS] for name, array in arrays.items()})[0]
+    np.testing.assert_allclose(found, wanted * mask[ROWS][..., None], atol=1e-6)
 
 
 def test_tensors_inside_the_teacher_are_kept_as_short_floats(tmp_path: Path) -> None:
