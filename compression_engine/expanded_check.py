@@ -27,7 +27,7 @@ from compression_engine.methods.report import Stored, digest_of_tensors
 from compression_engine.progress import Progress
 from compression_engine.quantization_map import from_file
 from compression_engine.result import Measurement
-from compression_engine.stored_form import form_of
+from compression_engine.stored_form import InLayer, form_of, in_layers
 from compression_engine.weight_errors import (
     CUT_STEPS,
     SEARCHED_STEPS,
@@ -52,7 +52,7 @@ def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measu
     before, after = _named(original), _named(made)
     text = facts.map_text({entry.key: entry.value for entry in made.metadata_props})
     marks = {} if text is None else {mark.tensor: mark for mark in from_file(text) if mark.tensor in before}
-    tally = Tally()
+    tally, layers = Tally(), in_layers(made)
     for done, (name, tensor) in enumerate(before.items()):
         progress("check", done, len(before), name)
         tally.tensors += 1
@@ -61,7 +61,7 @@ def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measu
             _same(name, tensor, after.get(name))
         else:
             tally.changed += 1
-            _compare(mark, tensor, after, tally)
+            _compare(mark, tensor, after, layers, tally)
     return tally.figures(REASON)
 
 
@@ -79,12 +79,18 @@ def _same(name: str, before: onnx.TensorProto, after: onnx.TensorProto | None) -
         raise differs(name, "is no more what it was, and the quantisation map does not name it")
 
 
-def _compare(mark: Stored, before: onnx.TensorProto, held: Mapping[str, onnx.TensorProto], tally: Tally) -> None:
+def _compare(
+    mark: Stored,
+    before: onnx.TensorProto,
+    held: Mapping[str, onnx.TensorProto],
+    layers: Mapping[str, InLayer],
+    tally: Tally,
+) -> None:
     _check_digests(mark, held)
     if mark.scheme == "float":
         _short(mark, before, held, tally)
         return
-    form = form_of(mark, before.dims, held)
+    form = form_of(mark, before.dims, held, layers)
     if form is None:
         tally.unread += 1
         return

@@ -21,11 +21,11 @@ from compression_engine import facts
 from compression_engine.canonical import JSON
 from compression_engine.formats import onnx_io
 from compression_engine.formats.numbers import block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import constants_of, graphs_of, integer
+from compression_engine.formats.onnx_graph import constants_of, graphs_of
 from compression_engine.formats.parked import numbers_of
 from compression_engine.quantization_map import from_file
 from compression_engine.result import Evidence, Measurement
-from compression_engine.stored_form import form_of
+from compression_engine.stored_form import form_of, in_layers
 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
 _MATRIX = 2
@@ -53,17 +53,13 @@ def zeros_of(child: Path, parent: Path) -> Zeros:
     text = facts.map_text({entry.key: entry.value for entry in made.metadata_props})
     marks = [] if text is None else [mark for mark in from_file(text) if mark.scheme != "float"]
     found, parts = Zeros(), set[str]()
-    paired = _looked_up_in_pairs(made)
+    layers = in_layers(made)
     for mark in marks:
         parts |= {name for name in (mark.parts.values, mark.parts.scale, mark.parts.zero) if name is not None}
         tensor = before.get(mark.tensor)
         if mark.values_digest is None or (tensor is not None and len(tensor.dims) < _MATRIX):
             continue  # an activation, or a bias
-        if tensor is not None and mark.parts.values in paired:
-            found.numbers += math.prod(tensor.dims)
-            found.zeros += _paired_zeros(held[mark.parts.values], math.prod(tensor.dims))
-            continue
-        form = None if tensor is None else form_of(mark, tensor.dims, held)
+        form = None if tensor is None else form_of(mark, tensor.dims, held, layers)
         if tensor is None or form is None:
             found.unread += 1
             continue
@@ -99,23 +95,6 @@ def _named(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
         found |= {tensor.name: tensor for tensor in graph.initializer}
         found |= constants_of(graph)
     return found
-
-
-def _looked_up_in_pairs(model: onnx.ModelProto) -> set[str]:
-    """Tensors of bytes that stand for two signed 4-bit integers each, as layers in integers hold them: a table is read by them."""
-    places = {
-        node.output[0]: node.input[0]
-        for node in model.graph.node
-        if node.op_type == "Cast" and integer(node, "to", 0) == onnx.TensorProto.INT32
-    }
-    return {places[node.input[1]] for node in model.graph.node if node.op_type == "Gather" and node.input[1] in places}
-
-
-def _paired_zeros(tensor: onnx.TensorProto, numbers: int) -> int:
-    with opened(numbers_of(tensor)) as given:
-        held = np.asarray(given.part((slice(0, tensor.dims[0]),)))
-    both = np.stack([held & 15, held >> 4], axis=1).reshape(-1)[:numbers]
-    return int(both.size - np.count_nonzero(both))
 
 
 def _zeros_in(tensor: onnx.TensorProto) -> int:

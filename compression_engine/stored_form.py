@@ -1,8 +1,10 @@
 """How a mark of the quantisation map says that a weight of an ONNX file is stored, read back block by block as numbers.
 
 Rules:
-- the form is taken from shapes alone: integers in the weight's own shape, in blocks [before, blocks, size, after], or as rows of an
+- the form is taken from shapes: integers in the weight's own shape, in blocks [before, blocks, size, after], or as rows of an
   embedding; two 4-bit integers to a byte as `methods.storing` writes them, over the whole weight or over each row;
+- of a layer in integers the graph says along which axis its scales run, and whether bytes hold two numbers that follow each other
+  (`in_layers`): shapes do not tell that;
 - a form that is none of these (turned for an integer product, of another program) is None: it cannot be read back here.
 """
 
@@ -17,11 +19,38 @@ import numpy as np
 import onnx
 
 from compression_engine.formats.numbers import Array, Box, Opened, boxes, opened
+from compression_engine.formats.onnx_graph import integer
 from compression_engine.formats.parked import numbers_of
 from compression_engine.methods.report import Stored
 
 _HALF_A_BYTE, _LOW_BITS, _MIDDLE = 4, 15, 8
 _AT_ONCE = 1 << 17
+_UNPAIRING = ("Cast", "Gather", "Reshape", "Slice")
+
+
+@dataclass(frozen=True)
+class InLayer:
+    """How a layer in integers holds its weight: scales along `axis`; `paired`: a signed number in each half of a byte, in order."""
+
+    axis: int
+    paired: bool
+
+
+def in_layers(model: onnx.ModelProto) -> dict[str, InLayer]:
+    """What layers of the main graph hold as integers, by the tensor's name (see `quantize_static_weights.store_integers`)."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output if node.op_type in _UNPAIRING}
+    found: dict[str, InLayer] = {}
+    for node in model.graph.node:
+        if node.op_type != "DequantizeLinear":
+            continue
+        name, paired = node.input[0], False
+        while name in makers:
+            looked_up = makers[name].op_type == "Gather"
+            name, paired = makers[name].input[1 if looked_up else 0], paired or looked_up
+        if name in constants:
+            found[name] = InLayer(integer(node, "axis", 1), paired)
+    return found
 
 
 @dataclass(frozen=True)
@@ -37,6 +66,8 @@ class Form:
     rows: int
     inner: int | None
     """Of blocks, how many numbers the axis has that is cut: the last block may hold zeros behind them."""
+    paired: bool = False
+    """Whether bytes hold two signed numbers that follow each other."""
 
     @property
     def bits(self) -> int:
@@ -68,7 +99,7 @@ class Form:
                 integers = self._integers(values, box).astype(np.float64)
                 if zero is not None:
                     integers -= zero.part(of_group).astype(np.float64)
-                elif self.bits == 4:
+                elif self.bits == 4 and not self.paired:
                     integers -= _MIDDLE
                 steps = np.broadcast_to(scale.part(of_group).astype(np.float64), integers.shape)
                 with np.errstate(invalid="ignore", over="ignore"):  # whoever asks looks for what is no number
@@ -92,6 +123,11 @@ class Form:
         start, count = _first(self.view, box), math.prod(shape)
         if self.bits == 8:
             return values.part((slice(start, start + count),)).reshape(shape)
+        if self.paired:
+            held = values.part((slice(start // 2, -(-(start + count) // 2)),))
+            both = np.stack([held & _LOW_BITS, held >> _HALF_A_BYTE], axis=1).reshape(-1).astype(np.int8)
+            signed = np.where(both < _MIDDLE, both, both - 2 * _MIDDLE)
+            return np.asarray(signed[start % 2 : start % 2 + count]).reshape(shape)
         return np.concatenate(list(self._halves(values, start, start + count))).reshape(shape)
 
     def _halves(self, values: Opened, start: int, stop: int) -> Iterator[Array]:
@@ -106,13 +142,20 @@ class Form:
             start = row * self.width + end
 
 
-def form_of(mark: Stored, dims: Sequence[int], held: Mapping[str, onnx.TensorProto]) -> Form | None:
-    """How a weight of this shape is stored; None where that cannot be told."""
+def form_of(
+    mark: Stored, dims: Sequence[int], held: Mapping[str, onnx.TensorProto], layers: Mapping[str, InLayer]
+) -> Form | None:
+    """How a weight of this shape is stored; None where that cannot be told. `layers` is what `in_layers` found."""
     values, scale = held.get(mark.parts.values or ""), held.get(mark.parts.scale or "")
     zero = held.get(mark.parts.zero or "")
     shape = tuple(dims)
     if values is None or scale is None or not shape or (mark.parts.zero is not None and zero is None):
         return None
+    own = layers.get(values.name)
+    if own is not None:
+        along = tuple(size if axis == own.axis % len(shape) else 1 for axis, size in enumerate(shape))
+        layer = Form(mark, shape, along, values, scale, zero, 1, None, own.paired)
+        return layer if _is_sound(layer) else None
     of_scale, inner = tuple(scale.dims), None
     if mark.granularity.startswith("block-"):
         size = int(mark.granularity.removeprefix("block-"))

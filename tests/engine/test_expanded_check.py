@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine import Recipe, Step, compress, facts
+from compression_engine.calibration import Calibration
 from compression_engine.errors import OutputRefused
 from compression_engine.expanded_check import compare_tensors
 from compression_engine.methods.report import digest_of_tensors
 from compression_engine.progress import silent
 from compression_engine.quantization_map import from_file, in_file
-from tests.engine import nets
+from compression_engine.stored_form import form_of, in_layers
+from tests.engine import nets, static_nets
 
 Change = Callable[[np.ndarray[Any, Any]], None]
 EIGHT, SEARCHED = Step("quantize_weights"), Step("quantize_weights", {"rounding": "mse"})
@@ -96,3 +98,36 @@ def test_numbers_that_are_not_the_parents_are_refused_though_the_map_says_them(
     with pytest.raises(OutputRefused, match=message) as refused:
         compare_tensors(child, parent, silent)
     assert repr(name)[1:-1] in str(refused.value)
+
+
+@pytest.mark.parametrize("weight_bits", [8, 4])
+def test_weights_of_layers_in_integers_are_read_back_as_the_runtime_reads_them(
+    weight_bits: int, tmp_path: Path
+) -> None:
+    """Square ones too, of which the shapes do not tell along which axis their scales run."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "square"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "narrow"], ["y"]),
+    ]
+    tensors = {"square": nets.weights(255, 255), "narrow": nets.weights(255, 101, seed=1)}
+    for number, array in enumerate(tensors.values()):
+        array *= np.float32(np.random.default_rng(number).uniform(0.2, 5, (1, array.shape[1])))
+    net = nets.model(nodes, tensors, {"x": (TensorProto.FLOAT, ["n", 255])}, {"y": (TensorProto.FLOAT, ["n", 101])})
+    x = np.random.default_rng(0).normal(size=(40, 255)).astype(np.float32)
+    looked_at = Calibration.of_inputs(nets.save_rows({"x": x}, tmp_path / "rows.npz"), None, None)
+    child, report = static_nets.static(net, looked_at, weight_bits=weight_bits, min_elements=1)
+    held = {tensor.name: tensor for tensor in child.graph.initializer}
+    before = {tensor.name: tensor for tensor in net.graph.initializer}
+    layers = in_layers(child)
+    for mark in (mark for mark in report.marks if mark.tensor in before):
+        form = form_of(mark, before[mark.tensor].dims, held, layers)
+        assert form is not None
+        made = next(node for node in child.graph.node if mark.parts.scale in node.input)
+        probe = onnx.ModelProto()
+        probe.CopyFrom(child)
+        probe.graph.output.append(helper.make_tensor_value_info(made.output[0], TensorProto.FLOAT, None))
+        wanted = nets.answer(probe, {"x": x})[-1]
+        ours = np.concatenate([block.reshape(-1) for _, block, _ in form.blocks(before[mark.tensor])])
+        np.testing.assert_allclose(ours.reshape(wanted.shape), wanted, rtol=1e-6)
+    assert len(layers) == 2
