@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from compression_engine.methods.spec import Above, MethodSpec, OneOf, Parameter
+from dataclasses import replace
+
+from compression_engine.methods.spec import Above, MethodSpec, Parameter
+from compression_engine.methods.training_parameters import (
+    ALPHA,
+    BATCH_SIZE,
+    LEARNING_RATE,
+    LOSS,
+    OPTIMISER,
+    PATIENCE,
+    TEMPERATURE,
+    WEIGHT_DECAY,
+)
 
 _FREE = ("pattern", "unstructured")
 _TRAINS = ("epochs_per_round", Above(0))
+_RATE_OF_A_ROUND = (
+    "The highest learning rate of a round, in millionths; each round begins with it again and falls to zero."
+)
 
 PRUNE_UNSTRUCTURED = MethodSpec(
     name="prune_unstructured",
@@ -87,78 +102,14 @@ PRUNE_UNSTRUCTURED = MethodSpec(
             "without labels, as the model answered them before. The last round that keeps this is the outcome; 1000 sets no limit.",
             only_with=_TRAINS,
         ),
-        Parameter(
-            name="batch_size",
-            kind="integer",
-            default=32,
-            minimum=1,
-            maximum=65_536,
-            summary="How many rows are learned from together.",
-            only_with=_TRAINS,
-        ),
-        Parameter(
-            name="learning_rate_per_million",
-            kind="integer",
-            default=1000,
-            minimum=1,
-            maximum=1_000_000,
-            summary="The highest learning rate of a round, in millionths; each round begins with it again and falls to zero.",
-            only_with=_TRAINS,
-        ),
-        Parameter(
-            name="weight_decay_per_million",
-            kind="integer",
-            default=0,
-            minimum=0,
-            maximum=1_000_000,
-            summary="How much weights that stay are drawn towards zero, in millionths, as AdamW does it.",
-            only_with=_TRAINS,
-        ),
-        Parameter(
-            name="patience",
-            kind="integer",
-            default=0,
-            minimum=0,
-            maximum=10_000,
-            summary="A round's training ends after so many epochs in a row without a better answer to the rows that are held "
-            "out; 0: never before its time.",
-            only_with=_TRAINS,
-        ),
-        Parameter(
-            name="optimiser",
-            kind="text",
-            default="adamw",
-            choices=("adamw", "sgd"),
-            summary="How weights follow their gradients: AdamW, or plain descent with a momentum of 0.9.",
-            only_with=_TRAINS,
-        ),
-        Parameter(
-            name="loss",
-            kind="text",
-            default="labels",
-            choices=("labels", "teacher", "both"),
-            summary="What training lessens: how far answers are from the labels, from those of a teacher (the recipe's parent "
-            "where none is named), or from both.",
-            only_with=_TRAINS,
-        ),
-        Parameter(
-            name="alpha_percent",
-            kind="integer",
-            default=50,
-            minimum=1,
-            maximum=99,
-            summary="The teacher's share of the loss, the rest is the labels'.",
-            only_with=("loss", "both"),
-        ),
-        Parameter(
-            name="temperature_percent",
-            kind="integer",
-            default=100,
-            minimum=10,
-            maximum=10_000,
-            summary="What scores are divided by, in hundredths, before a teacher's are learned.",
-            only_with=("loss", OneOf("teacher", "both")),
-        ),
+        replace(BATCH_SIZE, only_with=_TRAINS),
+        replace(LEARNING_RATE, default=1000, summary=_RATE_OF_A_ROUND, only_with=_TRAINS),
+        replace(WEIGHT_DECAY, only_with=_TRAINS),
+        replace(PATIENCE, only_with=_TRAINS),
+        replace(OPTIMISER, only_with=_TRAINS),
+        replace(LOSS, only_with=_TRAINS),
+        ALPHA,
+        TEMPERATURE,
     ),
     module="compression_engine.methods.prune_unstructured",
     trained_by=(_TRAINS,),
