@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from registry.cli.demonstration import making, proving, releasing
+from registry.cli.demonstration import making, proving, releasing, teaching
 from registry.cli.demonstration.narrator import Narrator
 from registry.cli.demonstration.people import ADMINISTRATOR, People
 from registry.cli.demonstration.stage import DemoFailed, Stage
@@ -77,13 +77,16 @@ def _play(stage: Stage, people: People, tell: Narrator) -> dict[str, Any]:
     proving.keep_outside(stage, tell)
     tell.act("6  Baseline, a healthy and a drifted window, an incident, the way back")
     incident = releasing.watch(stage, people, parent, child, tell)
-    tell.act("7  The assessment and the bundle")
+    tell.act("7  A pruned version, and one of half its layers that learns from the original")
+    pruned, student = teaching.prune_and_distil(people, parent, data, tell)
+    tell.act("8  The assessment and the bundle")
     assessment = proving.assess(stage, people, tell)
     path = proving.bundle(stage, people, tell)
-    tell.act("8  A stranger checks it, offline")
+    tell.act("9  A stranger checks it, offline")
     codes = proving.verify(stage, path, tell)
     ledger = proving.ledger_state(stage)
-    return _summary(stage, child, parent, incident, assessment, path, ledger) | codes
+    trained = {"pruned": teaching.summary(pruned), "distilled": teaching.summary(student)}
+    return _summary(stage, child, parent, incident, assessment, path, ledger) | trained | codes
 
 
 def _summary(
@@ -125,6 +128,8 @@ def _end(stage: Stage, people: People, summary: dict[str, Any], tell: Narrator) 
             ("child", f"{making.MODEL}@2  {summary['child'][:19]}, {summary['size_ratio']:.2f} times smaller"),
             ("fidelity", f"cosine to the parent {summary['fidelity_mean']:.4f} on average, {summary['fidelity_min']:.4f} at least"),
             ("latency", f"{summary['latency_ratio']:.2f} of the parent's"),
+            ("pruned", teaching.line(summary["pruned"])),
+            ("distilled", f"{teaching.line(summary['distilled'])}; learned from {making.MODEL}@1"),
             ("ledger", f"{summary['ledger_entries']} entries, root {summary['ledger_root'][:19]}"),
             ("assessment", f"{summary['requirements_total']} subcategories: {_counts(summary['requirements_by_status'])}"),
             ("report", str(stage.folder / "report.pdf")),

@@ -22,23 +22,33 @@ from registry.cli import demo
 from registry.cli.demonstration.stage import Stage
 from registry.cli.main import main
 
-WIDTH = 24
+WIDTH, HIDDEN = 24, 64
 
 
 def text_encoder(words: int) -> onnx.ModelProto:
-    """input_ids, attention_mask [batch, tokens] -> mean of the transformed word vectors, of length one [batch, 24]."""
+    """input_ids, attention_mask [batch, tokens] -> mean word vector behind two residual layers, of length one [batch, 24]."""
     generator = np.random.default_rng(3)
     tensors = {
         "words": generator.normal(size=(words, WIDTH)).astype(np.float32),
-        "weight": generator.normal(size=(WIDTH, WIDTH)).astype(np.float32),
         "last": np.array([2], dtype=np.int64),
     }
-    nodes = [
-        helper.make_node("Gather", ["words", "input_ids"], ["e"]),
-        helper.make_node("MatMul", ["e", "weight"], ["h"]),
+    nodes, before = [helper.make_node("Gather", ["words", "input_ids"], ["e"])], "e"
+    for layer in ("a", "b"):  # x + f(x), twice: what can be pruned within, and left out as a whole
+        tensors |= {
+            f"{layer}.in": generator.normal(size=(WIDTH, HIDDEN)).astype(np.float32) / 4,
+            f"{layer}.out": generator.normal(size=(HIDDEN, WIDTH)).astype(np.float32) / 8,
+        }
+        nodes += [
+            helper.make_node("MatMul", [before, f"{layer}.in"], [f"{layer}.wide"]),
+            helper.make_node("Relu", [f"{layer}.wide"], [f"{layer}.bent"]),
+            helper.make_node("MatMul", [f"{layer}.bent", f"{layer}.out"], [f"{layer}.narrow"]),
+            helper.make_node("Add", [before, f"{layer}.narrow"], [f"{layer}.end"]),
+        ]
+        before = f"{layer}.end"
+    nodes += [
         helper.make_node("Cast", ["attention_mask"], ["m"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["m", "last"], ["m3"]),
-        helper.make_node("Mul", ["h", "m3"], ["kept"]),
+        helper.make_node("Mul", [before, "m3"], ["kept"]),
         helper.make_node("ReduceMean", ["kept"], ["mean"], axes=[1], keepdims=0),
         helper.make_node("LpNormalization", ["mean"], ["embedding"], axis=1, p=2),
     ]
@@ -97,6 +107,13 @@ def test_the_main_job_from_upload_to_the_strangers_check(
     assert summary["size_ratio"] > 3
     assert summary["fidelity_mean"] > 0.999
     assert summary["incident"] == "resolved"
+    assert summary["pruned"]["size_ratio"] > 1
+    assert summary["distilled"]["size_ratio"] > 1
+    report = json.loads((folder / "report.json").read_text())["compression"]
+    parents = {edge["role"]: (edge["digest"], edge["operations"]) for edge in report["edges"]}
+    assert parents["base"][0] == summary["pruned"]["digest"]
+    assert parents["teacher"][0] == summary["parent"]
+    assert parents["base"][1] == ["distilled"]
     assert summary["requirements_total"] == 72
     assert summary["requirements_by_status"]["missing"] > 20
     assert summary["ledger_entries"] > 60

@@ -13,7 +13,7 @@ MODEL = "minilm"
 USE_CASE = "help-centre-search"
 RECIPE = "smaller-same-speed"
 _SENTENCES = {
-    "calibration": ("prose-calibration", ["calibration"], "calibration.jsonl"),
+    "calibration": ("prose-calibration", ["calibration", "training"], "calibration.jsonl"),
     "evaluation": ("prose-evaluation", ["evaluation"], "evaluation.jsonl"),
     "baseline": ("prose-baseline", ["baseline", "evaluation"], "baseline.jsonl"),
 }
@@ -104,14 +104,17 @@ def compress(people: People, parent: dict[str, Any], data: dict[str, str], tell:
     """Act 4: recipe, run, child. Returns the child with its figures by metric."""
     ada = people["ada"]
     recipe = remote_compress.publish_shipped(ada, TEAM, RECIPE)
-    requested = ada.post(
-        f"teams/{TEAM}/models/{MODEL}/runs",
-        {
-            "parent": parent["ref"], "recipe": recipe, "evaluation": data["evaluation"],
-            "calibration": None, "baseline": data["baseline"], "seed": 0,
-        },
-    )  # fmt: skip
-    tell.say(f"recipe {recipe}; run {requested['id']} is queued, the worker takes it ...")
+    body = {"parent": parent["ref"], "recipe": recipe, "evaluation": data["evaluation"], "baseline": data["baseline"]}
+    child = made(people, body, tell)
+    _tell_figures(child, tell)
+    return child
+
+
+def made(people: People, body: dict[str, Any], tell: Narrator) -> dict[str, Any]:
+    """The child of a run that is asked for with these members, when it is there; with its figures by metric."""
+    ada = people["ada"]
+    requested = ada.post(f"teams/{TEAM}/models/{MODEL}/runs", body | {"seed": 0})
+    tell.say(f"recipe {body['recipe']}; run {requested['id']} is queued, the worker takes it ...")
     run = _finished(people, requested["id"])
     number = str(run["child"]).rpartition("@")[2]
     child: dict[str, Any] = ada.get(f"teams/{TEAM}/models/{MODEL}/versions/{number}")
@@ -121,7 +124,9 @@ def compress(people: People, parent: dict[str, Any], data: dict[str, str], tell:
             if not figure["slice"]:
                 figures[figure["metric"]] = figure | {"kind": evidence["kind"]}
     child["figures"] = figures
-    _tell_figures(child, run, tell)
+    tell.say(
+        f"{child['ref']} came back in attempt {run['attempt']}: {child['size_bytes'] / 1e6:.1f} MB, {child['digest'][:19]}"
+    )
     return child
 
 
@@ -132,10 +137,7 @@ def _finished(people: People, run_id: str) -> dict[str, Any]:
     return run
 
 
-def _tell_figures(child: dict[str, Any], run: dict[str, Any], tell: Narrator) -> None:
-    tell.say(
-        f"{child['ref']} came back in attempt {run['attempt']}: {child['size_bytes'] / 1e6:.1f} MB, {child['digest'][:19]}"
-    )
+def _tell_figures(child: dict[str, Any], tell: Narrator) -> None:
     for metric in ("size_ratio", "cosine_mean", "cosine_min", "latency_ratio", "peak_memory_ratio"):
         figure = child["figures"].get(metric)
         if figure is None:

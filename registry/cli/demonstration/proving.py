@@ -1,4 +1,4 @@
-"""Acts 7 and 8: assessment, report, bundle; then a stranger checks the bundle in a process of his own."""
+"""Acts 8 and 9: assessment, report, bundle; then a stranger checks the bundle in a process of his own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PENDING_SECONDS = 120
 
 
 def assess(stage: Stage, people: People, tell: Narrator) -> dict[str, Any]:
-    """Act 7, first half: all 72 subcategories, computed from the records; report as PDF and JSON."""
+    """Act 8, first half: all 72 subcategories, computed from the records; report as PDF and JSON."""
     carla = people["carla"]
     issued: dict[str, Any] = carla.post(f"teams/{TEAM}/models/{MODEL}/assessments")
     rows = issued["document"]["requirements"]
@@ -36,7 +36,7 @@ def assess(stage: Stage, people: People, tell: Narrator) -> dict[str, Any]:
 
 
 def bundle(stage: Stage, people: People, tell: Narrator) -> Path:
-    """Act 7, second half: the bundle, as soon as a checkpoint covers the entry that sealed it."""
+    """Act 8, second half: the bundle, as soon as a checkpoint covers the entry that sealed it."""
     carla = people["carla"]
     held = (stage.outside / "checkpoint").read_text()
     issued = carla.post(f"teams/{TEAM}/models/{MODEL}/bundles", {"checkpoint": held})
@@ -65,7 +65,7 @@ def keep_outside(stage: Stage, tell: Narrator) -> None:
 
 
 def verify(stage: Stage, path: Path, tell: Narrator) -> dict[str, int]:
-    """Act 8: intact; one byte changed; without key and checkpoint; and openssl, where it is installed."""
+    """Act 9: intact; one byte changed; without key and checkpoint; and openssl, where it is installed."""
     key, checkpoint = stage.outside / "log.key", stage.outside / "checkpoint"
     known = ["--key", str(key), "--checkpoint", str(checkpoint)]
     codes = {"verifier_intact": _verifier(stage, path, known, tell, "intact")}
