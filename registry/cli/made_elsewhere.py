@@ -3,12 +3,16 @@
 Rules:
 - the result is about these bytes: its output is the file that is registered, its parent the version that `--base` names;
 - its recipe is published in the team (or found there), and its operations stand on the edge: declared, until a replay shows it;
-- rows that its steps looked at are named with `--data`, so that they stand in the lineage too.
+- a step that changed nothing is no operation of the child;
+- rows that its steps looked at are named with `--data`, so that they stand in the lineage too;
+- a teacher, and a model that it began as, are named with `--teacher` and `--student` and are the files that the result speaks of:
+  their terms bind what learned from them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,8 @@ from registry.compression.rules import needs_calibration, operations
 from registry.compression.shards import digest_of_shards, index_beside
 from registry.errors import Invalid
 
+LEARNED = {"teacher": "--teacher", "student-start": "--student"}
+"""Roles of models beside the parent, with the option that names each."""
 _RESULT_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -37,8 +43,14 @@ class MadeElsewhere:
             self.output_digest = str(document["outputs"][0]["digest"])
             self.plan = document.get("plan")
             self.licence = document.get("licence")
-            self.calibration = [str(row["digest"]) for row in document["data"] if row["role"] == "calibration"]
-        except (KeyError, IndexError, TypeError) as error:
+            looked_at = {"calibration": needs_calibration(self.recipe), "training": self.trains}
+            self.rows = [str(row["digest"]) for row in document["data"] if looked_at.get(row["role"])]
+            origins = document.get("origins") or []
+            learned = {str(row["role"]): str(row["digest"]) for row in origins if row["role"] in LEARNED}
+            self._operations = operations(self.recipe, document.get("steps") or ())
+            # the parent stands in the lineage as the base, also where it taught
+            self.learned = {role: digest for role, digest in learned.items() if digest != self.parent_digest}
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise Invalid(
                 f"{path} does not say {error}.",
                 hint="Give the RESULT.json that `python -m compression_engine compress` wrote.",
@@ -46,8 +58,18 @@ class MadeElsewhere:
         except RecipeError as error:
             raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 
-    def check(self, client: Client, files: list[Path], bases: list[str], data: list[str]) -> str:
-        """The licence that is stated of the parent; Invalid where the result speaks of other bytes than those that are named."""
+    @property
+    def trains(self) -> bool:
+        """Whether some step of it learned from rows."""
+        return any(step.needs_training for step in self.recipe.steps)
+
+    def check(
+        self, client: Client, files: list[Path], bases: list[str], data: list[str], learned: Mapping[str, str]
+    ) -> str:
+        """The licence that is stated of the parent; Invalid where the result speaks of other bytes than those that are named.
+
+        `learned`: versions by the roles of `LEARNED`.
+        """
         if self.output_digest not in {digest_of(path) for path in files}:
             raise Invalid(
                 f"{self._path} is about other bytes: none of the files is {self.output_digest}.",
@@ -62,15 +84,38 @@ class MadeElsewhere:
                 f"{self._path} is about another parent: no file of {bases[0]} is {self.parent_digest}.",
                 hint="Register the parent that the engine was given, and name it with --base.",
             )
-        if self.calibration and needs_calibration(self.recipe) and not data:
+        if self.rows and not data:
             raise Invalid(
-                f"A step looked at rows ({self.calibration[0]}).",
+                f"A step looked at rows ({self.rows[0]}).",
                 hint="Register them as a dataset version, and name it with --data: what shaped it stands in its lineage.",
             )
+        for role, option in LEARNED.items():
+            self._check_learned(client, role, option, learned.get(role))
         return str(parent["licence"])
+
+    def _check_learned(self, client: Client, role: str, option: str, named: str | None) -> None:
+        """The version that is named in a role is the model of which the result says so, and none is named or left out besides."""
+        digest = self.learned.get(role)
+        if named is None and digest is not None:
+            raise Invalid(
+                f"It was made with another model ({role}, {digest}).",
+                hint=f"Register that model, and name it with {option}: its terms bind what was made with it.",
+            )
+        if named is None:
+            return
+        team, model, number = split_version(named)
+        files = client.get(f"teams/{team}/models/{model}/versions/{number}")["files"]
+        if digest not in _digests(files):
+            said = "none but its parent" if digest is None else digest
+            raise Invalid(
+                f"{option} {named} is not what {self._path} speaks of: {said}.",
+                hint=f"Name the version with the file that the engine was given, or leave {option} out if there was none.",
+            )
 
     def command(self, version: str, recipe: str, data: list[str]) -> str:
         """How to have it made again: with the rows that its steps looked at, and how they are read."""
+        if self.trains:
+            return "python -m compression_engine replay"  # a registry makes again what its own runs trained
         words = f"pressmark replay-version {version} --recipe {recipe}"
         if not needs_calibration(self.recipe):
             return words
@@ -94,9 +139,13 @@ class MadeElsewhere:
         body = {"slug": self.recipe.name, "document": self.recipe.document()}
         return str(client.post(f"teams/{team}/recipes", body)["recipe"])
 
-    def edge(self, base: str) -> dict[str, Any]:
-        """The declared edge to the parent."""
-        return {"role": "base", "parent": base, "operations": operations(self.recipe)}
+    def edges(self, base: str, learned: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The declared edges to the parent, and to what it learned from and began as."""
+        found = [{"role": "base", "parent": base, "operations": self._operations}]
+        for role, version in learned.items():
+            does = self._operations if role == "student-start" else ["distilled"]
+            found.append({"role": role, "parent": version, "operations": does})
+        return found
 
 
 def _digests(files: list[dict[str, Any]]) -> set[str]:

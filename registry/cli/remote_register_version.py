@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--training-data", choices=["complete", "incomplete", "unknown"], default="unknown")
     parser.add_argument("--data", action="append", default=[], metavar="TEAM/DATASET@N", help="what it was trained on")
     parser.add_argument("--base", action="append", default=[], metavar="TEAM/MODEL@N", help="what it was made from")
+    parser.add_argument("--teacher", metavar="TEAM/MODEL@N", help="whose answers it learned")
+    parser.add_argument("--student", metavar="TEAM/MODEL@N", help="what it began as, where that was not the parent")
     parser.add_argument(
         "--result",
         type=Path,
@@ -41,9 +43,11 @@ def run(options: argparse.Namespace) -> int:
     made, recipe, doubt = None, "", None
     if options.result is not None:
         made = MadeElsewhere(options.result)
-        doubt = made.doubt(made.check(client, files_of(options.folder), options.base, options.data))
+        learned = learned_of(options)
+        doubt = made.doubt(made.check(client, files_of(options.folder), options.base, options.data, learned))
         recipe = made.publish(client, team)
-        body["edges"] = [edge for edge in body["edges"] if edge["role"] != "base"] + [made.edge(options.base[0])]
+        rows = [edge for edge in body["edges"] if edge["role"] == "data"]
+        body["edges"] = rows + made.edges(options.base[0], learned)
     version = register(client, team, model, options.folder, body, _chosen(options.role))
     print(f"{version['ref']}  {version['digest']}")
     if made is not None:
@@ -58,12 +62,19 @@ def options_body(options: argparse.Namespace) -> dict[str, Any]:
     """Everything of the request but its files."""
     edges: list[dict[str, Any]] = [{"role": "data", "dataset_version": ref} for ref in options.data]
     edges += [{"role": "base", "parent": ref} for ref in options.base]
+    edges += [{"role": role, "parent": ref} for role, ref in learned_of(options).items()]
     return {
         "licence": options.licence,
         "training_data": options.training_data,
         "note": options.note,
         "edges": edges,
     }
+
+
+def learned_of(options: argparse.Namespace) -> dict[str, str]:
+    """The versions that are named beside the base, by their role in the lineage."""
+    named = {"teacher": options.teacher, "student-start": options.student}
+    return {role: ref for role, ref in named.items() if ref is not None}
 
 
 def register(
