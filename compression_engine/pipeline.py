@@ -51,6 +51,7 @@ from compression_engine.step_states import StepStates
 from compression_engine.structure_check import check_comparable, check_room, check_structure
 from compression_engine.training.device import CPU
 from compression_engine.training_files import TrainingFiles, TrainingMaterial
+from compression_engine.work_files import alone_in
 
 
 @through_the_door
@@ -103,9 +104,9 @@ def compress(
     if evaluation is None:
         check_comparable(loaded.size_bytes, recipe)
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
-    states = _states(training.resume, loaded, recipe, material, plan)
     call = _Call(parent, recipe, incumbent, first, plan, beside, settings, licence, budget, pack, progress)
-    with place(output_folder, loaded.path.name) as target, spooling(target.folder):
+    with alone_in(training.resume), place(output_folder, loaded.path.name) as target, spooling(target.folder):
+        states = _states(training.resume, loaded, recipe, material, plan)
         result = replace(_carried_out(call, loaded, material, states, target), folder=output_folder)
         progress("write", 0, 1, "writing the result")
         target.result.write_bytes(result.canonical())

@@ -9,7 +9,8 @@ Rules:
 - a folder belongs to parent, recipe, rows, plan, teacher and student: another run's is refused (resume_differs), and stays;
 - steps that another engine, other libraries or another processor finished are told and done anew: their sums may differ, and a
   child must be one that somebody can make again;
-- a step counts once its STEP.json is there, names files of these digests, and so do all steps before it; else it is done anew;
+- a step counts once its STEP.json is there as it was written (it tells its own digest), names files of these digests, and so do all
+  steps before it; else it is done anew;
 - no link in the folder is followed (work_differs).
 """
 
@@ -31,10 +32,11 @@ from compression_engine.formats import onnx_io
 from compression_engine.limits import limits
 from compression_engine.methods.report import Parts, Stored
 from compression_engine.progress import Progress
+from compression_engine.self_told import bytes_of, document_of
 from compression_engine.work_files import opened, read, refuse_link
 
 _RUN, _STEP, _MODEL = "RUN.json", "STEP.json", "model.onnx"
-_RUN_TYPE, _STEP_TYPE = "pressmark/run_state/1", "pressmark/step_state/1"
+_RUN_TYPE, _STEP_TYPE = "pressmark/run_state/1", "pressmark/step_state/2"
 _TRAINING = "training"
 
 
@@ -107,7 +109,7 @@ class StepStates:
         for file in files:
             with (folder / file.name).open("rb") as written:
                 os.fsync(written.fileno())
-        _write(folder / _STEP, canonical(document))
+        _write(folder / _STEP, bytes_of(document))
         self._drop_points(number)
 
     def _drop_points(self, number: int) -> None:
@@ -148,9 +150,7 @@ class StepStates:
 def _state(folder: Path) -> State:
     """A finished step, every file of the digest that was written down."""
     refuse_link(folder)
-    document = parse_canonical(read(folder / _STEP))
-    if document["type"] != _STEP_TYPE:
-        raise ValueError(document["type"])
+    document = document_of(read(folder / _STEP), _STEP_TYPE)
     for entry in document["files"]:
         name = str(entry["name"])
         if name not in (_MODEL, f"{_MODEL}.data"):

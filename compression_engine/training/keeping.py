@@ -54,10 +54,21 @@ class Keeping:
         state = self._place.load(self._phase, self._start, self._say)
         if state is None:
             return None
+        if not self._fits(state):
+            self._say("the resume point does not fit what is trained: training begins anew")
+            return None
         _put(self._held, _under(state.tensors, _NOW))
         self._best = {name: value.to(self._held[name].device) for name, value in _under(state.tensors, _BEST).items()}
         self._mover.take_momenta(_under(state.tensors, _MOMENTA))
         return state.facts
+
+    def _fits(self, state: State) -> bool:
+        """Whether every tensor is one of this training, of its form: the optimiser reads them without looking."""
+        now, best, momenta = (_under(state.tensors, kind) for kind in (_NOW, _BEST, _MOMENTA))
+        forms = {name: (value.dtype, value.shape) for name, value in self._held.items()}
+        if _forms(best) != forms or (now and _forms(now) != forms):
+            return False
+        return len(now) + len(best) + len(momenta) == len(state.tensors) and self._mover.takes(momenta)
 
     def point(self, facts: Callable[[], Mapping[str, JSON]]) -> None:
         """Keeps a resume point, unless the last one is so fresh that it would take more than a twentieth of the time."""
@@ -82,6 +93,10 @@ def _put(places: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor])
     with torch.no_grad():
         for name, value in values.items():
             places[name].copy_(value)
+
+
+def _forms(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (value.dtype, value.shape) for name, value in tensors.items()}
 
 
 def _under(tensors: Mapping[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:

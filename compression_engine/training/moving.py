@@ -115,6 +115,15 @@ class Mover:
             if value is not None
         }
 
+    def takes(self, tensors: Mapping[str, torch.Tensor]) -> bool:
+        """Whether these are momenta of what is trained: of its shape, or a single number."""
+        shapes = dict(zip(self._names, (value.shape for value in self._parameters()), strict=True))
+        whose = {name: name.rpartition("/")[0] for name in tensors}
+        return all(
+            whose[name] in shapes and (value.ndim == 0 or value.shape == shapes[whose[name]])
+            for name, value in tensors.items()
+        )
+
     def take_momenta(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Puts back what `momenta` gave."""
         places = {name: number for number, name in enumerate(self._names)}

@@ -10,6 +10,7 @@ Rules:
   and stays what it is;
 - a point that was left by another engine, another torch, on another processor or device, or from other weights, and one that is
   torn or damaged, is told and not used: training begins anew. Going on from it would give a model that nobody gets again;
+- the JSON tells the digest of itself, as it tells that of the tensors: what was changed by hand or by a disk is damaged;
 - a step that is done leaves its outcome in the same form, so that the next attempt skips it;
 - no link in the folder is followed (work_differs); nothing is unpickled.
 """
@@ -24,16 +25,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of, parse_canonical
+from compression_engine.canonical import JSON, CanonicalError, canonical, digest_of
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
 from compression_engine.limits import limits
+from compression_engine.self_told import bytes_of, document_of
 from compression_engine.work_files import opened, read, refuse_link
 
 if TYPE_CHECKING:
     import torch
 
-_TYPE = "pressmark/resume_point/1"
+_TYPE = "pressmark/resume_point/2"
 _BLOCK_BYTES = 1024**2
 _MACHINE = ("cpu_flags", "cpu_model")
 Told = Callable[[str], None]
@@ -87,8 +89,7 @@ class ResumePoint:
         refuse_link(self.folder)
         path = self._facts_path(phase)
         try:
-            document = parse_canonical(read(path))
-            held = document if isinstance(document, dict) and document.get("type") == _TYPE else None
+            held = document_of(read(path), _TYPE)
         except FileNotFoundError:
             return None
         except CanonicalError:
@@ -120,7 +121,7 @@ class ResumePoint:
         path = self._facts_path(phase)
         partial = path.with_suffix(".partial")
         with opened(partial, "wb") as file:
-            file.write(canonical(document))
+            file.write(bytes_of(document))
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
