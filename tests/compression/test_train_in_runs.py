@@ -49,7 +49,9 @@ def taught(world: World, **budget: str) -> TrainingAsked:
     return TrainingAsked(rows(world), teacher, **budget)
 
 
-def test_a_child_that_was_trained_names_its_rows_its_teacher_and_what_was_done(world: World) -> None:
+def test_a_child_that_was_trained_names_its_rows_its_teacher_and_what_was_done_and_a_replay_re_derives_it(
+    world: World,
+) -> None:
     parent = world.version()
     asked = taught(world)
     assert asked.teacher is not None
@@ -68,19 +70,12 @@ def test_a_child_that_was_trained_names_its_rows_its_teacher_and_what_was_done(w
     subjects = {(row["role"], row["digest"]) for row in catalog.evidence_body(told[0])["subjects"]}
     assert {("version", run.child.digest), ("parent", parent.digest)} <= subjects
     assert not (Path(settings.PRESSMARK_RUNS) / f"resume-{run.pk}").exists()
-
-
-def test_a_trained_version_is_made_again_from_its_rows_and_its_teacher_and_all_of_its_origin_is_re_derived(
-    world: World,
-) -> None:
-    made = world.executed(world.run(recipe=recipe(world), training=taught(world)))
-    assert made.child is not None, queries.run_log(made)
-    run = world.executed(services_replays.request_replay(actor=world.cast.ada, version=made.child))
-    assert run.state == "succeeded", queries.run_log(run)
-    result = queries.result_of(run)
+    again = world.executed(services_replays.request_replay(actor=world.cast.ada, version=run.child))
+    assert again.state == "succeeded", queries.run_log(again)
+    result = queries.result_of(again)
     assert result is not None
     assert result.document["outcome"] == "bit-exact"
-    assert {edge.grade for edge in Edge.objects.filter(child=made.child)} == {"re-derived"}
+    assert {edge.grade for edge in Edge.objects.filter(child=run.child)} == {"re-derived"}
 
 
 def test_an_attempt_goes_on_where_a_lost_one_ended_and_comes_to_the_same_child(world: World) -> None:

@@ -38,8 +38,14 @@ def test_a_run_that_trains_is_requested_by_the_form(visit: Visit, world: World) 
 
 
 @pytest.mark.usefixtures("committed_db")
-def test_the_page_of_a_run_shows_every_step_and_how_training_went(visit: Visit, world: World) -> None:
-    run = trained_run(world)
+def test_the_page_of_a_run_shows_every_step_its_rounds_and_how_training_went(visit: Visit, world: World) -> None:
+    asked = {"rounds": 2, "epochs_per_round": 1, "most_loss_per_mille": 900, "loss": "teacher"}
+    wanted = [
+        step("prune_unstructured", sparsity_per_mille=300, min_elements=1, **asked),
+        step("fine_tune", epochs=2, loss="teacher"),
+        step("quantize_weights"),
+    ]
+    run = trained_run(world, steps=wanted)
     assert run.state == "succeeded", queries.run_log(run)
     page = visit("ada").get(reverse("desk:run", args=[run.pk]))
     said = words(page)
@@ -49,9 +55,18 @@ def test_the_page_of_a_run_shows_every_step_and_how_training_went(visit: Visit, 
         "3 quantize_weights",
         "Kept of the parent’s answers",
         "Teacher",
+        "Rounds of step 1, prune_unstructured",
     ):
         assert part in said
     assert 'aria-labelledby="loss-2-title' in page.content.decode()
+    result = queries.result_of(run)
+    assert result is not None
+    told = result.document["steps"][0]["rounds"]
+    assert len(told) == 2
+    assert told[0]["lost"]["measure"] in said
+    for one in told:
+        share, lost = 100 * one["zeros"] / one["numbers"], float(one["lost"]["per_mille"])
+        assert f"{one['round']} {share:.1f} % {lost:.1f} of 1,000 {one['lost']['rows']} kept" in said
 
 
 @pytest.mark.usefixtures("committed_db")
@@ -66,18 +81,3 @@ def test_a_run_that_a_budget_ended_says_at_which_step_and_why(visit: Visit, worl
     assert "The run ended early" in said
     assert "Step 3 (fine_tune) broke the budget" in said
     assert "Undone with it: prune_unstructured." in said
-
-
-@pytest.mark.usefixtures("committed_db")
-def test_a_step_in_rounds_shows_what_each_round_left(visit: Visit, world: World) -> None:
-    asked = {"rounds": 2, "epochs_per_round": 1, "most_loss_per_mille": 900, "loss": "teacher"}
-    run = trained_run(world, steps=[step("prune_unstructured", sparsity_per_mille=300, min_elements=1, **asked)])
-    result = queries.result_of(run)
-    assert result is not None, queries.run_log(run)
-    told = result.document["steps"][0]["rounds"]
-    said = words(visit("ada").get(reverse("desk:run", args=[run.pk])))
-    assert "Rounds of step 1, prune_unstructured" in said
-    assert told[0]["lost"]["measure"] in said
-    for one in told:
-        share, lost = 100 * one["zeros"] / one["numbers"], float(one["lost"]["per_mille"])
-        assert f"{one['round']} {share:.1f} % {lost:.1f} of 1,000 {one['lost']['rows']} kept" in said

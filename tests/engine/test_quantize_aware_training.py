@@ -19,6 +19,7 @@ from compression_engine.methods import quantize_aware_training as method
 from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
 from compression_engine.recipe import Step
+from compression_engine.training import keeping
 from compression_engine.training.material import Training
 from compression_engine.training.resume import ResumePoint
 from tests.engine import nets
@@ -51,7 +52,7 @@ def apart(net: onnx.ModelProto, child: onnx.ModelProto, feed: dict[str, Any]) ->
     return float(np.sqrt(np.mean(np.square(nets.answer(net, feed)[0] - nets.answer(child, feed)[0]))))
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("bits", [2, 4, *(pytest.param(bits, marks=pytest.mark.long) for bits in (3, 8))])
 def test_what_is_written_answers_as_it_was_trained_to(given: Given, bits: int, tmp_path: Path) -> None:
     net = residual()
     changed, report = trained(net, given(net, x=images(120, 0, 3, 16, 16)), weight_bits=bits, epochs=1)
@@ -95,8 +96,11 @@ def test_the_same_rows_and_recipe_give_the_same_bytes_whatever_the_threads(given
     assert first.SerializeToString(deterministic=True) == again.SerializeToString(deterministic=True)
 
 
-def test_an_attempt_that_was_killed_goes_on_to_the_same_bytes(given: Given, tmp_path: Path) -> None:
-    """The resume point holds the scales beside the weights."""
+def test_an_attempt_that_was_killed_goes_on_to_the_same_bytes(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resume point holds the scales beside the weights; one is written after every update, however fast they are."""
+    monkeypatch.setattr(keeping, "_SHARE_OF_TIME", float("inf"))
     net = wide()
     training = given(net, x=images(100, 0, 256))
     whole, _ = trained(net, training, epochs=3)
