@@ -15,10 +15,11 @@ from registry.catalog.models import ModelVersion
 from registry.compression import services
 from registry.compression.at_stake import would_make_stale
 from registry.compression.models import Recipe, Run
+from registry.compression.services_shipped import publish_shipped
 from registry.compression.training import TrainingAsked
 from registry.desk.addresses import reference
 from registry.desk.http import Context, FormPage
-from registry.desk.pages.run_form import DATA_FIELDS, ONLY_MEASURE, TRAINING_FIELDS, RunForm, run_form
+from registry.desk.pages.run_form import DATA_FIELDS, ONLY_MEASURE, SHIPPED, TRAINING_FIELDS, RunForm, run_form
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
@@ -44,6 +45,13 @@ class RequestRun(FormPage):
         return reverse("desk:run", args=[run.pk]), "The run is requested. This page follows it."
 
 
+def _recipe(caller: Caller, version: ModelVersion, chosen: str) -> Recipe:
+    """The recipe that was chosen; one that ships is published where the child is to be."""
+    if chosen.startswith(SHIPPED):
+        return publish_shipped(actor=caller, team=version.model.team, name=chosen.removeprefix(SHIPPED))
+    return get_readable(Recipe.objects.all(), caller, pk=chosen)
+
+
 def _request(caller: Caller, version: ModelVersion, data: Mapping[str, Any]) -> Run:
     known = readable(DatasetVersion.objects.all(), caller, team="dataset__team").in_bulk(
         [data[use] for use in DATA_FIELDS if data[use]]
@@ -63,7 +71,7 @@ def _request(caller: Caller, version: ModelVersion, data: Mapping[str, Any]) -> 
     if data["recipe"] == ONLY_MEASURE:
         _refuse_training(data)
         return services.request_evaluation(actor=caller, version=version, evaluation=evaluation, **how)
-    recipe = get_readable(Recipe.objects.all(), caller, pk=data["recipe"])
+    recipe = _recipe(caller, version, data["recipe"])
     teacher, student = (
         catalog.get_version(caller, data[name]) if data[name] else None for name in ("teacher", "student")
     )

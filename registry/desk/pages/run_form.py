@@ -14,6 +14,7 @@ from django.utils.datastructures import MultiValueDict
 from registry.access.queries import readable
 from registry.catalog.models import ModelVersion
 from registry.compression.models import Recipe
+from registry.compression.services_shipped import shipped_beside
 from registry.desk import queries
 from registry.desk.plans import MAX_CHARACTERS, TASKS, ClassNamesError, PlanError, draft_of, prices_of
 from registry.events import Caller
@@ -22,6 +23,8 @@ from registry.provenance.stated import stated_in, with_corrections
 from registry.release.models import Alias
 
 ONLY_MEASURE = "measure"
+SHIPPED = "shipped:"
+"""Before the name of a recipe that ships and is not published here yet."""
 _FILES_SHOWN = 2000
 USES_OFFERED = ("evaluation", "calibration", "baseline", "training")
 DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution", "training")
@@ -39,7 +42,10 @@ class RunForm(forms.Form):
     several: Collection[str] = ()
     """The ids of evaluation data of several files."""
 
-    recipe = forms.ChoiceField(label="What to do")
+    recipe = forms.ChoiceField(
+        label="What to do",
+        help_text="A recipe that ships is published in this team when it is first used. `pressmark recipes` says what each is for.",
+    )
     evaluation = forms.ChoiceField(
         label="Evaluation data", help_text="What the outcome is measured on. It must not be the calibration data."
     )
@@ -232,8 +238,12 @@ def _text_of(file: UploadedFile[bytes], what: str) -> str:
 
 def _recipes(caller: Caller) -> list[tuple[str, str]]:
     rows = readable(Recipe.objects.filter(ended_at=None), caller).select_related("team").order_by("slug", "-number")
-    compress = [(str(row.pk), f"Compress by {row.team}/{row}") for row in rows[: queries.LIST_ROWS]]
-    return [*compress, (ONLY_MEASURE, "Only measure this version as it is")]
+    shown = list(rows[: queries.LIST_ROWS])
+    compress = [(str(row.pk), f"Compress by {row.team}/{row}") for row in shown]
+    ships = [
+        (f"{SHIPPED}{name}", f"Compress by {name}, which ships") for name in shipped_beside({r.digest for r in shown})
+    ]
+    return [*compress, *ships, (ONLY_MEASURE, "Only measure this version as it is")]
 
 
 def _data(caller: Caller) -> dict[str, list[tuple[str, str]]]:
