@@ -200,6 +200,7 @@ def _figures(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
 
 
 def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
+    from compression_engine.carrying.door import carried_all
     from compression_engine.data import read_rows
     from compression_engine.formats.onnx_io import inspect_model, weights_file
     from compression_engine.measure.distribution import measure_distribution, parse_bins
@@ -207,12 +208,13 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
 
     _refuse_existing(options.output)
     bins = None if options.bins is None else parse_bins(_json_file(options.bins, "data_does_not_fit"))
-    paths = [None if path is None else weights_file(path) for path in (options.child, options.parent)]
-    for path in filter(None, paths):
-        inspect_model(path)
-    assert paths[0] is not None
-    model, parent, encoder = open_pair(paths[0], paths[1], read_rows(options.data), options.threads)
-    found = measure_distribution(model, parent, encoder, bins, speaker.progress)
+    with carried_all({"child": options.child, "parent": options.parent}) as doors:
+        paths = [None if path is None else weights_file(path) for path in doors.paths.values()]
+        for path in filter(None, paths):
+            inspect_model(path)
+        assert paths[0] is not None
+        model, parent, encoder = open_pair(paths[0], paths[1], read_rows(options.data), options.threads)
+        found = measure_distribution(model, parent, encoder, bins, speaker.progress)
     write_whole(options.output, canonical(found))
     words = f"{found['n']} rows counted in {len(found['features'])} features: {options.output}"
     return {"distribution": found, "result_path": str(options.output)}, words

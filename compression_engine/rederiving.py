@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from compression_engine.carrying.door import torch_file
+from compression_engine.carrying.entered import as_given, through_the_door
 from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.safetensors_model import digest_of_records, open_model, safetensors_path
@@ -48,13 +50,24 @@ def rederive(
     `licence` is what is stated of the parent: a file that says another is not bit-exact. `recorded_on`: the environment that the
     recorded model's result names, where there is one. Raises EngineError with the codes of `compress` before anything is measured.
     """
-    tensors, training = safetensors_path(parent), training or TrainingFiles()
+    training = training or TrainingFiles()
+    tensors = safetensors_path(parent) if torch_file(parent) is None else None
     if tensors is not None:
         refuse_rows({"--calibration": calibration, "--plan": plan} | training.named())
         return _tensors(recorded, tensors, Asked(recipe, None, None, licence, recorded_on), progress)
     training.check(recipe)
+    return _graph(parent, recorded, Asked(recipe, None, plan, licence, recorded_on), calibration, training, progress)
+
+
+@through_the_door
+def _graph(
+    parent: Path, recorded: Path, asked: Asked, calibration: Path | None, training: TrainingFiles, progress: Progress
+) -> Rederived:
+    """For models that are a graph: ONNX, and models of torch, which are carried there first."""
+    recipe, plan, licence = asked.recipe, asked.plan, asked.licence
     progress("read", 0, 1, "reading parent and recorded model")
     loaded, known = (onnx_io.load(onnx_io.weights_file(path)) for path in (parent, recorded))
+    loaded = as_given(loaded)
     material = calibration_rows(recipe, calibration, plan, parent)
     trained = TrainingMaterial.read(recipe, training, plan, parent)
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
@@ -67,7 +80,7 @@ def rederive(
     same = [file.digest for file in files] == [known.digest, *(file.digest for file in known.external)]
     rows = None if material is None else material.rows
     laid = Laid(loaded.digest, known.digest, files[0].digest, same, found, made.marks, said)
-    return report(laid, Asked(recipe, rows, plan, licence, recorded_on, trained))
+    return report(laid, Asked(recipe, rows, plan, licence, asked.recorded_on, trained))
 
 
 def _tensors(recorded: Path, parent: Path, asked: Asked, progress: Progress) -> Rederived:

@@ -20,6 +20,7 @@ from registry.catalog.models import (
     Artifact,
     Completeness,
     Edge,
+    EdgeRole,
     Evidence,
     Grade,
     ModelVersion,
@@ -171,15 +172,16 @@ def add_derived_version(
     data: Sequence[DatasetVersion] = (),
     manifest: Manifest | None = None,
     origins: Sequence[EdgeSpec] = (),
+    role: EdgeRole = EdgeRole.BASE,
 ) -> ModelVersion:
     """Inside the worker's unit: the child that a run made. `data` is what shaped the weights, so not evaluation data.
 
-    `origins`: the other versions that it came from, a teacher and what it began as.
+    `parent` is whose weights the child began as, in its `role`: base, or student-start. `origins`: what else it came from.
 
     Licence and knowledge of training data are those stated for the parent. `manifest` may be made before by `check_manifest`.
     """
     manifest = manifest or check_manifest(files)
-    base = EdgeSpec("base", tuple(operations), Grade.EXECUTED.value, parent=parent)
+    base = EdgeSpec(role.value, tuple(operations), Grade.EXECUTED.value, parent=parent)
     fed = [EdgeSpec("data", (), Grade.EXECUTED.value, dataset_version=row) for row in data]
     edges = [base, *origins, *fed]
     check_edges(edges, from_outside=False)

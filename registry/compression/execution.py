@@ -25,18 +25,20 @@ from registry.access.models import SYSTEM_ROLE
 from registry.access.queries import system_actor
 from registry.access.services import new_text
 from registry.catalog import services as catalog
-from registry.catalog.models import Grade, ModelVersion, VersionOrigin
+from registry.catalog.models import EdgeRole, Grade, ModelVersion, VersionOrigin
 from registry.catalog.services_grades import raise_grade
 from registry.compression import replays
 from registry.compression.calling import WorkHalted, ending
 from registry.compression.heartbeat import Halt, Heartbeat, Held, Progress
 from registry.compression.job import Job, sweep_work
+from registry.compression.material import declaring_file
 from registry.compression.models import Run, RunKind, RunState
 from registry.compression.queries import recipe_bytes
 from registry.compression.replay_hooks import run_when_replay_differs
 from registry.compression.results import EngineResult
 from registry.compression.rules import Failure, needs_calibration, operations, parsed_recipe, worker_lost
 from registry.compression.subjects import evidence_spec
+from registry.compression.taken import first_operations
 from registry.compression.training import edges_of, trains
 from registry.compression.work import Outcome, Work
 from registry.events import Caller, Ref, Unit, Via, emit, unit
@@ -191,7 +193,8 @@ def _judge_replay(opened: Unit, run: Run, version: ModelVersion, made: EngineRes
         run_when_replay_differs(opened, run, str(document["evidence"][0]["plain"][0]))
         return
     used = [None if document["calibration"] is None else run.calibration, run.training]
-    learned = [beside for beside in (run.teacher, run.student) if beside is not None]
+    beside = (run.teacher, run.student, run.parent if run.student is not None else None)
+    learned = [one for one in beside if one is not None]
     data = [rows for rows in used if rows is not None]
     raise_grade(opened, version=version, parent=run.parent, data=data, learned=learned)
 
@@ -203,20 +206,23 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
     """
     if outcome.manifest is None or run.recipe is None:
         return run.parent
+    begun = run.student or run.parent
     made_before = ModelVersion.objects.filter(
         model=run.model, digest=outcome.manifest.digest, origin=VersionOrigin.DERIVED,
-        parent_edges__parent=run.parent, parent_edges__grade__in=(Grade.EXECUTED, Grade.REDERIVED),
+        parent_edges__parent=begun, parent_edges__grade__in=(Grade.EXECUTED, Grade.REDERIVED),
     ).first()  # fmt: skip
     if made_before is not None:
         return made_before
     made = outcome.result
     done = parsed_recipe(made.done or recipe_bytes(run.recipe))
     did = operations(done, made.document["steps"])
+    did = did if run.student is not None else [*first_operations(run.parent.format, declaring_file(run.parent)), *did]
     used = [run.calibration] if run.calibration is not None and needs_calibration(done) else []
     used += [run.training] if run.training is not None and run.training not in used and trains(done) else []
     return catalog.add_derived_version(
-        opened, model=run.model, parent=run.parent, files=(), manifest=outcome.manifest,
-        requested_by=run.requested_by, operations=did, data=used, origins=edges_of(run, done, did),
+        opened, model=run.model, parent=begun, files=(), manifest=outcome.manifest, requested_by=run.requested_by,
+        operations=did, data=used, origins=edges_of(run, done),
+        role=EdgeRole.BASE if run.student is None else EdgeRole.STUDENT_START,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from django.conf import settings
 from registry import storage
 from registry.catalog import queries as catalog
 from registry.catalog.models import Artifact, ModelVersion
-from registry.compression.material import rows_file, rows_seen
+from registry.compression.material import declaring_file, rows_file, rows_seen
 from registry.compression.models import Run
 from registry.compression.queries import maker_of, recipe_bytes
 from registry.compression.results import WorkFailed
@@ -64,19 +64,25 @@ def weights_of(version: ModelVersion) -> Artifact:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The file of a version that the engine is given: the weights, or the index of shards; the digest stands for the model."""
+    """The file of a version that the engine is given: the weights, what declares their architecture, or the index of shards.
+
+    The digest stands for the model: that of the weights, or of all shards.
+    """
 
     path: str
     digest: str
 
 
-def model_file(version: ModelVersion) -> ModelFile:
-    """The one file of weights, or the index of its shards; WorkFailed where there is neither."""
+def model_file(version: ModelVersion, *, carried: bool = True) -> ModelFile:
+    """The one file of weights, what declares their architecture, or the index of shards; WorkFailed where there is none of them.
+
+    `carried`: whether the engine is to take a model of torch as ONNX; else tensors in safetensors stay what they are.
+    """
     weights = dict(version.artifacts.filter(role=WEIGHTS).values_list("path", "digest"))
     index = index_beside([*weights], [*version.artifacts.exclude(role=WEIGHTS).values_list("path", flat=True)])
     if version.format != SAFETENSORS or len(weights) < 2 or index is None:
         found = weights_of(version)
-        return ModelFile(found.path, found.digest)
+        return ModelFile((declaring_file(version) if carried else None) or found.path, found.digest)
     return ModelFile(index, digest_of_shards(weights | {index: version.artifacts.get(path=index).digest}))
 
 
@@ -168,9 +174,9 @@ class Job:
         self.resume.mkdir(exist_ok=True, mode=0o700)
 
     def weights_beside(self, run: Run, role: str, version: ModelVersion) -> Path:
-        """The weights of a version that is compared with: in the folder of the parent where it is the parent."""
+        """The file of a version that is compared with: in the folder of the parent where it is the parent."""
         folder = self.parent if version.pk == run.parent_id else self.folder / role
-        return folder / str(weights_of(version).path)
+        return folder / model_file(version).path
 
     def data(self, use: str) -> Path:
         """The rows for a use; the engine tells their format by their content."""

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from registry import storage
@@ -15,7 +16,7 @@ from registry.access import permissions
 from registry.access.queries import get_readable, readable_team_ids
 from registry.catalog import queries as catalog
 from registry.catalog.models import Edge, EdgeRole, Grade, ModelVersion, RegisteredModel
-from registry.compression import standing
+from registry.compression import standing, taken
 from registry.compression.models import Run
 from registry.compression.shards import FORMAT as SAFETENSORS
 from registry.compression.shards import index_beside
@@ -52,6 +53,18 @@ def check_version(caller: Caller, version: ModelVersion, *, shards: bool = False
             hint="Register the model with its weights in one file.",
             code="weights-not-single",
         )
+
+
+def declaring_file(version: ModelVersion) -> str | None:
+    """The path of the file that declares the architecture of a version's tensors; None where none does."""
+    weights = list(version.artifacts.filter(role="weights").values_list("path", flat=True))
+    others = list(version.artifacts.exclude(role="weights").values_list("path", flat=True))
+    return taken.declared_by(version.format, weights, others)
+
+
+def taken_as(version: ModelVersion) -> str:
+    """The format on which steps and measures work: ONNX for a model of torch that the engine carries there."""
+    return taken.form_of(version.format, declaring_file(version))
 
 
 def _missing(version: ModelVersion) -> str | None:
@@ -107,10 +120,22 @@ def rows_are_here(dataset: DatasetVersion) -> bool:
 
 
 def base_of(caller: Caller, version: ModelVersion) -> ModelVersion | None:
-    """What the version was derived from, where our own run did it or somebody says so, and it can be run beside it."""
+    """What the version was derived from, where our own run did it or somebody says so, and it can be run beside it.
+
+    For what began as a student, the parent of the run that made it.
+    """
     edges = Edge.objects.filter(child=version, role=EdgeRole.BASE, parent__isnull=False).select_related("parent__model")
     best = sorted(edges, key=lambda edge: (_GRADES.index(Grade(edge.grade)), edge.pk))
+    if not best and (maker := _taught_by(version)) is not None:
+        return maker if _comparable(caller, version, maker) else None
     return next((e.parent for e in best if e.parent is not None and _comparable(caller, version, e.parent)), None)
+
+
+def _taught_by(version: ModelVersion) -> ModelVersion | None:
+    """The parent of the run that made the version from a student: no base of it, and still what it is to be like."""
+    made = Run.objects.filter(child=version, kind="compression", state="succeeded", student__isnull=False)
+    run = made.select_related("parent__model").order_by("finished_at", "pk").first()
+    return None if run is None else run.parent
 
 
 def incumbent_of(
@@ -143,7 +168,9 @@ def first_of(caller: Caller, model: RegisteredModel, version: ModelVersion | Non
 
 
 def _comparable(caller: Caller, version: ModelVersion | None, other: ModelVersion) -> bool:
-    if version is not None and (other.pk == version.pk or other.format != version.format):
+    if version is None and other.format != taken.ONNX:  # beside what a run makes stand ONNX versions alone
+        return False
+    if version is not None and (other.pk == version.pk or taken_as(other) != taken_as(version)):
         return False
     return (
         permissions.may(caller.actor_id, "version.download", other.model.team_id)
@@ -160,11 +187,11 @@ def seen_by(version: ModelVersion) -> list[Edge]:
     return [edge for edge in catalog.load_ancestors(version).edges if edge.role == EdgeRole.DATA]
 
 
-def refuse_seen(version: ModelVersion, judged: Iterable[tuple[DatasetVersion, DataFile]]) -> None:
-    """Invalid (`evaluation-seen`) when data to judge by is data that shaped the version or an ancestor of it."""
-    seen = _digests_seen(seen_by(version))
-    for dataset, file in judged:
-        if not seen.isdisjoint({dataset.bound_digest, file.digest}):
+def refuse_seen(run: Run, judged: Iterable[tuple[DatasetVersion, DataFile]]) -> None:
+    """Invalid (`evaluation-seen`) when data to judge by is data that shaped what the run is about, or an ancestor of it."""
+    seen = [(version, _digests_seen(seen_by(version))) for version in _made_from(run)]
+    for (dataset, file), (version, digests) in itertools.product(judged, seen):
+        if not digests.isdisjoint({dataset.bound_digest, file.digest}):
             raise Invalid(
                 f"{dataset} stands in the lineage of {version} as data that it was made with.",
                 hint="Judge it on rows that it never saw; or allow it (allow_seen), and every figure will say so.",
@@ -179,10 +206,19 @@ def _digests_seen(edges: Iterable[Edge]) -> set[str]:
     return {edge.parent_digest for edge in named}.union(*file_digests(versions.values()).values())
 
 
+def _made_from(run: Run) -> list[ModelVersion]:
+    """The judged version of an evaluation; of a compression whatever its child learns from and begins as."""
+    return [version for version in (run.parent, run.teacher, run.student) if version is not None]
+
+
+def _seen_in(run: Run) -> list[Edge]:
+    return [edge for version in _made_from(run) for edge in seen_by(version)]
+
+
 def judging_rows_seen(run: Run) -> bool:
     """Whether the rows that the run judges by stand in the lineage of the judged version as data that it was made with."""
     judged = {judging_file(run).digest, run.judging_data.bound_digest}
-    return not judged.isdisjoint(_digests_seen(seen_by(run.parent)))
+    return not judged.isdisjoint(_digests_seen(_seen_in(run)))
 
 
 def rows_seen(run: Run) -> dict[str, str]:
@@ -192,7 +228,7 @@ def rows_seen(run: Run) -> dict[str, str]:
     its digest: a failure quotes the name to every reader of the run, and the lineage says to each of them what he may know of it.
     """
     teams = readable_team_ids(run.requested_by_id)
-    edges = seen_by(run.parent)
+    edges = _seen_in(run)
     shown = [e.dataset_version for e in edges if e.dataset_version is not None]
     read = [row for row in shown if rows_are_here(row) and (teams is None or row.dataset.team_id in teams)]
     digests = set().union(*file_digests(read).values())

@@ -125,7 +125,7 @@ def maker_of(version: ModelVersion) -> Run | None:
 
 
 def licence_for(run: Run) -> str | None:
-    """The licence expression that the engine writes into what a run makes: what is stated of the parent today.
+    """The licence expression that the engine writes into what a run makes: what is stated today of whose weights it began as.
 
     A replay of what a run of ours made writes what that run wrote; None where that was before any was written.
     """
@@ -133,7 +133,7 @@ def licence_for(run: Run) -> str | None:
     recorded = None if maker is None else result_of(maker)
     if recorded is not None:
         return recorded.licence
-    return str(stated_in(run.parent).licence)
+    return str(stated_in(run.student or run.parent).licence)
 
 
 def map_in(runs: Iterable[Run]) -> list[dict[str, Any]]:

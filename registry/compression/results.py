@@ -49,6 +49,8 @@ class Expected:
     """Of a compression, the files with the parent's external data."""
     learned: Mapping[str, str] = field(default_factory=dict)
     """Of a compression, the weights of the teacher and of the student that it was handed."""
+    architecture: str | None = None
+    """Of a parent of torch whose tensors are declared, the declaring file."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,9 @@ def _check_material(document: Document, expected: Expected) -> None:
     parent = document["parent"] and document["parent"]["digest"]
     if found != dict(expected.data) or parent != expected.parent or _asked(document) != expected.recipe:
         raise _differs("The engine worked on other bytes than the run names.")
+    declared = (document["parent"] or {}).get("architecture")
+    if (declared and declared["digest"]) != expected.architecture:
+        raise _differs("The engine took the parent's tensors for another architecture than the version declares.")
     _check_origins(document, expected)
     if {row["digest"] for row in (document["parent"] or {}).get("external_data", [])} != expected.external:
         raise _differs("The engine read other external data than the run names.")

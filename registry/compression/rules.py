@@ -89,7 +89,8 @@ def check_measurable(model_format: str) -> None:
     if model_format == "safetensors":
         hint = (
             "Compress it in a shell (python -m compression_engine compress), where its tensors are compared instead, and register "
-            "the output with pressmark register-version --base ... --result RESULT.json; or export the model to ONNX."
+            "the output with pressmark register-version --base ... --result RESULT.json; or register the model as ONNX, as a .pt2 "
+            "archive, or with the architecture of its tensors (architecture.json or config.json beside model.safetensors)."
         )
         message = "A run measures its child on data; safetensors holds tensors without a graph, which nothing runs."
         raise Invalid(message, hint=hint, code="recipe-does-not-fit")

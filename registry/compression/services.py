@@ -36,6 +36,7 @@ from registry.compression.material import (
     judging_file,
     refuse_seen,
     rows_file,
+    taken_as,
 )
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.rules import check_measurable, misfits, needs_calibration, parsed_recipe
@@ -117,10 +118,11 @@ def request_run(
         permissions.require(actor, "version.download", parent.model.team_id)
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
     parsed = parsed_recipe(queries.recipe_bytes(recipe))
-    wrong = misfits(parsed, parent.format)
+    form = taken_as(parent)
+    wrong = misfits(parsed, form)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
-    check_measurable(parent.format)
+    check_measurable(form)
     _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}, evaluation_file)
     if calibration is None and needs_calibration(parsed):
         raise Invalid(
@@ -186,7 +188,7 @@ def _check_unseen(actor: Caller, run: Run) -> None:
             )
     if not run.allow_seen:
         judged = [(run.judging_data, judging_file(run))] + ([] if strange is None else [(strange, rows_file(strange))])
-        refuse_seen(run.parent, judged)
+        refuse_seen(run, judged)
 
 
 def _set_beside(actor: Caller, run: Run, plan: Mapping[str, Any] | None, alias: str | None) -> None:

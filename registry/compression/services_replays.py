@@ -20,7 +20,8 @@ from compression_engine.recipe import Recipe as RecipeDocument
 from registry.access import permissions
 from registry.access.queries import get_readable
 from registry.catalog.models import Edge, EdgeRole, Grade, ModelVersion, VersionOrigin
-from registry.compression.material import check_data, check_version
+from registry.compression import taken
+from registry.compression.material import check_data, check_version, declaring_file, taken_as
 from registry.compression.models import Recipe, Run, RunKind, RunState
 from registry.compression.queries import maker_of, recipe_bytes, result_of
 from registry.compression.rules import misfits, needs_calibration, operations, parsed_recipe
@@ -116,7 +117,7 @@ def _state(
     get_readable(Recipe.objects.all(), actor, pk=recipe.pk)
     parsed = parsed_recipe(recipe_bytes(recipe))
     _check_shown(version, base, recipe)
-    _check_recipe(parsed, base)
+    _check_recipe(parsed, base, version.format)
     _check_rows(parsed, version, calibration)
     run.parent, run.recipe, run.calibration = base.parent, recipe, calibration
 
@@ -147,18 +148,21 @@ def _check_shown(version: ModelVersion, base: Edge, recipe: Recipe) -> None:
         return
 
 
-def _check_recipe(parsed: RecipeDocument, base: Edge) -> None:
+def _check_recipe(parsed: RecipeDocument, base: Edge, made: str) -> None:
+    """`made`: the format of what was made; ONNX is made of a model of torch, whose tensors alone stay tensors."""
     assert base.parent is not None
+    carried = made == taken.ONNX
     if trains(parsed):
         raise Invalid(
             "A step of this recipe trains, and what was trained elsewhere is not made again here.",
             hint="Make it again in a shell, where its rows and its teacher can be named: python -m compression_engine replay.",
             code="replay-trained",
         )
-    wrong = misfits(parsed, base.parent.format)
+    wrong = misfits(parsed, taken_as(base.parent) if carried else base.parent.format)
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
-    does = operations(parsed)
+    before = taken.first_operations(base.parent.format, declaring_file(base.parent)) if carried else []
+    does = [*before, *operations(parsed)]
     if base.operations and list(base.operations) != does:
         raise Invalid(
             f"The lineage says {', '.join(base.operations)}; the recipe does {', '.join(does)}.",

@@ -4,14 +4,16 @@ Rules:
 - rows are data registered for training, and not those that the child is judged on;
 - a teacher or a beginning is an ONNX version that the caller may read, whose bytes are here; of another team only where the caller
   may download it, for a child carries some of it off;
-- a teacher whose terms forbid what its outputs would be used for is refused before anything is learned;
+- a teacher whose terms forbid what its outputs would be used for is refused before anything is learned, a parent that teaches
+  another model among them;
+- a child that began as a student has no edge to the parent as its base: its numbers were the student's, whose terms bind it whole;
 - what no step of the recipe asks for is refused, and what a step needs is asked for: nothing is ignored in silence;
 - a budget is a share between 0 and 1, as a decimal text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -52,8 +54,10 @@ def set_training(caller: Caller, run: Run, recipe: Recipe, asked: TrainingAsked)
     for name, version in (("teacher", asked.teacher), ("student", asked.student)):
         if version is not None:
             _check_model(caller, run, name, version)
-    if asked.teacher is not None:
-        _check_outputs(caller, asked.teacher)
+    taught = any(step.takes_teacher for step in recipe.steps)
+    teacher = asked.teacher or (run.parent if taught and asked.student is not None else None)
+    if teacher is not None:
+        _check_outputs(caller, teacher)
     for name, share in (("at_least", asked.at_least), ("loses_at_most", asked.loses_at_most)):
         if share is not None and not (is_decimal(share) and 0 < Decimal(share) < 1):
             raise Invalid(
@@ -70,34 +74,19 @@ def trains(recipe: Recipe) -> bool:
     return any(step.needs_training for step in recipe.steps)
 
 
-def origins_of(run: Run, done: Recipe) -> dict[str, ModelVersion]:
-    """The versions that a child of these steps came from beside its parent, by their roles in the lineage.
+def edges_of(run: Run, done: Recipe) -> list[EdgeSpec]:
+    """The edges of a child of these steps beside its data and the one to whose weights it began as: the one to its teacher.
 
-    Where a step learned from a teacher and none was named, the parent taught.
+    Where a step learned from a teacher and none was named, the parent taught. What the child also began as has its edge as that,
+    which binds more. The parent of a run with a student is no base: none of its numbers are in the child.
     """
-    found: dict[str, ModelVersion] = {}
-    if any(step.takes_teacher for step in done.steps):
-        found[EdgeRole.TEACHER.value] = run.teacher or run.parent
-    if run.student is not None and any(step.takes_student for step in done.steps):
-        found[EdgeRole.STUDENT_START.value] = run.student
-    return found
-
-
-def edges_of(run: Run, done: Recipe, did: Sequence[str]) -> list[EdgeSpec]:
-    """The edges of a child beside its base and its data; `did` are the operations of the steps that changed something.
-
-    A parent that taught has its edge as base, which binds more.
-    """
-    return [
-        EdgeSpec(
-            role,
-            tuple(did) if role == EdgeRole.STUDENT_START else ("distilled",),
-            Grade.EXECUTED.value,
-            parent=version,
-        )
-        for role, version in origins_of(run, done).items()
-        if version.pk != run.parent_id
-    ]
+    if not any(step.takes_teacher for step in done.steps):
+        return []
+    teacher = run.teacher or run.parent
+    begun = run.student or run.parent
+    if teacher.pk == begun.pk:
+        return []
+    return [EdgeSpec(EdgeRole.TEACHER.value, ("distilled",), Grade.EXECUTED.value, parent=teacher)]
 
 
 def _check_asked(recipe: Recipe, asked: TrainingAsked) -> None:

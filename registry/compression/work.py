@@ -23,7 +23,7 @@ from registry.compression.calling import Engine
 from registry.compression.child import Limits
 from registry.compression.heartbeat import Heartbeat
 from registry.compression.job import EXTERNAL_DATA, WEIGHTS, Job, compared_with, learned_from, model_file, weights_of
-from registry.compression.material import judging_file, rows_file
+from registry.compression.material import declaring_file, judging_file, rows_file
 from registry.compression.models import Run, RunKind
 from registry.compression.queries import data_by_role, licence_for
 from registry.compression.replays import read_report
@@ -36,6 +36,7 @@ from registry.compression.results import (
     read_result,
 )
 from registry.compression.rules import Failure
+from registry.compression.taken import ONNX, goes_on
 from registry.storage import Stored, chunks_of, store
 
 
@@ -70,7 +71,7 @@ class Work:
         run, job = self._run, self._job
         assert run.recipe is not None
         weights = weights_of(run.parent)
-        original = job.parent / weights.path
+        original = job.parent / model_file(run.parent).path
         arguments: list[object] = ["compress", original, "--recipe", job.recipe, "--output", job.output]
         arguments += ["--evaluation", job.data("evaluation"), *self._with_licence()]
         data = {}
@@ -108,7 +109,7 @@ class Work:
     def _evaluate(self) -> Outcome:
         run, job = self._run, self._job
         weights, target = weights_of(run.parent), job.folder / "RESULT.json"
-        measured = job.parent / weights.path
+        measured = job.parent / model_file(run.parent).path
         arguments: list[object] = ["evaluate", measured, "--data", job.data("evaluation"), "--output", target]
         original = base = None
         if run.base is not None:
@@ -120,8 +121,17 @@ class Work:
     def _replay(self) -> Outcome:
         run, job, target = self._run, self._job, self._job.folder / "replay.json"
         assert run.rederives is not None
-        arguments: list[object] = ["replay", "--parent", job.parent / model_file(run.parent).path]
-        arguments += ["--recipe", job.recipe, "--recorded", job.recorded / model_file(run.rederives).path]
+        arguments: list[object] = [
+            "replay",
+            "--parent",
+            job.parent / model_file(run.parent, carried=run.rederives.format == ONNX).path,
+        ]
+        arguments += [
+            "--recipe",
+            job.recipe,
+            "--recorded",
+            job.recorded / model_file(run.rederives, carried=False).path,
+        ]
         arguments += ["--report", target, *self._with_licence()]
         if run.calibration is not None:
             arguments += ["--calibration", job.data("calibration")]
@@ -169,11 +179,19 @@ class Work:
         licence = self._licence if run.kind == RunKind.COMPRESSION else None
         external = frozenset(artifact.digest for artifact in _external(run.parent)) if judged is None else frozenset()
         learned = {role: weights_of(version).digest for role, version in learned_from(run).items()}
-        expected = Expected(parent, judged, recipe, data, digests, run.plan_digest, licence, external, learned)
+        expected = Expected(
+            parent, judged, recipe, data, digests, run.plan_digest, licence, external, learned, self._declared()
+        )
         result = read_result(target, expected)
         if result.outputs_file is not None:
             self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])
         return result
+
+    def _declared(self) -> str | None:
+        """The file that declares the architecture of what the judged version was made from."""
+        original = self._run.original
+        path = None if original is None else declaring_file(original)
+        return None if original is None or path is None else str(original.artifacts.get(path=path).digest)
 
     def _outcome(self, result: EngineResult, manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
         evidence = [*result.evidence, distribution_evidence(observed, result)]
@@ -207,10 +225,14 @@ def _external(version: ModelVersion) -> QuerySet[Artifact]:
 
 
 def _files(parent: ModelVersion, weights: Artifact, made: Sequence[dict[str, Any]]) -> list[FileSpec]:
-    """The files of a child: its own, in the folder of the parent's weights, and every other file of the parent as it is."""
-    carried = parent.artifacts.exclude(role__in=(WEIGHTS, EXTERNAL_DATA))
+    """The files of a child: its own, in the folder of the parent's weights, and the parent's other files as they are (`taken`)."""
+    beside, declared = parent.artifacts.exclude(role__in=(WEIGHTS, EXTERNAL_DATA)), declaring_file(parent)
     folder = PurePosixPath(weights.path).parent
     return [
         *(FileSpec(str(folder / file["path"]), file["role"], file["digest"]) for file in made),
-        *(FileSpec(artifact.path, artifact.role, artifact.digest) for artifact in carried),
+        *(
+            FileSpec(artifact.path, artifact.role, artifact.digest)
+            for artifact in beside
+            if goes_on(artifact.path, declared)
+        ),
     ]

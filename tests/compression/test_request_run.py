@@ -68,11 +68,12 @@ def test_a_parent_whose_bytes_are_gone_is_refused_by_file(world: World) -> None:
 def test_a_recipe_that_does_not_fit_the_format_is_refused_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent, recipe = world.version(), world.recipe()
-    monkeypatch.setattr(parent, "format", "pt2")
-    with pytest.raises(
-        Invalid, match="Step 1, quantize_weights, takes onnx or safetensors; the parent is pt2"
-    ) as refused:
+    parent, recipe = (
+        world.version(),
+        world.recipe("dynamic", {"steps": [{"method": "quantize_dynamic", "parameters": []}]}),
+    )
+    monkeypatch.setattr(parent, "format", "safetensors")
+    with pytest.raises(Invalid, match="Step 1, quantize_dynamic, takes onnx; the parent is safetensors") as refused:
         world.run(parent, recipe=recipe)
     assert refused.value.code == "recipe-does-not-fit"
 
