@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compression_engine.training.hints import Pair, pair_of
 from compression_engine.training.moving import Mover
 from compression_engine.training.network import Network
 from compression_engine.training.schedule import Schedule
@@ -51,9 +50,3 @@ def test_matrices_are_drawn_towards_zero_and_vectors_are_not() -> None:
     mover.move(1.0)
     found = {name: round(float(weight.detach().reshape(-1)[0]), 4) for name, weight in network.weights.items()}
     assert found == {"first": 0.95, "first_bias": 1.0, "second": 0.95, "second_bias": 1.0}
-
-
-def test_features_of_pictures_are_their_channels() -> None:
-    assert pair_of("s", "t", (2, 4, 7, 7), (2, 6, 7, 7)) == Pair("s", "t", 4, 6)
-    assert pair_of("s", "t", (2, 4, 7, 7), (2, 4, 7, 5)) is None
-    assert pair_of("s", "t", (2, 9, 4), (2, 9, 6)) == Pair("s", "t", 4, 6)
