@@ -9,11 +9,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from compression_engine.recipe import Recipe as RecipeDocument
+from compression_engine.recipe import Step
 from registry.access.models import Actor, Role, Team
 from registry.access.services import grant_membership
 from registry.compression import queries, services
 from registry.compression.models import Run
-from registry.errors import Forbidden
+from registry.compression.training import TrainingAsked, set_training
+from registry.errors import Forbidden, NotFound
 from registry.events import Caller
 from tests.world import World
 from tests.worlds.catalog import INPUT_WIDTH
@@ -72,6 +75,34 @@ def test_on_the_pages_too(foreign: Run) -> None:
             text = client.get(page).content.decode()
             assert str(foreign.pk)[-8:] in text, page
             assert ("secret-net" in text, "smaller-same-speed" in text) == (known, known), page
+
+
+TAUGHT = RecipeDocument("taught", (Step("distill"),))
+FINE_TUNE = {"method": "fine_tune", "parameters": [{"name": "loss", "value": "teacher"}]}
+
+
+def test_a_teacher_of_another_team_is_told_by_digest_and_to_who_may_not_see_it_does_not_exist(
+    world: World, mal: Actor, outsider_team: Team
+) -> None:
+    teacher = world.version(world.model("secret-teacher"))
+    rows = world.arrays_dataset(rows=96, seed=11, uses=("training",))
+    recipe = world.recipe("taught", {"steps": [FINE_TUNE]})
+    grant_membership(actor=world.cast.root, person=mal, role=Role.ENGINEER, team=world.team)
+    caller = Caller(actor_id=mal.pk, via="cli")
+    own = world.version(world.model("own", actor=caller, team=outsider_team, owner=mal), actor=caller)
+    run = world.run(own, recipe=recipe, actor=caller, training=TrainingAsked(rows, teacher))
+    rex = world.person("rex")
+    grant_membership(actor=world.cast.root, person=rex, role=Role.COMPLIANCE_OFFICER, team=outsider_team)
+    told = api("rex").get(f"/api/v1/runs/{run.pk}").json()
+    assert "secret-teacher" not in json.dumps(told)
+    assert teacher.digest[:19] in told["teacher"]
+    assert api("mal").get(f"/api/v1/runs/{run.pk}").json()["teacher"] == str(teacher)
+    page = reverse("desk:run", args=[run.pk])
+    client = Client()
+    client.force_login(rex)
+    assert "secret-teacher" not in client.get(page).content.decode()
+    with pytest.raises(NotFound):  # ada sees the rows, and nothing elsewhere
+        set_training(world.cast.ada, Run(model=teacher.model), TAUGHT, TrainingAsked(rows, own))
 
 
 @pytest.mark.usefixtures("committed_db")

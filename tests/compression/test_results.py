@@ -75,6 +75,30 @@ def test_a_result_about_other_bytes_does_not_count(tmp_path: Path, change: Calla
     assert failed.value.failure.code == "bytes_differ"
 
 
+@pytest.mark.parametrize(
+    ("handed", "role", "character", "counts"),
+    [
+        ({"teacher": digest("8")}, "teacher", "8", True),
+        ({"teacher": digest("8")}, "teacher", "9", False),
+        ({}, "teacher", "a", True),  # the parent taught
+        ({}, "teacher", "9", False),
+        ({"student": digest("8")}, "student-start", "8", True),
+        ({}, "student-start", "a", False),
+    ],
+)
+def test_a_child_that_learned_from_or_began_as_a_model_that_nobody_handed_in_does_not_count(
+    tmp_path: Path, handed: dict[str, str], role: str, character: str, counts: bool
+) -> None:
+    origin = {"digest": digest(character), "path": "model.onnx", "role": role, "size_bytes": 40}
+    expected = Expected(digest("a"), None, digest("e"), {"evaluation": digest("d")}, learned=handed)
+    if counts:
+        assert read(tmp_path, {**RESULT, "origins": [origin]}, expected).document["origins"] == [origin]
+        return
+    with pytest.raises(WorkFailed, match="learned from another model") as failed:
+        read(tmp_path, {**RESULT, "origins": [origin]}, expected)
+    assert failed.value.failure.code == "bytes_differ"
+
+
 EVALUATED: dict[str, Any] = {
     **RESULT,
     "command": "evaluate",

@@ -252,6 +252,17 @@ def test_the_folder_of_another_run_is_refused_and_stays_what_it_is(
     assert {path: path.read_bytes() for path in sorted((tmp_path / "kept").rglob("*")) if path.is_file()} == before
 
 
+def test_the_folder_of_a_run_with_another_teacher_is_refused(parent: Path, tmp_path: Path, engine: Engine) -> None:
+    shutil.copytree(parent, tmp_path / "other")
+    _nudged(tmp_path / "other" / "model.onnx")
+    resume = ("--resume", tmp_path / "kept")
+    engine(*arguments(parent, tmp_path, TAUGHT, WEIGHTS), *resume)
+    given = arguments(parent, tmp_path, TAUGHT, WEIGHTS, out="second")
+    code, line, _ = engine(*given, *resume, "--teacher", tmp_path / "other" / "model.onnx")
+    assert (code, line["code"]) == (1, "resume_differs"), line
+    assert "not the same teacher" in line["message"]
+
+
 def test_a_folder_that_cannot_be_used_is_refused(parent: Path, tmp_path: Path, engine: Engine) -> None:
     (tmp_path / "file").write_text("no folder")
     (tmp_path / "full").mkdir()
