@@ -12,7 +12,7 @@ Rules:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,12 +94,12 @@ def judging(
     files = model_files({VERSION: parent})
     check_room(files[VERSION])
     opened = open_models(files, rows, plan, THREADS)
-    refuse_seen(opened, plan, beside, progress)
+    _, seen = refuse_seen(opened, plan, beside, progress)
     if not judged:
         yield None
         return
     with scratch("pressmark-steps-") as folder:
-        yield StepJudge(opened, plan, asked, budget, seed=seed, folder=folder, progress=progress)
+        yield StepJudge(opened, plan, asked, budget, seed=seed, folder=folder, seen=seen, progress=progress)
 
 
 class StepJudge:
@@ -114,16 +114,20 @@ class StepJudge:
         *,
         seed: int,
         folder: Path,
+        seen: Mapping[str, str],
         progress: Progress,
     ) -> None:
-        """`opened` holds the parent as its version. Raises DataError, EngineError (budget_invalid)."""
+        """`opened` holds the parent as its version; `seen`: what every document says of rows that were seen.
+
+        Raises DataError, EngineError (budget_invalid).
+        """
         plan = given or Plan()
         self._original, self._file = opened.models[VERSION], opened.files[VERSION]
         self._encoder: Encoder = usable(opened.models, opened.encoder, plan)
         name = self._original.output_names[judged_output(self._original, batch_at(self._encoder, [0]), plan.output)]
         self._given, self._plan = given, replace(plan, output=name)
         self._asked, self._budget, self._seed = asked, budget, seed
-        self._folder, self._progress = folder, progress
+        self._folder, self._seen, self._progress = folder, seen, progress
         before = answer(
             {VERSION: self._original}, self._encoder, self._plan, folder=folder / "parent", progress=progress
         )
@@ -171,6 +175,7 @@ class StepJudge:
         }
         if self._given is not None:
             named["plan"] = self._given.digest()
+        named |= self._seen
         return evidence_of([self._document(found) for found in self.found], named)
 
     def _measured(self) -> list[str]:
@@ -192,7 +197,9 @@ class StepJudge:
             written = onnx_io.write(made.model, path, apart=bool(self._file.external))
             child = Model(path, THREADS, what="The compressed model")
             check_signatures({VERSION: child, PARENT: self._original})
-            answers = answer({VERSION: child}, self._encoder, self._plan, folder=folder / "answers")
+            answers = answer(
+                {VERSION: child}, self._encoder, self._plan, folder=folder / "answers", progress=self._progress
+            )
             found = self._figures(answers)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -109,7 +109,12 @@ class Training:
         classes = None if self.plan.label is None else class_count(model, self.plan)
         labels = labels_of(encoder.rows, self.plan, classes)
         chosen = self._held_out(encoder, labels, progress)
+        count = len(encoder.rows)
         encoder, given, kept = _with_labels(encoder, self.plan, labels, classes, needed=labelled)
+        if labelled and self.plan.task == "classification":
+            _refuse_one_class(given)
+        if len(encoder.rows) < count:
+            _tell_left_out(encoder.rows, count, progress)
         return self._parted(encoder, given, np.flatnonzero(chosen[kept]).astype(np.int64))
 
     def _held_out(self, encoder: Encoder, labels: Labels, progress: Progress) -> NDArray[np.bool_]:
@@ -258,6 +263,22 @@ def _with_labels(
         raise DataError("no_usable_row", message, "Check the plan's label and classes.")
     kept = encoder.with_rows(encoder.rows.without(labels.broken))
     return kept, labels_of(kept.rows, plan, classes).given, np.setdiff1d(every, list(labels.broken))
+
+
+def _refuse_one_class(labels: Field | None) -> None:
+    """Whoever learns from one class learns to name it always, and held-out rows of that class praise it."""
+    if labels is not None and len(labels.values) and (labels.values == labels.values[0]).all():
+        hint = "Give rows of every class, check the plan's label and classes, or let the teacher's answers be learned."
+        message = (
+            f"All {len(labels.values):,} training rows with a usable label are of one class, index {labels.values[0]}."
+        )
+        raise DataError("training_rows_too_few", message, hint)
+
+
+def _tell_left_out(rows: Rows, count: int, progress: Progress) -> None:
+    left_out = count - len(rows)
+    message = f"{left_out:,} of {count:,} training rows have no usable label and are left out; {rows.broken[-left_out]}"
+    progress("labels", len(rows), count, message)
 
 
 def _cut(rows: Indices, size: int) -> list[Indices]:

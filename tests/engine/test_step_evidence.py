@@ -280,3 +280,12 @@ def test_what_is_pruned_and_then_trained_is_held_to_the_budget_together(called: 
     assert [step["method"] for step in line["result"]["steps"]] == [SOME.method]
     assert len(steps_of(line["result"])) == 1
     assert line["result"]["outputs"] == called.compress(SOME, out="first")[1]["result"]["outputs"]
+
+
+def test_figures_of_a_step_on_rows_that_were_seen_say_so(called: Called, parent: Path) -> None:
+    options = ("--calibration", parent / "evaluation.npz", "--allow-seen")
+    code, line = called.compress(SOME, TEMPERATURE, options=options)
+    assert code == 0, line
+    documents = steps_of(line["result"])
+    assert len(documents) == 2
+    assert {facts_of(document)["seen_rows"] for document in documents} == {"400"}

@@ -240,3 +240,23 @@ def test_rows_without_labels_do_not_move_what_is_held_out(task: str, tmp_path: P
     assert inputs(part, part.validation) <= inputs(whole, whole.validation)
     assert inputs(part, part.learning) <= inputs(whole, whole.learning)
     assert 3 <= len(part.validation) <= 7
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_rows_of_one_class_alone_are_no_lesson_of_labels(tmp_path: Path, labelled: bool) -> None:
+    arrays = rows(200) | {"label": np.full(200, 1)}
+    if not labelled:
+        assert len(parts_of(tmp_path, arrays, labelled=False).learning) == 180
+        return
+    with pytest.raises(DataError, match="of one class, index 1") as caught:
+        parts_of(tmp_path, arrays)
+    assert caught.value.code == "training_rows_too_few"
+
+
+def test_how_many_rows_have_no_usable_label_is_said(tmp_path: Path) -> None:
+    arrays = rows(200)
+    arrays["label"] = np.where(np.arange(200) % 4 == 2, 77, arrays["label"])
+    said: list[str] = []
+    training = handed(tmp_path, arrays)
+    training.parts(net(), labelled=True, progress=lambda *told: said.append(str(told[3])))
+    assert any(line.startswith("50 of 200 training rows have no usable label") and "row 3" in line for line in said)
