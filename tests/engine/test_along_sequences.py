@@ -111,7 +111,7 @@ def test_long_sequences_are_cut_into_stretches_between_which_training_does_not_r
 
     arrays: Weights = {
         "x": np.random.default_rng(0).normal(size=(700, 2)).astype(np.float32),
-        "label": np.zeros(700, np.int64),
+        "label": np.arange(700) % 2,
         "sequence": np.repeat(np.arange(10), 70),
     }
     parts = handed(tmp_path, arrays, PLAN).parts(recurrent(), labelled=True)
