@@ -1,8 +1,8 @@
 """English sentences of many documents, and judged searches in documents that nothing was trained on.
 
-Documents are the help topics of Python's own documentation, the descriptions in the metadata of installed packages, and the prose in the
-docstrings of the standard library's and installed packages' modules, read as text and never imported. A document belongs to
-training or to evaluation as a whole, by the digest of its name; a sentence that stands in both is judged nowhere.
+Documents are the help topics of Python's own documentation, the descriptions in the metadata of installed packages, and the prose
+in the docstrings of the standard library's and installed packages' modules, read as text and never imported. A document belongs
+to training or to evaluation as a whole, by the digest of its name; a sentence that stands in both is judged nowhere.
 
 Judged searches (what is right comes from whoever wrote the documents, not from a model):
 - `neighbour`: a sentence is asked for by the one that stands before it in the same paragraph, among all such sentences;
