@@ -24,6 +24,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -51,6 +52,7 @@ EXTERNAL_DATA = "external_data"
 LOG_LIMIT_BYTES = 1024 * 1024
 _TAIL_BYTES = 64 * 1024
 _WORK, _RESUME = "work-", "resume-"
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 def weights_of(version: ModelVersion) -> Artifact:
@@ -160,9 +162,9 @@ class Job:
         for name, digest in rows_seen(run).items():
             self.seen.append(self.folder / "seen" / name)
             place_rows(name, digest, self.seen[-1])
-        self._hold_work()
+        self._hold_work(trains=run.training_id is not None)
 
-    def _hold_work(self) -> None:
+    def _hold_work(self, *, trains: bool) -> None:
         """Go on with the rows that an earlier attempt answered, unless a worker that was given up still has its hand on them."""
         self.work.mkdir(exist_ok=True, mode=0o700)
         self._held = os.open(self.work, os.O_RDONLY)
@@ -171,7 +173,8 @@ class Job:
         except BlockingIOError:
             self.work, self.resume = self.folder / "work", self.folder / "resume"
             self.work.mkdir()
-        self.resume.mkdir(exist_ok=True, mode=0o700)
+        if trains:
+            self.resume.mkdir(exist_ok=True, mode=0o700)
 
     def weights_beside(self, run: Run, role: str, version: ModelVersion) -> Path:
         """The file of a version that is compared with: in the folder of the parent where it is the parent."""
@@ -213,10 +216,12 @@ def sweep_work(ended: Callable[[list[uuid.UUID]], set[uuid.UUID]]) -> None:
     """Remove the answered rows and the resume points of runs that have ended, wherever and however they did."""
     for prefix in (_WORK, _RESUME):
         folders = {
-            folder.name.removeprefix(prefix): folder for folder in Path(settings.PRESSMARK_RUNS).glob(f"{prefix}*")
+            uuid.UUID(name): folder
+            for folder in Path(settings.PRESSMARK_RUNS).glob(f"{prefix}*")
+            if _RUN_ID.match(name := folder.name.removeprefix(prefix))
         }
-        for run_id in ended([uuid.UUID(name) for name in folders]):
-            shutil.rmtree(folders[str(run_id)], ignore_errors=True)
+        for run_id in ended(list(folders)):
+            shutil.rmtree(folders[run_id], ignore_errors=True)
 
 
 def place_data(dataset: DatasetVersion, target: Path) -> None:
