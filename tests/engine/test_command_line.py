@@ -248,7 +248,7 @@ def test_memory_that_the_system_refuses_to_map_is_no_fault_of_the_engine(capsys:
 
 
 _ON_A_FULL_DISK = """
-import os, sys
+import os, stat, sys
 from compression_engine import work_files
 from compression_engine.command_line import main
 
@@ -256,6 +256,7 @@ def full(name, flags):  # refuses every byte of the answers, as a full disk does
     return os.open("/dev/full" if os.fspath(name).endswith("0.values") else name, flags, 0o666)
 
 work_files._without_links = full
+stat.S_ISREG = lambda mode: True  # the device of a full disk is no plain file
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -120,5 +120,7 @@ def test_answers_of_which_none_could_be_compared_are_no_proof_and_are_told() -> 
     assert figure.reason == "no answer could be compared"
     entry = {"kind": "structure", "environment": [], "figures": [figure.figure()]}
     document = {"evidence": [{"document": entry, "plain": [figure.plain]}]}
-    told = words_of(document | {"command": "compress", "data": [], "plan": None, "parent": None, "others": []})
+    told = words_of(
+        document | {"command": "compress", "data": [], "plan": None, "steps": [], "parent": None, "others": []}
+    )
     assert "None of its answers could be compared" in told[1]
