@@ -139,11 +139,21 @@ def shoot(visitor: Visitor, name: str) -> None:
             visitor.page.screenshot(path=f"{SHOTS}/{name}-{part}.png", full_page=True, clip=clip)
 
 
+_SETTLED = """
+Promise.allSettled(document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().endTime !== Infinity)
+    .map(one => one.finished)
+).then(() => null)
+"""
+"""Waits for colours that are still on their way to what they will be in another scheme: halfway they contrast with nothing."""
+
+
 def serious(visitor: Visitor, *rules: str) -> list[tuple[str, list[str]]]:
     """What axe finds of weight on the page, by all its rules or by those named: the rule, and where."""
     if visitor.page.evaluate("typeof axe === 'undefined'"):
         visitor.page.evaluate(Axe().axe_script)
     asked = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    visitor.page.evaluate(_SETTLED)
     found = visitor.page.evaluate("options => axe.run(document, options).then(r => r.violations)", asked)
     grave = [v for v in found if v["impact"] in ("serious", "critical")]
     return [(v["id"], [node["html"][:160] for node in v["nodes"][:3]]) for v in grave]
