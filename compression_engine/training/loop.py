@@ -125,7 +125,8 @@ class _Run:
             self._epoch(epoch, begun, running)
             epoch, begun, running = epoch + 1, 0, _Sum()
         self._keeping.finish(self._facts(epoch, 0, running))
-        self._tell(f"done after {len(self._points) - 1} epochs, the best is {self._best}", always=True)
+        best = f"the best is {self._best}" if self._best else "none was better than the beginning"
+        self._tell(f"done after {len(self._points) - 1} epochs, {best}", always=True)
         return self._curve()
 
     def _begin(self) -> tuple[int, int, _Sum]:

@@ -71,7 +71,7 @@ def _parameters(step: Step) -> list[str]:
     lines = []
     for parameter in step.spec.parameters:
         value = step.parameters[parameter.name]
-        said = parameter_text(list(value) if isinstance(value, tuple) else value) or "none"
+        said = parameter_text(list(value) if isinstance(value, tuple) else value)
         lines += _wrapped(f"{parameter.name} = {said}: {parameter.summary}", "      ", first="    ")
     return lines
 

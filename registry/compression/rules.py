@@ -120,8 +120,12 @@ def operations(recipe: Recipe, told: Sequence[Mapping[str, Any]] = ()) -> list[s
 
 def parameter_text(value: object) -> str:
     """The value of a parameter in a recipe document, as pages and reports say it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if not isinstance(value, list):
         return str(value)
+    if not value:
+        return "none"
     more = f" and {len(value) - _NAMED_MOST} more" if len(value) > _NAMED_MOST else ""
     return ", ".join(map(str, value[:_NAMED_MOST])) + more
 

@@ -87,3 +87,4 @@ def test_a_list_of_names_is_told_by_its_first_three() -> None:
     assert rules.parameter_text(["a", "b", "c"]) == "a, b, c"
     assert rules.parameter_text(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     assert rules.parameter_text(8) == "8"
+    assert [rules.parameter_text(value) for value in (True, False, [])] == ["true", "false", "none"]
