@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from compression_engine import compress
 from compression_engine.errors import EngineError
@@ -32,18 +34,27 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A residual network whose convolutions pay as integers; what is right is what it says."""
+    """A residual network of random weights whose convolutions pay as integers; what is right is what it says of ten pictures."""
     folder = tmp_path_factory.mktemp("residual")
     net = static_nets.residual()
-    nets.save(net, folder)
     name, shape = net.graph.input[0].name, [one.dim_value for one in net.graph.input[0].type.tensor_type.shape.dim[1:]]
+    kinds = static_nets.images(10, 19, *shape)
+    _answer_with_many_classes(net, {name: kinds})
+    nets.save(net, folder)
     for seed, (part, count) in enumerate((("training", 160), ("evaluation", 60), ("calibration", 40))):
-        rows = static_nets.images(count, seed + 20, *shape)
+        rows = kinds[np.arange(count) % 10] + static_nets.images(count, seed + 20, *shape) / 10
         label = np.asarray(nets.answer(net, {name: rows})[0]).reshape(count, -1).argmax(axis=1)
         nets.save_rows({name: rows, "label": label.astype(np.int64)}, folder / f"{part}.npz")
     plan = {key: value for key, value in pipelines.PLAN.items() if key != "slices"}
     (folder / "plan.json").write_text(json.dumps(plan))
     return folder
+
+
+def _answer_with_many_classes(net: onnx.ModelProto, rows: dict[str, nets.Array]) -> None:
+    """Takes the mean of its answers out of the last bias: random weights name one class whatever they are asked."""
+    bias = next(entry for entry in net.graph.initializer if entry.name == "last_bias")
+    centred = numpy_helper.to_array(bias) - np.asarray(nets.answer(net, rows)[0]).mean(axis=0)
+    bias.CopyFrom(numpy_helper.from_array(centred.astype(np.float32), bias.name))
 
 
 def of_a_small_net(name: str) -> Recipe:
@@ -70,10 +81,11 @@ def check(result: Result, kept: float) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "kept"), [("pruned-int8", 0.6), ("trained-4-bit", 0.8)])
+@pytest.mark.parametrize(("name", "kept"), [("pruned-int8", 0.5), ("trained-4-bit", 0.4)])
 def test_a_recipe_that_ends_in_integers_keeps_answers_and_every_step_leaves_evidence(
     layered: Path, tmp_path: Path, name: str, kept: float
 ) -> None:
+    # random weights hang on every bit of theirs: a fifth of the rows would be kept by naming one class
     check(done(layered, name, tmp_path / "out"), kept)
 
 
