@@ -21,7 +21,7 @@ import onnx
 from compression_engine import facts
 from compression_engine.formats import onnx_io
 from compression_engine.formats.numbers import block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import constants_of, graphs_of
+from compression_engine.formats.onnx_graph import named_tensors
 from compression_engine.formats.parked import numbers_of
 from compression_engine.methods.report import Stored, digest_of_tensors
 from compression_engine.progress import Progress
@@ -49,7 +49,7 @@ def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measu
     original = onnx_io.load(parent).model
     onnx_io.prepare(original)
     made = onnx_io.load(child).model
-    before, after = _named(original), _named(made)
+    before, after = named_tensors(original), named_tensors(made)
     text = facts.map_text({entry.key: entry.value for entry in made.metadata_props})
     marks = {} if text is None else {mark.tensor: mark for mark in from_file(text) if mark.tensor in before}
     tally, layers = Tally(), in_layers(made)
@@ -63,15 +63,6 @@ def compare_tensors(child: Path, parent: Path, progress: Progress) -> list[Measu
             tally.changed += 1
             _compare(mark, tensor, after, layers, tally)
     return tally.figures(REASON)
-
-
-def _named(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Every tensor that a graph names, in the order of the model; those in Constant nodes under the name that these give."""
-    found: dict[str, onnx.TensorProto] = {}
-    for graph in graphs_of(model.graph):
-        found |= {tensor.name: tensor for tensor in graph.initializer}
-        found |= constants_of(graph)
-    return found
 
 
 def _same(name: str, before: onnx.TensorProto, after: onnx.TensorProto | None) -> None:

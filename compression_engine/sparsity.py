@@ -21,7 +21,7 @@ from compression_engine import facts
 from compression_engine.canonical import JSON
 from compression_engine.formats import onnx_io
 from compression_engine.formats.numbers import block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import constants_of, graphs_of
+from compression_engine.formats.onnx_graph import named_tensors
 from compression_engine.formats.parked import numbers_of
 from compression_engine.quantization_map import from_file
 from compression_engine.result import Evidence, Measurement
@@ -49,7 +49,7 @@ def zeros_of(child: Path, parent: Path) -> Zeros:
     """Counts the zeros of a child's weights; the parent gives the shapes of what is stored as integers. ONNX files both."""
     made, original = onnx_io.load(child).model, onnx_io.load(parent).model
     onnx_io.prepare(original)
-    held, before = _named(made), _named(original)
+    held, before = named_tensors(made), named_tensors(original)
     text = facts.map_text({entry.key: entry.value for entry in made.metadata_props})
     marks = [] if text is None else [mark for mark in from_file(text) if mark.scheme != "float"]
     found, parts = Zeros(), set[str]()
@@ -87,14 +87,6 @@ def with_sparsity(
     )
     figure = Measurement("sparsity", found.share, "share", found.numbers, plain)
     return [replace(one, measurements=[*one.measurements, figure]) if one.kind == "size" else one for one in evidence]
-
-
-def _named(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    found: dict[str, onnx.TensorProto] = {}
-    for graph in graphs_of(model.graph):
-        found |= {tensor.name: tensor for tensor in graph.initializer}
-        found |= constants_of(graph)
-    return found
 
 
 def _zeros_in(tensor: onnx.TensorProto) -> int:

@@ -193,3 +193,12 @@ def _held_by(node: onnx.NodeProto) -> onnx.TensorProto | None:
     if floats is None:
         return None
     return numpy_helper.from_array(np.array(floats.floats, dtype=np.float32))
+
+
+def named_tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Every tensor that a graph names, in the order of the model; those in Constant nodes under the name that these give."""
+    found: dict[str, onnx.TensorProto] = {}
+    for graph in graphs_of(model.graph):
+        found |= {tensor.name: tensor for tensor in graph.initializer}
+        found |= constants_of(graph)
+    return found

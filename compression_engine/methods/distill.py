@@ -32,14 +32,13 @@ from compression_engine.methods.distill_student import Layers, Shapes, blocks_of
 from compression_engine.methods.report import Report
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
-from compression_engine.training.schedule import Curve, Schedule
+from compression_engine.training.schedule import Curve, schedule_of
 
 if TYPE_CHECKING:
     from compression_engine.training.hints import Pair
     from compression_engine.training.material import Parts, Training
     from compression_engine.training.network import Network
 
-_MILLION = 1_000_000
 _HINTS_DRAW = 10
 """Which of a step's draws the maps between widths are."""
 
@@ -97,7 +96,7 @@ def apply(
     )
     with teachings as taught:
         beside = Beside(frozen=frozen & network.weights.keys(), taught=taught)
-        curve = fit(network, parts, loss, _schedule(parameters), progress=progress, beside=beside)
+        curve = fit(network, parts, loss, schedule_of(parameters), progress=progress, beside=beside)
     report.train(curve.document() | {"student": _made_of(is_declared, layers, pairs)})
     _report(model, network, before, layers, curve, frozen, report)
 
@@ -106,16 +105,6 @@ def _refuse_hints(parameters: dict[str, Value]) -> None:
     if parameters["hints"]:
         hint = "Leave out hints: the answers of a model that carries a state are learned along whole sequences."
         raise RecipeError("recipe_does_not_fit", "Hints are not given to models that carry a state.", hint)
-
-
-def _schedule(parameters: dict[str, Value]) -> Schedule:
-    return Schedule(
-        epochs=integer_of(parameters["epochs"]),
-        batch_size=integer_of(parameters["batch_size"]),
-        learning_rate=integer_of(parameters["learning_rate_per_million"]) / _MILLION,
-        weight_decay=integer_of(parameters["weight_decay_per_million"]) / _MILLION,
-        patience=integer_of(parameters["patience"]),
-    )
 
 
 def _pairs(model: onnx.ModelProto, teacher: onnx.ModelProto, layers: Layers, parts: Parts) -> list[Pair]:

@@ -20,13 +20,12 @@ from compression_engine.errors import RecipeError
 from compression_engine.methods.report import Report
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of, names_of
-from compression_engine.training.schedule import Curve, Schedule
+from compression_engine.training.schedule import Curve, schedule_of
 
 if TYPE_CHECKING:
     from compression_engine.training.material import Training
     from compression_engine.training.network import Network
 
-_MILLION = 1_000_000
 _FROZEN = "the recipe freezes it"
 _ANY = "*"
 _NAMED_MOST = 5
@@ -54,22 +53,10 @@ def apply(
         frozen = _frozen(list(lesson_.network.weights), names_of(parameters["frozen"]))
         beside = Beside(frozen=frozen, taught=lesson_.taught)
         curve = fit(
-            lesson_.network, lesson_.parts, lesson_.loss, schedule(parameters), progress=progress, beside=beside
+            lesson_.network, lesson_.parts, lesson_.loss, schedule_of(parameters), progress=progress, beside=beside
         )
     report.train(curve.document())
     _report(model, lesson_.network, frozen, curve, report)
-
-
-def schedule(parameters: dict[str, Value]) -> Schedule:
-    """How long and how fast, by the parameters of a step."""
-    return Schedule(
-        epochs=integer_of(parameters["epochs"]),
-        batch_size=integer_of(parameters["batch_size"]),
-        learning_rate=integer_of(parameters["learning_rate_per_million"]) / _MILLION,
-        weight_decay=integer_of(parameters["weight_decay_per_million"]) / _MILLION,
-        patience=integer_of(parameters["patience"]),
-        optimiser=str(parameters["optimiser"]),
-    )
 
 
 def _frozen(weights: Collection[str], names: Collection[str]) -> frozenset[str]:

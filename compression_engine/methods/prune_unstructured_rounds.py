@@ -35,7 +35,7 @@ from compression_engine.recipe import Value, integer_of
 from compression_engine.training.lesson import Lesson, lesson
 from compression_engine.training.loop import Beside, fit
 from compression_engine.training.material import Training
-from compression_engine.training.schedule import Schedule
+from compression_engine.training.schedule import schedule_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from compression_engine.methods.prune_unstructured import Choice
 
 STAGE = "prune"
-_MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -87,18 +86,6 @@ def prune_in_rounds(
         return Trained(frozenset(given.network.write_back(model)), told, rounds.curves)
 
 
-def schedule(parameters: Mapping[str, Value]) -> Schedule:
-    """How long and how fast each round trains."""
-    return Schedule(
-        epochs=integer_of(parameters["epochs_per_round"]),
-        batch_size=integer_of(parameters["batch_size"]),
-        learning_rate=integer_of(parameters["learning_rate_per_million"]) / _MILLION,
-        weight_decay=integer_of(parameters["weight_decay_per_million"]) / _MILLION,
-        patience=integer_of(parameters["patience"]),
-        optimiser=str(parameters["optimiser"]),
-    )
-
-
 class _Rounds:
     def __init__(
         self,
@@ -109,7 +96,7 @@ class _Rounds:
         progress: Progress,
     ) -> None:
         self._lesson, self._names, self._choice, self._progress = given, names, choice, progress
-        self._schedule, self._count = schedule(parameters), integer_of(parameters["rounds"])
+        self._schedule, self._count = schedule_of(parameters, "epochs_per_round"), integer_of(parameters["rounds"])
         self._limit = integer_of(parameters["most_loss_per_mille"])
         self._judge = Judge(given, self._schedule.batch_size)
         self.curves: list[dict[str, JSON]] = []

@@ -41,7 +41,7 @@ from compression_engine.methods.report import Report
 from compression_engine.observing import Watching
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
-from compression_engine.training.schedule import Schedule
+from compression_engine.training.schedule import schedule_of
 
 if TYPE_CHECKING:
     from compression_engine.training.fake_quantization import FakeQuantization
@@ -52,7 +52,6 @@ _RANGED_ROWS_MOST = 1024
 _STORED_LEAST = 1024
 _RANGES, _WHOLE = "mse", 100_000
 _FLOATS = 32
-_MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -96,9 +95,10 @@ def apply(
     plan = _planned(model, parts, parameters, spared, report, progress)
     with lesson(plan.sketch.model, training, kind, progress=progress) as given:
         fake = _faked(given.network, plan)
-        own = [Own(fake.shifts, _rate(parameters) * LOG_RATE)] if parameters["learn_scales"] else []
+        schedule = schedule_of(parameters)
+        own = [Own(fake.shifts, schedule.learning_rate * LOG_RATE)] if parameters["learn_scales"] else []
         beside = Beside(own=own, frozen=spared, taught=given.taught)
-        curve = fit(given.network, given.parts, given.loss, _schedule(parameters), progress=progress, beside=beside)
+        curve = fit(given.network, given.parts, given.loss, schedule, progress=progress, beside=beside)
     given.network.write_back(model)
     made = made_of(model, plan.layers, _numbers(fake, plan), report) if plan.layers else model
     store_trained(made, plan.storable, fake, plan.bits, spared, report)
@@ -106,19 +106,6 @@ def apply(
     report.train(curve.document())
     model.CopyFrom(made)
     narrow(model, halves)
-
-
-def _schedule(parameters: dict[str, Value]) -> Schedule:
-    return Schedule(
-        epochs=integer_of(parameters["epochs"]),
-        batch_size=integer_of(parameters["batch_size"]),
-        learning_rate=_rate(parameters),
-        patience=integer_of(parameters["patience"]),
-    )
-
-
-def _rate(parameters: dict[str, Value]) -> float:
-    return integer_of(parameters["learning_rate_per_million"]) / _MILLION
 
 
 def _planned(

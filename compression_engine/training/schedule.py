@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compression_engine.canonical import JSON, decimal_text
+from compression_engine.recipe import Value, integer_of
 
+_MILLION = 1_000_000
 OPTIMISERS = ("adamw", "sgd")
 
 
@@ -39,6 +41,18 @@ class Schedule:
             return (update + 1) / rising
         # where sequences differ in length an epoch may have more updates than the first had
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (update - rising) / max(1, updates - rising))))
+
+
+def schedule_of(parameters: Mapping[str, Value], epochs: str = "epochs") -> Schedule:
+    """How long and how fast a step trains; what its method does not offer is as it is by default. `epochs`: whose number counts."""
+    return Schedule(
+        epochs=integer_of(parameters[epochs]),
+        learning_rate=integer_of(parameters["learning_rate_per_million"]) / _MILLION,
+        weight_decay=integer_of(parameters.get("weight_decay_per_million", 0)) / _MILLION,
+        batch_size=integer_of(parameters["batch_size"]),
+        patience=integer_of(parameters["patience"]),
+        optimiser=str(parameters.get("optimiser", "adamw")),
+    )
 
 
 @dataclass(frozen=True)
