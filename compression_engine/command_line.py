@@ -17,46 +17,46 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from compression_engine import (
-    batch_watch,
-    diff_command,
-    expand_command,
-    identify_command,
-    listing_commands,
-    map_command,
-    pack_command,
-    profile_command,
-    replay_command,
-    search_command,
-    target_command,
-    training_options,
-    unpack_command,
-)
-from compression_engine.arguments import content_of, integer_from, write_whole
+from compression_engine.answers import batch_watch
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
+from compression_engine.commands import (
+    diff,
+    expand,
+    identify,
+    listings,
+    map,
+    pack,
+    profile,
+    replay,
+    search,
+    target,
+    training_options,
+    unpack,
+)
+from compression_engine.commands.arguments import content_of, integer_from, write_whole
+from compression_engine.commands.speaker import Speaker
+from compression_engine.commands.told_first import words_of
 from compression_engine.errors import Cancelled, EngineError
 from compression_engine.inspect import inspect_file
 from compression_engine.limits import RAISE_DISK, Limits, disk_by_file_limit, within
 from compression_engine.packed.opened import unpacked
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, shipped_recipes
-from compression_engine.speaker import Speaker
-from compression_engine.told_first import words_of
 
 _QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OWN_FILES: dict[str, tuple[Any, str]] = {
-    "replay": (replay_command, "Make a result again and say whether, or how nearly, it is the same."),
-    "search": (search_command, "Find the cheapest recipe that keeps a promise, or say why there is none."),
-    "expand": (expand_command, "Write a model in safetensors that was stored smaller as float32 again."),
-    "identify": (identify_command, "Say which model of a folder a file was made from, by its weights alone."),
-    "map": (map_command, "Say how a model is quantised, tensor by tensor, held against its tensors."),
-    "diff": (diff_command, "Say whether two models are the same quantisation, and where not."),
-    "pack": (pack_command, "Write a model as one smaller file, for storage and transfer, that gives every byte back."),
-    "unpack": (unpack_command, "Give back what a packed file holds: the same bytes, or none."),
-    "profile": (profile_command, "Say what is missing, doubled, contradicted or odd in a file of rows."),
-    "target": (target_command, "Measure a model on the host that serves it, as it is served there."),
+    "replay": (replay, "Make a result again and say whether, or how nearly, it is the same."),
+    "search": (search, "Find the cheapest recipe that keeps a promise, or say why there is none."),
+    "expand": (expand, "Write a model in safetensors that was stored smaller as float32 again."),
+    "identify": (identify, "Say which model of a folder a file was made from, by its weights alone."),
+    "map": (map, "Say how a model is quantised, tensor by tensor, held against its tensors."),
+    "diff": (diff, "Say whether two models are the same quantisation, and where not."),
+    "pack": (pack, "Write a model as one smaller file, for storage and transfer, that gives every byte back."),
+    "unpack": (unpack, "Give back what a packed file holds: the same bytes, or none."),
+    "profile": (profile, "Say what is missing, doubled, contradicted or odd in a file of rows."),
+    "target": (target, "Measure a model on the host that serves it, as it is served there."),
 }
 """Commands with a file of their own: a line each, and nothing else here."""
 
@@ -171,8 +171,8 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
 def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
     from compression_engine.evaluation import evaluate
 
-    for target in filter(None, (options.output, options.outputs)):
-        _refuse_existing(target)
+    for file in filter(None, (options.output, options.outputs)):
+        _refuse_existing(file)
     if options.outputs is not None:
         _refuse_within(options.outputs, options.output)
     result = evaluate(
@@ -191,7 +191,7 @@ def _evaluate(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
 
 
 def _figures(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str]:
-    from compression_engine.figures import recompute
+    from compression_engine.answers.figures import recompute
 
     _refuse_existing(options.output)
     result = recompute(options.outputs, measures=options.measure, progress=speaker.progress)
@@ -236,8 +236,8 @@ def _plan(path: Path | None) -> Plan | None:
 
 
 def _budget(options: argparse.Namespace) -> Any:
-    from compression_engine.budget_kept import StepBudget
     from compression_engine.searching.budget import share_of
+    from compression_engine.steps.budget_kept import StepBudget
 
     shares = (None if text is None else share_of(text) for text in (options.at_least, options.loses_at_most))
     return StepBudget(*shares)
@@ -355,8 +355,8 @@ def _parser() -> argparse.ArgumentParser:
     watched.add_argument("--threads", type=integer_from(1, 256), default=1)
     for name, (module, summary) in _OWN_FILES.items():
         module.add_arguments(command(name, module.run, summary))
-    command("methods", listing_commands.methods, "List the methods and their parameters.")
-    command("recipes", listing_commands.recipes, "List the recipes that ship.")
+    command("methods", listings.methods, "List the methods and their parameters.")
+    command("recipes", listings.recipes, "List the recipes that ship.")
     return parser
 
 

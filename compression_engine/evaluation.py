@@ -18,7 +18,9 @@ from importlib import import_module
 from pathlib import Path
 
 from compression_engine import seen
-from compression_engine.answering import answer, identity_of, usable
+from compression_engine.answers.answering import answer, identity_of, usable
+from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION, Outputs
+from compression_engine.answers.outputs_file import write_outputs
 from compression_engine.canonical import JSON, canonical, digest_of
 from compression_engine.carrying.door import carried_all
 from compression_engine.data import Encoder, Rows, read_rows
@@ -29,8 +31,6 @@ from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.finite import check_finite
 from compression_engine.opening import ModelFile, Opened, model_files, open_models, other_records, other_rows
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION, Outputs
-from compression_engine.outputs_file import write_outputs
 from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import Progress, silent

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.canonical import JSON, digest_of_stream
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.errors import DataError, EngineError, OutputRefused
 from compression_engine.formats import onnx_io
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.runtime import CPU, Model
 

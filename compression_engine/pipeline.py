@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compression_engine.budget_kept import StepBudget
-from compression_engine.call_material import CallMaterial
+from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.canonical import JSON, digest_of
 from compression_engine.carrying.entered import agreement, as_given, parent_record, through_the_door
+from compression_engine.checking.outcome import check_smaller
+from compression_engine.checking.structure_check import check_comparable, check_room, check_structure
 from compression_engine.environment import environment
 from compression_engine.errors import DataError
 from compression_engine.evaluation import Beside, judge
@@ -30,28 +31,27 @@ from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_external import FileRecord
 from compression_engine.formats.safetensors_model import safetensors_path
 from compression_engine.formats.spool import spooling
-from compression_engine.making import Made as Made
-from compression_engine.making import calibration_rows as calibration_rows
-from compression_engine.making import make as make
+from compression_engine.mapping.quantization_map import entry
 from compression_engine.opening import ModelFile, model_files, other_records
 from compression_engine.opening import open_pair as open_pair
-from compression_engine.outcome import check_smaller
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.packed.beside import pack_child, with_packed_size
 from compression_engine.placing import Place, place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
-from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe
 from compression_engine.result import Evidence, Result
 from compression_engine.safetensors_pipeline import compress_tensors, refuse_rows
 from compression_engine.sparsity import with_sparsity
-from compression_engine.step_evidence import StepJudge, judging
-from compression_engine.step_states import StepStates
-from compression_engine.structure_check import check_comparable, check_room, check_structure
+from compression_engine.steps.budget_kept import StepBudget
+from compression_engine.steps.call_material import CallMaterial
+from compression_engine.steps.making import Made as Made
+from compression_engine.steps.making import calibration_rows as calibration_rows
+from compression_engine.steps.making import make as make
+from compression_engine.steps.step_evidence import StepJudge, judging
+from compression_engine.steps.step_states import StepStates
+from compression_engine.steps.training_files import TrainingFiles, TrainingMaterial
+from compression_engine.steps.work_files import alone_in
 from compression_engine.training.device import CPU
-from compression_engine.training_files import TrainingFiles, TrainingMaterial
-from compression_engine.work_files import alone_in
 
 
 @through_the_door

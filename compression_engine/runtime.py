@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from compression_engine import batch_watch
+from compression_engine.answers import batch_watch
 from compression_engine.data import Array, Encoder, Feed, ModelInput
 from compression_engine.errors import DataError, EngineError
 from compression_engine.inspect import inspect_file

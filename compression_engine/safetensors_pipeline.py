@@ -17,21 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compression_engine.canonical import JSON
+from compression_engine.checking.outcome import check_smaller, nothing_to_do
+from compression_engine.checking.safetensors_check import check_tensors
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import DataError, EngineError
 from compression_engine.facts import Facts
 from compression_engine.formats.safetensors_io import TensorFile
 from compression_engine.formats.safetensors_model import TensorModel, digest_of_records, open_model, record, write_index
+from compression_engine.mapping.quantization_map import entry, in_file, in_order
 from compression_engine.methods.report import Stored
 from compression_engine.methods.safetensors_weights import Choice, choose, step_records
 from compression_engine.methods.safetensors_writing import write_file
-from compression_engine.outcome import check_smaller, nothing_to_do
 from compression_engine.placing import is_file, place
 from compression_engine.progress import Progress, by_name
-from compression_engine.quantization_map import entry, in_file, in_order
 from compression_engine.recipe import Recipe
 from compression_engine.result import Result
-from compression_engine.safetensors_check import check_tensors
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compression_engine.calibration import Calibration
 from compression_engine.canonical import JSON, canonical, digest_of_stream
 from compression_engine.errors import DataError, EngineError
 from compression_engine.evaluation import ROUNDS, Settings
@@ -41,6 +40,7 @@ from compression_engine.searching.rows import CHOICE, HELD_BACK, Files, parts_of
 from compression_engine.searching.trials import THREADS, Trial, Workshop
 from compression_engine.searching.verifying import PromiseNotKept as PromiseNotKept
 from compression_engine.searching.verifying import refusal, sequence_of, verified
+from compression_engine.steps.calibration import Calibration
 
 NAME = "searched"
 TRIALS = 60

@@ -23,9 +23,9 @@ from compression_engine.formats import onnx_io
 from compression_engine.formats.numbers import block_numbers, boxes, opened
 from compression_engine.formats.onnx_graph import named_tensors
 from compression_engine.formats.parked import numbers_of
-from compression_engine.quantization_map import from_file
+from compression_engine.mapping.quantization_map import from_file
+from compression_engine.mapping.stored_form import form_of, in_layers
 from compression_engine.result import Evidence, Measurement
-from compression_engine.stored_form import form_of, in_layers
 
 _FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
 _MATRIX = 2

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from compression_engine.canonical import canonical, digest_of
 from compression_engine.limits import limits
-from compression_engine.work_files import opened, read, refuse_link
+from compression_engine.steps.work_files import opened, read, refuse_link
 
 _SUFFIX = ".stage"
 _SUM_BYTES = hashlib.sha256().digest_size

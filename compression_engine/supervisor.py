@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from compression_engine.commands.speaker import Speaker
 from compression_engine.errors import EngineError
-from compression_engine.speaker import Speaker
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
 _PR_SET_PDEATHSIG = 1

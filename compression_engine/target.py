@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from compression_engine.answering import answer
+from compression_engine.answers.answering import answer
+from compression_engine.answers.outputs import PARENT, VERSION
 from compression_engine.canonical import JSON, digest_of_stream
 from compression_engine.data import Encoder, read_rows
 from compression_engine.environment import ENGINE_VERSION, environment
@@ -25,7 +26,6 @@ from compression_engine.manifest import version_digest
 from compression_engine.measure import energy, fidelity, memory, size, timing
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.rounds import ROUNDS
-from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.result import Evidence, Measurement

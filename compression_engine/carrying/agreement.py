@@ -18,10 +18,10 @@ import onnx
 import torch
 
 from compression_engine.carrying.to_onnx import Source
+from compression_engine.checking.generated_inputs import Inputs, proposals
 from compression_engine.data import Array, Encoder, Feed, Rows
 from compression_engine.errors import EngineError
 from compression_engine.formats.onnx_inputs import bounds
-from compression_engine.generated_inputs import Inputs, proposals
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model, batch_at, batches

@@ -19,12 +19,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field
 from compression_engine.canonical import decimal_text
 from compression_engine.data.encoder import Encoder
 from compression_engine.data.mapped import blocks, temporary
 from compression_engine.data.rows import Array, Indices, Named, Rows
 from compression_engine.errors import DataError
-from compression_engine.outputs import Column, Field
 from compression_engine.plan import Plan
 
 _NUMBERS_KEPT = 20

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from compression_engine.answers.outputs import Column, Field
 from compression_engine.data.mapped import Growing, finite_rows
 from compression_engine.data.rows import Array, Named, Rows
 from compression_engine.data.tables import TEXT_CHARACTERS_MAX, Wanted, wanted
 from compression_engine.errors import DataError
-from compression_engine.outputs import Column, Field
 from compression_engine.plan import Plan
 
 _BLOCK_ROWS = 16_384

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field
 from compression_engine.canonical import JSON
 from compression_engine.data.mapped import taken
-from compression_engine.outputs import Column, Field
 
 Array = NDArray[Any]
 Feed = dict[str, Array]

@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from compression_engine.answers.outputs import Column, Field
 from compression_engine.canonical import shown
 from compression_engine.data.mapped import finite_rows
 from compression_engine.data.rows import Array, Named, Rows
 from compression_engine.errors import DataError
-from compression_engine.outputs import Column, Field
 from compression_engine.plan import Plan
 
 TEXT_CHARACTERS_MAX = 1_000_000

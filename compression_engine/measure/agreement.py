@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import VERSION, Field, Outputs
 from compression_engine.data import Array
 from compression_engine.measure import decoding, retrieval, scores
 from compression_engine.measure.figures import OTHERS, UNIT, cosine_figures, mean, share
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

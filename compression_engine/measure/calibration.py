@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from compression_engine.answers.outputs import PARENT, VERSION, Outputs
 from compression_engine.measure import confidence
 from compression_engine.measure.confidence import Confidences, confidences
 from compression_engine.measure.context import Context, Found
@@ -29,7 +30,6 @@ from compression_engine.measure.statistics.row_weights import (
     interval,
     resampled_means,
 )
-from compression_engine.outputs import PARENT, VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

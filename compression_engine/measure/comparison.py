@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.measure import scores, told
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.destinations import destination_figures
@@ -27,7 +28,6 @@ from compression_engine.measure.sampling import Facts, among_neighbours
 from compression_engine.measure.slicing import Slice, answer_slices, chosen, declared_slices, found_slices
 from compression_engine.measure.statistics.multiplicity import benjamini_hochberg, holm
 from compression_engine.measure.statistics.paired import Compared, Pair, compare
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

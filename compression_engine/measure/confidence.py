@@ -12,12 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Array, Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.probabilities import Logits
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.measure.statistics.resampling import RESAMPLES
 from compression_engine.measure.temperature import Temperature, best_temperature, spaced
-from compression_engine.outputs import Array, Outputs
 from compression_engine.plan import Plan
 
 BINS, BIN_ROWS_LEAST = 15, 20

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compression_engine.answers.outputs import Outputs
 from compression_engine.data import Encoder
-from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import Progress, silent

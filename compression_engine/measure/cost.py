@@ -19,12 +19,12 @@ import resource
 import time
 from dataclasses import dataclass
 
+from compression_engine.answers.outputs import PARENT, ROLES, VERSION
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval, earlier, why_missing
 from compression_engine.measure.feeds import typical_batch
 from compression_engine.measure.figures import OTHERS
 from compression_engine.measure.timing_figures import prefix_of
-from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
 

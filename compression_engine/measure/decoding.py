@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Array, Field
 from compression_engine.errors import DataError
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import Array, Field
 from compression_engine.plan import Plan
 
 Symbols = tuple[int, ...]

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.measure import scores, told
 from compression_engine.measure.probabilities import Probabilities, row_blocks
 from compression_engine.measure.slicing import class_name
 from compression_engine.measure.statistics.flips import Destination, doubts, judge_destinations, most_frequent_pairs
 from compression_engine.measure.statistics.intervals import Floats, paired_share_interval, share_interval
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

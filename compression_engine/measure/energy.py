@@ -20,6 +20,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from compression_engine.answers.outputs import PARENT, ROLES, VERSION
 from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval, earlier, why_missing
@@ -28,7 +29,6 @@ from compression_engine.measure.rapl import COUNTER_LOST, Counters, counters
 from compression_engine.measure.statistics.intervals import Floats, quantile_interval, quartile_range
 from compression_engine.measure.timing import measure as measure_timing
 from compression_engine.measure.timing_figures import NAMES, prefix_of
-from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement
 from compression_engine.runtime import CPU, Model

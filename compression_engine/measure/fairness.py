@@ -26,6 +26,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import PARENT, VERSION, Column, Outputs
 from compression_engine.errors import DataError
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
@@ -41,7 +42,6 @@ from compression_engine.measure.statistics.intervals import (
     share_interval,
 )
 from compression_engine.measure.statistics.resampling import Whole, bootstrap_counts
-from compression_engine.outputs import PARENT, VERSION, Column, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

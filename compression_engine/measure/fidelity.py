@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from compression_engine.answers.outputs import ANSWER, FIRST, INCUMBENT, PARENT, VERSION, Field, Outputs
 from compression_engine.data import Array
 from compression_engine.errors import OutputRefused
 from compression_engine.measure import (
@@ -27,7 +28,6 @@ from compression_engine.measure.agreement import cosine_rows
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import OTHERS, UNIT
 from compression_engine.measure.invariance import batch_difference
-from compression_engine.outputs import ANSWER, FIRST, INCUMBENT, PARENT, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

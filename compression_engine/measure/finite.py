@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from compression_engine.answers.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.data.mapped import blocks
 from compression_engine.errors import DataError, OutputRefused
-from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 
 _CODE = "output_not_finite"

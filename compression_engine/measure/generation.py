@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from compression_engine.answers.outputs import PARENT, ROLES, VERSION
 from compression_engine.data import Encoder, Feed
 from compression_engine.measure.cached import cache_pairs
 from compression_engine.measure.feeds import typical_batch
 from compression_engine.measure.opening import Opener
 from compression_engine.measure.rounds import Budget, Call, Turns, run_in_turns
 from compression_engine.measure.timing_figures import MILLISECOND, NAMES, latency_ratio, prefix_of, quantile_figure
-from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

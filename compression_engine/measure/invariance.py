@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import PARENT, VERSION
 from compression_engine.data import Array, Encoder, Feed
 from compression_engine.measure import cached, repeatability
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT, larger_of, largest_difference
-from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Batch, Model, batches, judged_output

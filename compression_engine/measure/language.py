@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import ANSWER, VERSION, Array, Field
 from compression_engine.errors import DataError
 from compression_engine.measure.figures import doubling_spans
 from compression_engine.measure.scores import TOKEN_CORRECT, TOKEN_NLL
 from compression_engine.measure.statistics.divergence import jensen_shannon, kullback_leibler, log_softmax, logarithms
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import ANSWER, VERSION, Array, Field
 from compression_engine.plan import Plan
 
 TOP1 = "top1"

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from compression_engine.answers.outputs import PARENT, ROLES, VERSION
 from compression_engine.data import Feed
 from compression_engine.errors import EngineError
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.feeds import typical_batch
 from compression_engine.measure.statistics.intervals import Floats, quartile_range
 from compression_engine.measure.timing_figures import Slice, prefix_of
-from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Measurement
 from compression_engine.runtime import CPU, Model, batches

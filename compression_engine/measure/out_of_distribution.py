@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compression_engine.answers.outputs import INCUMBENT, PARENT, VERSION, Array, Outputs
 from compression_engine.canonical import JSON
 from compression_engine.data import Encoder
 from compression_engine.data.labels import sequence_numbers
@@ -33,7 +34,6 @@ from compression_engine.measure.probabilities import Logits
 from compression_engine.measure.running import answered
 from compression_engine.measure.statistics.intervals import Z95, Floats
 from compression_engine.measure.statistics.resampling import RESAMPLES
-from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

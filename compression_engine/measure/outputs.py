@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from compression_engine.answers.outputs import VERSION
 from compression_engine.data import Array
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import UNIT
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import deviation
-from compression_engine.outputs import VERSION
 from compression_engine.result import Measurement
 
 KIND = "outputs"

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Array
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import Array
 
 _BLOCK_ENTRIES = 2_000_000
 _SUM_TOLERANCE = 1e-2

@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.agreement import difference_rows
 from compression_engine.measure.figures import OTHERS, UNIT, doubling_spans, mean, share
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

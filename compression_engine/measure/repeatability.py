@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.data import Array, Encoder
 from compression_engine.measure.context import Context
 from compression_engine.measure.figures import UNIT
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.result import Measurement
 from compression_engine.runtime import BATCH_ROWS, Model, batch_at, batch_rows, judged_output
 

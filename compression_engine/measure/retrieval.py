@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Array
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import Array
 
 _BLOCK_ENTRIES = 2_000_000
 _LEAST_LENGTH = 1e-30

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import INCUMBENT, PARENT, VERSION, Array, Outputs
 from compression_engine.canonical import JSON
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
@@ -30,7 +31,6 @@ from compression_engine.measure.kept import Columns, digest_of_rows, kept
 from compression_engine.measure.running import answered
 from compression_engine.measure.sampling import subset
 from compression_engine.measure.size import weights_bytes
-from compression_engine.outputs import INCUMBENT, PARENT, VERSION, Array, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

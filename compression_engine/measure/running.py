@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from compression_engine.answering import answer
+from compression_engine.answers.answering import answer
+from compression_engine.answers.outputs import Field, Outputs
 from compression_engine.data import Encoder
 from compression_engine.limits import scratch
-from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 

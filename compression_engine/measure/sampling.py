@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.measure.context import Context
-from compression_engine.outputs import Column, Field, Outputs
 
 NEIGHBOUR_ROWS_MAX = 20_000
 Indices = NDArray[np.intp]

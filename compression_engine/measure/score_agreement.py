@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.data import Array
 from compression_engine.measure import decoding, scores
 from compression_engine.measure.figures import OTHERS, mean
@@ -21,7 +22,6 @@ from compression_engine.measure.probabilities import look_like_probabilities
 from compression_engine.measure.statistics import divergence
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.measure.statistics.ranks import average_ranks
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

@@ -16,12 +16,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.errors import DataError
 from compression_engine.measure import decoding
 from compression_engine.measure.probabilities import Logits, Probabilities, look_like_probabilities
 from compression_engine.measure.retrieval import hits_at
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import PARENT, VERSION, Array, Field, Outputs
 from compression_engine.plan import Plan
 
 TOKEN_NLL, TOKEN_CORRECT, TOKEN_COUNT = "token_nll", "token_correct", "token_count"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compression_engine.answers.outputs import PARENT, ROLES, VERSION
 from compression_engine.inspect import inspect_file
 from compression_engine.measure.context import Context, Found
-from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.result import Measurement
 
 METHOD = "file_size"

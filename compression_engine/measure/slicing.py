@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 
 ROWS_MIN = 30

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from compression_engine.answers.outputs import PARENT, ROLES, VERSION
 from compression_engine.data import Encoder, Feed
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.feeds import typical_batch
@@ -21,7 +22,6 @@ from compression_engine.measure.generation import measure_generation
 from compression_engine.measure.opening import Opener
 from compression_engine.measure.rounds import ROUNDS, Budget, Call, run_in_turns
 from compression_engine.measure.timing_figures import MILLISECOND, Slice, figures_of
-from compression_engine.outputs import PARENT, ROLES, VERSION
 from compression_engine.progress import Progress
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

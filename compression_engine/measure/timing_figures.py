@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import PARENT, VERSION
 from compression_engine.measure.rounds import Turns, paired_interval, paired_ratios, totals_interval
 from compression_engine.measure.statistics.intervals import Floats, quartile_range
-from compression_engine.outputs import PARENT, VERSION
 from compression_engine.result import Measurement
 
 Slice = tuple[tuple[str, str], ...]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from compression_engine.answers.outputs import VERSION, Field, Outputs
 from compression_engine.data import Array
 from compression_engine.measure import language
 from compression_engine.measure.figures import OTHERS, UNIT, cosine_figures
 from compression_engine.measure.language import Tokens
 from compression_engine.measure.statistics import bootstrap
-from compression_engine.outputs import VERSION, Field, Outputs
 from compression_engine.result import Measurement
 
 

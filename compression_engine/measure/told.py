@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT
 from compression_engine.measure.slicing import ANSWERED, CONFIDENCE, FOUND
 from compression_engine.measure.statistics.intervals import share_interval
 from compression_engine.measure.statistics.paired import Compared, Pair
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT
 from compression_engine.result import Measurement
 
 NAMES = {PARENT: "the original", INCUMBENT: "the incumbent", FIRST: "the first approved version"}

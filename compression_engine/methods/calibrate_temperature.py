@@ -14,16 +14,16 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from compression_engine.calibration import Calibration
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names
 from compression_engine.measure import scores
 from compression_engine.measure.temperature import Temperature, best_temperature, spaced
 from compression_engine.methods.report import Report
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
+from compression_engine.steps.calibration import Calibration
 
 _LAST = ("Softmax", "LogSoftmax", "Sigmoid")
 _PASSING = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze")

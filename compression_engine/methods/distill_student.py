@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from compression_engine.bringing_in import bring_in
 from compression_engine.errors import DataError, EngineError, RecipeError
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.methods.distill_blocks import Block, find_blocks, remove_blocks
 from compression_engine.methods.distill_flow import Flow
-from compression_engine.observing import watched
 from compression_engine.opening import TOKENIZER_NAME
 from compression_engine.progress import Progress
 from compression_engine.runtime import BATCH_ROWS, batch_at
+from compression_engine.steps.bringing_in import bring_in
+from compression_engine.steps.observing import watched
 
 if TYPE_CHECKING:
     from compression_engine.data.rows import Indices

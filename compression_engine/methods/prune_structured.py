@@ -23,7 +23,6 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, FileRefused, RecipeError
 from compression_engine.formats.onnx_graph import lift_constants
 from compression_engine.methods.leaving_out import left_out
@@ -47,6 +46,7 @@ from compression_engine.methods.prune_structured_shapes import Seen, look
 from compression_engine.methods.report import Report
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
+from compression_engine.steps.calibration import Calibration
 
 if TYPE_CHECKING:
     from compression_engine.training.material import Training

@@ -20,13 +20,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from compression_engine.calibration import Calibration
 from compression_engine.data import Array
 from compression_engine.methods.prune_structured_axes import FLOATS, Classes, Trace
 from compression_engine.methods.prune_structured_choice import Scores
 from compression_engine.methods.prune_structured_readers import Reader
-from compression_engine.observing import Watching
 from compression_engine.progress import Progress
+from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.observing import Watching
 
 if TYPE_CHECKING:
     from compression_engine.training.material import Training

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
-from compression_engine.calibration import Calibration
 from compression_engine.formats.onnx_graph import Edits, Names, uses
 from compression_engine.limits import scratch
 from compression_engine.methods.prune_structured_cut import Cutting
 from compression_engine.methods.prune_structured_readers import Reader
-from compression_engine.observing import Watching, real, watched
 from compression_engine.progress import Progress, silent
+from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.observing import Watching, real, watched
 
 BIAS, WEIGHTS = "bias", "weights"
 _INPUTS_MOST = 4096

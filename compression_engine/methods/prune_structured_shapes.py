@@ -17,12 +17,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from compression_engine.checking.generated_inputs import Inputs, Proposal, proposals
 from compression_engine.data import Feed
 from compression_engine.errors import EngineError, RecipeError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import Names
 from compression_engine.formats.onnx_inputs import bounds
-from compression_engine.generated_inputs import Inputs, Proposal, proposals
 from compression_engine.limits import scratch
 from compression_engine.runtime import Model
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError
 from compression_engine.formats.onnx_graph import lift_constants
 from compression_engine.methods.leaving_out import left_out
@@ -38,9 +37,10 @@ from compression_engine.methods.quantize_static_weights import LIMITS, weight_sc
 from compression_engine.methods.quantize_static_wide import narrow, widen
 from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
-from compression_engine.observing import Watching
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
+from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.observing import Watching
 from compression_engine.training.schedule import schedule_of
 
 if TYPE_CHECKING:

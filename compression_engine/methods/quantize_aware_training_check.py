@@ -21,9 +21,9 @@ from compression_engine.errors import EngineError
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.methods.report import Report
-from compression_engine.observing import real
 from compression_engine.progress import Progress
 from compression_engine.runtime import Batch, Model, batch_at
+from compression_engine.steps.observing import real
 
 if TYPE_CHECKING:
     from compression_engine.training.material import Parts

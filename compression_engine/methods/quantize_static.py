@@ -22,7 +22,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.leaving_out import left_out
@@ -38,9 +37,10 @@ from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid, round_weight
 from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
 from compression_engine.methods.weights import find_weights
-from compression_engine.observing import Watching
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
+from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.observing import Watching
 
 _STORED_LEAST = 1024
 

@@ -22,7 +22,7 @@ from compression_engine.formats.onnx_graph import Names
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import Steps
 from compression_engine.methods.quantize_static_weights import rounded_weight, weight_scale
-from compression_engine.observing import Watching
+from compression_engine.steps.observing import Watching
 
 
 def shifts(

@@ -24,8 +24,8 @@ from compression_engine.data import Array
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.methods.quantize_static_net import Layer
-from compression_engine.observing import Watching, real
 from compression_engine.runtime import Model
+from compression_engine.steps.observing import Watching, real
 
 ROWS_MOST, FRAMES_MOST = 128, 1024
 _THREADS = 1

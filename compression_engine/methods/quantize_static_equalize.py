@@ -30,7 +30,7 @@ from compression_engine.methods.quantize_static_histogram import Histogram
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import steps_of
 from compression_engine.methods.quantize_static_weights import rounded_weight, weight_scale
-from compression_engine.observing import Watching
+from compression_engine.steps.observing import Watching
 
 ALPHAS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 _SAMPLE_BYTES = 64 * 1024**2

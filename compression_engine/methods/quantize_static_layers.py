@@ -20,7 +20,7 @@ from compression_engine.methods.quantize_static_prepare import drop_unread
 from compression_engine.methods.quantize_static_ranges import Steps, steps_of
 from compression_engine.methods.quantize_static_writer import Numbers, check_finite, write
 from compression_engine.methods.report import Report
-from compression_engine.observing import Watching
+from compression_engine.steps.observing import Watching
 
 
 def fitting_layers(watching: Watching, min_elements: int, spared: frozenset[str], report: Report) -> Sequence[Layer]:

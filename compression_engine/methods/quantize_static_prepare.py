@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 
 from compression_engine.formats.onnx_graph import STANDARD, Edits, Names, attribute, integer, replace_nodes
 from compression_engine.methods.quantize_static_net import Net
-from compression_engine.observing import Watching
+from compression_engine.steps.observing import Watching
 
 _MATRIX = 2
 _EPSILON = 1e-5

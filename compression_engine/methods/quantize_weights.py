@@ -15,8 +15,6 @@ from collections import defaultdict
 
 import onnx
 
-from compression_engine.activations import Wanted, grams
-from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.gptq import Inputs, round_rows
@@ -28,6 +26,8 @@ from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store
 from compression_engine.methods.weights import Weight, bytes_of, find_weights, product_of
 from compression_engine.progress import ByBytes, Progress
 from compression_engine.recipe import Value, integer_of
+from compression_engine.steps.activations import Wanted, grams
+from compression_engine.steps.calibration import Calibration
 
 BY_BLOCKS = True
 """Works where numbers lie in a file (`formats.parked`), and is given them there."""

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column
 from compression_engine.canonical import JSON, decimal_text
 from compression_engine.measure.slicing import ROWS_MIN
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Z95, Floats, paired_share_interval, share_interval
-from compression_engine.outputs import Column
 from compression_engine.searching.budget import QUALITY, Promise
 from compression_engine.searching.kept import Kept
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import PARENT, VERSION, Field, Outputs
 from compression_engine.errors import EngineError, OutputRefused
 from compression_engine.measure import agreement, decoding, language, retrieval, scores
 from compression_engine.measure.probabilities import look_like_probabilities
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import PARENT, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.searching.budget import QUALITY
 

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine import seen
-from compression_engine.answering import usable
+from compression_engine.answers.answering import usable
+from compression_engine.answers.outputs import VERSION
 from compression_engine.canonical import JSON
 from compression_engine.data import Encoder, read_rows
 from compression_engine.data.labels import sequence_numbers, slices_of
 from compression_engine.errors import DataError
 from compression_engine.opening import ModelFile, Opened, other_rows
-from compression_engine.outputs import VERSION
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress
 from compression_engine.runtime import Model

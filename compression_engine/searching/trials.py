@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.answering import answer
-from compression_engine.calibration import Calibration
+from compression_engine.answers.answering import answer
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.canonical import JSON, decimal_text
 from compression_engine.data import Encoder
 from compression_engine.errors import EngineError
@@ -29,7 +29,6 @@ from compression_engine.formats.spool import spooling
 from compression_engine.limits import limits, scratch
 from compression_engine.measure.sampling import subset
 from compression_engine.opening import Signature
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.pipeline import make
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
@@ -39,6 +38,7 @@ from compression_engine.searching.bounds import Figure, figures
 from compression_engine.searching.budget import Budget
 from compression_engine.searching.kept import beside, distortion, kept
 from compression_engine.searching.rows import CHOICE, together
+from compression_engine.steps.calibration import Calibration
 
 THREADS = 1
 _KEPT_ORIGINALS = 4

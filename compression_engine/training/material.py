@@ -21,11 +21,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Field
 from compression_engine.data import Array, Encoder, Rows, read_rows
 from compression_engine.data.labels import Labels, labels_of, sequence_numbers
 from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError
-from compression_engine.outputs import Field
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.training.graph_inputs import class_count, inputs_of

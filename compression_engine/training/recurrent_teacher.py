@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from compression_engine.answering import answer
+from compression_engine.answers.answering import answer
+from compression_engine.answers.outputs import ANSWER, VERSION
 from compression_engine.data.rows import Indices
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
-from compression_engine.outputs import ANSWER, VERSION
 from compression_engine.progress import Progress
 from compression_engine.runtime import Model
 from compression_engine.training.material import Parts, Taught

@@ -29,8 +29,8 @@ from compression_engine.canonical import JSON, CanonicalError, canonical, digest
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
 from compression_engine.limits import limits
-from compression_engine.self_told import bytes_of, document_of
-from compression_engine.work_files import opened, read, refuse_link
+from compression_engine.steps.self_told import bytes_of, document_of
+from compression_engine.steps.work_files import opened, read, refuse_link
 
 if TYPE_CHECKING:
     import torch

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from compression_engine.answer_store import AnswerStore
+from compression_engine.answers.answer_store import AnswerStore
+from compression_engine.answers.outputs import Field
 from compression_engine.data import Array, Encoder
 from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError, EngineError
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
-from compression_engine.observing import watched
 from compression_engine.opening import TOKENIZER_NAME
-from compression_engine.outputs import Field
 from compression_engine.progress import Progress, silent
 from compression_engine.runtime import BATCH_ROWS, Batch, Model, batch_at
+from compression_engine.steps.observing import watched
 from compression_engine.training.losses import LEAST_PROBABILITY, LIKELIEST, PLACES, TOKENS, Answer
 from compression_engine.training.score_forms import PROBABILITIES
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compression_engine import target_command
+from compression_engine.commands import target as target_command
 from registry.cli.remote import add_server_arguments, client_of, show_progress, split_version
 from registry.cli.remote_show import resolve
 from registry.client import ApiError, Client

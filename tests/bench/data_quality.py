@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compression_engine.profile import profile
+from compression_engine.profiling.profile import profile
 from tests.bench.harness import Row, at_least, at_most, not_measured
 
 _SHARE = 0.01

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
+from compression_engine.answers.outputs import Field, Outputs
 from compression_engine.measure import calibration
 from compression_engine.measure import out_of_distribution as foreign
 from compression_engine.measure.confidence import calibration_error, confidences
 from compression_engine.measure.context import Context
 from compression_engine.measure.temperature import best_temperature
-from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
 from tests.bench.harness import Row, at_least
 

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from compression_engine.answers.outputs import Array, Field, Outputs
 from compression_engine.measure import fidelity, quality
 from compression_engine.measure.context import Context
 from compression_engine.measure.language import reduce_batch
-from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan
 from tests.bench.harness import Row, at_most, not_measured, of_a_peer
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.measure import comparison
 from compression_engine.measure.context import Context
 from compression_engine.measure.fairness import Group, gap_change
@@ -32,7 +33,6 @@ from compression_engine.measure.statistics.intervals import (
 )
 from compression_engine.measure.statistics.paired import Pair, compare
 from compression_engine.measure.statistics.resampling import bootstrap_counts, studentised_intervals
-from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from tests.bench.harness import Row, at_least, at_most, not_measured
 from tests.own_memory import peak_bytes

@@ -25,7 +25,7 @@ from onnx import numpy_helper, version_converter
 
 from compression_engine.errors import RecipeError
 from compression_engine.formats import onnx_io
-from compression_engine.identify import Identity, identify
+from compression_engine.identifying.identify import Identity, identify
 from compression_engine.pipeline import calibration_rows, compress, make
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step, Value

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from compression_engine.answering import usable
+from compression_engine.answers.answering import usable
+from compression_engine.answers.outputs import PARENT, VERSION
 from compression_engine.data import Encoder, read_rows
 from compression_engine.errors import EngineError
 from compression_engine.measure import scores
 from compression_engine.measure.running import answered
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 from tests.bench.harness import Row, of_a_peer

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from compression_engine.answering import usable
+from compression_engine.answers.answering import usable
+from compression_engine.answers.outputs import PARENT, VERSION
 from compression_engine.data import Encoder, read_rows
 from compression_engine.measure.running import answered
 from compression_engine.opening import TOKENIZER_NAME
-from compression_engine.outputs import PARENT, VERSION
 from compression_engine.plan import PLAN_TYPE, Plan
 from compression_engine.progress import silent
 from compression_engine.runtime import Model

@@ -8,7 +8,7 @@ import pytest
 
 from compression_engine.pipeline import compress
 from compression_engine.recipe import Recipe, Step
-from compression_engine.training_files import TrainingFiles
+from compression_engine.steps.training_files import TrainingFiles
 from registry import storage
 from registry.catalog.models import ModelVersion
 from tests.cli.conftest import Pressmark

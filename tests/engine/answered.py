@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from compression_engine.answers.outputs import Array, Field, Outputs
 from compression_engine.measure.context import Context
-from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

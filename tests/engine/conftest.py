@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from compression_engine.calibration import Calibration
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets
 
 

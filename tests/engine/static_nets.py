@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from compression_engine.calibration import Calibration
 from compression_engine.methods.report import Report
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets
 
 METHOD = "quantize_static"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.answering import answer, identity_of, usable
+from compression_engine.answers.answering import answer, identity_of, usable
+from compression_engine.answers.outputs import Outputs
 from compression_engine.data import Encoder, Feed, read_rows
 from compression_engine.errors import DataError, EngineError
-from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan, State
 from compression_engine.runtime import Model
 from tests.engine import nets
@@ -109,9 +109,9 @@ def test_a_folder_of_other_answers_is_refused(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from compression_engine import answer_store
+from compression_engine.answers import answer_store
 from tests.engine.test_answering import CLASSES, opened
-from compression_engine.answering import answer, identity_of
+from compression_engine.answers.answering import answer, identity_of
 answer_store._SECONDS_BETWEEN_SAVES = 0
 models, encoder = opened(Path(sys.argv[1]))
 def progress(stage, done, total, message):
@@ -295,7 +295,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from compression_engine.data import Encoder, read_rows
-from compression_engine.answering import answer
+from compression_engine.answers.answering import answer
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 folder = Path(sys.argv[1])

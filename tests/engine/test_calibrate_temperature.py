@@ -13,19 +13,19 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.calibration import Calibration
+from compression_engine.answers.outputs import Field, Outputs
 from compression_engine.canonical import parse_canonical
 from compression_engine.errors import EngineError
 from compression_engine.measure import calibration as measured
 from compression_engine.measure.context import Context
 from compression_engine.methods import METHODS, calibrate_temperature
 from compression_engine.methods.report import Report
-from compression_engine.outputs import Field, Outputs
 from compression_engine.pipeline import Settings, compress
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets
 
 FEATURES, CLASSES, SHARPNESS = 12, 5, 2.5

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Field, Outputs
 from compression_engine.measure import calibration, confidence
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.probabilities import Logits
 from compression_engine.measure.statistics.row_weights import resampled_means
 from compression_engine.measure.temperature import best_temperature
-from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

@@ -29,7 +29,7 @@ from compression_engine.carrying.plain_nets import Perceptron, Residual
 from compression_engine.errors import EngineError, FileRefused
 from compression_engine.evaluation import evaluate
 from compression_engine.recipe import shipped_recipes
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from compression_engine.result import read_result
 from tests.engine import exported, nets
 

@@ -249,7 +249,7 @@ def test_memory_that_the_system_refuses_to_map_is_no_fault_of_the_engine(capsys:
 
 _ON_A_FULL_DISK = """
 import os, stat, sys
-from compression_engine import work_files
+from compression_engine.steps import work_files
 from compression_engine.command_line import main
 
 def full(name, flags):  # refuses every byte of the answers, as a full disk does

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.canonical import canonical
 from compression_engine.measure import comparison
 from compression_engine.measure.comparison import worst_first
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.slicing import Slice
 from compression_engine.measure.statistics.paired import Compared
-from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Evidence, Measurement
 

@@ -10,13 +10,13 @@ import jsonschema
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.data import Encoder, read_rows
 from compression_engine.errors import EngineError
 from compression_engine.measure import cost
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.earlier import Interval
-from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet, price_sheet_schema
 from compression_engine.result import Measurement

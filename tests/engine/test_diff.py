@@ -10,9 +10,9 @@ import pytest
 
 from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.command_line import main
-from compression_engine.map_reading import read_map
+from compression_engine.mapping.map_reading import read_map
+from compression_engine.mapping.quantization_map import differences
 from compression_engine.pipeline import Settings, compress
-from compression_engine.quantization_map import differences
 from compression_engine.recipe import Recipe, Step
 from tests.engine import made, nets
 from tests.engine.test_quantization_map import rows_of

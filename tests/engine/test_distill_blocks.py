@@ -10,11 +10,11 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from compression_engine.bringing_in import bring_in
 from compression_engine.formats import onnx_io
 from compression_engine.methods.distill_blocks import Block, find_blocks, remove_blocks
 from compression_engine.methods.distill_flow import Flow
-from compression_engine.observing import watched
+from compression_engine.steps.bringing_in import bring_in
+from compression_engine.steps.observing import watched
 from tests.engine import distilled, exported, layered, nets
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.data import Encoder, read_rows
 from compression_engine.measure import cost, energy, timing
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.rapl import Counters, counters
-from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
 from compression_engine.result import Measurement

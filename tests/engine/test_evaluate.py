@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from compression_engine.answers.figures import recompute
 from compression_engine.canonical import digest_of, parse_canonical
+from compression_engine.commands.told_first import words_of
 from compression_engine.data import read_rows
 from compression_engine.errors import EngineError
 from compression_engine.evaluation import MEASURES, Beside, Settings, evaluate, questions
-from compression_engine.figures import recompute
 from compression_engine.opening import model_file, open_models
 from compression_engine.pipeline import compress
 from compression_engine.plan import MEASURE_NAMES, Plan
@@ -27,7 +28,6 @@ from compression_engine.price_sheet import PriceSheet
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.seen import distinct_rows, row_digests
-from compression_engine.told_first import words_of
 from tests.engine import nets
 from tests.engine.test_cost import SHEET
 

@@ -13,13 +13,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine import Recipe, Step, compress, facts
-from compression_engine.calibration import Calibration
+from compression_engine.checking.expanded_check import compare_tensors
 from compression_engine.errors import OutputRefused
-from compression_engine.expanded_check import compare_tensors
+from compression_engine.mapping.quantization_map import from_file, in_file
+from compression_engine.mapping.stored_form import form_of, in_layers
 from compression_engine.methods.report import digest_of_tensors
 from compression_engine.progress import silent
-from compression_engine.quantization_map import from_file, in_file
-from compression_engine.stored_form import form_of, in_layers
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets, static_nets
 
 Change = Callable[[np.ndarray[Any, Any]], None]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.errors import DataError
 from compression_engine.measure import fairness
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.fairness import Group, gap_change
-from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

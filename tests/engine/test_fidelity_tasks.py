@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from compression_engine.answers.outputs import Array, Field, Outputs
 from compression_engine.data import Encoder, Rows
 from compression_engine.errors import OutputRefused
 from compression_engine.measure import fidelity, recurrence
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.figures import cosine_figures
-from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan, State
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

@@ -10,15 +10,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from compression_engine.checking.outcome import nothing_to_do
 from compression_engine.errors import DataError, EngineError, RecipeError
 from compression_engine.evaluation import Settings
 from compression_engine.facts import PREFIX
 from compression_engine.methods import METHODS
-from compression_engine.outcome import nothing_to_do
 from compression_engine.pipeline import compress
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, Step
-from compression_engine.training_files import TrainingFiles
+from compression_engine.steps.training_files import TrainingFiles
 from tests.engine import nets
 from tests.engine.learning import CLASSES, FEATURES, PLAN, Weights, handed, net, rows
 from tests.engine.made import metadata

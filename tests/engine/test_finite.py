@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import Field, Outputs
 from compression_engine.errors import EngineError
 from compression_engine.measure.finite import check_finite
-from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan
 
 CLASSES = Plan(task="classification", label="y", measures=("quality",))

@@ -13,9 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine import Recipe, Step, compress, structure_check
-from compression_engine.generated_agreement import Agreement
-from compression_engine.told_first import words_of
+from compression_engine import Recipe, Step, compress
+from compression_engine.checking import structure_check
+from compression_engine.checking.generated_agreement import Agreement
+from compression_engine.commands.told_first import words_of
 from tests.engine import nets
 
 FLOAT = TensorProto.FLOAT

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.data import Encoder, Rows
 from compression_engine.measure import timing
 from compression_engine.measure.context import Context
 from compression_engine.measure.generation import context_of, step_with_cache
-from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 from tests.engine import characters, nets

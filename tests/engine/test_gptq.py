@@ -15,9 +15,6 @@ import pytest
 from onnx import TensorProto, helper
 from threadpoolctl import threadpool_limits
 
-from compression_engine import activations
-from compression_engine.activations import Wanted, grams
-from compression_engine.calibration import Calibration
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.windows import Source, Window
 from compression_engine.methods.gptq import Inputs, round_rows
@@ -28,7 +25,10 @@ from compression_engine.pipeline import Settings, calibration_rows, compress
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
+from compression_engine.steps import activations
+from compression_engine.steps.activations import Wanted, grams
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets
 
 METHOD = "quantize_weights"

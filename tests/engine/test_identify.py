@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from safetensors.numpy import save_file
 
 from compression_engine.errors import EngineError
-from compression_engine.fingerprint_weights import weights_of
-from compression_engine.identify import Identity, identify
+from compression_engine.identifying.identify import Identity, identify
+from compression_engine.identifying.weights import weights_of
 from tests.engine import nets
 
 
@@ -262,8 +262,8 @@ def test_few_numbers_are_read_and_none_is_kept(tmp_path: Path) -> None:
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from compression_engine.fingerprint import print_of
-from compression_engine.fingerprint_weights import weights_of
+from compression_engine.identifying.fingerprint import print_of
+from compression_engine.identifying.weights import weights_of
 from tests.own_memory import held_bytes, peak_bytes
 def look(path):
     with ExitStack() as stack:

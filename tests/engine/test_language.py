@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import Array, Field, Outputs
 from compression_engine.data import Encoder, Rows
 from compression_engine.errors import DataError
 from compression_engine.measure import comparison, fidelity, language, quality
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.language import reduce_batch
-from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model, batches

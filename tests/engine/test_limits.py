@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.answer_store import AnswerStore
+from compression_engine.answers.answer_store import AnswerStore
 from compression_engine.command_line import main
 from compression_engine.data import mapped
 from compression_engine.errors import EngineError

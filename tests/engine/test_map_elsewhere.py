@@ -14,9 +14,9 @@ from safetensors.numpy import save_file
 
 from compression_engine.command_line import main
 from compression_engine.errors import EngineError, RecipeError
-from compression_engine.map_reading import read_map
+from compression_engine.mapping.map_reading import read_map
+from compression_engine.mapping.quantization_map import entry
 from compression_engine.pipeline import compress
-from compression_engine.quantization_map import entry
 from compression_engine.recipe import Recipe, Step
 from tests.engine import made, nets
 from tests.engine.odd_graphs import CATALOGUE

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.answering import answer
+from compression_engine.answers.answering import answer
 from compression_engine.canonical import canonical, parse_canonical
+from compression_engine.commands.told_first import words_of
 from compression_engine.data import Encoder, read_rows
 from compression_engine.errors import OutputRefused
 from compression_engine.evaluation import Settings, evaluate
@@ -26,7 +27,6 @@ from compression_engine.measure.statistics.intervals import (
 from compression_engine.plan import Plan
 from compression_engine.result import Evidence, Measurement
 from compression_engine.runtime import Model
-from compression_engine.told_first import words_of
 from tests.engine import nets
 
 

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from compression_engine.answers.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.data import Encoder, Rows, read_rows
 from compression_engine.measure import memory, size
 from compression_engine.measure.context import Context
-from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 from tests.engine import nets

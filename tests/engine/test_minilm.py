@@ -10,7 +10,7 @@ import pytest
 
 from compression_engine.pipeline import Settings, compress
 from compression_engine.recipe import shipped_recipes
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from compression_engine.result import Result
 from tests.engine.test_replay_elsewhere import elsewhere
 

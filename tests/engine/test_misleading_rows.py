@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.answering import answer, usable
+from compression_engine.answers.answering import answer, usable
+from compression_engine.answers.outputs import Field
 from compression_engine.command_line import main
 from compression_engine.data import Encoder, ModelInput, Rows, read_rows
 from compression_engine.data.labels import labels_of
 from compression_engine.errors import DataError, EngineError
 from compression_engine.evaluation import Beside, evaluate
-from compression_engine.outputs import Field
 from compression_engine.plan import Plan
 from compression_engine.runtime import Model
 from tests.engine import nets

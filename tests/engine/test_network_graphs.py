@@ -12,11 +12,11 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from compression_engine.checking.generated_inputs import Inputs, Proposal, proposals
 from compression_engine.errors import EngineError
 from compression_engine.formats.onnx_functions import inline_functions
 from compression_engine.formats.onnx_inputs import bounds
 from compression_engine.formats.parked import is_parked, numbers_of, park, size_bytes
-from compression_engine.generated_inputs import Inputs, Proposal, proposals
 from compression_engine.runtime import Declared
 from compression_engine.samples.speech import write_detector
 from compression_engine.training.network import Network

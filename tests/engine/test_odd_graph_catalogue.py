@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from compression_engine.checking.generated_agreement import Agreement, differing
+from compression_engine.checking.generated_inputs import Inputs, Proposal, proposals
 from compression_engine.errors import EngineError
 from compression_engine.formats.onnx_graph import graphs_of
 from compression_engine.formats.onnx_inputs import bounds
-from compression_engine.generated_agreement import Agreement, differing
-from compression_engine.generated_inputs import Inputs, Proposal, proposals
 from compression_engine.runtime import Declared
 from tests.engine import nets
 from tests.engine.odd_graphs import CATALOGUE

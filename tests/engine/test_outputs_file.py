@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from compression_engine.answers.figures import recompute
+from compression_engine.answers.outputs import Column, Field, Outputs
+from compression_engine.answers.outputs_file import read_outputs, write_outputs
 from compression_engine.canonical import canonical, digest_of
 from compression_engine.errors import EngineError
-from compression_engine.figures import recompute
-from compression_engine.outputs import Column, Field, Outputs
-from compression_engine.outputs_file import read_outputs, write_outputs
 from compression_engine.plan import Plan
 
 PLAN = Plan(task="classification", label="y", slices=("räce",))

@@ -11,7 +11,7 @@ import pytest
 from compression_engine import Recipe, Step, compress
 from compression_engine.errors import EngineError
 from compression_engine.placing import place
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from tests.engine import nets
 
 WEIGHTS = Recipe("weights", (Step("quantize_weights"),))

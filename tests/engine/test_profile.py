@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from compression_engine.canonical import parse_canonical
 from compression_engine.errors import DataError
-from compression_engine.profile import profile
+from compression_engine.profiling.profile import profile
 
 
 def table(path: Path, lines: list[str]) -> Path:

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 
 from compression_engine.canonical import canonical
 from compression_engine.errors import DataError
-from compression_engine.profile import profile
-from compression_engine.profile_folder import read_table
+from compression_engine.profiling.folder import read_table
+from compression_engine.profiling.profile import profile
 
 
 def a_folder(root: Path, **files: bytes) -> Path:

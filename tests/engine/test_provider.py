@@ -12,12 +12,12 @@ from typing import Any
 import onnxruntime
 import pytest
 
+from compression_engine.answers.outputs import Outputs
 from compression_engine.data import Encoder, read_rows
 from compression_engine.errors import EngineError
 from compression_engine.evaluation import Beside, Settings, evaluate
 from compression_engine.measure import energy, memory
 from compression_engine.measure.context import Context
-from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.runtime import CPU, Model
 from tests.engine import nets

@@ -11,7 +11,6 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine.calibration import Calibration
 from compression_engine.errors import RecipeError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import lift_constants
@@ -23,6 +22,7 @@ from compression_engine.methods.prune_structured_shapes import look
 from compression_engine.methods.report import Report
 from compression_engine.progress import silent
 from compression_engine.recipe import Step
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets, structured_nets
 
 ALL_LEGACY = [(name, structured_nets.LEGACY) for name in structured_nets.NETS]

@@ -11,12 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from compression_engine.calibration import Calibration
 from compression_engine.errors import RecipeError
 from compression_engine.methods.prune_structured_axes import Classes
 from compression_engine.methods.prune_structured_importance import taylor
 from compression_engine.methods.prune_structured_readers import Reader
 from compression_engine.progress import silent
+from compression_engine.steps.calibration import Calibration
 from compression_engine.training.material import Training
 from tests.engine import learning, nets
 from tests.engine import test_along_sequences as along

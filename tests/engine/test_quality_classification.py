@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import Outputs
 from compression_engine.measure import quality, scores
 from compression_engine.measure.probabilities import Probabilities
 from compression_engine.measure.quality import auroc, classification
-from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from tests.engine import answered

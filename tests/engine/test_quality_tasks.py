@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.errors import DataError
 from compression_engine.measure import comparison, quality
-from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 from tests.engine import answered

@@ -21,9 +21,9 @@ from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.command_line import main
 from compression_engine.errors import EngineError
 from compression_engine.formats.onnx_io import inspect_model
-from compression_engine.map_reading import read_map
+from compression_engine.mapping.map_reading import read_map
+from compression_engine.mapping.quantization_map import entry, from_entries, from_file, in_file
 from compression_engine.pipeline import Settings, compress
-from compression_engine.quantization_map import entry, from_entries, from_file, in_file
 from compression_engine.recipe import Recipe, Step, shipped_recipes
 from tests.engine import made, nets
 from tests.engine.static_nets import images, residual

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import DataError, EngineError, RecipeError
-from compression_engine.map_making import map_of_child
-from compression_engine.map_reading import still_true
+from compression_engine.mapping.map_making import map_of_child
+from compression_engine.mapping.map_reading import still_true
 from compression_engine.methods import quantize_aware_training as method
 from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report

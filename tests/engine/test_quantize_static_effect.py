@@ -13,8 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine import observing
-from compression_engine.calibration import Calibration
 from compression_engine.errors import RecipeError
 from compression_engine.formats import onnx_io
 from compression_engine.methods import quantize_static, quantize_static_effect, quantize_static_gain
@@ -24,9 +22,11 @@ from compression_engine.methods.quantize_static_equalize import Ranging, equaliz
 from compression_engine.methods.quantize_static_net import Layer, Net
 from compression_engine.methods.quantize_static_ranges import Steps
 from compression_engine.methods.report import Report
-from compression_engine.observing import Watching
 from compression_engine.plan import Plan, State
 from compression_engine.progress import silent
+from compression_engine.steps import observing
+from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.observing import Watching
 from tests.engine import nets
 from tests.engine.static_nets import conv, fused, images, residual, static, wide
 

@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from compression_engine.identify import identify
-from compression_engine.map_making import map_of_child
-from compression_engine.map_reading import still_true
+from compression_engine.identifying.identify import identify
+from compression_engine.mapping.map_making import map_of_child
+from compression_engine.mapping.map_reading import still_true
 from compression_engine.methods.quantize_static_weights import LIMITS, rounded_weight, weight_scale
 from compression_engine.recipe import Recipe, Step
 from tests.engine import nets

@@ -21,8 +21,8 @@ from compression_engine.canonical import parse_canonical
 from compression_engine.formats import onnx_io
 from compression_engine.pipeline import make
 from compression_engine.recipe import Recipe, Step
-from compression_engine.rederiving import rederive
-from compression_engine.tensor_differences import TOLERANCE, differences
+from compression_engine.replaying.rederiving import rederive
+from compression_engine.replaying.tensor_differences import TOLERANCE, differences
 
 RECIPE = Recipe("dynamic", (Step("quantize_dynamic"),))
 

@@ -20,8 +20,8 @@ from compression_engine.errors import DataError, EngineError, FileRefused
 from compression_engine.formats.safetensors_model import open_model
 from compression_engine.pipeline import compress
 from compression_engine.recipe import Recipe, Step
-from compression_engine.rederiving import rederive
-from compression_engine.tensor_differences import TOLERANCE
+from compression_engine.replaying.rederiving import rederive
+from compression_engine.replaying.tensor_differences import TOLERANCE
 from tests.engine import nets
 from tests.engine.test_safetensors_compress import shards, tensors
 

@@ -17,7 +17,7 @@ from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.errors import EngineError
 from compression_engine.pipeline import Settings, compress
 from compression_engine.recipe import Recipe, Step
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from tests.engine import nets
 
 

@@ -17,8 +17,8 @@ from compression_engine.environment import ENGINE_VERSION
 from compression_engine.errors import EngineError
 from compression_engine.pipeline import Settings, compress
 from compression_engine.recipe import Recipe, Step, shipped_recipes
-from compression_engine.rederiving import rederive
-from compression_engine.replay import replay
+from compression_engine.replaying.rederiving import rederive
+from compression_engine.replaying.replay import replay
 from tests.engine import made, nets, replayed
 from tests.engine.static_nets import images, residual
 

@@ -21,12 +21,12 @@ from onnx import helper, numpy_helper
 from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
-from compression_engine.kernels import only_by_kernels, other_kernels
 from compression_engine.methods.report import Parts, Stored
 from compression_engine.recipe import Recipe, Step
-from compression_engine.rederiving import rederive
-from compression_engine.replay import environment_of, replay
-from compression_engine.replay_report import Rederived
+from compression_engine.replaying.kernels import only_by_kernels, other_kernels
+from compression_engine.replaying.rederiving import rederive
+from compression_engine.replaying.replay import environment_of, replay
+from compression_engine.replaying.replay_report import Rederived
 from tests.engine import made, nets
 from tests.engine.test_gptq import correlated
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from compression_engine import self_told, work_files
 from compression_engine.canonical import CanonicalError, canonical, parse_canonical
 from compression_engine.errors import EngineError
+from compression_engine.steps import self_told, work_files
 from compression_engine.training import keeping
 from tests.engine.learning import Weights, handed, learned, place, same
 from tests.engine.test_resume_points import SHORT, Killed, killed_at

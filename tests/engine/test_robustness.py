@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from compression_engine.answers.outputs import Field, Outputs
 from compression_engine.data import Encoder, Rows
 from compression_engine.measure import robustness
 from compression_engine.measure.context import Context, Found
@@ -19,7 +20,6 @@ from compression_engine.measure.corruptions.loss import Scored
 from compression_engine.measure.corruptions.loss import figures as figures_of
 from compression_engine.measure.corruptions.row_scores import row_scores
 from compression_engine.measure.running import answered
-from compression_engine.outputs import Field, Outputs
 from compression_engine.plan import Plan, State
 from compression_engine.result import Measurement
 from compression_engine.runtime import Model

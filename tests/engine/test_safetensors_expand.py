@@ -20,7 +20,7 @@ from compression_engine.errors import EngineError, FileRefused
 from compression_engine.expanding import expand
 from compression_engine.pipeline import compress
 from compression_engine.recipe import Recipe, Step
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from tests.engine import nets
 from tests.engine.test_safetensors_compress import GRIDS, expanded, recipe, shards, tensors
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from compression_engine.errors import EngineError
 from compression_engine.expanding import expand
-from compression_engine.identify import identify
+from compression_engine.identifying.identify import identify
 from compression_engine.pipeline import compress
 from compression_engine.recipe import Recipe, Step
 from tests.engine import nets

@@ -8,11 +8,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from compression_engine.answers.outputs import Array, Field, Outputs
 from compression_engine.errors import DataError
 from compression_engine.measure import confidence, scores
 from compression_engine.measure.probabilities import Probabilities
 from compression_engine.measure.quality import auroc, classification
-from compression_engine.outputs import Array, Field, Outputs
 from compression_engine.plan import Plan
 from tests.engine import answered
 

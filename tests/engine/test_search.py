@@ -19,7 +19,7 @@ from compression_engine.errors import DataError
 from compression_engine.pipeline import compress
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from compression_engine.runtime import Model
 from compression_engine.search import Extent, PromiseNotKept, search_recipe
 from compression_engine.searching.budget import Budget

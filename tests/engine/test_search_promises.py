@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from compression_engine import Plan
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.errors import EngineError, OutputRefused
-from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.searching.bounds import figures, rows_needed, too_small
 from compression_engine.searching.budget import Budget, share_of
 from compression_engine.searching.kept import Kept, kept, measures_for

@@ -16,7 +16,7 @@ from compression_engine.pipeline import Settings
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, Step, shipped_recipes
 from compression_engine.result import Result
-from compression_engine.training_files import TrainingFiles
+from compression_engine.steps.training_files import TrainingFiles
 from tests.engine import made, nets, pipelines, static_nets
 
 SMALL = {"min_elements": 400}

@@ -7,6 +7,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Column, Field, Outputs
 from compression_engine.measure.slicing import (
     Slice,
     answer_slices,
@@ -15,7 +16,6 @@ from compression_engine.measure.slicing import (
     finding_half,
     found_slices,
 )
-from compression_engine.outputs import Column, Field, Outputs
 from compression_engine.plan import Plan
 
 PLAN = Plan(task="classification", label="y", scores="probabilities", classes=("no", "yes"))

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compression_engine.budget_kept import StepBudget
 from compression_engine.canonical import digest_of, parse_canonical
 from compression_engine.command_line import main
 from compression_engine.formats import onnx_io
-from compression_engine.making import make
 from compression_engine.measure.statistics.intervals import paired_share_interval
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.searching.bounds import figures
 from compression_engine.searching.kept import Kept
+from compression_engine.steps.budget_kept import StepBudget
+from compression_engine.steps.making import make
 from tests.engine import made, pipelines
 
 WEIGHTS = Step("quantize_weights", {"min_elements": 400})

@@ -16,7 +16,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine import bringing_in, expanded_check, structure_check
+from compression_engine.checking import expanded_check, structure_check
 from compression_engine.errors import EngineError, FileRefused, OutputRefused
 from compression_engine.formats import numbers, onnx_io
 from compression_engine.formats.spool import spooling
@@ -24,8 +24,9 @@ from compression_engine.methods import rounding_by_blocks
 from compression_engine.pipeline import compress, make
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
-from compression_engine.replay import replay
+from compression_engine.replaying.replay import replay
 from compression_engine.result import Result
+from compression_engine.steps import bringing_in
 from tests.engine import nets
 
 NETS: dict[str, Callable[[], onnx.ModelProto]] = {

@@ -10,14 +10,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine import Recipe, Step, compress, structure_check
+from compression_engine import Recipe, Step, compress
+from compression_engine.checking import structure_check
+from compression_engine.checking.generated_agreement import Agreement, differing
+from compression_engine.checking.generated_inputs import Inputs, Proposal
+from compression_engine.checking.weight_errors import NOT_RUN, worst_in_steps
 from compression_engine.errors import EngineError, OutputRefused
 from compression_engine.formats.onnx_inputs import bounds
-from compression_engine.generated_agreement import Agreement, differing
-from compression_engine.generated_inputs import Inputs, Proposal
 from compression_engine.result import Result
 from compression_engine.runtime import Declared, Model
-from compression_engine.weight_errors import NOT_RUN, worst_in_steps
 from tests.engine import nets
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from compression_engine.answers.outputs import Column, Field
 from compression_engine.data import Encoder, ModelInput, Rows, mapped, read_rows
 from compression_engine.data.labels import cut_columns, labels_of, sequence_numbers, slices_of
 from compression_engine.errors import DataError
-from compression_engine.outputs import Column, Field
 from compression_engine.plan import Plan
 
 TABULAR = Plan(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from compression_engine.answers.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.data import Encoder, Feed, read_rows
 from compression_engine.measure import timing, timing_figures
 from compression_engine.measure.context import Context
@@ -19,7 +20,6 @@ from compression_engine.measure.opening import Opener
 from compression_engine.measure.processor_clock import processor_clock, step_of
 from compression_engine.measure.rounds import Budget, Call, Turns, _Table, _Turn, paired_interval, run_in_turns
 from compression_engine.measure.timing_figures import _processor_ratio
-from compression_engine.outputs import ANSWER, VERSION, Field, Outputs
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
 from compression_engine.result import Measurement

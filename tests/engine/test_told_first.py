@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from compression_engine.commands.told_first import words_of
 from compression_engine.evaluation import evaluate
 from compression_engine.plan import Plan
-from compression_engine.told_first import words_of
 from tests.engine import faults, nets
 
 

@@ -10,14 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine.calibration import Calibration
 from compression_engine.facts import Facts
 from compression_engine.formats import onnx_io
+from compression_engine.mapping.quantization_map import in_file
 from compression_engine.methods.gptq import Inputs, round_rows
 from compression_engine.methods.rounding import Grid
 from compression_engine.methods.zeros import kept_zeros
-from compression_engine.quantization_map import in_file
 from compression_engine.sparsity import zeros_of
+from compression_engine.steps.calibration import Calibration
 from tests.engine import nets, static_nets
 
 IN, OUT = 64, 96

@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import pytest
 
-from compression_engine import structure_check
+from compression_engine.checking import structure_check
 from compression_engine.pipeline import compress
 from compression_engine.recipe import Recipe, Step
 from registry.digests import sha256

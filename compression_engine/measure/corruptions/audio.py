@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compression_engine.answers.outputs import Array
 from compression_engine.measure.corruptions.tabular import held
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import Array
 
 
 @dataclass(frozen=True)

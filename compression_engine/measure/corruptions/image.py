@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compression_engine.answers.outputs import Array
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import Array
 
 _CHANNELS = (1, 3, 4)
 _BLOCK = 8

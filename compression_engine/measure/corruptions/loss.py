@@ -19,12 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compression_engine.answers.outputs import PARENT, VERSION, Array
 from compression_engine.measure.figures import OTHERS
 from compression_engine.measure.scores import TOKEN_NLL
 from compression_engine.measure.statistics.intervals import Floats, paired_share_interval, share_interval
 from compression_engine.measure.statistics.resampling import studentised_intervals, summed, units_of
 from compression_engine.measure.statistics.row_weights import SEQUENCES_LEAST
-from compression_engine.outputs import PARENT, VERSION, Array
 from compression_engine.result import Measurement
 
 Cell = tuple[str, int]

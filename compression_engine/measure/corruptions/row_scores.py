@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import VERSION, Field, Outputs
 from compression_engine.measure import language, scores
 from compression_engine.measure.finite import broken_rows
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import VERSION, Field, Outputs
 from compression_engine.plan import Plan
 
 _BY_LABEL = {

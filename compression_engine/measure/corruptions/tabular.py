@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import Array
 from compression_engine.measure.statistics.intervals import Floats
-from compression_engine.outputs import Array
 
 _CATEGORIES_MAX = 20
 _SPREADS_OUT = 6.0

@@ -13,12 +13,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.answers.outputs import VERSION, Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.probabilities import Probabilities
 from compression_engine.measure.quality import auroc
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Floats, deviation
-from compression_engine.outputs import VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

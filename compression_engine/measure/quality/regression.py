@@ -13,10 +13,10 @@ import math
 
 import numpy as np
 
+from compression_engine.answers.outputs import Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Floats, deviation
-from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

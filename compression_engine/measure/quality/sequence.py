@@ -8,10 +8,10 @@ with none in n (95 %, from the binomial distribution; Hanley and Lippman-Hand 19
 
 from __future__ import annotations
 
+from compression_engine.answers.outputs import Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.statistics import bootstrap
 from compression_engine.measure.statistics.intervals import Floats, rarer_than, share_interval
-from compression_engine.outputs import Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION, Outputs
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.quality import classification, embedding, language, regression, sequence
 from compression_engine.measure.sampling import among_neighbours
-from compression_engine.outputs import FIRST, INCUMBENT, PARENT, VERSION, Outputs
 from compression_engine.plan import Plan
 from compression_engine.result import Measurement
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from compression_engine.answers.outputs import Array
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.measure.statistics.resampling import RESAMPLES, units_of
-from compression_engine.outputs import Array
 
 SEQUENCES_LEAST = 6
 """Fewer are too few to be drawn again for an interval."""

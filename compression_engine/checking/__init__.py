@@ -1,0 +1,1 @@
+"""Whether a child may count: the checks that need no evaluation rows."""

@@ -1,0 +1,1 @@
+"""Which model a file was made from, by the fingerprints of its weights."""

@@ -1,0 +1,1 @@
+"""Looks at data themselves: the data profile of a file of rows."""

@@ -1,0 +1,1 @@
+"""A recorded result made again, and how far the two are apart."""
