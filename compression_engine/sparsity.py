@@ -21,13 +21,12 @@ from compression_engine import facts
 from compression_engine.canonical import JSON
 from compression_engine.formats import onnx_io
 from compression_engine.formats.numbers import block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import named_tensors
+from compression_engine.formats.onnx_graph import FLOATS, named_tensors
 from compression_engine.formats.parked import numbers_of
 from compression_engine.mapping.quantization_map import from_file
 from compression_engine.mapping.stored_form import form_of, in_layers
 from compression_engine.result import Evidence, Measurement
 
-_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
 _MATRIX = 2
 
 
@@ -67,7 +66,7 @@ def zeros_of(child: Path, parent: Path) -> Zeros:
         for _, ours, _ in form.blocks(tensor):
             found.zeros += int(ours.size - np.count_nonzero(ours))
     for name, tensor in held.items():
-        if name not in parts and tensor.data_type in _FLOATS and len(tensor.dims) >= _MATRIX:
+        if name not in parts and tensor.data_type in FLOATS and len(tensor.dims) >= _MATRIX:
             found.numbers += math.prod(tensor.dims)
             found.zeros += _zeros_in(tensor)
     return found

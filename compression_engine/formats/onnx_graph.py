@@ -14,6 +14,9 @@ from onnx import numpy_helper
 
 STANDARD = ("", "ai.onnx")
 """How a node says that its operator is one of the standard: by an empty domain or its full name."""
+PLAIN_FLOATS = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
+"""The types of floats that numpy calculates with."""
+FLOATS = PLAIN_FLOATS | {onnx.TensorProto.BFLOAT16}
 _SMALL = 16
 _BASE_MOST = 200  # characters; a name stands in a file many times
 

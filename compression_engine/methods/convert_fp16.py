@@ -21,7 +21,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from compression_engine.formats.numbers import InFile, Target, block_numbers, boxes, opened
-from compression_engine.formats.onnx_graph import Edits, Names, graphs_of, lift_constants, read_in, uses
+from compression_engine.formats.onnx_graph import FLOATS, Edits, Names, graphs_of, lift_constants, read_in, uses
 from compression_engine.formats.parked import numbers_of, tensor_of
 from compression_engine.formats.short_floats import HALF_MOST, bfloat16_bits
 from compression_engine.methods.leaving_out import left_out
@@ -30,8 +30,6 @@ from compression_engine.methods.rounding import not_finite
 from compression_engine.methods.weights import Weight, bytes_of
 from compression_engine.progress import ByBytes, Progress, Told
 from compression_engine.recipe import Value, integer_of
-
-_FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 BY_BLOCKS = True
 """Works where numbers lie in a file (`formats.parked`), and is given them there."""
@@ -67,7 +65,7 @@ def _large(model: onnx.ModelProto, min_elements: int) -> list[Weight]:
         Weight(graph, tensor, tuple(read_in(read, graph, tensor.name)), frozenset())
         for graph in graphs_of(model.graph)
         for tensor in graph.initializer
-        if tensor.data_type in _FLOATS and int(np.prod(tensor.dims, dtype=np.int64)) >= min_elements
+        if tensor.data_type in FLOATS and int(np.prod(tensor.dims, dtype=np.int64)) >= min_elements
     ]
 
 

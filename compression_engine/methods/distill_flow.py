@@ -14,12 +14,11 @@ from functools import cached_property
 
 import onnx
 
-from compression_engine.formats.onnx_graph import constants_of, elements, graphs_of
+from compression_engine.formats.onnx_graph import FLOATS, constants_of, elements, graphs_of
 
 _NO_FLOW = ("Shape", "Size")
 _ADDING = ("Add", "Sum")
 _SINK = -1
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 
 
 @dataclass
@@ -157,7 +156,7 @@ class Flow:
 
     def _is_weight(self, name: str) -> bool:
         tensor = self.tensors.get(name)
-        return tensor is not None and tensor.data_type in _FLOATS and elements(tensor) > 1
+        return tensor is not None and tensor.data_type in FLOATS and elements(tensor) > 1
 
     def _is_residual(self, begin: str, last: int) -> bool:
         return self.nodes[last].op_type in _ADDING and begin in self.reads[last]
@@ -177,7 +176,7 @@ class Flow:
         tensor = self.tensors.get(name)
         if tensor is None:
             return "side" if name else ""
-        if tensor.data_type in _FLOATS:
+        if tensor.data_type in FLOATS:
             return f"weight {tensor.data_type} {list(tensor.dims)}"
         return f"constant {tensor.data_type} {list(tensor.dims)} {_digest_of(tensor)}"
 

@@ -4,7 +4,8 @@ Rules:
 - the graph stays what it is, and so do the statistics of normalisations, which it has as exported; weights alone are trained;
 - what is best on the held-out rows is kept, the beginning among it: where no epoch was better, nothing is changed and that is said;
 - a weight of which a tenth are exactly zero was pruned: its zeros stay (`training.loop`);
-- weights that a recipe freezes stay to the bit; a name that fits none is refused.
+- weights that a recipe freezes stay to the bit; a name that fits none is refused;
+- where a recipe asks for it, a share of the loss is of rows that are moved against the model (`training.adversarial`).
 Works for classification, regression, embeddings, sequences and language models, by the plan's task (`training.losses`).
 """
 
@@ -38,6 +39,7 @@ def apply(
 
     Raises RecipeError (recipe_does_not_fit), DataError and EngineError as `training.lesson` and `training.loop.fit` do.
     """
+    from compression_engine.training.adversarial import attack_of
     from compression_engine.training.lesson import lesson
     from compression_engine.training.loop import Beside, fit
 
@@ -48,6 +50,7 @@ def apply(
         temperature=integer_of(parameters["temperature_percent"]) / 100,
         alpha=integer_of(parameters["alpha_percent"]) / 100,
         smoothing=integer_of(parameters["label_smoothing_per_mille"]) / 1000,
+        attack=attack_of(parameters),
         progress=progress,
     ) as lesson_:
         frozen = _frozen(list(lesson_.network.weights), names_of(parameters["frozen"]))
@@ -55,7 +58,7 @@ def apply(
         curve = fit(
             lesson_.network, lesson_.parts, lesson_.loss, schedule_of(parameters), progress=progress, beside=beside
         )
-    report.train(curve.document())
+    report.train(curve.document() | ({} if lesson_.attack is None else {"adversarial": lesson_.attack}))
     _report(model, lesson_.network, frozen, curve, report)
 
 

@@ -24,10 +24,9 @@ import onnx
 from onnx import numpy_helper
 
 from compression_engine.errors import DataError, FileRefused, RecipeError
-from compression_engine.formats.onnx_graph import lift_constants
+from compression_engine.formats.onnx_graph import FLOATS, lift_constants
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.prune_structured_axes import (
-    FLOATS,
     Classes,
     Options,
     Pattern,

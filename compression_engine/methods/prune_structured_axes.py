@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
 
-from compression_engine.formats.onnx_graph import STANDARD, graphs_of
+from compression_engine.formats.onnx_graph import FLOATS, STANDARD, graphs_of
 from compression_engine.methods.prune_structured_shapes import Seen, Shape, Values
 
 STAYS = 0
@@ -30,7 +29,6 @@ Axes = tuple[Atoms, ...]
 Rule = Callable[[onnx.NodeProto, "Trace"], Sequence[Axes]]
 Pattern = tuple[int, ...]
 """The sizes into which a Reshape cuts an axis."""
-FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
 
 def staying(size: int) -> Atoms:

@@ -21,8 +21,8 @@ import onnx
 from numpy.typing import NDArray
 
 from compression_engine.errors import RecipeError
-from compression_engine.formats.onnx_graph import integer
-from compression_engine.methods.prune_structured_axes import FLOATS, Atoms, Classes, Trace
+from compression_engine.formats.onnx_graph import FLOATS, integer
+from compression_engine.methods.prune_structured_axes import Atoms, Classes, Trace
 from compression_engine.methods.prune_structured_cut import Mask
 
 Scores = NDArray[np.float64]

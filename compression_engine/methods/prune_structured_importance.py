@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from compression_engine.data import Array
-from compression_engine.methods.prune_structured_axes import FLOATS, Classes, Trace
+from compression_engine.formats.onnx_graph import FLOATS
+from compression_engine.methods.prune_structured_axes import Classes, Trace
 from compression_engine.methods.prune_structured_choice import Scores
 from compression_engine.methods.prune_structured_readers import Reader
 from compression_engine.progress import Progress

@@ -23,7 +23,7 @@ from onnx import numpy_helper
 
 from compression_engine.canonical import JSON
 from compression_engine.errors import DataError
-from compression_engine.formats.onnx_graph import elements, graphs_of, lift_constants
+from compression_engine.formats.onnx_graph import PLAIN_FLOATS, elements, graphs_of, lift_constants
 from compression_engine.formats.parked import is_parked
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.prune_unstructured_ends import ends
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from compression_engine.training.material import Training
 
 _SPARED_PART = 20
-FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
 _FOUR = 4
 _MATRIX = 2
 
@@ -183,7 +182,7 @@ def sparsity(model: onnx.ModelProto) -> dict[str, JSON]:
     numbers = zeros = 0
     for graph in graphs_of(model.graph):
         for tensor in graph.initializer:
-            if tensor.data_type not in FLOATS or len(tensor.dims) < _MATRIX or is_parked(tensor):
+            if tensor.data_type not in PLAIN_FLOATS or len(tensor.dims) < _MATRIX or is_parked(tensor):
                 continue
             array = numpy_helper.to_array(tensor)
             found = zeros_in(array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from compression_engine.methods.spec import MethodSpec, OneOf, Parameter
 from compression_engine.methods.training_parameters import (
+    ADVERSARIAL,
     ALPHA,
     BATCH_SIZE,
     EPOCHS,
@@ -47,6 +48,7 @@ FINE_TUNE = MethodSpec(
             summary="Weights that stay as they are to the bit, by the names that the report of a step gives them; a name that "
             "ends in * means all that begin so.",
         ),
+        *ADVERSARIAL,
     ),
     module="compression_engine.methods.fine_tune",
     needs_training=True,

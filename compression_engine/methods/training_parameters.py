@@ -5,7 +5,7 @@ A method takes one as it is, or with `dataclasses.replace` another default or co
 
 from __future__ import annotations
 
-from compression_engine.methods.spec import OneOf, Parameter
+from compression_engine.methods.spec import Above, OneOf, Parameter
 
 EPOCHS = Parameter(
     name="epochs",
@@ -82,3 +82,58 @@ TEMPERATURE = Parameter(
     "holds unlikely counts for more.",
     only_with=("loss", OneOf("teacher", "both")),
 )
+_ATTACKED = ("adversarial_percent", Above(0))
+ADVERSARIAL = (
+    Parameter(
+        name="adversarial_percent",
+        kind="integer",
+        default=0,
+        minimum=0,
+        maximum=100,
+        summary="The share of the loss that is of rows which are moved against the model while it learns, in hundredths; 0: none. "
+        "Pictures, sound and tables alone: the numbers of tokens cannot be moved.",
+        added_later=True,
+    ),
+    Parameter(
+        name="adversarial_epsilon_per_mille",
+        kind="integer",
+        default=50,
+        minimum=1,
+        maximum=1000,
+        summary="How far each number of an input is moved at most, in thousandths of the range that it has in the training rows; "
+        "it never leaves that range.",
+        added_later=True,
+        only_with=_ATTACKED,
+    ),
+    Parameter(
+        name="adversarial_steps",
+        kind="integer",
+        default=5,
+        minimum=1,
+        maximum=100,
+        summary="How many steps along the gradient a row is moved by; each costs a pass forwards and backwards.",
+        added_later=True,
+        only_with=_ATTACKED,
+    ),
+    Parameter(
+        name="adversarial_scale",
+        kind="text",
+        default="automatic",
+        choices=("automatic", "input", "feature"),
+        summary="What a range is taken over: all numbers of an input, each place of a row, or the one that fits: places of tables, "
+        "whole inputs of pictures and sound.",
+        added_later=True,
+        only_with=_ATTACKED,
+    ),
+    Parameter(
+        name="adversarial_asks",
+        kind="text",
+        default="loss",
+        choices=("loss", "answers"),
+        summary="What is asked of a moved row: what the loss asks of the row itself, its label or its teacher's answer, or that it is "
+        "answered as the row itself is, which needs neither.",
+        added_later=True,
+        only_with=_ATTACKED,
+    ),
+)
+"""What a method takes that offers an adversarial share; see `training.adversarial`."""

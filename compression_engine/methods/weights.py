@@ -14,17 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from compression_engine.formats.onnx_graph import STANDARD, Use, graphs_of, integer, uses
+from compression_engine.formats.onnx_graph import PLAIN_FLOATS, STANDARD, Use, graphs_of, integer, uses
 from compression_engine.formats.parked import size_bytes
 from compression_engine.formats.windows import Source, Window
 from compression_engine.methods.channels import Readers
 from compression_engine.methods.report import Report
 
-_FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
 _OTHER_FLOATS = {
     kind
     for name, kind in onnx.TensorProto.DataType.items()
-    if name.startswith(("BFLOAT", "FLOAT")) and kind not in _FLOATS
+    if name.startswith(("BFLOAT", "FLOAT")) and kind not in PLAIN_FLOATS
 }
 _PRODUCT_RANK = 2
 
@@ -121,7 +120,7 @@ def find_weights(
                 continue
             if tensor.data_type in _OTHER_FLOATS:
                 report.leave(tensor.name, f"it is {onnx.TensorProto.DataType.Name(tensor.data_type).lower()}")
-            if tensor.data_type not in _FLOATS:
+            if tensor.data_type not in PLAIN_FLOATS:
                 continue
             reading = readers.of(graph, tensor.name)
             reason, axes = readers.channels(tensor, replaceable, reading)

@@ -4,8 +4,8 @@ Rules:
 - everything that decides bytes is taken from the result: recipe, plan, licence, and the version of the engine that wrote it;
 - another version of the engine writes the facts as the recorded one did (see `facts`): where its methods give the same, the bytes
   are the same; where they do not, that is said (replay_engine_differs) and is no word about the result;
-- what a result says of the bytes beside their digest (tensors, graph, map, digest of the recipe) has to follow from them too. What
-  it says of how well they answer, and on what they were made, is not told by a replay.
+- what a result says of the bytes beside their digest (tensors, graph, map, digest of the recipe) has to follow from them too, and
+  what it says of how they came about (steps, curves, rows, models) has to be what comes about again: see `said_again`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,15 @@ from compression_engine.steps.making import make
 from compression_engine.steps.training_files import TrainingFiles
 
 
+@dataclass(frozen=True)
+class Replayed:
+    """A model that was made again to the same bytes."""
+
+    digest: str
+    parts: Sequence[Part]
+    """What the result says beside the bytes: none of it differs; what could not be told or was not compared says so."""
+
+
 def replay(
     result: Path,
     *,
@@ -46,13 +55,13 @@ def replay(
     calibration: Path | None = None,
     training: TrainingFiles | None = None,
     progress: Progress = silent,
-) -> str:
-    """Writes the model into `output_folder` (or as it, where it ends in .onnx); returns its digest if all is as recorded.
+) -> Replayed:
+    """Writes the model into `output_folder` (or as it, where it ends in .onnx) if all is as recorded.
 
     `calibration` are the rows that the recipe's steps looked at, `training` what they trained with, where some did. Raises
     DataError (data_missing), EngineError: replay_parent_differs, replay_data_differs, or, with the tensor that differs,
     replay_differs, (the result is of another version of the engine) replay_engine_differs or (other kernels may be why)
-    replay_processor_differs; then nothing is written.
+    replay_processor_differs; with what differs beside the bytes, replay_said_differs. Then nothing is written.
     """
     document = read_result(result)
     _check_records_compression(document, result.name)

@@ -24,6 +24,7 @@ from onnx import numpy_helper
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from compression_engine.formats.numbers import boxes, opened
+from compression_engine.formats.onnx_graph import FLOATS
 from compression_engine.formats.onnx_io import graph_digest
 from compression_engine.formats.parked import is_parked, numbers_of
 from compression_engine.methods.report import digest_of_tensors
@@ -31,9 +32,6 @@ from compression_engine.methods.report import digest_of_tensors
 TOLERANCE = 1e-5
 _NUMBERS_AT_ONCE = 1 << 18
 _LONG_BYTES = 8
-_FLOATS = frozenset(
-    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-)
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def _size(tensor: onnx.TensorProto | None) -> int:
 
 def _is_of_numbers(tensor: onnx.TensorProto) -> bool:
     """Whether float64 holds the numbers of a tensor as they are; not so texts, complex numbers, and some long whole numbers."""
-    if tensor.data_type in _FLOATS:
+    if tensor.data_type in FLOATS:
         return True
     kind: np.dtype[Any] = np.dtype(tensor_dtype_to_np_dtype(tensor.data_type))
     if is_parked(tensor):
@@ -147,7 +145,7 @@ def _compared(name: str, recorded: onnx.TensorProto, made: onnx.TensorProto) -> 
     with opened(flat[0]) as before, opened(flat[1]) as after:
         for box in boxes((size,), _NUMBERS_AT_ONCE):
             found.add(before.part(box).astype(np.float64), after.part(box).astype(np.float64))
-    return found.told(name, size, exact=recorded.data_type not in _FLOATS)
+    return found.told(name, size, exact=recorded.data_type not in FLOATS)
 
 
 @dataclass

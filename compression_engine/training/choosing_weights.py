@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import onnx
 
-from compression_engine.formats.onnx_graph import Use
-from compression_engine.training.stored_weights import FLOATS, Stored, read
+from compression_engine.formats.onnx_graph import FLOATS, Use
+from compression_engine.training.stored_weights import Stored, read
 
 _SETTINGS: Mapping[str, frozenset[int] | None] = {
     "Clip": frozenset({1, 2}),

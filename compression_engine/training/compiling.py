@@ -21,13 +21,13 @@ from torch import Tensor
 
 from compression_engine.errors import EngineError
 from compression_engine.facts import PREFIX
-from compression_engine.formats.onnx_graph import STANDARD, graphs_of, read_in, uses
+from compression_engine.formats.onnx_graph import FLOATS, STANDARD, graphs_of, read_in, uses
 from compression_engine.formats.onnx_opset import default_opset
 from compression_engine.training.choosing_weights import Chooser
 from compression_engine.training.operators.node import Node, Types, attributes_of
 from compression_engine.training.operators.table import BRANCHING, QUANTIZED, builder_of
 from compression_engine.training.program import ABSENT, FIRST_FREE, UNWANTED, Block, Step
-from compression_engine.training.stored_weights import FLOATS, Stored, read, stored_in
+from compression_engine.training.stored_weights import Stored, read, stored_in
 
 _FOLDED_MOST = 65_536
 _STORED_INTEGERS_FROM = 17

@@ -65,3 +65,16 @@ def settled(device: str) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1], warn_only=before[2])
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[3], before[4]
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[5], before[6]
+
+
+@contextmanager
+def deterministic_or_told() -> Iterator[None]:
+    """Around whatever asks for gradients: EngineError (cannot_be_trained) where a device cannot give the same ones again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        hint = "Train on the device cpu."
+        message = f"On this device torch has no algorithm that gives the same numbers again: {str(error)[:200]}"
+        raise EngineError("cannot_be_trained", message, hint) from error

@@ -11,9 +11,8 @@ from onnx import helper
 
 from compression_engine.data import ModelInput
 from compression_engine.errors import DataError
+from compression_engine.formats.onnx_graph import FLOATS
 from compression_engine.plan import Plan
-
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
 
 
 def inputs_of(model: onnx.ModelProto) -> tuple[ModelInput, ...]:
@@ -46,7 +45,7 @@ def judged_output(model: onnx.ModelProto, plan: Plan) -> str:
         return plan.output
     states = {state.output for state in plan.states}
     for value in model.graph.output:
-        if value.type.tensor_type.elem_type in _FLOATS and value.name not in states and _shape(value) != ():
+        if value.type.tensor_type.elem_type in FLOATS and value.name not in states and _shape(value) != ():
             return str(value.name)
     hint = "The first axis of inputs and outputs must be rows."
     raise DataError("data_does_not_fit", "The model has no output of floats with one entry a row.", hint)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import onnx
 
+from compression_engine.canonical import JSON
 from compression_engine.progress import Progress
+from compression_engine.training.adversarial import Adversarial, Attack, adversarial
 from compression_engine.training.graph_inputs import judged_output
 from compression_engine.training.losses import LABELS, TEACHER, Answer, Loss, answers_of, loss_of
 from compression_engine.training.material import Parts, Taught, Training
@@ -29,6 +31,11 @@ class Lesson:
     """The output that is judged, by name."""
     taught: Taught | None
 
+    @property
+    def attack(self) -> dict[str, JSON] | None:
+        """By what rows are moved while the network learns, as RESULT.json holds it; None where none are."""
+        return self.loss.document() if isinstance(self.loss, Adversarial) else None
+
 
 @contextmanager
 def lesson(
@@ -39,11 +46,13 @@ def lesson(
     temperature: float = 1.0,
     alpha: float = 0.5,
     smoothing: float = 0.0,
+    attack: Attack | None = None,
     progress: Progress,
 ) -> Iterator[Lesson]:
     """A lesson on a model by a loss of a kind (`losses.KINDS`), on the device of `training`; the teacher's answers go with it.
 
-    Raises DataError and EngineError as `Training.parts`, `Network`, `check_fits` and `teaching` do, before anything is trained.
+    With `attack` a share of the loss is of rows that are moved against the model. Raises DataError, EngineError and RecipeError as
+    `Training.parts`, `Network`, `check_fits`, `teaching` and `adversarial` do, before anything is trained.
     """
     network = Network(model, device=training.device)
     parts = training.parts(model, labelled=kind != TEACHER, progress=progress)
@@ -51,6 +60,8 @@ def lesson(
     if kind == LABELS:
         answers = answers_of(model, training.plan, judged)
         loss = loss_of(kind, training.plan, answers, judged, smoothing=smoothing)
+        if attack is not None:
+            loss = adversarial(loss, attack, network, parts, answers)
         yield Lesson(network, parts, loss, answers, judged, None)
         return
     teacher = teacher_model(training)
@@ -59,6 +70,8 @@ def lesson(
         answers = [answer for answer in answers if answer.name == judged]
     check_fits(model, teacher, answers)
     loss = loss_of(kind, training.plan, answers, judged, temperature=temperature, alpha=alpha, smoothing=smoothing)
+    if attack is not None:
+        loss = adversarial(loss, attack, network, parts, answers)
     teachings = (
         teaching_along_sequences(parts, teacher, judged, progress)
         if training.plan.states

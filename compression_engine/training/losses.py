@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 import onnx
 
 from compression_engine.errors import EngineError
+from compression_engine.formats.onnx_graph import FLOATS
 from compression_engine.plan import Plan
 from compression_engine.training.score_forms import LOG_PROBABILITIES, LOGITS, PROBABILITIES, form_of
 
@@ -165,12 +166,11 @@ def answers_of(model: onnx.ModelProto, plan: Plan, judged: str, teacher: onnx.Mo
     Beside the judged one those count whose first axis has its name or size: rows.
     `teacher` (None: the same model) has the same outputs and may end otherwise, in a Softmax or without.
     """
-    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
     states = {state.output for state in plan.states}
     rows = _first_size(model, judged)
     found = []
     for value in model.graph.output:
-        if value.type.tensor_type.elem_type not in floats:
+        if value.type.tensor_type.elem_type not in FLOATS:
             continue
         if value.name != judged and (value.name in states or rows is None or _first_size(model, value.name) != rows):
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from compression_engine.errors import EngineError
 from compression_engine.methods.zeros import kept_zeros
+from compression_engine.training.device import deterministic_or_told
 from compression_engine.training.feeding import Trainable
 from compression_engine.training.schedule import Schedule
 
@@ -63,14 +64,8 @@ class Mover:
         if not loss.requires_grad:
             hint = "Freeze fewer weights, or judge another output."
             raise EngineError("nothing_to_train", "The loss depends on no weight that is trained.", hint)
-        try:
+        with deterministic_or_told():
             loss.backward()
-        except RuntimeError as error:
-            if "deterministic" not in str(error):
-                raise
-            hint = "Train on the device cpu."
-            message = f"On this device torch has no algorithm that gives the same numbers again: {str(error)[:200]}"
-            raise EngineError("cannot_be_trained", message, hint) from error
 
     def move(self, rate: float) -> None:
         """One step of the optimiser at a share of the learning rates."""

@@ -22,8 +22,6 @@ from compression_engine.formats.onnx_graph import STANDARD, attribute, graphs_of
 from compression_engine.formats.parked import is_parked, pieces, tensor_of
 from compression_engine.formats.short_floats import HALF_MOST, bfloat16_bits, widened
 
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
-
 
 @dataclass(frozen=True)
 class Stored:
