@@ -5,7 +5,8 @@ Rules:
 - the role `data` belongs to datasets (here or outside), the other roles to versions;
 - operations are an ordered list from the vocabulary;
 - from outside an edge is declared; `executed` and `re-derived` are said by our own worker alone;
-- the same parent in the same role stands once.
+- the same parent in the same role stands once;
+- what began as a student has no base: none of another model's numbers are in it (decision 28).
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ def check_edges(edges: Sequence[EdgeSpec], *, from_outside: bool) -> None:
     doubled = next((key for key in keys if keys.count(key) > 1), None)
     if doubled is not None:
         raise _wrong(f"The parent {doubled[1]} stands twice in the role {doubled[0]}.")
+    if {EdgeRole.BASE.value, EdgeRole.STUDENT_START.value} <= {edge.role for edge in edges}:
+        raise Invalid(
+            "What began as a student (student-start) has no base: its numbers were the student's.",
+            hint="Name the model that taught it as its teacher; weights of several models that were put together are merge-input.",
+            code="edges",
+        )
 
 
 def _check_parent(edge: EdgeSpec) -> None:

@@ -5,8 +5,12 @@ Rules:
 - its recipe is published in the team (or found there), and its operations stand on the edge: declared, until a replay shows it;
 - a step that changed nothing is no operation of the child;
 - rows that its steps looked at are named with `--data`, so that they stand in the lineage too;
+- a parent of torch was carried to ONNX first: `converted` is the first operation, and the architecture is the one that the parent
+  declares;
 - a teacher, and a model that it began as, are named with `--teacher` and `--student` and are the files that the result speaks of:
-  their terms bind what learned from them.
+  their terms bind what learned from them;
+- what began as a student has no base, as what a run makes: the version that `--base` names is its teacher, or not in its lineage
+  where another one taught.
 """
 
 from __future__ import annotations
@@ -24,7 +28,8 @@ from registry.compression.rules import needs_calibration, operations
 from registry.compression.shards import digest_of_shards, index_beside
 from registry.errors import Invalid
 
-LEARNED = {"teacher": "--teacher", "student-start": "--student"}
+TEACHER, STUDENT = "teacher", "student-start"
+LEARNED = {TEACHER: "--teacher", STUDENT: "--student"}
 """Roles of models beside the parent, with the option that names each."""
 _RESULT_BYTES_MAX = 64 * 1024 * 1024
 
@@ -39,17 +44,25 @@ class MadeElsewhere:
             if document["command"] != "compress":
                 raise KeyError("a compression")
             self.recipe = Recipe.parse(document["recipe"])
-            self.parent_digest = str(document["parent"]["digest"])
+            parent = document["parent"]
+            self.parent_digest = str(parent["digest"])
+            self.declared = [str(parent["architecture"]["digest"])] if "architecture" in parent else []
             self.output_digest = str(document["outputs"][0]["digest"])
             self.plan = document.get("plan")
             self.licence = document.get("licence")
             looked_at = {"calibration": needs_calibration(self.recipe), "training": self.trains}
             self.rows = [str(row["digest"]) for row in document["data"] if looked_at.get(row["role"])]
             origins = document.get("origins") or []
-            learned = {str(row["role"]): str(row["digest"]) for row in origins if row["role"] in LEARNED}
-            self._operations = operations(self.recipe, document.get("steps") or ())
-            # the parent stands in the lineage as the base, also where it taught
-            self.learned = {role: digest for role, digest in learned.items() if digest != self.parent_digest}
+            self._origins = {str(row["role"]): str(row["digest"]) for row in origins if row["role"] in LEARNED}
+            begun = next((row for row in origins if row["role"] == STUDENT), parent)
+            did = operations(self.recipe, document.get("steps") or ())
+            self._operations = ["converted", *did] if "carried" in begun else did
+            # the parent is named already, also where it taught
+            self.learned = {
+                role: digest
+                for role, digest in self._origins.items()
+                if role == STUDENT or digest != self.parent_digest
+            }
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise Invalid(
                 f"{path} does not say {error}.",
@@ -79,9 +92,12 @@ class MadeElsewhere:
             raise Invalid("--result needs the one version that it was made from.", hint="Name it: --base TEAM/MODEL@N.")
         team, model, number = split_version(bases[0])
         parent = client.get(f"teams/{team}/models/{model}/versions/{number}")
-        if self.parent_digest not in _digests(parent["files"]):
+        missing = next(
+            (one for one in (self.parent_digest, *self.declared) if one not in _digests(parent["files"])), None
+        )
+        if missing is not None:
             raise Invalid(
-                f"{self._path} is about another parent: no file of {bases[0]} is {self.parent_digest}.",
+                f"{self._path} is about another parent: no file of {bases[0]} is {missing}.",
                 hint="Register the parent that the engine was given, and name it with --base.",
             )
         if self.rows and not data:
@@ -140,11 +156,14 @@ class MadeElsewhere:
         return str(client.post(f"teams/{team}/recipes", body)["recipe"])
 
     def edges(self, base: str, learned: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The declared edges to the parent, and to what it learned from and began as."""
-        found = [{"role": "base", "parent": base, "operations": self._operations}]
-        for role, version in learned.items():
-            does = self._operations if role == "student-start" else ["distilled"]
-            found.append({"role": role, "parent": version, "operations": does})
+        """The declared edges to whose weights it began as, and to the teacher: as a run's child has them (decision 28)."""
+        begun = learned.get(STUDENT)
+        found = [
+            {"role": "base" if begun is None else STUDENT, "parent": begun or base, "operations": self._operations}
+        ]
+        taught = self._origins.get(TEACHER)
+        if taught not in (None, self._origins.get(STUDENT, self.parent_digest)):
+            found.append({"role": TEACHER, "parent": learned.get(TEACHER, base), "operations": ["distilled"]})
         return found
 
 

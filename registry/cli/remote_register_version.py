@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", action="append", default=[], metavar="TEAM/DATASET@N", help="what it was trained on")
     parser.add_argument("--base", action="append", default=[], metavar="TEAM/MODEL@N", help="what it was made from")
     parser.add_argument("--teacher", metavar="TEAM/MODEL@N", help="whose answers it learned")
-    parser.add_argument("--student", metavar="TEAM/MODEL@N", help="what it began as, where that was not the parent")
+    parser.add_argument("--student", metavar="TEAM/MODEL@N", help="what it began as, in the place of a base")
     parser.add_argument(
         "--result",
         type=Path,
