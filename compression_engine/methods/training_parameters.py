@@ -130,8 +130,8 @@ ADVERSARIAL = (
         kind="text",
         default="loss",
         choices=("loss", "answers"),
-        summary="What is asked of a moved row: what the loss asks of the row itself, its label or its teacher's answer, or that it is "
-        "answered as the row itself is, which needs neither.",
+        summary="What is asked of a moved row: what the loss asks of the row itself, its label or its teacher's answer; or that it "
+        "is answered as the row itself is, which needs neither.",
         added_later=True,
         only_with=_ATTACKED,
     ),
