@@ -19,7 +19,7 @@ Limits: a student that is derived has its parent's widths; nothing is distilled 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import onnx
@@ -30,17 +30,21 @@ from compression_engine.formats.onnx_graph import STANDARD, uses
 from compression_engine.methods.distill_blocks import Block
 from compression_engine.methods.distill_student import Layers, Shapes, blocks_of, declared, derive, shapes_of
 from compression_engine.methods.report import Report
+from compression_engine.methods.trained_weights import Told, write_trained
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
-from compression_engine.training.schedule import Curve, schedule_of
+from compression_engine.training.schedule import schedule_of
 
 if TYPE_CHECKING:
     from compression_engine.training.hints import Pair
     from compression_engine.training.material import Parts, Training
-    from compression_engine.training.network import Network
 
 _HINTS_DRAW = 10
 """Which of a step's draws the maps between widths are."""
+_TOLD = Told(
+    frozen="rows are looked up in it, and the recipe does not train such tables",
+    nothing_better="no epoch answered the held-out rows better than the student did at the beginning",
+)
 
 
 def apply(
@@ -98,7 +102,8 @@ def apply(
         beside = Beside(frozen=frozen & network.weights.keys(), taught=taught)
         curve = fit(network, parts, loss, schedule_of(parameters), progress=progress, beside=beside)
     report.train(curve.document() | {"student": _made_of(is_declared, layers, pairs)})
-    _report(model, network, before, layers, curve, frozen, report)
+    _tell_gone(before, _weights(model), layers, report)
+    write_trained(model, network, curve, frozen, _TOLD, report)
 
 
 def _refuse_hints(parameters: dict[str, Value]) -> None:
@@ -169,31 +174,10 @@ def _made_of(is_declared: bool, layers: Layers, pairs: Sequence[Pair]) -> dict[s
     }
 
 
-def _report(
-    model: onnx.ModelProto,
-    network: Network,
-    before: Sequence[str],
-    layers: Layers,
-    curve: Curve,
-    frozen: frozenset[str],
-    report: Report,
-) -> None:
-    """Writes the weights back, and says of each what became of it, also of those that are gone."""
-    changed = set(network.write_back(model)) if curve.learned else set()
-    left, total = set(_weights(model)), len(layers.found)
+def _tell_gone(before: Sequence[str], left: Collection[str], layers: Layers, report: Report) -> None:
+    """Says of the weights that the student lacks with which layer they went."""
+    total = len(layers.found)
     for place, block in enumerate(layers.found):
         for name in block.weights:
             if place not in layers.kept and name in before and name not in left:
                 report.change(name, f"taken out with layer {place + 1} of {total}")
-    first, best = curve.points[0].validation, curve.validation
-    for name in network.weights:
-        if name in changed:
-            report.change(name, f"trained; the loss on held-out rows fell from {first:.4g} to {best:.4g}")
-        elif name in frozen:
-            report.leave(name, "rows are looked up in it, and the recipe does not train such tables")
-        elif curve.learned:
-            report.leave(name, "no gradient reached it")
-        else:
-            report.leave(name, "no epoch answered the held-out rows better than the student did at the beginning")
-    for name, reason in network.held.items():
-        report.leave(name, reason)

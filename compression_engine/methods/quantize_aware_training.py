@@ -93,7 +93,7 @@ def apply(
     spared = left_out(model, parameters["exclude"], report)
     halves = widen(model)
     plan = _planned(model, parts, parameters, spared, report, progress)
-    with lesson(plan.sketch.model, training, kind, progress=progress) as given:
+    with lesson(plan.sketch.model, training, kind, parts=parts, progress=progress) as given:
         fake = _faked(given.network, plan)
         schedule = schedule_of(parameters)
         own = [Own(fake.shifts, schedule.learning_rate * LOG_RATE)] if parameters["learn_scales"] else []

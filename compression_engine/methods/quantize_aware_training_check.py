@@ -120,7 +120,10 @@ def check_answers(model: onnx.ModelProto, network: Network, parts: Parts, report
 
 
 def _largest(array: Array) -> Array:
-    """Where the largest entry of the last axis stands: the class, where there are classes; of single numbers, their sign."""
+    """Where the largest entry of the last axis that is longer than one stands: the class, where there are classes, also of
+    [rows, classes, 1, 1]; of single numbers, their sign."""
+    while array.ndim > _MATRIX and array.shape[-1] == 1:
+        array = array[..., 0]
     if array.ndim < _MATRIX or array.shape[-1] == 1:
         return np.asarray(array > 0)
     return np.asarray(array.argmax(axis=-1))

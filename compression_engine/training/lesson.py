@@ -47,6 +47,7 @@ def lesson(
     alpha: float = 0.5,
     smoothing: float = 0.0,
     attack: Attack | None = None,
+    parts: Parts | None = None,
     progress: Progress,
 ) -> Iterator[Lesson]:
     """A lesson on a model by a loss of a kind (`losses.KINDS`), on the device of `training`; the teacher's answers go with it.
@@ -55,7 +56,7 @@ def lesson(
     `Training.parts`, `Network`, `check_fits`, `teaching` and `adversarial` do, before anything is trained.
     """
     network = Network(model, device=training.device)
-    parts = training.parts(model, labelled=kind != TEACHER, progress=progress)
+    parts = parts or training.parts(model, labelled=kind != TEACHER, progress=progress)
     judged = judged_output(model, training.plan)
     if kind == LABELS:
         answers = answers_of(model, training.plan, judged)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from compression_engine.answers.answering import answer
-from compression_engine.answers.outputs import ANSWER, VERSION
+from compression_engine.answers.outputs import ANSWER, VERSION, Field
 from compression_engine.data.rows import Indices
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
@@ -31,7 +32,7 @@ _THREADS = 1
 def teaching_along_sequences(
     parts: Parts, teacher: onnx.ModelProto, judged: str, progress: Progress
 ) -> Iterator[Taught]:
-    """Gives, while it is open, the teacher's answers of the output `judged`, which lie in a file.
+    """Gives, while it is open, the teacher's answers of the output `judged`, which lie in a file; it is asked when one is wanted.
 
     The teacher takes the student's inputs and states. Raises EngineError (output_does_not_load, output_does_not_run, disk_full).
     """
@@ -40,12 +41,15 @@ def teaching_along_sequences(
     with scratch("pressmark-teacher-") as folder:
         onnx_io.save(teacher, folder / "teacher.onnx")
         model = Model(folder / "teacher.onnx", _THREADS, what="The teacher")
-        held = answer({VERSION: model}, parts.encoder, plan, folder=folder / "answers", progress=progress)
-        answers = held.models[VERSION][ANSWER]
+
+        @cache
+        def answers() -> Field:
+            held = answer({VERSION: model}, parts.encoder, plan, folder=folder / "answers", progress=progress)
+            return held.models[VERSION][ANSWER]
 
         def taught(rows: Indices) -> Mapping[str, torch.Tensor]:
             import torch
 
-            return {judged: torch.tensor(np.stack([np.asarray(answers.row(int(row))) for row in rows]))}
+            return {judged: torch.tensor(np.stack([np.asarray(answers().row(int(row))) for row in rows]))}
 
         yield taught

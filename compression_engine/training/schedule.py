@@ -10,6 +10,7 @@ from compression_engine.canonical import JSON, decimal_text
 from compression_engine.recipe import Value, integer_of
 
 _MILLION = 1_000_000
+_DECIMALS = 6
 OPTIMISERS = ("adamw", "sgd")
 
 
@@ -35,8 +36,9 @@ class Schedule:
     """The longest gradient, over all weights together; 0: any."""
 
     def rate(self, update: int, updates: int) -> float:
-        """The share of the learning rate at an update, counted from 0, of so many."""
-        rising = math.ceil(self.warmup * updates)
+        """The share of the learning rate at an update, counted from 0, of so many; 1 where the rise ends, 0 behind the last."""
+        # shares such as 0.07 lie a little above what is written: of 100 updates 7.000000000000001 are 7, not 8
+        rising = math.ceil(round(self.warmup * updates, _DECIMALS))
         if update < rising:
             return (update + 1) / rising
         # where sequences differ in length an epoch may have more updates than the first had

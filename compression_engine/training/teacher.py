@@ -2,6 +2,7 @@
 
 Rules:
 - one thread, so that the answers do not depend on how many there are; rows of like length run together, in an order of their own;
+- it is asked when answers are wanted first: a training that an earlier attempt has finished asks none;
 - answers are laid down in the scratch folder row by row and mapped from there; where they would take more than 2 GiB they are not
   kept but given anew for each batch: which of the two is decided by their size alone, never by the machine;
 - of a language model the likeliest tokens of each place are kept, as log probabilities at the temperature that is asked for;
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +111,8 @@ def teaching(
             progress(STAGE, 0, len(rows), "the teacher answers each batch anew: its answers would take too much room")
             yield lambda wanted: asked.tensors(asked.answers(wanted), wanted)
             return
-        yield _stored(asked, rows, folder / "answers", progress)
+        kept = cache(lambda: _stored(asked, rows, folder / "answers", progress))
+        yield lambda wanted: kept()(wanted)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from compression_engine.errors import DataError, EngineError, RecipeError
 from compression_engine.methods.distill import _by_share
 from compression_engine.methods.distill_blocks import Block
 from compression_engine.recipe import Step
-from tests.engine import distilled, nets
+from compression_engine.training import teacher
+from tests.engine import distilled, learning, nets
 from tests.engine.distilled import LAYERS, QUICK, distance, handed, rows, taught, tower
 
 
@@ -83,6 +84,24 @@ def test_every_weight_is_named_with_what_became_of_it(tmp_path: Path) -> None:
 def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
     one, other = (child(tmp_path / name, epochs=2, hints=True)[0].SerializeToString() for name in ("one", "other"))
     assert one == other
+
+
+def test_a_training_that_an_earlier_attempt_finished_asks_the_teacher_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    stored = teacher._stored
+    monkeypatch.setattr(
+        teacher, "_stored", lambda some, rows, *rest: asked.append(len(rows)) or stored(some, rows, *rest)
+    )
+    point = learning.place(tmp_path / "points")
+    files = []
+    for name in ("killed", "again"):
+        given = handed(tmp_path / name, taught(), rows(0, 600, labelled=False), resume=point)
+        made, _ = nets.applied(taught(), "distill", given, **(QUICK | {"epochs": 1, "layers_by": "place"}))
+        files.append(made.SerializeToString())
+    assert asked == [600]
+    assert files[0] == files[1]
 
 
 def test_hints_pair_each_layer_with_where_the_next_one_began(tmp_path: Path) -> None:

@@ -213,6 +213,19 @@ def test_rates_rise_and_fall() -> None:
     assert 0 < rates[99] < 0.001
 
 
+@pytest.mark.parametrize("per_mille", [1, 7, 50, 70, 100, 290, 333, 700, 1000])
+def test_the_rise_is_as_long_as_whole_numbers_say_and_rates_end_at_zero(per_mille: int) -> None:
+    for updates in (1, 2, 3, 19, 20, 21, 99, 100, 101, 200, 1000, 3001):
+        rates = [Schedule(1, warmup=per_mille / 1000).rate(update, updates) for update in range(updates + 2)]
+        rising = -(-updates * per_mille // 1000)
+        assert rates[:rising] == [pytest.approx((update + 1) / rising) for update in range(rising)]
+        assert rates[rising - 1] == 1.0
+        left = max(1, updates - rising)
+        for update in range(rising, updates):
+            assert rates[update] == pytest.approx(np.cos(np.pi * (update - rising) / left / 2) ** 2)
+        assert rates[updates + 1] == (0.0 if rising < updates + 1 else pytest.approx(1.0))
+
+
 def test_another_process_gives_the_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     script = (
         "import hashlib, sys; from pathlib import Path; import torch; torch.set_num_threads(2);"

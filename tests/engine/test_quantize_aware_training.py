@@ -16,6 +16,7 @@ from compression_engine.errors import DataError, EngineError, RecipeError
 from compression_engine.mapping.map_making import map_of_child
 from compression_engine.mapping.map_reading import still_true
 from compression_engine.methods import quantize_aware_training as method
+from compression_engine.methods.quantize_aware_training_check import Apart
 from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
 from compression_engine.recipe import Step
@@ -249,3 +250,14 @@ def test_without_rows_or_layers_it_is_refused(given: Given) -> None:
     assert missing.value.code == "data_missing"
     with pytest.raises(RecipeError, match="would take longer than they save"):
         trained(nets.mlp(), given(nets.mlp(), **nets.rows_for("x", 60)))
+
+
+def test_classes_that_have_axes_of_size_one_behind_them_are_compared_as_classes() -> None:
+    one, other = np.zeros((3, 4, 1, 1), np.float32), np.zeros((3, 4, 1, 1), np.float32)
+    one[:, 1], other[:, 1] = 2.0, 2.0
+    other[2, 3] = 3.0  # nothing changes its sign, and the class is another one
+    one += 1.0
+    other += 1.0
+    apart = Apart()
+    apart.add(one, other)
+    assert (apart.rows, apart.equal) == (3, 2)

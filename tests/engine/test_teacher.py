@@ -85,6 +85,17 @@ def test_answers_are_those_of_the_rows_that_are_asked_for(each_token: bool, most
     np.testing.assert_allclose(found, right, atol=1e-6)
 
 
+def test_a_teacher_is_asked_once_and_only_when_an_answer_is_wanted(tmp_path: Path) -> None:
+    model, told = reader(each_token=False), []
+    given = parts(tmp_path, model)
+    with teaching(given, model, [Answer("y", EMBEDDING)], progress=lambda *line: told.append(line)) as taught:
+        assert told == []
+        first = taught(ROWS)["y"]
+        assert [line[0] for line in told] == ["teach"]
+        assert torch.equal(taught(ROWS)["y"], first)
+        assert len(told) == 1
+
+
 @pytest.mark.parametrize("most", [0, 2**30])
 def test_answers_stand_where_the_tokens_of_arrays_stand(most: int, tmp_path: Path) -> None:
     """Padded in front, and no row as long as the arrays are wide."""
