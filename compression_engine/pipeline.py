@@ -19,7 +19,7 @@ from pathlib import Path
 
 from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.canonical import JSON, digest_of
-from compression_engine.carrying.entered import agreement, as_given, parent_record, through_the_door
+from compression_engine.carrying.entered import agreement, as_given, described, through_the_door
 from compression_engine.checking.outcome import check_smaller
 from compression_engine.checking.structure_check import check_comparable, check_room, check_structure
 from compression_engine.environment import environment
@@ -106,7 +106,7 @@ def compress(
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     call = _Call(parent, recipe, incumbent, first, plan, beside, settings, licence, budget, pack, progress)
     with alone_in(training.resume), place(output_folder, loaded.path.name) as target, spooling(target.folder):
-        states = _states(training.resume, loaded, recipe, material, plan)
+        states = _states(training, loaded, recipe, material, plan)
         result = replace(_carried_out(call, loaded, material, states, target), folder=output_folder)
         progress("write", 0, 1, "writing the result")
         target.result.write_bytes(result.canonical())
@@ -183,7 +183,7 @@ def _described(
     training: TrainingMaterial | None,
 ) -> Result:
     """What a result says of the child before anything is measured."""
-    parent, device = _parent_record(loaded), None if training is None else training.device
+    parent, device = described(loaded), None if training is None else training.device
     return Result(
         command="compress",
         seed=settings.seed,
@@ -200,10 +200,10 @@ def _described(
 
 
 def _states(
-    folder: Path | None, loaded: onnx_io.Loaded, recipe: Recipe, material: CallMaterial, plan: Plan | None
+    files: TrainingFiles, loaded: onnx_io.Loaded, recipe: Recipe, material: CallMaterial, plan: Plan | None
 ) -> StepStates | None:
     """Where finished steps are kept, and what they belong to; None where nobody named a folder."""
-    if folder is None:
+    if files.resume is None:
         return None
     trained = material.training
     belongs_to: dict[str, JSON] = {
@@ -215,7 +215,7 @@ def _states(
         "teacher": None if trained is None or trained.teacher is None else digest_of(trained.teacher.content.encode()),
         "training": None if trained is None else trained.rows.rows.digest,
     }
-    return StepStates(folder, belongs_to, CPU if trained is None else trained.device)
+    return StepStates(files.resume, belongs_to, CPU if trained is None else trained.device, files.begun)
 
 
 @dataclass(frozen=True)
@@ -262,9 +262,3 @@ def _check_rows_needed(evaluation: Path | None, asked: Mapping[str, object]) -> 
     if evaluation is None and given:
         message = f"{given[0]} needs evaluation rows, there are none."
         raise DataError("data_missing", message, f"Give evaluation rows, or leave out {', '.join(given)}.")
-
-
-def _parent_record(loaded: onnx_io.Loaded) -> dict[str, JSON]:
-    record: dict[str, JSON] = {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
-    record |= {"external_data": [file.document() for file in loaded.external]} if loaded.external else {}
-    return parent_record(record)

@@ -50,10 +50,13 @@ def as_given(loaded: onnx_io.Loaded) -> onnx_io.Loaded:
     return loaded if door is None else door.named(loaded)
 
 
-def parent_record(plain: dict[str, JSON]) -> dict[str, JSON]:
-    """How a result names the parent; `plain` is how it names the ONNX file."""
+def described(loaded: onnx_io.Loaded) -> dict[str, JSON]:
+    """How a result names the parent, and what lies beside it."""
     door = _DOOR.get()
-    return plain if door is None else dict(door.record)
+    if door is not None:
+        return dict(door.record)
+    record: dict[str, JSON] = {"digest": loaded.digest, "path": loaded.path.name, "size_bytes": loaded.size_bytes}
+    return record | ({"external_data": [file.document() for file in loaded.external]} if loaded.external else {})
 
 
 def agreement(rows: Rows | None, plan: Plan | None, environment: list[dict[str, JSON]]) -> list[Evidence]:

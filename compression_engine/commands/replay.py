@@ -44,7 +44,8 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
     """What the result line says beside `type` and `command`, and the words for a person."""
     if options.recorded is not None:
         return _compared(options, speaker)
-    from compression_engine.replaying.replay import engine_of, replay
+    from compression_engine.replaying.replay import engine_of, replayed
+    from compression_engine.replaying.said_again import words_of
     from compression_engine.result import read_result
 
     if options.result is None or options.output is None:
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
             "Give RESULT.json and --output FOLDER; or --recorded FILE and --report FILE, to compare tensor by tensor."
         )
         raise EngineError("result_invalid", f"{what}.", hint)
-    digest = replay(
+    made = replayed(
         options.result,
         parent=options.parent,
         output_folder=options.output,
@@ -62,10 +63,12 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         progress=speaker.progress,
     )
     recorded_by = engine_of(read_result(options.result))
-    words = f"The same bytes: {digest}"
+    words = f"The same bytes: {made.digest}"
     if recorded_by != ENGINE_VERSION:
         words += f" (engine {recorded_by} made them first, engine {ENGINE_VERSION} made them again)"
-    return {"digest": digest, "recorded_engine": recorded_by, "same": True}, words
+    answer: dict[str, JSON] = {"digest": made.digest, "recorded_engine": recorded_by, "same": True}
+    parts: list[JSON] = [part.document() for part in made.parts]
+    return answer | {"parts": parts}, "\n".join([words, *words_of(made.parts)])
 
 
 def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:

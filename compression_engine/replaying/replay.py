@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from compression_engine.canonical import JSON, canonical
 from compression_engine.carrying.door import check_carried
-from compression_engine.carrying.entered import as_given, entered, through_the_door
+from compression_engine.carrying.entered import as_given, described, entered, through_the_door
 from compression_engine.environment import ENGINE_VERSION, environment
 from compression_engine.errors import EngineError
 from compression_engine.facts import check_licence, check_version
@@ -32,10 +33,13 @@ from compression_engine.recipe import Recipe
 from compression_engine.replaying.kernels import only_by_kernels, other_kernels
 from compression_engine.replaying.made_again import write_as_recorded
 from compression_engine.replaying.replay_material import recorded_calibration, recorded_training
+from compression_engine.replaying.said_again import Again, Part, parts_of, refuse
 from compression_engine.result import read_result
 from compression_engine.safetensors_pipeline import facts_of, make_tensors, refuse_rows
-from compression_engine.steps.making import make
-from compression_engine.steps.training_files import TrainingFiles
+from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.call_material import records_of
+from compression_engine.steps.making import Made, make
+from compression_engine.steps.training_files import TrainingFiles, TrainingMaterial
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,23 @@ class Replayed:
 
 
 def replay(
+    result: Path,
+    *,
+    parent: Path,
+    output_folder: Path,
+    calibration: Path | None = None,
+    training: TrainingFiles | None = None,
+    progress: Progress = silent,
+) -> str:
+    """The digest of a model that was made again to the same bytes; see `replayed`."""
+    files = training or TrainingFiles()
+    made = replayed(
+        result, parent=parent, output_folder=output_folder, calibration=calibration, training=files, progress=progress
+    )
+    return made.digest
+
+
+def replayed(
     result: Path,
     *,
     parent: Path,
@@ -76,7 +97,7 @@ def _replay(
     calibration: Path | None,
     training: TrainingFiles,
     progress: Progress,
-) -> str:
+) -> Replayed:
     check_carried(document, entered())
     tensors = safetensors_path(parent)
     if tensors is not None:
@@ -106,13 +127,38 @@ def _replay(
         if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
             raise _differs(document, *said, recipe, made.marks, None if trained is None else trained.device)
         _check_said(document, *said, recipe, made.marks)
-    return written[0].digest
+        outputs = [file.document() | {"role": file.role} for file in written]
+        parts = parts_of(document, _again(loaded, made, outputs, plan, material, trained))
+        refuse(parts)
+    return Replayed(written[0].digest, parts)
 
 
-def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, progress: Progress) -> str:
+def _again(
+    loaded: onnx_io.Loaded,
+    made: Made,
+    outputs: Sequence[dict[str, JSON]],
+    plan: Plan | None,
+    material: Calibration | None,
+    trained: TrainingMaterial | None,
+) -> Again:
+    """What follows from what was handed in, as `compress` says it."""
+    parent = described(loaded)
+    return Again(
+        made.recipe,
+        made.steps,
+        outputs,
+        parent,
+        data=records_of(None if material is None else material.rows, trained),
+        origins=[] if trained is None else trained.origins(made.recipe, parent),
+        plan_digest=None if plan is None else plan.digest(),
+        device=None if trained is None else trained.device,
+    )
+
+
+def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, progress: Progress) -> Replayed:
     """The same for a parent in safetensors; the digest is that of the first output: the file, or the index of shards."""
     with open_model(path) as parent:
-        digest = parent.digest()
+        digest, size_bytes = parent.digest(), parent.size_bytes
         _check_parent(document, digest)
         recipe = Recipe.parse(canonical(document["recipe"]))
         facts = facts_of(digest, recipe, _licence(document), engine_of(document))
@@ -121,7 +167,10 @@ def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, 
             if [one["digest"] for one in made.records] != [one["digest"] for one in document["outputs"]]:
                 raise _differs(document, made.tensors, made.texts_digest, recipe, made.marks)
             _check_said(document, made.tensors, made.texts_digest, recipe, made.marks)
-    return str(made.records[0]["digest"])
+            record: dict[str, JSON] = {"digest": digest, "path": path.name, "size_bytes": size_bytes}
+            parts = parts_of(document, Again(recipe, made.steps, made.records, record))
+            refuse(parts)
+    return Replayed(str(made.records[0]["digest"]), parts)
 
 
 def _check_parent(document: dict[str, JSON], digest: str) -> None:

@@ -45,8 +45,13 @@ class CallMaterial:
 
     def records(self) -> list[dict[str, JSON]]:
         """How a result names the rows that were not measured on: calibration, then training."""
-        found = [] if self.calibration_rows is None else [self.calibration_rows.record("calibration")]
-        return found if self.training is None else [*found, self.training.rows.rows.record("training")]
+        return records_of(self.calibration_rows, self.training)
+
+
+def records_of(calibration: Rows | None, training: TrainingMaterial | None) -> list[dict[str, JSON]]:
+    """How a result names rows that steps looked at and learned from."""
+    found = [] if calibration is None else [calibration.record("calibration")]
+    return found if training is None else [*found, training.rows.rows.record("training")]
 
 
 def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:

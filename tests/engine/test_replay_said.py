@@ -1,0 +1,192 @@
+"""What a result says beside its bytes: forged in every member, it is found by a replay or said to be what no replay tells."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compression_engine.canonical import canonical, parse_canonical
+from compression_engine.errors import EngineError
+from compression_engine.evaluation import Settings
+from compression_engine.pipeline import compress
+from compression_engine.plan import Plan
+from compression_engine.recipe import Recipe, Step
+from compression_engine.replaying.replay import Replayed, replayed
+from compression_engine.steps.budget_kept import StepBudget
+from compression_engine.steps.training_files import TrainingFiles
+from tests.engine import pipelines
+
+STEPS = (
+    Step("prune_unstructured", {"min_elements": 400, "sparsity_per_mille": 300}),
+    Step("fine_tune", {"epochs": 2, "batch_size": 64, "loss": "teacher"}),
+    Step("quantize_weights", {"min_elements": 400}),
+)
+HARD = Step("prune_unstructured", {"min_elements": 400, "sparsity_per_mille": 990, "scope": "global"})
+FALSE = "sha256:" + "0" * 64
+Document = dict[str, Any]
+Forge = Callable[[Document], None]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A parent, a teacher, their rows, and what a pipeline under a budget made of them."""
+    folder = pipelines.write(tmp_path_factory.mktemp("said"))
+    wide = pipelines.write(tmp_path_factory.mktemp("wide"), width=64)
+    (folder / "teacher.onnx").write_bytes((wide / "model.onnx").read_bytes())
+    compressed(folder, "out", STEPS, StepBudget(at_least=Decimal("0.5")))
+    return folder
+
+
+def compressed(folder: Path, name: str, steps: tuple[Step, ...], budget: StepBudget) -> None:
+    compress(
+        folder / "model.onnx",
+        Recipe("tried", steps, 5),
+        output_folder=folder / name,
+        evaluation=folder / "evaluation.npz",
+        plan=Plan.parse((folder / "plan.json").read_bytes()),
+        settings=Settings(5, rounds=3, memory_repeats=1),
+        training=handed_in(folder),
+        budget=budget,
+    )
+
+
+def handed_in(folder: Path) -> TrainingFiles:
+    return TrainingFiles(rows=folder / "training.npz", teacher=folder / "teacher.onnx")
+
+
+def again(folder: Path, document: Document, where: Path, **more: Any) -> Replayed:
+    path = where / "RESULT.json"
+    path.write_bytes(canonical(document))
+    given = {"parent": folder / "model.onnx", "training": handed_in(folder)} | more
+    return replayed(path, output_folder=where / "again", **given)
+
+
+def recorded(folder: Path, name: str = "out") -> Document:
+    return dict(parse_canonical((folder / name / "RESULT.json").read_bytes()))
+
+
+def outcomes(found: Replayed) -> dict[str, str]:
+    return {part.name: part.outcome for part in found.parts}
+
+
+def test_all_that_follows_from_what_was_handed_in_is_the_same_and_the_rest_is_named(
+    world: Path, tmp_path: Path
+) -> None:
+    found = again(world, recorded(world), tmp_path)
+    same = {"steps", "rows", "models", "outputs", "parent", "plan"}
+    assert {name for name, outcome in outcomes(found).items() if outcome == "same"} == same
+    rest = {part.name: part for part in found.parts if part.outcome != "same"}
+    assert set(rest) == {"budget", "evidence", "environment"}
+    assert "--evaluation" in rest["evidence"].why
+    assert "--evaluation" in rest["budget"].why
+    assert "does not follow from its bytes" in rest["environment"].why
+
+
+def curve(document: Document) -> None:
+    document["steps"][1]["training"][0]["points"][1]["validation"] = "0.001"
+
+
+def order(document: Document) -> None:
+    document["steps"].reverse()
+
+
+def dropped(document: Document) -> None:
+    del document["steps"][1]
+
+
+def changed_tensors(document: Document) -> None:
+    document["steps"][0]["changed"][0]["how"] = "95.0 % of its numbers are zero"
+
+
+def training_rows(document: Document) -> None:
+    next(one for one in document["data"] if one["role"] == "training")["rows"] = 90_000
+
+
+def training_digest(document: Document) -> None:
+    next(one for one in document["data"] if one["role"] == "training")["digest"] = FALSE
+
+
+def teacher_digest(document: Document) -> None:
+    document["origins"][0]["digest"] = FALSE
+
+
+def no_teacher(document: Document) -> None:
+    document["origins"] = []
+
+
+def budget_steps(document: Document) -> None:
+    document["budget"]["asked_digest"] = FALSE
+
+
+def budget_ended(document: Document) -> None:
+    document["budget"]["ended"] = {
+        "figures": [], "method": "quantize_weights", "not_done": [], "plain": "", "step": 3, "undone": []
+    }  # fmt: skip
+
+
+def plan_digest(document: Document) -> None:
+    document["plan_digest"] = FALSE
+
+
+def recipe_digest(document: Document) -> None:
+    document["recipe_digest"] = FALSE
+
+
+def size(document: Document) -> None:
+    document["outputs"][0]["size_bytes"] = 100
+
+
+def parent_size(document: Document) -> None:
+    document["parent"]["size_bytes"] *= 10
+
+
+@pytest.mark.parametrize(
+    ("forge", "code", "names"),
+    [
+        (curve, "replay_said_differs", r"steps\[1\].training\[0\].points\[1\].validation is \"0.001\" on record"),
+        (order, "replay_said_differs", r"steps\[0\].method is \"quantize_weights\" on record"),
+        (dropped, "replay_said_differs", "steps has 2 entries on record, 3 made again"),
+        (changed_tensors, "replay_said_differs", r"steps\[0\].changed\[0\].how"),
+        (training_rows, "replay_said_differs", r"data\[0\].rows is 90000 on record, 900 made again"),
+        (training_digest, "replay_data_differs", "training rows are"),
+        (teacher_digest, "replay_data_differs", "teacher is"),
+        (no_teacher, "replay_data_differs", "recorded is none"),
+        (budget_steps, "replay_said_differs", "budget.asked_digest"),
+        (budget_ended, "replay_said_differs", "budget.ended names no step"),
+        (plan_digest, "replay_said_differs", "plan_digest"),
+        (recipe_digest, "result_invalid", "recipe_digest"),
+        (size, "replay_said_differs", r"outputs\[0\].size_bytes is 100"),
+        (parent_size, "replay_said_differs", "parent.size_bytes"),
+    ],
+)
+def test_what_was_forged_is_found_and_named_and_nothing_is_written(
+    world: Path, tmp_path: Path, forge: Forge, code: str, names: str
+) -> None:
+    document = copy.deepcopy(recorded(world))
+    forge(document)
+    with pytest.raises(EngineError, match=names) as refused:
+        again(world, document, tmp_path)
+    assert refused.value.code == code
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("torch", "1.0.0"), ("cpu_flags", "none"), ("blas_kernel", "other 1")])
+def test_elsewhere_a_forged_curve_is_never_called_the_same(world: Path, tmp_path: Path, name: str, value: str) -> None:
+    document = copy.deepcopy(recorded(world))
+    for fact in document["environment"]:
+        if fact["name"] == name:
+            fact["value"] = value
+    (untold,) = [part for part in again(world, document, tmp_path).parts if part.name == "steps"]
+    assert untold.outcome == "cannot-be-told"
+    assert f"{name} {value} ->" in untold.why
+    assert "come out equal" in untold.why
+    curve(document)
+    (tmp_path / "x").mkdir()
+    (forged,) = [part for part in again(world, document, tmp_path / "x").parts if part.name == "steps"]
+    assert forged.outcome == "cannot-be-told"
+    assert "points[1].validation" in forged.why
