@@ -33,15 +33,6 @@ _FOUR, _TWO = 4, 2
 TWO_OF_FOUR_PER_MILLE = 500
 
 
-def cubic(round_number: int, rounds: int, per_mille: int) -> int:
-    """The share of zeros after a round (from 1), in thousandths: much at first, little at last, all of it after the last round.
-
-    Source: Zhu and Gupta, "To prune, or not to prune", 2017; begun from no zeros.
-    """
-    left = rounds - round_number
-    return per_mille - per_mille * left**3 // rounds**3
-
-
 def masks(arrays: Mapping[str, Floats], scope: str, per_mille: int) -> dict[str, Mask]:
     """True where a number becomes zero, by weight; `arrays` are finite floats of any shapes, `scope` is one of SCOPES."""
     if scope == "layer":

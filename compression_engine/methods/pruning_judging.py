@@ -10,11 +10,13 @@ Rules:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compression_engine.canonical import JSON, decimal_text
 from compression_engine.training.along_sequences import feeding_of
 from compression_engine.training.device import settled
 from compression_engine.training.lesson import Lesson
@@ -29,47 +31,62 @@ _HAS_PLACES = 3
 Answers = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What a network has lost, by which measure, on how many rows."""
+
+    measure: str
+    per_mille: float
+    rows: int
+
+    def document(self) -> dict[str, JSON]:
+        """As RESULT.json holds it."""
+        return {"measure": self.measure, "per_mille": decimal_text(self.per_mille), "rows": self.rows}
+
+
 class Judge:
     """Made before anything is pruned: it remembers what the model answers to the held-out rows then."""
 
     def __init__(self, given: Lesson, batch_size: int) -> None:
-        self._lesson = given
-        self._feeding = feeding_of(given.network, given.parts, batch_size)
+        self._batch_size = batch_size
         answer = next(answer for answer in given.answers if answer.name == given.judged)
         self._by_row = answer.kind == SCORES
         self._middle = {PROBABILITIES: 0.5, LOG_PROBABILITIES: float(np.log(0.5))}.get(answer.form, 0.0)
         self._is_classifier = answer.kind in (SCORES, FRAMES, TOKENS)
         labels = given.parts.labels
         labelled = answer.kind == SCORES and given.parts.training.plan.task == "classification" and labels is not None
-        self.measure = RIGHT if labelled else SAME if self._is_classifier else APART
+        self._measure = RIGHT if labelled else SAME if self._is_classifier else APART
         rows = len(given.parts.validation)
-        self.rows = rows if self._is_classifier else min(rows, _ANSWERS_MOST)
-        self._before, _ = self._answers()
+        self._count = rows if self._is_classifier else min(rows, _ANSWERS_MOST)
+        self._before, _ = self._answers(given)
 
-    def lost_per_mille(self) -> float:
-        """What the network has lost by now."""
-        now, labels = self._answers()
-        if self.measure == APART:
-            return _PER_MILLE * _apart(now, self._before)
-        if self.measure == SAME:
-            return _PER_MILLE * float((now != self._before).mean())
-        return _PER_MILLE * float((self._before == labels).mean() - (now == labels).mean())
+    def lost(self, given: Lesson) -> Lost:
+        """What the network has lost by now; `given` has the rows that the judge was made with, the network may be another one."""
+        now, labels = self._answers(given)
+        if self._measure == APART:
+            found = _apart(now, self._before)
+        elif self._measure == SAME:
+            found = float((now != self._before).mean())
+        else:
+            found = float((self._before == labels).mean() - (now == labels).mean())
+        return Lost(self._measure, _PER_MILLE * found, self._count)
 
-    def _answers(self) -> tuple[Answers, Answers]:
+    def _answers(self, given: Lesson) -> tuple[Answers, Answers]:
         """Classes [rows] (or one a place) or answers [rows, ...] of the held-out rows in their fixed order, and their labels."""
         import torch
 
         found: list[Answers] = []
         labels: list[Answers] = []
-        with settled(self._lesson.parts.training.device), torch.no_grad():
-            for portion in self._feeding.held_out():
-                if not self._is_classifier and len(found) >= self.rows:
+        feeding = feeding_of(given.network, given.parts, self._batch_size)
+        with settled(given.parts.training.device), torch.no_grad():
+            for portion in feeding.held_out():
+                if not self._is_classifier and len(found) >= self._count:
                     break
-                for outputs, batch in self._feeding.answers(portion):
-                    found += self._rows(outputs[self._lesson.judged], batch)
-                    if self.measure == RIGHT and batch.labels is not None:
+                for outputs, batch in feeding.answers(portion):
+                    found += self._rows(outputs[given.judged], batch)
+                    if self._measure == RIGHT and batch.labels is not None:
                         labels += list(batch.labels[: len(batch.rows)].cpu().numpy())
-        return _together(found if self._is_classifier else found[: self.rows]), np.asarray(labels)
+        return _together(found if self._is_classifier else found[: self._count]), np.asarray(labels)
 
     def _rows(self, output: Any, batch: Batch) -> list[Answers]:
         """The answer of each row, without padding."""
