@@ -19,15 +19,18 @@ import onnx
 from compression_engine.canonical import shown
 from compression_engine.errors import RecipeError
 from compression_engine.methods.report import Report
+from compression_engine.methods.trained_weights import Told, write_trained
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of, names_of
-from compression_engine.training.schedule import Curve, schedule_of
+from compression_engine.training.schedule import schedule_of
 
 if TYPE_CHECKING:
     from compression_engine.training.material import Training
-    from compression_engine.training.network import Network
 
-_FROZEN = "the recipe freezes it"
+_TOLD = Told(
+    frozen="the recipe freezes it",
+    nothing_better="no epoch answered the held-out rows better than the model did before",
+)
 _ANY = "*"
 _NAMED_MOST = 5
 
@@ -59,7 +62,7 @@ def apply(
             lesson_.network, lesson_.parts, lesson_.loss, schedule_of(parameters), progress=progress, beside=beside
         )
     report.train(curve.document() | ({} if lesson_.attack is None else {"adversarial": lesson_.attack}))
-    _report(model, lesson_.network, frozen, curve, report)
+    write_trained(model, lesson_.network, curve, frozen, _TOLD, report)
 
 
 def _frozen(weights: Collection[str], names: Collection[str]) -> frozenset[str]:
@@ -76,20 +79,3 @@ def _frozen(weights: Collection[str], names: Collection[str]) -> frozenset[str]:
             raise RecipeError("recipe_does_not_fit", f"The model has no weight {shown(name)} to freeze.", hint)
         found.update(meant)
     return frozenset(found)
-
-
-def _report(model: onnx.ModelProto, network: Network, frozen: Collection[str], curve: Curve, report: Report) -> None:
-    """Writes the weights back, and says of each what became of it."""
-    changed = set(network.write_back(model)) if curve.learned else set()
-    best = curve.points[0].validation, curve.validation
-    for name in network.weights:
-        if name in changed:
-            report.change(name, f"trained; the loss on held-out rows fell from {best[0]:.4g} to {best[1]:.4g}")
-        elif name in frozen:
-            report.leave(name, _FROZEN)
-        elif curve.learned:
-            report.leave(name, "no gradient reached it")
-        else:
-            report.leave(name, "no epoch answered the held-out rows better than the model did before")
-    for name, reason in network.held.items():
-        report.leave(name, reason)

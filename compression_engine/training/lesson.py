@@ -52,8 +52,9 @@ def lesson(
 ) -> Iterator[Lesson]:
     """A lesson on a model by a loss of a kind (`losses.KINDS`), on the device of `training`; the teacher's answers go with it.
 
-    With `attack` a share of the loss is of rows that are moved against the model. Raises DataError, EngineError and RecipeError as
-    `Training.parts`, `Network`, `check_fits`, `teaching` and `adversarial` do, before anything is trained.
+    `parts` are the rows of `training` for this loss, where the caller has them. With `attack` a share of the loss is of rows that
+    are moved against the model. Raises DataError, EngineError and RecipeError as `Training.parts`, `Network`, `check_fits`,
+    `teaching` and `adversarial` do, before anything is trained.
     """
     network = Network(model, device=training.device)
     parts = parts or training.parts(model, labelled=kind != TEACHER, progress=progress)

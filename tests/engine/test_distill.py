@@ -91,9 +91,12 @@ def test_a_training_that_an_earlier_attempt_finished_asks_the_teacher_nothing(
 ) -> None:
     asked: list[int] = []
     stored = teacher._stored
-    monkeypatch.setattr(
-        teacher, "_stored", lambda some, rows, *rest: asked.append(len(rows)) or stored(some, rows, *rest)
-    )
+
+    def counted(model: Any, wanted: Any, *rest: Any) -> Any:
+        asked.append(len(wanted))
+        return stored(model, wanted, *rest)
+
+    monkeypatch.setattr(teacher, "_stored", counted)
     point = learning.place(tmp_path / "points")
     files = []
     for name in ("killed", "again"):
