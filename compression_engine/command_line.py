@@ -20,6 +20,7 @@ from typing import Any
 from compression_engine.answers import batch_watch
 from compression_engine.canonical import JSON, CanonicalError, canonical, parse_json
 from compression_engine.commands import (
+    compare,
     diff,
     expand,
     identify,
@@ -33,7 +34,7 @@ from compression_engine.commands import (
     training_options,
     unpack,
 )
-from compression_engine.commands.arguments import content_of, integer_from, write_whole
+from compression_engine.commands.arguments import content_of, integer_from, recipe_of, write_whole
 from compression_engine.commands.speaker import Speaker
 from compression_engine.commands.told_first import words_of
 from compression_engine.errors import Cancelled, EngineError
@@ -41,12 +42,12 @@ from compression_engine.inspect import inspect_file
 from compression_engine.limits import RAISE_DISK, Limits, disk_by_file_limit, within
 from compression_engine.packed.opened import unpacked
 from compression_engine.plan import Plan
-from compression_engine.recipe import Recipe, shipped_recipes
 
 _QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OWN_FILES: dict[str, tuple[Any, str]] = {
+    "compare": (compare, "Make a child by each of several recipes, and say in one table what each is worth."),
     "replay": (replay, "Make a result again and say whether, or how nearly, it is the same."),
     "search": (search, "Find the cheapest recipe that keeps a promise, or say why there is none."),
     "expand": (expand, "Write a model in safetensors that was stored smaller as float32 again."),
@@ -144,7 +145,7 @@ def _compress(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, st
     from compression_engine.pipeline import compress
     from compression_engine.placing import result_path
 
-    recipe = _recipe(options.recipe)
+    recipe = recipe_of(options.recipe)
     if options.outputs is not None:
         _refuse_existing(options.outputs)
         _refuse_within(options.outputs, options.output)
@@ -218,17 +219,6 @@ def _observe(options: argparse.Namespace, speaker: Speaker) -> tuple[Answer, str
     write_whole(options.output, canonical(found))
     words = f"{found['n']} rows counted in {len(found['features'])} features: {options.output}"
     return {"distribution": found, "result_path": str(options.output)}, words
-
-
-def _recipe(source: str) -> Recipe:
-    path = Path(source)
-    if not path.is_file():
-        shipped = shipped_recipes()
-        if source in shipped:
-            return shipped[source].recipe
-        hint = f"Give a file, or one of: {', '.join(shipped)}."
-        raise EngineError("not_found", f"There is no recipe {source}.", hint)
-    return Recipe.parse(path.read_bytes())
 
 
 def _plan(path: Path | None) -> Plan | None:

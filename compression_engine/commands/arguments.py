@@ -1,4 +1,4 @@
-"""What verbs of the shell share: numbers and files that are named as arguments, and files that appear whole or not at all.
+"""What verbs of the shell share: numbers, recipes and files that are named as arguments, and files that appear whole or not at all.
 
 Standard library only: arguments are parsed before any library of the engine is needed.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compression_engine.errors import EngineError
+from compression_engine.recipe import Recipe, shipped_recipes
 
 
 def integer_from(low: int, high: int) -> Callable[[str], int]:
@@ -30,6 +31,18 @@ def content_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise EngineError("not_found", f"There is no file {path}.", "Check the path.") from error
+
+
+def recipe_of(source: str) -> Recipe:
+    """A recipe in a file, or one that ships, by its name; raises EngineError (not_found), RecipeError."""
+    path = Path(source)
+    if not path.is_file():
+        shipped = shipped_recipes()
+        if source in shipped:
+            return shipped[source].recipe
+        hint = f"Give a file, or one of: {', '.join(shipped)}."
+        raise EngineError("not_found", f"There is no recipe {source}.", hint)
+    return Recipe.parse(path.read_bytes())
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -35,7 +35,8 @@ _BY_TASK = {
     "regression": ("variance_kept",),
     "sequence": ("decoded_agreement",),
 }
-_OF_LABELS = ("accuracy", "recall_at_1", "exact_match", "token_accuracy")
+OF_LABELS = ("accuracy", "recall_at_1", "exact_match", "token_accuracy")
+"""What says of a row whether it is answered rightly, by the labels."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _neighbours(ours: Field, theirs: Field) -> Floats:
 def _quality(both: Outputs, plan: Plan) -> Floats:
     """How much better than the original a row is answered by its label: -1, 0 or 1, or shares of tokens."""
     found = [scores.per_sample(both, role, plan) for role in (VERSION, PARENT)]
-    name = next((name for name in _OF_LABELS if name in found[0]), None)
+    name = next((name for name in OF_LABELS if name in found[0]), None)
     if name is None:
         hint = "Give a plan with a task of classes, embeddings, sequences or language, and its labels."
         raise EngineError("budget_invalid", "There is nothing by which an answer is right or wrong.", hint)

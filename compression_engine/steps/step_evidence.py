@@ -2,11 +2,9 @@
 
 Rules:
 - a step's model is the child of the steps up to it (`making`), so its digest is one that anybody can come to;
-- what is kept of the answers is what a search promises by (`searching.kept`); where the rows have labels, also the quality lost in
-  points; overall and in every slice of the plan that has 30 rows, each with its interval;
+- what is kept is told as `yardstick` does: of the answers and of the quality, overall and in every slice, each with its interval;
 - metrics have names of their own (`step_...`): nobody takes them for figures of the child;
-- a model that does not open or run, or answers with what is no number, is an error that names the step;
-- answers are given by one thread, so that what is decided by them does not depend on how many there are.
+- a model that does not open or run, or answers with what is no number, is an error that names the step.
 """
 
 from __future__ import annotations
@@ -14,36 +12,29 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from compression_engine.answers.answering import answer, usable
-from compression_engine.answers.outputs import PARENT, VERSION, Outputs
-from compression_engine.checking.structure_check import check_room
-from compression_engine.data import Encoder, Rows
+from compression_engine.data import Rows
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError, OutputRefused
 from compression_engine.evaluation import Beside, evidence_of, refuse_seen
 from compression_engine.formats import onnx_io
 from compression_engine.limits import limits, scratch
 from compression_engine.measure.context import Found
-from compression_engine.opening import Opened, check_signatures, model_files, open_models
+from compression_engine.opening import Opened
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress
 from compression_engine.recipe import Recipe
 from compression_engine.recipe_order import is_made_good
 from compression_engine.result import Evidence, Measurement
-from compression_engine.runtime import Model, batch_at, judged_output
-from compression_engine.searching.bounds import Figure, figures
+from compression_engine.searching.bounds import Figure
 from compression_engine.searching.budget import QUALITY
-from compression_engine.searching.kept import beside, kept, measures_for
-from compression_engine.searching.rows import together
 from compression_engine.steps.budget_kept import Ended, StepBudget
 from compression_engine.steps.making import Made, Verdict
+from compression_engine.steps.yardstick import THREADS, Yardstick, open_parent
 
 KIND, METHOD = "step", "answers_beside_the_parent"
-THREADS = 1
-_RIGHT_OR_WRONG = ("classification", "embedding", "language-model", "sequence")
 _WORDS = {
     "cosine_mean": "cosine to the original's answers",
     "top1_agreement": "first choices that are the original's",
@@ -89,11 +80,7 @@ def judging(
     if rows is None or not (judged or any(step.needs_training for step in asked.steps)):
         yield None
         return
-    if plan is not None:
-        plan.check()
-    files = model_files({VERSION: parent})
-    check_room(files[VERSION])
-    opened = open_models(files, rows, plan, THREADS)
+    opened = open_parent(parent, rows, plan)
     _, seen = refuse_seen(opened, plan, beside, progress)
     if not judged:
         yield None
@@ -121,18 +108,12 @@ class StepJudge:
 
         Raises DataError, EngineError (budget_invalid).
         """
-        plan = given or Plan()
-        self._original, self._file = opened.models[VERSION], opened.files[VERSION]
-        self._encoder: Encoder = usable(opened.models, opened.encoder, plan)
-        name = self._original.output_names[judged_output(self._original, batch_at(self._encoder, [0]), plan.output)]
-        self._given, self._plan = given, replace(plan, output=name)
+        self._given, self._yardstick = (
+            given,
+            Yardstick(opened, given, budget, seed=seed, folder=folder, progress=progress),
+        )
         self._asked, self._budget, self._seed = asked, budget, seed
         self._folder, self._seen, self._progress = folder, seen, progress
-        before = answer(
-            {VERSION: self._original}, self._encoder, self._plan, folder=folder / "parent", progress=progress
-        )
-        self._answers = replace(before, sequences=together(self._encoder, self._plan, progress))
-        self._measures = self._measured()
         self.found: list[StepFound] = []
         """The steps that count."""
         self._pending: list[StepFound] = []
@@ -168,48 +149,28 @@ class StepJudge:
 
     def evidence(self) -> list[Evidence]:
         """A document for each step that counts, in their order."""
-        preprocessing = self._encoder.preprocessing or "arrays as they are"
+        preprocessing = self._yardstick.encoder.preprocessing or "arrays as they are"
         named = {
             str(fact["name"]): str(fact["value"])
-            for fact in environment(THREADS, preprocessing, self._original.provider)
+            for fact in environment(THREADS, preprocessing, self._yardstick.original.provider)
         }
         if self._given is not None:
             named["plan"] = self._given.digest()
         named |= self._seen
         return evidence_of([self._document(found) for found in self.found], named)
 
-    def _measured(self) -> list[str]:
-        """By what a step is judged; with labels also how much more often the parent is right."""
-        names = [*measures_for(self._answers, self._plan)]
-        labelled = self._answers.labels is not None or self._plan.task == "language-model"
-        if self._budget.loses_at_most is not None and not (labelled and self._plan.task in _RIGHT_OR_WRONG):
-            hint = "Give a plan with task and label (--plan), and rows that have it; or ask for --at-least alone."
-            raise EngineError(
-                "budget_invalid", "--loses-at-most is by labels, and the rows have none to be right by.", hint
-            )
-        return [*names, QUALITY] if labelled and self._plan.task in _RIGHT_OR_WRONG else names
-
     def _judged(self, number: int, made: Made) -> StepFound:
         folder = self._folder / f"step-{number}"
         folder.mkdir()
-        path = folder / self._file.path.name
+        original = self._yardstick.file
+        path = folder / original.path.name
         try:
-            written = onnx_io.write(made.model, path, apart=bool(self._file.external))
-            child = Model(path, THREADS, what="The compressed model")
-            check_signatures({VERSION: child, PARENT: self._original})
-            answers = answer(
-                {VERSION: child}, self._encoder, self._plan, folder=folder / "answers", progress=self._progress
-            )
-            found = self._figures(answers)
+            written = onnx_io.write(made.model, path, apart=bool(original.external))
+            found = self._yardstick.held(path).figures
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             limits().forget_folder(folder)
         return StepFound(number, made.recipe, written[0].digest, sum(file.size_bytes for file in written), found)
-
-    def _figures(self, answers: Outputs) -> list[Figure]:
-        both = beside(answers, self._answers)
-        held = [kept(measure, both, self._plan) for measure in self._measures]
-        return figures(held, both.slices, self._budget, self._seed)
 
     def _document(self, found: StepFound) -> Found:
         facts = (
@@ -222,7 +183,7 @@ class StepJudge:
         return Found(KIND, METHOD, [*measurements, *self._sizes(found)], self._seed, facts=facts)
 
     def _sizes(self, found: StepFound) -> list[Measurement]:
-        ratio = self._file.size_bytes / found.size_bytes
+        ratio = self._yardstick.file.size_bytes / found.size_bytes
         where = f"After step {found.number} ({found.method})"
         return [
             Measurement("step_size_bytes", found.size_bytes, "byte", 1, f"{where}: {found.size_bytes:,} bytes."),

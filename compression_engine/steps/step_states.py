@@ -49,11 +49,19 @@ class State:
     marks: list[Stored]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """The folder of another run whose recipe begins with the same steps, drawing from the same seed, and how many these are."""
+
+    folder: Path
+    steps: int
+
+
 class StepStates:
     """The finished steps of one run in a folder."""
 
-    def __init__(self, folder: Path, belongs_to: Mapping[str, JSON], device: str) -> None:
-        """Takes a new folder, an empty one, or that of an earlier attempt.
+    def __init__(self, folder: Path, belongs_to: Mapping[str, JSON], device: str, begun: Begun | None = None) -> None:
+        """Takes a new folder, an empty one, or that of an earlier attempt; steps that `begun` has finished are not done again.
 
         Raises EngineError (resume_differs, work_differs, not_found).
         """
@@ -70,6 +78,8 @@ class StepStates:
         if before is None or self._anew:
             self._drop_from(1)
             _write(folder / _RUN, run)
+        if begun is not None and self._serves(begun, belongs_to, device):
+            self._take_over(begun)
 
     @property
     def training(self) -> Path:
@@ -111,6 +121,32 @@ class StepStates:
                 os.fsync(written.fileno())
         _write(folder / _STEP, bytes_of(document))
         self._drop_points(number)
+
+    def _serves(self, begun: Begun, belongs_to: Mapping[str, JSON], device: str) -> bool:
+        """Whether another run made of the same steps what this one would: of the same parent and rows, in like surroundings.
+
+        What one of the two has and the other has not, such as calibration rows, none of the steps in common looks at.
+        """
+        try:
+            other = parse_canonical(read(begun.folder / _RUN))
+            theirs = dict(other["belongs_to"]) | {"recipe": None}
+            if other["type"] != _RUN_TYPE or other["surroundings"] != _surroundings(device):
+                return False
+        except (OSError, CanonicalError, KeyError, TypeError, ValueError):
+            return False
+        return all(theirs.get(name) in (None, value) or value is None for name, value in belongs_to.items())
+
+    def _take_over(self, begun: Begun) -> None:
+        """Copies finished steps that are not there; each is looked at once more before it counts."""
+        for number in range(1, begun.steps + 1):
+            ours, theirs = (folder / f"step-{number}" for folder in (self._folder, begun.folder))
+            refuse_link(theirs)
+            if not (theirs / _STEP).exists():
+                return
+            if not ours.exists():
+                for path in theirs.iterdir():
+                    limits().count(ours / path.name, path.lstat().st_size)
+                shutil.copytree(theirs, ours, symlinks=True)
 
     def _drop_points(self, number: int) -> None:
         """Nobody goes on inside of a step that is finished."""

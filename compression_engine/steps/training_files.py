@@ -17,6 +17,7 @@ from compression_engine.formats import onnx_io
 from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_file
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, Step
+from compression_engine.steps.step_states import Begun
 from compression_engine.training.device import CPU, check_device
 from compression_engine.training.material import Training
 from compression_engine.training.resume import ResumePoint
@@ -34,6 +35,8 @@ class TrainingFiles:
     student: Path | None = None
     device: str | None = None
     resume: Path | None = None
+    begun: Begun | None = None
+    """Steps that another run in a folder has finished; counts only beside `resume`."""
 
     def named(self) -> dict[str, object]:
         """What is given, by the names of the options."""
@@ -67,6 +70,10 @@ class TrainingFiles:
             if step.takes_student and self.student is None:
                 hint = "Give the model that it begins as (in a shell --student MODEL.onnx), or have one derived."
                 raise DataError("data_missing", f"Step {number}: {step.method} needs a student, there is none.", hint)
+        self.check_device()
+
+    def check_device(self) -> None:
+        """Raises EngineError (device_missing)."""
         if self.device is not None:
             check_device(self.device)
 

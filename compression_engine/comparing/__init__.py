@@ -1,0 +1,1 @@
+"""Several recipes on one parent: every child made, all judged on the same rows, one table."""
