@@ -19,29 +19,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from compression_engine.errors import DataError, FileRefused, RecipeError
+from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import FLOATS, lift_constants
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.prune_structured_axes import (
     Classes,
     Options,
-    Pattern,
     Trace,
-    classes_of,
-    trace,
 )
-from compression_engine.methods.prune_structured_choice import Costs, Group, Limits, Wish, choose, groups_of
+from compression_engine.methods.prune_structured_choice import Costs, Limits, Wish, choose, groups_of
 from compression_engine.methods.prune_structured_cut import Cutting, check, cut
+from compression_engine.methods.prune_structured_following import check_finite, followed
 from compression_engine.methods.prune_structured_importance import activation, completed, magnitude, taylor
 from compression_engine.methods.prune_structured_making_good import make_good
-from compression_engine.methods.prune_structured_moving import MOVING
 from compression_engine.methods.prune_structured_readers import readers_of
-from compression_engine.methods.prune_structured_rules import COMPUTING
-from compression_engine.methods.prune_structured_shapes import Seen, look
+from compression_engine.methods.prune_structured_shapes import look
 from compression_engine.methods.report import Report
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
@@ -50,7 +44,6 @@ from compression_engine.steps.calibration import Calibration
 if TYPE_CHECKING:
     from compression_engine.training.material import Training
 
-RULES = {**COMPUTING, **MOVING}
 _NONE, _ACTIVATION, _TAYLOR = "none", "activation", "taylor"
 _MATRIX = 2
 
@@ -77,10 +70,10 @@ def apply(
     options = Options(
         str(parameters["heads"]), bool(parameters["width"]), left_out(model, parameters["exclude"], report)
     )
-    _check_finite(model)
+    check_finite(model)
     progress("prune", 0, 1, "following what falls together")
     seen = look(model)
-    found, classes = _followed(model, seen, options)
+    found, classes = followed(model, seen, options)
     groups = groups_of(model, found, classes)
     if not groups:
         raise _nothing(model, found, classes)
@@ -99,30 +92,6 @@ def apply(
     if calibration is not None and how != _NONE:
         make_good(parent, model, readers, cutting, calibration, how, progress)  # type: ignore[arg-type]
     _tell(parent, cutting, options, report)
-
-
-def _followed(model: onnx.ModelProto, seen: Seen, options: Options) -> tuple[Trace, Classes]:
-    """The traced graph. Where axes are cut in several, each way is tried, and the one kept by which most can be pruned."""
-
-    def traced(chosen: Mapping[Pattern, int]) -> tuple[int, Trace, Classes]:
-        found = trace(model, seen, RULES, options, chosen)
-        classes = classes_of(found)
-        return _prunable(model, found, groups_of(model, found, classes)), found, classes
-
-    chosen: dict[Pattern, int] = {}
-    best = traced(chosen)
-    for pattern, places in sorted(best[1].cuts.items()):
-        for place in places:
-            other = traced(chosen | {pattern: place})
-            if other[0] > best[0]:
-                best, chosen = other, chosen | {pattern: place}
-    return best[1], best[2]
-
-
-def _prunable(model: onnx.ModelProto, found: Trace, groups: list[Group]) -> int:
-    """How many numbers of weights lie in an axis that can lose something."""
-    touched = {name for group in groups for name, _ in group.places}
-    return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.name in touched)
 
 
 def _wish(parameters: Mapping[str, Value]) -> Wish:
@@ -156,13 +125,6 @@ def _tell(
 
 def _sizes(dims: object) -> str:
     return " x ".join(str(size) for size in dims)  # type: ignore[attr-defined]
-
-
-def _check_finite(model: onnx.ModelProto) -> None:
-    for tensor in model.graph.initializer:
-        if tensor.data_type in FLOATS and not np.isfinite(numpy_helper.to_array(tensor).astype(np.float64)).all():
-            hint = "Export the model again from weights that are numbers."
-            raise FileRefused("weights_not_finite", f"The weight {tensor.name!r} holds NaN or infinity.", hint)
 
 
 def _nothing(model: onnx.ModelProto, found: Trace, classes: Classes) -> RecipeError:
