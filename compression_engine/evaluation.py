@@ -67,6 +67,7 @@ MEASURES: Mapping[str, Question] = {
     "fairness": Question("how groups of people fare against each other", f"{_HOME}.fairness", False),
     "calibration": Question("whether confidence can be trusted", f"{_HOME}.calibration", False),
     "robustness": Question("what is left on damaged inputs", f"{_HOME}.robustness", True),
+    "adversarial": Question("which answers stand when rows are moved against the model", f"{_HOME}.adversarial", True),
     "out-of-distribution": Question("whether foreign rows are told apart", f"{_HOME}.out_of_distribution", True),
     "timing": Question("how long an answer takes", f"{_HOME}.timing", True, True),
     "memory": Question("how much memory serving needs", f"{_HOME}.memory", True, True),
@@ -164,11 +165,13 @@ def judge(
     beside: Beside,
     settings: Settings,
     progress: Progress,
+    *,
+    leaving_out: Sequence[str] = (),
 ) -> Judged:
-    """Opens the models, has them answer, and asks every question; raises EngineError."""
+    """Opens the models, has them answer, and asks every question but some by name; raises EngineError."""
     if plan is not None:
         plan.check()
-    names = questions(plan, beside)
+    names = [name for name in questions(plan, beside) if name not in leaving_out]
     progress("check", 0, 1, "opening the models")
     opened = open_models(files, rows, plan, settings.threads, settings.provider)
     asked = plan or Plan()

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="the rows that steps looked at, if some did")
     training_options.add_arguments(parser)
     parser.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="the rows that it was judged by: its figures are made again too"
+    )
+    parser.add_argument(
         "--output", type=Path, metavar="FOLDER|OUT.onnx", help="a new place for what is made, kept if it is the same"
     )
     parser.add_argument("--recorded", type=Path, metavar="FILE", help="compare with this model, tensor by tensor")
@@ -60,6 +63,7 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
         output_folder=options.output,
         calibration=options.calibration,
         training=training_options.files_of(options),
+        evaluation=options.evaluation,
         progress=speaker.progress,
     )
     recorded_by = engine_of(read_result(options.result))
@@ -77,6 +81,9 @@ def _compared(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, 
     from compression_engine.result import read_result
 
     target: Path | None = options.report
+    if options.evaluation is not None:
+        hint = "Leave --recorded and --report out, and give --output: figures are held against those of RESULT.json."
+        raise EngineError("option_unused", "--evaluation is given, and a comparison of tensors measures nothing.", hint)
     if target is None:
         raise EngineError("not_found", "--recorded needs a place for its report.", "Give --report FILE.")
     if target.exists():

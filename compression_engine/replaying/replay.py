@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from compression_engine.placing import place
 from compression_engine.plan import Plan
 from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe
+from compression_engine.replaying.figures_again import Evaluated, asked_of, check_ended
 from compression_engine.replaying.kernels import only_by_kernels, other_kernels
 from compression_engine.replaying.made_again import write_as_recorded
 from compression_engine.replaying.replay_material import recorded_calibration, recorded_training
@@ -75,61 +77,70 @@ def replayed(
     output_folder: Path,
     calibration: Path | None = None,
     training: TrainingFiles | None = None,
+    evaluation: Path | None = None,
     progress: Progress = silent,
 ) -> Replayed:
     """Writes the model into `output_folder` (or as it, where it ends in .onnx) if all is as recorded.
 
-    `calibration` are the rows that the recipe's steps looked at, `training` what they trained with, where some did. Raises
-    DataError (data_missing), EngineError: replay_parent_differs, replay_data_differs, or, with the tensor that differs,
-    replay_differs, (the result is of another version of the engine) replay_engine_differs or (other kernels may be why)
-    replay_processor_differs; with what differs beside the bytes, replay_said_differs. Then nothing is written.
+    `calibration` are the rows that the recipe's steps looked at, `training` what they trained with, where some did; with
+    `evaluation`, the rows that were judged by, figures and budget are made again too. Raises DataError (data_missing), EngineError:
+    replay_parent_differs, replay_data_differs, or, with the tensor that differs, replay_differs, (the result is of another version
+    of the engine) replay_engine_differs or (other kernels may be why) replay_processor_differs; with what differs beside the bytes,
+    replay_said_differs. Then nothing is written.
     """
     document = read_result(result)
     _check_records_compression(document, result.name)
-    return _replay(parent, document, output_folder, calibration, training or TrainingFiles(), progress)
+    files = training or TrainingFiles()
+    return _replay(parent, document, output_folder, _Rows(calibration, files, evaluation), progress)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a replay is handed in beside the parent."""
+
+    calibration: Path | None
+    training: TrainingFiles
+    evaluation: Path | None
 
 
 @through_the_door
 def _replay(
-    parent: Path,
-    document: dict[str, JSON],
-    output_folder: Path,
-    calibration: Path | None,
-    training: TrainingFiles,
-    progress: Progress,
+    parent: Path, document: dict[str, JSON], output_folder: Path, handed: _Rows, progress: Progress
 ) -> Replayed:
     check_carried(document, entered())
     tensors = safetensors_path(parent)
     if tensors is not None:
-        refuse_rows(training.named())
+        refuse_rows(handed.training.named() | {"--evaluation": handed.evaluation})
         return _replay_tensors(document, tensors, output_folder, progress)
     loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
     _check_parent(document, loaded.digest)
     _check_external(document, loaded)
     recipe = Recipe.parse(canonical(document["recipe"]))
-    recorded = document["outputs"][0]
     plan = None if document.get("plan") is None else Plan.parse(document["plan"])
-    material = recorded_calibration(document, recipe, calibration, plan, parent)
-    trained = recorded_training(document, recipe, training, plan, parent, environment_of(document))
-    with place(output_folder, recorded["path"], with_result=False) as given, spooling(given.folder):
+    tried = recipe if handed.evaluation is None else asked_of(document, recipe)
+    material = recorded_calibration(document, tried, handed.calibration, plan, parent)
+    trained = recorded_training(document, tried, handed.training, plan, parent, environment_of(document))
+    judged = None
+    if handed.evaluation is not None:
+        rows = (None if material is None else handed.calibration, None if trained is None else handed.training.rows)
+        judged = Evaluated.of(document, handed.evaluation, plan, tried, [path for path in rows if path is not None])
+    with place(output_folder, document["outputs"][0]["path"], with_result=False) as given, spooling(given.folder):
         _check_name(document, given.weights_name)
-        made = make(
-            loaded,
-            recipe,
-            progress,
-            material,
-            training=trained,
-            licence=_licence(document),
-            written_by=engine_of(document),
-        )
+        with nullcontext() if judged is None else judged.judging(parent, progress) as judge:
+            made = make(
+                loaded, tried, progress, material, training=trained, licence=_licence(document),
+                written_by=engine_of(document), after=None if judge is None else judge.after,
+            )  # fmt: skip
+        check_ended(made.recipe, recipe)
         written = write_as_recorded(made.model, given.weights, apart=len(document["outputs"]) > 1)
         said = (onnx_io.tensor_digests(made.model), onnx_io.graph_digest(made.model))
         if [file.digest for file in written] != [entry["digest"] for entry in document["outputs"]]:
             raise _differs(document, *said, recipe, made.marks, None if trained is None else trained.device)
         _check_said(document, *said, recipe, made.marks)
         outputs = [file.document() | {"role": file.role} for file in written]
-        parts = parts_of(document, _again(loaded, made, outputs, plan, material, trained))
-        refuse(parts)
+        figures = [] if judged is None else judged.parts(document, judge, made, given.weights, parent, progress)
+        parts = parts_of(document, _again(loaded, made, outputs, plan, material, trained), figures)
+        refuse(parts, _hint(document))
     return Replayed(written[0].digest, parts)
 
 
@@ -169,7 +180,7 @@ def _replay_tensors(document: dict[str, JSON], path: Path, output_folder: Path, 
             _check_said(document, made.tensors, made.texts_digest, recipe, made.marks)
             record: dict[str, JSON] = {"digest": digest, "path": path.name, "size_bytes": size_bytes}
             parts = parts_of(document, Again(recipe, made.steps, made.records, record))
-            refuse(parts)
+            refuse(parts, _hint(document))
     return Replayed(str(made.records[0]["digest"]), parts)
 
 

@@ -29,7 +29,7 @@ def recorded_calibration(
     """The recorded calibration rows, read as they were. Raises DataError, EngineError (replay_data_differs)."""
     found = calibration_rows(recipe, path, plan, parent)
     if found is not None:
-        _check_rows("calibration", found.rows.digest, _recorded(document, "calibration"))
+        check_rows("calibration", found.rows.digest, _recorded(document, "calibration"))
     return found
 
 
@@ -58,7 +58,7 @@ def recorded_training(
     found = TrainingMaterial.read(recipe, files, plan, parent)
     if found is None:
         return None
-    _check_rows("training", found.rows.rows.digest, rows)
+    check_rows("training", found.rows.rows.digest, rows)
     for role, model in ((TEACHER, found.teacher), (STUDENT, found.student)):
         if model is not None and model.digest != _models(document).get(role):
             hint = f"Replay needs exactly the {role} that the result was made with."
@@ -67,7 +67,8 @@ def recorded_training(
     return found
 
 
-def _check_rows(role: str, digest: str, recorded: list[str]) -> None:
+def check_rows(role: str, digest: str, recorded: list[str]) -> None:
+    """Raises EngineError (replay_data_differs) where the rows are not those on record."""
     if digest not in recorded:
         hint = f"Replay needs exactly the {role} rows that the result was made with."
         message = f"The {role} rows are {digest}, recorded is {', '.join(recorded) or 'none'}."

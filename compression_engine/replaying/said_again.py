@@ -67,7 +67,7 @@ class Again:
 
 def parts_of(document: Mapping[str, JSON], again: Again, figures: Sequence[Part] = ()) -> list[Part]:
     """Every part of a result beside what `replay` holds against the bytes themselves; `figures`: of those that rest on rows."""
-    facts = _environment(document)
+    facts = said_on(document)
     if facts.get("engine") != ENGINE_VERSION:
         why = f"engine {facts.get('engine', 'unknown')} made it"
         return [Part("steps", UNTOLD, why), Part("evidence", UNTOLD, why), Part("environment", UNTOLD, why)]
@@ -87,13 +87,12 @@ def parts_of(document: Mapping[str, JSON], again: Again, figures: Sequence[Part]
     return found
 
 
-def refuse(parts: Sequence[Part]) -> None:
+def refuse(parts: Sequence[Part], hint: str) -> None:
     """Raises EngineError (replay_said_differs) where a part differs; the difference is named."""
     wrong = [part for part in parts if part.outcome == DIFFERS]
     if wrong:
         told = "; ".join(f"{part.name}: {part.why}" for part in wrong)
         message = f"The bytes are the same, but what the result says beside them is not so. {told}."
-        hint = "Processor, torch and device are those on record: the result was changed after it was written."
         raise EngineError("replay_said_differs", message, hint)
 
 
@@ -215,7 +214,7 @@ def _list(document: Mapping[str, JSON], name: str) -> list[dict[str, JSON]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _environment(document: Mapping[str, JSON]) -> dict[str, str]:
+def said_on(document: Mapping[str, JSON]) -> dict[str, str]:
     """The environment by name, the engine that wrote the result among it."""
     found = {str(one.get("name")): str(one.get("value")) for one in _list(document, "environment")}
     engine = document.get("engine")

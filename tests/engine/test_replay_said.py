@@ -39,6 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wide = pipelines.write(tmp_path_factory.mktemp("wide"), width=64)
     (folder / "teacher.onnx").write_bytes((wide / "model.onnx").read_bytes())
     compressed(folder, "out", STEPS, StepBudget(at_least=Decimal("0.5")))
+    compressed(folder, "ended", (STEPS[0], HARD), StepBudget(at_least=Decimal("0.5")))
     return folder
 
 
@@ -50,7 +51,7 @@ def compressed(folder: Path, name: str, steps: tuple[Step, ...], budget: StepBud
         evaluation=folder / "evaluation.npz",
         plan=Plan.parse((folder / "plan.json").read_bytes()),
         settings=Settings(5, rounds=3, memory_repeats=1),
-        training=handed_in(folder),
+        training=handed_in(folder) if Recipe("tried", steps, 5).steps[1].needs_training else None,
         budget=budget,
     )
 
@@ -62,7 +63,7 @@ def handed_in(folder: Path) -> TrainingFiles:
 def again(folder: Path, document: Document, where: Path, **more: Any) -> Replayed:
     path = where / "RESULT.json"
     path.write_bytes(canonical(document))
-    given = {"parent": folder / "model.onnx", "training": handed_in(folder)} | more
+    given: dict[str, Any] = {"parent": folder / "model.onnx", "training": handed_in(folder)} | more
     return replayed(path, output_folder=where / "again", **given)
 
 
@@ -190,3 +191,127 @@ def test_elsewhere_a_forged_curve_is_never_called_the_same(world: Path, tmp_path
     (forged,) = [part for part in again(world, document, tmp_path / "x").parts if part.name == "steps"]
     assert forged.outcome == "cannot-be-told"
     assert "points[1].validation" in forged.why
+
+
+def test_with_the_evaluation_rows_figures_and_budget_are_made_again(world: Path, tmp_path: Path) -> None:
+    found = again(world, recorded(world), tmp_path, evaluation=world / "evaluation.npz")
+    assert {name for name, outcome in outcomes(found).items() if outcome == "same"} == {
+        "steps", "rows", "models", "outputs", "parent", "plan", "budget", "evaluation rows", "evidence",
+    }  # fmt: skip
+    assert set(outcomes(found).values()) == {"same", "cannot-be-told", "not-compared"}
+
+
+def of_kind(document: Document, kind: str) -> Document:
+    return next(one["document"] for one in document["evidence"] if one["document"]["kind"] == kind)
+
+
+def child_figure(document: Document) -> None:
+    of_kind(document, "fidelity")["figures"][0]["value"] = "1"
+
+
+def slice_figure(document: Document) -> None:
+    figures = of_kind(document, "step")["figures"]
+    next(one for one in figures if one["slice"] and one["metric"] == "step_quality_lost")["high"] = "0"
+
+
+def sentence(document: Document) -> None:
+    next(one for one in document["evidence"] if one["document"]["kind"] == "step")["plain"][0] = "Nothing was lost."
+
+
+def which_step(document: Document) -> None:
+    for fact in of_kind(document, "step")["environment"]:
+        fact["value"] = FALSE if fact["name"] == "step_model" else fact["value"]
+
+
+def no_evidence_of_a_step(document: Document) -> None:
+    document["evidence"] = [one for one in document["evidence"] if one["document"]["kind"] != "step"]
+
+
+def more_rows(document: Document) -> None:
+    next(one for one in document["data"] if one["role"] == "evaluation")["rows"] = 40_000
+
+
+def seed(document: Document) -> None:
+    of_kind(document, "fidelity")["seed"] = 99
+
+
+@pytest.mark.parametrize(
+    ("forge", "names"),
+    [
+        (child_figure, r"evidence fidelity \w+.figures\[0\].value is \"1\" on record"),
+        (slice_figure, r"evidence step \w+ 1.figures\[\d+\].high is \"0\" on record"),
+        (sentence, r"plain\[0\] is \"Nothing was lost.\" on record"),
+        (which_step, "facts.step_model"),
+        (no_evidence_of_a_step, "evidence step answers_beside_the_parent 1"),
+        (more_rows, r"rows is 40000 on record, 400 made again"),
+        (seed, "seed is 99 on record, 5 made again"),
+    ],
+)
+def test_a_forged_figure_is_found_by_whoever_has_the_rows(
+    world: Path, tmp_path: Path, forge: Forge, names: str
+) -> None:
+    document = copy.deepcopy(recorded(world, "ended"))
+    forge(document)
+    given: dict[str, Any] = {"training": None, "evaluation": world / "evaluation.npz"}
+    with pytest.raises(EngineError, match=names) as refused:
+        again(world, document, tmp_path, **given)
+    assert refused.value.code == "replay_said_differs"
+    assert not (tmp_path / "again").exists()
+    without = again(world, document, tmp_path, training=None)
+    assert outcomes(without)["evidence"] == "not-compared"
+
+
+def softer(document: Document) -> None:
+    document["budget"]["ended"]["figures"][0]["value"] = "0.49"
+
+
+def as_if_kept(document: Document) -> None:
+    document["budget"] |= {"asked": document["recipe"], "asked_digest": document["recipe_digest"], "ended": None}
+
+
+def asked_less(document: Document) -> None:
+    document["budget"]["at_least"] = "0.01"
+
+
+@pytest.mark.parametrize(
+    ("forge", "names"),
+    [
+        (softer, r"budget.ended.figures\[0\].value is \"0.49\" on record"),
+        (asked_less, "the work ends after step 2; on record is step 1"),
+    ],
+)
+def test_a_forged_verdict_of_a_budget_is_found_by_whoever_has_the_rows(
+    world: Path, tmp_path: Path, forge: Forge, names: str
+) -> None:
+    document = copy.deepcopy(recorded(world, "ended"))
+    assert document["budget"]["ended"]["step"] == 2
+    honest = again(world, document, tmp_path, training=None, evaluation=world / "evaluation.npz")
+    assert outcomes(honest)["budget"] == "same"
+    forge(document)
+    (tmp_path / "forged").mkdir()
+    with pytest.raises(EngineError, match=names):
+        again(world, document, tmp_path / "forged", training=None, evaluation=world / "evaluation.npz")
+
+
+@pytest.mark.parametrize("evidence", [[1], {"a": 1}, [{"document": {"kind": "x"}}], "twice"])
+def test_evidence_of_another_form_is_refused_in_words(world: Path, tmp_path: Path, evidence: Any) -> None:
+    document = recorded(world, "ended")
+    document["evidence"] = document["evidence"] * 2 if evidence == "twice" else evidence
+    with pytest.raises(EngineError) as refused:
+        again(world, document, tmp_path, training=None, evaluation=world / "evaluation.npz")
+    assert refused.value.code == "result_invalid"
+
+
+def test_what_a_clock_decides_and_what_it_was_made_on_are_never_called_the_same(world: Path, tmp_path: Path) -> None:
+    """Whoever forges these is not found by a replay, and no replay says that they are right."""
+    document = copy.deepcopy(recorded(world, "ended"))
+    for fact in document["environment"]:
+        fact["value"] = "9.9.9" if fact["name"] == "python" else fact["value"]
+    document["evidence"].append(copy.deepcopy(next(e for e in document["evidence"] if e["document"]["kind"] == "size")))
+    document["evidence"][-1]["document"]["kind"] = "timing"
+    as_if_kept(document)
+    found = again(world, document, tmp_path, training=None, evaluation=world / "evaluation.npz")
+    told = {part.name: part for part in found.parts}
+    assert "not the same here: python" in told["environment"].why
+    assert next(part.outcome for name, part in told.items() if "timing" in name) == "not-compared"
+    assert told["environment"].outcome == "cannot-be-told"
