@@ -1,10 +1,10 @@
 """Makes a smaller student learn what a teacher answers.
 
-How: the student is the model without some of its layers, or another model that is handed in (`distill_student`). It learns a
-teacher's answers (`training.losses`), with labels beside them where the recipe says so, and, where it asks for hints, what leaves
-the teacher's layers (`training.hints`). The teacher is the model that the recipe began with, or one that is named. Sources: Hinton,
-Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Romero et al., "FitNets", 2015; Sanh et al., "DistilBERT",
-2019.
+How: the student is the model without some of its layers (`distill_student`) or channels (`distill_width`), or another model
+that is handed in. It learns a teacher's answers (`training.losses`), with labels beside them where the recipe says so, and, where
+it asks for hints, what leaves the teacher's layers (`training.hints`). The teacher is the model that the recipe began with, or one
+that is named. Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Romero et al., "FitNets",
+2015; Sanh et al., "DistilBERT", 2019.
 
 Rules:
 - what is best on rows that are held out is kept, the student as it began among it;
@@ -14,7 +14,7 @@ Rules:
 - a model that carries a state learns the answer that is judged along whole sequences, without hints;
 - what the student is made of, and how training went, is in the report.
 
-Limits: a student that is derived has its parent's widths; nothing is distilled from the attention maps.
+Limits: nothing is distilled from the attention maps.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from compression_engine.errors import RecipeError
 from compression_engine.formats.onnx_graph import STANDARD, uses
 from compression_engine.methods.distill_blocks import Block
 from compression_engine.methods.distill_student import Layers, Shapes, blocks_of, declared, derive, shapes_of
+from compression_engine.methods.distill_width import WHOLE, Narrowed, narrow
 from compression_engine.methods.report import Report
 from compression_engine.methods.trained_weights import Told, write_trained
 from compression_engine.progress import Progress
@@ -80,10 +81,11 @@ def apply(
         answers = [answer for answer in answers if answer.name == judged]
     check_fits(model, teacher, answers)
     before = _weights(model)
-    layers = Layers((), ())
+    layers, narrowed = Layers((), ()), Narrowed({}, WHOLE)
     if not is_declared:
         share, by = integer_of(parameters["layers_kept_per_mille"]), parameters["layers_by"] == "answers"
         layers = derive(model, parts, answers, kept_per_mille=share, by_answers=by, progress=progress)
+        narrowed = narrow(model, parts, integer_of(parameters["width_per_mille"]), progress)
     network = Network(model, device=training.device)
     loss = loss_of(kind, training.plan, answers, judged, temperature=temperature, alpha=alpha)
     pairs: list[Pair] = []
@@ -101,9 +103,9 @@ def apply(
     with teachings as taught:
         beside = Beside(frozen=frozen & network.weights.keys(), taught=taught)
         curve = fit(network, parts, loss, schedule_of(parameters), progress=progress, beside=beside)
-    report.train(curve.document() | {"student": _made_of(is_declared, layers, pairs)})
+    report.train(curve.document() | {"student": _made_of(is_declared, layers, pairs) | narrowed.document()})
     _tell_gone(before, _weights(model), layers, report)
-    write_trained(model, network, curve, frozen, _TOLD, report)
+    write_trained(model, network, curve, frozen, _TOLD, report, narrowed.told())
 
 
 def _refuse_hints(parameters: dict[str, Value]) -> None:

@@ -10,8 +10,8 @@ from compression_engine.methods.training_parameters import BATCH_SIZE, EPOCHS, L
 DISTILL = MethodSpec(
     name="distill",
     version="1",
-    summary="Makes a smaller student learn a teacher's answers: the model without some of its layers, or another model that is "
-    "handed in. The teacher is the recipe's parent where none is named, and the rows need no labels.",
+    summary="Makes a smaller student learn a teacher's answers: the model without some of its layers or channels, or another "
+    "model that is handed in. The teacher is the recipe's parent where none is named, and the rows need no labels.",
     formats=("onnx",),
     parameters=(
         Parameter(
@@ -19,7 +19,8 @@ DISTILL = MethodSpec(
             kind="text",
             default="derived",
             choices=("derived", "declared"),
-            summary="What the child begins as: derived, the model without some of its layers; declared, a model that is handed in.",
+            summary="What the child begins as: derived, the model without some of its layers or channels; declared, a model that "
+            "is handed in.",
         ),
         Parameter(
             name="layers_kept_per_mille",
@@ -37,6 +38,17 @@ DISTILL = MethodSpec(
             choices=("answers", "place"),
             summary="Which layers go: answers, one after the other those whose going changes the answers to training rows least; "
             "place, such that those that stay are evenly spread, the first and the last among them.",
+            only_with=("student", "derived"),
+        ),
+        Parameter(
+            name="width_per_mille",
+            kind="integer",
+            default=1000,
+            minimum=1,
+            maximum=1000,
+            summary="The share of each layer's channels, heads and hidden units that stays, in thousandths, rounded up to "
+            "multiples of four; what inputs and outputs of the model are tied to stays whole. 1000 keeps them all.",
+            added_later=True,
             only_with=("student", "derived"),
         ),
         Parameter(

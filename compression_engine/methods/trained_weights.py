@@ -2,12 +2,13 @@
 
 Rules:
 - each weight of the network is told once, and so is each tensor that was held fixed, with the reason;
-- where no epoch was better than the beginning, nothing is written.
+- where no epoch was better than the beginning, nothing is written;
+- a weight that lost channels before is a changed one, however training went.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,14 +30,27 @@ class Told:
 
 
 def write_trained(
-    model: onnx.ModelProto, network: Network, curve: Curve, frozen: Collection[str], told: Told, report: Report
+    model: onnx.ModelProto,
+    network: Network,
+    curve: Curve,
+    frozen: Collection[str],
+    told: Told,
+    report: Report,
+    cut: Mapping[str, str] | None = None,
 ) -> None:
-    """Puts what was learned into a model, and each weight into the report. Raises EngineError as `Network.write_back` does."""
+    """Puts what was learned into a model, and each weight into the report; `cut` says what weights lost before, by name.
+
+    Raises EngineError as `Network.write_back` does.
+    """
+    cut = cut or {}
     changed = set(network.write_back(model)) if curve.learned else set()
     first, best = curve.points[0].validation, curve.validation
     for name in network.weights:
         if name in changed:
-            report.change(name, f"trained; the loss on held-out rows fell from {first:.4g} to {best:.4g}")
+            learned = f"trained; the loss on held-out rows fell from {first:.4g} to {best:.4g}"
+            report.change(name, f"{cut[name]}; {learned}" if name in cut else learned)
+        elif name in cut:
+            report.change(name, cut[name])
         elif name in frozen:
             report.leave(name, told.frozen)
         elif curve.learned:
@@ -44,4 +58,7 @@ def write_trained(
         else:
             report.leave(name, told.nothing_better)
     for name, reason in network.held.items():
-        report.leave(name, reason)
+        if name in cut:
+            report.change(name, cut[name])
+        else:
+            report.leave(name, reason)

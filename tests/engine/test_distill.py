@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from compression_engine.errors import DataError, EngineError, RecipeError
+from compression_engine.methods import distill_width
 from compression_engine.methods.distill import _by_share
 from compression_engine.methods.distill_blocks import Block
 from compression_engine.recipe import Step
@@ -79,6 +80,59 @@ def test_every_weight_is_named_with_what_became_of_it(tmp_path: Path) -> None:
     assert sorted(told) == sorted(names(taught()))
     gone = names(taught()) - names(made)
     assert {entry["name"] for entry in report.changed if entry["how"].startswith("taken out with layer")} == gone
+
+
+def numbers(model: onnx.ModelProto) -> int:
+    return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+
+
+@pytest.mark.parametrize(("layers", "fewer", "nearer"), [(1000, 3.0, 0.7), (500, 5.0, 0.3)])
+def test_a_narrower_student_with_all_or_half_the_layers_learns(
+    layers: int, fewer: float, nearer: float, tmp_path: Path
+) -> None:
+    asked = {"layers_kept_per_mille": layers, "width_per_mille": 500}
+    made, report = child(tmp_path / "made", **asked)
+    assert numbers(made) < numbers(taught()) / fewer
+    assert distance(made, taught()) < nearer * distance(bare(tmp_path / "bare", **asked), taught())
+    sizes = {entry["name"]: (entry["before"], entry["after"]) for entry in student_of(report)["narrowed"]}
+    width = distilled.WIDTH
+    assert sizes["stem"] == ([64, width], [64, width // 2])
+    assert sizes["head"] == ([width, 10], [width // 2, 10])
+    assert {name: list(tensor.dims) for tensor in made.graph.initializer if (name := tensor.name) in sizes} == {
+        name: after for name, (_, after) in sizes.items()
+    }
+    assert 250 < student_of(report)["multiply_adds_per_mille"] < 350
+
+
+def test_a_narrower_student_begins_nearer_than_the_same_one_without_least_squares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"layers_kept_per_mille": 1000, "width_per_mille": 500}
+    made_good = distance(bare(tmp_path / "good", **asked), taught())
+    monkeypatch.setattr(distill_width, "make_good", lambda *_: 0)
+    assert made_good < 0.4 * distance(bare(tmp_path / "cut", **asked), taught())  # 0.19 and 1.02 where it was written
+
+
+def test_weights_that_were_narrowed_are_named_once_with_what_they_lost(tmp_path: Path) -> None:
+    made, report = child(tmp_path, width_per_mille=250, epochs=1, hints=True)
+    told = [entry["name"] for entry in report.changed] + [entry["name"] for entry in report.left]
+    assert sorted(told) == sorted(names(taught()) | names(made))
+    said = {entry["name"]: entry["how"] for entry in report.changed}
+    assert said["stem"].startswith("64 x 24 became 64 x 8; trained; ")
+
+
+def test_a_width_at_which_nothing_can_go_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"None of \d groups of channels of the model can lose some at a width of 999"
+    ):
+        child(tmp_path, width_per_mille=999)
+
+
+def test_the_width_means_nothing_for_a_declared_student_and_a_recipe_without_one_is_what_it_was() -> None:
+    with pytest.raises(RecipeError, match="width_per_mille"):
+        Step("distill", {"student": "declared", "width_per_mille": 500})
+    assert "width_per_mille" not in str(Step("distill", {}).document())
+    assert "width_per_mille" in str(Step("distill", {"width_per_mille": 500}).document())
 
 
 def test_the_same_recipe_gives_the_same_bytes(tmp_path: Path) -> None:
