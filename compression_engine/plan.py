@@ -32,6 +32,7 @@ MEASURE_NAMES = (
     "fairness",
     "calibration",
     "robustness",
+    "adversarial",
     "out-of-distribution",
     "timing",
     "memory",
@@ -45,6 +46,13 @@ _CHOICES = {"task": TASKS, "scores": SCORES, "modality": MODALITIES}
 _NUMBERS = {"max_tokens": (1, 1_000_000), "blank": (0, 10_000_000)}
 _NUMBER_LISTS = {"batch_sizes": (1, 65_536), "thread_counts": (1, 256)}
 _NUMBER_LIST_MAX = 16
+_ATTACK = {
+    "epsilon_per_mille": (1, 1000),
+    "queries": (0, 10_000),
+    "restarts": (1, 100),
+    "rows": (10, 100_000),
+    "steps": (1, 1000),
+}
 _PAIRS = {"inputs": ("name", "column"), "states": ("input", "output")}
 
 
@@ -54,6 +62,26 @@ class State:
 
     input: str
     output: str
+
+
+@dataclass(frozen=True)
+class PlannedAttack:
+    """How rows are moved against a model to see which answers stand (`measure.adversarial`)."""
+
+    epsilon_per_mille: int
+    """How far each number may be moved at most, in thousandths of the range that it has in the rows."""
+    steps: int = 40
+    """Along the gradient, each time."""
+    restarts: int = 3
+    """How often a row begins anew at another place."""
+    queries: int = 300
+    """How often a row is asked without a gradient."""
+    rows: int = 300
+    """How many rows are moved at most."""
+
+    def document(self) -> dict[str, JSON]:
+        """Every member."""
+        return {name: getattr(self, name) for name in _ATTACK}
 
 
 @dataclass(frozen=True)
@@ -90,6 +118,8 @@ class Plan:
     """Names of measures; all that fit where empty."""
     batch_sizes: tuple[int, ...] = (1,)
     thread_counts: tuple[int, ...] = (1,)
+    attack: PlannedAttack | None = None
+    """Which moved rows the model is to stand; added later, and no member of the document where nothing is said."""
 
     @classmethod
     def parse(cls, source: bytes | str | Mapping[str, JSON]) -> Plan:
@@ -135,6 +165,10 @@ class Plan:
             raise _invalid(
                 f"The favourable class {shown(self.favourable)} is not among 'classes'.", "Name one of them."
             )
+        if self.measures and (self.attack is not None) != ("adversarial" in self.measures):
+            hint = "Give both or neither: 'attack' says how far rows are moved, 'measures' what is asked."
+            said = "has no 'attack'" if self.attack is None else "has 'attack', which 'measures' does not ask about"
+            raise _invalid(f"The plan {said}, and 'measures' is {shown(', '.join(self.measures))}.", hint)
         if self.text is not None and self.inputs:
             raise _invalid("The plan has 'text' and 'inputs'.", "Rows are text for a tokenizer or columns: keep one.")
 
@@ -143,6 +177,10 @@ class Plan:
         members: dict[str, JSON] = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
+            if entry.name == "attack":
+                if value is not None:
+                    members["attack"] = value.document()
+                continue
             if entry.name == "inputs":
                 value = [{"column": column, "name": name} for name, column in value]
             elif entry.name == "states":
@@ -193,6 +231,8 @@ def _member(name: str, value: JSON) -> Any:
         return _names(name, value)
     if value is None and name not in ("task", "max_tokens"):
         return None
+    if name == "attack":
+        return _attack(value)
     if name in _CHOICES:
         if value not in _CHOICES[name]:
             raise _invalid(f"{name!r} is {shown(value)}.", f"Use one of: {', '.join(_CHOICES[name])}.")
@@ -200,6 +240,15 @@ def _member(name: str, value: JSON) -> Any:
     if name in _NUMBERS:
         return _number(name, value, *_NUMBERS[name])
     return _text(name, value)
+
+
+def _attack(value: JSON) -> PlannedAttack:
+    if not isinstance(value, Mapping) or "epsilon_per_mille" not in value or not set(value) <= set(_ATTACK):
+        hint = (
+            'Write {"epsilon_per_mille": ...}, and beside it queries, restarts, rows and steps where you want others.'
+        )
+        raise _invalid(f"'attack' is {shown(value)}.", hint)
+    return PlannedAttack(**{name: _number(f"attack.{name}", found, *_ATTACK[name]) for name, found in value.items()})
 
 
 def _pairs(name: str, value: JSON) -> tuple[Any, ...]:

@@ -67,7 +67,7 @@ def measure(context: Context) -> list[Found]:
     encoder = context.encoder
     if encoder is None or VERSION not in context.models or len(encoder.rows) != len(context.outputs):
         return []
-    plan = _read_alike(context.outputs, context.plan)
+    plan = read_alike(context.outputs, context.plan)
     modality = "text" if plan.task == "language-model" else modality_of(encoder, plan)
     if modality is None:
         return [_untold(row_scores(context.outputs, plan), _UNKNOWN, [])]
@@ -89,7 +89,7 @@ def measure(context: Context) -> list[Found]:
     return documents
 
 
-def _read_alike(outputs: Outputs, plan: Plan) -> Plan:
+def read_alike(outputs: Outputs, plan: Plan) -> Plan:
     """The plan with what the undamaged rows show the scores to be: damaged ones might look like something else."""
     if plan.task != "classification" or plan.scores is not None or outputs.answer(VERSION).offsets is not None:
         return plan

@@ -30,7 +30,7 @@ _LEFT_OUT_SHARE = 100
 """Of so many rows one may be unusable."""
 ROWS, PLAN = "dataset_digest", "plan_digest"
 SERVED, FIRST = "-incumbent", "-first"
-_OF_SCORES = ("quality", "comparison", "fairness", "calibration", "robustness", "out-of-distribution")
+_OF_SCORES = ("quality", "comparison", "fairness", "calibration", "robustness", "adversarial", "out-of-distribution")
 _OF_ANSWERS = ("fidelity", "invariance", "outputs")
 _NO_SCORES = (
     "cosine", "max_abs", "mean_abs", "nearest_neighbour", "rank_correlation", "top10", "batch_difference", "repeat_difference",

@@ -26,8 +26,8 @@ STAGES = {
     "fidelity": "Comparing answers", "latency": "Measuring speed", "timing": "Measuring speed",
     "memory": "Measuring memory", "answer": "Asking the models", "quality": "Scoring answers",
     "comparison": "Comparing row by row", "fairness": "Comparing groups", "calibration": "Holding confidence against truth",
-    "robustness": "Corrupting inputs", "out-of-distribution": "Asking about other data", "energy": "Measuring energy",
-    "cost": "Reckoning the cost",
+    "robustness": "Corrupting inputs", "adversarial": "Moving rows against the models",
+    "out-of-distribution": "Asking about other data", "energy": "Measuring energy", "cost": "Reckoning the cost",
     "seen": "Looking for rows that it was made with", "observe": "Counting the baseline", "write": "Writing the output",
 }  # fmt: skip
 
