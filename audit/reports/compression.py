@@ -1,7 +1,7 @@
 """The compression page: from what, by which steps, on which data, measured how, and what the difference means. Pure.
 
-It is about the newest derived version of the model. Every figure carries its n and interval, the digest of its evidence, and one
-sentence that a reader who is no engineer can check against the number.
+It is about the newest derived version of the model, and lists all of them (`derived`). Every figure carries its n and interval, the
+digest of its evidence, and one sentence that a reader who is no engineer can check against the number.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 from audit.facts.case import Case, Measured
 from audit.reports import wording
+from audit.reports.derived import derived_line
+from audit.reports.lines import budget_words, edge_line, edges_to_models, version_line
 from audit.reports.stated import data_name
 from audit.snapshots import Record
 from registry.catalog.sentences import sentence
@@ -29,60 +31,23 @@ _SAMPLE = re.compile(r" \((n = |95 % interval |least and largest )[^()]*\)\.$")
 
 
 def compression_section(case: Case) -> dict[str, Any] | None:
-    """The section, or None when no version of the model was derived."""
-    derived = [v for v in case.versions if v.row["origin"] == "derived"]
+    """The section, or None when no version of the model was derived, by a run of ours or as somebody says (grade declared)."""
+    derived = [v for v in case.versions if v.row["origin"] == "derived" or edges_to_models(case, v)]
     if not derived:
         return None
     child = derived[-1]
-    edges = [e for e in case.edges(child) if e.row["role"] != "data"]
     run = case.run_of(child)
     measured = [m for m in (case.measured(child, kind) for kind in KINDS) if m is not None]
     return {
         "bars": [bar for bar in (_bar(measured, *spec) for spec in _BARS) if bar is not None],
         "child": version_line(case, child),
         "data": _data(case, run),
-        "edges": [_edge(case, edge) for edge in edges],
+        "derived": [derived_line(case, version) for version in derived],
+        "edges": [edge_line(case, edge) for edge in edges_to_models(case, child)],
         "is_live": any(live.version.id == child.id for live in case.live),
         "metrics": [row for m in measured for row in _metric_rows(case, child, m)],
         "run": _run(case, run),
     }
-
-
-def version_line(case: Case, version: Record) -> dict[str, Any]:
-    """How a version is named in tables."""
-    licence = case.licence_of(version)
-    return {
-        "digest": str(version.row["digest"]),
-        "format": str(version.row["format"]),
-        "licence": "" if licence is None else str(licence.row["expression"]),
-        "number": int(version.row["number"]),
-        "origin": str(version.row["origin"]),
-        "position": version.position,
-        "registered_at": version.first_at,
-        "size": wording.size(version.row["size_bytes"]),
-        "training_data": case.training_data_of(version),
-    }
-
-
-def _edge(case: Case, edge: Record) -> dict[str, Any]:
-    parent = case.version(edge.row["parent_id"])
-    return {
-        "digest": str(edge.row["parent_digest"]),
-        "grade": str(edge.row["grade"]),
-        "model": "" if parent is None else _other_model(case, parent),
-        "operations": [str(item) for item in edge.row["operations"]],
-        "parent": None if parent is None else version_line(case, parent),
-        "role": str(edge.row["role"]),
-    }
-
-
-def _other_model(case: Case, version: Record) -> str:
-    """What the model of the version is called, where it is another one than the report's; empty where it is that."""
-    if case.model is None or version.row["model_id"] == case.model.id:
-        return ""
-    model = case.snapshot.get("catalog.model", str(version.row["model_id"]))
-    own = model is not None and model.row["team_id"] == case.model.row["team_id"]
-    return str(model.row["slug"]) if model is not None and own else "a model of another team"
 
 
 def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
@@ -93,7 +58,7 @@ def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
     steps = document.get("steps", []) if isinstance(document, dict) else []
     return {
         "attempt": int(run.row["attempt"]),
-        "budget": _budget(run.row),
+        "budget": budget_words(run.row),
         "engine": str(run.row["engine_version"] or ""),
         "finished_at": run.row["finished_at"],
         "id": run.id,
@@ -106,14 +71,6 @@ def _run(case: Case, run: Record | None) -> dict[str, Any] | None:
         },
         "seed": int(run.row["seed"]),
     }
-
-
-def _budget(row: Mapping[str, Any]) -> str:
-    """What every step had to keep, in words; empty where nothing was asked, or the run is of before steps had a budget."""
-    kept, lost = row.get("at_least"), row.get("loses_at_most")
-    asked = [] if kept is None else [f"keeps at least {wording.number(kept)} of the parent's answers"]
-    asked += [] if lost is None else [f"loses at most {wording.number(lost)} of the quality by the labels"]
-    return f"every step {' and '.join(asked)}" if asked else ""
 
 
 def _step(step: Mapping[str, Any]) -> str:

@@ -24,7 +24,8 @@ from audit.facts.base import count_of, joined
 from audit.facts.case import Case
 from audit.reports import wording
 from audit.reports.changes import changes_since
-from audit.reports.compression import compression_section, version_line
+from audit.reports.compression import compression_section
+from audit.reports.lines import version_line
 from audit.reports.release import release_section
 from audit.reports.stated import stated_section
 from audit.snapshots import Snapshot

@@ -1,0 +1,64 @@
+"""The report's table of all derived versions: from which parents, by which steps, what was left, and where a budget ended it."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+
+from audit import services
+from audit.reports import pdf
+from registry.catalog.edges import EdgeSpec
+from registry.compression import queries
+from registry.compression.training import TrainingAsked
+from registry.digests import parse_canonical
+from tests.compression.test_students_in_runs import labelled
+from tests.desk.trained_runs import step
+from tests.world import World
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+PLAN = {
+    "type": "pressmark/evaluation_plan/1", "measures": ["size", "fidelity"], "task": "classification",
+    "scores": "logits", "output": "y", "label": "label", "slices": ["group"],
+}  # fmt: skip
+
+
+def test_each_derived_version_has_its_parents_by_role_its_steps_what_was_kept_and_its_worst_group(
+    world: World,
+) -> None:
+    parent = world.parent_version(world.governed_model(slug="digits"))
+    pruned = step("prune_unstructured", sparsity_per_mille=970, min_elements=1, scope="layer")
+    run = world.executed(
+        world.run(
+            parent,
+            model=parent.model,
+            recipe=world.recipe("too-much", {"seed": 3, "steps": [step("convert_fp16"), pruned]}),
+            evaluation=labelled(world, 200, 21, "evaluation"),
+            plan=PLAN,
+            training=TrainingAsked(loses_at_most="0.05"),
+        )
+    )
+    assert run.child is not None, queries.run_log(run)
+    begun = EdgeSpec("student-start", ("distilled", "quantized"), parent=run.child)
+    world.version(parent.model, seed=9, edges=[begun, EdgeSpec("teacher", ("distilled",), parent=parent)])
+    data = services.report_of(services.issue_assessment(actor=world.cast.carla, model=parent.model))
+    report: Any = parse_canonical(data)
+    first, second = report["compression"]["derived"]
+    assert (first["number"], first["methods"], first["ended"]) == (2, ["convert_fp16"], "after 1 of 2 steps")
+    assert first["budget"] == "every step loses at most 0.05 of the quality by the labels"
+    assert re.fullmatch(r"Same first answer: [\d.]+ % \(.*\), n = 200", first["kept"])
+    assert re.fullmatch(r"-?[\d.]+ points \(.*\), n = 200", first["lost"])
+    assert re.fullmatch(r"group = (red|blue): lost -?[\d.]+ points \(.*\), n = 100", first["worst"])
+    assert first["smaller"].endswith("×")
+    edges = {
+        one["number"]: [(e["role"], e["parent"]["number"], e["grade"]) for e in one["edges"]] for one in (first, second)
+    }
+    assert edges == {2: [("base", 1, "executed")], 3: [("student-start", 2, "declared"), ("teacher", 1, "declared")]}
+    assert (second["methods"], second["recipe"], second["kept"]) == ([], "", "")
+    text = " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.render(data))).pages).split())
+    assert "All derived versions" in text
+    assert "teacher: version 1, distilled declared" in text
+    assert "which ended it after 1 of 2 steps" in text
