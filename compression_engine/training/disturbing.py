@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compression_engine.canonical import shown
 from compression_engine.data import Array, Encoder, ModelInput
 from compression_engine.data.mapped import blocks
 from compression_engine.errors import EngineError, RecipeError
@@ -31,6 +32,7 @@ SCALES = (AUTOMATIC, INPUT, FEATURE)
 _TOKENS = ("input_ids", "token_type_ids", "position_ids")
 _MASK = "attention_mask"
 _TABLE_AXES = 2
+_TOLD_MOST = 5
 _STEP_SHARE, _STEP_MOST = 2.5, 1.25
 """All steps together are so many times the allowed way, one is at most so much of it (Madry et al. 2018; Wong et al. 2020)."""
 
@@ -71,11 +73,14 @@ class Rooms:
                 sides = [torch.from_numpy(side).to(device) for side in (epsilon * (high - low), low, high)]
                 found[entry.name] = Room(*sides)
                 kind = "place by place" if by_feature else "over all its numbers"
-                told.append(f"{entry.name}: {epsilon:g} of its range from {low.min():g} to {high.max():g}, {kind}")
+                told.append(
+                    f"{shown(entry.name)}: {epsilon:g} of its range from {low.min():g} to {high.max():g}, {kind}"
+                )
         if not found:
             hint = "Give rows whose inputs differ, or train without adversarial_percent."
             raise _refused("The numbers of every input are the same in all rows, so none can be moved.", hint)
-        return cls(found, told)
+        left = len(told) - _TOLD_MOST
+        return cls(found, told[:_TOLD_MOST] + ([f"and {left} more inputs"] if left > 0 else []))
 
 
 def movable(encoder: Encoder) -> list[ModelInput]:

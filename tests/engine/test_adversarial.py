@@ -153,7 +153,7 @@ def test_what_is_kept_is_the_best_on_moved_rows_that_were_held_out(tmp_path: Pat
     assert "adversarial" not in curves[0]
     told = curves[1]["adversarial"]
     assert (told["epsilon"], told["steps"], told["share"], told["asks"]) == ("0.12", 2, "1", "loss")
-    assert told["ranges"][0].startswith("x: 0.12 of its range from -")
+    assert told["ranges"][0].startswith("'x': 0.12 of its range from -")
 
 
 def test_it_needs_no_labels_where_a_teacher_is_learned(tmp_path: Path) -> None:
