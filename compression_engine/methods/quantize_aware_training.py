@@ -16,7 +16,7 @@ Esser et al., "Learned step size quantization", 2020.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +39,6 @@ from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
-from compression_engine.steps.calibration import Calibration
 from compression_engine.steps.observing import Watching
 from compression_engine.training.schedule import schedule_of
 
@@ -117,12 +116,15 @@ def _planned(
     progress: Progress,
 ) -> _Plan:
     """Prepares a model, in place, and finds what will be integers."""
+    from compression_engine.training.looked_at import calibration_of
+
     bits, least = integer_of(parameters["weight_bits"]), integer_of(parameters["min_elements"])
     layers: Sequence[Layer] = ()
     steps: dict[str, Steps] = {}
     if integer_of(parameters["activation_bits"]) != _FLOATS:
         prepare(model, spared)
-        watching = _watching(model, parts, progress)
+        # some of the rows that are learned from, evenly spaced; those of sequences as they follow each other
+        watching = Watching.of(model, calibration_of(parts, _RANGED_ROWS_MOST), progress)
         products_with_bias(model, watching)
         layers = separate(model, fitting_layers(watching, least, spared, report), report)
         steps = ranged_steps(watching, layers, Ranging(_RANGES, _WHOLE))
@@ -130,18 +132,6 @@ def _planned(
     sketch = sketched(model, Net(model).place(layers))
     taken = spared | {layer.weight for layer in layers}
     return _Plan(model, layers, steps, sketch, find_storable(sketch.model, least, taken, report), bits)
-
-
-def _watching(model: onnx.ModelProto, parts: Parts, progress: Progress) -> Watching:
-    """The model on some of the rows that are learned from, evenly spaced; those of sequences as they follow each other."""
-    training, rows = parts.training, parts.learning
-    bare = replace(training.plan, label=None, slices=(), protected=())
-    states = parts.sequences if training.plan.states else None
-    calibration = Calibration(parts.encoder.rows, bare, training.tokenizer, states)
-    if states is not None:
-        return Watching(model, calibration, rows[:_RANGED_ROWS_MOST].tolist(), progress)
-    count = min(_RANGED_ROWS_MOST, len(rows))
-    return Watching(model, calibration, [int(rows[index * len(rows) // count]) for index in range(count)], progress)
 
 
 def _faked(network: Network, plan: _Plan) -> FakeQuantization:

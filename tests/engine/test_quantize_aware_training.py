@@ -19,6 +19,7 @@ from compression_engine.methods import quantize_aware_training as method
 from compression_engine.methods.quantize_aware_training_check import Apart
 from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
+from compression_engine.plan import Plan
 from compression_engine.recipe import Step
 from compression_engine.training import keeping
 from compression_engine.training.material import Training
@@ -261,3 +262,11 @@ def test_classes_that_have_axes_of_size_one_behind_them_are_compared_as_classes(
     apart = Apart()
     apart.add(one, other)
     assert (apart.rows, apart.equal) == (3, 2)
+
+
+def test_columns_that_a_plan_puts_together_are_put_together_once(tmp_path: Path) -> None:
+    net, plan = wide(), Plan(inputs=(("x", "measured"),))
+    path = nets.save_rows({"measured": images(60, 0, 256)}, tmp_path / "columns.npz")
+    training = Training.of(path, plan, None, seed=3, parent=nets.save(net, tmp_path / "parent"))
+    _, report = trained(net, training, epochs=1)
+    assert report.more["simulated"]
