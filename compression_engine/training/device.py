@@ -5,6 +5,7 @@ Rules:
 - one thread, so that sums are taken in one order, whatever number of threads is asked for elsewhere;
 - only algorithms that torch calls deterministic; on CUDA also those of cuBLAS (CUBLAS_WORKSPACE_CONFIG), no search for the fastest
   convolution and no TF32, as in torch's notes on reproducibility;
+- no more memory is taken than is at hand (see `pass_limits`);
 - what was set before is set again afterwards.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from compression_engine.errors import EngineError
+from compression_engine.training.pass_limits import is_out_of_memory, out_of_memory, within_memory
 
 CPU = "cpu"
 _FORM = re.compile(r"cpu|cuda:[0-9]{1,3}\Z")
@@ -40,7 +42,7 @@ def check_device(name: str) -> str:
 
 @contextmanager
 def settled(device: str) -> Iterator[None]:
-    """Holds torch to one thread and deterministic algorithms while something is trained."""
+    """Holds torch to one thread and deterministic algorithms while something is trained. Raises EngineError (out_of_memory)."""
     import torch
 
     if device != CPU:
@@ -59,7 +61,8 @@ def settled(device: str) -> Iterator[None]:
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        yield
+        with within_memory():
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=before[2])
@@ -69,12 +72,17 @@ def settled(device: str) -> Iterator[None]:
 
 @contextmanager
 def deterministic_or_told() -> Iterator[None]:
-    """Around whatever asks for gradients: EngineError (cannot_be_trained) where a device cannot give the same ones again."""
+    """Around whatever asks for gradients: EngineError (cannot_be_trained) where there are none, or a device cannot give the same
+    ones again, (out_of_memory) where they are more than there is room for."""
     try:
         yield
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise out_of_memory("the gradients of a batch") from error
         if "deterministic" not in str(error):
-            raise
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            message = f"The model cannot be trained: the loss gives no gradients ({lines[0]:.200})."
+            raise EngineError("cannot_be_trained", message, "Use a method that does not train.") from error
         hint = "Train on the device cpu."
         message = f"On this device torch has no algorithm that gives the same numbers again: {str(error)[:200]}"
         raise EngineError("cannot_be_trained", message, hint) from error

@@ -244,7 +244,12 @@ def _first_size(model: onnx.ModelProto, name: str) -> int | str | None:
 
 
 def _real_rows(output: Tensor, batch: Batch) -> Tensor:
-    """Without the rows that fill up a fixed batch."""
+    """Without the rows that fill up a fixed batch. Raises EngineError (output_does_not_run) where rows lack an answer."""
+    found = len(output) if output.ndim else 0
+    if found < len(batch.rows):
+        hint = "An output must have one entry for each row, whatever other rows run beside it; export the model again."
+        message = f"In training the model gives {found} answers to {len(batch.rows)} rows."
+        raise EngineError("output_does_not_run", message, hint)
     return output[: len(batch.rows)].float()
 
 

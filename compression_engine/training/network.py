@@ -22,6 +22,7 @@ from compression_engine.formats.onnx_functions import inline_functions
 from compression_engine.training.compiling import compile_model
 from compression_engine.training.operators.node import Types
 from compression_engine.training.operators.table import SIZES
+from compression_engine.training.pass_limits import look_at_memory, pass_watch, within_memory
 from compression_engine.training.program import Places, put_on
 from compression_engine.training.stored_weights import read, stored_in, write
 
@@ -48,7 +49,8 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
             model.CopyFrom(whole)
             inline_functions(model)
         types = Types(precision)
-        compiled = compile_model(model, types, statistics=statistics)
+        with within_memory():
+            compiled = compile_model(model, types, statistics=statistics)
         self.device = torch.device(device)
         self.weights: dict[str, torch.nn.Parameter] = {}
         for name, (_, stored) in compiled.weights.items():
@@ -73,7 +75,11 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
         self._planned: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def forward(self, feed: Mapping[str, Tensor], taps: Sequence[str] = ()) -> dict[str, Tensor]:
-        """Outputs, and the tensors that `taps` names, by name; DataError (data_does_not_fit) where an input is missing."""
+        """Outputs, and the tensors that `taps` names, by name.
+
+        Raises DataError (data_does_not_fit) where an input is missing, EngineError (cannot_be_trained, out_of_memory,
+        batch_does_not_end).
+        """
         self._plan(tuple(taps))
         places: Places = [None] * self._count
         for place, value in self._fixed.items():
@@ -86,7 +92,9 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # torch has no types here
             elif place in self._read:
                 hint = "Give a column for every input of the model."
                 raise DataError("data_does_not_fit", f"The rows have no {name!r}, which the model reads.", hint)
-        self._block.run(places)
+        look_at_memory()
+        with pass_watch().watched():
+            self._block.run(places)
         wanted = {**self._outputs, **{name: self._main[name] for name in taps}}
         return {name: places[place] for name, place in wanted.items()}
 

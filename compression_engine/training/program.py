@@ -3,6 +3,7 @@
 Rules:
 - attributes were read and lists of axes made before; a pass is one loop over closures;
 - one table of places serves the main graph and the graphs inside of its nodes;
+- before every node it is asked whether the time of the pass is over (see `pass_limits`);
 - place 0 stands for an input that is left out, place 1 takes outputs that nobody wants.
 """
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from compression_engine.errors import EngineError
 from compression_engine.training.operators.node import Node, Operation
+from compression_engine.training.pass_limits import is_out_of_memory, out_of_memory, pass_watch
 
 ABSENT, UNWANTED = 0, 1
 FIRST_FREE = 2
@@ -24,7 +26,7 @@ FIRST_FREE = 2
 Places = list[Any]
 Change = Callable[[Tensor], Tensor]
 _Call = Callable[[Places], None]
-_FAILURES = (RuntimeError, ValueError, IndexError, TypeError)
+_FAILURES = (RuntimeError, ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError, MemoryError)
 
 
 @dataclass
@@ -75,19 +77,23 @@ class Block:
         ]
 
     def run(self, places: Places) -> None:
-        """One pass. Raises EngineError (cannot_be_trained) naming the node that does not take what comes."""
-        number = 0
+        """One pass. Raises EngineError (cannot_be_trained) naming the node that does not take what comes, (out_of_memory) and
+        (batch_does_not_end)."""
+        number, watch = 0, pass_watch()
         try:
             for call in self._calls:
+                if watch.terminate:
+                    watch.check()
                 call(places)
                 number += 1
-        except torch.OutOfMemoryError:
-            raise
         except EngineError:
             raise
         except _FAILURES as error:
+            node = self.steps[number].node
+            if is_out_of_memory(error):
+                raise out_of_memory(f"what {node.operator} (node {node.name!r}) makes in training") from error
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise self.steps[number].node.refused(
+            raise node.refused(
                 f"does not take what comes to it: {lines[0]:.200}", "Give rows as the model takes them."
             ) from error
 

@@ -1,7 +1,7 @@
 """Operators that hold graphs: If, Loop and Scan. Their steps run on the places of the network, so that gradients flow through.
 
 If looks at its condition in every pass (for the whole batch at once, as runtimes do). Loop carries its state through as many rounds
-as its count and its condition say; Scan runs forwards or backwards over axes of its inputs.
+as its count and its condition say, but no longer than a batch may take; Scan runs forwards or backwards over axes of its inputs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from compression_engine.training.operators.node import Node
+from compression_engine.training.pass_limits import pass_watch
 from compression_engine.training.program import ABSENT, Block, Places
 
 Branching = Callable[[Node, tuple[int, ...], tuple[int, ...], Mapping[str, Block]], Callable[[Places], None]]
@@ -43,8 +44,10 @@ def _looped(
         going = inputs[1] == ABSENT or bool(places[inputs[1]].reshape(-1)[0].item())
         state = [places[place] for place in inputs[2:]]
         rows: list[list[Any]] = [[] for _ in range(collected)]
-        turn = 0
+        turn, watch = 0, pass_watch()
         while going and (most is None or turn < most):
+            if watch.terminate:  # a body without nodes looks nowhere else
+                watch.check()
             values = [torch.tensor(turn), torch.tensor(True), *state]
             for place, value in zip(body.inputs, values, strict=True):
                 places[place] = value

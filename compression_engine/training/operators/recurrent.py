@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compression_engine.training.operators.node import Builder, Node, Operation
+from compression_engine.training.pass_limits import pass_watch
 
 _Function = Callable[[Tensor], Tensor]
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -148,8 +149,10 @@ class _Layer:
         into = functional.linear(x, w, first)
         step = {"LSTM": self._lstm, "GRU": self._gru, "RNN": self._rnn}[self.kind]
         peep = None if p is None else p[turn]
-        answers = []
+        answers, watch = [], pass_watch()
         for time in range(x.shape[0]):
+            if watch.terminate:
+                watch.check()
             made, cell = step(into[time], h, c, r, second, peep, functions)
             if lengths is None:
                 h, c = made, cell
