@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import (
+    training_adversarial,
     training_distill,
     training_mortgages,
     training_pipeline,
@@ -25,6 +26,7 @@ from tests.bench.machine import Watch
 from tests.bench.training_material import TrainingMaterial
 
 PARTS: dict[str, Callable[[TrainingMaterial], list[Row]]] = {
+    "adversarial": training_adversarial.rows,  # what stands of moved rows
     "distill": training_distill.rows,  # target 3
     "mortgages": training_mortgages.rows,  # target 5
     "pipeline": training_pipeline.rows,  # target 1
