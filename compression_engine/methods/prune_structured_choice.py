@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +47,10 @@ class Limits:
     least_per_mille: int
     round_to: int
 
-    def rounded(self, group: Group, wanted: int) -> int:
-        """How many classes of a group are kept where so many are wanted."""
+    def rounded(self, group: Group, wanted: int, begun: int) -> int:
+        """How many classes of a group are kept where so many are wanted; `begun` is how many it had before anything went."""
         size = len(group.classes)
-        least = max(1, -(-size * self.least_per_mille // 1000))
+        least = max(1, -(-begun * self.least_per_mille // 1000))
         unit = self.round_to // math.gcd(self.round_to, group.channels)
         return min(size, -(-max(wanted, least) // unit) * unit)
 
@@ -129,17 +129,6 @@ def groups_of(model: onnx.ModelProto, found: Trace, classes: Classes) -> list[Gr
     ]
 
 
-def _prices(groups: Sequence[Group], cost: Callable[[Mask], float], whole: float, count: int) -> Scores:
-    """What a class of each group saves if it goes alone, [count], at least a millionth of the whole's mean."""
-    prices = np.full(count, whole)
-    for group in groups:
-        kept = np.ones(count, dtype=bool)
-        kept[group.classes[0]] = False
-        prices[group.classes] = whole - cost(kept)
-    found: Scores = np.maximum(prices, 1e-6 * whole / count)
-    return found
-
-
 @dataclass(frozen=True)
 class Wish:
     """What the recipe asks for."""
@@ -149,39 +138,76 @@ class Wish:
     by_layer: bool
     limits: Limits
 
+    def cost(self, costs: Costs, kept: Mask) -> float:
+        """Of what the share is."""
+        return costs.numbers(kept) if self.of_numbers else costs.multiply_adds(kept)
 
-def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, count: int) -> Mask:
-    """Which classes are kept, [count]. Raises RecipeError (recipe_does_not_fit) where so much cannot go."""
-    cost = costs.numbers if wish.of_numbers else costs.multiply_adds
-    whole = cost(np.ones(count, dtype=bool))
-    prices = _prices(groups, cost, whole, count)
+
+@dataclass(frozen=True)
+class Whole:
+    """A network before anything was taken out of it: what it costs, and how many classes each group has."""
+
+    cost: float
+    sizes: Mapping[tuple[Place, ...], int]
+
+    @classmethod
+    def of(cls, groups: Sequence[Group], costs: Costs, wish: Wish, count: int) -> Whole:
+        """As it is now."""
+        sizes = {group.places: len(group.classes) for group in groups}
+        return cls(wish.cost(costs, np.ones(count, dtype=bool)), sizes)
+
+
+def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, whole: Whole, count: int) -> Mask:
+    """Which classes are kept, [count], so that the wish is met of what the network was before its first round.
+
+    Raises RecipeError (recipe_does_not_fit) where so much cannot go.
+    """
+    prices = _prices(groups, lambda kept: wish.cost(costs, kept), count)
     order = np.concatenate([group.classes for group in groups])
     order = order[np.argsort((scores / prices)[order], kind="stable")]
+    begun = [whole.sizes.get(group.places, len(group.classes)) for group in groups]
 
     def kept_at(level: int) -> Mask:
         kept = np.ones(count, dtype=bool)
         gone = np.zeros(count, dtype=bool)
         if not wish.by_layer:
             gone[order[:level]] = True
-        for group in groups:
+        for group, least in zip(groups, begun, strict=True):
             size = len(group.classes)
             wanted = size - size * level // _LEVELS if wish.by_layer else size - int(gone[group.classes].sum())
             ranked = group.classes[np.argsort(scores[group.classes], kind="stable")]
-            kept[ranked[: size - wish.limits.rounded(group, wanted)]] = False
+            kept[ranked[: size - wish.limits.rounded(group, wanted, least)]] = False
         return kept
 
     def saved(level: int) -> float:
-        return 1 - cost(kept_at(level)) / whole
+        return 1 - wish.cost(costs, kept_at(level)) / whole.cost
 
     low, high = 0, _LEVELS if wish.by_layer else len(order)
     target = wish.share_per_mille / 1000
     if saved(high) < target:
-        what = "numbers" if wish.of_numbers else "multiply-adds"
-        most = int(1000 * saved(high))
-        message = f"At most {most} per mille of the {what} can be pruned, the recipe asks for {wish.share_per_mille}."
-        hint = "Ask for a smaller share, or for a smaller keep_at_least_per_mille or round_to."
-        raise RecipeError("recipe_does_not_fit", message, hint)
+        raise _too_much(wish, int(1000 * saved(high)))
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if saved(middle) >= target else (middle + 1, high)
     return kept_at(low)
+
+
+def _prices(groups: Sequence[Group], cost: Callable[[Mask], float], count: int) -> Scores:
+    """What a class of each group saves if it goes alone, [count], at least a millionth of the whole's mean."""
+    whole = cost(np.ones(count, dtype=bool))
+    prices = np.full(count, whole)
+    for group in groups:
+        kept = np.ones(count, dtype=bool)
+        kept[group.classes[0]] = False
+        prices[group.classes] = whole - cost(kept)
+    found: Scores = np.maximum(prices, 1e-6 * whole / count)
+    return found
+
+
+def _too_much(wish: Wish, most_per_mille: int) -> RecipeError:
+    what = "numbers" if wish.of_numbers else "multiply-adds"
+    message = (
+        f"At most {most_per_mille} per mille of the {what} can be pruned, the recipe asks for {wish.share_per_mille}."
+    )
+    hint = "Ask for a smaller share, or for a smaller keep_at_least_per_mille or round_to."
+    return RecipeError("recipe_does_not_fit", message, hint)

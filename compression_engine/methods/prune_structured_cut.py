@@ -75,7 +75,7 @@ def check(model: onnx.ModelProto, before: Seen, cutting: Cutting) -> None:
     hint = "This is a fault of prune_structured: report it, and leave the weights around this node out (exclude)."
     try:
         onnx.checker.check_model(model, full_check=False)
-        after = look(model)
+        after = look(model, before.feeds)
     except onnx.checker.ValidationError as error:
         first = str(error).strip().splitlines()[0]
         raise OutputRefused("output_does_not_run", f"The pruned graph is not valid: {first}.", hint) from error

@@ -3,17 +3,15 @@
 - magnitude: of each weight that has the class, the share of the sum of squares; the mean over weights (no rows are looked at);
 - activation: for each product that reads the class, how much of the variation of its answers comes through it: variance of the
   input over calibration rows times the sum of squares of the weight's numbers there; means are no loss, since a bias can take them;
-- taylor: the squared change of the loss, to first order, if the class were zero, over batches of training rows: (sum of weight
-  times gradient) squared, at the weights that read the class; of recurrent models along their sequences.
+- taylor, answers: by gradients (`prune_structured_gradients`).
 Sources: Li et al., "Pruning Filters for Efficient ConvNets", 2017 (magnitude); An et al., "Fluctuation-based Adaptive Structured
-Pruning", 2024 (variance times weight); Molchanov et al., "Importance Estimation for Neural Network Pruning", 2019 (Taylor).
+Pruning", 2024 (variance times weight).
 A class that no reader shows is judged by magnitude, as a share too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -29,11 +27,6 @@ from compression_engine.progress import Progress
 from compression_engine.steps.calibration import Calibration
 from compression_engine.steps.observing import Watching
 
-if TYPE_CHECKING:
-    from compression_engine.training.material import Training
-
-_LABELS = "labels"
-_TAYLOR_ROWS, _TAYLOR_BATCHES = 32, 64
 _LEAST_RANK = 2
 
 
@@ -81,37 +74,6 @@ def activation(
         by_input = (weight**2).sum(axis=1).reshape(len(variance), -1).sum(axis=1)
         _add_share(sums, counts, classes.number[reader.atoms], variance * by_input)
     return _mean(sums, counts)
-
-
-def taylor(
-    model: onnx.ModelProto, classes: Classes, readers: Sequence[Reader], training: Training, progress: Progress
-) -> Scores:
-    """[classes]; NaN where no reader shows the class. Raises DataError and EngineError as `training.lesson` does."""
-    from compression_engine.training.along_sequences import feeding_of
-    from compression_engine.training.device import settled
-    from compression_engine.training.lesson import lesson
-
-    squares, seen = np.zeros(classes.count), np.zeros(classes.count, dtype=bool)
-    with settled(training.device), lesson(model, training, _LABELS, progress=progress) as made:
-        network, feeding = made.network, feeding_of(made.network, made.parts, _TAYLOR_ROWS)
-        portions = feeding.updates(0, 0)[:_TAYLOR_BATCHES]
-        trained = [reader for reader in readers if reader.weight in network.weights]
-        for done, portion in enumerate(portions):
-            progress("rank", done, len(portions), "batches whose loss was differentiated")
-            network.zero_grad()
-            for outputs, batch in feeding.answers(portion):
-                (made.loss(outputs, batch) * (len(batch.rows) / len(portion.rows))).backward()
-            change = np.zeros(classes.count)
-            for reader in trained:
-                weight = network.weights[reader.weight]
-                if weight.grad is None:
-                    continue
-                both = (weight.detach() * weight.grad).cpu().numpy()
-                by_input = reader.matrix(both).sum(axis=1).reshape(len(reader.atoms), -1).sum(axis=1)
-                np.add.at(change, classes.number[reader.atoms], by_input)
-                seen[classes.number[reader.atoms]] = True
-            squares += change**2
-    return np.where(seen, squares, np.nan)
 
 
 def completed(scores: Scores, others: Scores) -> Scores:

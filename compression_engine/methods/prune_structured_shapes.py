@@ -1,14 +1,16 @@
-"""What sizes the tensors of a graph have, and the values of its lists of integers: seen by running it on generated inputs.
+"""What sizes the tensors of a graph have, and the values of its lists of integers: seen by running it.
 
 Rules:
 - nothing is optimised away, so that every tensor of the main graph is seen;
-- the inputs are those of `generated_inputs`: the first that the model takes, and one of other free sizes, which tells what varies;
+- sizes are those of real rows where there are some (`typical_feeds`), else of the first inputs of `generated_inputs` that the model
+  takes; what differs with other rows or with generated inputs of other free sizes is what varies;
 - of tensors of numbers only sizes are kept; a tensor that is none (a sequence, a map) has none.
 Running sees what inference of shapes cannot: sizes that a graph computes for itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +20,19 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.checking.generated_inputs import Inputs, Proposal, proposals
-from compression_engine.data import Feed
+from compression_engine.data import Encoder, Feed
 from compression_engine.errors import EngineError, RecipeError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import Names
 from compression_engine.formats.onnx_inputs import bounds
 from compression_engine.limits import scratch
-from compression_engine.runtime import Model
+from compression_engine.measure.feeds import typical_batch
+from compression_engine.runtime import Model, batch_at
 
 _THREADS = 1
 _VALUES_MOST = 2**16
 _TRIED_AFTER = 24
+_ROWS_LOOKED_AT = 256
 Values = NDArray[Any]
 Shape = tuple[int, ...]
 
@@ -39,40 +43,52 @@ class Seen:
 
     shapes: dict[str, Shape]
     values: dict[str, Values]
-    varying: dict[str, Shape]
-    """Sizes under the other inputs; where the model has no free sizes, the same ones."""
-    varying_values: dict[str, Values]
+    others: tuple[tuple[dict[str, Shape], dict[str, Values]], ...]
+    """Sizes and values under other inputs; none where the model has no free sizes."""
     feeds: tuple[Feed, ...]
 
     def is_fixed(self, name: str, axis: int) -> bool:
         """Whether an axis has the same size whatever the inputs' free sizes are."""
-        return self.shapes[name][axis] == self.varying.get(name, self.shapes[name])[axis]
+        here = self.shapes[name]
+        return all(shapes.get(name, here)[axis] == here[axis] for shapes, _ in self.others)
 
     def is_fixed_value(self, name: str, place: int) -> bool:
         """Whether a number in a list of integers is known, and the same whatever the inputs' free sizes are."""
         if name not in self.values:
             return False
-        here, there = self.values[name].reshape(-1), self.varying_values.get(name, self.values[name]).reshape(-1)
-        return bool(len(here) == len(there) and here[place] == there[place])
+        here = self.values[name].reshape(-1)
+        theirs = [values.get(name, here).reshape(-1) for _, values in self.others]
+        return all(len(there) == len(here) and there[place] == here[place] for there in theirs)
 
 
-def look(model: onnx.ModelProto) -> Seen:
-    """Runs a model whose constants are initializers; RecipeError (recipe_does_not_fit) where it takes no generated inputs."""
+def typical_feeds(encoder: Encoder) -> list[Feed]:
+    """Two typical rows together, and the longest of some: inputs whose sizes are those of real rows."""
+    some = encoder.only(np.arange(min(len(encoder.rows), _ROWS_LOOKED_AT)))
+    counts = some.token_counts() if len(some.rows.texts) else None
+    longest = 0 if counts is None else int(np.argmax(counts))
+    return [typical_batch(encoder, 2).feed, batch_at(some, [longest]).feed]
+
+
+def look(model: onnx.ModelProto, feeds: Sequence[Feed] = ()) -> Seen:
+    """Runs a model whose constants are initializers, with these inputs first.
+
+    RecipeError (recipe_does_not_fit) where it takes neither them nor generated ones.
+    """
     probe, shape_names, value_names = _probe(model)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     with scratch("pressmark-model-") as folder:
         path = folder / "model.onnx"
         onnx_io.save(probe, path)
         opened = Model(path, _THREADS, optimisation="none")
-        runs = _runs(opened, model)
+        runs = [ran for ran in (_run(opened, feed) for feed in feeds) if ran is not None] + _runs(opened, model)
     if not runs:
         message = (
             "prune_structured runs the model to see its sizes; it takes none of the inputs that were generated for it."
         )
         raise RecipeError("recipe_does_not_fit", message, "Export it with fixed sizes, or with plain inputs.")
     found = [_sorted_out(answers, shape_names, value_names, feed, constants) for feed, answers in runs]
-    (shapes, values), (others, other_values) = found[0], found[-1]
-    return Seen(shapes, values, others, other_values, tuple(feed for feed, _ in runs))
+    (shapes, values), *others = found
+    return Seen(shapes, values, tuple(others), tuple(feed for feed, _ in runs))
 
 
 def _runs(opened: Model, model: onnx.ModelProto) -> list[tuple[Feed, dict[str, Values]]]:
@@ -93,7 +109,7 @@ def _runs(opened: Model, model: onnx.ModelProto) -> list[tuple[Feed, dict[str, V
             found.append((proposal, ran))
             if first is not None and differs == 2:
                 break
-    return [found[0][1], found[-1][1]] if found else []
+    return [found[0][1], found[-1][1]] if len(found) > 1 else [ran for _, ran in found]
 
 
 def _run(opened: Model, feed: Feed | None) -> tuple[Feed, dict[str, Values]] | None:

@@ -2,7 +2,44 @@
 
 from __future__ import annotations
 
-from compression_engine.methods.spec import MethodSpec, Parameter
+from dataclasses import replace
+
+from compression_engine.methods.spec import Above, MethodSpec, OneOf, Parameter
+from compression_engine.methods.training_parameters import (
+    ALPHA,
+    BATCH_SIZE,
+    LEARNING_RATE,
+    LOSS,
+    MOST_LOSS,
+    OPTIMISER,
+    PATIENCE,
+    ROUNDS,
+    TEMPERATURE,
+    WEIGHT_DECAY,
+)
+
+_TRAINS = ("epochs_per_round", Above(0))
+_RATE_OF_A_ROUND = (
+    "The highest learning rate of a round, in millionths; each round begins with it again and falls to zero. A high one destroys "
+    "what was made good."
+)
+_OF_ROUNDS = (
+    *(
+        replace(parameter, only_with=_TRAINS)
+        for parameter in (
+            ROUNDS,
+            MOST_LOSS,
+            BATCH_SIZE,
+            replace(LEARNING_RATE, summary=_RATE_OF_A_ROUND),
+            WEIGHT_DECAY,
+            PATIENCE,
+            OPTIMISER,
+            LOSS,
+        )
+    ),
+    ALPHA,
+    TEMPERATURE,
+)
 
 PRUNE_STRUCTURED = MethodSpec(
     name="prune_structured",
@@ -30,9 +67,10 @@ PRUNE_STRUCTURED = MethodSpec(
             name="importance",
             kind="text",
             default="magnitude",
-            choices=("magnitude", "activation", "taylor"),
+            choices=("magnitude", "activation", "taylor", "answers"),
             summary="By what a channel is judged: magnitude of its weights; activation, how much of the next layers' answers to "
-            "calibration rows varies with it; taylor, how the loss on labelled training rows would change.",
+            "calibration rows varies with it; taylor, how the loss on labelled training rows would change; answers, how the "
+            "model's answers to training rows would, which needs no labels.",
         ),
         Parameter(
             name="compensation",
@@ -84,8 +122,18 @@ PRUNE_STRUCTURED = MethodSpec(
             default=(),
             summary="Weights that keep all their channels, by the names that the report of a step gives them.",
         ),
+        Parameter(
+            name="epochs_per_round",
+            kind="integer",
+            default=0,
+            minimum=0,
+            maximum=1000,
+            summary="How often the training rows are gone through after each round; 0 trains nothing.",
+            added_later=True,
+        ),
+        *(replace(parameter, added_later=True) for parameter in _OF_ROUNDS),
     ),
     module="compression_engine.methods.prune_structured",
     calibrated_by=(("importance", "activation"), ("compensation", "bias"), ("compensation", "weights")),
-    trained_by=(("importance", "taylor"),),
+    trained_by=(("importance", OneOf("taylor", "answers")), _TRAINS),
 )

@@ -137,3 +137,20 @@ ADVERSARIAL = (
     ),
 )
 """What a method takes that offers an adversarial share; see `training.adversarial`."""
+ROUNDS = Parameter(
+    name="rounds",
+    kind="integer",
+    default=1,
+    minimum=1,
+    maximum=32,
+    summary="In how many rounds the share is reached: much in the first, little in the last.",
+)
+MOST_LOSS = Parameter(
+    name="most_loss_per_mille",
+    kind="integer",
+    default=1000,
+    minimum=0,
+    maximum=1000,
+    summary="How much rounds may lose on rows that are held out, in thousandths: of rows that are answered rightly, or, without "
+    "labels, as the model answered them before. The last round that keeps this is the outcome; 1000 sets no limit.",
+)

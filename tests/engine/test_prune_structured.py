@@ -311,3 +311,33 @@ def test_the_same_recipe_gives_the_same_bytes(rows: Callable[..., Calibration]) 
         for _ in range(2)
     ]
     assert made[0] == made[1]
+
+
+def of_24() -> onnx.ModelProto:
+    """x [n, t] with t written nowhere: only 24 can be cut into 4 x 6 -> MatMul -> Relu -> MatMul -> y."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "cut"], ["a"]),
+        helper.make_node("MatMul", ["a", "one"], ["b"]),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("MatMul", ["c", "two"], ["y"]),
+    ]
+    tensors = {"cut": np.array([0, 4, 6]), "one": nets.weights(6, 16), "two": nets.weights(16, 8, seed=1)}
+    ports: Any = ({"x": (TensorProto.FLOAT, ["n", "t"])}, {"y": (TensorProto.FLOAT, ["n", 4, 8])})
+    return nets.model(nodes, tensors, *ports)
+
+
+def test_sizes_are_those_of_real_rows_where_the_step_looks_at_some(rows: Callable[..., Calibration]) -> None:
+    with pytest.raises(RecipeError, match="none of the inputs"):
+        pruned(of_24(), share_per_mille=500)
+    looked_at = rows(x=np.random.default_rng(0).normal(size=(50, 24)).astype(np.float32))
+    child, _ = pruned(of_24(), looked_at, share_per_mille=500, importance="activation")
+    assert dims(child)["one"] == (6, 8)
+
+
+def test_a_size_that_is_the_same_in_all_rows_still_counts_as_free() -> None:
+    ports: Any = ({"x": (TensorProto.FLOAT, ["n", "t"])}, {"y": (TensorProto.FLOAT, ["n", "t"])})
+    net = nets.model([helper.make_node("Relu", ["x"], ["y"])], {}, *ports)
+    seen = look(net, [{"x": np.zeros((rows, 9), dtype=np.float32)} for rows in (2, 1)])
+    assert seen.shapes["x"] == (2, 9)
+    assert not seen.is_fixed("y", 0)
+    assert not seen.is_fixed("y", 1)

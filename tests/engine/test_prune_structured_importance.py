@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from compression_engine.errors import RecipeError
 from compression_engine.methods.prune_structured_axes import Classes
-from compression_engine.methods.prune_structured_importance import taylor
+from compression_engine.methods.prune_structured_gradients import by_labels
 from compression_engine.methods.prune_structured_readers import Reader
 from compression_engine.progress import silent
 from compression_engine.steps.calibration import Calibration
@@ -29,7 +29,7 @@ def scores(model: onnx.ModelProto, source: str, weight: str, training: Training)
     numbers = np.arange(size + 1)
     classes = Classes({}, numbers, size + 1, {}, numbers)
     reader = Reader("MatMul", source, weight, None, "", False, None, numbers[1:], numbers[1:])
-    found: nets.Array = taylor(model, classes, [reader], training, silent)[1:]
+    found: nets.Array = by_labels(model, classes, [reader], training, silent)[1:]
     return found
 
 
