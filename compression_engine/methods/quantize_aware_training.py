@@ -78,6 +78,7 @@ def apply(
     Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit), DataError (data_missing, label_missing, ...),
     EngineError (cannot_be_trained, training_diverged, answers_differ, teacher_does_not_fit).
     """
+    from compression_engine.training.adversarial import attack_of
     from compression_engine.training.fake_quantization import LOG_RATE
     from compression_engine.training.lesson import lesson
     from compression_engine.training.loop import Beside, fit
@@ -92,7 +93,8 @@ def apply(
     spared = left_out(model, parameters["exclude"], report)
     halves = widen(model)
     plan = _planned(model, parts, parameters, spared, report, progress)
-    with lesson(plan.sketch.model, training, kind, parts=parts, progress=progress) as given:
+    attack = attack_of(parameters)
+    with lesson(plan.sketch.model, training, kind, attack=attack, parts=parts, progress=progress) as given:
         fake = _faked(given.network, plan)
         schedule = schedule_of(parameters)
         own = [Own(fake.shifts, schedule.learning_rate * LOG_RATE)] if parameters["learn_scales"] else []
@@ -102,7 +104,7 @@ def apply(
     made = made_of(model, plan.layers, _numbers(fake, plan), report) if plan.layers else model
     store_trained(made, plan.storable, fake, plan.bits, spared, report)
     check_answers(made, given.network, parts, report, progress)
-    report.train(curve.document())
+    report.train(curve.document() | ({} if given.attack is None else {"adversarial": given.attack}))
     model.CopyFrom(made)
     narrow(model, halves)
 

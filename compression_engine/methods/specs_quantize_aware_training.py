@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from compression_engine.methods.spec import MethodSpec, Parameter
-from compression_engine.methods.training_parameters import BATCH_SIZE, EPOCHS, LEARNING_RATE, LOSS, PATIENCE
+from compression_engine.methods.training_parameters import (
+    ADVERSARIAL,
+    BATCH_SIZE,
+    EPOCHS,
+    LEARNING_RATE,
+    LOSS,
+    PATIENCE,
+)
 
 QUANTIZE_AWARE_TRAINING = MethodSpec(
     name="quantize_aware_training",
@@ -55,6 +62,7 @@ QUANTIZE_AWARE_TRAINING = MethodSpec(
             default=(),
             summary="Weights that are neither rounded nor trained, by the names that the report of a step gives them.",
         ),
+        *ADVERSARIAL,
     ),
     module="compression_engine.methods.quantize_aware_training",
     needs_training=True,

@@ -177,6 +177,19 @@ def test_a_model_with_a_fixed_number_of_rows_learns_it_too(tmp_path: Path) -> No
         assert report.changed
 
 
+def test_rounded_training_moves_rows_too(tmp_path: Path) -> None:
+    """The gradient passes through what is rounded, and what is written answers as what was trained (else `answers_differ`)."""
+    how = {"epochs": 2, "learning_rate_per_million": 2000, "loss": "labels", "min_elements": 1, "weight_bits": 8}
+    made = []
+    for more in ({}, HARD):
+        model, report = nets.applied(
+            net(), "quantize_aware_training", handed(tmp_path), activation_bits=32, **how, **more
+        )
+        made.append(model.SerializeToString())
+        assert ("adversarial" in report.training[0]) == bool(more)
+    assert made[0] != made[1]
+
+
 def of_tokens() -> onnx.ModelProto:
     draw = np.random.default_rng(0)
     tensors = {"words": draw.normal(size=(12, CLASSES)).astype(np.float32)}
