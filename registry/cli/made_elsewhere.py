@@ -4,6 +4,7 @@ Rules:
 - the result is about these bytes: its output is the file that is registered, its parent the version that `--base` names;
 - its recipe is published in the team (or found there), and its operations stand on the edge: declared, until a replay shows it;
 - a step that changed nothing is no operation of the child;
+- figures, curves and the machine of a result are the word of whoever hands it in: none of them is taken over;
 - rows that its steps looked at are named with `--data`, so that they stand in the lineage too;
 - a parent of torch was carried to ONNX first: `converted` is the first operation, and the architecture is the one that the parent
   declares;

@@ -53,6 +53,9 @@ def run(options: argparse.Namespace) -> int:
     if made is not None:
         again = made.command(version["ref"], recipe, options.data)
         print(f"Where it came from is declared; `{again}` shows it.")
+        print(
+            "Declared, too: no figure, curve or machine of the result is taken over; `pressmark evaluate` measures here."
+        )
     if doubt is not None:
         print(doubt)
     return 0
