@@ -1,7 +1,7 @@
 """Which answers stand when rows are moved against the model, beside its parent on the same rows.
 
 Rules:
-- asked where the plan has `attack`: how far, how many steps, starts and queries, how many rows; the figures' slice names how far;
+- asked where the plan has `attack`: how far, how many steps, starts and queries, how many rows; a figure's name says how far;
 - the same rows for both models, drawn by the seed; a row counts where it is answered rightly as it is and after every attack:
   along the model's own gradients, along the other model's, and without any (`attacks`). What the last two found stands by itself: a
   model whose gradients lead nowhere hides, and does not stand (Athalye, Carlini and Wagner 2018);
@@ -93,7 +93,7 @@ def measure(context: Context) -> list[Found]:
 
 def _untold(attack: PlannedAttack, reason: str) -> Found:
     plain = f"Which answers stand when rows are moved against the model was not measured: {reason}."
-    missing = Measurement("accuracy", None, "share", 0, plain, reason=reason, slice=_far(attack))
+    missing = Measurement(_within("accuracy", attack), None, "share", 0, plain, reason=reason)
     return Found(KIND, METHOD, [missing], method_version=METHOD_VERSION)
 
 
@@ -170,27 +170,28 @@ def _standing(
     return _Standing(columns[_CLEAN] == 1, after, reasons)
 
 
-def _far(attack: PlannedAttack) -> tuple[tuple[str, str], ...]:
-    return (("epsilon_per_mille", str(attack.epsilon_per_mille)),)
+def _within(metric: str, attack: PlannedAttack) -> str:
+    """A figure's name says how far rows were moved: one of small moves must not pass for one of large ones."""
+    return f"{metric}_within_{attack.epsilon_per_mille}_per_mille"
 
 
 def _figures(metric: str, found: Mapping[str, _Standing], attack: PlannedAttack) -> list[Measurement]:
     own = found[VERSION]
     where = f"when each number may be moved by {attack.epsilon_per_mille} thousandths of its range"
     how = f"{attack.steps} steps, {attack.restarts} starts, {attack.queries} queries"
-    made = [_share(metric, own.last, f"{where} ({how}), the model's answers stand to", _far(attack))]
+    name = _within(metric, attack)
+    made = [_share(name, own.last, f"{where} ({how}), the model's answers stand to")]
     if metric == "accuracy":
-        made.append(_share(f"clean_{metric}", own.clean, "as they are, the model answers rightly", _far(attack)))
-    made.append(_share(f"{metric}_loss", own.clean & ~own.last, f"{where}, right answers fall on", _far(attack)))
+        made.append(_share(f"clean_{metric}", own.clean, "as they are, the model answers rightly to"))
+    made.append(_share(f"{name}_loss", own.clean & ~own.last, f"{where}, right answers of the model fall to"))
     made += _by_attack(metric, own, attack)
     if PARENT not in found:
         return made
     theirs = found[PARENT]
-    made.append(_share(f"parent_{metric}", theirs.last, f"{where}, the original's answers stand to", _far(attack)))
+    made.append(_share(f"parent_{name}", theirs.last, f"{where}, the original's answers stand to"))
     if metric == "accuracy":
-        said = "as they are, the original answers rightly"
-        made.append(_share(f"parent_clean_{metric}", theirs.clean, said, _far(attack)))
-    return [*made, _difference(metric, own.last, theirs.last, attack)]
+        made.append(_share(f"parent_clean_{metric}", theirs.clean, "as they are, the original answers rightly to"))
+    return [*made, _difference(name, own.last, theirs.last)]
 
 
 def _by_attack(metric: str, own: _Standing, attack: PlannedAttack) -> list[Measurement]:
@@ -200,29 +201,28 @@ def _by_attack(metric: str, own: _Standing, attack: PlannedAttack) -> list[Measu
         OTHERS: "the other model's gradients too",
         SQUARES: "tries without gradients too",
     }
-    made = []
-    for name, said in words.items():
-        slice_ = (*_far(attack), ("attack", name))
-        if name in own.reasons:
-            plain = f"What stands {said} was not measured: {own.reasons[name]}."
-            made.append(Measurement(metric, None, "share", 0, plain, reason=own.reasons[name], slice=slice_))
+    made, name = [], _within(metric, attack)
+    for way, said in words.items():
+        slice_ = (("attack", way),)
+        if way in own.reasons:
+            plain = f"What stands {said} was not measured: {own.reasons[way]}."
+            made.append(Measurement(name, None, "share", 0, plain, reason=own.reasons[way], slice=slice_))
         else:
-            made.append(_share(metric, own.after[name], f"against {said}, answers stand to", slice_))
+            made.append(_share(name, own.after[way], f"against {said}, the model's answers stand to", slice_))
     if OWN not in own.reasons:
-        hidden = own.after[OWN] & ~own.last
-        said = "answers stand the model's own gradients and fall otherwise, which gradients that lead nowhere would explain, on"
-        made.append(_share("hidden", hidden, said, _far(attack)))
+        said = "answers stand the model's own gradients and fall otherwise, which gradients that lead nowhere would explain, to"
+        made.append(_share(_within("hidden", attack), own.after[OWN] & ~own.last, said))
     return made
 
 
-def _share(metric: str, rows: Stood, said: str, slice_: Sequence[tuple[str, str]]) -> Measurement:
+def _share(metric: str, rows: Stood, said: str, slice_: Sequence[tuple[str, str]] = ()) -> Measurement:
     count, n = int(rows.sum()), len(rows)
     low, high = share_interval(count, n)
     plain = f"{said[0].upper()}{said[1:]} {count} of {n} rows ({100 * count / n:.1f} %)."
     return Measurement(metric, count / n, "share", n, plain, low=low, high=high, slice=slice_)
 
 
-def _difference(metric: str, ours: Stood, theirs: Stood, attack: PlannedAttack) -> Measurement:
+def _difference(metric: str, ours: Stood, theirs: Stood) -> Measurement:
     lost, won, n = int((theirs & ~ours).sum()), int((ours & ~theirs).sum()), len(ours)
     low, high = paired_share_interval(lost, won, n)
     value = (won - lost) / n
@@ -230,4 +230,4 @@ def _difference(metric: str, ours: Stood, theirs: Stood, attack: PlannedAttack) 
     plain = f"Of the model's answers {more} stand than of the original's, on {n} rows moved against each."
     if low <= 0 <= high:
         plain = f"What stands of the model's answers is not shown to differ from what stands of the original's, on {n} rows."
-    return Measurement(f"{metric}_difference", value, "share", n, plain, low=low, high=high, slice=_far(attack))
+    return Measurement(f"{metric}_difference", value, "share", n, plain, low=low, high=high)

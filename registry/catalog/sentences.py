@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,8 @@ _NO_INTERVAL = ("peak_memory_bytes", "model_memory_bytes", "peak_memory_ratio")
 """Their low and high are the least and the largest run, not an interval."""
 
 _STEP = "step_"
+MOVED = re.compile(r"(.+)_within_([0-9]+)_per_mille(.*)")
+"""A metric on rows that were moved, and how far."""
 _TEXTS: dict[str, str] = {
     "packed_size_bytes": "Packed, for storage and transfer, it takes {bytes}; it runs as it does unpacked",
     "packed_ratio": "Packed, for storage and transfer, it is {value} times smaller than unpacked",
@@ -28,6 +31,7 @@ _TEXTS: dict[str, str] = {
     "carried_calls": "The torch model and its ONNX form were both asked {count} times",
     "carried_cosine": "The ONNX form agrees with the torch model that it was made from to {value} at least (1 is identical)",
     "carried_difference": "Answers of the torch model and its ONNX form are at most {percent} of an output's largest apart",
+    "hidden": "{percent} of the rows stand the model's own gradients and fall to attacks that do without them",
     "quality_lost": "By the labels {value} points of quality are lost",
     "size_bytes": "The weights take {bytes} on disk",
     "parent_size_bytes": "The original's weights take {bytes} on disk",
@@ -70,7 +74,7 @@ _PLACES = {
     "incumbent_answer": "the incumbent's answer", "incumbent_confidence": "the incumbent's confidence:",
     "first_answer": "the first version's answer", "first_confidence": "the first version's confidence:", "batch": "batches of",
     "against": "against", "cache": "the cache:", "sequence_position": "places in a sequence", "threads": "threads:",
-    "to": "rows to", "file": "the file", "dtype": "the type",
+    "attack": "attacks by", "to": "rows to", "file": "the file", "dtype": "the type",
 }  # fmt: skip
 """How parts are said that the engine makes itself; a declared column keeps its name."""
 
@@ -80,6 +84,12 @@ _BATCHES = {"batch_difference_max": "The model", "parent_batch_difference_max": 
 def sentence(figure: Figure, kind: str) -> str:
     """What the figure says, as one sentence that ends with a full stop."""
     metric = str(figure["metric"])
+    moved = MOVED.fullmatch(metric)
+    if moved is not None:
+        told = sentence({**figure, "metric": moved[1] + moved[3]}, kind).removesuffix(".")
+        return (
+            f"{told}. Each number of an input was moved against the model by up to {moved[2]} thousandths of its range."
+        )
     if metric.startswith(_STEP):
         return f"After the step: {sentence({**figure, 'metric': metric.removeprefix(_STEP)}, kind)}"
     if figure["value"] is None:

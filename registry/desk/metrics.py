@@ -7,6 +7,8 @@ Rules:
 
 from __future__ import annotations
 
+from registry.catalog.sentences import MOVED
+
 NAMES = {
     "size_bytes": "Size of the files",
     "size_ratio": "Times smaller than the parent",
@@ -180,6 +182,11 @@ KINDS = {
     "seen": "Rows that it was made with",
     "step": "After each step",
     "carried": "The torch model and its ONNX form",
+    "carried-version": "This version of torch and its ONNX form",
+    "carried-incumbent": "The incumbent of torch and its ONNX form",
+    "carried-first": "The first approved version of torch and its ONNX form",
+    "carried-teacher": "The teacher of torch and its ONNX form",
+    "carried-student": "The student of torch and its ONNX form",
     "structure": "Structure of the files",
     "distribution": "Distribution of inputs and outputs",
     "baseline": "Baseline",
@@ -224,6 +231,9 @@ def _name_of(metric: str) -> str:
             own = _name_of(metric.removeprefix(prefix))
             beside = own.replace("the parent's", whose).replace("the parent", whose.removesuffix("'s"))
             return beside if beside != own else f"{own}, {whose}"
+    moved = MOVED.fullmatch(metric)
+    if moved is not None:
+        return f"{_name_of(moved[1] + moved[3])}, inputs moved by up to {moved[2]} ‰"
     for suffix, word in SUFFIXES.items():
         if metric.endswith(suffix) and metric.removesuffix(suffix) in NAMES:
             return f"{NAMES[metric.removesuffix(suffix)]}, {word}"

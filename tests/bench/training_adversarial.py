@@ -136,8 +136,9 @@ def _judged(material: TrainingMaterial, net: Net, model: Path) -> dict[str, floa
     run_engine("compression_engine", ["evaluate", str(model), *given, "--output", str(result)])
     documents = [one["document"] for one in json.loads(result.read_text())["evidence"]]
     evidence = next(one for one in documents if one["kind"] == "adversarial")
-    whole = [one for one in evidence["figures"] if len(one["slice"]) == 1 and one["value"] is not None]
-    return {one["metric"]: float(one["value"]) for one in whole} | {"n": float(whole[0]["n"])}
+    whole = [one for one in evidence["figures"] if not one["slice"] and one["value"] is not None]
+    far = f"_within_{_EPSILON}_per_mille"
+    return {one["metric"].replace(far, ""): float(one["value"]) for one in whole} | {"n": float(whole[0]["n"])}
 
 
 def _of_peer(material: TrainingMaterial, net: Net, begun: float, held: int) -> list[Row]:

@@ -14,7 +14,7 @@ import pytest
 
 import compression_engine
 from registry.catalog.sentences import sentence
-from registry.desk.metrics import KINDS, NAMES, SUFFIXES, WHOSE
+from registry.desk.metrics import KINDS, NAMES, SUFFIXES, WHOSE, name_of
 from tests.worlds.catalog import figure
 
 ENGINE = Path(compression_engine.__file__).parent
@@ -106,3 +106,11 @@ def test_every_figure_of_a_real_evaluation_has_a_title_and_a_sentence(evaluated:
     assert sorted(metric for _, metric in pairs if not has_title(metric)) == []
     assert sorted(pair for pair in pairs if is_said_by_its_bare_name(pair[1], pair[0])) == []
     assert {kind for kind, _ in pairs} - set(KINDS) == set()
+
+
+def test_a_figure_of_moved_rows_says_how_far_they_were_moved() -> None:
+    metric = "accuracy_within_100_per_mille"
+    assert name_of(f"parent_{metric}") == "Accuracy, inputs moved by up to 100 ‰, the parent's"
+    told = sentence(figure(metric, "0.88", "share", n=200), "adversarial")
+    assert told.startswith("The model is right on 88 % of the rows (n = 200")
+    assert told.endswith("moved against the model by up to 100 thousandths of its range.")

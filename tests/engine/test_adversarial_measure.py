@@ -27,7 +27,6 @@ from tests.engine import nets
 ATTACK = PlannedAttack(100, steps=8, restarts=2, queries=60, rows=200)
 PLAN = Plan(task="classification", label="y", scores="logits", measures=("adversarial",), attack=ATTACK)
 FEATURES = 4
-FAR = (("epsilon_per_mille", "100"),)
 
 
 def scores(*before: onnx.NodeProto, weights: tuple[float, ...] = (1, 0, 0, 0), **more: Any) -> onnx.ModelProto:
@@ -61,8 +60,9 @@ def context(
 
 
 def figure(found: list[Found], metric: str, attack: str | None = None) -> Measurement:
-    wanted = FAR if attack is None else (*FAR, ("attack", attack))
-    (one,) = [one for one in found[0].measurements if one.metric == metric and tuple(one.slice) == wanted]
+    """The figure of a metric; `{}` stands for how far rows were moved."""
+    name, wanted = metric.format("within_100_per_mille"), () if attack is None else (("attack", attack),)
+    (one,) = [one for one in found[0].measurements if one.metric == name and tuple(one.slice) == wanted]
     return one
 
 
@@ -70,12 +70,12 @@ def test_rows_near_the_border_fall_and_the_others_stand(tmp_path: Path) -> None:
     """A tenth of the range is 0.2: rows that are 0.1 from the border fall, all 98 of them that were near."""
     found = adversarial.measure(context(tmp_path, scores()))
     assert found[0].kind == "adversarial"
-    stood = figure(found, "accuracy")
+    stood = figure(found, "accuracy_{}")
     assert (stood.value, stood.n) == (102 / 200, 200)
     assert stood.low is not None and stood.low < 0.51 < (stood.high or 0)  # noqa: PT018  one bound without the other says nothing
     assert figure(found, "clean_accuracy").value == 1
-    assert figure(found, "accuracy_loss").value == 98 / 200
-    assert figure(found, "hidden").value == 0
+    assert figure(found, "accuracy_{}_loss").value == 98 / 200
+    assert figure(found, "hidden_{}").value == 0
     assert "100 thousandths" in stood.plain
     facts = dict(found[0].facts)
     assert (facts["attack_steps"], facts["attack_rows"], facts["attack_epsilon_per_mille"]) == ("8", "200", "100")
@@ -89,11 +89,11 @@ def test_without_gradients_alone_the_same_rows_fall(tmp_path: Path) -> None:
         helper.make_node("Div", ["whole", "fine"], ["seen"]),
     ]
     found = adversarial.measure(context(tmp_path, scores(*rounded, fine=np.array(100, np.float32))))
-    assert figure(found, "accuracy", "own_gradients").value > 0.55  # type: ignore[operator]
-    assert figure(found, "accuracy").value == 102 / 200
-    hidden = figure(found, "hidden").value
+    assert figure(found, "accuracy_{}", "own_gradients").value > 0.55  # type: ignore[operator]
+    assert figure(found, "accuracy_{}").value == 102 / 200
+    hidden = figure(found, "hidden_{}").value
     assert hidden is not None
-    assert hidden == pytest.approx(figure(found, "accuracy", "own_gradients").value - 102 / 200)  # type: ignore[operator]
+    assert hidden == pytest.approx(figure(found, "accuracy_{}", "own_gradients").value - 102 / 200)  # type: ignore[operator]
     assert hidden > 0.04
 
 
@@ -104,7 +104,7 @@ def test_a_model_that_is_only_sure_of_itself_falls_as_well(tmp_path: Path) -> No
     sure.graph.node.append(helper.make_node("Softmax", ["scores"], ["y"], axis=1))
     plan = replace(PLAN, scores="probabilities")
     found = adversarial.measure(context(tmp_path, sure, plan=plan))
-    assert figure(found, "accuracy", "own_gradients").value == 102 / 200
+    assert figure(found, "accuracy_{}", "own_gradients").value == 102 / 200
 
 
 def test_a_quantised_child_is_attacked_along_its_parent_and_says_so(tmp_path: Path) -> None:
@@ -116,12 +116,12 @@ def test_a_quantised_child_is_attacked_along_its_parent_and_says_so(tmp_path: Pa
     )
     plan = replace(PLAN, attack=replace(ATTACK, queries=0))
     found = adversarial.measure(context(tmp_path, child, scores(), plan))
-    own = figure(found, "accuracy", "own_gradients")
+    own = figure(found, "accuracy_{}", "own_gradients")
     assert own.value is None
     assert own.reason == dict(found[0].facts)["attack_version_own_gradients"]
-    assert figure(found, "accuracy", "other_gradients").value == 102 / 200
-    assert figure(found, "accuracy", "no_gradients").reason == "the plan asks for no queries"
-    assert not [one for one in found[0].measurements if one.metric == "hidden"]
+    assert figure(found, "accuracy_{}", "other_gradients").value == 102 / 200
+    assert figure(found, "accuracy_{}", "no_gradients").reason == "the plan asks for no queries"
+    assert not [one for one in found[0].measurements if one.metric.startswith("hidden")]
 
 
 def test_the_parent_stands_beside_it_on_the_same_rows(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_the_parent_stands_beside_it_on_the_same_rows(tmp_path: Path) -> None:
     rows = data()
     np.asarray(rows.arrays["x"])[2:, 1] = 0
     found = adversarial.measure(context(tmp_path, scores(), parent, rows=rows))
-    difference = figure(found, "accuracy_difference")
-    theirs = figure(found, "parent_accuracy").value
+    difference = figure(found, "accuracy_{}_difference")
+    theirs = figure(found, "parent_accuracy_{}").value
     assert theirs is not None
     assert difference.value == pytest.approx(102 / 200 - theirs)
     assert theirs < 0.3
@@ -158,15 +158,15 @@ def test_pictures_and_sound_are_searched_too(tmp_path: Path, shape: tuple[int, .
     found = adversarial.measure(context(tmp_path, nets.model(nodes, tensors, *ports), rows=rows))
     standing = np.abs(means - 0.5).astype(float) > 0.1
     # all places moved to one side are the most that could be found
-    assert standing.mean() <= figure(found, "accuracy").value < 0.4  # type: ignore[operator]
-    assert figure(found, "accuracy", "own_gradients").value > 0.5  # type: ignore[operator]
+    assert standing.mean() <= figure(found, "accuracy_{}").value < 0.4  # type: ignore[operator]
+    assert figure(found, "accuracy_{}", "own_gradients").value > 0.5  # type: ignore[operator]
 
 
 def test_without_labels_an_answer_is_to_stay_what_it_was(tmp_path: Path) -> None:
     plan = replace(PLAN, label=None)
     rows = data()
     found = adversarial.measure(context(tmp_path, scores(), plan=plan, rows=replace(rows, columns={})))
-    assert figure(found, "agreement").value == 102 / 200
+    assert figure(found, "agreement_{}").value == 102 / 200
     assert not [one for one in found[0].measurements if one.metric == "clean_agreement"]
 
 
@@ -174,7 +174,7 @@ def test_a_fixed_first_dimension_changes_nothing(tmp_path: Path) -> None:
     fixed = scores()
     for value in (*fixed.graph.input, *fixed.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 7
-    assert figure(adversarial.measure(context(tmp_path, fixed)), "accuracy").value == 102 / 200
+    assert figure(adversarial.measure(context(tmp_path, fixed)), "accuracy_{}").value == 102 / 200
 
 
 def test_what_cannot_be_moved_is_said_with_the_reason(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_cannot_be_moved_is_said_with_the_reason(tmp_path: Path) -> None:
         (adversarial.measure(replace(context(tmp_path, scores()), plan=numbers)), "only answers that are classes"),
     ):
         (missing,) = found[0].measurements
-        assert (missing.value, missing.metric) == (None, "accuracy")
+        assert (missing.value, missing.metric) == (None, "accuracy_within_100_per_mille")
         assert said in (missing.reason or "")
 
 
