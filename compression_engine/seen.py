@@ -6,8 +6,9 @@ Rules:
 - rows that repeat another one within the evaluation are counted, since they make n look larger than what was tried; where a state
   is carried, a row is the same only where all rows before it in its sequence are;
 - a single row that was seen makes the evaluation refused (evaluation_seen), unless it is allowed and then said;
-- rows that are nearly the same (`data.alike`) are counted and shown, and refuse nothing: tables of few values hold such rows
-  without anybody having copied one, so how many of the rows are distinct stands beside the number.
+- rows that are nearly the same (`data.alike`), or lie nearer to one that was seen than chance brings them (`data.nearness`), are
+  counted and shown, and refuse nothing: tables of few values hold such rows without anybody having copied one, so how many of the
+  rows are distinct stands beside the number.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression_engine.data import Encoder
+from compression_engine.data.nearness import near_rows
 from compression_engine.errors import DataError
 from compression_engine.measure.context import Found
 from compression_engine.progress import Progress
@@ -74,8 +76,18 @@ def seen_rows(encoder: Tellable, others: Sequence[Tellable], progress: Progress)
     ours = comparable(row_digests(encoder, progress))
     same = _found(ours, others, progress)
     near = same | _found(comparable(row_digests(encoder, progress, alike=True)), others, progress, alike=True)
+    near |= _nearby(encoder, others, progress)
     progress(STAGE, len(ours), len(ours), f"{int(same.sum())} rows were seen before")
     return Seen(same, near, len(np.unique(ours)), len(others))
+
+
+def _nearby(encoder: Tellable, others: Sequence[Tellable], progress: Progress) -> NDArray[np.bool_]:
+    """Which rows lie too near to one of the others; none where a file holds texts, or columns of several kinds."""
+    points = [one.points() if isinstance(one, Encoder) else None for one in (encoder, *others)]
+    known = [one for one in points if one is not None]
+    if len(known) < len(points):
+        return np.zeros(len(encoder.rows), dtype=bool)
+    return near_rows(known[0], known[1:], lambda done, total: progress(STAGE, done, total, "rows held against rows"))
 
 
 def _found(
@@ -106,8 +118,9 @@ def measured(seen: Seen) -> Found:
     exact = "a count of all rows has no interval"
     same = f"{count} of {n} rows stand in {where}."
     alike = (
-        f"{near} of {n} rows stand there or differ from one there by less than half a percent in every number, or by case and "
-        "spacing of their text alone" + ("; in a table of few values such rows come without a copy." if near else ".")
+        f"{near} of {n} rows stand there or differ from one there by less than half a percent in every number, by less than rows "
+        "of this kind differ by chance, or by case and spacing of their text alone"
+        + ("; in a table of few values such rows come without a copy." if near else ".")
     )
     rest = ": the rest repeats one of these." if seen.distinct < n else "."
     distinct = f"{seen.distinct} of {n} rows are distinct{rest}"
@@ -116,7 +129,7 @@ def measured(seen: Seen) -> Found:
         Measurement("near_seen_rows", near, "row", n, alike, reason=exact),
         Measurement("distinct_rows", seen.distinct, "row", n, distinct, reason=exact),
     ]
-    return Found(KIND, METHOD, figures, method_version="2")
+    return Found(KIND, METHOD, figures, method_version="3")
 
 
 def refusal(encoder: Encoder, seen: Seen, files: Sequence[Path]) -> DataError:

@@ -8,7 +8,8 @@ Rules:
 
 What it finds: copies that were written in another precision, case or spacing. In 32-bit numbers one value in 50,000 crosses an edge
 when its last bit changes, so a copied row of a thousand numbers is missed one time in fifty; in 16-bit numbers most are missed.
-What it does not find: noise of a percent, cropped pictures, paraphrases: no likeness of meaning is looked for.
+What it does not find: noise over zeros, noise of a percent (`nearness` finds these), paraphrases: no likeness of meaning is looked
+for.
 What it finds in vain: different people in a table of few columns can share all their steps.
 """
 

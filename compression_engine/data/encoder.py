@@ -104,6 +104,16 @@ class Encoder:
             return [folded(self.rows.texts[index]).encode() for index in indices]
         return _row_by_row({name: _little(coarse(array)) for name, array in self._taken(indices, scalars=True).items()})
 
+    def points(self) -> RowPoints | None:
+        """The rows as points, see `data.nearness`; None where they are texts."""
+        return None if self._tokenizer is not None else RowPoints(self)
+
+    def numbers(self, indices: Sequence[int]) -> NDArray[np.float64]:
+        """All numbers of these rows side by side, inputs by name, [rows, numbers]; what is none is zero."""
+        feed = self._taken(indices, scalars=True)
+        flat = [np.asarray(feed[name], dtype=np.float64).reshape(len(indices), -1) for name in sorted(feed)]
+        return np.nan_to_num(np.concatenate(flat, axis=1), posinf=0.0, neginf=0.0)
+
     def _taken(self, indices: Sequence[int], *, scalars: bool = False) -> Feed:
         feed: Feed = {}
         chosen = slice(indices.start, indices.stop, indices.step) if isinstance(indices, range) else list(indices)
@@ -164,6 +174,21 @@ class Encoder:
         self.preprocessing = (
             f"tokenizer {digest_of(data)}, cut at {self.plan.max_tokens} tokens, padded to the longest in a batch"
         )
+
+
+class RowPoints:
+    """Rows of an encoder as points; see `data.nearness.Points`."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.width = encoder.numbers([0]).shape[1] if len(encoder.rows) else 0
+
+    def __len__(self) -> int:
+        return len(self._encoder.rows)
+
+    def taken(self, indices: Sequence[int]) -> NDArray[np.float64]:
+        """The points of these rows, [rows, numbers]."""
+        return self._encoder.numbers(indices)
 
 
 def _columns_of(arrays: Mapping[str, Array], inputs: Sequence[ModelInput], plan: Plan) -> dict[str, list[str]]:
