@@ -4,7 +4,8 @@ Rules:
 - weights that are integers are neither pruned nor trained: pruning and training come before quantising, and quantize_aware_training
   rounds by itself;
 - weights that an earlier step rounded all of are not rounded again; what it left alone (`exclude`, `min_elements`) may be;
-- channels go before single numbers: with a channel go zeros that were made in it, and the share that was asked for holds no more;
+- channels and factors come before single numbers: with a channel go zeros that were made in it, and the share that was asked for
+  holds no more; in the product of two factors no zero stays one;
 - a model that is handed in as the student comes first: it takes the place of all that was done before;
 - a temperature is fitted to the scores of the model as it stays: nothing is pruned or trained after it.
 Standard library only: a server refuses such a recipe as the engine does.
@@ -17,9 +18,10 @@ from typing import Any, Protocol
 
 from compression_engine.errors import RecipeError
 
-_CUTS, _ZEROS, _TRAINS, _LEARNS, _ROUNDS, _HALVES, _FITS = range(7)
+_CUTS, _FACTORS, _ZEROS, _TRAINS, _LEARNS, _ROUNDS, _HALVES, _FITS = range(8)
 KINDS = {
     "prune_structured": _CUTS,
+    "low_rank": _FACTORS,
     "prune_unstructured": _ZEROS,
     "fine_tune": _TRAINS,
     "distill": _TRAINS,
@@ -37,15 +39,17 @@ _REFUSED = {
         for kind in (_LEARNS, _ROUNDS)
         for later, why in (
             (_CUTS, "not cut: which channels matter is told among floats"),
+            (_FACTORS, "not factored: what a rank loses is told among floats"),
             (_ZEROS, "not pruned: what is small is told among floats"),
             (_TRAINS, "not trained: no step of training is as large as theirs"),
             (_LEARNS, "not trained: it rounds by itself, and needs the weights as floats"),
         )
     },
     (_ZEROS, _CUTS): "whose zeros go with the channels: the share that was asked of it holds no more",
+    (_ZEROS, _FACTORS): "whose zeros are lost in the product of two factors",
     **{
         (_FITS, later): "whose temperature is not that of the scores which this step leaves"
-        for later in (_CUTS, _ZEROS, _TRAINS, _LEARNS)
+        for later in (_CUTS, _FACTORS, _ZEROS, _TRAINS, _LEARNS)
     },
 }
 
@@ -77,12 +81,12 @@ def check_order(steps: Sequence[Ordered]) -> None:
 
 def is_made_good(step: Ordered, following: Ordered) -> bool:
     """Whether what a step cuts away is made good by the next one, so that nobody would serve the model between them."""
-    return KINDS.get(step.method) in (_CUTS, _ZEROS) and KINDS.get(following.method) in (_TRAINS, _LEARNS)
+    return KINDS.get(step.method) in (_CUTS, _FACTORS, _ZEROS) and KINDS.get(following.method) in (_TRAINS, _LEARNS)
 
 
 def rewrites(step: Ordered) -> bool:
     """Whether a step gives weights other numbers than the parent's rounded: then no tensor of a child tells whether it is right."""
-    return KINDS.get(step.method) in (_CUTS, _ZEROS, _TRAINS, _LEARNS)
+    return KINDS.get(step.method) in (_CUTS, _FACTORS, _ZEROS, _TRAINS, _LEARNS)
 
 
 def _why(before: Ordered, step: Ordered) -> str | None:

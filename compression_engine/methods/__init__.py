@@ -8,6 +8,7 @@ from __future__ import annotations
 from compression_engine.methods.spec import MethodSpec, Parameter
 from compression_engine.methods.specs_distill import DISTILL
 from compression_engine.methods.specs_fine_tune import FINE_TUNE
+from compression_engine.methods.specs_low_rank import LOW_RANK
 from compression_engine.methods.specs_prune_structured import PRUNE_STRUCTURED
 from compression_engine.methods.specs_prune_unstructured import PRUNE_UNSTRUCTURED
 from compression_engine.methods.specs_quantize_aware_training import QUANTIZE_AWARE_TRAINING
@@ -213,6 +214,7 @@ METHODS: dict[str, MethodSpec] = {
         ),
         FINE_TUNE,
         DISTILL,
+        LOW_RANK,
         PRUNE_STRUCTURED,
         PRUNE_UNSTRUCTURED,
         QUANTIZE_AWARE_TRAINING,

@@ -73,6 +73,7 @@ class MethodSpec:
     `needs_training` and `trained_by` say the same of training rows (ask `Step.needs_training`), which come behind those.
     `always_taught` and `taught_by`: a step that trains may learn from a teacher's answers (ask `Step.takes_teacher`); `student_by`:
     its child begins as a model that is handed in (`Step.takes_student`).
+    `sums_by_kernels`: its arithmetic without rows is LAPACK's too, whose last bits differ between kinds of processors.
     `shrinks` says whether it is there to save bytes: an output of steps that are not may be as large as its parent.
     """
 
@@ -90,4 +91,5 @@ class MethodSpec:
     always_taught: bool = False
     taught_by: tuple[tuple[str, Wanted], ...] = (("loss", "teacher"), ("loss", "both"))
     student_by: tuple[tuple[str, Wanted], ...] = ()
+    sums_by_kernels: bool = False
     shrinks: bool = True

@@ -1,8 +1,8 @@
 """Whether bytes that differ may come from the processor alone: libraries choose the kernels that sum floats by it.
 
 Rules:
-- steps that look at data run the model and sum what flows there, in an order that kernels choose; all other steps give the same
-  bytes on every processor (decision 0025);
+- steps that look at data run the model and sum what flows there, in an order that kernels choose; low_rank has LAPACK sum even
+  without rows; all other steps give the same bytes on every processor (decision 0025);
 - what decides is the kind of BLAS kernels, the instruction sets, and the machine; where a result is older than the first of these,
   the name of the processor stands for it; where nobody says on what a model was made, it may have been anything;
 - steps that train sum gradients in torch: its version and the device count there too;
@@ -49,7 +49,7 @@ def only_by_kernels(
 
     `form_same`: the graph, and names, types and shapes of all tensors, are the same.
     """
-    looking = [step for step in recipe.steps if step.needs_calibration]
+    looking = [step for step in recipe.steps if step.needs_calibration or step.spec.sums_by_kernels]
     if any(step.needs_training for step in recipe.steps):
         return True  # every number that was learned may be another
     if any(step.parameters.get("rounding") != _BY_INPUTS for step in looking):

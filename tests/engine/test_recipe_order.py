@@ -14,11 +14,12 @@ from compression_engine.recipe import Recipe, Step, shipped_recipes
 from compression_engine.recipe_order import KINDS
 
 ROUNDED = ("quantize_weights", "quantize_dynamic", "quantize_static", "quantize_aware_training")
-ON_FLOATS = ("prune_structured", "prune_unstructured", "fine_tune", "distill", "quantize_aware_training")
+ON_FLOATS = ("prune_structured", "low_rank", "prune_unstructured", "fine_tune", "distill", "quantize_aware_training")
 SEALED = {
     *itertools.product(ROUNDED, ON_FLOATS),
     *itertools.product(["calibrate_temperature"], ON_FLOATS),
     ("prune_unstructured", "prune_structured"),
+    ("prune_unstructured", "low_rank"),
     ("quantize_weights", "quantize_weights"),
     ("quantize_weights", "quantize_dynamic"),
     ("quantize_dynamic", "quantize_dynamic"),
