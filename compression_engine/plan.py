@@ -53,6 +53,7 @@ _ATTACK = {
     "rows": (10, 100_000),
     "steps": (1, 1000),
 }
+_ATTACK_SCALES = ("automatic", "input", "feature")
 _PAIRS = {"inputs": ("name", "column"), "states": ("input", "output")}
 
 
@@ -78,10 +79,12 @@ class PlannedAttack:
     """How often a row is asked without a gradient."""
     rows: int = 300
     """How many rows are moved at most."""
+    scale: str = "automatic"
+    """What a range is taken over: all numbers of an input, each place of a row (feature), or what fits."""
 
     def document(self) -> dict[str, JSON]:
         """Every member."""
-        return {name: getattr(self, name) for name in _ATTACK}
+        return {name: getattr(self, name) for name in sorted((*_ATTACK, "scale"))}
 
 
 @dataclass(frozen=True)
@@ -243,12 +246,16 @@ def _member(name: str, value: JSON) -> Any:
 
 
 def _attack(value: JSON) -> PlannedAttack:
-    if not isinstance(value, Mapping) or "epsilon_per_mille" not in value or not set(value) <= set(_ATTACK):
+    if not isinstance(value, Mapping) or "epsilon_per_mille" not in value or not set(value) <= {*_ATTACK, "scale"}:
         hint = (
-            'Write {"epsilon_per_mille": ...}, and beside it queries, restarts, rows and steps where you want others.'
+            'Write {"epsilon_per_mille": ...}, and beside it queries, restarts, rows, scale and steps as you want them.'
         )
         raise _invalid(f"'attack' is {shown(value)}.", hint)
-    return PlannedAttack(**{name: _number(f"attack.{name}", found, *_ATTACK[name]) for name, found in value.items()})
+    scale = value.get("scale", PlannedAttack.scale)
+    if scale not in _ATTACK_SCALES:
+        raise _invalid(f"'attack.scale' is {shown(scale)}.", f"Use one of: {', '.join(_ATTACK_SCALES)}.")
+    numbers = {name: _number(f"attack.{name}", value[name], *_ATTACK[name]) for name in _ATTACK if name in value}
+    return PlannedAttack(**numbers, scale=scale)
 
 
 def _pairs(name: str, value: JSON) -> tuple[Any, ...]:

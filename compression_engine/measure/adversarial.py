@@ -75,7 +75,7 @@ def measure(context: Context) -> list[Found]:
     if context.plan.task != "classification" or context.outputs.answer(VERSION).offsets is not None:
         return [_untold(attack, _CLASSES_ONLY)]
     try:
-        rooms = Rooms.of(encoder, attack.epsilon_per_mille / 1000)
+        rooms = Rooms.of(encoder, attack.epsilon_per_mille / 1000, attack.scale)
     except EngineError as error:
         return [_untold(attack, error.message.rstrip("."))]
     context = replace(context, plan=read_alike(context.outputs, context.plan))
@@ -180,17 +180,17 @@ def _figures(metric: str, found: Mapping[str, _Standing], attack: PlannedAttack)
     where = f"when each number may be moved by {attack.epsilon_per_mille} thousandths of its range"
     how = f"{attack.steps} steps, {attack.restarts} starts, {attack.queries} queries"
     name = _within(metric, attack)
-    made = [_share(name, own.last, f"{where} ({how}), the model's answers stand to")]
+    made = [_share(name, own.last, f"{where} ({how}), the model's answers stand on")]
     if metric == "accuracy":
-        made.append(_share(f"clean_{metric}", own.clean, "as they are, the model answers rightly to"))
-    made.append(_share(f"{name}_loss", own.clean & ~own.last, f"{where}, right answers of the model fall to"))
+        made.append(_share(f"clean_{metric}", own.clean, "as they are, the model answers rightly on"))
+    made.append(_share(f"{name}_loss", own.clean & ~own.last, f"{where}, right answers of the model fall on"))
     made += _by_attack(metric, own, attack)
     if PARENT not in found:
         return made
     theirs = found[PARENT]
-    made.append(_share(f"parent_{name}", theirs.last, f"{where}, the original's answers stand to"))
+    made.append(_share(f"parent_{name}", theirs.last, f"{where}, the original's answers stand on"))
     if metric == "accuracy":
-        made.append(_share(f"parent_clean_{metric}", theirs.clean, "as they are, the original answers rightly to"))
+        made.append(_share(f"parent_clean_{metric}", theirs.clean, "as they are, the original answers rightly on"))
     return [*made, _difference(name, own.last, theirs.last)]
 
 
@@ -208,9 +208,9 @@ def _by_attack(metric: str, own: _Standing, attack: PlannedAttack) -> list[Measu
             plain = f"What stands {said} was not measured: {own.reasons[way]}."
             made.append(Measurement(name, None, "share", 0, plain, reason=own.reasons[way], slice=slice_))
         else:
-            made.append(_share(name, own.after[way], f"against {said}, the model's answers stand to", slice_))
+            made.append(_share(name, own.after[way], f"against {said}, the model's answers stand on", slice_))
     if OWN not in own.reasons:
-        said = "answers stand the model's own gradients and fall otherwise, which gradients that lead nowhere would explain, to"
+        said = "answers stand the model's own gradients and fall otherwise, which gradients that lead nowhere would explain, on"
         made.append(_share(_within("hidden", attack), own.after[OWN] & ~own.last, said))
     return made
 

@@ -24,8 +24,8 @@ from tests.bench.training_unstructured import recipe
 GAIN_LEAST, LOSS_MOST = 10.0, 1.0
 """Points that more answers stand, and points that may be lost on rows as they are."""
 _POINTS = 100
-_EPSILON, _STEPS, _EPOCHS, _BATCH, _RATE = 100, 4, 2, 32, 5e-4
-_ATTACK = {"epsilon_per_mille": _EPSILON, "queries": 200, "restarts": 2, "rows": 200, "steps": 20}
+_EPSILON, _STEPS, _EPOCHS, _BATCH, _RATE = 100, 4, 1, 32, 5e-4
+_ATTACK = {"epsilon_per_mille": _EPSILON, "queries": 100, "restarts": 2, "rows": 150, "steps": 20}
 _QUICK = {**_ATTACK, "queries": 20, "restarts": 1, "rows": 40, "steps": 5}
 _ASKS = {"answers": "its answer to the row as it is", "loss": "its label"}
 _Figures = Mapping[str, float]
@@ -105,7 +105,7 @@ def _parameters(asks: str) -> dict[str, Any]:
 
 
 def _tuned(material: TrainingMaterial, net: Net, asks: str, seed: int) -> Path:
-    parameters = _parameters(asks) | {"epochs": _epochs(material)}
+    parameters = _parameters(asks) | {"epochs": _EPOCHS}
     file = recipe(material.folder, f"adversarial-{asks}", [("fine_tune", parameters)], seed)
     options = ["--training", str(net.rows("training"))]
     return material.child(net.model, file, f"adversarial-{asks}-{seed}", net, options) / "model.onnx"
@@ -115,16 +115,12 @@ def _piped(material: TrainingMaterial, net: Net) -> Path:
     """Half of the numbers zero, then trained against moved rows, then integers."""
     steps: list[tuple[str, dict[str, Any]]] = [
         ("prune_unstructured", {"sparsity_per_mille": 500, "epochs_per_round": 0}),
-        ("fine_tune", _parameters("answers") | {"epochs": _epochs(material)}),
+        ("fine_tune", _parameters("answers") | {"epochs": _EPOCHS}),
         ("quantize_static", {}),
     ]
     file = recipe(material.folder, "adversarial-pipeline", steps, SEEDS[0])
     options = ["--training", str(net.rows("training")), "--calibration", str(net.rows("calibration"))]
     return material.child(net.model, file, "adversarial-pipeline", net, options) / "model.onnx"
-
-
-def _epochs(material: TrainingMaterial) -> int:
-    return 1 if material.quick else _EPOCHS
 
 
 def _judged(material: TrainingMaterial, net: Net, model: Path) -> dict[str, float]:
@@ -145,7 +141,7 @@ def _of_peer(material: TrainingMaterial, net: Net, begun: float, held: int) -> l
     made = material.folder / "adversarial-peer.onnx"
     with np.load(net.rows("training")) as given:
         images, labels = given["image"], given["label"]
-    export(_by_torch(net, images, labels, _epochs(material)), images[:2], made, input_name="image")
+    export(_by_torch(net, images, labels, _EPOCHS), images[:2], made, input_name="image")
     figures = _judged(material, net, made)
     told = "by hand in torch, half of the loss of moved rows by their labels"
     gained = _POINTS * (figures["accuracy"] - figures["parent_accuracy"])

@@ -170,6 +170,18 @@ def test_without_labels_an_answer_is_to_stay_what_it_was(tmp_path: Path) -> None
     assert not [one for one in found[0].measurements if one.metric == "clean_agreement"]
 
 
+def test_a_range_is_that_of_each_place_of_a_table_unless_the_plan_says_otherwise(tmp_path: Path) -> None:
+    """Beside a number that reaches from -10 to 10 a tenth of the range of all numbers is 2, which turns every row."""
+    rows = data()
+    np.asarray(rows.arrays["x"])[:, 1] *= 10
+    for scale, standing in (("automatic", 102 / 200), ("feature", 102 / 200), ("input", 0)):
+        plan = replace(PLAN, attack=replace(ATTACK, scale=scale))
+        assert (
+            figure(adversarial.measure(context(tmp_path, scores(), plan=plan, rows=rows)), "accuracy_{}").value
+            == standing
+        )
+
+
 def test_a_fixed_first_dimension_changes_nothing(tmp_path: Path) -> None:
     fixed = scores()
     for value in (*fixed.graph.input, *fixed.graph.output):
@@ -229,6 +241,7 @@ def test_a_plan_says_how_far_and_older_plans_keep_their_digest() -> None:
         ({"attack": {"steps": 3}}, "'attack' is"),
         ({"attack": 5}, "'attack' is"),
         ({"attack": {"epsilon_per_mille": 30, "norm": 2}}, "'attack' is"),
+        ({"attack": {"epsilon_per_mille": 30, "scale": "row"}}, "'attack.scale' is 'row'"),
         ({"attack": {"epsilon_per_mille": 0}}, "attack.epsilon_per_mille"),
         ({"attack": {"epsilon_per_mille": True}}, "attack.epsilon_per_mille"),
         ({"measures": ["adversarial"]}, "has no 'attack'"),
