@@ -3,10 +3,13 @@
 Rules:
 - `config.json` as Hugging Face writes it (`model_type` bert or distilbert), or `architecture.json` of ours
   (`{"type": "pressmark/architecture/1", "architecture": "perceptron" | "residual", ...}`); no code is ever taken from a file;
-- sizes are whole numbers within limits; what a document leaves out has the default of that architecture; what it has too much
-  of is refused in ours, and where it would change the answers in a config;
-- every tensor of the module is in the file in its shape, and no other is: else all that are missing, unknown or otherwise shaped
-  are listed (architecture_does_not_fit). Tensors that say nothing (`position_ids`) may be there.
+- sizes are whole numbers within limits, and take no room before the tensors were found to have them: a module is made without
+  numbers, never of more layers than there are tensors, and an example of its input is never larger than 64 Mi numbers;
+- no member stands twice in a document: readers would take either;
+- what a document leaves out has the default of that architecture; what it has too much of is refused in ours, and where it would
+  change the answers in a config;
+- every tensor of the module is in the file in its shape, and no other is: else all that are missing, unknown, otherwise
+  shaped or no floats are listed (architecture_does_not_fit). Tensors that say nothing (`position_ids`) may be there.
 """
 
 from __future__ import annotations
@@ -30,7 +33,11 @@ OWN_TYPE = "pressmark/architecture/1"
 WEIGHTS = "model.safetensors"
 _BYTES_MAX = 1024 * 1024
 _SIZE_MAX = 1_000_000
+_EXAMPLE_NUMBERS_MOST = 64 * 1024**2
 _LISTED = 8
+_LAYERS_ANYWAY = 64
+"""What does not fit is listed by its tensors, where it is not absurd."""
+_NO_NUMBERS = "meta"
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -45,13 +52,25 @@ class Declared:
 
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object of a declaring document. Raises FileRefused (architecture_invalid)."""
-    data = path.read_bytes()[: _BYTES_MAX + 1]
+    with path.open("rb") as file:
+        data = file.read(_BYTES_MAX + 1)
+    if len(data) > _BYTES_MAX:
+        raise _invalid(f"{path.name} has more than 1 MiB")
     try:
-        found = json.loads(data)
+        found = json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _invalid(f"{path.name} is not JSON") from error
-    if len(data) > _BYTES_MAX or not isinstance(found, dict):
-        raise _invalid(f"{path.name} is no JSON object of at most 1 MiB")
+    if not isinstance(found, dict):
+        raise _invalid(f"{path.name} is no JSON object")
+    return found
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            raise _invalid(f"{name!r:.60} stands twice")
+        found[name] = value
     return found
 
 
@@ -93,9 +112,15 @@ def filled(told: Declared, tensors: Tensors) -> Source:
         for name, tensor in given.items()
         if tensor.shape != wanted[name].shape
     ]
+    integers = [f"{name} ({tensor.dtype})" for name, tensor in given.items() if not tensor.is_floating_point()]
     wrong = [
         (what, found)
-        for what, found in (("missing", missing), ("unknown", unknown), ("of another shape", shaped))
+        for what, found in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", shaped),
+            ("no floats", integers),
+        )
         if found
     ]
     if wrong:
@@ -104,7 +129,7 @@ def filled(told: Declared, tensors: Tensors) -> Source:
         raise EngineError(
             "architecture_does_not_fit", f"The tensors do not fit the declared architecture; {listed}.", hint
         )
-    module.load_state_dict({name: tensor.to(torch.float32) for name, tensor in given.items()})
+    module.load_state_dict({name: tensor.to(torch.float32) for name, tensor in given.items()}, assign=True)
     return told.source
 
 
@@ -124,6 +149,14 @@ def _whole(document: Mapping[str, Any], name: str, default: int | None = None, l
     return value
 
 
+def _layers(document: Mapping[str, Any], name: str, names: frozenset[str]) -> int:
+    """How many layers there are: each has tensors."""
+    layers = _whole(document, name)
+    if layers > max(len(names), _LAYERS_ANYWAY):
+        raise _invalid(f"{name} is {layers:,}, and the file has {len(names):,} tensors")
+    return layers
+
+
 def _chosen(document: Mapping[str, Any], name: str, default: str, known: Mapping[str, Any]) -> str:
     value = document.get(name, default)
     if value not in known:
@@ -137,20 +170,24 @@ def _bert(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
     sizes = Sizes(
         _whole(document, "vocab_size"), _whole(document, "max_position_embeddings", 512),
         _whole(document, "type_vocab_size", 2), _whole(document, "hidden_size"), _whole(document, "intermediate_size"),
-        _whole(document, "num_hidden_layers"), _whole(document, "num_attention_heads"),
+        _layers(document, "num_hidden_layers", names), _whole(document, "num_attention_heads"),
         _chosen(document, "hidden_act", "gelu", BERT_ACTIVATIONS), _epsilon(document), _classes(document, names),
         any(name.endswith("pooler.dense.weight") for name in names),
     )  # fmt: skip
-    return _encoder(Bert(_divisible(sizes)), sizes, Bert.INPUTS, ("bert.", ""))
+    with torch.device(_NO_NUMBERS):
+        module = Bert(_divisible(sizes))
+    return _encoder(module, sizes, Bert.INPUTS, ("bert.", ""))
 
 
 def _distilbert(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
     sizes = Sizes(
         _whole(document, "vocab_size"), _whole(document, "max_position_embeddings", 512), 0, _whole(document, "dim"),
-        _whole(document, "hidden_dim"), _whole(document, "n_layers"), _whole(document, "n_heads"),
+        _whole(document, "hidden_dim"), _layers(document, "n_layers", names), _whole(document, "n_heads"),
         _chosen(document, "activation", "gelu", BERT_ACTIVATIONS), 1e-12, _classes(document, names), False,
     )  # fmt: skip
-    return _encoder(DistilBert(_divisible(sizes)), sizes, DistilBert.INPUTS, ("distilbert.", ""))
+    with torch.device(_NO_NUMBERS):
+        module = DistilBert(_divisible(sizes))
+    return _encoder(module, sizes, DistilBert.INPUTS, ("distilbert.", ""))
 
 
 _CONFIGS: dict[str, Callable[[Mapping[str, Any], frozenset[str]], Declared]] = {
@@ -225,7 +262,10 @@ def _sizes(value: Any, what: str, least: int) -> list[int]:
 
 def _perceptron(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tensor]:
     widths = _sizes(document.get("widths"), "widths", 2)
-    return Perceptron(widths, _chosen(document, "activation", "relu", ACTIVATIONS)), torch.zeros(2, widths[0])
+    activation = _chosen(document, "activation", "relu", ACTIVATIONS)
+    with torch.device(_NO_NUMBERS):
+        module = Perceptron(widths, activation)
+    return module, torch.zeros(2, widths[0])
 
 
 def _residual(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tensor]:
@@ -236,5 +276,11 @@ def _residual(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tenso
     if any(len(one) != 2 or one[1] > 2 for one in blocks):
         raise _invalid("a block is a pair of width and stride (1 or 2)")
     channels, height, width = (_whole(document, name) for name in ("channels", "height", "width"))
-    module = Residual(channels, _whole(document, "stem"), blocks, _whole(document, "classes"))
+    if 2 * channels * height * width > _EXAMPLE_NUMBERS_MOST:
+        raise _invalid(
+            f"two pictures of {channels:,} x {height:,} x {width:,} are more than {_EXAMPLE_NUMBERS_MOST:,} numbers"
+        )
+    stem, classes = _whole(document, "stem"), _whole(document, "classes")
+    with torch.device(_NO_NUMBERS):
+        module = Residual(channels, stem, blocks, classes)
     return module, torch.zeros(2, channels, height, width)

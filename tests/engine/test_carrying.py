@@ -89,7 +89,10 @@ def tensors_of(
 ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """A module of a declared architecture with weights that are drawn."""
     torch.manual_seed(1)
-    module = declared(document, names).source.module
+    module = declared(document, names).source.module.to_empty(device="cpu")  # it has shapes and no numbers
+    for part in module.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
     return module, {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
@@ -361,6 +364,35 @@ def test_a_document_that_declares_nothing_known_is_refused(document: dict[str, A
     with pytest.raises(FileRefused) as refused, carried(declare(document, {"a": torch.zeros(1)}, tmp_path / "model")):
         pass
     assert refused.value.code == "architecture_invalid"
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (BERT | {"num_hidden_layers": 10**6}, "architecture_invalid"),
+        (RESIDUAL | {"height": 10**6, "width": 10**6}, "architecture_invalid"),
+        (BERT | {"vocab_size": 10**6, "hidden_size": 10**6}, "architecture_does_not_fit"),
+        (PERCEPTRON | {"widths": [10**6] * 200}, "architecture_does_not_fit"),
+    ],
+)
+def test_sizes_that_no_tensor_has_take_no_room(document: dict[str, Any], code: str, tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as refused, carried(declare(document, {"a": torch.zeros(1)}, tmp_path / "model")):
+        pass
+    assert refused.value.code == code
+
+
+def test_a_document_with_a_member_twice_is_refused_and_so_are_integers_for_weights(tmp_path: Path) -> None:
+    path = declare(PERCEPTRON, {"a": torch.zeros(1, dtype=torch.int32)}, tmp_path / "model")
+    text = path.read_text()
+    path.write_text(text.replace("{", '{"widths": [4, 2], ', 1))
+    with pytest.raises(FileRefused, match="'widths' stands twice"), carried(path):
+        pass
+    tensors = {name: value.to(torch.int32) for name, value in tensors_of(PERCEPTRON)[1].items()}
+    with (
+        pytest.raises(EngineError, match=r"no floats: .*torch\.int32"),
+        carried(declare(PERCEPTRON, tensors, tmp_path / "other")),
+    ):
+        pass
 
 
 @pytest.mark.long
