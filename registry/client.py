@@ -74,13 +74,20 @@ class Client:
 
     def request_evaluation(self, version: str, evaluation: str, **asked: Any) -> dict[str, Any]:
         """Have a version, `team/model@3`, measured on `team/dataset@1`; `asked`: plan, incumbent and what else there is."""
-        run: dict[str, Any] = self.post(f"{_version_path(version)}/evaluations", {"evaluation": evaluation, **asked})
-        return run
+        return dict(self.post(f"{_version_path(version)}/evaluations", {"evaluation": evaluation, **asked}))
+
+    def request_comparison(self, model: str, parent: str, recipes: Sequence[str], **asked: Any) -> dict[str, Any]:
+        """Ask for a child of `parent`, `team/model@3`, by each recipe, in `model`; `asked`: evaluation, training and more."""
+        door = f"teams/{model.replace('/', '/models/')}/comparisons"
+        return dict(self.post(door, {"parent": parent, "recipes": list(recipes), **asked}))
+
+    def comparison(self, comparison: str) -> dict[str, Any]:
+        """The runs of a comparison with the figures of their children; `in_work`: how many have not ended."""
+        return dict(self.get(f"comparisons/{comparison}"))
 
     def evaluation(self, version: str, run: str) -> dict[str, Any]:
         """All that an evaluation found: figures with their sentences, what stood beside the version, rows and plan."""
-        found: dict[str, Any] = self.get(f"{_version_path(version)}/evaluations/{run}")
-        return found
+        return dict(self.get(f"{_version_path(version)}/evaluations/{run}"))
 
     def download_outputs(self, version: str, run: str, target: Path, expected: str | None = None) -> str:
         """What the models of an evaluation answered row by row, checked by digest."""
@@ -88,8 +95,7 @@ class Client:
 
     def request_replay(self, version: str, **stated: Any) -> dict[str, Any]:
         """Have a version, `team/model@3`, made again from its parent; made elsewhere: `recipe`, `calibration`, `plan`."""
-        run: dict[str, Any] = self.post(f"{_version_path(version)}/replays", stated)
-        return run
+        return dict(self.post(f"{_version_path(version)}/replays", stated))
 
     def replays(self, version: str) -> list[dict[str, Any]]:
         """The replays of a version, newest first, each with its outcome."""
@@ -108,13 +114,11 @@ class Client:
 
     def request_profile(self, dataset_version: str, **asked: Any) -> dict[str, Any]:
         """Have the rows of `team/dataset@3` looked at; `asked`: label, against, seed."""
-        found: dict[str, Any] = self.post(f"{_version_path(dataset_version, 'datasets')}/profiles", asked)
-        return found
+        return dict(self.post(f"{_version_path(dataset_version, 'datasets')}/profiles", asked))
 
     def profile(self, profile: str) -> dict[str, Any]:
         """A data profile: its state, and what was found once it has finished."""
-        found: dict[str, Any] = self.get(f"profiles/{profile}")
-        return found
+        return dict(self.get(f"profiles/{profile}"))
 
     def attach_document(
         self, about: str, path: Path, kind: str, title: str = "", progress: Callable[[int, int], None] | None = None
@@ -141,8 +145,7 @@ class Client:
 
     def preview_gate(self, version: str, alias: str = "production") -> dict[str, Any]:
         """What `team/model@3` lacks before it may go live, and who can mend it; nothing is written."""
-        found: dict[str, Any] = self.get(f"{_version_path(version)}/preview-gate", [("alias", alias)])
-        return found
+        return dict(self.get(f"{_version_path(version)}/preview-gate", [("alias", alias)]))
 
     def decide_approval(self, approval: str, verb: str, reason: str, **conditions: Any) -> dict[str, Any]:
         """Grant, reject, return, answer, withdraw or revoke; a grant may carry `expires_at` and `target`."""
@@ -188,13 +191,11 @@ class Client:
 
     def served_at(self, alias: str, at: str) -> dict[str, Any]:
         """What `team/model@production` was at a moment: version, digest, since and until when, by whom, on which approval."""
-        found: dict[str, Any] = self.get(f"{_alias_path(alias)}/served-at", [("at", at)])
-        return found
+        return dict(self.get(f"{_alias_path(alias)}/served-at", [("at", at)]))
 
     def preview_recall(self, about: str) -> dict[str, Any]:
         """What a recall of `dataset_version:team/rows@1` and the like would stop now; nothing is written."""
-        found: dict[str, Any] = self.get("recalls/preview", [("about", about)])
-        return found
+        return dict(self.get("recalls/preview", [("about", about)]))
 
     def start_recall(self, about: str, reason: str) -> dict[str, Any]:
         """Put all that was made from something in quarantine."""

@@ -1,4 +1,4 @@
-"""`pressmark compress TEAM/MODEL@N`: request a run with a published or shipped recipe, and watch it."""
+"""`pressmark compress TEAM/MODEL@N`: request a run by a published or shipped recipe, and watch it; by several, a comparison."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from registry.cli.comparing import compared
 from registry.cli.remote import add_server_arguments, client_of, show_progress, split_model, split_version
 from registry.client import ApiError, Client
 from registry.errors import Invalid
@@ -17,7 +18,13 @@ FINISHED = {"succeeded", "failed", "cancelled"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("parent", metavar="TEAM/MODEL@N")
-    parser.add_argument("--recipe", required=True, metavar="TEAM/RECIPE@N", help="or the name of a shipped recipe")
+    parser.add_argument(
+        "--recipe",
+        action="append",
+        required=True,
+        metavar="TEAM/RECIPE@N",
+        help="or the name of a shipped recipe; given several times, a child by each, and one table",
+    )
     parser.add_argument("--evaluation", required=True, metavar="TEAM/DATASET@N")
     parser.add_argument("--file", metavar="PATH", help="the file of the evaluation's rows, where the data has several")
     parser.add_argument("--calibration", metavar="TEAM/DATASET@N")
@@ -41,26 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit status 0 when a child came out."""
+    """Exit status 0 when a child came out, of several recipes at least one."""
     client = client_of(options)
     team, model, _ = split_version(options.parent)
     into_team, into_model = split_model(options.into or f"{team}/{model}")
-    recipe = options.recipe if "@" in options.recipe else publish_shipped(client, team, options.recipe)
-    body = {
-        "parent": options.parent,
-        "recipe": recipe,
-        "evaluation": options.evaluation,
-        "evaluation_file": options.file,
-        "calibration": options.calibration,
-        "training": options.training,
-        "teacher": options.teacher,
-        "student": options.student,
-        "at_least": options.at_least,
-        "loses_at_most": options.loses_at_most,
-        "baseline": options.baseline,
-        "seed": options.seed,
-        "plan": None if options.plan is None else read_plan(options.plan),
-    }
+    recipes = [one if "@" in one else publish_shipped(client, team, one) for one in options.recipe]
+    asked = _asked(options)
+    if len(recipes) > 1:
+        requested = client.request_comparison(f"{into_team}/{into_model}", options.parent, recipes, **asked)
+        say_what_is_at_stake(requested)
+        return compared(client, requested, wait=not options.no_wait)
+    body = {"parent": options.parent, "recipe": recipes[0], **asked}
     requested = client.post(f"teams/{into_team}/models/{into_model}/runs", body)
     say_what_is_at_stake(requested)
     print(f"Run {requested['id']} is queued.")
@@ -74,6 +72,23 @@ def run(options: argparse.Namespace) -> int:
     if finished.get("ended_at_step"):
         print(finished["ended_at_step"])
     return 0
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What is said beside parent and recipes."""
+    return {
+        "evaluation": options.evaluation,
+        "evaluation_file": options.file,
+        "calibration": options.calibration,
+        "training": options.training,
+        "teacher": options.teacher,
+        "student": options.student,
+        "at_least": options.at_least,
+        "loses_at_most": options.loses_at_most,
+        "baseline": options.baseline,
+        "seed": options.seed,
+        "plan": None if options.plan is None else read_plan(options.plan),
+    }
 
 
 def say_what_is_at_stake(requested: dict[str, Any]) -> None:

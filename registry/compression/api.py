@@ -42,6 +42,7 @@ def run_body(row: Run, caller: Caller) -> dict[str, Any]:
     return {
         "id": str(row.pk),
         "kind": row.kind,
+        "comparison": str(row.comparison) if row.comparison else None,
         "state": row.state,
         "model": str(row.model),
         "parent": names.reference(row.parent),
@@ -192,11 +193,12 @@ class EvaluationMembers(serializers.Serializer[Any]):
     )
 
 
-class RequestRunInput(EvaluationMembers):
+class RunMembers(EvaluationMembers):
+    """What a child may be asked for, beside a recipe."""
+
     parent = serializers.CharField(  # type: ignore[assignment]  # a field, not the attribute
         help_text="The version to compress: team/model@7, or @sha256: and 12 to 64 hex."
     )
-    recipe = serializers.CharField(help_text="team/recipe@2")
     evaluation = serializers.CharField(help_text="team/dataset@3, registered for evaluation.")
     calibration = serializers.CharField(required=False, allow_null=True, default=None)
     baseline = serializers.CharField(
@@ -232,6 +234,10 @@ class RequestRunInput(EvaluationMembers):
         help_text="Share of quality by labels that every step may lose: 0.01 is one point.",
     )  # fmt: skip
     seed = serializers.IntegerField(required=False, default=0, min_value=0)
+
+
+class RequestRunInput(RunMembers):
+    recipe = serializers.CharField(help_text="team/recipe@2")
 
 
 @extend_schema_view(

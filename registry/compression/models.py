@@ -61,7 +61,8 @@ class Run(GovernedModel):
     first approved version of the line). `rederives` is the version that a replay makes again from `parent`, by the recipe that made
     it or is said to have made it; a replay judges nothing, so it names no rows to judge on. `evaluation_file` names the file of
     `evaluation` whose rows are read, where it has several. `training`, `teacher` and `student` (what the child begins as) are for
-    steps that train; `at_least` and `loses_at_most` are shares that every step must keep, as decimal texts.
+    steps that train; `at_least` and `loses_at_most` are shares that every step must keep, as decimal texts. Runs that were asked
+    for in one request, to be compared, have the same `comparison`; in the ledger their requests are one unit, which proves it.
     """
 
     mutable = ("state", "attempt", "owner_token", "lease_until", "heartbeat_at", "progress", "started_at")
@@ -91,6 +92,7 @@ class Run(GovernedModel):
     rederives = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="replays")
     first = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="+")
     allow_seen = models.BooleanField(default=False)
+    comparison = models.UUIDField(null=True, blank=True, db_index=True)
     state = models.CharField(max_length=16, choices=RunState.choices, db_index=True)
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=3)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -112,6 +113,35 @@ def request_run(
     `training` says what steps that train are handed, and what every step must keep (see `training`). The child is evaluated as
     `request_evaluation` says: by the `plan`, beside its parent, what `model` serves and the first version of it that was approved.
     """
+    asked = RunAsked(
+        model, parent, evaluation, evaluation_file, calibration, baseline, seed, plan, incumbent, out_of_distribution,
+        allow_seen, price_sheet, training or TrainingAsked(),
+    )  # fmt: skip
+    return queue(actor, *checked_run(actor, recipe, asked))
+
+
+@dataclass(frozen=True)
+class RunAsked:
+    """What a request for a child says beside the recipe (see `request_run`)."""
+
+    model: RegisteredModel
+    parent: ModelVersion
+    evaluation: DatasetVersion
+    evaluation_file: str | None = None
+    calibration: DatasetVersion | None = None
+    baseline: DatasetVersion | None = None
+    seed: int = 0
+    plan: Mapping[str, Any] | None = None
+    incumbent: str | None = None
+    out_of_distribution: DatasetVersion | None = None
+    allow_seen: bool = False
+    price_sheet: Mapping[str, Any] | None = None
+    training: TrainingAsked = field(default_factory=TrainingAsked)
+
+
+def checked_run(actor: Caller, recipe: Recipe, asked: RunAsked) -> tuple[str, Run]:
+    """The role under which it is asked for, and a run that could succeed, not yet written down; raises a Problem."""
+    model, parent = asked.model, asked.parent
     role = permissions.require(actor, "run.request", model.team_id)
     check_version(actor, parent)
     if parent.model.team_id != model.team_id:  # a child is the parent's bytes but for some rounding
@@ -123,22 +153,23 @@ def request_run(
     if wrong:
         raise Invalid(" ".join(wrong), hint="Use a recipe for this format.", code="recipe-does-not-fit")
     check_measurable(form)
-    _check_uses(actor, {"evaluation": evaluation, "calibration": calibration, "baseline": baseline}, evaluation_file)
-    if calibration is None and needs_calibration(parsed):
+    uses = {"evaluation": asked.evaluation, "calibration": asked.calibration, "baseline": asked.baseline}
+    _check_uses(actor, uses, asked.evaluation_file)
+    if asked.calibration is None and needs_calibration(parsed):
         raise Invalid(
             "A step of this recipe needs calibration data.",
             hint="Give 'calibration': a dataset version for it, TEAM/DATASET@N.",
             code="data-missing",
         )
-    run = Run(model=model, parent=parent, kind=RunKind.COMPRESSION, recipe=recipe, seed=seed, allow_seen=allow_seen)
-    run.evaluation, run.calibration, run.baseline = evaluation, calibration, baseline
-    run.evaluation_file = evaluation_file
-    run.out_of_distribution = out_of_distribution
-    set_training(actor, run, parsed, training or TrainingAsked())
+    run = Run(model=model, parent=parent, kind=RunKind.COMPRESSION, recipe=recipe)
+    run.seed, run.allow_seen = asked.seed, asked.allow_seen
+    run.evaluation, run.calibration, run.baseline = asked.evaluation, asked.calibration, asked.baseline
+    run.evaluation_file, run.out_of_distribution = asked.evaluation_file, asked.out_of_distribution
+    set_training(actor, run, parsed, asked.training)
     _check_unseen(actor, run)
-    run.price_sheet_digest = None if price_sheet is None else _store_price_sheet(price_sheet)
-    _set_beside(actor, run, plan, incumbent)
-    return queue(actor, role, run)
+    run.price_sheet_digest = None if asked.price_sheet is None else _store_price_sheet(asked.price_sheet)
+    _set_beside(actor, run, asked.plan, asked.incumbent)
+    return role, run
 
 
 def request_evaluation(

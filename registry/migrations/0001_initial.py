@@ -561,6 +561,7 @@ class Migration(migrations.Migration):
                 ('plan_digest', registry.fields.DigestField(blank=True, max_length=71, null=True)),
                 ('price_sheet_digest', registry.fields.DigestField(blank=True, max_length=71, null=True)),
                 ('allow_seen', models.BooleanField(default=False)),
+                ('comparison', models.UUIDField(blank=True, db_index=True, null=True)),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], db_index=True, max_length=16)),
                 ('attempt', models.PositiveIntegerField(default=0)),
                 ('max_attempts', models.PositiveIntegerField(default=3)),

@@ -16,6 +16,7 @@ from compression_engine.comparing.front import Pace, Point, front
 from compression_engine.comparing.requested import begins_alike
 from compression_engine.comparing.table import schema_of_comparison
 from compression_engine.errors import EngineError
+from compression_engine.pipeline import compress as compressed
 from compression_engine.recipe import Recipe, Step
 from tests.engine import pipelines
 
@@ -130,7 +131,7 @@ def test_a_recipe_that_fails_stops_none_of_the_others_and_is_told_with_its_error
 def test_a_fault_of_a_method_is_told_and_stops_none_of_the_others(
     called: Called, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = making.compress
+    whole = compressed
 
     def faulty(parent: Path, recipe: Recipe, **given: Any) -> Any:
         if recipe.name == "four":
@@ -200,7 +201,7 @@ def test_after_a_kill_finished_children_are_not_made_again_and_the_table_is_the_
     recipes = [called.recipe("eight", WEIGHTS), called.recipe("four", COARSE)]
     _, whole = called.compare(*recipes, out="whole")
     resume: tuple[object, ...] = ("--resume", called.folder / "resume")
-    compress, made = making.compress, []
+    compress, made = compressed, []
 
     def killed(parent: Path, recipe: Recipe, **given: Any) -> Any:
         if recipe.name == "four":

@@ -25,6 +25,7 @@ from registry.release.models import Alias
 ONLY_MEASURE = "measure"
 SHIPPED = "shipped:"
 """Before the name of a recipe that ships and is not published here yet."""
+_COMPRESS = "Compress by "
 _FILES_SHOWN = 2000
 USES_OFFERED = ("evaluation", "calibration", "baseline", "training")
 DATA_FIELDS = ("evaluation", "calibration", "baseline", "out_of_distribution", "training")
@@ -33,6 +34,7 @@ PLAN_FIELDS = ("task", "label", "classes", "slices", "protected")
 DOCUMENT_FIELDS = ("plan", "plan_file")
 PRICE_FIELDS = ("price_sheet", "price_sheet_file")
 TRAINING_FIELDS = ("training", "teacher", "student", "at_least", "loses_at_most")
+MORE_FIELDS = ("more_recipes",)
 BESIDE_FIELDS = ("incumbent", "out_of_distribution", "allow_seen")
 
 
@@ -46,6 +48,10 @@ class RunForm(forms.Form):
         label="What to do",
         help_text="A recipe that ships is published in this team when it is first used. `pressmark recipes` says what each is for.",
     )
+    more_recipes = forms.MultipleChoiceField(
+        label="Compare it with", required=False, widget=forms.CheckboxSelectMultiple,
+        help_text="A run for each, all of them or none, and one table. Each is handed only what its steps ask for.",
+    )  # fmt: skip
     evaluation = forms.ChoiceField(
         label="Evaluation data", help_text="What the outcome is measured on. It must not be the calibration data."
     )
@@ -137,6 +143,10 @@ class RunForm(forms.Form):
         """The fields, with `draft`, the plan that they make, and `prices`, the price sheet; None where nothing was given."""
         data: dict[str, Any] = super().clean() or {}
         self._clean_file(data)
+        if data.get("more_recipes") and data.get("recipe") == ONLY_MEASURE:
+            self.add_error(
+                "more_recipes", "A measurement makes no child to compare: choose a recipe above, or none here."
+            )
         try:
             document = _one_of(data, *DOCUMENT_FIELDS, "plan")
             data["draft"] = draft_of({name: data.get(name, "") for name in PLAN_FIELDS}, document)
@@ -172,6 +182,11 @@ class RunForm(forms.Form):
         return [(title, about, [self[name] for name in names]) for title, about, names in named]
 
     @property
+    def more(self) -> list[forms.BoundField]:
+        """The field for those who try several recipes at once."""
+        return [self[name] for name in MORE_FIELDS]
+
+    @property
     def for_training(self) -> list[forms.BoundField]:
         """The fields for recipes that train, and for budgets that every step must keep."""
         return [self[name] for name in TRAINING_FIELDS]
@@ -200,12 +215,13 @@ def run_form(
 ) -> RunForm:
     """The form with the choices of this caller for this version."""
     form = RunForm(data, files)
-    data_for = _data(caller)
+    data_for, recipes = _data(caller), _recipes(caller)
     evaluation = data_for["evaluation"]
     named, parts = dict(evaluation), _files([uuid.UUID(key) for key, _ in evaluation])
     form.several = parts.keys()
     choices: dict[str, Sequence[Any]] = {
-        "recipe": _recipes(caller),
+        "recipe": recipes,
+        "more_recipes": [(value, said.removeprefix(_COMPRESS)) for value, said in recipes if value != ONLY_MEASURE],
         "evaluation": evaluation,
         "evaluation_file": [("", "its only file"), *((named[key], paths) for key, paths in parts.items())],
         "calibration": [("", "none"), *data_for["calibration"]],
@@ -239,9 +255,9 @@ def _text_of(file: UploadedFile[bytes], what: str) -> str:
 def _recipes(caller: Caller) -> list[tuple[str, str]]:
     rows = readable(Recipe.objects.filter(ended_at=None), caller).select_related("team").order_by("slug", "-number")
     shown = list(rows[: queries.LIST_ROWS])
-    compress = [(str(row.pk), f"Compress by {row.team}/{row}") for row in shown]
+    compress = [(str(row.pk), f"{_COMPRESS}{row.team}/{row}") for row in shown]
     ships = [
-        (f"{SHIPPED}{name}", f"Compress by {name}, which ships") for name in shipped_beside({r.digest for r in shown})
+        (f"{SHIPPED}{name}", f"{_COMPRESS}{name}, which ships") for name in shipped_beside({r.digest for r in shown})
     ]
     return [*compress, *ships, (ONLY_MEASURE, "Only measure this version as it is")]
 
