@@ -29,7 +29,7 @@ from compression_engine.methods.prune_structured_following import check_finite, 
 from compression_engine.methods.prune_structured_importance import activation, completed, magnitude
 from compression_engine.methods.prune_structured_making_good import WEIGHTS, make_good
 from compression_engine.methods.prune_structured_readers import readers_of
-from compression_engine.methods.prune_structured_shapes import look
+from compression_engine.methods.prune_structured_shapes import look, typical_feeds
 from compression_engine.progress import Progress
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def narrow(model: onnx.ModelProto, parts: Parts, kept_per_mille: int, progress: 
 
     lift_constants(model.graph, 1)
     check_finite(model)
-    seen = look(model)
+    seen = look(model, typical_feeds(parts.encoder))
     found, classes = followed(model, seen, Options(heads="whole", width=True))
     groups, readers = groups_of(model, found, classes), readers_of(model, found)
     calibration = calibration_of(parts, _ROWS_LOOKED_AT)

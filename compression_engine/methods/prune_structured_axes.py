@@ -224,6 +224,11 @@ def _follow(node: onnx.NodeProto, found: Trace, rules: Mapping[str, Rule]) -> No
         made = ()
     for name, axes in zip(node.output, made, strict=False):
         found.axes[name] = axes
+        for atoms in axes:
+            if (
+                len(atoms) == 1
+            ):  # a single one that went would leave an axis of none, such as queries, keys and values side by side
+                found.keep(atoms, f"{named(node)} gives one of it alone")
     for name in node.output[len(made) :]:
         if name in found.seen.shapes:
             found.axes[name] = found.of(name)

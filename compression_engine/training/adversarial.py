@@ -79,6 +79,10 @@ class Adversarial:
         """Those of the loss."""
         return self.loss.parameters()
 
+    def counts(self, batch: Batch) -> int:
+        """As the loss says."""
+        return self.loss.counts(batch)
+
     def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The mixture. Raises as the loss does, and as `disturbing.moved`."""
         plain = self.loss(outputs, batch)

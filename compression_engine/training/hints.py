@@ -68,6 +68,10 @@ class Hints:
         """The maps between different widths."""
         return list(self._maps.values())
 
+    def counts(self, batch: Batch) -> int:
+        """Rows."""
+        return len(batch.rows)
+
     def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The mean over the pairs. Raises EngineError (teacher_does_not_fit)."""
         import torch

@@ -69,8 +69,9 @@ def fit(
 ) -> Curve:
     """Trains a network in place and returns how it went; the best weights are in it then.
 
-    `loss` gives the mean over the rows of a batch; what it names as `taps` is handed to it beside the outputs, what it gives as
-    `parameters()` is trained with it. Raises EngineError (training_diverged, resume_differs, disk_full, cannot_be_trained).
+    `loss` gives the mean over the rows of a batch, or over as many tokens as its `counts` says; what it names as `taps` is handed
+    to it beside the outputs, what it gives as `parameters()` is trained with it.
+    Raises EngineError (training_diverged, resume_differs, disk_full, cannot_be_trained).
     """
     with settled(parts.training.device):
         return _Run(network, parts, loss, schedule, progress, keep_zeros, after_update, beside or Beside()).go()
@@ -78,16 +79,22 @@ def fit(
 
 @dataclass
 class _Sum:
-    """A mean over rows in the making."""
+    """A mean in the making, over rows, or over tokens where a language model learns."""
 
     total: float = 0.0
-    rows: int = 0
+    count: int = 0
 
-    def add(self, value: float, rows: int) -> None:
-        self.total, self.rows = self.total + value * rows, self.rows + rows
+    def add(self, value: float, count: int) -> None:
+        self.total, self.count = self.total + value * count, self.count + count
 
     def mean(self) -> float:
-        return self.total / max(1, self.rows)
+        return self.total / max(1, self.count)
+
+
+def _counted(loss: Loss, batch: Batch) -> int:
+    """Over how many rows or tokens of a batch a loss is the mean."""
+    counts = getattr(loss, "counts", None)
+    return len(batch.rows) if counts is None else int(counts(batch))
 
 
 class _Run:
@@ -145,8 +152,7 @@ class _Run:
     def _epoch(self, epoch: int, begun: int, running: _Sum) -> None:
         portions = self._feeding.updates(self._beside.phase, epoch)
         for number in range(begun, len(portions)):
-            value, rows = self._update(portions[number], epoch)
-            running.add(value, rows)
+            running.add(*self._update(portions[number], epoch))
             self._updates += 1
             self._tell(f"epoch {epoch} of {self._schedule.epochs}, loss {running.mean():.5g}{self._last()}")
             if number + 1 < len(portions) and portions[number].ends:
@@ -161,29 +167,32 @@ class _Run:
 
     def _update(self, portion: Portion, epoch: int) -> tuple[float, int]:
         rate = self._schedule.rate(self._updates, self._total)
-        found, total = _Sum(), len(portion.rows)
+        found, rows = _Sum(), len(portion.rows)
         self._mover.begin()
         for outputs, batch in self._feeding.answers(portion):
             loss = self._value(self._loss, outputs, batch)
-            share = len(batch.rows) / total
-            self._mover.learn(loss * share)
-            found.add(float(loss.detach()), len(batch.rows))
+            count = _counted(self._loss, batch)
+            self._mover.learn(loss * (count / rows))
+            found.add(float(loss.detach()), count)
         if not math.isfinite(found.total):
             raise self._diverged(f"the loss is {found.mean()} in epoch {epoch}")
+        if found.count not in (0, rows):
+            self._mover.divide(found.count / rows)
         self._mover.move(rate)
         if self._after_update is not None:
             self._after_update()
-        return found.mean(), total
+        return found.mean(), found.count
 
     def _validated(self, epoch: int) -> float:
         import torch
 
-        measure, found = self._beside.measure or self._loss, _Sum()
+        measure, found, rows = self._beside.measure or self._loss, _Sum(), 0
         with torch.no_grad():
             for portion in self._feeding.held_out():
                 for outputs, batch in self._feeding.answers(portion):
-                    found.add(float(self._value(measure, outputs, batch)), len(batch.rows))
-                self._tell(f"after epoch {epoch} of {self._schedule.epochs}: {found.rows} held-out rows answered")
+                    found.add(float(self._value(measure, outputs, batch)), _counted(measure, batch))
+                    rows += len(batch.rows)
+                self._tell(f"after epoch {epoch} of {self._schedule.epochs}: {rows} held-out rows answered")
         if not math.isfinite(found.total):
             raise self._diverged(f"the validation loss is {found.mean()} after epoch {epoch}")
         return found.mean()
@@ -212,7 +221,7 @@ class _Run:
             "best": self._best,
             "epoch": epoch,
             "points": [point.document() for point in self._points],
-            "rows": running.rows,
+            "rows": running.count,
             "total": decimal_text(running.total),
             "updates": self._updates,
         }

@@ -2,7 +2,7 @@
 
 Rules:
 - a loss is one number for a batch, the mean over rows (over tokens or frames for language models and sequences); padding and rows
-  that only fill up a batch do not count;
+  that only fill up a batch do not count; over many batches of a language model it is the mean over tokens, as perplexity is;
 - of labels, by the plan's task: classification by cross-entropy, regression by squared error, embedding by contrast (Khosla et al.
   2020: rows of one label are to be nearer than the others of the batch), sequence by connectionist temporal classification
   (Graves et al. 2006), or frame by frame where the plan has no blank, language-model by the token that follows;
@@ -26,7 +26,17 @@ import onnx
 from compression_engine.errors import EngineError
 from compression_engine.formats.onnx_graph import FLOATS
 from compression_engine.plan import Plan
-from compression_engine.training.score_forms import LOG_PROBABILITIES, LOGITS, PROBABILITIES, form_of
+from compression_engine.training.loss_formulas import (
+    classes,
+    contrast,
+    embeddings,
+    judged_places,
+    likeliest,
+    next_token,
+    softened,
+    symbols,
+)
+from compression_engine.training.score_forms import LEAST_PROBABILITY, LOG_PROBABILITIES, LOGITS, PROBABILITIES, form_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +53,6 @@ LIKELIEST, PLACES = "#likeliest", "#places"
 """Behind an output's name: what a teacher's scores of tokens are kept as, log probabilities and token ids, [rows, tokens, k]."""
 RELATIONS_SHARE = 1.0
 """How much the cosines between rows count beside those to the teacher."""
-LEAST_PROBABILITY = 1e-12
-_CONTRAST_TEMPERATURE = 0.1
 _LEAST_SQUARE = 1e-12
 _MATRIX = 2
 
@@ -58,6 +66,9 @@ class Loss(Protocol):
 
     def parameters(self) -> Sequence[torch.nn.Parameter]:
         """What is trained for the loss alone, and thrown away with it."""
+
+    def counts(self, batch: Batch) -> int:
+        """Over how many rows, or tokens, of a batch it is the mean: by that a batch counts among others."""
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The loss of a batch, a single number."""
@@ -86,21 +97,25 @@ class FromLabels:
         """None."""
         return ()
 
+    def counts(self, batch: Batch) -> int:
+        """How many tokens are judged in a batch, for a language model; else rows."""
+        return int(judged_places(batch).sum()) if self.plan.task == "language-model" else len(batch.rows)
+
     def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Raises EngineError (label_missing, loss_does_not_fit)."""
         found, task = _real_rows(outputs[self.answer.name], batch), self.plan.task
         if task == "language-model":
-            return _next_token(as_logits(found, self.answer.form), batch)
+            return next_token(as_logits(found, self.answer.form), batch)
         if batch.labels is None:
             hint = "Give training rows with the plan's label, or learn from a teacher."
             raise EngineError("label_missing", "The loss asks for labels, and the training rows have none.", hint)
         if task == "classification":
-            return _classes(as_logits(found.reshape(len(found), -1), self.answer.form), batch.labels, self.smoothing)
+            return classes(as_logits(found.reshape(len(found), -1), self.answer.form), batch.labels, self.smoothing)
         if task == "regression":
             return (found.reshape(len(found), -1) - batch.labels.reshape(len(found), -1)).square().mean()
         if task == "embedding":
-            return _contrast(found.reshape(len(found), -1), batch.labels)
-        return _symbols(as_logits(found, self.answer.form), batch, self.plan)
+            return contrast(found.reshape(len(found), -1), batch.labels)
+        return symbols(as_logits(found, self.answer.form), batch, self.plan)
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,16 @@ class FromTeacher:
         """None."""
         return ()
 
+    def counts(self, batch: Batch) -> int:
+        """How many tokens of a batch are no padding, where answers to tokens are learned; else rows."""
+        mask = batch.feed.get("attention_mask")
+        taught = next(
+            (batch.taught.get(answer.name + PLACES) for answer in self.answers if answer.kind == TOKENS), None
+        )
+        if taught is None:
+            return len(batch.rows)
+        return int(taught.shape[0] * taught.shape[1] if mask is None else (mask[: len(batch.rows)] != 0).sum())
+
     def __call__(self, outputs: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """Raises EngineError (teacher_does_not_fit) where a batch lacks what the teacher said."""
         import torch
@@ -126,15 +151,16 @@ class FromTeacher:
     def _of(self, answer: Answer, found: Tensor, batch: Batch) -> Tensor:
         if answer.kind == TOKENS:
             taught = taught_of(batch, answer.name + LIKELIEST), taught_of(batch, answer.name + PLACES)
-            return _likeliest(as_logits(found, answer.form), *taught, batch, self.temperature)
+            logits = as_logits(found, answer.form)
+            return likeliest(logits, *taught, self.temperature, positions_of(batch, logits))
         taught_answer = taught_of(batch, answer.name, found.shape)
         if answer.kind == SCORES:
             found, taught_answer = found.reshape(len(found), -1), taught_answer.reshape(len(found), -1)
         if answer.kind in (SCORES, FRAMES):
             ours, theirs = as_logits(found, answer.form), as_logits(taught_answer, answer.teacher_form)
-            return _softened(ours, theirs, self.temperature, positions_of(batch, ours))
+            return softened(ours, theirs, self.temperature, positions_of(batch, ours))
         if answer.kind == EMBEDDING:
-            return _embeddings(found.reshape(len(found), -1), taught_answer.reshape(len(found), -1), self.relations)
+            return embeddings(found.reshape(len(found), -1), taught_answer.reshape(len(found), -1), self.relations)
         return relative_square(found, taught_answer, positions_of(batch, found))
 
 
@@ -148,6 +174,10 @@ class Mixed:
     def __post_init__(self) -> None:
         """Collects what the parts look at."""
         object.__setattr__(self, "taps", tuple(dict.fromkeys(name for _, loss in self.parts for name in loss.taps)))
+
+    def counts(self, batch: Batch) -> int:
+        """As the first part says."""
+        return self.parts[0][1].counts(batch)
 
     def parameters(self) -> Sequence[torch.nn.Parameter]:
         """Those of all parts."""
@@ -274,104 +304,3 @@ def positions_of(batch: Batch, output: Tensor) -> Tensor | None:
     if mask is None or output.ndim <= _MATRIX or output.shape[1] != mask.shape[1]:
         return None
     return mask[: len(output)] != 0
-
-
-def _classes(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    import torch.nn.functional as functional
-
-    if logits.shape[1] == 1:
-        target = labels.to(logits.dtype) * (1.0 - smoothing) + 0.5 * smoothing
-        return functional.binary_cross_entropy_with_logits(logits[:, 0], target)
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-
-def _contrast(rows: Tensor, labels: Tensor) -> Tensor:
-    """Rows of one label against the others of the batch; rows that stand alone are only among the others."""
-    import torch
-    import torch.nn.functional as functional
-
-    rows = functional.normalize(rows, dim=1)
-    alone = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
-    scores = (rows @ rows.T / _CONTRAST_TEMPERATURE).masked_fill(alone, -torch.inf)
-    logs = torch.log_softmax(scores, dim=1).masked_fill(alone, 0.0)
-    same = (labels[:, None] == labels[None, :]) & ~alone
-    counts = same.sum(1)
-    return -((logs * same).sum(1) / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
-
-
-def _symbols(logits: Tensor, batch: Batch, plan: Plan) -> Tensor:
-    """Sequences: [rows, frames, symbols] against labels one behind the other."""
-    import torch
-    import torch.nn.functional as functional
-
-    assert batch.labels is not None
-    if logits.ndim != 3 or batch.label_lengths is None:
-        hint = "Export the model so that it gives [rows, frames, symbols], or learn from a teacher."
-        raise EngineError("loss_does_not_fit", "Labels of sequences need scores of frames and symbols.", hint)
-    frames = torch.full((len(logits),), logits.shape[1], dtype=torch.long)
-    if plan.blank is not None:
-        logs = torch.log_softmax(logits, dim=-1).transpose(0, 1)
-        return functional.ctc_loss(
-            logs, batch.labels, frames, batch.label_lengths, blank=plan.blank, zero_infinity=True
-        )
-    if (batch.label_lengths != frames.to(batch.label_lengths.device)).any():
-        hint = "Give one symbol for each frame, or name the blank in the plan."
-        raise EngineError("loss_does_not_fit", "Labels of frames have other lengths than the model's answers.", hint)
-    return functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), batch.labels)
-
-
-def _next_token(logits: Tensor, batch: Batch) -> Tensor:
-    """The token that follows, at every place before which and at which there is no padding."""
-    import torch
-    import torch.nn.functional as functional
-
-    ids = batch.feed["input_ids"][: len(logits)]
-    mask = batch.feed.get("attention_mask")
-    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[: len(ids)] != 0
-    judged = real[:, 1:] & real[:, :-1]
-    if not bool(judged.any()):
-        return logits.sum() * 0.0
-    return functional.cross_entropy(logits[:, :-1][judged], ids[:, 1:][judged])
-
-
-def _softened(ours: Tensor, theirs: Tensor, temperature: float, positions: Tensor | None) -> Tensor:
-    """Divergence (Kullback-Leibler) of softened probabilities, times the temperature squared."""
-    import torch.nn.functional as functional
-
-    if positions is not None:
-        ours, theirs = ours[positions], theirs[positions]
-    width = ours.shape[-1] if ours.ndim > 1 else 1
-    ours, theirs = ours.reshape(-1, width) / temperature, theirs.to(ours.dtype).reshape(-1, width) / temperature
-    if width == 1:
-        right = theirs.sigmoid()
-        least = functional.binary_cross_entropy_with_logits(theirs, right)
-        return (functional.binary_cross_entropy_with_logits(ours, right) - least) * temperature**2
-    logs, right_logs = ours.log_softmax(1), theirs.log_softmax(1)
-    return functional.kl_div(logs, right_logs, reduction="batchmean", log_target=True) * temperature**2
-
-
-def _embeddings(ours: Tensor, theirs: Tensor, relations: float) -> Tensor:
-    """1 - cosine to the teacher, and how far the cosines between the rows are from the teacher's, each as a mean over rows."""
-    import torch.nn.functional as functional
-
-    ours, theirs = functional.normalize(ours, dim=1), functional.normalize(theirs.to(ours.dtype), dim=1)
-    apart = (1.0 - (ours * theirs).sum(1)).mean()
-    if not relations or len(ours) < 2:
-        return apart
-    return apart + relations * (ours @ ours.T - theirs @ theirs.T).square().sum(1).mean() / 2
-
-
-def _likeliest(logits: Tensor, logs: Tensor, places: Tensor, batch: Batch, temperature: float) -> Tensor:
-    """Divergence over the teacher's likeliest tokens and all the others as one, at places that are no padding."""
-    positions = positions_of(batch, logits)
-    if positions is not None:
-        logits, logs, places = logits[positions], logs[positions], places[positions]
-    ours = (logits / temperature).log_softmax(-1).gather(-1, places.long())
-    logs = logs.to(ours.dtype)
-
-    def rest(found: Tensor) -> Tensor:
-        return (1.0 - found.exp().sum(-1)).clamp(min=LEAST_PROBABILITY).log()
-
-    named = (logs.exp() * (logs - ours)).sum(-1)
-    others = rest(logs)
-    return (named + others.exp() * (others - rest(ours))).mean() * temperature**2

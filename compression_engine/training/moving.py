@@ -67,6 +67,12 @@ class Mover:
         with deterministic_or_told():
             loss.backward()
 
+    def divide(self, by: float) -> None:
+        """Makes of the sum of several pieces' gradients their mean, where only all pieces together say how much each counts."""
+        for weight in self._parameters():
+            if weight.grad is not None:
+                weight.grad.div_(by)
+
     def move(self, rate: float) -> None:
         """One step of the optimiser at a share of the learning rates."""
         import torch

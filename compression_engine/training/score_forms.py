@@ -7,6 +7,8 @@ import onnx
 from compression_engine.formats.onnx_graph import STANDARD
 
 LOGITS, PROBABILITIES, LOG_PROBABILITIES = "logits", "probabilities", "log-probabilities"
+LEAST_PROBABILITY = 1e-12
+"""Whose logarithm stands for that of no chance at all."""
 _MADE_BY = {"Softmax": PROBABILITIES, "Sigmoid": PROBABILITIES, "LogSoftmax": LOG_PROBABILITIES}
 _PASSING = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Cast")
 _PASSED_MOST = 8

@@ -35,8 +35,8 @@ from compression_engine.opening import TOKENIZER_NAME
 from compression_engine.progress import Progress, silent
 from compression_engine.runtime import BATCH_ROWS, Batch, Model, batch_at
 from compression_engine.steps.observing import watched
-from compression_engine.training.losses import LEAST_PROBABILITY, LIKELIEST, PLACES, TOKENS, Answer
-from compression_engine.training.score_forms import PROBABILITIES
+from compression_engine.training.losses import LIKELIEST, PLACES, TOKENS, Answer
+from compression_engine.training.score_forms import LEAST_PROBABILITY, PROBABILITIES
 
 if TYPE_CHECKING:
     import torch
