@@ -15,12 +15,14 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from compression_engine.carrying.bert import ACTIVATIONS as BERT_ACTIVATIONS
 from compression_engine.carrying.bert import Bert, DistilBert, Sizes
@@ -37,8 +39,24 @@ _EXAMPLE_NUMBERS_MOST = 64 * 1024**2
 _LISTED = 8
 _LAYERS_ANYWAY = 64
 """What does not fit is listed by its tensors, where it is not absurd."""
-_NO_NUMBERS = "meta"
+_INITIALISATION = "torch.nn.init"
 Tensors = Mapping[str, torch.Tensor]
+
+
+class _Undrawn(TorchFunctionMode):  # type: ignore[misc]  # torch has no types here
+    """Leaves out what would draw numbers for weights: they come from the file."""
+
+    def __torch_function__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        if getattr(function, "__module__", None) == _INITIALISATION:
+            return (given or [named["tensor"]])[0]
+        return function(*given, **(named or {}))
+
+
+@contextmanager
+def _without_numbers() -> Iterator[None]:
+    """Modules that are made in here have shapes alone."""
+    with torch.device("meta"), _Undrawn():
+        yield
 
 
 @dataclass(frozen=True)
@@ -174,7 +192,7 @@ def _bert(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
         _chosen(document, "hidden_act", "gelu", BERT_ACTIVATIONS), _epsilon(document), _classes(document, names),
         any(name.endswith("pooler.dense.weight") for name in names),
     )  # fmt: skip
-    with torch.device(_NO_NUMBERS):
+    with _without_numbers():
         module = Bert(_divisible(sizes))
     return _encoder(module, sizes, Bert.INPUTS, ("bert.", ""))
 
@@ -185,7 +203,7 @@ def _distilbert(document: Mapping[str, Any], names: frozenset[str]) -> Declared:
         _whole(document, "hidden_dim"), _layers(document, "n_layers", names), _whole(document, "n_heads"),
         _chosen(document, "activation", "gelu", BERT_ACTIVATIONS), 1e-12, _classes(document, names), False,
     )  # fmt: skip
-    with torch.device(_NO_NUMBERS):
+    with _without_numbers():
         module = DistilBert(_divisible(sizes))
     return _encoder(module, sizes, DistilBert.INPUTS, ("distilbert.", ""))
 
@@ -263,7 +281,7 @@ def _sizes(value: Any, what: str, least: int) -> list[int]:
 def _perceptron(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tensor]:
     widths = _sizes(document.get("widths"), "widths", 2)
     activation = _chosen(document, "activation", "relu", ACTIVATIONS)
-    with torch.device(_NO_NUMBERS):
+    with _without_numbers():
         module = Perceptron(widths, activation)
     return module, torch.zeros(2, widths[0])
 
@@ -281,6 +299,6 @@ def _residual(document: Mapping[str, Any]) -> tuple[torch.nn.Module, torch.Tenso
             f"two pictures of {channels:,} x {height:,} x {width:,} are more than {_EXAMPLE_NUMBERS_MOST:,} numbers"
         )
     stem, classes = _whole(document, "stem"), _whole(document, "classes")
-    with torch.device(_NO_NUMBERS):
+    with _without_numbers():
         module = Residual(channels, stem, blocks, classes)
     return module, torch.zeros(2, channels, height, width)

@@ -426,3 +426,13 @@ def test_our_own_nets_have_the_names_that_the_document_says() -> None:
         f"layers.{n}.{p}" for n in (0, 1) for p in ("weight", "bias")
     }
     assert "blocks.1.shortcut.weight" in Residual(1, 4, [[4, 1], [8, 2]], 3).state_dict()
+
+
+def test_a_config_is_carried_in_a_process_that_has_made_no_module_yet(tmp_path: Path) -> None:
+    path = declare(BERT, tensors_of(BERT)[1], tmp_path / "model")
+    code = (
+        "import sys; from pathlib import Path; from compression_engine.carrying.door import carried\n"
+        "with carried(Path(sys.argv[1])) as door: print(door.record['path'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "model.safetensors", done.stderr
