@@ -5,8 +5,6 @@ Rules:
 - it is asked when answers are wanted first: a training that an earlier attempt has finished asks none;
 - answers are laid down in the scratch folder row by row and mapped from there; where they would take more than 2 GiB they are not
   kept but given anew for each batch: which of the two is decided by their size alone, never by the machine;
-- of a language model the likeliest tokens of each place are kept, as log probabilities at the temperature that is asked for;
-- tensors inside the teacher (`taps`) are kept as 16-bit floats;
 - a teacher takes inputs of the same names as the student, or the same texts by the tokenizer.json beside it, and gives outputs of
   the same names and sizes: what differs is said (teacher_does_not_fit). With another tokenizer only answers that have one entry for
   each text can be learned.
@@ -16,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,10 +31,10 @@ from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.opening import TOKENIZER_NAME
 from compression_engine.progress import Progress, silent
-from compression_engine.runtime import BATCH_ROWS, Batch, Model, batch_at
+from compression_engine.runtime import BATCH_ROWS, Model
 from compression_engine.steps.observing import watched
-from compression_engine.training.losses import LIKELIEST, PLACES, TOKENS, Answer
-from compression_engine.training.score_forms import LEAST_PROBABILITY, PROBABILITIES
+from compression_engine.training.asking import Asked
+from compression_engine.training.losses import TOKENS, Answer
 
 if TYPE_CHECKING:
     import torch
@@ -45,12 +43,9 @@ if TYPE_CHECKING:
 
 STAGE = "teach"
 STORED_BYTES_MOST = 2 * 1024**3
-_LIKELIEST_TOKENS = 64
 _ROLE = "teacher"
 _THREADS = 1
 _WHAT = "The teacher"
-_HAS_TOKENS = 3
-_MASK = "attention_mask"
 _SAID_EVERY = 50  # batches
 
 
@@ -105,7 +100,7 @@ def teaching(
         opened.what = _WHAT
         encoder, own_tokens = _encoder(parts, opened)
         likeliest = {answer.name: answer.teacher_form for answer in answers if answer.kind == TOKENS}
-        asked = _Asked(opened, encoder, frozenset(taps), likeliest, temperature, own_tokens)
+        asked = Asked(opened, encoder, frozenset(taps), likeliest, temperature, own_tokens)
         rows = np.sort(np.concatenate([parts.learning, parts.validation]))
         if asked.bytes_of(rows) > stored_bytes_most:
             progress(STAGE, 0, len(rows), "the teacher answers each batch anew: its answers would take too much room")
@@ -113,74 +108,6 @@ def teaching(
             return
         kept = cache(lambda: _stored(asked, rows, folder / "answers", progress))
         yield lambda wanted: kept()(wanted)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A teacher with what is wanted of it."""
-
-    model: Model
-    encoder: Encoder
-    taps: frozenset[str]
-    likeliest: Mapping[str, str]
-    """Outputs of scores of tokens, each with whether these are logits or probabilities."""
-    temperature: float
-    own_tokens: bool
-    tails: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """The sizes behind the axis of tokens, where a row has one: rows differ in their tokens."""
-
-    def answers(self, rows: Indices) -> dict[str, list[Array]]:
-        """One array for each row, without padding, by name."""
-        size = self.encoder.fixed_rows or len(rows)
-        found: dict[str, list[Array]] = {}
-        for start in range(0, len(rows), size):
-            batch = batch_at(self.encoder, rows[start : start + size].tolist())
-            for name, output in zip(self.model.output_names, self.model.run(batch.feed), strict=True):
-                batch.check(output)
-                for held, array in self._reduced(name, output):
-                    found.setdefault(held, []).extend(self._rows(held, array, batch))
-        return found
-
-    def tensors(self, found: Mapping[str, Sequence[Array]], rows: Indices) -> dict[str, torch.Tensor]:
-        """Answers to rows as the student's stand: with an entry for each of its tokens, zeros at padding."""
-        given = self.encoder.rows.arrays.get(_MASK)
-        real = None if given is None else np.asarray(given[rows]) != 0
-        return {name: _together(held, real if name in self.tails else None) for name, held in found.items()}
-
-    def bytes_of(self, rows: Indices) -> int:
-        """About how much the answers to rows take: of some of them, spread evenly."""
-        some = rows[np.linspace(0, len(rows) - 1, min(len(rows), BATCH_ROWS)).astype(np.int64)]
-        size = sum(array.nbytes for arrays in self.answers(some).values() for array in arrays)
-        return size * len(rows) // len(some)
-
-    def _reduced(self, name: str, output: Array) -> list[tuple[str, Array]]:
-        if name in self.taps:
-            limit = np.finfo(np.float16).max
-            return [(name, np.clip(output, -limit, limit).astype(np.float16))]
-        output = output.astype(np.float32, copy=False)
-        if name not in self.likeliest:
-            return [(name, output)]
-        logits = output.astype(np.float64)
-        if self.likeliest[name] == PROBABILITIES:
-            logits = np.log(np.maximum(logits, LEAST_PROBABILITY))
-        scaled = logits / self.temperature
-        scaled -= scaled.max(axis=-1, keepdims=True)
-        scaled -= np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
-        count = min(_LIKELIEST_TOKENS, output.shape[-1])
-        places = np.argsort(-scaled, axis=-1, kind="stable")[..., :count]
-        logs = np.take_along_axis(scaled, places, axis=-1)
-        return [(name + LIKELIEST, logs.astype(np.float32)), (name + PLACES, places.astype(np.int32))]
-
-    def _rows(self, name: str, array: Array, batch: Batch) -> list[Array]:
-        mask = batch.feed.get(_MASK)
-        if mask is None or array.ndim < _HAS_TOKENS or array.shape[1] != mask.shape[1]:
-            return list(array[: batch.count])
-        if self.own_tokens:
-            hint = "Take a teacher with the student's tokenizer, or one that gives one answer for each text."
-            message = f"The teacher's tokenizer is another one, and its output {name!r} has an entry for each token."
-            raise EngineError("teacher_does_not_fit", message, hint)
-        self.tails[name] = array.shape[2:]
-        return [array[row][mask[row] != 0] for row in range(batch.count)]
 
 
 def _encoder(parts: Parts, teacher: Model) -> tuple[Encoder, bool]:
@@ -206,7 +133,7 @@ def _same(one: Path, other: Path | None) -> bool:
     return other is not None and one.read_bytes() == other.read_bytes()
 
 
-def _stored(asked: _Asked, rows: Indices, folder: Path, progress: Progress) -> Taught:
+def _stored(asked: Asked, rows: Indices, folder: Path, progress: Progress) -> Taught:
     """All answers, laid down once; rows of like length run together."""
     counts = asked.encoder.token_counts()
     order = rows if counts is None else rows[np.argsort(counts[rows], kind="stable")]
@@ -238,19 +165,6 @@ def _row(held: Field, index: int, tail: tuple[int, ...] | None) -> Array:
     """One row in its shape: rows of different lengths are kept flat."""
     row = held.row(index)
     return row if tail is None else row.reshape(-1, *tail)
-
-
-def _together(rows: Sequence[Array], real: Array | None) -> torch.Tensor:
-    """Rows in one tensor. `real` says which places of each are no padding, [rows, tokens]; without it padding stands behind."""
-    import torch
-
-    if real is None and all(row.shape == rows[0].shape for row in rows):
-        return torch.from_numpy(np.stack(rows))
-    width = max(len(row) for row in rows) if real is None else real.shape[1]
-    filled = np.zeros((len(rows), width, *rows[0].shape[1:]), dtype=rows[0].dtype)
-    for place, (target, row) in enumerate(zip(filled, rows, strict=True)):
-        target[slice(len(row)) if real is None else real[place]] = row
-    return torch.from_numpy(filled)
 
 
 def _sizes(value: onnx.ValueInfoProto) -> list[int | str] | None:
