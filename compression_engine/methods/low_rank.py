@@ -2,8 +2,7 @@
 
 How: layers are found that have a weight of their own (`low_rank_layers`); what each rank would lose is told by singular values, of
 the weight or of what it answers to calibration rows (`_factors`, `_looking`); ranks are chosen for the share that the recipe asks
-for (`_choice`), the graph is rewritten (`_writing`), and with calibration rows the factors are fitted once more, each layer to what
-the factored layers before it give (`_looking`). The child trains and rounds as any other model.
+for (`_choice`), and the graph is rewritten (`_writing`). The child trains and rounds as any other model.
 
 Rules:
 - only where two factors are fewer numbers and fewer multiply-adds than one matrix; what stays whole is told with its reason;
@@ -22,12 +21,12 @@ import onnx
 
 from compression_engine.canonical import JSON
 from compression_engine.errors import DataError, FileRefused, OutputRefused, RecipeError
-from compression_engine.formats.onnx_graph import elements, lift_constants
+from compression_engine.formats.onnx_graph import lift_constants
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.low_rank_choice import Candidate, Ranks, choose
 from compression_engine.methods.low_rank_factors import Matrix, Spectrum, by_weights
-from compression_engine.methods.low_rank_layers import Layer, Shape, Whole, layers_of
-from compression_engine.methods.low_rank_looking import fitted_again, matrix_of, spectra
+from compression_engine.methods.low_rank_layers import Layer, Shape, Whole, layers_of, numbers_of
+from compression_engine.methods.low_rank_looking import matrix_of, spectra
 from compression_engine.methods.low_rank_writing import Writer
 from compression_engine.methods.prune_structured_shapes import look
 from compression_engine.methods.report import Report
@@ -63,24 +62,18 @@ def apply(
     if not layers:
         return  # the report says why; a recipe that changes nothing is refused by who made the step
     whole = Whole.of(model, shapes)
-    found = {layer.name: by_weights(_finite(layer)) for layer in layers}
-    if calibration is not None:
-        found |= spectra(model, layers, calibration, progress)
+    matrices = {layer.name: _finite(layer) for layer in layers}
+    found = {} if calibration is None else spectra(model, layers, calibration, progress)
+    found |= {name: by_weights(matrix) for name, matrix in matrices.items() if name not in found}
     ranks = _ranks(layers, found, whole, parameters)
-    parent = onnx.ModelProto()
-    parent.CopyFrom(model)
     factored = [(layer, rank) for layer, rank in zip(layers, ranks, strict=True) if rank is not None]
     _tell(layers, ranks, found, report)
     report.more["low_rank"] = _told(layers, ranks, found, whole)
-    names = {layer.name for layer, _ in factored}
-    originals = [layer for layer in layers_of(parent, shapes, 1, spared, Report()) if layer.name in names]
     writer = Writer(model)
     for layer, rank in factored:
         writer.put(layer, *found[layer.name].pair(rank))
     writer.finish()
-    _check(model, parent)
-    if calibration is not None and parameters["compensation"] == "weights":
-        fitted_again(parent, model, originals, writer, calibration, progress)
+    _check(model, whole)
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, Shape]:
@@ -161,7 +154,7 @@ def _told(layers: Sequence[Layer], ranks: Ranks, found: Mapping[str, Spectrum], 
     }
 
 
-def _check(model: onnx.ModelProto, parent: onnx.ModelProto) -> None:
+def _check(model: onnx.ModelProto, whole: Whole) -> None:
     """What came out is a valid graph with fewer numbers."""
     hint = "This is a fault of low_rank: report it, and leave the weights out that it names (exclude)."
     try:
@@ -169,9 +162,10 @@ def _check(model: onnx.ModelProto, parent: onnx.ModelProto) -> None:
     except onnx.checker.ValidationError as error:
         first = str(error).strip().splitlines()[0]
         raise OutputRefused("output_does_not_run", f"The factored graph is not valid: {first}.", hint) from error
-    after, before = (sum(map(elements, one.graph.initializer)) for one in (model, parent))
-    if after >= before:
-        raise OutputRefused("output_not_smaller", f"The factored graph has {after} numbers, before {before}.", hint)
+    after = numbers_of(model)
+    if after >= whole.numbers:
+        message = f"The factored graph has {after} numbers, before {whole.numbers}."
+        raise OutputRefused("output_not_smaller", message, hint)
 
 
 def _finite(layer: Layer) -> Matrix:

@@ -179,7 +179,12 @@ class Whole:
             if node.op_type not in ("MatMul", "Gemm", "Conv") or not held or not known:
                 continue
             total += math.prod(shapes[node.output[0]]) * _summed(node, shapes)
-        return cls(max(1, total), sum(map(elements, weights.values())))
+        return cls(max(1, total), numbers_of(model))
+
+
+def numbers_of(model: onnx.ModelProto) -> int:
+    """How many numbers the float tensors of the main graph have."""
+    return sum(elements(tensor) for tensor in model.graph.initializer if tensor.data_type in FLOATS)
 
 
 def _summed(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:

@@ -30,8 +30,7 @@ class Writer:
     model: onnx.ModelProto
     names: Names = field(init=False)
     edits: Edits = field(default_factory=Edits)
-    factors: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """By the name of the weight that was: those of left and right."""
+    _gone: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.names = Names(self.model)
@@ -51,11 +50,11 @@ class Writer:
             self.edits.replace(reading.node, self._nodes(reading, *made))
         tensor.CopyFrom(stored[0])
         self.model.graph.initializer.append(stored[1])
-        self.factors[name] = made
+        self._gone.add(name)
 
     def finish(self) -> None:
         """Makes the changes of nodes; what nothing reads any more (a Transpose of the weight) goes."""
-        gone = set(self.factors)
+        gone = set(self._gone)
         self.edits.make(self.model)
         kept = []
         for node in self.model.graph.node:

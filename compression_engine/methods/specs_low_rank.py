@@ -36,15 +36,6 @@ LOW_RANK = MethodSpec(
             "calibration rows, which is nearer to the original.",
         ),
         Parameter(
-            name="compensation",
-            kind="text",
-            default="weights",
-            choices=("none", "weights"),
-            summary="Whether each layer's factors are fitted again to the original's answers, on what the factored layers before "
-            "it give to calibration rows, so that errors do not add up.",
-            only_with=("fit", "inputs"),
-        ),
-        Parameter(
             name="scope",
             kind="text",
             default="global",

@@ -293,9 +293,7 @@ def test_calibration_rows_bring_the_answers_nearer(rows: Any) -> None:
     net, seen = nets.mlp(), rows(x=inputs(600))
     x, wanted = inputs(200, 33), nets.answer(nets.mlp(), {"x": inputs(200, 33)})[0]
     apart = {}
-    for name, given in {
-        "weights": {}, "inputs": {"fit": "inputs", "compensation": "none"}, "twice": {"fit": "inputs"},
-    }.items():  # fmt: skip
+    for name, given in (("weights", {}), ("inputs", {"fit": "inputs"})):
         child, _ = nets.applied(net, "low_rank", seen if given else None, share_per_mille=700, scope="layer", **given)
         apart[name] = float(((nets.answer(child, {"x": x})[0] - wanted) ** 2).sum() / (wanted**2).sum())
     assert apart["inputs"] < 0.5 * apart["weights"]
