@@ -19,8 +19,8 @@ from compression_engine.canonical import JSON, canonical
 from compression_engine.carrying.door import carried_all
 from compression_engine.comparing.children import Child, folder_of, make_children
 from compression_engine.comparing.judging import Judged, judge_children
-from compression_engine.comparing.requested import Requested
-from compression_engine.comparing.table import COMPARISON_NAME, Table
+from compression_engine.comparing.requested import COMPARISON_NAME, Requested
+from compression_engine.comparing.table import Table
 from compression_engine.comparing.words import words_of
 from compression_engine.data import read_rows
 from compression_engine.errors import EngineError

@@ -62,8 +62,7 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
     from dataclasses import replace
 
     from compression_engine.compare import compare_recipes
-    from compression_engine.comparing.requested import Requested
-    from compression_engine.comparing.table import COMPARISON_NAME
+    from compression_engine.comparing.requested import COMPARISON_NAME, Requested
     from compression_engine.evaluation import Settings
     from compression_engine.plan import Plan
     from compression_engine.searching.budget import share_of

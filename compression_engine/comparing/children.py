@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from compression_engine.canonical import JSON, CanonicalError, digest_of, digest_of_stream
-from compression_engine.carrying.door import torch_file
+from compression_engine.carrying.door import WEIGHTS, torch_file
 from compression_engine.comparing.requested import Requested, begins_alike
 from compression_engine.environment import environment
 from compression_engine.errors import EngineError
 from compression_engine.evaluation import Beside
-from compression_engine.opening import model_file
+from compression_engine.opening import TOKENIZER_NAME, model_file
 from compression_engine.pipeline import compress
 from compression_engine.progress import Progress
 from compression_engine.recipe import Recipe
@@ -199,9 +199,17 @@ def _belongs_to(asked: Requested) -> dict[str, JSON]:
 
 
 def _digest_of_model(path: Path) -> str:
-    """Of a model with its external data; of one of torch that of its file."""
+    """Of a model with its external data and the tokenizer beside it; of one of torch that of its files."""
     other = torch_file(path)
-    return digest_of(model_file(path).content.encode()) if other is None else _digest_of_rows(other)
+    if other is None:
+        file = model_file(path)
+        beside, content = file.path.parent / TOKENIZER_NAME, file.content
+    else:
+        beside, tensors = other.parent / TOKENIZER_NAME, other.with_name(WEIGHTS)
+        known = [other, tensors] if tensors.is_file() else [other]
+        content = " ".join(_digest_of_rows(one) for one in known)
+    parts = [content, *([_digest_of_rows(beside)] if beside.is_file() else [])]
+    return digest_of(" ".join(parts).encode())
 
 
 def _digest_of_rows(path: Path) -> str:

@@ -20,6 +20,8 @@ from compression_engine.steps.budget_kept import StepBudget
 from compression_engine.steps.training_files import TrainingFiles
 
 RECIPES_MOST = 32
+COMPARISON_NAME = "comparison.json"
+"""The table, beside the folders of the children: a recipe may be called so, its folder may not."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Requested:
         found: list[str] = []
         for recipe in self.recipes:
             name, number = recipe.name, 1
-            while name in found:
+            while name in (*found, COMPARISON_NAME):
                 number += 1
                 name = f"{recipe.name}-{number}"
             found.append(name)

@@ -26,7 +26,7 @@ from compression_engine.searching.bounds import Figure
 from compression_engine.searching.budget import QUALITY
 from compression_engine.steps.yardstick import Yardstick
 
-COMPARISON_TYPE, COMPARISON_NAME = "pressmark/comparison/1", "comparison.json"
+COMPARISON_TYPE = "pressmark/comparison/1"
 _DIGITS = 9
 _MADE, _ENDED, _REFUSED = "made", "ended-early", "refused"
 _MEMORY = ("model_memory_bytes", "peak_memory_bytes", "peak_memory_ratio")

@@ -21,7 +21,7 @@ def addresses(committed_db: None, tmp_path_factory: pytest.TempPathFactory) -> d
     """A comparison whose runs have ended, in every way in which one can end, and the form that asks for another."""
     world = World(Cast.assemble())
     folder: Path = tmp_path_factory.mktemp("digits")
-    comparison = compared_runs(world, folder, worked_on=None)
+    comparison = compared_runs(world, folder)
     run = Run.objects.filter(comparison=comparison).select_related("model__team", "parent").first()
     assert run is not None
     return {
@@ -33,7 +33,7 @@ def addresses(committed_db: None, tmp_path_factory: pytest.TempPathFactory) -> d
     }
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", WIDE), ("dark", NARROW), ("light", NARROW)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", WIDE), ("dark", NARROW)])
 def test_pages_of_comparisons_are_quiet_accessible_and_no_wider_than_the_screen(
     addresses: dict[str, str], served: str, browser: Browser, scheme: str, width: int
 ) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -14,6 +17,7 @@ from registry.compression.models import Run
 from tests.cli.conftest import Pressmark
 from tests.compression.test_train_in_runs import step
 from tests.world import World
+from tests.worlds.compression import QUICK
 
 
 def worker(runs: int) -> threading.Thread:
@@ -38,13 +42,16 @@ def worker(runs: int) -> threading.Thread:
 
 
 def test_several_recipes_are_asked_for_at_once_and_their_table_is_printed_with_the_reason_of_one_that_failed(
-    pressmark: Pressmark, served: World, capsys: pytest.CaptureFixture[str]
+    pressmark: Pressmark, served: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(QUICK))
     broken = step("prune_unstructured", sparsity_per_mille=980, min_elements=1, scope="layer")
     half = served.recipe("half", {"seed": 3, "steps": [step("convert_fp16")]})
     bad = served.recipe("bad", {"seed": 3, "steps": [broken]})
     version, rows = served.version(), served.reference(served.arrays_dataset())
     words = ["--recipe", f"search/{half}", "--recipe", f"search/{bad}", "--evaluation", rows, "--at-least", "0.98"]
+    words += ["--plan", str(plan)]
     thread = worker(2)
     try:
         assert pressmark("ada", "compress", str(version), *words) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,23 @@ def test_two_recipes_of_one_name_have_folders_of_their_own(called: Called) -> No
     code, line = called.compare(called.recipe("mine", WEIGHTS), called.recipe("mine", COARSE, file="other"))
     assert code == 0, line
     assert [row["folder"] for row in line["comparison"]["rows"]] == ["mine", "mine-2"]
+
+
+def test_a_recipe_that_is_called_as_the_table_is_has_a_folder_of_another_name(called: Called) -> None:
+    code, line = called.compare(called.recipe("comparison.json", WEIGHTS))
+    assert code == 0, line
+    assert sorted(path.name for path in (called.folder / "out").iterdir()) == ["comparison.json", "comparison.json-2"]
+
+
+def test_a_child_is_made_anew_where_a_tokenizer_beside_its_parent_is_another_one(
+    called: Called, tmp_path: Path
+) -> None:
+    parent = tmp_path / "parent"
+    shutil.copytree(called.parent, parent)
+    before = making._digest_of_model(parent)
+    (parent / "tokenizer.json").write_text("{}")
+    assert making._digest_of_model(parent) != before
+    assert making._digest_of_model(parent / "model.onnx") == making._digest_of_model(parent)
 
 
 def test_a_person_reads_a_table_with_every_recipe_and_why_one_was_refused(
