@@ -3,17 +3,22 @@
 Rules:
 - classes that live in the same axes of the same weights are a group; each keeps a least share of its classes, and at least one;
 - what is left of a group is a multiple of `round_to` channels, since kernels are fastest on such numbers; it is rounded up;
-- with the scope `global` those of the whole network go whose importance is least for what they save, so that a head and a
-  hidden unit can be compared; with `layer` the same share of every group;
+- with the scope `global` those of the whole network go that take away the least share of what their group still holds with them,
+  for each of their channels (LAMP, carried over from numbers to classes): the more of a group has gone, the dearer is what is
+  left of it, so that no layer becomes a bottleneck, and a head can be compared with a hidden unit; with `layer` the same share of
+  every group;
 - how much is saved is counted on the graph for each try, by bisection: multiply-adds of products, convolutions and
   cells, or numbers.
+Tried, and trained worse: importance for each multiply-add that is saved (it empties what many layers share), and importance as a
+multiple of the group's mean (as Torch-Pruning does it).
+Source: Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning", ICLR 2021 (LAMP).
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,9 +167,8 @@ def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, wh
 
     Raises RecipeError (recipe_does_not_fit) where so much cannot go.
     """
-    prices = _prices(groups, lambda kept: wish.cost(costs, kept), count)
     order = np.concatenate([group.classes for group in groups])
-    order = order[np.argsort((scores / prices)[order], kind="stable")]
+    order = order[np.argsort(_of_what_is_left(groups, scores)[order], kind="stable")]
     begun = [whole.sizes.get(group.places, len(group.classes)) for group in groups]
 
     def kept_at(level: int) -> Mask:
@@ -192,15 +196,13 @@ def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, wh
     return kept_at(low)
 
 
-def _prices(groups: Sequence[Group], cost: Callable[[Mask], float], count: int) -> Scores:
-    """What a class of each group saves if it goes alone, [count], at least a millionth of the whole's mean."""
-    whole = cost(np.ones(count, dtype=bool))
-    prices = np.full(count, whole)
+def _of_what_is_left(groups: Sequence[Group], scores: Scores) -> Scores:
+    """[classes]: the share of its group's importance that goes with a class after all lesser ones, for each of its channels."""
+    found = np.ones(len(scores))
     for group in groups:
-        kept = np.ones(count, dtype=bool)
-        kept[group.classes[0]] = False
-        prices[group.classes] = whole - cost(kept)
-    found: Scores = np.maximum(prices, 1e-6 * whole / count)
+        ranked = group.classes[np.argsort(scores[group.classes], kind="stable")]
+        left = np.cumsum(scores[ranked][::-1])[::-1]
+        found[ranked] = np.divide(scores[ranked], left, out=np.zeros_like(left), where=left > 0) / group.channels
     return found
 
 

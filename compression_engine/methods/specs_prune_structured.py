@@ -43,7 +43,7 @@ _OF_ROUNDS = (
 
 PRUNE_STRUCTURED = MethodSpec(
     name="prune_structured",
-    version="1",
+    version="2",
     summary="Takes whole channels, heads and hidden units out of a network, with everything that depends on them, so that it is "
     "smaller and faster on any runtime; what is least important goes, and calibration rows can make good part of the loss.",
     formats=("onnx",),

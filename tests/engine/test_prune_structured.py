@@ -341,3 +341,25 @@ def test_a_size_that_is_the_same_in_all_rows_still_counts_as_free() -> None:
     assert seen.shapes["x"] == (2, 9)
     assert not seen.is_fixed("y", 0)
     assert not seen.is_fixed("y", 1)
+
+
+def test_what_many_layers_share_does_not_become_a_bottleneck() -> None:
+    """A stream of 32 channels that four blocks of 32 hidden units read and add to, all of like numbers."""
+    nodes, tensors = [helper.make_node("MatMul", ["x", "in"], ["s0"])], {"in": nets.weights(8, 32)}
+    for block in range(4):
+        nodes += [
+            helper.make_node("MatMul", [f"s{block}", f"to{block}"], [f"h{block}"]),
+            helper.make_node("Relu", [f"h{block}"], [f"a{block}"]),
+            helper.make_node("MatMul", [f"a{block}", f"from{block}"], [f"b{block}"]),
+            helper.make_node("Add", [f"s{block}", f"b{block}"], [f"s{block + 1}"]),
+        ]
+        tensors |= {
+            f"to{block}": nets.weights(32, 32, seed=block),
+            f"from{block}": nets.weights(32, 32, seed=9 + block),
+        }
+    nodes.append(helper.make_node("MatMul", ["s4", "out"], ["y"]))
+    ports: Any = ({"x": (TensorProto.FLOAT, ["n", 8])}, {"y": (TensorProto.FLOAT, ["n", 4])})
+    child, _ = pruned(nets.model(nodes, tensors | {"out": nets.weights(32, 4)}, *ports), share_per_mille=700)
+    left = [dims(child)["to0"][0], *(dims(child)[f"to{block}"][1] for block in range(4))]
+    assert min(left) >= 10
+    assert max(left) <= 2 * min(left)
