@@ -52,6 +52,7 @@ from compression_engine.steps.step_states import StepStates
 from compression_engine.steps.training_files import TrainingFiles, TrainingMaterial
 from compression_engine.steps.work_files import alone_in
 from compression_engine.training.device import CPU
+from compression_engine.training.left_out import with_left_out
 
 
 @through_the_door
@@ -161,7 +162,9 @@ def _carried_out(
         licence=call.licence,
         others=other_records(files),
         data=found.data,
-        evidence=[*with_packed_size(measured, packed, size_bytes), *by_step, *carried_as],
+        evidence=with_left_out(
+            [*with_packed_size(measured, packed, size_bytes), *by_step, *carried_as], material.left_out
+        ),
         packed=packed,
         plan=plan,
         outputs_file=found.outputs_file,

@@ -38,6 +38,7 @@ from compression_engine.sparsity import with_sparsity
 from compression_engine.steps.budget_kept import StepBudget
 from compression_engine.steps.making import Made
 from compression_engine.steps.step_evidence import StepJudge, judging
+from compression_engine.training.left_out import FACT as LEFT_OUT
 
 MEASURED = ("cost", "energy", "memory", "timing")
 """Questions whose answers depend on when and on what they are asked, by the kinds of their evidence."""
@@ -198,6 +199,7 @@ def _told(entry: Mapping[str, JSON]) -> dict[str, JSON]:
     named = {str(fact["name"]) for fact in environment(1, "", CPU, "cpu")} - {"preprocessing"} | {
         "blas_kernel",
         "seen_rows",
+        LEFT_OUT,
     }
     pairs = zip(document["figures"], entry["plain"], strict=True)
     figures = [(figure, plain) for figure, plain in pairs if figure["metric"] not in _PACKED]

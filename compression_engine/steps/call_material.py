@@ -12,6 +12,7 @@ from compression_engine.recipe import Recipe
 from compression_engine.steps.calibration import Calibration
 from compression_engine.steps.making import calibration_rows
 from compression_engine.steps.training_files import TrainingFiles, TrainingMaterial
+from compression_engine.training.left_out import LeftOut
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class CallMaterial:
         files = [None if looked_at is None else calibration, None if trained is None else training.rows]
         return cls(rows, looked_at, extra, trained, [path for path in files if path is not None])
 
+    @property
+    def left_out(self) -> LeftOut | None:
+        """Which training rows nothing is learned from; None where nothing trains."""
+        return None if self.training is None else self.training.left_out
+
     def records(self) -> list[dict[str, JSON]]:
         """How a result names the rows that were not measured on: calibration, then training."""
         return records_of(self.calibration_rows, self.training)
@@ -51,7 +57,7 @@ class CallMaterial:
 def records_of(calibration: Rows | None, training: TrainingMaterial | None) -> list[dict[str, JSON]]:
     """How a result names rows that steps looked at and learned from."""
     found = [] if calibration is None else [calibration.record("calibration")]
-    return found if training is None else [*found, training.rows.rows.record("training")]
+    return found if training is None else [*found, training.record()]
 
 
 def _rows(path: Path | None, plan: Plan | None = None) -> Rows | None:

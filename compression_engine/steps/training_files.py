@@ -14,11 +14,13 @@ from pathlib import Path
 from compression_engine.canonical import JSON, digest_of
 from compression_engine.errors import DataError, EngineError
 from compression_engine.formats import onnx_io
+from compression_engine.formats.onnx_light import open_light
 from compression_engine.opening import TOKENIZER_NAME, ModelFile, model_file
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe, Step
 from compression_engine.steps.step_states import Begun
 from compression_engine.training.device import CPU, check_device
+from compression_engine.training.left_out import LeftOut, left_out
 from compression_engine.training.material import Training
 from compression_engine.training.resume import ResumePoint
 
@@ -86,6 +88,7 @@ class TrainingMaterial:
     files: TrainingFiles
     teacher: ModelFile | None
     student: ModelFile | None
+    left_out: LeftOut
 
     @classmethod
     def read(cls, recipe: Recipe, files: TrainingFiles, plan: Plan | None, parent: Path) -> TrainingMaterial | None:
@@ -95,13 +98,17 @@ class TrainingMaterial:
             return None
         weights = onnx_io.weights_file(parent)
         rows = Training.of(files.rows, plan, weights.parent / TOKENIZER_NAME, seed=recipe.seed, parent=weights)
-        models = (None if path is None else model_file(path) for path in (files.teacher, files.student))
-        return cls(rows, files, *models)
+        teacher, student = (None if path is None else model_file(path) for path in (files.teacher, files.student))
+        return cls(rows, files, teacher, student, left_out(rows, open_light(weights), recipe.steps))
 
     @property
     def device(self) -> str:
         """Where torch calculates."""
         return self.files.device or CPU
+
+    def record(self) -> dict[str, JSON]:
+        """How a result names the training rows: how many were learned from, which were left out, and why."""
+        return self.left_out.record(self.rows.rows)
 
     def for_step(self, number: int, recipe: Recipe, loaded: onnx_io.Loaded, points: Path | None) -> Training:
         """What one step is given; `points` is the folder of its resume points."""

@@ -19,6 +19,7 @@ _WORDS = {
     "rows_left_out": "{value} rows without a usable answer of every model were left out",
     "rows_without_a_score": "{value} rows had no score and were left out",
     "seen_rows": "{value} of the rows are rows that it was made with",
+    "training_rows_left_out": "{value} training rows were left out: nothing was learned from them",
     "slices_left_out": "{value} slices were left out, as too small or too many",
     "unregistered_rows": "{value} rows that no dataset here holds",
 }

@@ -4,7 +4,8 @@ Rules:
 - one line for each step that was done, from the evidence of the kind `step`; where a budget ended the run, it is said above;
 - what a group of rows lost is shown to readers of the data alone: a slice's name quotes what stands in a row;
 - a step that trained several times (rounds) has one drawing, its rounds one behind the other, and a table of what each round left:
-  these figures are of rows held out of the training rows, of all of them together.
+  these figures are of rows held out of the training rows, of all of them together;
+- rows that nothing was learned from are counted, and why is told to readers of the data alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from django.utils.safestring import SafeString, mark_safe
 
 from registry import storage
+from registry.catalog.evidence import left_out
 from registry.compression.models import Run
 from registry.compression.queries import Names, ended_at_step, result_of
 from registry.desk import metrics
@@ -69,6 +71,8 @@ class Trained:
     drawings: Sequence[tuple[str, SafeString]]
     rounds: Sequence[StepRounds]
     ended: str
+    left_out: str = ""
+    """How many training rows nothing was learned from, and why the first was not; empty where none was left out."""
 
 
 def trained(run: Run, names: Names) -> Trained | None:
@@ -83,7 +87,19 @@ def trained(run: Run, names: Names) -> Trained | None:
     steps = document.get("steps", [])
     drawings, rounds = list(_drawings(steps)), list(_rounds(steps))
     said = "" if result is None else ended_at_step(run, result, names)
-    return Trained(lines, drawings, rounds, said) if lines or drawings or rounds or said else None
+    missing = _left_out(run, document, names)
+    return Trained(lines, drawings, rounds, said, missing) if lines or drawings or rounds or said or missing else None
+
+
+def _left_out(run: Run, document: Mapping[str, Any], names: Names) -> str:
+    told = next((row for row in document.get("data", []) if row["role"] == "training" and row["broken"]), None)
+    if told is None:
+        return ""
+    count = left_out(told["broken"])
+    first = names.broken_rows(run.training, told["broken"])[0]
+    return (
+        f"{count:,} of {count + told['rows']:,} training rows were left out: nothing was learned from them ({first})."
+    )
 
 
 def _rounds(steps: Sequence[Mapping[str, Any]]) -> Iterator[StepRounds]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from django.urls import reverse
 
 from registry.compression import queries
 from registry.compression.models import Run
+from registry.compression.training import TrainingAsked
+from registry.desk.trained import trained
 from tests.desk.conftest import Visitor, words
 from tests.desk.trained_runs import step, trained_run
 from tests.world import World
@@ -81,3 +85,26 @@ def test_a_run_that_a_budget_ended_says_at_which_step_and_why(visit: Visit, worl
     assert "The run ended early" in said
     assert "Step 3 (fine_tune) broke the budget" in said
     assert "Undone with it: prune_unstructured." in said
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_training_rows_that_were_left_out_are_counted_on_the_page_and_why_is_for_readers_of_the_data(
+    visit: Visit, world: World
+) -> None:
+    held = dict(np.load(io.BytesIO(world.tiny_inputs(96, 11))))
+    name = next(iter(held))
+    held[name][4, 0] = np.nan
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **held)
+    rows = world.dataset_version(data=file.getvalue(), uses=("training",))
+    recipe = world.recipe("taught", {"steps": [step("fine_tune", epochs=1, loss="teacher"), step("quantize_weights")]})
+    run = world.executed(world.run(world.version(), recipe=recipe, training=TrainingAsked(rows)))
+    assert run.state == "succeeded", queries.run_log(run)
+    said = words(visit("ada").get(reverse("desk:run", args=[run.pk])))
+    assert "1 of 96 training rows were left out: nothing was learned from them (row 5: " in said
+    shown = trained(run, queries.Names(world.cast.ada))
+    hidden = trained(run, queries.Names(world.cast.eve))
+    assert shown is not None
+    assert hidden is not None
+    assert "NaN" in shown.left_out
+    assert hidden.left_out.endswith("(row 5).")
