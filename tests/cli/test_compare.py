@@ -68,7 +68,7 @@ def test_several_recipes_are_asked_for_at_once_and_their_table_is_printed_with_t
 
 
 def test_the_table_says_quality_in_points_and_names_the_worst_group() -> None:
-    figure = {
+    figure: dict[str, Any] = {
         "high": None,
         "low": None,
         "metric": "accuracy_difference",
