@@ -58,11 +58,11 @@ def apply(
     """
     from compression_engine.training.graph_inputs import judged_output
     from compression_engine.training.hints import Hints
+    from compression_engine.training.lesson import told_by
     from compression_engine.training.loop import Beside, fit
     from compression_engine.training.losses import BOTH, TEACHER, Mixed, answers_of, loss_of
     from compression_engine.training.network import Network
-    from compression_engine.training.recurrent_teacher import teaching_along_sequences
-    from compression_engine.training.teacher import check_fits, teacher_model, teaching
+    from compression_engine.training.teacher import check_fits, teacher_model
 
     alpha, temperature = (
         integer_of(parameters["alpha_percent"]) / 100,
@@ -95,12 +95,7 @@ def apply(
         loss = Mixed(((1.0, loss), (integer_of(parameters["hints_percent"]) / 100, hints)))
     frozen = frozenset() if parameters["train_embeddings"] else _tables(model)
     taps = [pair.teacher for pair in pairs]
-    teachings = (
-        teaching_along_sequences(parts, teacher, judged, progress)
-        if training.plan.states
-        else teaching(parts, teacher, answers, taps=taps, temperature=temperature, progress=progress)
-    )
-    with teachings as taught:
+    with told_by(parts, teacher, answers, judged, taps=taps, temperature=temperature, progress=progress) as taught:
         beside = Beside(frozen=frozen & network.weights.keys(), taught=taught)
         curve = fit(network, parts, loss, schedule_of(parameters), progress=progress, beside=beside)
     report.train(curve.document() | {"student": _made_of(is_declared, layers, pairs) | narrowed.document()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import onnx
@@ -74,10 +74,21 @@ def lesson(
     loss = loss_of(kind, training.plan, answers, judged, temperature=temperature, alpha=alpha, smoothing=smoothing)
     if attack is not None:
         loss = adversarial(loss, attack, network, parts, answers)
-    teachings = (
-        teaching_along_sequences(parts, teacher, judged, progress)
-        if training.plan.states
-        else teaching(parts, teacher, answers, temperature=temperature, progress=progress)
-    )
-    with teachings as taught:
+    with told_by(parts, teacher, answers, judged, temperature=temperature, progress=progress) as taught:
         yield Lesson(network, parts, loss, answers, judged, taught)
+
+
+def told_by(
+    parts: Parts,
+    teacher: onnx.ModelProto,
+    answers: Sequence[Answer],
+    judged: str,
+    *,
+    taps: Sequence[str] = (),
+    temperature: float,
+    progress: Progress,
+) -> AbstractContextManager[Taught]:
+    """What a teacher says of rows, as long as it is open: along whole sequences where the plan's states go, of `judged` alone."""
+    if parts.training.plan.states:
+        return teaching_along_sequences(parts, teacher, judged, progress)
+    return teaching(parts, teacher, answers, taps=taps, temperature=temperature, progress=progress)
