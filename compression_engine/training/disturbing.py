@@ -1,8 +1,8 @@
 """Inputs moved a little so that answers become as wrong as they can: projected gradients (Madry et al. 2018).
 
 Rules:
-- only real numbers are moved: an input of floats that is no mask and has rows; whole numbers (categories) stay, and models of texts
-  or of token numbers are refused, since between two tokens there is nothing to move to;
+- only real numbers are moved: inputs of floats that are no masks and have rows; whole numbers beside them (categories, tokens)
+  stay, and models of texts or of whole numbers alone are refused, since between two tokens there is nothing to move to;
 - how far: a share of the range that the numbers have in the rows, over the whole input or place by place (`Rooms.of`); none leaves
   that range;
 - the greatest move of any one number counts (L-infinity): every number goes along the sign of its gradient, is cut back to what is
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 AUTOMATIC, INPUT, FEATURE = "automatic", "input", "feature"
 SCALES = (AUTOMATIC, INPUT, FEATURE)
-_TOKENS = ("input_ids", "token_type_ids", "position_ids")
+_TOKENS = "input_ids"
 _MASK = "attention_mask"
 _TABLE_AXES = 2
 _TOLD_MOST = 5
@@ -88,9 +88,6 @@ def movable(encoder: Encoder) -> list[ModelInput]:
     hint = "Only real numbers can be moved: pictures, sound, tables. Train without adversarial_percent."
     if len(encoder.rows.texts):
         raise _refused("The model reads texts, and between two tokens there is nothing to move to.", hint)
-    tokens = [entry.name for entry in encoder.inputs if entry.name in _TOKENS]
-    if tokens:
-        raise _refused(f"The input {tokens[0]!r} holds numbers of tokens, between which there is nothing.", hint)
     if encoder.plan.states:
         raise _refused("The model carries a state from row to row; moved rows are not carried along sequences.", hint)
     found = [
@@ -98,6 +95,10 @@ def movable(encoder: Encoder) -> list[ModelInput]:
         for entry in encoder.inputs
         if entry.dtype.kind == "f" and entry.shape != () and entry.name != _MASK and entry.name in encoder.rows.arrays
     ]
+    if not found and any(entry.name == _TOKENS for entry in encoder.inputs):
+        raise _refused(
+            f"The model reads {_TOKENS}, numbers of tokens, between which there is nothing to move to.", hint
+        )
     if not found:
         raise _refused("No input of the model holds real numbers.", hint)
     return found
