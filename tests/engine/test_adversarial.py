@@ -12,16 +12,16 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from compression_engine.data import Encoder, read_rows
+from compression_engine.data import Encoder, ModelInput, Rows, read_rows
 from compression_engine.errors import EngineError, RecipeError
 from compression_engine.pipeline import compress
-from compression_engine.plan import Plan
+from compression_engine.plan import Plan, State
 from compression_engine.progress import silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.steps.training_files import TrainingFiles
 from compression_engine.training import keeping
 from compression_engine.training.adversarial import Attack
-from compression_engine.training.disturbing import FEATURE, INPUT, Rooms, moved
+from compression_engine.training.disturbing import FEATURE, INPUT, Rooms, movable, moved
 from compression_engine.training.graph_inputs import inputs_of
 from compression_engine.training.lesson import lesson
 from compression_engine.training.loop import fit
@@ -219,6 +219,30 @@ def test_what_holds_no_real_numbers_is_refused_with_the_reason(tmp_path: Path) -
 def renamed(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
     model.graph.input[0].name = model.graph.node[0].input[1] = name
     return model
+
+
+def test_numbers_are_moved_and_tokens_beside_them_stay() -> None:
+    inputs = (
+        ModelInput("input_ids", np.dtype(np.int64), None, ("n", 4)),
+        ModelInput("pixels", np.dtype(np.float32), None, ("n", 9)),
+        ModelInput("attention_mask", np.dtype(np.float32), None, ("n", 4)),
+    )
+    arrays = {"input_ids": np.ones((5, 4), np.int64), "pixels": np.eye(5, 9), "attention_mask": np.eye(5, 4)}
+    both = Rows("sha256:" + "0" * 64, (), arrays, ())
+    assert [entry.name for entry in movable(Encoder(both, inputs, None))] == ["pixels"]
+    with pytest.raises(RecipeError, match="numbers of tokens"):
+        movable(Encoder(both, (inputs[0], inputs[2]), None))
+
+
+def test_a_model_that_carries_a_state_is_refused() -> None:
+    inputs = (
+        ModelInput("x", np.dtype(np.float32), None, ("n", 4)),
+        ModelInput("state", np.dtype(np.float32), None, ("n", 2)),
+    )
+    plan = Plan(sequence="recording", states=(State("state", "stateN"),))
+    sounds = Rows("sha256:" + "0" * 64, (), {"x": np.eye(5, 4)}, (), {"recording": np.zeros(5, np.int64)})
+    with pytest.raises(RecipeError, match="carries a state"):
+        movable(Encoder(sounds, inputs, None, plan))
 
 
 def test_an_input_that_no_gradient_reaches_is_told(tmp_path: Path) -> None:
