@@ -58,6 +58,8 @@ class Question:
         return measure(context)
 
 
+_CARRIED = {PARENT: "carried", VERSION: "carried-version", INCUMBENT: "carried-incumbent", FIRST: "carried-first"}
+"""Of which kind evidence is that the ONNX form of a torch model answers as it does, by the model's role."""
 _HOME = "compression_engine.measure"
 MEASURES: Mapping[str, Question] = {
     "size": Question("how large the weights are", f"{_HOME}.size", True, True),
@@ -144,15 +146,17 @@ def evaluate(
         files = doors.named(model_files(doors.paths))
         progress("read", 1, 1, f"{len(rows)} rows")
         judged = judge(files, rows, plan, beside or Beside(), settings, progress)
+        around = environment(settings.threads, provider=settings.provider)
+        carried_as = doors.agreement(_CARRIED, rows, plan, around)
     return Result(
         command="evaluate",
         seed=settings.seed,
-        environment=environment(settings.threads, provider=settings.provider),
+        environment=around,
         outputs=[files[VERSION].record() | {"role": "weights"}],
         parent=files[PARENT].record() if PARENT in files else None,
         others=other_records(files),
         data=judged.data(),
-        evidence=judged.evidence,
+        evidence=[*judged.evidence, *carried_as],
         plan=plan,
         outputs_file=judged.outputs_file,
     )

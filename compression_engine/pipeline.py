@@ -19,7 +19,7 @@ from pathlib import Path
 
 from compression_engine.answers.outputs import FIRST, INCUMBENT, PARENT, VERSION
 from compression_engine.canonical import JSON, digest_of
-from compression_engine.carrying.entered import agreement, as_given, described, through_the_door
+from compression_engine.carrying.entered import agreement, as_given, described, named, through_the_door
 from compression_engine.checking.outcome import check_smaller
 from compression_engine.checking.structure_check import check_comparable, check_room, check_structure
 from compression_engine.environment import environment
@@ -83,8 +83,8 @@ def compress(
     be left after every step; the child is the model after the last one that kept it. `pack`: writes the child packed beside it, for
     storage and transfer. Raises EngineError with a stable code; then there is no output.
 
-    A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`). A model of torch is
-    carried to ONNX first (`carrying`).
+    A `parent` in safetensors has no graph to run, so that its child is only compared (`safetensors_pipeline`). Models of torch, in
+    the other roles too, are carried to ONNX first (`carrying`).
     """
     licence = None if licence is None else check_licence(licence)
     settings, beside = settings or Settings(seed=recipe.seed), beside or Beside()
@@ -149,7 +149,8 @@ def _carried_out(
     written = onnx_io.write(made.model, target.weights, apart=bool(loaded.inspection.external_files))
     size_bytes = sum(file.size_bytes for file in written)
     check_smaller(made.recipe, size_bytes, loaded.size_bytes)
-    files = model_files({VERSION: target.weights, PARENT: call.parent, INCUMBENT: call.incumbent, FIRST: call.first})
+    given = {VERSION: target.weights, PARENT: call.parent, INCUMBENT: call.incumbent, FIRST: call.first}
+    files = {role: named(file) for role, file in model_files(given).items()}
     known = replace(call.beside, run_cpu_seconds=time.process_time())
     if material.rows is None:  # who trained took memory too
         check_comparable(loaded.size_bytes, made.recipe)

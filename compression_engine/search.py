@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compression_engine.canonical import JSON, canonical, digest_of_stream
+from compression_engine.carrying.entered import as_given, through_the_door
 from compression_engine.errors import DataError, EngineError
 from compression_engine.evaluation import ROUNDS, Settings
 from compression_engine.formats import onnx_io
@@ -72,6 +73,7 @@ class Searched:
     plain: Sequence[str]
 
 
+@through_the_door
 def search_recipe(
     parent: Path,
     budget: Budget,
@@ -88,7 +90,8 @@ def search_recipe(
 ) -> Searched:
     """Finds the recipe and writes child, RESULT.json, RECIPE.json and SEARCH.json into `output_folder`.
 
-    `parent` is an ONNX file or a folder with model.onnx; `slices` are columns beside those of the plan; `name` is the recipe's.
+    `parent` is an ONNX file, a folder with model.onnx or a model of torch (`carrying`); `slices` are columns beside those of the
+    plan; `name` is the recipe's.
     Raises PromiseNotKept (promise_not_kept), DataError (rows_too_few, evaluation_seen, ...), EngineError; then there is no folder.
     """
     extent, given = extent or Extent(), _with_slices(plan, slices)
@@ -115,7 +118,7 @@ def _prepared(
 ) -> Found:  # fmt: skip
     """The original opened, its answers, and the rows by what they are for."""
     progress("read", 0, 1, "reading original and rows")
-    loaded = onnx_io.load(onnx_io.weights_file(parent))
+    loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
     file, asked = model_file(parent), plan or Plan()
     model = Model(file.path, THREADS, what="The original")
     beside_it = file.path.parent / TOKENIZER_NAME

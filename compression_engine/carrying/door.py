@@ -49,15 +49,17 @@ class Carried:
         """The ONNX form under the digest of the torch file, which is what it is a form of."""
         return replace(loaded, digest=str(self.record["digest"]))
 
-    def agreement(self, rows: Rows | None, plan: Plan | None, environment: list[dict[str, JSON]]) -> Evidence:
-        """How near both forms answer. Raises EngineError (carried_differs)."""
+    def agreement(
+        self, rows: Rows | None, plan: Plan | None, environment: list[dict[str, JSON]], kind: str = KIND
+    ) -> Evidence:
+        """How near both forms answer, as evidence of a kind. Raises EngineError (carried_differs)."""
         from compression_engine.carrying.agreement import compared
 
         tokenizer = self.path.parent / TOKENIZER_NAME
         found: list[Measurement] = compared(
             self.source, self.path, rows, plan, tokenizer if tokenizer.is_file() else None
         )  # fmt: skip
-        return Evidence(KIND, METHOD, None, environment, found)
+        return Evidence(kind, METHOD, None, environment, found)
 
 
 def torch_file(given: Path) -> Path | None:
@@ -92,12 +94,18 @@ class Doors:
     """Several models by role: paths to work on, and how those that were carried are named."""
 
     paths: dict[str, Path | None]
-    records: dict[str, dict[str, JSON]]
+    forms: dict[str, Carried]
+
+    def agreement(
+        self, kinds: Mapping[str, str], rows: Rows, plan: Plan | None, environment: list[dict[str, JSON]]
+    ) -> list[Evidence]:
+        """How near each form is to its model, as evidence of the kind of its role. Raises EngineError (carried_differs)."""
+        return [form.agreement(rows, plan, environment, kinds[role]) for role, form in self.forms.items()]
 
     def named(self, files: Mapping[str, ModelFile]) -> dict[str, ModelFile]:
         """The files, those that were carried under the names of what they are a form of."""
         return {
-            role: replace(file, carried=self.records[role]) if role in self.records else file
+            role: replace(file, carried=self.forms[role].record) if role in self.forms else file
             for role, file in files.items()
         }  # fmt: skip
 
@@ -108,7 +116,7 @@ def carried_all(given: Mapping[str, Path | None]) -> Iterator[Doors]:
     with ExitStack() as stack:
         known: dict[Path, Carried | None] = {}
         paths: dict[str, Path | None] = {}
-        records: dict[str, dict[str, JSON]] = {}
+        forms: dict[str, Carried] = {}
         for role, path in given.items():
             paths[role] = path
             if path is None:
@@ -117,8 +125,8 @@ def carried_all(given: Mapping[str, Path | None]) -> Iterator[Doors]:
                 known[path] = stack.enter_context(carried(path))
             found = known[path]
             if found is not None:
-                paths[role], records[role] = found.path, found.record
-        yield Doors(paths, records)
+                paths[role], forms[role] = found.path, found
+        yield Doors(paths, forms)
 
 
 def check_carried(document: Mapping[str, JSON], door: Carried | None) -> None:
@@ -130,11 +138,17 @@ def check_carried(document: Mapping[str, JSON], door: Carried | None) -> None:
     if before is None or now is None or recorded.get("architecture") != now.get("architecture"):
         hint = "Give the model in the form in which the result was made from it."
         raise EngineError("replay_parent_differs", "The parent has another form than the recorded one.", hint)
-    ours: Any = now["carried"]
-    if before.get("digest") != ours["digest"] and now["digest"] == recorded["digest"]:
-        said = [f"{one.get('exporter', {}).get('version', 'unknown')}" for one in (before, ours)]
-        hint = f"Replay with the recorded version of torch ({said[0]}; here it is {said[1]})."
-        raise EngineError("replay_carried_differs", "The parent's ONNX form is not the recorded one.", hint)
+    check_form("parent", recorded, now)
+
+
+def check_form(role: str, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """The ONNX form of a torch model is the recorded one, where the model is; raises EngineError (replay_carried_differs)."""
+    before, ours = recorded.get("carried"), now.get("carried")
+    if before is None or ours is None or now["digest"] != recorded["digest"] or before.get("digest") == ours["digest"]:
+        return
+    said = [f"{one.get('exporter', {}).get('version', 'unknown')}" for one in (before, ours)]
+    hint = f"Replay with the recorded version of torch ({said[0]}; here it is {said[1]})."
+    raise EngineError("replay_carried_differs", f"The {role}'s ONNX form is not the recorded one.", hint)
 
 
 def _carry(path: Path, folder: Path) -> Carried:

@@ -56,12 +56,13 @@ def rederive(
         refuse_rows({"--calibration": calibration, "--plan": plan} | training.named())
         return _tensors(recorded, tensors, Asked(recipe, None, None, licence, recorded_on), progress)
     training.check(recipe)
-    return _graph(parent, recorded, Asked(recipe, None, plan, licence, recorded_on), calibration, training, progress)
+    asked = Asked(recipe, None, plan, licence, recorded_on)
+    return _graph(parent, recorded, asked, calibration, progress, training=training)
 
 
 @through_the_door
 def _graph(
-    parent: Path, recorded: Path, asked: Asked, calibration: Path | None, training: TrainingFiles, progress: Progress
+    parent: Path, recorded: Path, asked: Asked, calibration: Path | None, progress: Progress, *, training: TrainingFiles
 ) -> Rederived:
     """For models that are a graph: ONNX, and models of torch, which are carried there first."""
     recipe, plan, licence = asked.recipe, asked.plan, asked.licence

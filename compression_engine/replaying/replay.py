@@ -90,27 +90,28 @@ def replayed(
     """
     document = read_result(result)
     _check_records_compression(document, result.name)
-    files = training or TrainingFiles()
-    return _replay(parent, document, output_folder, _Rows(calibration, files, evaluation), progress)
+    return _replay(
+        parent, document, output_folder, _Rows(calibration, evaluation), progress, training=training or TrainingFiles()
+    )
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """What a replay is handed in beside the parent."""
+    """The rows that a replay is handed in beside those that were learned from."""
 
     calibration: Path | None
-    training: TrainingFiles
     evaluation: Path | None
 
 
 @through_the_door
 def _replay(
-    parent: Path, document: dict[str, JSON], output_folder: Path, handed: _Rows, progress: Progress
-) -> Replayed:
+    parent: Path, document: dict[str, JSON], output_folder: Path, handed: _Rows, progress: Progress, *,
+    training: TrainingFiles,
+) -> Replayed:  # fmt: skip
     check_carried(document, entered())
     tensors = safetensors_path(parent)
     if tensors is not None:
-        refuse_rows(handed.training.named() | {"--evaluation": handed.evaluation})
+        refuse_rows(training.named() | {"--evaluation": handed.evaluation})
         return _replay_tensors(document, tensors, output_folder, progress)
     loaded = as_given(onnx_io.load(onnx_io.weights_file(parent)))
     _check_parent(document, loaded.digest)
@@ -119,10 +120,10 @@ def _replay(
     plan = None if document.get("plan") is None else Plan.parse(document["plan"])
     tried = recipe if handed.evaluation is None else asked_of(document, recipe)
     material = recorded_calibration(document, tried, handed.calibration, plan, parent)
-    trained = recorded_training(document, tried, handed.training, plan, parent, environment_of(document))
+    trained = recorded_training(document, tried, training, plan, parent, environment_of(document))
     judged = None
     if handed.evaluation is not None:
-        rows = (None if material is None else handed.calibration, None if trained is None else handed.training.rows)
+        rows = (None if material is None else handed.calibration, None if trained is None else training.rows)
         judged = Evaluated.of(document, handed.evaluation, plan, tried, [path for path in rows if path is not None])
     with place(output_folder, document["outputs"][0]["path"], with_result=False) as given, spooling(given.folder):
         _check_name(document, given.weights_name)

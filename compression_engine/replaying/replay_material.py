@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compression_engine.canonical import JSON
+from compression_engine.carrying.door import check_form
 from compression_engine.errors import DataError, EngineError
 from compression_engine.plan import Plan
 from compression_engine.recipe import Recipe
@@ -60,10 +61,13 @@ def recorded_training(
         return None
     check_rows("training", found.rows.rows.digest, rows)
     for role, model in ((TEACHER, found.teacher), (STUDENT, found.student)):
-        if model is not None and model.digest != _models(document).get(role):
+        if model is not None and model.given_digest != _models(document).get(role):
             hint = f"Replay needs exactly the {role} that the result was made with."
-            message = f"The {role} is {model.digest}, recorded is {_models(document).get(role, 'none')}."
+            message = f"The {role} is {model.given_digest}, recorded is {_models(document).get(role, 'none')}."
             raise EngineError("replay_data_differs", message, hint)
+        if model is not None:
+            recorded = next(entry for entry in document["origins"] if entry["role"] == role)
+            check_form(role, recorded, model.record())
     return found
 
 

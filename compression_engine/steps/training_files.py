@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compression_engine.canonical import JSON, digest_of
+from compression_engine.carrying.entered import named
 from compression_engine.errors import DataError, EngineError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_light import open_light
@@ -98,7 +99,9 @@ class TrainingMaterial:
             return None
         weights = onnx_io.weights_file(parent)
         rows = Training.of(files.rows, plan, weights.parent / TOKENIZER_NAME, seed=recipe.seed, parent=weights)
-        teacher, student = (None if path is None else model_file(path) for path in (files.teacher, files.student))
+        teacher, student = (
+            None if path is None else named(model_file(path)) for path in (files.teacher, files.student)
+        )
         return cls(rows, files, teacher, student, left_out(rows, open_light(weights), recipe.steps))
 
     @property
@@ -127,8 +130,8 @@ class TrainingMaterial:
         trained, taught, begun = (any(asks(step) for step in done.steps) for asks in (_trains, _taught, _from_student))
         return {
             "training_digest": self.rows.rows.digest if trained else None,
-            "teacher_digest": self.teacher.digest if taught and self.teacher is not None else None,
-            "student_digest": self.student.digest if begun and self.student is not None else None,
+            "teacher_digest": self.teacher.given_digest if taught and self.teacher is not None else None,
+            "student_digest": self.student.given_digest if begun and self.student is not None else None,
         }
 
     def origins(self, done: Recipe, parent: dict[str, JSON]) -> list[dict[str, JSON]]:

@@ -216,7 +216,7 @@ def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
     made = outcome.result
     done = parsed_recipe(made.done or recipe_bytes(run.recipe))
     did = operations(done, made.document["steps"])
-    did = did if run.student is not None else [*first_operations(run.parent.format, declaring_file(run.parent)), *did]
+    did = [*first_operations(begun.format, declaring_file(begun)), *did]
     used = [run.calibration] if run.calibration is not None and needs_calibration(done) else []
     used += [run.training] if run.training is not None and run.training not in used and trains(done) else []
     return catalog.add_derived_version(

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable
 
 from registry import storage
@@ -26,12 +27,16 @@ from registry.provenance.dataset_files import DataFile, all_here, file_digests, 
 from registry.provenance.models import DatasetVersion
 from registry.provenance.stated import stated_in
 
+_DECLARING_BYTES = 1024 * 1024
 _NAME_CHARACTERS = 31  # sha256- and 24 digits
 _GRADES = (Grade.REDERIVED, Grade.EXECUTED, Grade.DECLARED)
 
 
 def check_version(caller: Caller, version: ModelVersion, *, shards: bool = False) -> None:
-    """The caller may read it, all its bytes are here, and its weights are one file, or `shards` of safetensors with their index."""
+    """The caller may read it, all its bytes are here, and it can be run: weights in one file, of an architecture that is known.
+
+    `shards`: it is only compared, tensor by tensor; weights may be shards of safetensors with their index.
+    """
     get_readable(ModelVersion.objects.all(), caller, team="model__team", pk=version.pk)
     missing = _missing(version)
     if missing is not None:
@@ -53,6 +58,25 @@ def check_version(caller: Caller, version: ModelVersion, *, shards: bool = False
             hint="Register the model with its weights in one file.",
             code="weights-not-single",
         )
+    elif not shards and (unknown := _unknown_architecture(version)) is not None:
+        raise Invalid(
+            f"The architecture that {version} declares for its tensors, {unknown}, is not known.",
+            hint=f"Known are {', '.join(taken.MODEL_TYPES)} in config.json and {', '.join(taken.OWN_ARCHITECTURES)} in "
+            "architecture.json; register the model as ONNX or as a .pt2 archive, or compress its tensors in a shell.",
+            code="architecture-unknown",
+        )
+
+
+def _unknown_architecture(version: ModelVersion) -> str | None:
+    """What a version calls its architecture, where it declares one that the engine does not know."""
+    path = declaring_file(version)
+    if path is None:
+        return None
+    try:
+        document = json.loads(storage.read_bytes(version.artifacts.get(path=path).digest, limit_bytes=_DECLARING_BYTES))
+    except (BytesDiffer, RecursionError, ValueError):
+        return f"in {path}"
+    return taken.unknown_in(document)
 
 
 def declaring_file(version: ModelVersion) -> str | None:
@@ -168,7 +192,7 @@ def first_of(caller: Caller, model: RegisteredModel, version: ModelVersion | Non
 
 
 def _comparable(caller: Caller, version: ModelVersion | None, other: ModelVersion) -> bool:
-    if version is None and other.format != taken.ONNX:  # beside what a run makes stand ONNX versions alone
+    if version is None and taken_as(other) != taken.ONNX:  # what a run makes and judges is ONNX
         return False
     if version is not None and (other.pk == version.pk or taken_as(other) != taken_as(version)):
         return False
@@ -176,6 +200,7 @@ def _comparable(caller: Caller, version: ModelVersion | None, other: ModelVersio
         permissions.may(caller.actor_id, "version.download", other.model.team_id)
         and _missing(other) is None
         and other.artifacts.filter(role="weights").count() == 1
+        and _unknown_architecture(other) is None
     )
 
 

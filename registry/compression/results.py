@@ -49,8 +49,8 @@ class Expected:
     """Of a compression, the files with the parent's external data."""
     learned: Mapping[str, str] = field(default_factory=dict)
     """Of a compression, the weights of the teacher and of the student that it was handed."""
-    architecture: str | None = None
-    """Of a parent of torch whose tensors are declared, the declaring file."""
+    architectures: Mapping[str, str] = field(default_factory=dict)
+    """Of models of torch whose tensors are declared, the declaring file, by the role of the model in a result."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,7 @@ def _check_material(document: Document, expected: Expected) -> None:
     parent = document["parent"] and document["parent"]["digest"]
     if found != dict(expected.data) or parent != expected.parent or _asked(document) != expected.recipe:
         raise _differs("The engine worked on other bytes than the run names.")
-    declared = (document["parent"] or {}).get("architecture")
-    if (declared and declared["digest"]) != expected.architecture:
-        raise _differs("The engine took the parent's tensors for another architecture than the version declares.")
+    _check_architectures(document, expected)
     _check_origins(document, expected)
     if {row["digest"] for row in (document["parent"] or {}).get("external_data", [])} != expected.external:
         raise _differs("The engine read other external data than the run names.")
@@ -149,6 +147,17 @@ def _check_material(document: Document, expected: Expected) -> None:
     plan = document.get("plan")
     if plan is not None and sha256(canonical(plan)) != document.get("plan_digest"):
         raise _differs("The plan in the result is not the one that its digest names.")
+
+
+def _check_architectures(document: Document, expected: Expected) -> None:
+    """Every model of torch was taken for what its version declares, in whatever role it stands."""
+    beside = [*document.get("others", []), *document.get("origins", [])]
+    named = [("parent", document["parent"] or {}), *((row["role"], row) for row in beside)]
+    named += [] if expected.outputs is None else [("version", document["outputs"][0])]
+    for role, record in named:
+        declared = record.get("architecture")
+        if (declared and declared["digest"]) != expected.architectures.get(role):
+            raise _differs(f"The engine took tensors ({role}) for another architecture than the version declares.")
 
 
 def _asked(document: Document) -> str | None:

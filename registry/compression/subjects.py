@@ -6,6 +6,8 @@ Rules:
 - a kind that ends in `-incumbent` or `-first` compares with that version and names it in the role incumbent: the first approved
   version of a line is its first incumbent. So does what holds figures of its own about one; the environment says which is which
   (`incumbent_version`, `first_version`);
+- a kind that ends in `-teacher` or `-student` is about a model that was learned from or begun with, and one that ends in `-version`
+  about the version alone: none names the parent; which model it is says the environment (`teacher_version`, `student_version`);
 - rows that the version was made with are said in the environment (`seen_rows`): by the engine where it found them among the rows,
   here where the whole data stand in the lineage;
 - rows that could not be used are said (`left_out_rows`), and of how many the others are: what is left may be easier;
@@ -29,6 +31,10 @@ from registry.provenance.models import Source
 INCUMBENT_KINDS = {"-incumbent": "incumbent", "-first": "first"}
 """How a kind ends that compares with another version than the parent, and the column of the run that names it."""
 
+LEARNED_KINDS = {"-teacher": "teacher", "-student": "student"}
+"""How a kind ends that is about a model that the version came from and is not compared with, and the column that names it."""
+ALONE = "-version"
+
 
 def replay_spec(run: Run, document: dict[str, Any]) -> EvidenceSpec:
     """The document of a replay with its subjects: the version that was made again, from what and by what."""
@@ -49,7 +55,8 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
     data = run.distribution_data if counted else run.judging_data
     subjects = [("version", version.digest), ("dataset", data.bound_digest)]
     against = beside_in(run, kind)
-    parent = run.original if against is None else None
+    learned = _learned(run, kind)
+    parent = run.original if against is None and not learned and not kind.endswith(ALONE) else None
     subjects += [] if parent is None else [("parent", parent.digest)]
     named = _beside_figures(run, document) if against is None else {str(_column(kind)): against}
     subjects += [("incumbent", beside.digest) for beside in named.values()]
@@ -59,7 +66,7 @@ def evidence_spec(run: Run, version: ModelVersion, result: EngineResult, documen
         subjects.append(("dataset", run.out_of_distribution.bound_digest))
     if result.outputs_digest is not None and kind in {evaluated["kind"] for evaluated in result.evidence}:
         subjects.append(("outputs", result.outputs_digest))
-    said = _with_facts(document, {f"{column}_version": beside.digest for column, beside in named.items()})
+    said = _with_facts(document, {f"{column}_version": one.digest for column, one in (named | learned).items()})
     said = said if counted else _with_seen_rows(run, result, _with_all_rows(result, said))
     said = _with_file(run, said) if data == run.evaluation else said
     return EvidenceSpec(kind, Source.MEASURED, named_evidence(said, subjects), parent, data)
@@ -69,6 +76,11 @@ def beside_in(run: Run, kind: str) -> ModelVersion | None:
     """The version other than the parent that evidence of this kind compares with."""
     column = _column(kind)
     return None if column is None else getattr(run, column)
+
+
+def _learned(run: Run, kind: str) -> dict[str, ModelVersion]:
+    columns = [column for ending, column in LEARNED_KINDS.items() if kind.endswith(ending)]
+    return {column: version for column in columns if (version := getattr(run, column)) is not None}
 
 
 def _column(kind: str) -> str | None:

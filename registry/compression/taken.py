@@ -4,6 +4,7 @@ Rules:
 - an archive of `torch.export` (`.pt2`) is carried by itself; tensors in safetensors are where a file in the same folder declares
   their architecture: `architecture.json` (ours) or `config.json` (Hugging Face's), the first of these that is there;
 - the engine is handed the declaring file, and speaks of the model by the digest of its tensors;
+- a declaration names an architecture that the engine knows, or no run is begun with it: the engine's own table says which;
 - a declaration of ours says nothing of the child, which is ONNX: it stays with the parent.
 """
 
@@ -11,10 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 OWN, DECLARING = "architecture.json", ("architecture.json", "config.json")
 ARCHIVE, ONNX, TENSORS = "pt2", "onnx", "safetensors"
 _WEIGHTS = "model.safetensors"
+OWN_TYPE = "pressmark/architecture/1"
+OWN_ARCHITECTURES, MODEL_TYPES = ("perceptron", "residual"), ("bert", "distilbert")
+"""What the engine carries: by `architecture` of our own documents, by `model_type` of Hugging Face's."""
 
 
 def declared_by(format_: str, weights: Sequence[str], others: Sequence[str]) -> str | None:
@@ -23,6 +28,15 @@ def declared_by(format_: str, weights: Sequence[str], others: Sequence[str]) -> 
         return None
     folder = PurePosixPath(weights[0]).parent
     return next((path for name in DECLARING if (path := str(folder / name)) in others), None)
+
+
+def unknown_in(document: Any) -> str | None:
+    """What a declaring document calls its architecture, where the engine knows none of that name; None where it does."""
+    if not isinstance(document, dict):
+        return "no JSON object"
+    own = document.get("type") == OWN_TYPE
+    called = document.get("architecture" if own else "model_type")
+    return None if called in (OWN_ARCHITECTURES if own else MODEL_TYPES) else repr(called)[:60]
 
 
 def form_of(format_: str, declared: str | None) -> str:

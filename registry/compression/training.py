@@ -2,8 +2,8 @@
 
 Rules:
 - rows are data registered for training, and not those that the child is judged on;
-- a teacher or a beginning is an ONNX version that the caller may read, whose bytes are here; of another team only where the caller
-  may download it, for a child carries some of it off;
+- a teacher or a beginning is a version of ONNX or of torch that the caller may read, whose bytes are here; of another team only
+  where the caller may download it, for a child carries some of it off;
 - a teacher whose terms forbid what its outputs would be used for is refused before anything is learned, a parent that teaches
   another model among them;
 - a child that began as a student has no edge to the parent as its base: its numbers were the student's, whose terms bind it whole;
@@ -23,15 +23,15 @@ from registry.access.queries import readable_team_ids
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import EdgeRole, Grade, ModelVersion
 from registry.catalog.terms_along import terms_along
-from registry.compression.material import check_data, check_version, rows_file
+from registry.compression.material import check_data, check_version, rows_file, taken_as
 from registry.compression.models import Run
+from registry.compression.taken import ONNX
 from registry.digests import is_decimal
 from registry.errors import Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
 OUTPUT_USE = "output_use"
-_FORMAT = "onnx"
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,10 @@ def _check_model(caller: Caller, run: Run, name: str, version: ModelVersion) -> 
     check_version(caller, version)
     if version.model.team_id != run.model.team_id:
         permissions.require(caller, "version.download", version.model.team_id)
-    if version.format != _FORMAT:
+    if taken_as(version) != ONNX:
         raise Invalid(
-            f"The {name} {version} is {version.format}; models beside a run are ONNX.",
-            hint="Export it to ONNX and register that.",
+            f"The {name} {version} is {version.format} without a graph; models beside a run are ONNX or of torch.",
+            hint="Register it as ONNX, as a .pt2 archive, or with the architecture of its tensors.",
             code="recipe-does-not-fit",
         )
 

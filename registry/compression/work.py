@@ -180,18 +180,24 @@ class Work:
         external = frozenset(artifact.digest for artifact in _external(run.parent)) if judged is None else frozenset()
         learned = {role: weights_of(version).digest for role, version in learned_from(run).items()}
         expected = Expected(
-            parent, judged, recipe, data, digests, run.plan_digest, licence, external, learned, self._declared()
+            parent, judged, recipe, data, digests, run.plan_digest, licence, external, learned, self._architectures()
         )
         result = read_result(target, expected)
         if result.outputs_file is not None:
             self._store_file(job.folder / result.outputs_file["path"], result.outputs_file["digest"])
         return result
 
-    def _declared(self) -> str | None:
-        """The file that declares the architecture of what the judged version was made from."""
-        original = self._run.original
-        path = None if original is None else declaring_file(original)
-        return None if original is None or path is None else str(original.artifacts.get(path=path).digest)
+    def _architectures(self) -> dict[str, str]:
+        """The digests of the files that declare the architecture of tensors, by the role in which a result names the model."""
+        run = self._run
+        every = {"parent": run.original, "incumbent": run.incumbent, "first": run.first, "teacher": run.teacher}
+        every |= {"student-start": run.student, "version": run.parent if run.kind == RunKind.EVALUATION else None}
+        declared = {role: (one, declaring_file(one)) for role, one in every.items() if one is not None}
+        if "teacher" not in declared and run.kind == RunKind.COMPRESSION:  # the parent teaches where nobody else does
+            declared["teacher"] = declared["parent"]
+        return {
+            role: str(one.artifacts.get(path=path).digest) for role, (one, path) in declared.items() if path is not None
+        }
 
     def _outcome(self, result: EngineResult, manifest: Manifest | None, observed: dict[str, Any]) -> Outcome:
         evidence = [*result.evidence, distribution_evidence(observed, result)]

@@ -19,7 +19,8 @@ from registry.catalog import queries as catalog
 from registry.catalog.models import Edge, ModelVersion
 from registry.provenance.models import DatasetVersion
 from tests.cli.conftest import Pressmark
-from tests.engine.test_carrying import PERCEPTRON, tensors_of
+from tests.engine.test_carried_roles import drawn
+from tests.engine.test_carrying import PERCEPTRON
 from tests.world import World
 
 Said = pytest.CaptureFixture[str]
@@ -169,11 +170,10 @@ def test_a_shells_child_of_a_model_of_torch_was_converted_first_and_is_made_agai
 
 def declared_net(world: World, title: str) -> ModelVersion:
     """Tensors with their architecture; `title` is a word in it that changes no tensor."""
-    _, tensors = tensors_of(PERCEPTRON)
     document = PERCEPTRON | ({"output": title} if title else {})
     return world.version(
         files={
-            ("model.safetensors", "weights"): safetensors.torch.save(tensors),
+            ("model.safetensors", "weights"): safetensors.torch.save(drawn(PERCEPTRON)),
             ("architecture.json", "configuration"): json.dumps(document).encode(),
         }
     )
