@@ -6,12 +6,13 @@ Rules:
 - what decides is the kind of BLAS kernels, the instruction sets, and the machine; where a result is older than the first of these,
   the name of the processor stands for it; where nobody says on what a model was made, it may have been anything;
 - steps that train sum gradients in torch: its version and the device count there too;
-- rounding for inputs (gptq) gives other integers and scales and changes nothing else: a difference anywhere else in such a child
-  does not come from the processor.
+- two factors that were made without rows (low_rank) have other last bits, and rounding for inputs (gptq) gives other integers and
+  scales; both change nothing else: a difference anywhere else in such a child does not come from the processor.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from compression_engine.environment import environment
@@ -23,6 +24,8 @@ _DECIDES = (_BLAS, "cpu_flags", "machine")
 _OLDER = ("cpu_flags", "cpu_model", "machine")
 _OF_TRAINING = ("device", "torch")
 _BY_INPUTS = "gptq"
+_FACTOR = re.compile(r"_(left|right)(_|\Z)")
+"""What low_rank calls its factors, and later steps what they make of these."""
 
 
 def other_kernels(recorded: Mapping[str, str] | None, device: str | None = None) -> str:
@@ -49,11 +52,13 @@ def only_by_kernels(
 
     `form_same`: the graph, and names, types and shapes of all tensors, are the same.
     """
-    looking = [step for step in recipe.steps if step.needs_calibration or step.spec.sums_by_kernels]
+    looking = [step for step in recipe.steps if step.needs_calibration]
     if any(step.needs_training for step in recipe.steps):
         return True  # every number that was learned may be another
     if any(step.parameters.get("rounding") != _BY_INPUTS for step in looking):
         return True  # ranges, layers that stay in floats, one temperature: anything may follow from what was seen
     by_inputs = [mark.parts for mark in marks if mark.rounding == _BY_INPUTS]
     parts = {name for one in by_inputs for name in (one.values, one.scale, one.zero)}
-    return bool(looking) and form_same and set(differing) <= parts
+    factored = any(step.spec.sums_by_kernels for step in recipe.steps)
+    others = {name for name in differing if not (factored and _FACTOR.search(name))}
+    return bool(looking or factored) and form_same and others <= parts

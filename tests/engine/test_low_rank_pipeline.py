@@ -14,6 +14,7 @@ from compression_engine import Recipe, Step, compress
 from compression_engine.evaluation import Settings
 from compression_engine.methods.report import Stored
 from compression_engine.replaying.kernels import only_by_kernels
+from compression_engine.replaying.replay import replay
 from compression_engine.steps.training_files import TrainingFiles
 from tests.engine import learning, nets
 
@@ -71,6 +72,13 @@ def test_factors_learn_from_the_parent_and_stay_factors(parent: Path, tmp_path: 
     assert curve["best_epoch"] > 0
 
 
+def test_a_child_is_made_again_to_the_same_bytes(parent: Path, tmp_path: Path) -> None:
+    compress(parent, Recipe("thin", (THIN,)), output_folder=tmp_path / "out", settings=QUICK)
+    result, child = tmp_path / "out" / "RESULT.json", tmp_path / "out" / "model.onnx"
+    replay(result, parent=parent, output_folder=tmp_path / "again")
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == child.read_bytes()
+
+
 @pytest.mark.parametrize("method", ["quantize_weights", "quantize_dynamic", "convert_fp16"])
 def test_factors_are_rounded_as_other_weights_are(parent: Path, tmp_path: Path, method: str) -> None:
     step = Step(method, {"min_elements": 256})
@@ -105,5 +113,9 @@ def test_a_model_whose_numbers_lie_beside_it_gives_the_same_factors(parent: Path
 
 def test_other_kernels_alone_may_have_changed_factors_even_without_rows() -> None:
     nobody: list[Stored] = []
-    assert only_by_kernels(Recipe("thin", (THIN,)), nobody, ["hidden_left"])
+    thin = Recipe("thin", (THIN,))
+    assert only_by_kernels(thin, nobody, ["hidden_left"])
+    assert only_by_kernels(Recipe("thin-8", (THIN, Step("quantize_weights"))), nobody, ["hidden_right_int8"])
+    assert not only_by_kernels(thin, nobody, ["hidden_left", "bias"])
+    assert not only_by_kernels(thin, nobody, ["hidden_left"], form_same=False)
     assert not only_by_kernels(Recipe("eight", (Step("quantize_weights"),)), nobody, ["hidden"])
