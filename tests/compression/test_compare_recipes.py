@@ -13,13 +13,13 @@ from rest_framework.test import APIClient
 
 from audit.models import Entry
 from compression_engine.recipe import shipped_recipes
-from registry.compression import execution
+from registry.compression import execution, services, services_comparisons
 from registry.compression.comparisons import get_comparison
 from registry.compression.models import Recipe, Run
 from registry.compression.services import RunAsked
 from registry.compression.services_comparisons import request_comparison
 from registry.compression.training import TrainingAsked
-from registry.errors import Forbidden, Invalid, NotFound
+from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from tests.compression.test_train_in_runs import step
 from tests.world import World
 from tests.worlds.compression import QUICK
@@ -69,6 +69,23 @@ def test_what_could_not_succeed_for_one_is_refused_for_all_and_named(world: Worl
     with pytest.raises(Invalid, match="1 recipes are to be compared"):
         request_comparison(actor=world.cast.ada, recipes=recipes[:1], asked=asked(world))
     assert not Run.objects.exists()
+
+
+def test_where_one_run_cannot_be_written_down_none_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = [recipe(world, "eight", WEIGHTS), recipe(world, "half", HALF)]
+    given = asked(world)
+
+    def failing(actor: Any, role: str, run: Run) -> Run:
+        if run.recipe == recipes[1]:
+            raise Conflict("of this test")
+        return services.queue(actor, role, run)
+
+    monkeypatch.setattr(services_comparisons, "queue", failing)
+    before = Entry.objects.count()
+    with pytest.raises(Conflict):
+        request_comparison(actor=world.cast.ada, recipes=recipes, asked=given)
+    assert not Run.objects.exists()
+    assert Entry.objects.count() == before
 
 
 def test_who_may_not_request_runs_may_not_compare_and_who_may_not_read_finds_nothing(world: World) -> None:
