@@ -70,7 +70,7 @@ def by_answers(
     if training.plan.states:
         answers = [answer for answer in answers if answer.name == judged]
     drawn = np.random.default_rng([training.seed, training.step, _DIRECTIONS_DRAW]).integers(2**62)
-    directed = _Directed(answers, torch.Generator().manual_seed(int(drawn)))
+    directed = Directed(answers, torch.Generator().manual_seed(int(drawn)))
     return _squared(network, parts, directed, classes, readers, progress)
 
 
@@ -102,7 +102,7 @@ def _squared(
 
 
 @dataclass(frozen=True)
-class _Directed:
+class Directed:
     """All answers along one direction: the mean of its squared change over directions is how far they move."""
 
     answers: Sequence[Answer]

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from compression_engine.errors import RecipeError
 from compression_engine.methods.prune_structured_axes import Classes
-from compression_engine.methods.prune_structured_gradients import by_labels
+from compression_engine.methods.prune_structured_gradients import Directed, by_labels
 from compression_engine.methods.prune_structured_readers import Reader
 from compression_engine.progress import silent
 from compression_engine.steps.calibration import Calibration
-from compression_engine.training.material import Training
+from compression_engine.training.losses import SCORES, TOKENS, Answer
+from compression_engine.training.material import Batch, Training
 from tests.engine import learning, nets
 from tests.engine import test_along_sequences as along
 from tests.engine.test_prune_structured import dims, pruned
@@ -94,3 +96,28 @@ def test_what_expands_to_a_shape_that_is_given_stays() -> None:
     with pytest.raises(RecipeError) as caught:
         pruned(net, share_per_mille=500)
     assert caught.value.code == "recipe_does_not_fit"
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_drawn_directions_measure_how_far_probabilities_move(classes: int) -> None:
+    """The mean of squares is the Kullback-Leibler divergence's second order: Fisher information."""
+    directed = Directed([Answer("y", SCORES)], torch.Generator().manual_seed(0))
+    logits = torch.linspace(-1, 1.5, classes)[None].requires_grad_()
+    step = torch.arange(1.0, classes + 1)
+    squares = []
+    for _ in range(1500):
+        (slope,) = torch.autograd.grad(directed({"y": logits}, Batch({}, np.arange(1))), logits)
+        squares.append(float((slope[0] * step).sum()) ** 2)
+    chance = logits.detach()[0].softmax(0) if classes > 1 else logits.detach()[0].sigmoid()
+    mean = (chance * step).sum()
+    information = (chance * (step - mean) ** 2).sum() if classes > 1 else chance * (1 - chance)
+    assert np.mean(squares) == pytest.approx(float(information), rel=0.15)
+
+
+def test_padding_moves_no_answer() -> None:
+    directed = Directed([Answer("y", TOKENS)], torch.Generator().manual_seed(0))
+    logits = torch.zeros(2, 3, 5, requires_grad=True)
+    mask = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    batch = Batch({"attention_mask": mask}, np.arange(2))
+    (slope,) = torch.autograd.grad(directed({"y": logits}, batch), logits)
+    assert (slope.abs().sum(-1) > 0).tolist() == (mask != 0).tolist()
