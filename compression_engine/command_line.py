@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speaker.result(options.command, answer, words)
         return int(getattr(options, "exit_code", 0))
     except _Stop:
-        error: EngineError = Cancelled(_kept(options))
+        error: EngineError = _cancelled(options, speaker.reached)
     except EngineError as caught:
         error = caught
     except MemoryError:
@@ -121,12 +121,13 @@ def _unforeseen(caught: Exception) -> EngineError:
     return EngineError("internal", f"{type(caught).__name__}: {caught}", hint)
 
 
-def _kept(options: argparse.Namespace) -> Path | None:
-    """The folder to go on from, where one was asked for and something lies in it: of answers, or of finished steps."""
-    for work in (getattr(options, "resume", None), getattr(options, "work", None)):
+def _cancelled(options: argparse.Namespace, reached: str) -> Cancelled:
+    """How far it was, and the folder to go on from, of steps or of answers, where one was named and something lies in it."""
+    named = {name: getattr(options, name) for name in ("resume", "work") if hasattr(options, name)}
+    for name, work in named.items():
         if work is not None and work.is_dir() and any(work.iterdir()):
-            return Path(work)
-    return None
+            return Cancelled(Path(work), reached, f"--{name}")
+    return Cancelled(None, reached, f"--{next(iter(named))}" if named else None)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -32,10 +32,19 @@ class OutputRefused(EngineError):
 
 
 class Cancelled(EngineError):
-    """Someone asked the engine to stop; nothing was left but what lies in `work`, a folder to go on from, where one was given."""
+    """Someone asked the engine to stop, and how far it was; nothing was left but what lies in `work`, a folder to go on from.
 
-    def __init__(self, work: Path | None = None) -> None:
+    `option`: by which option such a folder can be named, where the call takes one.
+    """
+
+    def __init__(self, work: Path | None = None, reached: str = "", option: str | None = None) -> None:
         hint = "Nothing was kept; ask for a new run."
+        if option is not None:
+            hint = f"Nothing was kept. With {option} FOLDER the same call can be stopped, and goes on from there."
         if work is not None:
-            hint = f"What was done so far lies in {work}: the same call goes on from there. Nothing else was kept."
-        super().__init__("cancelled", "The work was stopped on request.", hint)
+            finished = sum(1 for _ in work.glob("step-*/STEP.json"))
+            steps = f" ({finished} finished step{'' if finished == 1 else 's'})" if finished else ""
+            named = "" if option is None else f" ({option} {work})"
+            hint = f"What was done so far lies in {work}{steps}: the same call{named} goes on from there. Nothing else was kept."
+        at = f", at: {reached}" if reached else ""
+        super().__init__("cancelled", f"The work was stopped on request{at}.", hint)

@@ -44,6 +44,7 @@ from compression_engine.safetensors_pipeline import compress_tensors, refuse_row
 from compression_engine.sparsity import with_sparsity
 from compression_engine.steps.budget_kept import StepBudget
 from compression_engine.steps.call_material import CallMaterial
+from compression_engine.steps.finished_before import saying_what_stands
 from compression_engine.steps.making import Made as Made
 from compression_engine.steps.making import calibration_rows as calibration_rows
 from compression_engine.steps.making import make as make
@@ -106,7 +107,8 @@ def compress(
         check_comparable(loaded.size_bytes, recipe)
     progress("read", 1, 1, f"{loaded.inspection.parameter_count:,} parameters")
     call = _Call(parent, recipe, incumbent, first, plan, beside, settings, licence, budget, pack, progress)
-    with alone_in(training.resume), place(output_folder, loaded.path.name) as target, spooling(target.folder):
+    standing = saying_what_stands(output_folder, loaded.digest, recipe)
+    with standing, alone_in(training.resume), place(output_folder, loaded.path.name) as target, spooling(target.folder):
         states = _states(training, loaded, recipe, material, plan)
         result = replace(_carried_out(call, loaded, material, states, target), folder=output_folder)
         progress("write", 0, 1, "writing the result")

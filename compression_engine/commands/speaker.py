@@ -14,9 +14,12 @@ class Speaker:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
+        self.reached = ""
+        """What was told last of how far the work is, in words; empty before the first."""
 
     def progress(self, stage: str, done: int, total: int, message: str) -> None:
         """One step of the work."""
+        self.reached = f"{stage}, {done:,} of {total:,}, {message}"
         if self._as_json:
             self._line({"type": "progress", "stage": stage, "done": done, "total": total, "message": message})
         elif done == total:

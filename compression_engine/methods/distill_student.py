@@ -118,13 +118,26 @@ def derive(
     found = blocks_of(model, parts)
     count = -(-len(found) * kept_per_mille // 1000)
     if len(found) < 2 or count == len(found):
-        hint = "Prune its channels (prune_structured), keep fewer layers, or declare a student."
-        message = f"{len(found)} layers of the model can be taken out one by one, and {count} of them are to stay."
-        raise RecipeError("recipe_does_not_fit", message, hint)
+        raise _nothing_to_take(len(found), count)
     kept = _by_answers(model, parts, answers, found, count, progress) if by_answers else _by_place(len(found), count)
     layers = Layers(found, tuple(kept))
     remove_blocks(model, layers.gone)
     return layers
+
+
+def _nothing_to_take(found: int, count: int) -> RecipeError:
+    """Why no layer goes: there is none, one alone, or all are to stay."""
+    hint = "Prune its channels (prune_structured), or declare a student (--student)."
+    if found == 0:
+        message = "The model has no layer that can be taken out: none gives what it takes, so that the next could do without it."
+    elif found == 1:
+        message = (
+            "The model has one layer that could be taken out; a student of layers needs two or more to choose from."
+        )
+    else:
+        message = f"All {found} layers that can be taken out are to stay ({count} of {found} by layers_kept_per_mille)."
+        hint = "Keep fewer layers, prune its channels (prune_structured), or declare a student (--student)."
+    return RecipeError("recipe_does_not_fit", message, hint)
 
 
 def _by_place(layers: int, count: int) -> list[int]:

@@ -15,6 +15,7 @@ import pytest
 
 from compression_engine import command_line
 from compression_engine.canonical import parse_canonical
+from compression_engine.errors import Cancelled
 from compression_engine.methods import METHODS
 from compression_engine.recipe import Recipe
 from tests.engine import nets
@@ -171,8 +172,21 @@ def test_sigterm_in_the_middle_ends_at_once_and_leaves_nothing(mlp_folder: Path,
         code = process.wait(timeout=10)
     assert time.monotonic() - start < 5
     assert code == 1
-    assert json.loads(rest[-1])["code"] == "cancelled"
+    last = json.loads(rest[-1])
+    assert last["code"] == "cancelled"
+    assert "stopped on request, at: latency, " in last["message"]
+    assert last["hint"].startswith("Nothing was kept. With --resume FOLDER the same call")
     assert set(tmp_path.iterdir()) == before
+
+
+def test_who_was_stopped_is_told_how_far_it_was_and_the_option_to_go_on_by(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"step-{number}").mkdir()
+        (tmp_path / f"step-{number}" / "STEP.json").write_text("{}")
+    stopped = Cancelled(tmp_path, "train, 3 of 10, epoch 3", "--resume")
+    assert stopped.message == "The work was stopped on request, at: train, 3 of 10, epoch 3."
+    assert f"lies in {tmp_path} (2 finished steps): the same call (--resume {tmp_path}) goes on" in stopped.hint
+    assert Cancelled().hint == "Nothing was kept; ask for a new run."
 
 
 def test_the_network_is_refused_after_start() -> None:

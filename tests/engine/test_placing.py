@@ -47,6 +47,34 @@ def test_nothing_that_is_there_is_overwritten(mlp_folder: Path, tmp_path: Path, 
     assert files(tmp_path) == {taken: b"mine"}
 
 
+@pytest.mark.parametrize("output", ["out", "small.onnx"])
+def test_a_finished_result_of_the_same_recipe_is_called_what_it_is(
+    mlp_folder: Path, tmp_path: Path, output: str
+) -> None:
+    """As after a kill between the last rename and the last word."""
+    target = tmp_path / output
+    compress(mlp_folder, WEIGHTS, output_folder=target)
+    before = files(target if target.is_dir() else tmp_path)
+
+    def again(recipe: Recipe = WEIGHTS) -> EngineError:
+        with pytest.raises(EngineError) as refused:
+            compress(mlp_folder, recipe, output_folder=target)
+        assert refused.value.code == "output_exists"
+        return refused.value
+
+    assert "finished result of this recipe and this parent" in again().message
+    assert "Nothing is to be done again" in again().hint
+    other = Recipe("other", (Step("quantize_weights", {"min_elements": 2000}),))
+    assert "result of another recipe" in again(other).message
+    assert files(target if target.is_dir() else tmp_path) == before
+    weights = target / "model.onnx" if target.is_dir() else target
+    with weights.open("ab") as file:
+        file.write(b"more")
+    assert "was changed since" in again().message
+    weights.unlink()
+    assert "stopped after its result was written" in again().message
+
+
 def test_a_name_that_is_taken_while_the_work_goes_on_stays_whose_it_is(tmp_path: Path) -> None:
     def work() -> None:
         with place(tmp_path / "small.onnx", "model.onnx") as given:
