@@ -6,6 +6,7 @@ team and may see nothing.
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -121,6 +122,14 @@ def _own_folders(request: pytest.FixtureRequest, tmp_path: Path, settings: Any) 
         settings.PRESSMARK_KEYS = tmp_path / "keys"
         shutil.copytree(shared, settings.PRESSMARK_KEYS)
         restore_keys_note()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_may_be_lost_with_the_machine() -> Iterator[None]:
+    """No test outlives a loss of power, so none waits for the disk, as their SQLite does not; what they start still does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
