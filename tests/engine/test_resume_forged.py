@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,26 @@ Tensors = dict[str, torch.Tensor]
 POINT = "step-1-0.json"
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the point of an attempt that was killed in its second epoch; the tests take copies."""
+    folder = tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(keeping, "_SHARE_OF_TIME", float("inf"))
+        learned(handed(folder, resume=place(folder / "points")), schedule=SHORT, after_update=killed_at(14))
+    return folder / "points"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """The weights of an attempt that nothing interrupted."""
+    return learned(handed(tmp_path_factory.mktemp("whole")), schedule=SHORT)[0]
+
+
 @pytest.fixture
-def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the point of an attempt that was killed in its second epoch."""
-    monkeypatch.setattr(keeping, "_SHARE_OF_TIME", float("inf"))
-    folder = tmp_path / "points"
-    with pytest.raises(Killed):
-        learned(handed(tmp_path, resume=place(folder)), schedule=SHORT, after_update=killed_at(14))
-    return folder
+def points(killed: Path, tmp_path: Path) -> Path:
+    """A copy of the killed attempt's folder."""
+    return Path(shutil.copytree(killed, tmp_path / "points"))
 
 
 def gone_on(folder: Path) -> Weights:
@@ -52,17 +65,21 @@ def with_tensors(folder: Path, change: Callable[[Tensors], Tensors]) -> None:
 @pytest.mark.parametrize(
     "facts", [{}, {"best": 99}, {"points": "none"}, {"epoch": -5}, {"total": "much"}, {"begun": 1}]
 )
-def test_facts_that_were_changed_by_hand_are_not_gone_on_from(points: Path, facts: dict[str, Any]) -> None:
+def test_facts_that_were_changed_by_hand_are_not_gone_on_from(
+    points: Path, whole: Weights, facts: dict[str, Any]
+) -> None:
     path = points / POINT
     document = parse_canonical(path.read_bytes())
     document["facts"] = document["facts"] | facts if facts else {}
     path.write_bytes(canonical(document))
-    assert same(gone_on(points), learned(handed(points.parent), schedule=SHORT)[0])
+    assert same(gone_on(points), whole)
 
 
 @pytest.mark.parametrize("kind", ["now/", "best/", "momenta/"])
 @pytest.mark.parametrize("how", ["shape", "stranger", "missing"])
-def test_tensors_that_are_none_of_this_training_are_not_gone_on_from(points: Path, kind: str, how: str) -> None:
+def test_tensors_that_are_none_of_this_training_are_not_gone_on_from(
+    points: Path, whole: Weights, kind: str, how: str
+) -> None:
     def change(tensors: Tensors) -> Tensors:
         mine = {name for name, value in tensors.items() if name.startswith(kind) and value.ndim > 1}
         if how == "missing" and kind != "momenta/":
@@ -72,7 +89,7 @@ def test_tensors_that_are_none_of_this_training_are_not_gone_on_from(points: Pat
         return tensors | {f"{kind}weight/stranger/exp_avg": torch.zeros(3)}
 
     with_tensors(points, change)
-    assert same(gone_on(points), learned(handed(points.parent), schedule=SHORT)[0])
+    assert same(gone_on(points), whole)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
