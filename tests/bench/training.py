@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.bench import (
     training_adversarial,
     training_distill,
+    training_low_rank,
     training_mortgages,
     training_pipeline,
     training_qat,
@@ -28,6 +29,7 @@ from tests.bench.training_material import TrainingMaterial
 PARTS: dict[str, Callable[[TrainingMaterial], list[Row]]] = {
     "adversarial": training_adversarial.rows,  # what stands of moved rows
     "distill": training_distill.rows,  # target 3
+    "low_rank": training_low_rank.rows,  # not of the table: what factors cost
     "mortgages": training_mortgages.rows,  # target 5
     "pipeline": training_pipeline.rows,  # target 1
     "qat": training_qat.rows,  # target 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from compression_engine import Recipe, Step, compress
 from compression_engine.errors import DataError, EngineError, FileRefused, RecipeError
 from compression_engine.evaluation import Settings
+from compression_engine.methods.low_rank_choice import Candidate, choose
 from compression_engine.methods.low_rank_factors import by_inputs, by_weights
 from compression_engine.steps.calibration import Calibration
 from tests.engine import learning, nets, odd_graphs, structured_nets
@@ -317,3 +319,24 @@ def test_calibration_of_positions_and_windows_is_what_layers_see(rows: Any) -> N
     assert [entry["name"] for entry in report.changed] == ["two"]
     x = nets.rows_for("images", 20, seed=4)
     assert nets.least_cosine(nets.answer(child, x)[0], nets.answer(nets.convolution(), x)[0]) > 0.9
+
+
+def test_ranks_over_the_whole_network_are_nearly_the_best_that_there_are() -> None:
+    draw, sizes = np.random.default_rng(3), [(12, 12, 1), (10, 16, 4), (14, 8, 2)]
+    candidates = []
+    for rows, columns, price in sizes:
+        squares = np.sort(draw.exponential(size=min(rows, columns)) ** 4)[::-1]
+        errors = np.concatenate([np.cumsum(squares[::-1])[::-1], [0.0]]) / squares.sum()
+        candidates.append(Candidate(rows, columns, price, errors))
+    whole = sum(rows * columns * price for rows, columns, price in sizes)
+    for wanted in (0.2, 0.4, 0.6):
+        found = choose(candidates, wanted, whole, by_layer=False, round_to=1)
+        every = itertools.product(*([None, *one.ranks(1)] for one in candidates))
+        enough = [ranks for ranks in every if total(candidates, ranks, "saved") >= wanted * whole]
+        assert tuple(found) in enough
+        best = min(total(candidates, ranks, "lost") for ranks in enough)
+        assert total(candidates, found, "lost") <= 1.15 * best
+
+
+def total(candidates: list[Candidate], ranks: Iterable[int | None], what: str) -> float:
+    return float(sum(getattr(one, what)(rank) for one, rank in zip(candidates, ranks, strict=True)))
