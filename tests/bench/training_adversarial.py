@@ -125,11 +125,13 @@ def _piped(material: TrainingMaterial, net: Net) -> Path:
 
 def _judged(material: TrainingMaterial, net: Net, model: Path) -> dict[str, float]:
     """Figures of the evaluation on held-back rows over all attacks together, by metric, and `n`."""
-    plan, result = material.folder / "moved.json", material.folder / "moved-result.json"
+    plan = material.folder / "moved.json"
+    result = material.folder / f"moved-{model.stem if model.stem != 'model' else model.parent.name}.json"
     asked = json.loads(net.plan.read_text()) | {"measures": ["adversarial"], "attack": _asked(material)}
     plan.write_text(json.dumps(asked))
     given = ["--parent", str(net.model), "--data", str(net.rows("held_back")), "--plan", str(plan)]
-    run_engine("compression_engine", ["evaluate", str(model), *given, "--output", str(result)])
+    if not result.is_file():
+        run_engine("compression_engine", ["evaluate", str(model), *given, "--output", str(result)])
     documents = [one["document"] for one in json.loads(result.read_text())["evidence"]]
     evidence = next(one for one in documents if one["kind"] == "adversarial")
     whole = [one for one in evidence["figures"] if not one["slice"] and one["value"] is not None]
@@ -137,11 +139,17 @@ def _judged(material: TrainingMaterial, net: Net, model: Path) -> dict[str, floa
     return {one["metric"].replace(far, ""): float(one["value"]) for one in whole} | {"n": float(whole[0]["n"])}
 
 
-def _of_peer(material: TrainingMaterial, net: Net, begun: float, held: int) -> list[Row]:
+def _peers(material: TrainingMaterial, net: Net) -> Path:
     made = material.folder / "adversarial-peer.onnx"
-    with np.load(net.rows("training")) as given:
-        images, labels = given["image"], given["label"]
-    export(_by_torch(net, images, labels, _EPOCHS), images[:2], made, input_name="image")
+    if not made.is_file():
+        with np.load(net.rows("training")) as given:
+            images, labels = given["image"], given["label"]
+        export(_by_torch(net, images, labels, _EPOCHS), images[:2], made, input_name="image")
+    return made
+
+
+def _of_peer(material: TrainingMaterial, net: Net, begun: float, held: int) -> list[Row]:
+    made = _peers(material, net)
     figures = _judged(material, net, made)
     told = "by hand in torch, half of the loss of moved rows by their labels"
     gained = _POINTS * (figures["accuracy"] - figures["parent_accuracy"])
