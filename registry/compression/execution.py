@@ -39,7 +39,7 @@ from registry.compression.results import EngineResult
 from registry.compression.rules import Failure, needs_calibration, operations, parsed_recipe, worker_lost
 from registry.compression.subjects import evidence_spec
 from registry.compression.taken import first_operations
-from registry.compression.training import edges_of, trains
+from registry.compression.training import check_covers, edges_of, trains
 from registry.compression.work import Outcome, Work
 from registry.events import Caller, Ref, Unit, Via, emit, unit
 from registry.storage import Stored
@@ -202,27 +202,27 @@ def _judge_replay(opened: Unit, run: Run, version: ModelVersion, made: EngineRes
 def _derived(opened: Unit, run: Run, outcome: Outcome) -> ModelVersion:
     """The child as the next version of the model; for an evaluation the version itself.
 
-    The same parent and recipe give the same bytes: a child that an earlier run made is not made twice, it gets the new evidence.
+    The same parent and recipe give the same bytes: a child that an earlier run made is not made twice, it gets the new evidence;
+    unless this one came from something whose terms do not bind that one.
     """
     if outcome.manifest is None or run.recipe is None:
         return run.parent
-    begun = run.student or run.parent
+    begun, made = run.student or run.parent, outcome.result
+    done = parsed_recipe(made.done or recipe_bytes(run.recipe))
+    used = [run.calibration] if run.calibration is not None and needs_calibration(done) else []
+    used += [run.training] if run.training is not None and run.training not in used and trains(done) else []
+    role, origins = EdgeRole.BASE if run.student is None else EdgeRole.STUDENT_START, edges_of(run, done)
     made_before = ModelVersion.objects.filter(
         model=run.model, digest=outcome.manifest.digest, origin=VersionOrigin.DERIVED,
         parent_edges__parent=begun, parent_edges__grade__in=(Grade.EXECUTED, Grade.REDERIVED),
     ).first()  # fmt: skip
     if made_before is not None:
+        check_covers(made_before, begun, role, origins, used)
         return made_before
-    made = outcome.result
-    done = parsed_recipe(made.done or recipe_bytes(run.recipe))
-    did = operations(done, made.document["steps"])
-    did = [*first_operations(begun.format, declaring_file(begun)), *did]
-    used = [run.calibration] if run.calibration is not None and needs_calibration(done) else []
-    used += [run.training] if run.training is not None and run.training not in used and trains(done) else []
+    did = [*first_operations(begun.format, declaring_file(begun)), *operations(done, made.document["steps"])]
     return catalog.add_derived_version(
         opened, model=run.model, parent=begun, files=(), manifest=outcome.manifest, requested_by=run.requested_by,
-        operations=did, data=used, origins=edges_of(run, done),
-        role=EdgeRole.BASE if run.student is None else EdgeRole.STUDENT_START,
+        operations=did, data=used, origins=origins, role=role,
     )  # fmt: skip
 
 

@@ -7,13 +7,14 @@ Rules:
 - a teacher whose terms forbid what its outputs would be used for is refused before anything is learned, a parent that teaches
   another model among them;
 - a child that began as a student has no edge to the parent as its base: its numbers were the student's, whose terms bind it whole;
+- the same bytes from something else, under other terms, are no child of before: nothing that was used goes unnamed;
 - what no step of the recipe asks for is refused, and what a step needs is asked for: nothing is ignored in silence;
 - a budget is a share between 0 and 1, as a decimal text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -27,7 +28,7 @@ from registry.compression.material import check_data, check_version, rows_file, 
 from registry.compression.models import Run
 from registry.compression.taken import ONNX
 from registry.digests import is_decimal
-from registry.errors import Invalid
+from registry.errors import Conflict, Invalid
 from registry.events import Caller
 from registry.provenance.models import DatasetVersion
 
@@ -87,6 +88,31 @@ def edges_of(run: Run, done: Recipe) -> list[EdgeSpec]:
     if teacher.pk == begun.pk:
         return []
     return [EdgeSpec(EdgeRole.TEACHER.value, ("distilled",), Grade.EXECUTED.value, parent=teacher)]
+
+
+def check_covers(
+    version: ModelVersion,
+    begun: ModelVersion,
+    role: EdgeRole,
+    origins: Sequence[EdgeSpec],
+    data: Sequence[DatasetVersion],
+) -> None:
+    """Conflict where a run made the bytes of a version from something that its lineage does not name (decision 29).
+
+    The same weights, or the same rows, may stand here twice under other terms; those of what was used must bind the child.
+    """
+    known = {(edge.role, edge.parent_id, edge.dataset_version_id) for edge in version.parent_edges.all()}
+    wanted: list[tuple[str, ModelVersion | None, DatasetVersion | None]] = [(role.value, begun, None)]
+    wanted += [(edge.role, edge.parent, edge.dataset_version) for edge in origins]
+    wanted += [(EdgeRole.DATA.value, None, rows) for rows in data]
+    for named, parent, rows in wanted:
+        if (named, parent and parent.pk, rows and rows.pk) not in known:
+            raise Conflict(
+                f"It came out as {version}, byte for byte, whose lineage does not name {parent or rows} ({named}).",
+                hint="Use that version; or request the run into another model, where the child stands under the terms of what this "
+                "run used.",
+                code="duplicate",
+            )
 
 
 def _check_asked(recipe: Recipe, asked: TrainingAsked) -> None:
