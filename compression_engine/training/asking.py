@@ -52,7 +52,11 @@ class Asked:
             for name, output in zip(self.model.output_names, self.model.run(batch.feed), strict=True):
                 batch.check(output)
                 for held, array in self._reduced(name, output):
-                    found.setdefault(held, []).extend(self._rows(held, array, batch))
+                    some = self._rows(held, array, batch)
+                    refuse_no_numbers(
+                        name, some, [self.encoder.rows.name(int(row)) for row in rows[start : start + size]]
+                    )
+                    found.setdefault(held, []).extend(some)
         return found
 
     def tensors(self, found: Mapping[str, Sequence[Array]], rows: Indices) -> dict[str, torch.Tensor]:
@@ -108,3 +112,12 @@ def _together(rows: Sequence[Array], real: Array | None) -> torch.Tensor:
     for place, (target, row) in enumerate(zip(filled, rows, strict=True)):
         target[slice(len(row)) if real is None else real[place]] = row
     return torch.from_numpy(filled)
+
+
+def refuse_no_numbers(output: str, answers: Sequence[Array], names: Sequence[str]) -> None:
+    """Nothing can be learned from NaN or infinity: EngineError (teacher_does_not_fit) that names the row; not of padding."""
+    for answer, name in zip(answers, names, strict=True):
+        if not np.isfinite(answer).all():
+            hint = "Leave the row out, or take a teacher that answers all rows with numbers."
+            message = f"The teacher answers {name} with NaN or infinity in {output!r}."
+            raise EngineError("teacher_does_not_fit", message, hint)

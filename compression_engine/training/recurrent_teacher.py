@@ -18,6 +18,7 @@ from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
 from compression_engine.progress import Progress
 from compression_engine.runtime import Model
+from compression_engine.training.asking import refuse_no_numbers
 from compression_engine.training.material import Parts, Taught
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def teaching_along_sequences(
 ) -> Iterator[Taught]:
     """Gives, while it is open, the teacher's answers of the output `judged`, which lie in a file; it is asked when one is wanted.
 
-    The teacher takes the student's inputs and states. Raises EngineError (output_does_not_load, output_does_not_run, disk_full).
+    The teacher takes the student's inputs and states. Raises EngineError (output_does_not_load, output_does_not_run,
+    teacher_does_not_fit, disk_full).
     """
     # labels are no matter of the teacher's, and its answers are kept under the one output that is judged
     plan = replace(parts.training.plan, label=None, output=judged, slices=(), protected=())
@@ -50,6 +52,8 @@ def teaching_along_sequences(
         def taught(rows: Indices) -> Mapping[str, torch.Tensor]:
             import torch
 
-            return {judged: torch.tensor(np.stack([np.asarray(answers().row(int(row))) for row in rows]))}
+            found = [np.asarray(answers().row(int(row))) for row in rows]
+            refuse_no_numbers(judged, found, [parts.encoder.rows.name(int(row)) for row in rows])
+            return {judged: torch.tensor(np.stack(found))}
 
         yield taught

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import EngineError
 from compression_engine.plan import Plan
@@ -182,3 +182,18 @@ def test_nothing_of_the_answers_is_left_behind(tmp_path: Path, monkeypatch: pyte
         assert any(scratch.iterdir())
         taught(ROWS)
     assert not any(scratch.iterdir())
+
+
+@pytest.mark.parametrize("most", [0, 2**30])
+def test_a_teacher_that_answers_no_number_is_told_with_the_row(most: int, tmp_path: Path) -> None:
+    model = reader(each_token=False)
+    given = parts(tmp_path, model)
+    words = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    words[WORDS.index("w5")] = np.nan
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(words, "words"))
+    with (
+        pytest.raises(EngineError, match=r"answers line \d+ with NaN or infinity in 'y'") as refused,
+        teaching(given, model, [Answer("y", EMBEDDING)], stored_bytes_most=most) as taught,
+    ):
+        taught(np.arange(60))
+    assert refused.value.code == "teacher_does_not_fit"
