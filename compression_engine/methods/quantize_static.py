@@ -57,16 +57,7 @@ def apply(
     Raises FileRefused (weights_not_finite), RecipeError (recipe_does_not_fit: no layer fits, or each changes too much),
     DataError (data_missing, data_does_not_fit).
     """
-    if calibration is None:
-        hint = "Give rows of the model's inputs; they need no labels."
-        raise DataError("data_missing", "quantize_static needs calibration rows, there are none.", hint)
-    lift_constants(model.graph, 1)
-    spared = left_out(model, parameters["exclude"], report)
-    halves = widen(model)
-    prepare(model, spared)
-    watching = Watching.of(model, calibration, progress)
-    products_with_bias(model, watching)
-    layers = fitting_layers(watching, integer_of(parameters["min_elements"]), spared, report)
+    halves, spared, watching, layers = _begun(model, parameters, report, progress, calibration)
     numbers, layers = _numbers(watching, layers, parameters)
 
     def made(some: Sequence[Layer]) -> onnx.ModelProto:
@@ -81,6 +72,38 @@ def apply(
     grid = Grid() if bits == 8 else Grid(4, clipped=True)
     _store_the_rest(model, spared, grid, report, progress)
     narrow(model, halves)
+
+
+def look(
+    model: onnx.ModelProto,
+    parameters: dict[str, Value],
+    report: Report,
+    progress: Progress,
+    calibration: Calibration | None = None,
+) -> None:
+    """Whether any layer of a model, which is changed, could be computed in integers; raises what `apply` does where none could."""
+    _begun(model, parameters, report, progress, calibration)
+
+
+def _begun(
+    model: onnx.ModelProto,
+    parameters: dict[str, Value],
+    report: Report,
+    progress: Progress,
+    calibration: Calibration | None,
+) -> tuple[frozenset[str], frozenset[str], Watching, Sequence[Layer]]:
+    """What was widened, the weights that are spared, the model under watch, and its layers that fit and pay."""
+    if calibration is None:
+        hint = "Give rows of the model's inputs; they need no labels."
+        raise DataError("data_missing", "quantize_static needs calibration rows, there are none.", hint)
+    lift_constants(model.graph, 1)
+    spared = left_out(model, parameters["exclude"], report)
+    halves = widen(model)
+    prepare(model, spared)
+    watching = Watching.of(model, calibration, progress)
+    products_with_bias(model, watching)
+    layers = fitting_layers(watching, integer_of(parameters["min_elements"]), spared, report)
+    return halves, spared, watching, layers
 
 
 def _numbers(

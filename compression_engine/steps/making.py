@@ -37,6 +37,7 @@ from compression_engine.progress import Progress
 from compression_engine.recipe import Recipe, Step
 from compression_engine.steps.bringing_in import bring_in
 from compression_engine.steps.calibration import Calibration
+from compression_engine.steps.looking_ahead import kept_at, look_ahead
 from compression_engine.steps.step_states import State, StepStates
 from compression_engine.steps.training_files import TrainingMaterial
 
@@ -160,11 +161,12 @@ def make(
     model.CopyFrom(loaded.model)
     onnx_io.prepare(model)
     maker, work = _Maker(loaded, recipe, progress, calibration, training, licence, written_by, states), _Work(model)
+    look_ahead(loaded.model, recipe, calibration, progress)
     held: Made | None = None
     for number, step in enumerate(recipe.steps, start=1):
         state = None if states is None else states.read(number, progress)
         if state is None:
-            state = maker.applied(work, number, step)
+            state = _applied(maker, work, number, step)
             if states is not None:
                 states.keep(number, state)
         work.model = state.model
@@ -181,6 +183,14 @@ def make(
     if not any(one["changed"] for one in work.steps):
         raise nothing_to_do(len(work.steps), recipe.steps[-1], _said(work.steps[-1]))
     return maker.finished(work, in_place=True) if held is None else held
+
+
+def _applied(maker: _Maker, work: _Work, number: int, step: Step) -> State:
+    """Does a step; one that can do nothing says what becomes of what was trained before it."""
+    try:
+        return maker.applied(work, number, step)
+    except RecipeError as error:
+        raise kept_at(error, number, maker.recipe, None if maker.states is None else maker.states.folder) from error
 
 
 def _said(record: dict[str, JSON]) -> Report:

@@ -82,6 +82,11 @@ class StepStates:
             self._take_over(begun)
 
     @property
+    def folder(self) -> Path:
+        """Where everything is kept."""
+        return self._folder
+
+    @property
     def training(self) -> Path:
         """Where steps that train keep their resume points."""
         return self._folder / _TRAINING
