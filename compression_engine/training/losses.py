@@ -105,6 +105,7 @@ class FromLabels:
         """Raises EngineError (label_missing, loss_does_not_fit)."""
         found, task = _real_rows(outputs[self.answer.name], batch), self.plan.task
         if task == "language-model":
+            _refuse_other_forms(found, batch)
             return next_token(as_logits(found, self.answer.form), batch)
         if batch.labels is None:
             hint = "Give training rows with the plan's label, or learn from a teacher."
@@ -112,7 +113,12 @@ class FromLabels:
         if task == "classification":
             return classes(as_logits(found.reshape(len(found), -1), self.answer.form), batch.labels, self.smoothing)
         if task == "regression":
-            return (found.reshape(len(found), -1) - batch.labels.reshape(len(found), -1)).square().mean()
+            found, labels = found.reshape(len(found), -1), batch.labels.reshape(len(found), -1)
+            if found.shape != labels.shape:  # one would be held against all of the other
+                hint = "Give one label for each number of the output that is judged, or a plan of the model's own task."
+                message = f"The model answers a row with {found.shape[1]} numbers, and its label has {labels.shape[1]}."
+                raise EngineError("loss_does_not_fit", message, hint)
+            return (found - labels).square().mean()
         if task == "embedding":
             return contrast(found.reshape(len(found), -1), batch.labels)
         return symbols(as_logits(found, self.answer.form), batch, self.plan)
@@ -281,6 +287,14 @@ def _real_rows(output: Tensor, batch: Batch) -> Tensor:
         message = f"In training the model gives {found} answers to {len(batch.rows)} rows."
         raise EngineError("output_does_not_run", message, hint)
     return output[: len(batch.rows)].float()
+
+
+def _refuse_other_forms(scores: Tensor, batch: Batch) -> None:
+    """A language model has scores of tokens behind each of its input_ids; raises EngineError (loss_does_not_fit)."""
+    ids = batch.feed.get("input_ids")
+    if ids is None or scores.ndim != 3 or scores.shape[1] != ids.shape[1]:
+        hint = "Give the plan of the model's own task, or a model that takes input_ids and gives [rows, tokens, vocabulary]."
+        raise EngineError("loss_does_not_fit", "The model gives no scores of a next token for its input_ids.", hint)
 
 
 def taught_of(batch: Batch, name: str, shape: Sequence[int] | None = None) -> Tensor:

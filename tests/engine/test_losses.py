@@ -141,6 +141,17 @@ def test_numbers_are_learned_by_squared_error() -> None:
     assert float(loss({"y": OURS[:, :1]}, batch(labels=labels))) == pytest.approx(float(right), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("task", "feed"), [("regression", {}), ("language-model", {}), ("language-model", {"input_ids": OURS})]
+)
+def test_a_plan_of_another_task_is_refused_where_answers_have_another_form(task: str, feed: Any) -> None:
+    label = None if task == "language-model" else "label"
+    loss = FromLabels(Plan(task=task, label=label), Answer("y", NUMBERS))
+    with pytest.raises(EngineError) as refused:
+        loss({"y": OURS}, batch(labels=[1.0] * len(OURS), feed=feed))
+    assert refused.value.code == "loss_does_not_fit"
+
+
 def test_rows_of_one_label_are_drawn_together_and_lone_ones_only_pushed_away() -> None:
     loss = FromLabels(Plan(task="embedding"), Answer("y", EMBEDDING))
     together, apart = torch.eye(4)[[0, 0, 1, 2]], torch.eye(4)[[0, 1, 0, 2]]
