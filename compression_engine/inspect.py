@@ -4,6 +4,7 @@ walked through a small window, so a large model costs no memory.
 Rules:
 - the formats are ONNX, safetensors and `.pt2`; everything else is refused;
 - pickles are refused under every name, before anything else;
+- a packed model is called what it is, and how it is unpacked: here it is judged by the bytes that run;
 - the name and the content must say the same format;
 - then the rules of that format: see `structure.onnx`, `structure.safetensors`, `structure.archive`.
 """
@@ -29,6 +30,8 @@ FORMATS: dict[str, str] = {".onnx": "onnx", ".pt2": "pt2", ".safetensors": "safe
 
 _HEAD_BYTES = 64 * 1024
 _HINT = "Give a file .onnx, .safetensors or .pt2 (torch.export.save)."
+_PACKED = b"\x93PMPACK\n"
+_UNPACK = "Unpack it (python -m compression_engine unpack FILE --output MODEL) and give that: every byte of the model comes back."
 _OTHERS = {
     b"GGUF": "a GGUF file",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
@@ -80,6 +83,8 @@ def _inspect(file: BinaryIO, name: str, siblings: Siblings) -> Inspection:
         return found
     if size_bytes > 262 and head[257:262] == b"ustar":
         raise refused(name, "is a tar archive; PyTorch kept pickles in these")
+    if head.startswith(_PACKED):
+        raise FileRefused("model_packed", f"{name} is a packed model, which nothing runs.", _UNPACK)
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
             raise FileRefused("format_unknown", f"{name} is {what}.", _HINT)

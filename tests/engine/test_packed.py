@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 from compression_engine.canonical import canonical
 from compression_engine.command_line import main
 from compression_engine.errors import EngineError, FileRefused
+from compression_engine.inspect import inspect_file
 from compression_engine.limits import Limits, within
 from compression_engine.packed import header
 from compression_engine.packed.blocks import BLOCK_BYTES, HEAD, decode_block, encode_block
@@ -85,6 +86,15 @@ def test_every_byte_of_an_onnx_file_comes_back(tmp_path: Path) -> None:
         written[0]["digest"] == made["holds"][0]["digest"] == f"sha256:{hashlib.sha256(model.read_bytes()).hexdigest()}"
     )
     assert made["size_bytes"] == (tmp_path / "p.packed").stat().st_size < 0.8 * model.stat().st_size
+
+
+def test_where_models_are_kept_unpacked_a_packed_one_is_called_so_whatever_its_name(tmp_path: Path) -> None:
+    packed = _packed(tmp_path)
+    for name in ("model.onnx.packed", "model.onnx", "model.safetensors"):
+        with pytest.raises(FileRefused, match="is a packed model") as refused:
+            inspect_file(packed, name=name)
+        assert refused.value.code == "model_packed"
+        assert "compression_engine unpack" in refused.value.hint
 
 
 def test_external_data_come_back_beside_their_model(tmp_path: Path) -> None:
