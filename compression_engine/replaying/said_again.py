@@ -177,7 +177,9 @@ def _misfit(budget: Mapping[str, JSON], done: JSON) -> str:
 
 def _steps(document: Mapping[str, JSON], again: Again, facts: Mapping[str, str]) -> Part:
     found = held("steps", document.get("steps"), [dict(step) for step in again.steps])
-    moved = any(step.needs_training or step.needs_calibration for step in again.recipe.steps)
+    moved = any(
+        step.needs_training or step.needs_calibration or step.spec.sums_by_kernels for step in again.recipe.steps
+    )
     other = other_kernels(facts, again.device) if moved else ""
     if not other:
         return found
