@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -96,6 +97,32 @@ def test_a_child_that_learned_from_or_began_as_a_model_that_nobody_handed_in_doe
         return
     with pytest.raises(WorkFailed, match="learned from another model") as failed:
         read(tmp_path, {**RESULT, "origins": [origin]}, expected)
+    assert failed.value.failure.code == "bytes_differ"
+
+
+ARCHITECTURE = {"digest": digest("7"), "path": "architecture.json", "size_bytes": 90}
+
+
+@pytest.mark.parametrize("declared", ["7", "6", None])
+@pytest.mark.parametrize("role", ["parent", "teacher", "student-start"])
+def test_tensors_that_were_taken_for_another_architecture_than_their_version_declares_do_not_count(
+    tmp_path: Path, role: str, declared: str | None
+) -> None:
+    document: dict[str, Any] = json.loads(json.dumps(RESULT))
+    origin = {"digest": digest("8"), "path": "model.safetensors", "role": role, "size_bytes": 40}
+    if role == "parent":
+        document["parent"]["architecture"] = ARCHITECTURE
+    else:
+        document["origins"] = [origin | {"architecture": ARCHITECTURE}]
+    learned = {} if role == "parent" else {role.partition("-")[0]: digest("8")}
+    known = {} if declared is None else {role: digest(declared)}
+    rows = {"evaluation": digest("d")}
+    expected = Expected(digest("a"), None, digest("e"), rows, learned=learned, architectures=known)
+    if declared == "7":
+        read(tmp_path, document, expected)
+        return
+    with pytest.raises(WorkFailed, match="for another architecture than the version declares") as failed:
+        read(tmp_path, document, expected)
     assert failed.value.failure.code == "bytes_differ"
 
 
