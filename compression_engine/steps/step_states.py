@@ -107,6 +107,7 @@ class StepStates:
             self._usable = False
             return None
         progress("resume", 1, 1, f"step {number} was finished by an earlier attempt")
+        self._drop_points(number)  # it may have been killed before it did
         return found
 
     def keep(self, number: int, state: State) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from compression_engine.canonical import canonical, parse_canonical
 from compression_engine.errors import EngineError
+from compression_engine.progress import silent
+from compression_engine.steps.step_states import State, StepStates
 from compression_engine.training import keeping
 from compression_engine.training.resume import ResumePoint
 from tests.engine.killed import run_and_kill
@@ -270,3 +272,15 @@ def test_a_worker_that_is_killed_at_any_moments_comes_to_the_same_bytes(tmp_path
         subprocess.run(compressed(tmp_path, "a.onnx", points), cwd=ROOT, capture_output=True, check=True)
     subprocess.run(compressed(tmp_path, "b.onnx", None), cwd=ROOT, capture_output=True, check=True)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_points_that_a_finished_step_left_behind_when_it_was_killed_go(tmp_path: Path) -> None:
+    StepStates(tmp_path / "work", {"parent": "p"}, "cpu").keep(1, State(net(), {"method": "fine_tune"}, []))
+    again = StepStates(tmp_path / "work", {"parent": "p"}, "cpu")
+    again.training.mkdir()
+    for name in ("step-1-0.json", "step-1-0-ab.safetensors", "step-2-0.json"):
+        (again.training / name).write_bytes(b"left")
+    found = again.read(1, silent)
+    assert found is not None
+    assert found.record == {"method": "fine_tune"}
+    assert [path.name for path in again.training.iterdir()] == ["step-2-0.json"]
