@@ -9,7 +9,8 @@ Rules:
   neighbour by chance among as many rows as were seen; half of that is the bound. So a table whose rows crowd has a narrow one, and
   rows that repeat each other have none;
 - candidates come from a k-d tree over 12 random directions (Johnson and Lindenstrauss 1984), each is held against the bound in all
-  numbers; work grows as n log n, memory with a block of 50,000 rows.
+  numbers; memory is that of a block of 50,000 rows. Where rows fill all directions evenly a tree parts them badly: of noisy digits
+  (64 numbers, half of the rows against the other half) 5,000 took 0.2 s of a processor, 20,000 1.1 s, 80,000 15 s.
 """
 
 from __future__ import annotations
