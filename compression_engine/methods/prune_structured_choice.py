@@ -3,14 +3,13 @@
 Rules:
 - classes that live in the same axes of the same weights are a group; each keeps a least share of its classes, and at least one;
 - what is left of a group is a multiple of `round_to` channels, since kernels are fastest on such numbers; it is rounded up;
-- with the scope `global` those of the whole network go that take away the least share of what their group still holds with them,
-  for each of their channels (LAMP, carried over from numbers to classes): the more of a group has gone, the dearer is what is
-  left of it, so that no layer becomes a bottleneck, and a head can be compared with a hidden unit; with `layer` the same share of
-  every group;
+- with the scope `global` those of the whole network go whose importance is least for the root of what they save. Importance grows
+  as its group shrinks (by the group's whole over what it still holds, as LAMP weighs single numbers), so that no layer becomes a
+  bottleneck; per channel, so that a head can be compared with a hidden unit; with `layer` the same share of every group;
 - how much is saved is counted on the graph for each try, by bisection: multiply-adds of products, convolutions and
   cells, or numbers.
-Tried, and trained worse: importance for each multiply-add that is saved (it empties what many layers share), and importance as a
-multiple of the group's mean (as Torch-Pruning does it).
+Tried, and worse: importance for all that is saved (it empties what many layers share), shares alone whatever is saved (it cuts
+what is wide and cheap), and importance as a multiple of the group's mean (as Torch-Pruning does it).
 Source: Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning", ICLR 2021 (LAMP).
 """
 
@@ -18,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +33,8 @@ Scores = NDArray[np.float64]
 Place = tuple[str, int]
 """A weight and one of its axes."""
 _LEVELS = 1000
+_SAVED_LEAST = 1e-9
+"""As a share of the whole, what a class counts as saving where it saves nothing of what is asked for."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, wh
     Raises RecipeError (recipe_does_not_fit) where so much cannot go.
     """
     order = np.concatenate([group.classes for group in groups])
-    order = order[np.argsort(_of_what_is_left(groups, scores)[order], kind="stable")]
+    order = order[np.argsort(_in_turn(groups, scores, lambda kept: wish.cost(costs, kept))[order], kind="stable")]
     begun = [whole.sizes.get(group.places, len(group.classes)) for group in groups]
 
     def kept_at(level: int) -> Mask:
@@ -196,13 +197,18 @@ def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, wh
     return kept_at(low)
 
 
-def _of_what_is_left(groups: Sequence[Group], scores: Scores) -> Scores:
-    """[classes]: the share of its group's importance that goes with a class after all lesser ones, for each of its channels."""
-    found = np.ones(len(scores))
+def _in_turn(groups: Sequence[Group], scores: Scores, cost: Callable[[Mask], float]) -> Scores:
+    """[classes]: the lower, the sooner a class goes."""
+    found, all_of_it = np.ones(len(scores)), np.ones(len(scores), dtype=bool)
+    whole = cost(all_of_it)
     for group in groups:
         ranked = group.classes[np.argsort(scores[group.classes], kind="stable")]
         left = np.cumsum(scores[ranked][::-1])[::-1]
-        found[ranked] = np.divide(scores[ranked], left, out=np.zeros_like(left), where=left > 0) / group.channels
+        grown = np.divide(scores[ranked] * left[0], left, out=np.zeros_like(left), where=left > 0)
+        kept = all_of_it.copy()
+        kept[ranked[0]] = False
+        saved = max((whole - cost(kept)) / whole, _SAVED_LEAST)
+        found[ranked] = grown / math.sqrt(saved * group.channels)
     return found
 
 

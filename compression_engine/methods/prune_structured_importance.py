@@ -1,11 +1,12 @@
 """How important each class is: a share of what its layers do, so that classes of one layer and of another can be compared.
 
-- magnitude: of each weight that has the class, the share of the sum of squares; the mean over weights (no rows are looked at);
+- magnitude: of each weight that has the class, the share of the sum of squares; no rows are looked at;
 - activation: for each product that reads the class, how much of the variation of its answers comes through it: variance of the
   input over calibration rows times the sum of squares of the weight's numbers there; means are no loss, since a bias can take them;
 - taylor, answers: by gradients (`prune_structured_gradients`).
 Sources: Li et al., "Pruning Filters for Efficient ConvNets", 2017 (magnitude); An et al., "Fluctuation-based Adaptive Structured
 Pruning", 2024 (variance times weight).
+Shares are added up over weights or products: what many layers share counts in all of them, as it is saved in all of them.
 A class that no reader shows is judged by magnitude, as a share too.
 """
 
@@ -44,7 +45,7 @@ def magnitude(model: onnx.ModelProto, found: Trace, classes: Classes) -> Scores:
                 squares = numpy_helper.to_array(tensor).astype(np.float64) ** 2
             along = squares.sum(axis=tuple(place for place in range(squares.ndim) if place != axis))
             _add_share(sums, counts, classes.number[atoms], along)
-    return _mean(sums, counts)
+    return _known(sums, counts)
 
 
 def activation(
@@ -73,7 +74,7 @@ def activation(
         weight = reader.matrix(numpy_helper.to_array(constants[reader.weight]))
         by_input = (weight**2).sum(axis=1).reshape(len(variance), -1).sum(axis=1)
         _add_share(sums, counts, classes.number[reader.atoms], variance * by_input)
-    return _mean(sums, counts)
+    return _known(sums, counts)
 
 
 def completed(scores: Scores, others: Scores) -> Scores:
@@ -91,6 +92,6 @@ def _add_share(sums: Scores, counts: Scores, numbers: NDArray[np.int64], along: 
         counts[np.unique(numbers)] += 1
 
 
-def _mean(sums: Scores, counts: Scores) -> Scores:
-    found: Scores = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+def _known(sums: Scores, counts: Scores) -> Scores:
+    found: Scores = np.where(counts > 0, sums, np.nan)
     return found
