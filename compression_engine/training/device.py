@@ -5,7 +5,7 @@ Rules:
 - one thread, so that sums are taken in one order, whatever number of threads is asked for elsewhere;
 - only algorithms that torch calls deterministic; on CUDA also those of cuBLAS (CUBLAS_WORKSPACE_CONFIG), no search for the fastest
   convolution and no TF32, as in torch's notes on reproducibility;
-- no more memory is taken than is at hand (see `pass_limits`);
+- on the processor no more memory is taken than is at hand (see `pass_limits`);
 - what was set before is set again afterwards.
 """
 
@@ -61,7 +61,7 @@ def settled(device: str) -> Iterator[None]:
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        with within_memory():
+        with within_memory(on_processor=device == CPU):
             yield
     finally:
         torch.set_num_threads(before[0])

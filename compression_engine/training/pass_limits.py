@@ -3,8 +3,8 @@
 Rules:
 - a pass that has not ended in the time of a batch is ended between two of its nodes, or two rounds of a loop
   (batch_does_not_end); a single operation of torch that never ends is not ended by this, as one of onnxruntime is not;
-- while something is trained this process takes no more memory than is at hand: what goes beyond is refused by the system, where it
-  would else end a process, perhaps another one; what torch says of it is told as such (out_of_memory);
+- while something is trained on the processor this process takes no more memory than is at hand: what goes beyond is refused by
+  the system, where it would else end a process, perhaps another one; what torch says of it is told as such (out_of_memory);
 - limits decide whether there is an outcome, never which one.
 """
 
@@ -16,7 +16,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from compression_engine.answers import batch_watch
@@ -122,9 +122,12 @@ _ROOM = _Room()
 
 
 @contextmanager
-def within_memory() -> Iterator[None]:
-    """Takes no more memory than is at hand; what torch could not get is told. Raises EngineError (out_of_memory)."""
-    with _ROOM.kept():
+def within_memory(*, on_processor: bool = True) -> Iterator[None]:
+    """Takes no more memory than is at hand; what torch could not get is told. Raises EngineError (out_of_memory).
+
+    Not `on_processor`: nothing is limited, for drivers of other devices put aside more of a process than they take.
+    """
+    with _ROOM.kept() if on_processor else nullcontext():
         try:
             yield
         except (RuntimeError, MemoryError) as error:
