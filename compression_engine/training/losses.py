@@ -54,6 +54,7 @@ LIKELIEST, PLACES = "#likeliest", "#places"
 RELATIONS_SHARE = 1.0
 """How much the cosines between rows count beside those to the teacher."""
 _LEAST_SQUARE = 1e-12
+_NO_CHANCE = 1e-2  # what shares may lie outside 0 to 1 by rounding, as in evaluations
 _MATRIX = 2
 
 
@@ -243,13 +244,20 @@ def loss_of(
 
 
 def as_logits(scores: Tensor, form: str) -> Tensor:
-    """Scores whose softmax (or sigmoid, for a single one) the probabilities are; [..., classes]."""
+    """Scores whose softmax (or sigmoid, for a single one) the probabilities are; [..., classes].
+
+    Raises EngineError (loss_does_not_fit) where what is said to be probabilities cannot be such.
+    """
     if form == LOGITS:
         return scores
     if form == LOG_PROBABILITIES:
         if scores.shape[-1] > 1:
             return scores
         return scores - (-scores.exp().clamp(max=1 - LEAST_PROBABILITY)).log1p()
+    if bool(((scores < -_NO_CHANCE) | (scores > 1 + _NO_CHANCE)).any()):
+        hint = 'If they are scores whose softmax the probabilities are, the plan says "scores": "logits".'
+        message = "The plan says that the model answers with probabilities, and some lie outside 0 to 1."
+        raise EngineError("loss_does_not_fit", message, hint)
     inside = scores.clamp(LEAST_PROBABILITY, 1.0)
     if scores.ndim > 1 and scores.shape[-1] > 1:
         return inside.log()

@@ -28,6 +28,7 @@ from compression_engine.data import Array, Encoder
 from compression_engine.data.rows import Indices
 from compression_engine.errors import DataError, EngineError
 from compression_engine.formats import onnx_io
+from compression_engine.formats.onnx_graph import FLOATS
 from compression_engine.limits import scratch
 from compression_engine.opening import TOKENIZER_NAME
 from compression_engine.progress import Progress, silent
@@ -64,12 +65,18 @@ def teacher_model(training: Training) -> onnx.ModelProto:
 def check_fits(student: onnx.ModelProto, teacher: onnx.ModelProto, answers: Sequence[Answer]) -> None:
     """Whether the teacher gives what the student learns; raises EngineError (teacher_does_not_fit) that says what differs."""
     given = {value.name: _sizes(value) for value in teacher.graph.output}
+    types = {value.name: value.type.tensor_type.elem_type for value in teacher.graph.output}
     for value in student.graph.output:
         if value.name not in {answer.name for answer in answers}:
             continue
         if value.name not in given:
             hint = f"Export the teacher so that it gives the same. It gives: {', '.join(given)}."
             raise EngineError("teacher_does_not_fit", f"The teacher has no output {value.name!r}.", hint)
+        if types[value.name] not in FLOATS:
+            message = (
+                f"The teacher answers {value.name!r} with whole numbers, truth values or texts; floats are learned."
+            )
+            raise EngineError("teacher_does_not_fit", message, "Export the teacher with the scores it chooses by.")
         ours, theirs = _sizes(value), given[value.name]
         if ours is None or theirs is None:
             continue

@@ -81,6 +81,14 @@ def test_it_does_not_matter_in_which_form_scores_are_given(form: str) -> None:
     assert torch.allclose(as_logits(OURS, LOGITS), OURS)
 
 
+def test_scores_that_the_plan_calls_probabilities_by_mistake_are_not_learned() -> None:
+    with pytest.raises(EngineError, match="some lie outside 0 to 1") as refused:
+        as_logits(torch.tensor([[2.0, -1.0]]), PROBABILITIES)
+    assert refused.value.code == "loss_does_not_fit"
+    assert "logits" in str(refused.value.hint)
+    assert torch.allclose(as_logits(torch.tensor([[1.001, 0.0]]), PROBABILITIES).argmax(dim=1), torch.tensor([0]))
+
+
 def test_a_single_score_is_one_of_two_classes() -> None:
     ours, theirs = OURS[:, :1], THEIRS[:, :1]
     pairs = torch.cat([0 * ours, ours], 1), torch.cat([0 * theirs, theirs], 1)

@@ -17,7 +17,7 @@ from compression_engine.errors import EngineError
 from compression_engine.plan import Plan
 from compression_engine.training.losses import EMBEDDING, LIKELIEST, NUMBERS, PLACES, TOKENS, Answer, answers_of
 from compression_engine.training.material import Parts, Training
-from compression_engine.training.teacher import teaching
+from compression_engine.training.teacher import check_fits, teaching
 from tests.engine import learning, nets
 
 WORDS = ["[PAD]", "[UNK]", *(f"w{number}" for number in range(20))]
@@ -197,3 +197,13 @@ def test_a_teacher_that_answers_no_number_is_told_with_the_row(most: int, tmp_pa
     ):
         taught(np.arange(60))
     assert refused.value.code == "teacher_does_not_fit"
+
+
+def test_a_teacher_that_answers_with_choices_instead_of_scores_is_refused() -> None:
+    model = reader(each_token=False)
+    chooser = onnx.ModelProto.FromString(model.SerializeToString())
+    chooser.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    with pytest.raises(EngineError, match="floats are learned") as refused:
+        check_fits(model, chooser, [Answer("y", NUMBERS)])
+    assert refused.value.code == "teacher_does_not_fit"
+    check_fits(model, model, [Answer("y", NUMBERS)])
