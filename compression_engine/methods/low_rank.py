@@ -24,7 +24,7 @@ from compression_engine.errors import DataError, FileRefused, OutputRefused, Rec
 from compression_engine.formats.onnx_graph import lift_constants
 from compression_engine.methods.leaving_out import left_out
 from compression_engine.methods.low_rank_choice import Candidate, Ranks, choose
-from compression_engine.methods.low_rank_factors import Matrix, Spectrum, by_weights
+from compression_engine.methods.low_rank_factors import Spectrum, by_weights
 from compression_engine.methods.low_rank_layers import Layer, Shape, Whole, layers_of, numbers_of
 from compression_engine.methods.low_rank_looking import matrix_of, spectra
 from compression_engine.methods.low_rank_writing import Writer
@@ -62,9 +62,10 @@ def apply(
     if not layers:
         return  # the report says why; a recipe that changes nothing is refused by who made the step
     whole = Whole.of(model, shapes)
-    matrices = {layer.name: _finite(layer) for layer in layers}
+    for layer in layers:
+        _check_finite(layer)
     found = {} if calibration is None else spectra(model, layers, calibration, progress)
-    found |= {name: by_weights(matrix) for name, matrix in matrices.items() if name not in found}
+    found |= {layer.name: by_weights(matrix_of(layer)) for layer in layers if layer.name not in found}
     ranks = _ranks(layers, found, whole, parameters)
     factored = [(layer, rank) for layer, rank in zip(layers, ranks, strict=True) if rank is not None]
     _tell(layers, ranks, found, report)
@@ -90,7 +91,7 @@ def _worth(layers: Sequence[Layer], parameters: Mapping[str, Value], report: Rep
     found = []
     for layer in layers:
         least = integer_of(parameters["round_to"])
-        if least * (layer.rows + layer.columns) < layer.rows * layer.columns and least < min(layer.rows, layer.columns):
+        if least * (layer.rows + layer.columns) < layer.rows * layer.columns:
             found.append(layer)
         else:
             report.leave(
@@ -168,9 +169,7 @@ def _check(model: onnx.ModelProto, whole: Whole) -> None:
         raise OutputRefused("output_not_smaller", message, hint)
 
 
-def _finite(layer: Layer) -> Matrix:
-    array = matrix_of(layer)
-    if not np.isfinite(array).all():
+def _check_finite(layer: Layer) -> None:
+    if not np.isfinite(matrix_of(layer)).all():
         hint = "Export the model again from weights that are numbers."
         raise FileRefused("weights_not_finite", f"The weight {layer.name!r} holds NaN or infinity.", hint)
-    return array

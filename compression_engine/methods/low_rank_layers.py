@@ -4,7 +4,8 @@ Rules:
 - a weight is a matrix [rows, columns]; of a convolution's kernels all axes but the first are columns;
 - every reader is MatMul with it on either side, Gemm with it as the second factor, or an ungrouped Conv, also behind Identity and
   one Transpose; a weight that anything else reads, or that the model gives or takes, stays whole and says why;
-- tied weights, read in several places, are one layer with one pair of factors;
+- tied weights, read in several places, are one layer with one pair of factors; of two weights that are multiplied with each other
+  the first is one;
 - positions are how often the matrix is multiplied with a vector, for the rows that sizes were seen with.
 """
 
@@ -78,33 +79,43 @@ def layers_of(
     model: onnx.ModelProto, shapes: Mapping[str, Shape], min_elements: int, spared: frozenset[str], report: Report
 ) -> list[Layer]:
     """In the order of the model; weights that stay whole are noted in the report. Large constants are initializers by now."""
-    main, used, found = model.graph, uses(model.graph), []
+    main, used, found = model.graph, uses(model.graph), list[Layer]()
     ports = {value.name for value in (*main.input, *main.output)}
+    taken: dict[int, str] = {}
     for tensor in main.initializer:
         if tensor.name in spared or len(tensor.dims) < _MATRIX or elements(tensor) < min_elements:
             continue
         if tensor.data_type not in FLOATS:
             continue
         reading = read_in(used, main, tensor.name)
-        readings = [] if tensor.name in ports else list(_followed(main, used, reading, len(tensor.dims), turned=False))
+        readings = [] if tensor.name in ports else list(_followed(used, main, reading, len(tensor.dims), ports))
         bad = next((why for _, why in readings if why), "") or ("" if readings else "the model gives or takes it")
         if not reading:
             bad = "nothing reads it"
         if len({id(use.node) for use in reading}) < len(reading):
             bad = bad or "a node multiplies it with itself"
         sizes = [one for one, _ in readings if one is not None]
+        other = next((taken[id(one.node)] for one in sizes if id(one.node) in taken), "")
+        bad = bad or (f"it is multiplied with {other!r}, and one of the two can have factors" if other else "")
         if bad or any(one.node.output[0] not in shapes for one in sizes):
             report.leave(tensor.name, bad or "the sizes of what it gives are not known")
             continue
         positions = sum(math.prod(shapes[one.node.output[0]]) // _made(tensor, one) for one in sizes)
         weight = Weight(main, tensor, tuple(reading), frozenset())
         found.append(Layer(tensor, tuple(sizes), positions, product_of(weight, main)))
+        taken |= {id(one.node): str(tensor.name) for one in sizes}
     _tell_inside(main, min_elements, report)
     return found
 
 
 def _followed(
-    main: onnx.GraphProto, used: dict[str, list[Use]], reading: list[Use], rank: int, *, turned: bool
+    used: dict[str, list[Use]],
+    main: onnx.GraphProto,
+    reading: list[Use],
+    rank: int,
+    ports: set[str],
+    *,
+    turned: bool = False,
 ) -> Iterator[tuple[Reading | None, str]]:
     """The nodes behind these uses that multiply, or why a use is none."""
     for use in reading:
@@ -113,7 +124,10 @@ def _followed(
             yield None, "a graph inside of a branch reads it"
         elif node.domain in STANDARD and (node.op_type == "Identity" or _turns(node, rank, turned=turned)):
             after, behind = turned or node.op_type == "Transpose", read_in(used, main, node.output[0])
-            yield from _followed(main, used, behind, rank, turned=after) if behind else [(None, "the model gives it")]
+            if node.output[0] in ports or not behind:
+                yield None, "the model gives it"
+            else:
+                yield from _followed(used, main, behind, rank, ports, turned=after)
         else:
             why = _refused(node, use.index, rank)
             yield (None, why) if why else (Reading(node, use.index, turned), "")
@@ -167,11 +181,10 @@ class Whole:
     def of(cls, model: onnx.ModelProto, shapes: Mapping[str, Shape]) -> Whole:
         """Multiply-adds of products and convolutions with constants of the main graph; numbers of all its float tensors."""
         weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type in FLOATS}
-        behind = {
-            node.output[0]: node.input[0]
-            for node in model.graph.node
-            if node.op_type in ("Identity", "Transpose") and node.input[0] in weights
-        }
+        behind: dict[str, str] = {}
+        for node in model.graph.node:
+            if node.op_type in ("Identity", "Transpose"):
+                behind[node.output[0]] = behind.get(node.input[0], node.input[0])
         total = 0
         for node in model.graph.node:
             held = [name for name in node.input[:2] if behind.get(name, name) in weights]

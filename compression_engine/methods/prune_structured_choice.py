@@ -168,7 +168,7 @@ def choose(groups: Sequence[Group], scores: Scores, costs: Costs, wish: Wish, wh
 
     Raises RecipeError (recipe_does_not_fit) where so much cannot go.
     """
-    order = np.concatenate([group.classes for group in groups])
+    order = np.concatenate([np.empty(0, dtype=np.int64), *(group.classes for group in groups)])
     order = order[np.argsort(_in_turn(groups, scores, lambda kept: wish.cost(costs, kept))[order], kind="stable")]
     begun = [whole.sizes.get(group.places, len(group.classes)) for group in groups]
 

@@ -87,7 +87,7 @@ class Taking:
         seen = look(model, self._feeds)
         found, classes = followed(model, seen, self._options)
         groups = groups_of(model, found, classes)
-        if not groups:
+        if not groups and self._whole is None:  # an earlier round may have taken all that can go
             raise _nothing(model, found, classes)
         readers, costs, wish = readers_of(model, found), Costs(model, found, classes), self._wish(per_mille)
         if self._whole is None:

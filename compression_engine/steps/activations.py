@@ -65,7 +65,9 @@ def grams(
                             found += rows.T @ rows
         for one, found in sums.items():
             if not np.isfinite(found).all():
-                hint = "Leave out rows with extreme numbers, or use another rounding than gptq."
+                hint = (
+                    "Leave out rows with extreme numbers, or look at no rows (another rounding than gptq; fit weights)."
+                )
                 raise DataError(
                     "data_does_not_fit", f"Calibration rows give NaN or infinity at {one.sources[0].name!r}.", hint
                 )

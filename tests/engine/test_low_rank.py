@@ -173,6 +173,10 @@ def test_tied_weights_have_one_pair_of_factors() -> None:
         ([helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Add", ["a", "w"], ["y"])], "Add reads it"),
         ([helper.make_node("Gather", ["w", "i"], ["g"]), helper.make_node("MatMul", ["x", "g"], ["y"])], "looked up"),
         ([helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("MatMul", ["w", "w"], ["y"])], "with itself"),
+        (
+            [helper.make_node("Transpose", ["w"], ["y"], perm=[1, 0]), helper.make_node("MatMul", ["x", "y"], ["a"])],
+            "the model gives it",
+        ),
     ],
 )
 def test_a_weight_that_something_else_reads_stays_whole_and_says_why(nodes: list[onnx.NodeProto], reason: str) -> None:
@@ -218,6 +222,27 @@ def test_multiply_adds_count_how_often_a_weight_is_used() -> None:
     by_size, report = nets.applied(net, "low_rank", share_of="numbers", scope="layer", **asked)
     assert "once" not in tensors_of(by_size)
     assert {row["name"] for row in report.more["low_rank"]["layers"]} == {"often", "once"}
+
+
+def test_a_weight_that_is_read_by_detours_counts_in_the_whole_all_the_same() -> None:
+    nodes = [
+        helper.make_node("Identity", ["w"], ["i"]),
+        helper.make_node("Transpose", ["i"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["y"]),
+    ]
+    child, report = nets.applied(one(nodes, {"w": W}, ["n", 20], ["n", 24]), "low_rank", share_per_mille=600, **SMALL)
+    told = report.more["low_rank"]
+    assert told["multiply_adds_left_per_mille"] == told["numbers_left_per_mille"] <= 400
+    assert sorted(tensors_of(child)) == ["w_left", "w_right"]
+
+
+def test_of_two_weights_that_are_multiplied_with_each_other_one_has_factors() -> None:
+    nodes = [helper.make_node("MatMul", ["u", "v"], ["w"]), helper.make_node("MatMul", ["x", "w"], ["y"])]
+    net = one(nodes, {"u": W, "v": thin(20, 24, 3, seed=1)}, ["n", 24], ["n", 24])
+    child, report = nets.applied(net, "low_rank", share_per_mille=300, share_of="numbers", **SMALL)
+    assert sorted(tensors_of(child)) == ["u_left", "u_right", "v"]
+    assert "multiplied with 'u'" in str(report.left[0]["reason"])
+    assert_same_answers(net, child, nets.weights(4, 24, seed=3))
 
 
 def test_excluded_weights_stay_and_an_unknown_name_is_refused(mlp_folder: Path) -> None:

@@ -102,6 +102,19 @@ def test_each_group_keeps_its_least_share_of_what_it_had_before_all_rounds(
         pruned(parent, learning.handed(tmp_path / "2"), **how | {"share_per_mille": 600}, **TRAINS)
 
 
+def test_rounds_go_on_where_the_first_one_took_all_that_can_go(tmp_path: Path) -> None:
+    net = learning.net()
+    for tensor in net.graph.initializer:
+        two = {"first": np.s_[:, :2], "first_bias": np.s_[:2], "second": np.s_[:2]}.get(tensor.name, np.s_[:])
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[two].copy(), tensor.name))
+    asked = TRAINS | {"epochs_per_round": 1, "rounds": 2}
+    child, report = pruned(net, learning.handed(tmp_path), share_per_mille=300, **asked)
+    assert hidden(child) == 1
+    assert [entry["left_per_mille"] for entry in report.more["rounds"]] == [500, 500]
+    with pytest.raises(RecipeError, match="At most 500 per mille"):
+        pruned(net, learning.handed(tmp_path), share_per_mille=510, **asked)
+
+
 def test_work_that_is_ended_in_a_later_round_goes_on_to_the_same_bytes(parent: onnx.ModelProto, tmp_path: Path) -> None:
     how = TRAINS | {"share_per_mille": 700, "rounds": 3}
     whole, _ = pruned(parent, learning.handed(tmp_path / "whole"), **how)
