@@ -28,9 +28,10 @@ Figure = Mapping[str, Any]
 def derived_line(case: Case, version: Record) -> dict[str, Any]:
     """A derived version in the table of all of them."""
     run = case.run_of(version)
-    told = _told(case, version)
+    steps = _steps(case, version, run)
+    told = _told(case, version, steps)
     methods = _methods(case, run)
-    done = methods[: _done(case, version, run)]
+    done = methods[: _done(run, steps)]
     return {
         "budget": "" if run is None else budget_words(run.row),
         "digest": str(version.row["digest"]),
@@ -63,20 +64,31 @@ def _methods(case: Case, run: Record | None) -> list[str]:
     return [str(step["method"]) for step in document["steps"]] if isinstance(document, dict) else []
 
 
-def _done(case: Case, version: Record, run: Record | None) -> int | None:
+def _steps(case: Case, version: Record, run: Record | None) -> list[Measured]:
+    """What was measured after each step of the run that made the version, newest first.
+
+    Not what somebody declares under the same name, nor steps of another recipe that came to the same bytes.
+    """
+    recipe = _recipe(case, run)
+    if recipe is None:
+        return []
+    named = {"digest": recipe.row["digest"], "role": "recipe"}
+    return [one for one in case.evidence(version, "step") if one.is_measured and named in one.document["subjects"]]
+
+
+def _done(run: Record | None, steps: Sequence[Measured]) -> int | None:
     """How many steps were done where a budget may have ended the work; None: all of them."""
     if run is None or not budget_words(run.row):
         return None
-    return max((_step_of(found) for found in case.evidence(version, "step")), default=None)
+    return max((_step_of(found) for found in steps), default=None)
 
 
 def _step_of(found: Measured) -> int:
     return next((int(fact["value"]) for fact in found.document["environment"] if fact["name"] == "step"), 0)
 
 
-def _told(case: Case, version: Record) -> list[Figure]:
+def _told(case: Case, version: Record, steps: Sequence[Measured]) -> list[Figure]:
     """The figures of the last step, else of the fidelity to the parent; those with a value."""
-    steps = [found for found in case.evidence(version, "step") if found.is_measured]
     last = max(steps, key=_step_of, default=case.measured(version, "fidelity"))
     return [] if last is None else [figure for figure in last.figures if figure["value"] is not None]
 

@@ -12,9 +12,11 @@ from pypdf import PdfReader
 from audit import services
 from audit.reports import pdf
 from registry.catalog.edges import EdgeSpec
+from registry.catalog.services import attach_evidence
 from registry.compression import queries
 from registry.compression.training import TrainingAsked
 from registry.digests import parse_canonical
+from tests.catalog.test_attach_evidence import declared
 from tests.compression.test_students_in_runs import labelled
 from tests.desk.trained_runs import step
 from tests.world import World
@@ -42,6 +44,9 @@ def test_each_derived_version_has_its_parents_by_role_its_steps_what_was_kept_an
         )
     )
     assert run.child is not None, queries.run_log(run)
+    for said in ("2", "the last"):  # what somebody declares is no word about the run, whatever it says
+        stated = declared(run.child.digest, kind="step", environment=[{"name": "step", "value": said}])
+        attach_evidence(actor=world.cast.ada, version=run.child, document=stated)
     begun = EdgeSpec("student-start", ("distilled", "quantized"), parent=run.child)
     world.version(parent.model, seed=9, edges=[begun, EdgeSpec("teacher", ("distilled",), parent=parent)])
     data = services.report_of(services.issue_assessment(actor=world.cast.carla, model=parent.model))
