@@ -24,7 +24,7 @@ from registry.events import Caller
 Document = dict[str, Any]
 _OWN_PARTS = frozenset(
     {
-        "answer", "batch", "cache", "confidence_bin", "context_tokens", "corruption", "dtype", "feature",
+        "answer", "attack", "batch", "cache", "confidence_bin", "context_tokens", "corruption", "dtype", "feature",
         "file", "first_answer", "first_confidence", "from", "incumbent_answer", "incumbent_confidence", "parent_answer",
         "parent_confidence", "predicted_class", "sequence_position", "severity", "threads", "to", "upper_edge",
     }

@@ -87,7 +87,7 @@ class RequestComparison(Command):
         runs = request_comparison(actor=caller, recipes=recipes, asked=asked)
         assert runs[0].comparison is not None
         body = comparison_body(get_comparison(caller, runs[0].comparison), caller)
-        return body | {"makes_stale": makes_stale(runs[0])}
+        return body | {"makes_stale": list(dict.fromkeys(said for run in runs for said in makes_stale(run)))}
 
 
 def asked_of(caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> RunAsked:

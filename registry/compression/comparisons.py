@@ -26,8 +26,8 @@ from registry.events import Caller
 
 Figure = Mapping[str, Any]
 TIMES = (
-    "Times are ratios to the parent, each measured in turns with it in its own run. Milliseconds of runs that were done at "
-    "different times do not compare."
+    "Times are ratios to the parent, below 1 faster than it, each measured in turns with it in its own run. Milliseconds of runs "
+    "that were done at different times do not compare."
 )
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _KEPT = ("top1_agreement", "decoded_agreement", "argmax_agreement", "cosine_mean")

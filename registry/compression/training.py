@@ -24,6 +24,7 @@ from registry.access.queries import readable_team_ids
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import EdgeRole, Grade, ModelVersion
 from registry.catalog.terms_along import terms_along
+from registry.compression import queries
 from registry.compression.material import check_data, check_version, rows_file, taken_as
 from registry.compression.models import Run
 from registry.compression.taken import ONNX
@@ -107,12 +108,19 @@ def check_covers(
     wanted += [(EdgeRole.DATA.value, None, rows) for rows in data]
     for named, parent, rows in wanted:
         if (named, parent and parent.pk, rows and rows.pk) not in known:
+            used = _said_to_readers_of(version, parent, rows)
             raise Conflict(
-                f"It came out as {version}, byte for byte, whose lineage does not name {parent or rows} ({named}).",
+                f"It came out as {version}, byte for byte, whose lineage does not name {used} ({named}).",
                 hint="Use that version; or request the run into another model, where the child stands under the terms of what this "
                 "run used.",
                 code="duplicate",
             )
+
+
+def _said_to_readers_of(child: ModelVersion, parent: ModelVersion | None, rows: DatasetVersion | None) -> str:
+    """By name within the child's team, else by digest: a failure is read by everybody who may see the run."""
+    used, team = (rows, rows and rows.dataset.team_id) if parent is None else (parent, parent.model.team_id)
+    return str(used) if used is None or team == child.model.team_id else queries.Names.reduced(used)
 
 
 def _check_asked(recipe: Recipe, asked: TrainingAsked) -> None:

@@ -15,9 +15,12 @@ from registry.access.models import Actor, Role, Team
 from registry.access.services import grant_membership
 from registry.compression import queries, services
 from registry.compression.models import Run
+from registry.compression.services_comparisons import request_comparison
 from registry.compression.training import TrainingAsked, set_training
 from registry.errors import Forbidden, NotFound
 from registry.events import Caller
+from tests.audit.test_report_of_derived import PLAN as LABELLED
+from tests.compression.test_students_in_runs import labelled
 from tests.world import World
 from tests.worlds.catalog import INPUT_WIDTH
 from tests.worlds.http import api
@@ -75,6 +78,43 @@ def test_on_the_pages_too(foreign: Run) -> None:
             text = client.get(page).content.decode()
             assert str(foreign.pk)[-8:] in text, page
             assert ("secret-net" in text, "smaller-same-speed" in text) == (known, known), page
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_a_comparison_names_its_material_to_its_makers_alone_and_each_group_to_readers_of_the_data(
+    world: World, foreign: Run
+) -> None:
+    caller = Caller(actor_id=foreign.requested_by_id, via="cli")
+    prune = [{"name": "sparsity_per_mille", "value": 980}, {"name": "min_elements", "value": 1}]
+    half, broken = {"method": "convert_fp16"}, {"method": "prune_unstructured", "parameters": prune}
+    recipes = [
+        world.recipe("secret-cut", {"seed": 3, "steps": [half, broken]}),
+        world.recipe("secret-half", {"seed": 4, "steps": [half]}),
+    ]
+    asked = services.RunAsked(
+        model=foreign.model,
+        parent=foreign.parent,
+        evaluation=labelled(world, 120, 21, "evaluation"),
+        plan=LABELLED,
+        training=TrainingAsked(at_least="0.9"),
+    )
+    runs = request_comparison(actor=caller, recipes=recipes, asked=asked)
+    done = world.executed(runs[0])
+    assert done.child is not None, queries.run_log(done)
+    args = [runs[0].comparison]
+    pages = [reverse(f"desk:{name}", args=args) for name in ("comparison", "comparison-json", "comparison-csv")]
+    for person, known in (("rex", False), ("mal", True)):
+        client = Client()
+        client.force_login(Actor.objects.get(username=person))
+        told = {page: client.get(page).content.decode() for page in pages}
+        told["api"] = json.dumps(api(person).get(f"/api/v1/comparisons/{args[0]}").json())
+        for page, text in told.items():
+            assert "broke the budget" in text, page
+            names = ("secret-cut", "secret-half", "where group is")
+            assert [name in text for name in names] == [known] * 3, (page, text)
+            assert known or "secret-net" not in text, page
+            groups = [name for name in ('"red"', "=red", "group red", '"blue"', "=blue", "group blue") if name in text]
+            assert bool(groups) == known, (page, groups)
 
 
 TAUGHT = RecipeDocument("taught", (Step("distill"),))

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from registry.access.models import Role, Team
+from registry.access.services import grant_membership
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.models import EdgeRole, ModelVersion
 from registry.compression import queries
@@ -55,3 +57,23 @@ def test_a_teacher_of_the_same_weights_in_another_model_is_another_origin(world:
         covers(teacher=same)
     with pytest.raises(Conflict, match=r"\(student-start\)"):
         covers(role=EdgeRole.STUDENT_START)
+
+
+def test_what_is_of_another_team_is_told_by_digest_since_every_reader_of_the_run_reads_why_it_failed(
+    world: World, outsider_team: Team
+) -> None:
+    grant_membership(actor=world.cast.root, person=world.cast.people["eve"], role=Role.ENGINEER, team=outsider_team)
+    parent, eve = world.version(), world.cast.eve
+    child = world.version(seed=9, edges=[EdgeSpec("base", ("fine-tuned",), parent=parent)])
+    model = world.model("secret-teacher", actor=eve, team=outsider_team, owner=world.cast.people["eve"])
+    teacher = world.version(model, seed=5, actor=eve)
+    rows = world.dataset(slug="secret-rows", actor=eve, team=outsider_team)
+    data = world.dataset_version(
+        data=world.tiny_inputs(8), uses=("training",), dataset=rows, licence="CC0-1.0", actor=eve
+    )
+    taught = [EdgeSpec("teacher", ("distilled",), parent=teacher)]
+    for origins, used, digest in ((taught, [], teacher.digest), ([], [data], data.bound_digest)):
+        with pytest.raises(Conflict) as failed:
+            check_covers(child, parent, EdgeRole.BASE, origins, used)
+        assert "secret" not in failed.value.detail
+        assert digest[:19] in failed.value.detail

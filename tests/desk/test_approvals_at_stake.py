@@ -54,6 +54,23 @@ def test_compressing_again_is_told_of_the_served_child_that_it_would_measure_ane
     assert f"production serves {child}: new evidence (if it comes out the same again) makes its approval stale" in page
 
 
+def test_of_several_recipes_each_that_made_what_is_served_is_told(world: World) -> None:
+    parent, child = world.released_pair()
+    known, other = world.recipe(), world.recipe("other", {"seed": 1, "steps": [{"method": "convert_fp16"}]})
+    run = world.run(parent, recipe=known)
+    type(run).objects.filter(pk=run.pk).update(child=child)
+    api = APIClient()
+    api.force_authenticate(user=world.cast.people["ada"])
+    rows = world.reference(world.arrays_dataset())
+    body = {"parent": str(parent), "recipes": [f"search/{other}", f"search/{known}"], "evaluation": rows}
+    made = api.post(f"/api/v1/teams/search/models/{parent.model.slug}/comparisons", body, format="json")
+    assert made.status_code == 201, made.content
+    assert made.json()["makes_stale"] == [
+        f"production serves {child}: new evidence (if it comes out the same) makes its approval stale, and it has to be "
+        "approved again."
+    ]
+
+
 def test_an_emergency_has_no_approval_that_could_become_stale(world: World) -> None:
     from registry.release.services import break_glass
 

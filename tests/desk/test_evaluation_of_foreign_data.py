@@ -37,6 +37,7 @@ def foreign(story: Scene, outsider_team: Team) -> Run:
         data=world.tiny_inputs(400), uses=("evaluation",), dataset=rows, licence="CC0-1.0", actor=world.cast.eve
     )
     kinds = {kind: figures for kind, figures in every_kind().items() if kind in KINDS}
+    kinds["adversarial"] = [share("accuracy_within_100_per_mille", "0.9", 400, attack="own_gradients")]
     undefined = share("selection_rate_ratio", "0", 9, race="3", against="2") | {
         "value": None, "reason": "there is no selection among race 2, or too few rows to rule that out",
     }  # fmt: skip
@@ -68,6 +69,7 @@ def test_no_page_and_no_door_tells_a_reader_of_the_version_what_stands_in_the_da
     told = everything_read_by(visit("rex"), "rex", foreign)
     assert {path: [n for n in NAMED if n in text] for path, text in told.items() if any(n in text for n in NAMED)} == {}
     page = told[address(foreign, "evaluation", foreign.pk)]
+    assert "own_gradients" in page  # a part of the engine's own, which says nothing of the rows
     assert "race group 1" in page
     assert "groups stand here by number" in page
     assert "worst for race group 1 (15.2 points lost" in page
@@ -76,6 +78,7 @@ def test_no_page_and_no_door_tells_a_reader_of_the_version_what_stands_in_the_da
 def test_readers_of_the_data_see_the_names(visit: Visit, foreign: Run) -> None:
     told = everything_read_by(visit("ada"), "ada", foreign)
     page = told[address(foreign, "evaluation", foreign.pk)]
+    assert "own_gradients" in page  # a part of the engine's own, which says nothing of the rows
     assert "worst for race 2 (15.2 points lost" in page
     assert "by number" not in page
     assert json.loads(told[f"/api/v1/runs/{foreign.pk}"])["evidence"][0]["reduced"] is False

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from registry.access.http import caller_of
-from registry.compression import comparisons
+from registry.compression import comparisons, queries
 from registry.compression.comparison_api import comparison_body
 from registry.desk.compared import csv_of, heads_of, lines_of, verdict_of
 from registry.desk.http import Context, Page
@@ -26,7 +26,7 @@ class ComparisonPage(Page):
         told = {"comparison": found, "heads": heads_of(found), "lines": lines_of(found), "verdict": verdict_of(found)}
         return (
             told
-            | {"times": comparisons.TIMES}
+            | {"times": comparisons.TIMES, "names_parent": queries.Names(caller).shows(found.first.parent)}
             | {"run": found.first, "model": found.first.model, "parent": found.first.parent}
         )
 
