@@ -45,7 +45,6 @@ def parent(tmp_path: Path) -> Path:
     folder = tmp_path / "parent"
     nets.save(wide(), folder)
     nets.save_rows(learning.rows(200), folder / "training.npz")
-    nets.save_rows(learning.rows(100, seed=5), folder / "evaluation.npz")
     return folder
 
 
@@ -63,7 +62,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def test_factors_learn_from_the_parent_and_stay_factors(parent: Path, tmp_path: Path, training: Step) -> None:
     result = compress(
         parent, Recipe("thin-and-taught", (THIN, training)), output_folder=tmp_path / "out", settings=QUICK,
-        training=TrainingFiles(parent / "training.npz"), evaluation=parent / "evaluation.npz", plan=learning.PLAN,
+        training=TrainingFiles(parent / "training.npz"), plan=learning.PLAN,
     )  # fmt: skip
     rank = shapes(tmp_path / "out" / "model.onnx")["hidden_left"][1]
     assert shapes(tmp_path / "out" / "model.onnx")["hidden_right"] == (rank, 64)
@@ -82,10 +81,7 @@ def test_a_child_is_made_again_to_the_same_bytes(parent: Path, tmp_path: Path) -
 @pytest.mark.parametrize("method", ["quantize_weights", "quantize_dynamic", "convert_fp16"])
 def test_factors_are_rounded_as_other_weights_are(parent: Path, tmp_path: Path, method: str) -> None:
     step = Step(method, {"min_elements": 256})
-    compress(
-        parent, Recipe("thin-and-rounded", (THIN, step)), output_folder=tmp_path / "out", settings=QUICK,
-        evaluation=parent / "evaluation.npz", plan=learning.PLAN,
-    )  # fmt: skip
+    compress(parent, Recipe("thin-and-rounded", (THIN, step)), output_folder=tmp_path / "out", settings=QUICK)
     held = {tensor.name: tensor for tensor in onnx.load(tmp_path / "out" / "model.onnx").graph.initializer}
     stored = next(tensor for name, tensor in held.items() if name.startswith("hidden_left") and len(tensor.dims) > 1)
     assert numpy_helper.to_array(stored).dtype in (np.int8, np.uint8, np.float16)

@@ -87,11 +87,11 @@ def test_a_narrower_decoder_learns_from_the_whole_one_by_its_likeliest_tokens(
     training = handed(tmp_path, taught, passages())
     bare, made = (
         nets.applied(taught, "distill", training, **(asked | given))[0]
-        for given in ({"epochs": 1, "learning_rate_per_million": 1}, {"epochs": 12})
+        for given in ({"epochs": 1, "learning_rate_per_million": 1}, {"epochs": 7})
     )
     sizes = {tensor.name: tuple(tensor.dims) for tensor in made.graph.initializer}
     assert sizes["words.weight"] == (len(characters.ALPHABET), WIDTH // 4)
-    assert perplexity(made) < 0.95 * perplexity(bare)
+    assert perplexity(made) < 0.97 * perplexity(bare)  # 17.1 and 18.2 where it was written
 
 
 def test_the_validation_is_the_mean_over_all_held_out_tokens(tmp_path: Path) -> None:
