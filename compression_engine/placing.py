@@ -90,6 +90,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
     Raises EngineError (output_exists, not_found).
     """
     _check_name(target)
+    if target.is_symlink():
+        # a folder is not renamed over a link, wherever that leads: told now, not after all the work
+        raise EngineError("output_exists", f"{target} is a link.", "Give the folder that it leads to, or a new one.")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise _exists(target, "Give a new folder, or an empty one.")
     with _hidden_beside(target) as folder:

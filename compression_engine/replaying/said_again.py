@@ -3,7 +3,9 @@
 Rules:
 - a part is the same, differs, cannot be told here, or was not compared, and says why; only what differs fails a replay;
 - steps and curves follow from parent, recipe and rows, to the digit, where processor, torch and device are those on record; where
-  a step trained or looked at data elsewhere nothing is said of them but that it cannot be told here; they hold no timings;
+  a step trained or looked at data elsewhere nothing is said of their sums but that it cannot be told here; they hold no timings;
+- whoever names another processor explains sums by that and nothing else: methods, rows, settings, tensors, and numbers of rounds
+  are the same wherever these bytes come from, and so are words but for the numbers in them;
 - a budget's own words must fit the recipe; whether it was kept, and every figure, rest on evaluation rows: see `figures_again`;
 - on what a model was made does not follow from its bytes: no replay shows it, whatever it says;
 - another version of the engine may say all of it in another form: nothing is told of its results.
@@ -12,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +32,10 @@ _WORDS = {
     UNTOLD: "Cannot be told here",
     NOT_COMPARED: "Not compared",
 }
+_OF_SUMS = frozenset({"best_epoch", "error_per_million", "lost", "points", "simulated", "updates"})
+"""Members of a step whose values sums decide, the number of epochs of a training that ends early among them."""
+_WORDED = frozenset({"how", "reason"})
+_NUMBER = re.compile(r"\d+(\.\d+)?(e[-+]?\d+)?")
 _BESIDE = {
     "others": "other models that it was compared with are not handed in",
     "outputs_file": "the file of answers is not handed in",
@@ -183,8 +190,20 @@ def _steps(document: Mapping[str, JSON], again: Again, facts: Mapping[str, str])
     other = other_kernels(facts, again.device) if moved else ""
     if not other:
         return found
+    anywhere = held("steps", _without_sums(document.get("steps")), _without_sums([dict(step) for step in again.steps]))
+    if anywhere.outcome == DIFFERS:
+        return Part("steps", DIFFERS, f"{anywhere.why}; another processor ({other}) does not explain it")
     came = "made here they come out equal" if found.outcome == SAME else f"made here: {found.why}"
     return Part("steps", UNTOLD, f"{other}; {came}")
+
+
+def _without_sums(value: JSON, name: str = "") -> JSON:
+    """What is left of steps where nothing is that the order of a sum decides; `name`: of the member that holds the value."""
+    if isinstance(value, Mapping):
+        return {key: _without_sums(one, key) for key, one in value.items() if key not in _OF_SUMS}
+    if isinstance(value, list):
+        return [_without_sums(one, name) for one in value]
+    return _NUMBER.sub("#", value) if isinstance(value, str) and name in _WORDED else value
 
 
 def _evidence(document: Mapping[str, JSON]) -> Part:

@@ -10,7 +10,7 @@ import pytest
 
 from compression_engine import Recipe, Step, compress
 from compression_engine.errors import EngineError
-from compression_engine.placing import place
+from compression_engine.placing import place, whole_folder
 from compression_engine.replaying.replay import replay
 from tests.engine import nets
 
@@ -106,6 +106,16 @@ def test_a_place_where_nothing_can_be_written_is_told(mlp_folder: Path, tmp_path
             compress(mlp_folder, WEIGHTS, output_folder=place_in_vain)
         assert refused.value.code in ("not_found", "output_exists"), place_in_vain
     assert not list(tmp_path.rglob("*partial*"))
+
+
+def test_an_output_that_is_a_link_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, target in (("to_a_folder", "empty"), ("to_nothing", "nowhere")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        made = False
+        with pytest.raises(EngineError, match="is a link") as refused, whole_folder(tmp_path / name):
+            made = True
+        assert (refused.value.code, made) == ("output_exists", False)
 
 
 def test_a_model_keeps_its_format_and_that_is_said_before_anything_is_made(mlp_folder: Path, tmp_path: Path) -> None:

@@ -193,6 +193,33 @@ def test_elsewhere_a_forged_curve_is_never_called_the_same(world: Path, tmp_path
     assert "points[1].validation" in forged.why
 
 
+def learned_more(document: Document) -> None:
+    document["steps"][1]["training"][0]["learning_rows"] = 270_000
+
+
+def another_method(document: Document) -> None:
+    document["steps"][1]["method"] = "another"
+
+
+def faster(document: Document) -> None:
+    document["steps"][1]["training"][0]["settings"]["learning_rate"] = "1"
+
+
+def told_otherwise(document: Document) -> None:
+    document["steps"][0]["changed"][0]["how"] = "nothing was taken from it"
+
+
+@pytest.mark.parametrize("forge", [learned_more, another_method, faster, told_otherwise, dropped])
+def test_another_processor_explains_sums_and_nothing_else(world: Path, tmp_path: Path, forge: Forge) -> None:
+    document = copy.deepcopy(recorded(world))
+    for fact in document["environment"]:
+        fact["value"] = "other 1" if fact["name"] == "blas_kernel" else fact["value"]
+    forge(document)
+    with pytest.raises(EngineError, match="does not explain it") as refused:
+        again(world, document, tmp_path)
+    assert refused.value.code == "replay_said_differs"
+
+
 def test_with_the_evaluation_rows_figures_and_budget_are_made_again(world: Path, tmp_path: Path) -> None:
     found = again(world, recorded(world), tmp_path, evaluation=world / "evaluation.npz")
     assert {name for name, outcome in outcomes(found).items() if outcome == "same"} == {
