@@ -5,7 +5,7 @@ Rules:
   rounds by itself;
 - weights that an earlier step rounded all of are not rounded again; what it left alone (`exclude`, `min_elements`) may be;
 - channels and factors come before single numbers: with a channel go zeros that were made in it, and the share that was asked for
-  holds no more; in the product of two factors no zero stays one;
+  holds no more; in the product of two factors no zero stays one. A distillation to fewer channels counts as one that takes them;
 - a model that is handed in as the student comes first: it takes the place of all that was done before;
 - a temperature is fitted to the scores of the model as it stays: nothing is pruned or trained after it.
 Standard library only: a server refuses such a recipe as the engine does.
@@ -54,6 +54,7 @@ _REFUSED = {
 }
 
 
+_WHOLE_WIDTH = 1000
 _GRID = {"bits": 8, "granularity": "channel"}
 """The grid of quantize_weights into which every weight fits."""
 
@@ -93,10 +94,17 @@ def _why(before: Ordered, step: Ordered) -> str | None:
     """Why a step may not stand behind another one; None where it may."""
     if step.takes_student:
         return "and begins as a model that is handed in: what was done before is thrown away"
-    refused = _REFUSED.get((KINDS.get(before.method, -1), KINDS.get(step.method, -1)))
+    refused = _REFUSED.get((_kind(before), _kind(step)))
     if refused is not None:
         return refused
     return "which rounds all weights that this one could" if _rounded_all(before, step) else None
+
+
+def _kind(step: Ordered) -> int:
+    """What a step does first of all that its place hangs on."""
+    if step.parameters.get("width_per_mille", _WHOLE_WIDTH) < _WHOLE_WIDTH:
+        return _CUTS
+    return KINDS.get(step.method, -1)
 
 
 def _rounded_all(before: Ordered, step: Ordered) -> bool:
@@ -116,5 +124,5 @@ def _rounded_all(before: Ordered, step: Ordered) -> bool:
 def _hint(before: Ordered, step: Ordered, steps: Sequence[Ordered]) -> str:
     if KINDS.get(before.method) == KINDS.get(step.method) == _ROUNDS:
         return "Leave one of them out, or spare weights for the second: 'exclude' of the first names them."
-    placed = sorted(steps, key=lambda one: (not one.takes_student, KINDS.get(one.method, -1)))
+    placed = sorted(steps, key=lambda one: (not one.takes_student, _kind(one)))
     return f"A right order: {', '.join(one.method for one in placed)}."

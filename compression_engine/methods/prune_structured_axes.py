@@ -225,9 +225,8 @@ def _follow(node: onnx.NodeProto, found: Trace, rules: Mapping[str, Rule]) -> No
     for name, axes in zip(node.output, made, strict=False):
         found.axes[name] = axes
         for atoms in axes:
-            if (
-                len(atoms) == 1
-            ):  # a single one that went would leave an axis of none, such as queries, keys and values side by side
+            # a single one that went would leave an axis of none, such as queries, keys and values side by side
+            if len(atoms) == 1:
                 found.keep(atoms, f"{named(node)} gives one of it alone")
     for name in node.output[len(made) :]:
         if name in found.seen.shapes:

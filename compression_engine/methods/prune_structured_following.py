@@ -28,7 +28,7 @@ def followed(model: onnx.ModelProto, seen: Seen, options: Options) -> tuple[Trac
     def traced(chosen: Mapping[Pattern, int]) -> tuple[int, Trace, Classes]:
         found = trace(model, seen, RULES, options, chosen)
         classes = classes_of(found)
-        return _prunable(model, found, groups_of(model, found, classes)), found, classes
+        return _prunable(model, groups_of(model, found, classes)), found, classes
 
     chosen: dict[Pattern, int] = {}
     best = traced(chosen)
@@ -40,7 +40,7 @@ def followed(model: onnx.ModelProto, seen: Seen, options: Options) -> tuple[Trac
     return best[1], best[2]
 
 
-def _prunable(model: onnx.ModelProto, found: Trace, groups: list[Group]) -> int:
+def _prunable(model: onnx.ModelProto, groups: list[Group]) -> int:
     """How many numbers of weights lie in an axis that can lose something."""
     touched = {name for group in groups for name, _ in group.places}
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if tensor.name in touched)

@@ -11,7 +11,6 @@ from compression_engine.recipe import Value, integer_of
 
 _MILLION = 1_000_000
 _DECIMALS = 6
-OPTIMISERS = ("adamw", "sgd")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,14 @@ def test_the_same_weights_are_not_rounded_twice() -> None:
     assert "exclude" in error.hint
 
 
+def test_a_student_of_fewer_channels_comes_before_zeros_are_made() -> None:
+    narrower, zeros = Step("distill", {"width_per_mille": 500}), Step("prune_unstructured")
+    error = refused(zeros, narrower)
+    assert "whose zeros go with the channels" in error.message
+    assert error.hint == "A right order: distill, prune_unstructured."
+    assert len(Recipe("r", (narrower, zeros)).steps) == len(Recipe("r", (zeros, Step("distill"))).steps) == 2
+
+
 def test_a_student_that_is_handed_in_comes_first() -> None:
     declared = Step("distill", {"student": "declared"})
     assert "thrown away" in refused(Step("fine_tune"), declared).message
