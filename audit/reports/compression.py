@@ -142,7 +142,7 @@ def _worst_first(figures: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _metric_row(evidence: Measured, figure: Mapping[str, Any], rule: Mapping[str, Any] | None) -> dict[str, Any]:
-    unit = str(figure["unit"])
+    unit = wording.unit_of(str(figure["metric"]), str(figure["unit"]))
     parent = evidence.figure(f"parent_{figure['metric']}")
     interval = ""
     if figure["low"] is not None and figure["high"] is not None:

@@ -101,7 +101,13 @@ METRIC_WORDS = {
     "size_ratio": "Size, times smaller",
     "latency_p50_ms": "Latency, median",
     "latency_p95_ms": "Latency, 95th percentile",
+    "latency_p99_ms": "Latency, 99th percentile",
     "latency_ratio": "Latency against parent",
+    "throughput_per_second": "Answers a second",
+    "cpu_time_ms": "Processor time of an answer",
+    "cpu_time_saved_ms": "Processor time saved against parent",
+    "cpu_time_ratio": "Processor time against parent",
+    "disturbed_share": "Rounds that other programs disturbed",
     "peak_memory_bytes": "Peak memory",
     "model_memory_bytes": "Memory of the model alone",
     "peak_memory_ratio": "Peak memory against parent",
@@ -111,9 +117,23 @@ METRIC_WORDS = {
     "max_abs_difference": "Largest difference of an output",
     "nearest_neighbour_kept": "Nearest neighbour kept",
     "top1_agreement": "Same first answer",
+    "rank_correlation": "Order of the outputs kept",
     "batch_difference_max": "Alone against in a batch",
 }
 
 
+WHOSE = {"incumbent_": "the incumbent", "first_": "the first approved version"}
+
+
 def metric(name: str) -> str:
+    """A metric in words; behind a prefix it is the incumbent's, or says what the child is beside the incumbent."""
+    for prefix, whose in WHOSE.items():
+        if name.startswith(prefix):
+            own = metric(name.removeprefix(prefix))
+            return own.replace("parent", whose) if "parent" in own else f"{own}, {whose}"
     return METRIC_WORDS.get(name) or name.replace("_", " ").capitalize()
+
+
+def unit_of(name: str, unit: str) -> str:
+    """The unit in which a metric is shown: of what the engine gives as a ratio, only ratios are so many times something."""
+    return "" if unit == "ratio" and not name.endswith("_ratio") else unit

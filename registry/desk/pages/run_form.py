@@ -46,7 +46,7 @@ class RunForm(forms.Form):
 
     recipe = forms.ChoiceField(
         label="What to do",
-        help_text="A recipe that ships is published in this team when it is first used. `pressmark recipes` says what each is for.",
+        help_text="A recipe that ships is published in this team at its first use. “pressmark recipes” says what each is for.",
     )
     more_recipes = forms.MultipleChoiceField(
         label="Compare it with", required=False, widget=forms.CheckboxSelectMultiple,
@@ -57,7 +57,7 @@ class RunForm(forms.Form):
     )
     evaluation_file = forms.ChoiceField(
         label="File of the evaluation data", required=False,
-        help_text="Where the data has several. One that is not listed is named by API or by `pressmark evaluate --file`.",
+        help_text="Where the data has several. One that is not listed is named by API, or by “pressmark evaluate --file”.",
     )  # fmt: skip
     calibration = forms.ChoiceField(
         label="Calibration data", required=False, help_text="Only for recipes that look at data while they compress."
