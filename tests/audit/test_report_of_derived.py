@@ -7,10 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from pypdf import PdfReader
 
 from audit import services
-from audit.reports import pdf
+from audit.reports import derived, pdf
 from registry.catalog.edges import EdgeSpec
 from registry.catalog.services import attach_evidence
 from registry.compression import queries
@@ -20,6 +22,7 @@ from tests.catalog.test_attach_evidence import declared
 from tests.compression.test_students_in_runs import labelled
 from tests.desk.trained_runs import step
 from tests.world import World
+from tests.worlds.catalog import figure
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 PLAN = {
@@ -63,7 +66,25 @@ def test_each_derived_version_has_its_parents_by_role_its_steps_what_was_kept_an
     }
     assert edges == {2: [("base", 1, "executed")], 3: [("student-start", 2, "declared"), ("teacher", 1, "declared")]}
     assert (second["methods"], second["recipe"], second["kept"]) == ([], "", "")
+    client = Client()
+    client.force_login(world.cast.people["carla"])
+    page = client.get(reverse("audit:assessment", args=["search", "digits"])).content.decode()
+    assert "which ended it after 1 of 2 steps" in page
+    undated = client.get(reverse("audit:assessment", args=["search", world.version().model.slug])).content.decode()
+    assert "<dt>First to expire</dt><dd>nothing dated</dd>" in undated
     text = " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.render(data))).pages).split())
     assert "All derived versions" in text
     assert "teacher: version 1, distilled declared" in text
     assert "which ended it after 1 of 2 steps" in text
+
+
+def test_the_worst_group_lost_most_by_labels_and_kept_least_where_nobody_labelled() -> None:
+    def of(metric: str, group: str, value: str, unit: str) -> dict[str, Any]:
+        return figure(metric, value, unit, n=9, slice=[{"name": "group", "value": group}])
+
+    kept = [figure("step_top1_agreement", "0.8", "share", n=18)]
+    kept += [of("step_top1_agreement", "red", "0.9", "share"), of("step_top1_agreement", "blue", "0.7", "share")]
+    lost = [of("step_quality_lost", "red", "3", "point"), of("step_quality_lost", "blue", "-1", "point")]
+    assert derived._worst([*kept, *lost]) == "group = red: lost 3 points, n = 9"
+    assert derived._worst(kept) == "group = blue: kept 70 %, n = 9"
+    assert derived._worst(kept[:1]) == ""

@@ -11,6 +11,7 @@ import pytest
 from django.urls import reverse
 
 from registry.compression.models import Run
+from registry.desk.compared import csv_of
 from tests.desk.compared_runs import compared_runs
 from tests.desk.conftest import Visitor, words
 from tests.world import World
@@ -68,3 +69,5 @@ def test_the_page_and_its_downloads_hold_the_figures_of_the_runs_and_mark_what_n
     assert lines[1]["kept_value"] == four["kept"]["value"]
     assert (lines[1]["quality_value"], lines[1]["quality_metric"]) == (four["quality"]["value"], "accuracy_difference")
     assert (lines[2]["state"], lines[2]["kept_value"]) == ("queued", "")
+    written = csv_of({"rows": [{**four, "failure": "=1+1"}]})
+    assert next(csv.DictReader(io.StringIO(written)))["failure"] == "'=1+1"  # no spreadsheet takes it for a formula
