@@ -5,7 +5,9 @@ Rules:
 - the same rows for both models, drawn by the seed; a row counts where it is answered rightly as it is and after every attack:
   along the model's own gradients, along the other model's, and without any (`attacks`). What the last two found stands by itself: a
   model whose gradients lead nowhere hides, and does not stand (Athalye, Carlini and Wagner 2018);
-- a quantised model has no gradients: it is attacked along its parent's and without any, and the figure says so;
+- a quantised model has no gradients: it is attacked along its parent's and without any, and the figure says so; where there
+  are no queries either, so is one whose gradients are zero on every row, behind a Round or a step: steps along them try nothing;
+- where no attack is left there is no figure;
 - right is the label; where there is none, the model's own answer to the row as it is;
 - only classes of rows of real numbers; what cannot be asked is said with the reason;
 - what was found for a model is kept (`Context.stages`): a run that was killed does not ask for it again.
@@ -46,6 +48,9 @@ OWN, OTHERS, SQUARES = "own_gradients", "other_gradients", "no_gradients"
 """The attacks in their order: each is made on the rows that stood those before it."""
 _CLEAN = "clean"
 _NAMES = {VERSION: "the model", PARENT: "the original"}
+_NOWHERE = "its gradients are zero, or no numbers, on every row"
+_UNATTACKED = "no attack could be made"
+_ROWS_AT_ONCE = 64
 _CLASSES_ONLY = "only answers that are classes can be said to stand"
 Stood = NDArray[np.bool_]
 
@@ -115,9 +120,14 @@ def _answered(
             slopes[role] = Slope(model, judged)
         except EngineError as error:
             slopes[role] = error.message.rstrip(".")
+    answers = {role: _right(context.outputs, role, context) for role in roles}
+    for role, slope in slopes.items():
+        # with queries `hidden` tells what such gradients only seemed to leave standing; without any nothing does
+        if not attack.queries and not isinstance(slope, str) and not _leads(slope, encoder, rows, answers[role], rooms):
+            slopes[role] = _NOWHERE
     found = {}
     for number, role in enumerate(roles):
-        model_, right = context.models[role], _right(context.outputs, role, context)
+        model_, right = context.models[role], answers[role]
         answering = Answering(model_, judged_output(model_, batch, judged), context.plan.scores == "probabilities")
 
         def say(message: str, role: str = role, number: int = number) -> None:
@@ -127,6 +137,13 @@ def _answered(
         other = next((slopes[one] for one in roles if one != role), "there is no other model")
         found[role] = _standing(context, attacked, rows, role, slopes[role], other)
     return found
+
+
+def _leads(slope: Slope, encoder: Encoder, rows: NDArray[np.intp], right: NDArray[np.intp], rooms: Rooms) -> bool:
+    """Whether any row can be moved along its gradient; asked piece by piece, so that mostly the first one tells."""
+    size = encoder.fixed_rows or _ROWS_AT_ONCE
+    pieces = (rows[start : start + size] for start in range(0, len(rows), size))
+    return any(slope.leads(batch_at(encoder, piece.tolist()), right[piece], rooms) for piece in pieces)
 
 
 def _right(outputs: Outputs, role: str, context: Context) -> NDArray[np.intp]:
@@ -180,6 +197,8 @@ def _figures(metric: str, found: Mapping[str, _Standing], attack: PlannedAttack)
     where = f"when each number may be moved by {attack.epsilon_per_mille} thousandths of its range"
     how = f"{attack.steps} steps, {attack.restarts} starts, {attack.queries} queries"
     name = _within(metric, attack)
+    if set(own.reasons) >= {OWN, OTHERS, SQUARES}:
+        return [_untried(name, own), *_by_attack(metric, own, attack)]
     made = [_share(name, own.last, f"{where} ({how}), the model's answers stand on")]
     if metric == "accuracy":
         made.append(_share(f"clean_{metric}", own.clean, "as they are, the model answers rightly on"))
@@ -192,6 +211,11 @@ def _figures(metric: str, found: Mapping[str, _Standing], attack: PlannedAttack)
     if metric == "accuracy":
         made.append(_share(f"parent_clean_{metric}", theirs.clean, "as they are, the original answers rightly on"))
     return [*made, _difference(name, own.last, theirs.last)]
+
+
+def _untried(metric: str, own: _Standing) -> Measurement:
+    plain = f"Which answers stand when rows are moved against the model was not measured: {_UNATTACKED}."
+    return Measurement(metric, None, "share", 0, plain, reason=f"{_UNATTACKED}: {own.reasons[OWN]}")
 
 
 def _by_attack(metric: str, own: _Standing, attack: PlannedAttack) -> list[Measurement]:
@@ -209,7 +233,7 @@ def _by_attack(metric: str, own: _Standing, attack: PlannedAttack) -> list[Measu
             made.append(Measurement(name, None, "share", 0, plain, reason=own.reasons[way], slice=slice_))
         else:
             made.append(_share(name, own.after[way], f"against {said}, the model's answers stand on", slice_))
-    if OWN not in own.reasons:
+    if OWN not in own.reasons and not {OTHERS, SQUARES} <= set(own.reasons):
         said = "answers stand the model's own gradients and fall otherwise, which gradients that lead nowhere would explain, on"
         made.append(_share(_within("hidden", attack), own.after[OWN] & ~own.last, said))
     return made

@@ -26,7 +26,7 @@ from compression_engine.data import Array, Encoder
 from compression_engine.measure.statistics.intervals import Floats
 from compression_engine.plan import PlannedAttack
 from compression_engine.runtime import Batch, Model, batch_at
-from compression_engine.training.disturbing import Rooms, moved
+from compression_engine.training.disturbing import Rooms, gradients_of, moved
 from compression_engine.training.material import plain
 from compression_engine.training.network import Network
 from compression_engine.training.score_forms import before_of
@@ -83,11 +83,21 @@ class Slope:
         right = torch.from_numpy(labels.astype(np.int64))
 
         def wrong(given: Mapping[str, Tensor]) -> Tensor:
-            found = self._network(given, (self._scores,))[self._scores][: batch.count]
-            return _torch_margins(found.reshape(batch.count, -1), right).sum()
+            return self._margins(given, batch, right)
 
         found = moved(wrong, feed, rooms, steps, draw)
         return {name: value.numpy().astype(batch.feed[name].dtype) for name, value in found.items()}
+
+    def leads(self, batch: Batch, labels: Array, rooms: Rooms) -> bool:
+        """Whether any number of any of these rows has a gradient that is neither zero nor no number."""
+        feed = {name: torch.tensor(plain(array)) for name, array in batch.feed.items()}
+        leaves = {name: feed[name].requires_grad_() for name in rooms.by_input}
+        margins = self._margins(feed, batch, torch.from_numpy(labels.astype(np.int64)))
+        return any((one.nan_to_num() != 0).any().item() for one in gradients_of(margins, leaves).values())
+
+    def _margins(self, feed: Mapping[str, Tensor], batch: Batch, right: Tensor) -> Tensor:
+        found = self._network(feed, (self._scores,))[self._scores][: batch.count]
+        return _torch_margins(found.reshape(batch.count, -1), right).sum()
 
 
 @dataclass(frozen=True)

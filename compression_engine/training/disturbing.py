@@ -124,7 +124,7 @@ def moved(
     for _ in range(steps):
         leaves = {name: given.detach().requires_grad_() for name, given in found.items()}
         with torch.enable_grad():
-            gradients = _gradients(value({**feed, **leaves}), leaves)
+            gradients = gradients_of(value({**feed, **leaves}), leaves)
         with torch.no_grad():
             found = {
                 name: _within(leaves[name] + step * room.radius * gradients[name].sign(), clean[name], room)
@@ -158,7 +158,8 @@ def _within(found: Tensor, clean: Tensor, room: Room) -> Tensor:
     return torch.minimum(torch.maximum(near, low), high).to(clean.dtype)
 
 
-def _gradients(value: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def gradients_of(value: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of one number, by input. Raises EngineError (cannot_be_trained) where it depends on none of them."""
     import torch
 
     if value.requires_grad:

@@ -97,6 +97,18 @@ def test_without_gradients_alone_the_same_rows_fall(tmp_path: Path) -> None:
     assert hidden > 0.04
 
 
+@pytest.mark.parametrize("parents", [False, True])
+def test_where_nothing_could_be_tried_nothing_is_said_to_stand(tmp_path: Path, parents: bool) -> None:
+    """Without queries, steps along gradients that are all zero are no attack, the model's own or its parent's."""
+    step, plan = helper.make_node("Round", ["x"], ["seen"]), replace(PLAN, attack=replace(ATTACK, queries=0))
+    found = adversarial.measure(context(tmp_path, scores(step), scores(step) if parents else None, plan))
+    stood = figure(found, "accuracy_{}")
+    assert (stood.value, stood.n) == (None, 0)
+    assert "no attack could be made" in stood.plain
+    assert "zero, or no numbers, on every row" in (stood.reason or "")
+    assert not [one for one in found[0].measurements if one.value is not None]
+
+
 def test_a_model_that_is_only_sure_of_itself_falls_as_well(tmp_path: Path) -> None:
     """Softmax of scores a thousand times as large is 0 or 1, and has no gradient left."""
     sure = scores(weights=(1000, 0, 0, 0))
