@@ -69,7 +69,8 @@ def choose(candidates: Sequence[Candidate], wanted: float, whole: int, *, by_lay
 
     if by_layer:
         return _same_for_all(candidates, options, lambda ranks: share(ranks) >= wanted)
-    return _at_one_price(candidates, options, lambda ranks: share(ranks) >= wanted)
+    found, gentler = _at_one_price(candidates, options, lambda ranks: share(ranks) >= wanted)
+    return _given_back(candidates, options, found, gentler, lambda saved: saved / whole >= wanted)
 
 
 def _same_for_all(candidates: Sequence[Candidate], options: list[Ranks], enough: Callable[[Ranks], bool]) -> Ranks:
@@ -89,7 +90,10 @@ def _same_for_all(candidates: Sequence[Candidate], options: list[Ranks], enough:
     return at(low)
 
 
-def _at_one_price(candidates: Sequence[Candidate], options: list[Ranks], enough: Callable[[Ranks], bool]) -> Ranks:
+def _at_one_price(
+    candidates: Sequence[Candidate], options: list[Ranks], enough: Callable[[Ranks], bool]
+) -> tuple[Ranks, Ranks]:
+    """The ranks at the lowest price that saves enough, and those at the next lower one."""
     tables = [
         (np.array([one.lost(rank) for rank in ranks]), np.array([one.saved(rank) for rank in ranks], dtype=np.float64))
         for one, ranks in zip(candidates, options, strict=True)
@@ -107,7 +111,7 @@ def _at_one_price(candidates: Sequence[Candidate], options: list[Ranks], enough:
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if enough(at(middle)) else (middle, high)
-    return _given_back(candidates, options, at(high), at(low), enough)
+    return at(high), at(low)
 
 
 def _given_back(
@@ -115,14 +119,20 @@ def _given_back(
     options: list[Ranks],
     ranks: Ranks,
     gentler: Ranks,
-    enough: Callable[[Ranks], bool],
+    enough: Callable[[int], bool],
 ) -> Ranks:
-    """Layers take a higher rank where enough is saved all the same, those first that win most by a lower price."""
+    """Layers take a higher rank where enough is saved all the same, those first that win most by a lower price.
+
+    `enough` is asked about what all layers save together: of many thousands only one is counted anew each time.
+    """
+    ranks = list(ranks)
+    total = sum(one.saved(rank) for one, rank in zip(candidates, ranks, strict=True))
     won = [one.lost(rank) - one.lost(other) for one, rank, other in zip(candidates, ranks, gentler, strict=True)]
     for place in sorted(range(len(ranks)), key=lambda place: -won[place]):
+        one = candidates[place]
+        others = total - one.saved(ranks[place])
         for rank in options[place]:
-            tried: Ranks = [*ranks[:place], rank, *ranks[place + 1 :]]
-            if rank == ranks[place] or enough(tried):
-                ranks = tried
+            if rank == ranks[place] or enough(others + one.saved(rank)):
+                ranks[place], total = rank, others + one.saved(rank)
                 break
     return ranks
