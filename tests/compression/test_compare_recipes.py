@@ -13,8 +13,8 @@ from rest_framework.test import APIClient
 
 from audit.models import Entry
 from compression_engine.recipe import shipped_recipes
-from registry.compression import execution, services, services_comparisons
-from registry.compression.comparisons import get_comparison
+from registry.compression import comparisons, execution, services, services_comparisons
+from registry.compression.comparisons import Line, get_comparison
 from registry.compression.models import Recipe, Run
 from registry.compression.services import RunAsked
 from registry.compression.services_comparisons import request_comparison
@@ -22,6 +22,7 @@ from registry.compression.training import TrainingAsked
 from registry.errors import Conflict, Forbidden, Invalid, NotFound
 from tests.compression.test_train_in_runs import step
 from tests.world import World
+from tests.worlds.catalog import figure
 from tests.worlds.compression import QUICK
 
 TUNED, WEIGHTS, HALF = step("fine_tune", epochs=1, loss="teacher"), step("quantize_weights"), step("convert_fp16")
@@ -163,3 +164,26 @@ def test_the_table_holds_what_the_runs_found_and_one_that_failed_beside_the_othe
     assert by_slug["broken"].run.failure_code == "budget_broken"
     assert by_slug["broken"].kept is None
     assert found.front == []  # by this plan no time was measured, so nobody can be said to be beaten
+
+
+def test_what_is_worse_is_told_by_the_sign_of_its_figure_and_a_slice_is_no_whole() -> None:
+    def kept(value: str, group: str = "") -> dict[str, Any]:
+        where = [{"name": "group", "value": group}] if group else []
+        return figure("step_top1_agreement", value, "share", n=9, slice=where)
+
+    steps = [
+        {"environment": [{"name": "step", "value": number}], "figures": figures}
+        for number, figures in (
+            ("2", [kept("0.7", "red"), kept("0.9", "blue"), kept("0.8")]),
+            ("1", [kept("0.1", "blue")]),
+        )
+    ]
+    worst = comparisons._worst_of_steps(steps, figure("top1_agreement", "0.8", "share", n=18))
+    assert worst is not None
+    assert (worst["metric"], worst["value"], worst["slice"][0]["value"]) == ("top1_agreement", "0.7", "red")
+    assert comparisons._whole(steps[0]["figures"], "step_top1_agreement") == kept("0.8")
+    lost = {
+        metric: Line(Run(), quality=figure(metric, "-0.02")).quality_lost
+        for metric in ("accuracy_difference", "token_nll_difference")
+    }
+    assert lost == {"accuracy_difference": 0.02, "token_nll_difference": -0.02}  # surprise that falls is quality won
