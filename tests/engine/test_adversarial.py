@@ -142,6 +142,24 @@ def test_an_attempt_that_was_killed_goes_on_to_the_same_weights(
     assert not same(trained(handed(tmp_path, seed=8)), whole)
 
 
+def test_every_step_of_a_recipe_draws_beginnings_of_its_own(tmp_path: Path) -> None:
+    found = []
+    for step in (1, 1, 2):
+        with lesson(net(), handed(tmp_path, step=step), "labels", attack=ATTACK, progress=silent) as given:
+            batch = given.parts.batch(np.arange(16))
+            found.append(float(given.loss(given.network(batch.feed), batch).detach()))
+    assert found[0] == found[1] != found[2]
+
+
+def test_answers_to_rows_as_they_are_go_towards_those_to_moved_ones_too(tmp_path: Path) -> None:
+    attack = Attack(1.0, 0.1, 1, asked="answers")
+    with lesson(net(), handed(tmp_path), "labels", attack=attack, progress=silent) as given:
+        batch = given.parts.batch(np.arange(16))
+        answers = given.network(batch.feed)["y"].detach().requires_grad_()
+        given.loss({"y": answers}, batch).backward()
+        assert float(answers.grad.abs().sum()) > 0
+
+
 def test_what_is_kept_is_the_best_on_moved_rows_that_were_held_out(tmp_path: Path) -> None:
     """The beginning is judged by the same mixture: it is worse than without moved rows."""
     curves = []

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from compression_engine.canonical import parse_canonical
+from compression_engine.canonical import JSON, canonical, parse_canonical
 from compression_engine.command_line import main
 from compression_engine.comparing import children as making
 from compression_engine.comparing.front import Pace, Point, front
@@ -19,6 +19,7 @@ from compression_engine.comparing.table import schema_of_comparison
 from compression_engine.errors import EngineError
 from compression_engine.pipeline import compress as compressed
 from compression_engine.recipe import Recipe, Step
+from compression_engine.steps.step_states import Begun, StepStates
 from tests.engine import pipelines
 
 WEIGHTS = Step("quantize_weights", {"min_elements": 400})
@@ -187,6 +188,23 @@ def test_steps_in_common_are_done_once_and_the_children_are_those_of_the_recipes
     assert code == 0, line
     assert trained == [1]
     assert row_of(line, "four")["child"] == alone
+
+
+def test_a_step_that_another_processor_or_parent_made_is_not_taken_over(tmp_path: Path) -> None:
+    about: dict[str, JSON] = {"parent": "p", "recipe": "one"}
+    begun = tmp_path / "begun"
+    StepStates(begun, about, "cpu")
+    (begun / "step-1").mkdir()
+    (begun / "step-1" / "STEP.json").write_bytes(b"{}")
+    run, ours = json.loads((begun / "RUN.json").read_bytes()), dict(about) | {"recipe": "two"}
+    for name, told, taken in (
+        ("same", run, True),
+        ("processor", run | {"surroundings": "sha256:" + "0" * 64}, False),
+        ("parent", run | {"belongs_to": about | {"parent": "q"}}, False),
+    ):
+        (begun / "RUN.json").write_bytes(canonical(told))
+        StepStates(tmp_path / name, ours, "cpu", Begun(begun, 1))
+        assert (tmp_path / name / "step-1" / "STEP.json").exists() == taken
 
 
 def test_recipes_with_other_seeds_have_no_step_in_common() -> None:

@@ -54,19 +54,20 @@ def wrong(*values: float) -> Labels:
 def test_rows_with_wrong_and_missing_labels_stand_in_data_words_and_figures(
     parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = called(parent, tmp_path, capsys, wrong(77, np.nan, -1, 2.5))
+    line = called(parent, tmp_path, capsys, wrong(77, np.nan, -1, 2.5, *[88] * 10))
     (told,) = (one for one in line["result"]["data"] if one["role"] == "training")
-    assert told["rows"] == 896
+    assert told["rows"] == 886
     assert told["broken"] == [
         "row 1: label 77 is no class of 10",
         "row 2: label missing",
         "row 3: label -1 is no class of 10",
         "row 4: label 2.5 is no class of 10",
+        *(f"row {row}: label 88 is no class of 10" for row in range(5, 15)),
     ]
-    assert any("4 of 900 training rows could not be used" in words for words in words_of(line["result"]))
+    assert any("14 of 900 training rows could not be used" in words for words in words_of(line["result"]))
     for entry in line["result"]["evidence"]:
         facts = {fact["name"]: fact["value"] for fact in entry["document"]["environment"]}
-        assert facts["training_rows_left_out"] == "4"
+        assert facts["training_rows_left_out"] == "14"
     curve = line["result"]["steps"][0]["training"][0]
     assert curve["learning_rows"] + curve["validation_rows"] == told["rows"]
 

@@ -135,6 +135,12 @@ def test_no_other_pair_of_that_rank_is_nearer_to_the_weights() -> None:
     assert by_weights(matrix).errors[5] == pytest.approx((sizes[5:] ** 2).sum() / (sizes**2).sum())
 
 
+def test_both_factors_have_the_same_length_and_a_sign_of_their_own() -> None:
+    left, right = by_weights(1e4 * np.random.default_rng(0).normal(size=(30, 20))).pair(5)
+    np.testing.assert_allclose(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=1))
+    assert (left[np.abs(left).argmax(axis=0), np.arange(5)] > 0).all()
+
+
 @pytest.mark.parametrize(("shape", "axis"), [((12, 30), 0), ((30, 12), 0), ((12, 30), 1), ((30, 12), 1)])
 def test_factors_for_inputs_are_nearer_to_the_answers_than_those_for_weights(shape: tuple[int, int], axis: int) -> None:
     draw = np.random.default_rng(0)

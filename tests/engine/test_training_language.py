@@ -16,7 +16,10 @@ from onnx import TensorProto, helper
 from compression_engine.plan import Plan
 from compression_engine.progress import silent
 from compression_engine.training.lesson import lesson
+from compression_engine.training.loop import fit
 from compression_engine.training.material import Training
+from compression_engine.training.moving import Mover
+from compression_engine.training.schedule import Schedule
 from tests.engine import characters, nets
 
 PLAN = Plan(task="language-model")
@@ -153,3 +156,21 @@ def test_a_model_of_fixed_rows_moves_by_every_token_alike_however_its_batches_ar
         made.append({tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in changed.graph.initializer})
     np.testing.assert_allclose(made[0]["head"], made[1]["head"], atol=1e-5)
     np.testing.assert_allclose(made[0]["words"], made[1]["words"], atol=1e-5)
+
+
+def test_the_gradient_of_an_update_is_that_of_the_mean_over_its_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = np.random.default_rng(1)
+    mask = (np.arange(8) < draw.integers(2, 9, 40)[:, None]).astype(np.int64)
+    arrays = {"input_ids": draw.integers(0, WORDS, (40, 8)), "attention_mask": mask}
+    found: list[torch.Tensor] = []
+    net = pairs(None)
+    with lesson(net, handed(tmp_path, net, arrays), "labels", progress=silent) as given:
+        batch, head = given.parts.batch(given.parts.learning), given.network.weights["head"]
+        given.loss(given.network(batch.feed), batch).backward()
+        wanted = head.grad.clone()
+        monkeypatch.setattr(Mover, "move", lambda mover, rate: found.append(head.grad.clone()))
+        schedule = Schedule(epochs=1, batch_size=len(batch.rows), learning_rate=1e-3)
+        fit(given.network, given.parts, given.loss, schedule, progress=silent)
+    torch.testing.assert_close(found[0], wanted)
