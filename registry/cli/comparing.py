@@ -8,7 +8,7 @@ from typing import Any
 from registry.cli.remote import show_progress
 from registry.client import Client
 
-_HEADS = ("recipe", "state", "child", "size", "smaller", "kept", "quality", "worst group", "time", "")
+_HEADS = ("recipe", "state", "child", "bytes", "smaller", "kept", "quality", "worst group", "time", "")
 _NONE, _MARK = "-", "*"
 _POINTS = 100
 
@@ -16,7 +16,7 @@ _POINTS = 100
 def compared(client: Client, requested: Mapping[str, Any], *, wait: bool, timeout: float = 7200 * 4) -> int:
     """Prints where the comparison is found, and its table once all runs have ended; exit status 0 where a child came out."""
     address = f"comparisons/{requested['id']}"
-    print(f"{len(requested['rows'])} runs are queued: comparison {requested['id']}.")
+    print(f"{len(requested['rows'])} runs are queued: comparison {requested['id']}, page /{address}/.")
     if not wait:
         return 0
     total = len(requested["rows"])

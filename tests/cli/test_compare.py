@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_several_recipes_are_asked_for_at_once_and_their_table_is_printed_with_t
     finally:
         thread.join()
     said = capsys.readouterr().out
-    assert "2 runs are queued: comparison " in said
+    assert re.search(r"2 runs are queued: comparison ([0-9a-f-]{36}), page /comparisons/\1/", said), said
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line.startswith("search/")}
     child = Run.objects.get(child__isnull=False).child
     assert lines[f"search/{half}"][1:4] == ["succeeded", str(child), f"{child.size_bytes:,}"]  # type: ignore[union-attr]
@@ -84,7 +85,7 @@ def test_the_table_says_quality_in_points_and_names_the_worst_group() -> None:
         "ended_at_step": None, "failure_code": None, "failure": None,
     }  # fmt: skip
     head, line, *_, mark = table_of({"rows": [row], "times": "", "better_by": "labels"})
-    assert head.split()[:4] == ["recipe", "state", "child", "size"]
+    assert head.split()[:4] == ["recipe", "state", "child", "bytes"]
     assert "3.02" in line
     assert "-1.25 points" in line
     assert "group small: -1.25 points" in line
