@@ -133,7 +133,8 @@ class _Run:
             epoch, begun, running = epoch + 1, 0, _Sum()
         self._keeping.finish(self._facts(epoch, 0, running))
         best = f"the best is {self._best}" if self._best else "none was better than the beginning"
-        self._tell(f"done after {len(self._points) - 1} epochs, {best}", always=True)
+        done = len(self._points) - 1
+        self._tell(f"done after {done} epoch{'' if done == 1 else 's'}, {best}", always=True)
         return self._curve()
 
     def _begin(self) -> tuple[int, int, _Sum]:

@@ -17,6 +17,7 @@ from compression_engine.facts import PREFIX
 from compression_engine.methods import METHODS
 from compression_engine.pipeline import compress
 from compression_engine.plan import Plan
+from compression_engine.progress import Progress, silent
 from compression_engine.recipe import Recipe, Step
 from compression_engine.steps.training_files import TrainingFiles
 from tests.engine import nets
@@ -40,7 +41,9 @@ def recipe(**parameters: Any) -> Recipe:
     return Recipe("tuned", (Step("fine_tune", QUICK | parameters),), seed=5)
 
 
-def made(folder: Path, name: str = "child.onnx", how: Recipe | None = None, **given: Any) -> Any:
+def made(
+    folder: Path, name: str = "child.onnx", how: Recipe | None = None, told: Progress = silent, **given: Any
+) -> Any:
     """The child of the net by the pipeline, measured on rows of its own."""
     nets.save(net(), folder)
     files = {"training": nets.save_rows(rows(), folder / "training.npz")} | given.pop("files", {})
@@ -53,7 +56,14 @@ def made(folder: Path, name: str = "child.onnx", how: Recipe | None = None, **gi
         plan=Plan(task="classification", label="label", measures=("quality", "fidelity")),
         settings=Settings(rounds=2, memory_repeats=1),
         training=TrainingFiles(rows=files["training"], **given),
+        progress=told,
     )
+
+
+def test_one_epoch_is_told_as_one(tmp_path: Path) -> None:
+    said: list[str] = []
+    made(tmp_path, how=recipe(epochs=1), told=lambda stage, done, total, message: said.append(message))
+    assert "done after 1 epoch, the best is 1" in said
 
 
 def test_the_child_answers_better_and_says_what_it_was_trained_on(tmp_path: Path) -> None:
