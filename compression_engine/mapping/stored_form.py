@@ -37,7 +37,7 @@ class InLayer:
 
 
 def in_layers(model: onnx.ModelProto) -> dict[str, InLayer]:
-    """What layers of the main graph hold as integers, by the tensor's name (see `quantize_static_weights.store_integers`)."""
+    """What layers of the main graph hold as integers, by the tensor's name (see `static_quantization.weights.store_integers`)."""
     constants = {tensor.name for tensor in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output if node.op_type in _UNPAIRING}
     found: dict[str, InLayer] = {}

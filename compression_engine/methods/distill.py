@@ -1,9 +1,9 @@
 """Makes a smaller student learn what a teacher answers.
 
-How: the student is the model without some of its layers (`distill_student`) or channels (`distill_width`), or another model
-that is handed in. It learns a teacher's answers (`training.losses`), with labels beside them where the recipe says so, and, where
-it asks for hints, what leaves the teacher's layers (`training.hints`). The teacher is the model that the recipe began with, or one
-that is named. Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Romero et al., "FitNets",
+How: the student is the model without some of its layers (`distillation.student`) or channels (`distillation.width`), or another
+model that is handed in. It learns a teacher's answers (`training.losses`), with labels beside them where the recipe says so, and,
+where it asks for hints, what leaves the teacher's layers (`training.hints`). The teacher is the model that the recipe began
+with, or one that is named. Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Romero et al., "FitNets",
 2015; Sanh et al., "DistilBERT", 2019.
 
 Rules:
@@ -27,9 +27,9 @@ import onnx
 from compression_engine.canonical import JSON
 from compression_engine.errors import RecipeError
 from compression_engine.formats.onnx_graph import STANDARD, uses
-from compression_engine.methods.distill_blocks import Block
-from compression_engine.methods.distill_student import Layers, Shapes, blocks_of, declared, derive, shapes_of
-from compression_engine.methods.distill_width import WHOLE, Narrowed, narrow
+from compression_engine.methods.distillation.blocks import Block
+from compression_engine.methods.distillation.student import Layers, Shapes, blocks_of, declared, derive, shapes_of
+from compression_engine.methods.distillation.width import WHOLE, Narrowed, narrow
 from compression_engine.methods.report import Report
 from compression_engine.methods.trained_weights import Told, write_trained
 from compression_engine.progress import Progress

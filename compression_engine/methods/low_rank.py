@@ -1,8 +1,8 @@
 """Puts two thinner matrices in the place of weights: products and convolutions get smaller, and do less.
 
-How: layers are found that have a weight of their own (`low_rank_layers`); what each rank would lose is told by singular values, of
-the weight or of what it answers to calibration rows (`_factors`, `_looking`); ranks are chosen for the share that the recipe asks
-for (`_choice`), and the graph is rewritten (`_writing`). The child trains and rounds as any other model.
+How: layers are found that have a weight of their own (`factorising.layers`); what each rank would lose is told by singular values,
+of the weight or of what it answers to calibration rows (`factors`, `looking`); ranks are chosen for the share that the recipe asks
+for (`choice`), and the graph is rewritten (`writing`). The child trains and rounds as any other model.
 
 Rules:
 - only where two factors are fewer numbers and fewer multiply-adds than one matrix; what stays whole is told with its reason;
@@ -22,14 +22,14 @@ import onnx
 from compression_engine.canonical import JSON
 from compression_engine.errors import DataError, FileRefused, OutputRefused, RecipeError
 from compression_engine.formats.onnx_graph import lift_constants
+from compression_engine.methods.factorising.choice import Candidate, Ranks, choose
+from compression_engine.methods.factorising.factors import Spectrum, by_weights
+from compression_engine.methods.factorising.layers import Layer, Shape, Whole, layers_of, numbers_of
+from compression_engine.methods.factorising.looking import matrix_of, spectra
+from compression_engine.methods.factorising.writing import Writer
 from compression_engine.methods.leaving_out import left_out
-from compression_engine.methods.low_rank_choice import Candidate, Ranks, choose
-from compression_engine.methods.low_rank_factors import Spectrum, by_weights
-from compression_engine.methods.low_rank_layers import Layer, Shape, Whole, layers_of, numbers_of
-from compression_engine.methods.low_rank_looking import matrix_of, spectra
-from compression_engine.methods.low_rank_writing import Writer
-from compression_engine.methods.prune_structured_shapes import look
 from compression_engine.methods.report import Report
+from compression_engine.methods.structured_pruning.shapes import look
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
 from compression_engine.steps.calibration import Calibration

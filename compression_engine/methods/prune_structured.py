@@ -1,10 +1,10 @@
 """Takes whole channels, heads and hidden units out of a graph, with all that depends on them: the child is smaller and faster.
 
-How: sizes of all tensors are seen by running the model (`prune_structured_shapes`); which indices of which axes fall together is
-followed through the graph (`_following`, by `_axes`, `_rules`, `_moving`); classes are judged (`_importance`, `_gradients`) and
-chosen (`_choice`) so that the share is saved that the recipe asks for; weights and sizes are rewritten (`_cut`), and the result is
+How: sizes of all tensors are seen by running the model (`structured_pruning.shapes`); which indices of which axes fall together is
+followed through the graph (`following`, by `axes`, `rules`, `moving`); classes are judged (`importance`, `gradients`) and
+chosen (`choice`) so that the share is saved that the recipe asks for; weights and sizes are rewritten (`cut`), and the result is
 run and held against what was foretold. Layers that read fewer channels can learn from calibration rows to answer as before
-(`_making_good`). All that is one pruning (`_taking`); where epochs_per_round is above 0, rounds of it train in between (`_rounds`).
+(`making_good`). All that is one pruning (`taking`); where epochs_per_round is above 0, rounds of it train in between (`rounds`).
 
 Rules:
 - inputs and outputs of the model keep their sizes; an operator that is not understood keeps all that it touches, and is told;
@@ -24,10 +24,10 @@ import onnx
 from compression_engine.errors import DataError
 from compression_engine.formats.onnx_graph import FLOATS, lift_constants
 from compression_engine.methods.leaving_out import left_out
-from compression_engine.methods.prune_structured_cut import Cutting
-from compression_engine.methods.prune_structured_following import check_finite
-from compression_engine.methods.prune_structured_taking import ACTIVATION, ANSWERS, NONE, TAYLOR, Rows, Taking
 from compression_engine.methods.report import Report
+from compression_engine.methods.structured_pruning.cut import Cutting
+from compression_engine.methods.structured_pruning.following import check_finite
+from compression_engine.methods.structured_pruning.taking import ACTIVATION, ANSWERS, NONE, TAYLOR, Rows, Taking
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
 from compression_engine.steps.calibration import Calibration
@@ -58,7 +58,7 @@ def apply(
     before = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     taking, trained = Taking(model, parameters, spared, rows, progress), frozenset[str]()
     if integer_of(parameters["epochs_per_round"]) and rows.training is not None:
-        from compression_engine.methods.prune_structured_rounds import take_in_rounds
+        from compression_engine.methods.structured_pruning.rounds import take_in_rounds
 
         cutting, trained = take_in_rounds(model, taking, parameters, rows.training, report, progress)
     else:

@@ -1,6 +1,6 @@
 """Sets the smallest numbers of weights to zero, at once or in rounds with training between them.
 
-Which numbers: see `prune_unstructured_masks`; rounds: see `prune_unstructured_rounds`.
+Which numbers: see `unstructured_pruning.masks`; rounds: see `unstructured_pruning.rounds`.
 
 Rules:
 - a weight is pruned once, whoever reads it (products, convolutions, embeddings, recurrent cells); weights in Constant nodes are
@@ -26,15 +26,15 @@ from compression_engine.errors import DataError
 from compression_engine.formats.onnx_graph import PLAIN_FLOATS, elements, graphs_of, lift_constants
 from compression_engine.formats.parked import is_parked
 from compression_engine.methods.leaving_out import left_out
-from compression_engine.methods.prune_unstructured_ends import ends
-from compression_engine.methods.prune_unstructured_masks import (
+from compression_engine.methods.report import Report
+from compression_engine.methods.rounding import finite
+from compression_engine.methods.unstructured_pruning.ends import ends
+from compression_engine.methods.unstructured_pruning.masks import (
     TWO_OF_FOUR_PER_MILLE,
     Floats,
     masks,
     two_of_four,
 )
-from compression_engine.methods.report import Report
-from compression_engine.methods.rounding import finite
 from compression_engine.methods.weights import Weight, find_weights
 from compression_engine.methods.zeros import Mask, kept_zeros, zeros_in
 from compression_engine.progress import Progress
@@ -109,7 +109,7 @@ def apply(
         if training is None:
             hint = "Give rows, in a shell with --training FILE, or set epochs_per_round to 0."
             raise DataError("data_missing", "prune_unstructured trains after each round, and there are no rows.", hint)
-        from compression_engine.methods.prune_unstructured_rounds import prune_in_rounds
+        from compression_engine.methods.unstructured_pruning.rounds import prune_in_rounds
 
         trained = prune_in_rounds(model, weights, choice, parameters, training, report, progress)
         report.more["rounds"] = trained.rounds

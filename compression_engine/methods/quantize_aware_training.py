@@ -5,7 +5,7 @@ normalisation behind a convolution is folded into it by its stored statistics be
 that training rows give, weights with the scales of least squared error. Then the graph that will be written is trained in floats
 with every number on its grid (`training.fake_quantization`), scales too where the recipe says so, and its integers are written by
 the same writer. At last onnxruntime runs what was written on rows that were not learned from, and the child is refused where it
-answers otherwise than it was trained to (`quantize_aware_training_check`).
+answers otherwise than it was trained to (`quantization_aware.check`).
 
 Limits: layers are trained in the arithmetic of onnxruntime's kernels on processors with 8-bit dot products; where products
 saturate inside (AVX2 alone), the check fails. Zeros of pruned weights stay zeros.
@@ -25,18 +25,18 @@ import onnx
 from compression_engine.errors import DataError
 from compression_engine.formats.onnx_graph import lift_constants
 from compression_engine.methods.leaving_out import left_out
-from compression_engine.methods.quantize_aware_training_check import check_answers
-from compression_engine.methods.quantize_aware_training_graph import Sketch, separate, sketched
-from compression_engine.methods.quantize_aware_training_stored import Storable, find_storable, store_trained
-from compression_engine.methods.quantize_static_equalize import Ranging
-from compression_engine.methods.quantize_static_layers import fitting_layers, made_of, ranged_steps
-from compression_engine.methods.quantize_static_net import Layer, Net
-from compression_engine.methods.quantize_static_prepare import prepare, products_with_bias
-from compression_engine.methods.quantize_static_ranges import Steps
-from compression_engine.methods.quantize_static_weights import LIMITS, weight_scale
-from compression_engine.methods.quantize_static_wide import narrow, widen
-from compression_engine.methods.quantize_static_writer import Numbers
+from compression_engine.methods.quantization_aware.check import check_answers
+from compression_engine.methods.quantization_aware.graph import Sketch, separate, sketched
+from compression_engine.methods.quantization_aware.stored import Storable, find_storable, store_trained
 from compression_engine.methods.report import Report
+from compression_engine.methods.static_quantization.equalize import Ranging
+from compression_engine.methods.static_quantization.layers import fitting_layers, made_of, ranged_steps
+from compression_engine.methods.static_quantization.net import Layer, Net
+from compression_engine.methods.static_quantization.prepare import prepare, products_with_bias
+from compression_engine.methods.static_quantization.ranges import Steps
+from compression_engine.methods.static_quantization.weights import LIMITS, weight_scale
+from compression_engine.methods.static_quantization.wide import narrow, widen
+from compression_engine.methods.static_quantization.writer import Numbers
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
 from compression_engine.steps.observing import Watching

@@ -1,9 +1,9 @@
 """Computes convolutions and products in 8-bit integers whose steps are fixed beforehand, from what calibration rows show.
 
 How: ranges of the tensors that flow between layers come from histograms over all calibration rows; weights have 8 bits or fewer and
-a scale for each output channel, what flows is uint8 (see `quantize_static_writer`), and stays integers from layer to layer (see
-`quantize_static_net`). Biases take back how far rounding moves the means of a layer's answers. Then what the rounding changes is
-measured on calibration rows, and layers that change the answers more than the recipe allows are left out. Weights that no such
+a scale for each output channel, what flows is uint8 (see `static_quantization.writer`), and stays integers from layer to layer (see
+`static_quantization.net`). Biases take back how far rounding moves the means of a layer's answers. What the rounding changes is
+then measured on calibration rows, and layers that change the answers more than the recipe allows are left out. Weights that no such
 layer reads, embeddings and those of layers left out are stored as quantize_weights does it, at the speed of floats.
 
 Limits: answers are only as good as the calibration rows are like those that will come: what lies outside their ranges is cut off.
@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 from compression_engine.errors import DataError, RecipeError
 from compression_engine.formats.onnx_graph import Edits, Names, lift_constants
 from compression_engine.methods.leaving_out import left_out
-from compression_engine.methods.quantize_static_bias import shifts
-from compression_engine.methods.quantize_static_effect import Chosen, Effects, choose
-from compression_engine.methods.quantize_static_equalize import Ranging, equalize
-from compression_engine.methods.quantize_static_layers import fitting_layers, made_of, paying_layers, ranged_steps
-from compression_engine.methods.quantize_static_net import Layer
-from compression_engine.methods.quantize_static_prepare import prepare, products_with_bias
-from compression_engine.methods.quantize_static_wide import narrow, widen
-from compression_engine.methods.quantize_static_writer import Numbers
 from compression_engine.methods.report import Report
 from compression_engine.methods.rounding import Grid, round_weight
+from compression_engine.methods.static_quantization.bias import shifts
+from compression_engine.methods.static_quantization.effect import Chosen, Effects, choose
+from compression_engine.methods.static_quantization.equalize import Ranging, equalize
+from compression_engine.methods.static_quantization.layers import fitting_layers, made_of, paying_layers, ranged_steps
+from compression_engine.methods.static_quantization.net import Layer
+from compression_engine.methods.static_quantization.prepare import prepare, products_with_bias
+from compression_engine.methods.static_quantization.wide import narrow, widen
+from compression_engine.methods.static_quantization.writer import Numbers
 from compression_engine.methods.storing import FOLDED, ROWS, store_folded, store_rows
 from compression_engine.methods.weights import find_weights
 from compression_engine.progress import Progress

@@ -19,7 +19,7 @@ import numpy as np
 
 from compression_engine.data import Encoder, Rows
 from compression_engine.formats import onnx_io
-from compression_engine.methods.distill_blocks import Block, remove_blocks
+from compression_engine.methods.distillation.blocks import Block, remove_blocks
 from compression_engine.plan import Plan
 from compression_engine.runtime import BATCH_ROWS, Model, batch_at
 from tests.bench.harness import Row, at_least, at_most, reported

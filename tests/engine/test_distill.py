@@ -11,9 +11,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from compression_engine.errors import DataError, EngineError, RecipeError
-from compression_engine.methods import distill_width
 from compression_engine.methods.distill import _by_share
-from compression_engine.methods.distill_blocks import Block
+from compression_engine.methods.distillation import width as distill_width
+from compression_engine.methods.distillation.blocks import Block
 from compression_engine.recipe import Step
 from compression_engine.training import teacher
 from tests.engine import distilled, learning, nets

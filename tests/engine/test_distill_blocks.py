@@ -11,8 +11,8 @@ import torch
 from onnx import helper, numpy_helper
 
 from compression_engine.formats import onnx_io
-from compression_engine.methods.distill_blocks import Block, find_blocks, remove_blocks
-from compression_engine.methods.distill_flow import Flow
+from compression_engine.methods.distillation.blocks import Block, find_blocks, remove_blocks
+from compression_engine.methods.distillation.flow import Flow
 from compression_engine.steps.bringing_in import bring_in
 from compression_engine.steps.observing import watched
 from tests.engine import distilled, exported, layered, nets

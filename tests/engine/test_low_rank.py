@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from compression_engine import Recipe, Step, compress
 from compression_engine.errors import DataError, EngineError, FileRefused, RecipeError
 from compression_engine.evaluation import Settings
-from compression_engine.methods.low_rank_choice import Candidate, choose
-from compression_engine.methods.low_rank_factors import by_inputs, by_weights
+from compression_engine.methods.factorising.choice import Candidate, choose
+from compression_engine.methods.factorising.factors import by_inputs, by_weights
 from compression_engine.steps.calibration import Calibration
 from tests.engine import learning, nets, odd_graphs, structured_nets
 

@@ -14,13 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from compression_engine.errors import RecipeError
 from compression_engine.formats import onnx_io
 from compression_engine.formats.onnx_graph import lift_constants
-from compression_engine.methods import prune_structured_axes as axes
 from compression_engine.methods.prune_structured import apply
-from compression_engine.methods.prune_structured_choice import groups_of
-from compression_engine.methods.prune_structured_cut import Cutting, check, cut
-from compression_engine.methods.prune_structured_following import RULES
-from compression_engine.methods.prune_structured_shapes import look
 from compression_engine.methods.report import Report
+from compression_engine.methods.structured_pruning import axes
+from compression_engine.methods.structured_pruning.choice import groups_of
+from compression_engine.methods.structured_pruning.cut import Cutting, check, cut
+from compression_engine.methods.structured_pruning.following import RULES
+from compression_engine.methods.structured_pruning.shapes import look
 from compression_engine.progress import silent
 from compression_engine.recipe import Step
 from compression_engine.steps.calibration import Calibration

@@ -13,9 +13,9 @@ import torch
 from onnx import TensorProto, helper
 
 from compression_engine.errors import RecipeError
-from compression_engine.methods.prune_structured_axes import Classes
-from compression_engine.methods.prune_structured_gradients import Directed, by_labels
-from compression_engine.methods.prune_structured_readers import Reader
+from compression_engine.methods.structured_pruning.axes import Classes
+from compression_engine.methods.structured_pruning.gradients import Directed, by_labels
+from compression_engine.methods.structured_pruning.readers import Reader
 from compression_engine.progress import silent
 from compression_engine.steps.calibration import Calibration
 from compression_engine.training.losses import SCORES, TOKENS, Answer

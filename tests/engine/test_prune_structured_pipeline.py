@@ -14,8 +14,8 @@ from compression_engine import Recipe, Step, compress
 from compression_engine.errors import DataError, EngineError, FileRefused, OutputRefused
 from compression_engine.evaluation import Settings
 from compression_engine.formats.onnx_graph import lift_constants
-from compression_engine.methods.prune_structured_axes import Options
-from compression_engine.methods.prune_structured_cut import check, cut
+from compression_engine.methods.structured_pruning.axes import Options
+from compression_engine.methods.structured_pruning.cut import check, cut
 from compression_engine.plan import Plan
 from compression_engine.training.material import Training
 from tests.engine import nets, odd_graphs, structured_nets

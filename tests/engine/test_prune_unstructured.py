@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import DataError, FileRefused, RecipeError
 from compression_engine.formats.onnx_graph import graphs_of
-from compression_engine.methods.prune_unstructured_masks import SCOPES, masks, two_of_four
 from compression_engine.methods.pruning_rounds import cubic
+from compression_engine.methods.unstructured_pruning.masks import SCOPES, masks, two_of_four
 from compression_engine.pipeline import Settings, compress
 from compression_engine.recipe import Recipe, Step
 from compression_engine.sparsity import zeros_of

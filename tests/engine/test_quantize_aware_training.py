@@ -16,9 +16,9 @@ from compression_engine.errors import DataError, EngineError, RecipeError
 from compression_engine.mapping.map_making import map_of_child
 from compression_engine.mapping.map_reading import still_true
 from compression_engine.methods import quantize_aware_training as method
-from compression_engine.methods.quantize_aware_training_check import Apart
-from compression_engine.methods.quantize_static_writer import Numbers
+from compression_engine.methods.quantization_aware.check import Apart
 from compression_engine.methods.report import Report
+from compression_engine.methods.static_quantization.writer import Numbers
 from compression_engine.plan import Plan
 from compression_engine.recipe import Step
 from compression_engine.training import keeping

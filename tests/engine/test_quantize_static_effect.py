@@ -15,13 +15,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import RecipeError
 from compression_engine.formats import onnx_io
-from compression_engine.methods import quantize_static, quantize_static_effect, quantize_static_gain
-from compression_engine.methods.quantize_static_bias import shifts
-from compression_engine.methods.quantize_static_effect import Effects, choose
-from compression_engine.methods.quantize_static_equalize import Ranging, equalize, factors_of
-from compression_engine.methods.quantize_static_net import Layer, Net
-from compression_engine.methods.quantize_static_ranges import Steps
+from compression_engine.methods import quantize_static
 from compression_engine.methods.report import Report
+from compression_engine.methods.static_quantization import effect as quantize_static_effect
+from compression_engine.methods.static_quantization import gain as quantize_static_gain
+from compression_engine.methods.static_quantization.bias import shifts
+from compression_engine.methods.static_quantization.effect import Effects, choose
+from compression_engine.methods.static_quantization.equalize import Ranging, equalize, factors_of
+from compression_engine.methods.static_quantization.net import Layer, Net
+from compression_engine.methods.static_quantization.ranges import Steps
 from compression_engine.plan import Plan, State
 from compression_engine.progress import silent
 from compression_engine.steps import observing

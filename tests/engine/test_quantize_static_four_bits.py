@@ -13,7 +13,7 @@ from onnx import TensorProto, numpy_helper
 from compression_engine.identifying.identify import identify
 from compression_engine.mapping.map_making import map_of_child
 from compression_engine.mapping.map_reading import still_true
-from compression_engine.methods.quantize_static_weights import LIMITS, rounded_weight, weight_scale
+from compression_engine.methods.static_quantization.weights import LIMITS, rounded_weight, weight_scale
 from compression_engine.recipe import Recipe, Step
 from tests.engine import nets
 from tests.engine.static_nets import METHOD, conv, fused, images, residual, static, wide

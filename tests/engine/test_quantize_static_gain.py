@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from compression_engine.errors import RecipeError
-from compression_engine.methods.quantize_static_gain import REASON
+from compression_engine.methods.static_quantization.gain import REASON
 from tests.engine import nets
 from tests.engine.static_nets import conv, fused, images, static
 

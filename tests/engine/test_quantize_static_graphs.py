@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compression_engine.errors import DataError, FileRefused
-from compression_engine.methods import quantize_static_gain
+from compression_engine.methods.static_quantization import gain as quantize_static_gain
 from tests.engine import nets
 from tests.engine.static_nets import conv, fused, images, residual, static, wide
 

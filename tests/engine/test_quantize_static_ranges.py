@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from compression_engine.methods.quantize_static_histogram import HALF, Histogram
-from compression_engine.methods.quantize_static_ranges import RANGES, Steps, _divergence, steps_of
+from compression_engine.methods.static_quantization.histogram import HALF, Histogram
+from compression_engine.methods.static_quantization.ranges import RANGES, Steps, _divergence, steps_of
 
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 FLOATS = arrays.arrays(

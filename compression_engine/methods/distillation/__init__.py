@@ -1,0 +1,1 @@
+"""The parts of `distill`: where a student is cut out of its teacher, and what of it is narrower."""

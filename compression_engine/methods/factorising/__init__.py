@@ -1,0 +1,1 @@
+"""The parts of `low_rank`: which layers, which ranks, which factors, and how they are written."""

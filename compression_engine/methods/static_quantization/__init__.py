@@ -1,0 +1,1 @@
+"""The parts of `quantize_static`: ranges, roundings, layers, and the graph that is written."""

@@ -1,0 +1,1 @@
+"""The parts of `prune_unstructured`: masks, and the rounds in which they grow."""
