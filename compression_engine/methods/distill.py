@@ -3,8 +3,8 @@
 How: the student is the model without some of its layers (`distillation.student`) or channels (`distillation.width`), or another
 model that is handed in. It learns a teacher's answers (`training.losses`), with labels beside them where the recipe says so, and,
 where it asks for hints, what leaves the teacher's layers (`training.hints`). The teacher is the model that the recipe began
-with, or one that is named. Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Romero et al., "FitNets",
-2015; Sanh et al., "DistilBERT", 2019.
+with, or one that is named. Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015; Romero et al.,
+"FitNets", 2015; Sanh et al., "DistilBERT", 2019.
 
 Rules:
 - what is best on rows that are held out is kept, the student as it began among it;
