@@ -87,7 +87,7 @@ def test_nothing_that_somebody_typed_leaves(world: World, asking: Asking, hook: 
     sent = b"".join(call.body for call in hook.calls)
     assert b"staging" in sent
     assert b"smaller and answers" not in sent
-    assert not re.search(rb"\bada\b", sent.lower())  # an id may hold these three letters, but no part of one is they alone
+    assert not re.search(rb"\bada\b", sent.lower())  # the three letters may come up inside of an id
 
 
 def test_a_webhook_of_a_team_hears_of_its_team_only(
