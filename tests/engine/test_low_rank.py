@@ -294,7 +294,7 @@ def test_weights_that_are_no_numbers_are_refused_and_rows_are_asked_for() -> Non
 )
 def test_graphs_of_both_exporters_are_factored(name: str, exporter: str) -> None:
     net = structured_nets.export(name, exporter)
-    child, report = nets.applied(net, "low_rank", share_per_mille=5, min_elements=64, round_to=1)
+    child, report = nets.applied(net, "low_rank", share_per_mille=5, min_elements=32, round_to=1)
     assert report.changed
     onnx.checker.check_model(child, full_check=True)
     before, after = (sum(array.size for array in tensors_of(one).values()) for one in (net, child))
