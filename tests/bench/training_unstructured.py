@@ -61,9 +61,16 @@ def _control(material: TrainingMaterial, net: Net, begun: float, held: int) -> R
     parameters = {"epochs": epochs, "batch_size": _BATCH, "learning_rate_per_million": round(_RATE * 1_000_000)}
     file = recipe(material.folder, "control", [("fine_tune", parameters)], SEEDS[0])
     options = ["--training", str(net.rows("training"))]
-    child = material.child(net.model, file, "control", net, options) / "model.onnx"
-    what = f"unstructured: no zeros, {epochs} epochs of training alone, points lost"
-    return reported("unstructured.control", what, _POINTS * (begun - accuracy(child, net)[0]), "points", held)
+    what, lost = f"unstructured: no zeros, {epochs} epochs of training alone, points lost", 0.0
+    try:
+        lost = _POINTS * (
+            begun - accuracy(material.child(net.model, file, "control", net, options) / "model.onnx", net)[0]
+        )
+    except RuntimeError as refused:
+        if "nothing_to_compress" not in str(refused):
+            raise
+        what += " (nothing was better on the rows it holds out, and so the original stays)"
+    return reported("unstructured.control", what, lost, "points", held)
 
 
 def _rounds(material: TrainingMaterial, per_mille: int) -> int:
