@@ -34,7 +34,14 @@ from compression_engine.commands import (
     training_options,
     unpack,
 )
-from compression_engine.commands.arguments import content_of, integer_from, recipe_of, write_whole
+from compression_engine.commands.arguments import (
+    add_budget,
+    add_measuring,
+    content_of,
+    integer_from,
+    recipe_of,
+    write_whole,
+)
 from compression_engine.commands.speaker import Speaker
 from compression_engine.commands.told_first import words_of
 from compression_engine.errors import Cancelled, EngineError
@@ -43,7 +50,6 @@ from compression_engine.limits import RAISE_DISK, Limits, disk_by_file_limit, wi
 from compression_engine.packed.opened import unpacked
 from compression_engine.plan import Plan
 
-_QUICK_ROUNDS = 9
 Answer = dict[str, JSON]
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OWN_FILES: dict[str, tuple[Any, str]] = {
@@ -250,10 +256,11 @@ def _beside(options: argparse.Namespace) -> Any:
 
 def _settings(options: argparse.Namespace, seed: int) -> Any:
     from compression_engine.evaluation import Settings
+    from compression_engine.measure.rounds import QUICK_ROUNDS
 
     chosen = seed if options.seed is None else options.seed
     if options.quick:
-        return Settings(chosen, options.threads, _QUICK_ROUNDS, 1, options.provider)
+        return Settings(chosen, options.threads, QUICK_ROUNDS, 1, options.provider)
     return Settings(chosen, options.threads, options.rounds, provider=options.provider)
 
 
@@ -322,10 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--pack", action="store_true", help="write it packed too, for storage and transfer")
     training_options.add_arguments(made)
     training_options.add_resume(made)
-    made.add_argument("--at-least", metavar="SHARE", help="of the answers, to be kept after every step, such as 0.99")
-    made.add_argument(
-        "--loses-at-most", metavar="SHARE", help="of quality by labels, after every step: 0.01 is one point"
-    )
+    add_budget(made)
     _measuring(made)
     judged = command("evaluate", _evaluate, "Measure a model, against its parent where one is given.")
     judged.add_argument("child", type=Path, metavar="CHILD")
@@ -357,8 +361,6 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=integer_from(0, 2**32 - 1), help="of what is drawn while measuring (the recipe's, or 0)"
     )
-    parser.add_argument("--threads", type=integer_from(1, 256), default=1, help="of the runtime while measuring (1)")
-    parser.add_argument("--rounds", type=integer_from(3, 10_000), default=60, help="rounds of latency (60)")
     parser.add_argument(
         "--provider", default="CPUExecutionProvider", help="onnxruntime's execution provider (the CPU's)"
     )
@@ -367,14 +369,4 @@ def _measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outputs", type=Path, metavar="OUTPUTS.safetensors", help="keep every answer in this file")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="go on here after the work was killed")
     parser.add_argument("--price-sheet", type=Path, metavar="SHEET.json", help="adds energy and cost")
-    parser.add_argument(
-        "--seen", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="rows of training"
-    )
-    parser.add_argument("--allow-seen", action="store_true", help="evaluate on such rows all the same, and say so")
-    parser.add_argument("--quick", action="store_true", help="few rounds; the evidence says how many")
-    parser.add_argument(
-        "--disk-limit", type=integer_from(1, 2**60), metavar="BYTES", help="the most that may be written"
-    )
-    parser.add_argument(
-        "--seconds-per-batch", type=integer_from(1, 604_800), metavar="S", help="the longest batch (1800)"
-    )
+    add_measuring(parser)

@@ -30,6 +30,7 @@ from compression_engine.limits import scratch
 from compression_engine.measure import scores
 from compression_engine.measure.context import Context, Found
 from compression_engine.measure.finite import check_finite
+from compression_engine.measure.rounds import ROUNDS
 from compression_engine.opening import ModelFile, Opened, model_files, open_models, other_records, other_rows
 from compression_engine.plan import Plan
 from compression_engine.price_sheet import PriceSheet
@@ -39,7 +40,7 @@ from compression_engine.runtime import CPU
 from compression_engine.stage_store import StageStore
 
 Facts = list[dict[str, JSON]]
-ROUNDS, MEMORY_REPEATS = 60, 3
+MEMORY_REPEATS = 3
 OUT_OF_DISTRIBUTION = "out-of-distribution"
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from compression_engine.canonical import JSON, canonical, digest_of_stream
 from compression_engine.carrying.entered import as_given, through_the_door
 from compression_engine.errors import DataError, EngineError
-from compression_engine.evaluation import ROUNDS, Settings
+from compression_engine.evaluation import Settings
 from compression_engine.formats import onnx_io
 from compression_engine.limits import scratch
+from compression_engine.measure.rounds import QUICK_ROUNDS, ROUNDS
 from compression_engine.opening import TOKENIZER_NAME, model_file
 from compression_engine.pipeline import compress
 from compression_engine.placing import whole_folder
@@ -46,7 +47,6 @@ from compression_engine.steps.calibration import Calibration
 NAME = "searched"
 TRIALS = 60
 _TIMED_MOST = 12
-_QUICK_ROUNDS = 9
 _TIMING_ROUNDS = 25
 
 
@@ -61,7 +61,7 @@ class Extent:
     @property
     def rounds(self) -> int:
         """Rounds of each child's latency."""
-        return _QUICK_ROUNDS if self.quick else _TIMING_ROUNDS
+        return QUICK_ROUNDS if self.quick else _TIMING_ROUNDS
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _written(parent: Path, found: Found, files: Files, folder: Path, extent: Ext
     """The chosen child as `compress` makes it, measured on the held-back rows where these are a file of their own."""
     assert found.chosen is not None
     recipe, shop = found.chosen.recipe, found.shop
-    rounds = _QUICK_ROUNDS if extent.quick else ROUNDS
+    rounds = QUICK_ROUNDS if extent.quick else ROUNDS
     settings = Settings(shop.seed, THREADS, rounds, 1) if extent.quick else Settings(shop.seed, THREADS, rounds)
     made = folder / "made"
     needed = any(step.needs_calibration for step in recipe.steps)

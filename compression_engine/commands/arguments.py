@@ -25,6 +25,36 @@ def integer_from(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """What every step of a recipe must keep."""
+    parser.add_argument("--at-least", metavar="SHARE", help="of the answers, to be kept after every step, such as 0.99")
+    parser.add_argument(
+        "--loses-at-most", metavar="SHARE", help="of quality by labels, after every step: 0.01 is one point"
+    )
+
+
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """How models are timed, which rows were seen before, and what a call may take."""
+    parser.add_argument("--threads", type=integer_from(1, 256), default=1, help="of the runtime while measuring (1)")
+    parser.add_argument("--rounds", type=integer_from(3, 10_000), default=60, help="rounds of latency (60)")
+    parser.add_argument(
+        "--seen", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="rows of training"
+    )
+    parser.add_argument("--allow-seen", action="store_true", help="judge on such rows all the same, and say so")
+    parser.add_argument("--quick", action="store_true", help="few rounds; what is written says how many")
+    add_disk_limit(parser)
+    parser.add_argument(
+        "--seconds-per-batch", type=integer_from(1, 604_800), metavar="S", help="the longest batch (1800)"
+    )
+
+
+def add_disk_limit(parser: argparse.ArgumentParser) -> None:
+    """How much a call may write."""
+    parser.add_argument(
+        "--disk-limit", type=integer_from(1, 2**60), metavar="BYTES", help="the most that may be written"
+    )
+
+
 def content_of(path: Path) -> bytes:
     """A small file that somebody named; raises EngineError (not_found)."""
     try:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from compression_engine.canonical import JSON
 from compression_engine.commands import training_options
-from compression_engine.commands.arguments import content_of, integer_from, recipe_of
+from compression_engine.commands.arguments import add_budget, add_measuring, content_of, integer_from, recipe_of
 
 if TYPE_CHECKING:
     from compression_engine.commands.speaker import Speaker
 
 _SEED_LIMIT = 2**32
-_QUICK_ROUNDS = 9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,27 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training_options.add_arguments(parser)
     training_options.add_resume(parser)
     parser.add_argument("--plan", type=Path, metavar="PLAN.json", help="task, columns and measures")
-    parser.add_argument("--at-least", metavar="SHARE", help="of the answers, to be kept after every step, such as 0.99")
-    parser.add_argument(
-        "--loses-at-most", metavar="SHARE", help="of quality by labels, after every step: 0.01 is one point"
-    )
+    add_budget(parser)
     parser.add_argument("--licence", metavar="SPDX", help="the parent's licence expression, written into the outputs")
     parser.add_argument(
         "--seed", type=integer_from(0, _SEED_LIMIT - 1), default=0, help="of what is drawn while measuring"
     )
-    parser.add_argument("--threads", type=integer_from(1, 256), default=1, help="of the runtime while measuring (1)")
-    parser.add_argument("--rounds", type=integer_from(3, 10_000), default=60, help="rounds of latency (60)")
-    parser.add_argument(
-        "--seen", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="rows of training"
-    )
-    parser.add_argument("--allow-seen", action="store_true", help="judge on such rows all the same, and say so")
-    parser.add_argument("--quick", action="store_true", help="few rounds; the table says how many")
-    parser.add_argument(
-        "--disk-limit", type=integer_from(1, 2**60), metavar="BYTES", help="the most that may be written"
-    )
-    parser.add_argument(
-        "--seconds-per-batch", type=integer_from(1, 604_800), metavar="S", help="the longest batch (1800)"
-    )
+    add_measuring(parser)
 
 
 def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:
@@ -64,12 +48,13 @@ def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON],
     from compression_engine.compare import compare_recipes
     from compression_engine.comparing.requested import COMPARISON_NAME, Requested
     from compression_engine.evaluation import Settings
+    from compression_engine.measure.rounds import QUICK_ROUNDS
     from compression_engine.plan import Plan
     from compression_engine.searching.budget import share_of
     from compression_engine.steps.budget_kept import StepBudget
 
     shares = (None if text is None else share_of(text) for text in (options.at_least, options.loses_at_most))
-    quick = (_QUICK_ROUNDS, 1)
+    quick = (QUICK_ROUNDS, 1)
     settings = Settings(options.seed, options.threads, *(quick if options.quick else (options.rounds,)))
     asked = Requested(
         parent=options.parent,

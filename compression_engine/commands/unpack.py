@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compression_engine.canonical import JSON
-from compression_engine.commands.arguments import integer_from
+from compression_engine.commands.arguments import add_disk_limit
 
 if TYPE_CHECKING:
     from compression_engine.commands.speaker import Speaker
@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="(MODEL.onnx | FOLDER)", help="a new file or folder"
     )
-    parser.add_argument(
-        "--disk-limit", type=integer_from(1, 2**60), metavar="BYTES", help="the most that may be written"
-    )
+    add_disk_limit(parser)
 
 
 def run(options: argparse.Namespace, speaker: Speaker) -> tuple[dict[str, JSON], str]:

@@ -21,7 +21,7 @@ from compression_engine.errors import RecipeError
 from compression_engine.methods.report import Report
 from compression_engine.methods.trained_weights import Told, write_trained
 from compression_engine.progress import Progress
-from compression_engine.recipe import Value, integer_of, names_of
+from compression_engine.recipe import Value, names_of
 from compression_engine.training.schedule import schedule_of
 
 if TYPE_CHECKING:
@@ -43,26 +43,15 @@ def apply(
     Raises RecipeError (recipe_does_not_fit), DataError and EngineError as `training.lesson` and `training.loop.fit` do.
     """
     from compression_engine.training.adversarial import attack_of
-    from compression_engine.training.lesson import lesson
+    from compression_engine.training.lesson import lesson_by
     from compression_engine.training.loop import Beside, fit
 
-    with lesson(
-        model,
-        training,
-        str(parameters["loss"]),
-        temperature=integer_of(parameters["temperature_percent"]) / 100,
-        alpha=integer_of(parameters["alpha_percent"]) / 100,
-        smoothing=integer_of(parameters["label_smoothing_per_mille"]) / 1000,
-        attack=attack_of(parameters),
-        progress=progress,
-    ) as lesson_:
-        frozen = _frozen(list(lesson_.network.weights), names_of(parameters["frozen"]))
-        beside = Beside(frozen=frozen, taught=lesson_.taught)
-        curve = fit(
-            lesson_.network, lesson_.parts, lesson_.loss, schedule_of(parameters), progress=progress, beside=beside
-        )
-    report.train(curve.document() | ({} if lesson_.attack is None else {"adversarial": lesson_.attack}))
-    write_trained(model, lesson_.network, curve, frozen, _TOLD, report)
+    with lesson_by(parameters, model, training, attack=attack_of(parameters), progress=progress) as given:
+        frozen = _frozen(list(given.network.weights), names_of(parameters["frozen"]))
+        beside = Beside(frozen=frozen, taught=given.taught)
+        curve = fit(given.network, given.parts, given.loss, schedule_of(parameters), progress=progress, beside=beside)
+    report.train(curve.document() | ({} if given.attack is None else {"adversarial": given.attack}))
+    write_trained(model, given.network, curve, frozen, _TOLD, report)
 
 
 def _frozen(weights: Collection[str], names: Collection[str]) -> frozenset[str]:

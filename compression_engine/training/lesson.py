@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import onnx
 
 from compression_engine.canonical import JSON
 from compression_engine.progress import Progress
+from compression_engine.recipe import Value, integer_of
 from compression_engine.training.adversarial import Adversarial, Attack, adversarial
 from compression_engine.training.graph_inputs import judged_output
 from compression_engine.training.losses import LABELS, TEACHER, Answer, Loss, answers_of, loss_of
@@ -76,6 +77,27 @@ def lesson(
         loss = adversarial(loss, attack, network, parts, answers)
     with told_by(parts, teacher, answers, judged, temperature=temperature, progress=progress) as taught:
         yield Lesson(network, parts, loss, answers, judged, taught)
+
+
+def lesson_by(
+    parameters: Mapping[str, Value],
+    model: onnx.ModelProto,
+    training: Training,
+    *,
+    attack: Attack | None = None,
+    progress: Progress,
+) -> AbstractContextManager[Lesson]:
+    """A lesson by the settings of a step that takes those of `methods.training_parameters`; raises what `lesson` does."""
+    return lesson(
+        model,
+        training,
+        str(parameters["loss"]),
+        temperature=integer_of(parameters["temperature_percent"]) / 100,
+        alpha=integer_of(parameters["alpha_percent"]) / 100,
+        smoothing=integer_of(parameters.get("label_smoothing_per_mille", 0)) / 1000,
+        attack=attack,
+        progress=progress,
+    )
 
 
 def told_by(

@@ -240,6 +240,26 @@ class RequestRunInput(RunMembers):
     recipe = serializers.CharField(help_text="team/recipe@2")
 
 
+def asked_of(caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> services.RunAsked:
+    """What a request says beside its recipe."""
+    return services.RunAsked(
+        model=catalog.get_model(caller, kwargs["team"], kwargs["model"]),
+        parent=catalog.get_version(caller, data["parent"]),
+        evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
+        calibration=dataset_of(caller, data["calibration"]),
+        baseline=dataset_of(caller, data["baseline"]),
+        out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
+        training=TrainingAsked(
+            training=dataset_of(caller, data["training"]),
+            teacher=version_of(caller, data["teacher"]),
+            student=version_of(caller, data["student"]),
+            at_least=data["at_least"],
+            loses_at_most=data["loses_at_most"],
+        ),
+        **{name: data[name] for name in ASKED},
+    )
+
+
 @extend_schema_view(
     get=extend_schema(operation_id="list_runs", responses={200: dict}),
     post=extend_schema(operation_id="request_run", request=RequestRunInput, responses={201: dict}),
@@ -254,24 +274,8 @@ class RequestRun(Command, Query):
         return keyset_page(rows, query, partial(run_body, caller=caller), newest_first=True)
 
     def perform(self, caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> Any:
-        run = services.request_run(
-            actor=caller,
-            model=catalog.get_model(caller, kwargs["team"], kwargs["model"]),
-            parent=catalog.get_version(caller, data["parent"]),
-            recipe=queries.get_recipe(caller, data["recipe"]),
-            evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
-            calibration=dataset_of(caller, data["calibration"]),
-            baseline=dataset_of(caller, data["baseline"]),
-            out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
-            training=TrainingAsked(
-                training=dataset_of(caller, data["training"]),
-                teacher=version_of(caller, data["teacher"]),
-                student=version_of(caller, data["student"]),
-                at_least=data["at_least"],
-                loses_at_most=data["loses_at_most"],
-            ),
-            **{name: data[name] for name in ASKED},
-        )
+        asked = asked_of(caller, data, **kwargs)
+        run = services.request_run(actor=caller, recipe=queries.get_recipe(caller, data["recipe"]), **vars(asked))
         return requested_body(queries.get_run(caller, run.pk), caller)
 
 

@@ -9,17 +9,13 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from registry.access.http import Command, Query
-from registry.catalog import queries as catalog
 from registry.compression import comparisons, queries
-from registry.compression.api import ASKED, RunMembers, dataset_of, run_body, version_of
+from registry.compression.api import RunMembers, asked_of, run_body
 from registry.compression.at_stake import makes_stale
 from registry.compression.comparisons import Comparison, Line, get_comparison
-from registry.compression.services import RunAsked
 from registry.compression.services_comparisons import RECIPES_MOST, request_comparison
-from registry.compression.training import TrainingAsked
 from registry.digests import time_text
 from registry.events import Caller
-from registry.provenance import queries as provenance
 
 _FIGURES = ("kept", "latency_ratio", "memory_ratio", "quality", "size_ratio", "worst")
 
@@ -88,26 +84,6 @@ class RequestComparison(Command):
         assert runs[0].comparison is not None
         body = comparison_body(get_comparison(caller, runs[0].comparison), caller)
         return body | {"makes_stale": list(dict.fromkeys(said for run in runs for said in makes_stale(run)))}
-
-
-def asked_of(caller: Caller, data: Mapping[str, Any], **kwargs: Any) -> RunAsked:
-    """What a request says beside its recipe."""
-    return RunAsked(
-        model=catalog.get_model(caller, kwargs["team"], kwargs["model"]),
-        parent=catalog.get_version(caller, data["parent"]),
-        evaluation=provenance.get_dataset_version(caller, data["evaluation"]),
-        calibration=dataset_of(caller, data["calibration"]),
-        baseline=dataset_of(caller, data["baseline"]),
-        out_of_distribution=dataset_of(caller, data["out_of_distribution"]),
-        training=TrainingAsked(
-            training=dataset_of(caller, data["training"]),
-            teacher=version_of(caller, data["teacher"]),
-            student=version_of(caller, data["student"]),
-            at_least=data["at_least"],
-            loses_at_most=data["loses_at_most"],
-        ),
-        **{name: data[name] for name in ASKED},
-    )
 
 
 @extend_schema_view(get=extend_schema(operation_id="show_comparison", responses={200: dict}))

@@ -2,9 +2,9 @@
 
 How: the squared change, to first order, if the class were zero: (sum of weight times gradient) squared, at the weights that read
 the class, over batches. By `answers` it is not the gradient of a loss: where a model is its own teacher the loss is least, and its
-gradient zero. It is that of the answers themselves, each batch along a direction of its own, drawn so that the mean of squares is
-how far the answers move: for scores as Kullback-Leibler divergence sees it (Fisher information), for embeddings as the cosine does,
-for other numbers by squares. So it needs neither labels nor a teacher.
+gradient zero. It is that of the answers themselves, each batch along a direction of its own, drawn so that the mean of squares
+grows as the answers move: for scores as Kullback-Leibler divergence sees it (Fisher information), for embeddings as the cosine
+does, for other numbers by squares; outputs of several kinds are not brought to one scale. So it needs neither labels nor a teacher.
 
 Rules:
 - classes that no reader shows have no number (NaN);

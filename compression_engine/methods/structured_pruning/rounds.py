@@ -23,7 +23,7 @@ from compression_engine.methods.structured_pruning.cut import Cutting
 from compression_engine.methods.structured_pruning.taking import Taking
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
-from compression_engine.training.lesson import Lesson, lesson
+from compression_engine.training.lesson import Lesson, lesson_by
 from compression_engine.training.loop import Beside, fit
 from compression_engine.training.material import Training
 from compression_engine.training.network import Network
@@ -43,16 +43,9 @@ def take_in_rounds(
     """Changes a model in place; what the last round that counts cut, and the names of weights that training changed.
 
     `report` is told of the rounds and how their training went.
-    Raises EngineError (budget_broken, cannot_be_trained, training_diverged, ...), and what `Taking.take` and `lesson` do.
+    Raises EngineError (budget_broken, cannot_be_trained, training_diverged, ...), and what `Taking.take` and `lesson_by` do.
     """
-    with lesson(
-        model,
-        training,
-        str(parameters["loss"]),
-        temperature=integer_of(parameters["temperature_percent"]) / 100,
-        alpha=integer_of(parameters["alpha_percent"]) / 100,
-        progress=progress,
-    ) as given:
+    with lesson_by(parameters, model, training, progress=progress) as given:
         pruning = _Channels(model, given, taking, parameters, progress)
         report.more["rounds"] = in_rounds(pruning, parameters, _METHOD, progress)
     for curve in pruning.curves:

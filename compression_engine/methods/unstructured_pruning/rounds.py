@@ -24,7 +24,7 @@ from compression_engine.methods.weights import Weight
 from compression_engine.methods.zeros import Mask
 from compression_engine.progress import Progress
 from compression_engine.recipe import Value, integer_of
-from compression_engine.training.lesson import Lesson, lesson
+from compression_engine.training.lesson import Lesson, lesson_by
 from compression_engine.training.loop import Beside, fit
 from compression_engine.training.material import Training
 from compression_engine.training.schedule import schedule_of
@@ -59,14 +59,7 @@ def prune_in_rounds(
     """Changes a model in place. Raises as `prune_unstructured.apply` does."""
     for weight in weights:
         finite(weight)
-    with lesson(
-        model,
-        training,
-        str(parameters["loss"]),
-        temperature=integer_of(parameters["temperature_percent"]) / 100,
-        alpha=integer_of(parameters["alpha_percent"]) / 100,
-        progress=progress,
-    ) as given:
+    with lesson_by(parameters, model, training, progress=progress) as given:
         names = [weight.tensor.name for weight in weights if weight.tensor.name in given.network.weights]
         for name in (weight.tensor.name for weight in weights):
             if name not in names:
